@@ -1,0 +1,223 @@
+"""The engine: the only module that imports PyTensor or Theano.
+
+The rest of the package writes its graphs with the functions named here and never asks
+which engine runs them:
+
+======== ======================================== =====================================
+engine   what it is                               chosen
+======== ======================================== =====================================
+jax      PyTensor's graph compiled by JAX (XLA)   by default on Python 3.11 and later
+numba    PyTensor's graph compiled by Numba       where JAX is missing
+theano   classic Theano 1.0.5 (C code)            by default on Python 3.10
+======== ======================================== =====================================
+
+The environment variable ``RNN4MUSIC_BACKEND`` names one of them and overrides the choice.
+
+Conventions
+-----------
+dtype
+    Every variable and constant carries its dtype, so that the engine's global ``floatX``
+    decides nothing. JAX drops to 32 bits unless its 64-bit mode is on; it is switched on
+    around each call here, and its global setting stays as it was.
+shapes
+    JAX compiles for one shape. ``tensor`` fixes the shape it is given under JAX and
+    leaves it open under the other engines; ``compiled_shape`` is the matching cache key.
+"""
+
+import contextlib
+import functools
+import importlib.util
+import os
+import sys
+import warnings
+
+import numpy as np
+
+ENGINES = {
+    "jax": ("pytensor", "jax"),
+    "numba": ("pytensor", "numba"),
+    "theano": ("theano",),
+}
+"""Each engine's name, and the modules that it needs."""
+
+
+def _missing(engine):
+    """Return the modules that `engine` needs and that are not installed."""
+    return [name for name in ENGINES[engine] if importlib.util.find_spec(name) is None]
+
+
+def choose_engine():
+    """Return the engine's name: the one asked for, or the best one installed.
+
+    Raises
+    ------
+    ValueError
+        If ``RNN4MUSIC_BACKEND`` names no engine.
+    ImportError
+        If the engine is not installed; the message has the pip command that mends it.
+    """
+    asked = os.environ.get("RNN4MUSIC_BACKEND", "").strip().lower()
+    if asked and asked not in ENGINES:
+        raise ValueError(
+            f"RNN4MUSIC_BACKEND={asked!r} is not an engine; use one of {', '.join(ENGINES)}, "
+            "or unset it for the default"
+        )
+    preferred = ("jax", "numba") if sys.version_info >= (3, 11) else ("theano",)
+    for engine in [asked] if asked else preferred:
+        if not _missing(engine):
+            return engine
+    engine = asked or preferred[0]
+    packages = " ".join(
+        {"theano": "'Theano==1.0.5' 'numpy<1.22'"}.get(name, name) for name in _missing(engine)
+    )
+    advice = f"run: python -m pip install {packages}"
+    if engine == "theano" and sys.version_info >= (3, 11):
+        advice = "classic Theano needs Python 3.10; unset RNN4MUSIC_BACKEND for PyTensor"
+    raise ImportError(f"the engine {engine!r} is not installed; {advice}")
+
+
+ENGINE = choose_engine()
+
+if ENGINE == "theano":
+    with warnings.catch_warnings():  # Theano 1.0.5 uses distutils and old NumPy names
+        warnings.simplefilter("ignore")
+        import theano as _library
+        import theano.tensor as _tensor
+
+        _sigmoid = _tensor.nnet.sigmoid
+else:
+    import pytensor as _library
+    import pytensor.tensor as _tensor
+
+    _sigmoid = _tensor.sigmoid
+
+abs_ = _tensor.abs_ if ENGINE == "theano" else _tensor.abs
+arange = _tensor.arange
+cast = _tensor.cast
+clip = _tensor.clip
+concatenate = _tensor.concatenate
+dot = _tensor.dot
+exp = _tensor.exp
+log1p = _tensor.log1p
+maximum = _tensor.maximum
+sigmoid = _sigmoid
+sign = _tensor.sgn if ENGINE == "theano" else _tensor.sign
+sqrt = _tensor.sqrt
+switch = _tensor.switch
+tanh = _tensor.tanh
+zeros = _tensor.zeros
+zeros_like = _tensor.zeros_like
+
+
+def tensor(name, dtype, shape):
+    """Return a symbolic input; JAX compiles for this `shape`, the others for its rank."""
+    if ENGINE == "theano":
+        return _tensor.TensorType(dtype, (False,) * len(shape))(name)
+    fixed = shape if ENGINE == "jax" else (None,) * len(shape)
+    return _tensor.tensor(name, dtype=dtype, shape=fixed)
+
+
+def compiled_shape(shape):
+    """Return what of `shape` a compiled function depends on: all of it, or its rank."""
+    return tuple(shape) if ENGINE == "jax" else len(shape)
+
+
+def shape_of(expression):
+    """Return the dimensions: numbers where they are known, which keeps graphs small."""
+    known = (None,) * expression.ndim if ENGINE == "theano" else expression.type.shape
+    return tuple(expression.shape[k] if n is None else n for k, n in enumerate(known))
+
+
+def constant(value, dtype):
+    """Return the number `value` in this dtype (a bare 0.9 would follow floatX)."""
+    return _tensor.constant(np.asarray(value, dtype=dtype))
+
+
+def shared(value, name):
+    """Return a variable that compiled functions read and update in place."""
+    if ENGINE == "theano":
+        return _library.shared(value, name=name)
+    return _library.shared(value, name=name, shape=value.shape)
+
+
+def snapshot(variable):
+    """Return a shared variable's value for keeping.
+
+    JAX's arrays never change, so that a reference is enough; the others are copied.
+    """
+    return variable.get_value(borrow=ENGINE == "jax")
+
+
+def sum_over(expression, axis=None):
+    """Sum over `axis` in the expression's own dtype (engines would widen to float64)."""
+    return expression.sum(axis=axis, dtype=expression.dtype, acc_dtype=expression.dtype)
+
+
+def repeat_row(vector, n_rows):
+    """Return the (H,) `vector` as `n_rows` equal rows, (n_rows, H)."""
+    return zeros((n_rows, *shape_of(vector)), dtype=vector.dtype) + vector
+
+
+def scan(step, sequences, states, constants, n_steps):
+    """Run `step(*sequence_rows, *states, *constants)` for each row of the sequences.
+
+    Parameters
+    ----------
+    step : callable
+        Returns the new states, then whatever else is to be kept of each step.
+    sequences : list of (T, …)
+    states : list of expression or None
+        The states before the first step; None for each further output of `step`.
+    constants : list of expressions
+        What `step` needs besides; nothing is captured from outside.
+    n_steps : expression or int
+        T.
+
+    Returns
+    -------
+    list of (T, …)
+        All that `step` returned, stacked over the steps.
+    """
+    options = {} if ENGINE == "theano" else {"return_updates": False}
+    stacked = _library.scan(
+        step,
+        sequences=sequences,
+        outputs_info=states,
+        non_sequences=constants,
+        n_steps=n_steps,
+        strict=True,
+        **options,
+    )
+    return stacked[0] if ENGINE == "theano" else stacked
+
+
+def function(inputs, outputs, updates=()):
+    """Compile the graph from `inputs` to `outputs`; each call also applies `updates`.
+
+    Returns
+    -------
+    callable
+        Takes arrays of the inputs' dtypes, returns a list of arrays.
+    """
+    mode = {"jax": "JAX", "numba": "NUMBA", "theano": "FAST_RUN"}[ENGINE]
+    with _in_full_precision():
+        compiled = _library.function(inputs, outputs, updates=list(updates), mode=mode)
+
+    @functools.wraps(compiled)
+    def call(*arrays):
+        with _in_full_precision():
+            return compiled(*arrays)
+
+    return call
+
+
+def _in_full_precision():
+    """Return a context in which JAX honours float64, whatever its global setting says."""
+    if ENGINE != "jax":
+        return contextlib.nullcontext()
+    # PyTensor's JAX part sets that global by its own floatX when it is first imported:
+    # let it do so before the context opens, not inside it, where it could not take hold.
+    import jax
+    import pytensor.link.jax.dispatch  # noqa: F401
+
+    return jax.enable_x64(True)

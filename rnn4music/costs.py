@@ -1,0 +1,54 @@
+"""What a prediction costs, and the derivative of that cost at the pre-activation.
+
+Conventions
+-----------
+Y is the output layer's pre-activation, y = σ(Y) the probability that a key sounds, k the
+target, 0 or 1. All arrays are (T, B, P); both functions work elementwise, and the sum over
+steps, tunes and keys is the caller's.
+"""
+
+from typing import Any, NamedTuple
+
+from rnn4music.backend import abs_, exp, log1p, maximum, sigmoid
+from rnn4music.gates import sigmoid_slope
+
+
+class Cost(NamedTuple):
+    """A cost's value and its derivative, both functions of (Y, k)."""
+
+    value: Any
+    derivative: Any
+
+
+def softplus(Y):
+    """log(1 + e^Y), finite for every Y."""
+    return maximum(Y, 0) + log1p(exp(-abs_(Y)))
+
+
+def cross_entropy(Y, k):
+    """−k log y − (1 − k) log(1 − y), in nats: with y = σ(Y) that is softplus(Y) − k Y."""
+    return softplus(Y) - k * Y
+
+
+def cross_entropy_derivative(Y, k):
+    """The slope of softplus is σ, so that y − k remains."""
+    return sigmoid(Y) - k
+
+
+def squared_error(Y, k):
+    """½ (y − k)²."""
+    difference = sigmoid(Y) - k
+    return difference * difference / 2
+
+
+def squared_error_derivative(Y, k):
+    """(y − k) y (1 − y)."""
+    y = sigmoid(Y)
+    return (y - k) * sigmoid_slope(y)
+
+
+COSTS = {
+    "cross_entropy": Cost(cross_entropy, cross_entropy_derivative),
+    "squared_error": Cost(squared_error, squared_error_derivative),
+}
+"""The costs by the name that `RNN4Music(cost=…)` takes."""

@@ -1,0 +1,237 @@
+"""One LSTM layer with peepholes: forward, and backward by hand.
+
+The equations (Graves 2013, arXiv 1308.0850, section 2, with the diagonal peepholes of Gers
+and Schmidhuber 2000), ⊙ elementwise, σ the logistic function:
+
+    i_t = σ(x_t W_xi + u_t W_ui + h_{t−1} W_hi + p_i ⊙ c_{t−1} + b_i)      (1)
+    f_t = σ(x_t W_xf + u_t W_uf + h_{t−1} W_hf + p_f ⊙ c_{t−1} + b_f)      (2)
+    g_t = tanh(x_t W_xg + u_t W_ug + h_{t−1} W_hg + b_g)                   (3)
+    c_t = f_t ⊙ c_{t−1} + i_t ⊙ g_t                                        (4)
+    o_t = σ(x_t W_xo + u_t W_uo + h_{t−1} W_ho + p_o ⊙ c_t + b_o)          (5)
+    h_t = o_t ⊙ tanh(c_t)                                                  (6)
+
+where x_t is the network's input, u_t the hidden state of the layer below (absent in the
+first layer), i, f, o the input, forget and output gate, g the candidate, c the cell state,
+h the hidden state and p the peepholes. A comment (n) beside a line names the equation that
+the line computes, or undoes.
+
+Conventions
+-----------
+Time-major arrays (T steps, B tunes, features); row vectors; H units. W_xi … W_xo lie fused
+in `input_to_gates` (P, 4H) as `gates` lays them out, and so do the others. ``a`` is a gate's
+pre-activation, ``d_q`` the derivative of the cost with respect to q, in the shape of q.
+"""
+
+from typing import Any, NamedTuple
+
+from rnn4music import backend
+from rnn4music.backend import arange, concatenate, dot, shape_of, sigmoid, sum_over, tanh
+from rnn4music.gates import Gates, join, sigmoid_slope, split, tanh_slope
+
+
+class LayerParameters(NamedTuple):
+    """A layer's weights; also their gradients, rates' averages, and other things so shaped."""
+
+    input_to_gates: Any  # (P, 4H)
+    below_to_gates: Any  # (H of the layer below, 4H), None in the first layer
+    hidden_to_gates: Any  # (H, 4H)
+    bias: Any  # (4H,)
+    peephole_input: Any  # (H,)
+    peephole_forget: Any  # (H,)
+    peephole_output: Any  # (H,)
+
+
+class State(NamedTuple):
+    """What a layer carries from one step to the next: (H,), (B, H) or (T, B, H) each."""
+
+    hidden: Any
+    cell: Any
+
+
+class Activity(NamedTuple):
+    """What the forward pass keeps for the backward pass."""
+
+    hidden: Any  # (T, B, H)
+    cell: Any  # (T, B, H)
+    gates: Any  # (T, B, 4H)
+
+
+def lstm_step(a, h_previous, c_previous, hidden_to_gates, p_i, p_f, p_o):
+    """Advance one layer by one step.
+
+    Parameters
+    ----------
+    a : (B, 4H)
+        The share of the pre-activations that is known before the loop: x W_x + u W_u + b.
+    h_previous, c_previous : (B, H)
+        Hidden and cell state at t − 1.
+    hidden_to_gates : (H, 4H)
+    p_i, p_f, p_o : (H,)
+        Peepholes.
+
+    Returns
+    -------
+    h, c : (B, H)
+    gates : (B, 4H)
+    """
+    a = split(a + dot(h_previous, hidden_to_gates))
+    i = sigmoid(a.input + p_i * c_previous)  # (1)
+    f = sigmoid(a.forget + p_f * c_previous)  # (2)
+    g = tanh(a.candidate)  # (3)
+    c = f * c_previous + i * g  # (4)
+    o = sigmoid(a.output + p_o * c)  # (5)
+    h = o * tanh(c)  # (6)
+    return h, c, join(Gates(i, f, g, o))
+
+
+def lstm_step_backward(d_h, d_c, gates, c, c_previous, p_i, p_f, p_o):
+    """Carry the cost's gradient back through one `lstm_step`.
+
+    Undoes equations (6) to (1), last first. The output gate sees the cell state of its own
+    step, so that its share is added to `d_c` before the other gates are visited.
+
+    Parameters
+    ----------
+    d_h : (B, H)
+        Derivative at h_t: from the layers above and from step t + 1.
+    d_c : (B, H)
+        Derivative at c_t that arrives from step t + 1.
+    gates : (B, 4H)
+        The step's gates, as `lstm_step` returned them.
+    c, c_previous : (B, H)
+        Cell state at t and at t − 1.
+    p_i, p_f, p_o : (H,)
+        Peepholes.
+
+    Returns
+    -------
+    d_a : (B, 4H)
+        Derivative at the fused pre-activations; all weight gradients follow from it.
+    d_c_previous : (B, H)
+        Derivative at c_{t−1}.
+    """
+    i, f, g, o = split(gates)
+    tanh_c = tanh(c)
+    d_a_o = d_h * tanh_c * sigmoid_slope(o)  # (6) (5)
+    d_c = d_c + d_h * o * tanh_slope(tanh_c)  # (6)
+    d_c = d_c + d_a_o * p_o  # (5)
+    d_a_g = d_c * i * tanh_slope(g)  # (4) (3)
+    d_a_f = d_c * c_previous * sigmoid_slope(f)  # (4) (2)
+    d_a_i = d_c * g * sigmoid_slope(i)  # (4) (1)
+    d_c_previous = d_c * f  # (4)
+    d_c_previous = d_c_previous + d_a_f * p_f + d_a_i * p_i  # (2) (1)
+    return join(Gates(d_a_i, d_a_f, d_a_g, d_a_o)), d_c_previous
+
+
+def lstm_layer(inputs, below, initial, parameters):
+    """Run one layer over all steps.
+
+    Parameters
+    ----------
+    inputs : (T, B, P)
+    below : (T, B, H of the layer below) or None
+    initial : State of (B, H)
+        The states at t = −1.
+    parameters : LayerParameters
+
+    Returns
+    -------
+    Activity
+    """
+    a = apply_matrix(inputs, parameters.input_to_gates) + parameters.bias
+    if below is not None:
+        a = a + apply_matrix(below, parameters.below_to_gates)
+    hidden, cell, gates = backend.scan(
+        lstm_step,
+        sequences=[a],
+        states=[initial.hidden, initial.cell, None],
+        constants=[parameters.hidden_to_gates, *peepholes(parameters)],
+        n_steps=shape_of(a)[0],
+    )
+    return Activity(hidden, cell, gates)
+
+
+def lstm_layer_backward(d_hidden, inputs, below, initial, activity, parameters):
+    """Carry the cost's gradient back through `lstm_layer`, last step first.
+
+    Parameters
+    ----------
+    d_hidden : (T, B, H)
+        Derivative at each h_t that comes from the layers above.
+    inputs, below, initial, parameters
+        What `lstm_layer` was given.
+    activity : Activity
+        What it returned.
+
+    Returns
+    -------
+    d_parameters : LayerParameters
+    d_below : (T, B, H of the layer below) or None
+        Derivative at `below`.
+    """
+    cell_previous = delayed(activity.cell, initial.cell)
+    n_steps = shape_of(d_hidden)[0]
+
+    # Going back by index spares the loop reversed copies of all that it reads.
+    def step(t, d_h_next, d_c, d_hidden, gates, cell, cell_previous, gates_to_hidden, *peepholes):
+        d_a, d_c = lstm_step_backward(
+            d_hidden[t] + d_h_next, d_c, gates[t], cell[t], cell_previous[t], *peepholes
+        )
+        return dot(d_a, gates_to_hidden), d_c, d_a
+
+    nothing = backend.zeros_like(initial.hidden)
+    _, _, d_a = backend.scan(
+        step,
+        sequences=[arange(n_steps)[::-1]],
+        states=[nothing, nothing, None],
+        constants=[
+            d_hidden,
+            activity.gates,
+            activity.cell,
+            cell_previous,
+            parameters.hidden_to_gates.T,
+            *peepholes(parameters),
+        ],
+        n_steps=n_steps,
+    )
+    d_a = d_a[::-1]  # from the loop's order to time order
+
+    d_i, d_f, _, d_o = split(d_a)
+    d_parameters = LayerParameters(
+        input_to_gates=matrix_gradient(inputs, d_a),
+        below_to_gates=None if below is None else matrix_gradient(below, d_a),
+        hidden_to_gates=matrix_gradient(delayed(activity.hidden, initial.hidden), d_a),
+        bias=sum_over(d_a, axis=(0, 1)),
+        peephole_input=sum_over(d_i * cell_previous, axis=(0, 1)),  # (1)
+        peephole_forget=sum_over(d_f * cell_previous, axis=(0, 1)),  # (2)
+        peephole_output=sum_over(d_o * activity.cell, axis=(0, 1)),  # (5)
+    )
+    d_below = None if below is None else apply_matrix(d_a, parameters.below_to_gates.T)
+    return d_parameters, d_below
+
+
+def peepholes(parameters):
+    """Return a layer's three peepholes in the order in which the steps take them."""
+    return parameters.peephole_input, parameters.peephole_forget, parameters.peephole_output
+
+
+def delayed(sequence, initial):
+    """Return the (T, B, H) sequence one step later: `initial` first, the last row dropped."""
+    return concatenate([initial[None, :, :], sequence[:-1]], axis=0)
+
+
+def flat(sequence):
+    """Lay the steps of (T, B, N) below each other: (T B, N)."""
+    T, B, N = shape_of(sequence)
+    return sequence.reshape((T * B, N))
+
+
+def apply_matrix(sequence, matrix):
+    """Multiply each row of a (T, B, N) sequence by an (N, M) matrix: (T, B, M)."""
+    T, B, _ = shape_of(sequence)
+    return dot(flat(sequence), matrix).reshape((T, B, shape_of(matrix)[1]))
+
+
+def matrix_gradient(sequence, d_product):
+    """Gradient of `apply_matrix` at the matrix (N, M), summed over steps and tunes."""
+    return dot(flat(sequence).T, flat(d_product))

@@ -1,0 +1,165 @@
+"""The network: stacked LSTM layers with skip connections under a sigmoid output.
+
+The input feeds every layer and every layer feeds the output (Graves 2013, figure 1):
+
+    y_t = σ(Y_t),   Y_t = Σ_layers h_t^(layer) W_hy^(layer) + b_y          (7)
+
+y_t are the probabilities of the notes at step t + 1. Equations (1) to (6) are in `lstm`,
+and so are the conventions.
+"""
+
+from typing import Any, NamedTuple
+
+from rnn4music.backend import dot, sum_over
+from rnn4music.lstm import (
+    LayerParameters,
+    State,
+    apply_matrix,
+    lstm_layer,
+    lstm_layer_backward,
+    lstm_step,
+    matrix_gradient,
+    peepholes,
+)
+
+
+class OutputParameters(NamedTuple):
+    """The output layer's weights, or anything of their shapes."""
+
+    layer1_to_output: Any  # (H1, P)
+    layer2_to_output: Any  # (H2, P)
+    layer3_to_output: Any  # (H3, P)
+    bias: Any  # (P,)
+
+
+class NetworkParameters(NamedTuple):
+    """All weights, or anything of their shapes: gradients, mean squares."""
+
+    layers: tuple  # of LayerParameters
+    output: OutputParameters
+
+
+def shapes(layer_sizes, n_pitches):
+    """Return the shape of each parameter, as `NetworkParameters`."""
+    P = n_pitches
+    layers = []
+    below = None
+    for H in layer_sizes:
+        beneath = None if below is None else (below, 4 * H)
+        layers.append(LayerParameters((P, 4 * H), beneath, (H, 4 * H), (4 * H,), (H,), (H,), (H,)))
+        below = H
+    return NetworkParameters(tuple(layers), OutputParameters(*((H, P) for H in layer_sizes), (P,)))
+
+
+def named(parameters):
+    """Return a dict from names such as ``layer1/bias`` to the parameters, in a fixed order."""
+    groups = [(f"layer{n}", layer) for n, layer in enumerate(parameters.layers, start=1)]
+    groups.append(("output", parameters.output))
+    return {
+        f"{group}/{field}": value
+        for group, fields in groups
+        for field, value in zip(fields._fields, fields)
+        if value is not None
+    }
+
+
+def unnamed(mapping):
+    """Return the `NetworkParameters` of a dict such as `named` makes."""
+
+    def gather(kind, group):
+        return kind(*(mapping.get(f"{group}/{field}") for field in kind._fields))
+
+    layers = tuple(gather(LayerParameters, f"layer{n}") for n in (1, 2, 3))
+    return NetworkParameters(layers, gather(OutputParameters, "output"))
+
+
+def forward(inputs, initial, parameters):
+    """Run the network over all steps.
+
+    Parameters
+    ----------
+    inputs : (T, B, P)
+    initial : tuple of State of (B, H)
+        Each layer's states at t = −1.
+    parameters : NetworkParameters
+
+    Returns
+    -------
+    Y : (T, B, P)
+        The pre-activations of the output.
+    activities : tuple of Activity
+        One for each layer.
+    """
+    Y = parameters.output.bias
+    activities = []
+    below = None
+    for state, layer, to_output in zip(initial, parameters.layers, parameters.output):
+        activity = lstm_layer(inputs, below, state, layer)
+        Y = Y + apply_matrix(activity.hidden, to_output)  # (7)
+        activities.append(activity)
+        below = activity.hidden
+    return Y, tuple(activities)
+
+
+def backward(d_Y, inputs, initial, activities, parameters):
+    """Carry the cost's gradient back through `forward`, top layer first.
+
+    Parameters
+    ----------
+    d_Y : (T, B, P)
+        Derivative at the output's pre-activations.
+    inputs, initial, parameters
+        What `forward` was given.
+    activities : tuple of Activity
+        What it returned.
+
+    Returns
+    -------
+    NetworkParameters
+        The gradient at each parameter.
+    """
+    d_output = OutputParameters(
+        *(matrix_gradient(activity.hidden, d_Y) for activity in activities),  # (7)
+        bias=sum_over(d_Y, axis=(0, 1)),
+    )
+    d_layers = []
+    d_below = None
+    for n in reversed(range(len(activities))):
+        d_hidden = apply_matrix(d_Y, parameters.output[n].T)  # (7)
+        if d_below is not None:
+            d_hidden = d_hidden + d_below
+        below = activities[n - 1].hidden if n > 0 else None
+        d_layer, d_below = lstm_layer_backward(
+            d_hidden, inputs, below, initial[n], activities[n], parameters.layers[n]
+        )
+        d_layers.insert(0, d_layer)
+    return NetworkParameters(tuple(d_layers), d_output)
+
+
+def network_step(x, states, parameters):
+    """Advance the network by one step, for sampling.
+
+    Parameters
+    ----------
+    x : (B, P)
+    states : tuple of State of (B, H)
+    parameters : NetworkParameters
+
+    Returns
+    -------
+    Y : (B, P)
+        The output's pre-activations.
+    states : tuple of State
+    """
+    Y = parameters.output.bias
+    new_states = []
+    below = None
+    for state, layer, to_output in zip(states, parameters.layers, parameters.output):
+        a = dot(x, layer.input_to_gates) + layer.bias
+        if below is not None:
+            a = a + dot(below, layer.below_to_gates)
+        h, c, _ = lstm_step(a, *state, layer.hidden_to_gates, *peepholes(layer))
+        Y = Y + dot(h, to_output)  # (7)
+        new_states.append(State(h, c))
+        below = h
+    return Y, tuple(new_states)
