@@ -1,0 +1,16 @@
+"""Standard MIDI files to piano rolls and back.
+
+A piano roll is an array of shape (T, P): one row per time step, one column per
+pitch of a half-open pitch range, 1 where the note sounds and 0 where it does not.
+
+>>> from midi import midiread, midiwrite
+>>> roll = midiread("tune.mid", (21, 109), 0.3).piano_roll      # doctest: +SKIP
+>>> midiwrite("copy.mid", roll, (21, 109), 0.3)                 # doctest: +SKIP
+"""
+
+from .errors import MidiError
+from .reading import MidiContent, midiread
+from .notes import Note
+from .writing import midiwrite
+
+__all__ = ["MidiContent", "MidiError", "Note", "midiread", "midiwrite"]

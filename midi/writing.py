@@ -1,0 +1,194 @@
+"""`midiwrite`: a piano roll as a MIDI file.
+
+The file has one track, with an explicit tempo. The tick is chosen so that a frame is a
+whole number of ticks and lasts dt exactly, with a quarter note of 2^e frames, or of
+dt's denominator times that, near half a second. Where 24 bits of tempo and 15 of
+division cannot express dt so, the tick is a fine one, and the start of frame k is
+placed on the last tick at or before k dt: it is early by less than a tick (at most
+16 microseconds), nothing accumulates, and `midiread` finds every frame where it was.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+import secrets
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .reading import checked_pitch_range
+from .timing import DEFAULT_TEMPO, TimeStep, exact_time_step, scaled_floor
+
+_GREATEST_TEMPO = 2**24 - 1
+_GREATEST_DIVISION = 2**15 - 1
+_GREATEST_DELTA = 2**28 - 1
+_USUAL_DIVISION = 480
+_FINE_DIVISION = 32_000
+_SHORTEST_STEP, _LONGEST_STEP = Fraction(1, 10**6), Fraction(3600)
+
+
+class Grid(NamedTuple):
+    """Microseconds per quarter note, and ticks per quarter note."""
+
+    tempo: int
+    division: int
+
+    @property
+    def tick(self) -> Fraction:
+        """The length of a tick in seconds."""
+        return Fraction(self.tempo, self.division * 10**6)
+
+
+def midiwrite(
+    path: str | os.PathLike[str],
+    roll: Any,
+    r: tuple[int, int] = (21, 109),
+    dt: TimeStep = 0.3,
+    patch: int = 0,
+    velocity: int = 90,
+    name: str = "",
+) -> None:
+    """Write a piano roll as a Standard MIDI File of format 0.
+
+    `midiread` with the same `r` and `dt` returns the same roll, with every row of
+    silence before and after. Adjacent on-cells of a column are one held note. The file
+    is written whole or not at all: until it is complete, what was at `path` stays.
+
+    Parameters
+    ----------
+    path : str or path
+        The file to write; its folder must exist.
+    roll : (T, P) array
+        Booleans, integers or floats; 0 is off and 1 or more is on. Anything between,
+        such as a probability, has to be turned into notes first.
+    r : (int, int)
+        The pitch range, half-open; column 0 is pitch `r[0]`, and P = r[1] - r[0].
+    dt : float or Fraction
+        The time step in seconds, from 1e-6 to 3600, taken as the decimal number that
+        was written.
+    patch : int
+        The program (instrument), 0 to 127; 0 is a grand piano.
+    velocity : int
+        How hard the notes are struck, 1 to 127.
+    name : str
+        The track's name; none is written when it is empty.
+    """
+    pitch_range = checked_pitch_range(r)
+    is_on = _checked_roll(roll, pitch_range)
+    time_step = exact_time_step(dt)
+    if not _SHORTEST_STEP <= time_step <= _LONGEST_STEP:
+        raise ValueError(f"dt={dt} must be from 1e-6 to 3600 seconds to be written as MIDI")
+    program = _checked_integer("patch", patch, 0)
+    loudness = _checked_integer("velocity", velocity, 1)
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a string, not {name!r}")
+
+    grid = choose_grid(time_step)
+    tick = scaled_floor(np.arange(len(is_on) + 1), time_step / grid.tick).tolist()
+    track = bytearray()
+    if name:
+        text = name.encode("utf-8")
+        track += b"\x00\xff\x03" + variable_length(len(text)) + text
+    track += b"\x00\xff\x51\x03" + grid.tempo.to_bytes(3, "big")
+    track += bytes((0, 0xC0, program))
+    now = 0
+    for frame, begins, pitch in _changes(is_on, pitch_range[0]):
+        track += _wait(tick[frame] - now)
+        track += bytes((0x90, pitch, loudness) if begins else (0x80, pitch, 0))
+        now = tick[frame]
+    track += _wait(tick[-1] - now) + b"\xff\x2f\x00"
+    header = b"MThd\x00\x00\x00\x06\x00\x00\x00\x01" + grid.division.to_bytes(2, "big")
+    _write_whole(path, header + b"MTrk" + len(track).to_bytes(4, "big") + track)
+
+
+def choose_grid(time_step: Fraction) -> Grid:
+    """Choose tempo and division: exact for the time step where the format can be."""
+    microseconds = time_step * 10**6
+    candidates = []
+    for exponent in range(-32, 33):
+        scale = Fraction(2) ** exponent
+        tempo = microseconds.numerator * scale
+        frames_per_quarter = microseconds.denominator * scale
+        if tempo.denominator == 1 and tempo <= _GREATEST_TEMPO:
+            # A division that is a multiple of this gives frames of whole ticks.
+            least = frames_per_quarter.numerator
+            if least <= _GREATEST_DIVISION:
+                division = least * max(_USUAL_DIVISION // least, 1)
+                candidates.append(Grid(int(tempo), division))
+    if candidates:
+        return min(candidates, key=lambda grid: abs(grid.tempo - DEFAULT_TEMPO))
+    return Grid(min(DEFAULT_TEMPO, int(microseconds * _FINE_DIVISION)), _FINE_DIVISION)
+
+
+def variable_length(value: int) -> bytes:
+    """Encode a number as MIDI does: seven bits a byte, all but the last above 127."""
+    encoded = bytearray((value & 0x7F,))
+    while value := value >> 7:
+        encoded.insert(0, value & 0x7F | 0x80)
+    return bytes(encoded)
+
+
+def _wait(n_ticks: int) -> bytes:
+    """Encode a delta time; empty text events stand in one that is too long for it."""
+    n_fillers, rest = divmod(n_ticks, _GREATEST_DELTA)
+    return (variable_length(_GREATEST_DELTA) + b"\xff\x01\x00") * n_fillers + variable_length(rest)
+
+
+def _changes(is_on: np.ndarray, lowest_pitch: int) -> list[list[int]]:
+    """List (frame, begins, pitch) of all starts and ends, ends first in each frame."""
+    silence = np.zeros((1, is_on.shape[1]), dtype=np.int8)
+    change = np.diff(np.concatenate((silence, is_on.astype(np.int8), silence)), axis=0)
+    frame, column = np.nonzero(change)
+    begins = change[frame, column] > 0
+    order = np.lexsort((column, begins, frame))
+    return np.stack((frame, begins, column + lowest_pitch), axis=1)[order].tolist()
+
+
+def _checked_roll(roll: Any, pitch_range: tuple[int, int]) -> np.ndarray:
+    """Return which cells of the roll are on, as booleans (T, P)."""
+    cells = np.asarray(roll)
+    if cells.dtype.kind not in "biuf":
+        raise TypeError(
+            f"the roll must hold booleans, integers or floats, not {cells.dtype} values"
+        )
+    lowest_pitch, highest_pitch = pitch_range
+    n_pitches = highest_pitch - lowest_pitch
+    if cells.ndim != 2 or cells.shape[1] != n_pitches or len(cells) == 0:
+        raise ValueError(
+            f"the roll has shape {cells.shape}; r=({lowest_pitch}, {highest_pitch}) takes "
+            f"(T, {n_pitches}) with at least one row"
+        )
+    refused = ~((cells == 0) | (cells >= 1) & (cells < np.inf))
+    if refused.any():
+        row, column = np.argwhere(refused)[0].tolist()
+        raise ValueError(
+            f"the roll holds {cells[row, column]} at row {row}, column {column}; 0 is off and "
+            "1 or more is on: turn probabilities into notes first, e.g. roll >= 0.5"
+        )
+    return cells != 0
+
+
+def _checked_integer(name: str, value: Any, lowest: int) -> int:
+    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an integer, not {value!r}")
+    if not lowest <= operator.index(value) <= 127:
+        raise ValueError(f"{name}={value} must be from {lowest} to 127")
+    return operator.index(value)
+
+
+def _write_whole(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write to a file beside `path`, then rename it: `path` is never half written."""
+    target = os.path.realpath(os.fsdecode(os.fspath(path)))
+    draft = os.path.join(os.path.dirname(target), f".{secrets.token_hex(8)}.tmp")
+    try:
+        with open(draft, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, target)
+    except BaseException:
+        if os.path.exists(draft):
+            os.remove(draft)
+        raise

@@ -1,0 +1,139 @@
+"""Running the network over whole tunes, and how good its predictions are.
+
+Conventions
+-----------
+Scores follow Boulanger-Lewandowski, Bengio and Vincent (ICML 2012): natural logarithms,
+summed over the keys, divided by the number of scored steps of the whole set; the first
+frame of a tune is given, not scored. Frame accuracy is that of Bay, Ehmann and Downie
+(ISMIR 2009): TP / (TP + FP + FN) with the counts summed over all steps.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+WINDOW = 100
+"""Steps that one call of the compiled network takes; longer tunes take several calls."""
+
+LARGEST_BATCH = 64
+"""Tunes that run side by side at the most."""
+
+
+@dataclass
+class Evaluation:
+    """What `RNN4Music.evaluate` returns, for a set and (in `per_tune`) for each tune."""
+
+    nats_per_step: float  # negative log-likelihood, positive, summed over the keys
+    accuracy: float  # TP / (TP + FP + FN)
+    precision: float  # TP / (TP + FP)
+    recall: float  # TP / (TP + FN)
+    f_measure: float  # harmonic mean of precision and recall
+    n_steps: int  # scored steps: the first of each tune is not
+    per_tune: list = field(default_factory=list, repr=False)  # of Evaluation
+
+
+def batch_size(n_tunes):
+    """Return the next power of two, so that few sizes are ever compiled."""
+    return min(LARGEST_BATCH, 1 << (n_tunes - 1).bit_length())
+
+
+def sigmoid(Y):
+    """Logistic function of an array, without overflow."""
+    return (1 + np.tanh(Y / 2)) / 2
+
+
+def run(compile_for, initial, inputs):
+    """Run the network over inputs of any length, the state carried between windows.
+
+    Parameters
+    ----------
+    compile_for : callable
+        From a shape (T, B, P) to the function (inputs, *states) → [Y, *states].
+    initial : list of (H,)
+        The states at t = −1, flat.
+    inputs : (T, B, P)
+
+    Returns
+    -------
+    Y : (T, B, P)
+        The output's pre-activations.
+    """
+    T, B, P = inputs.shape
+    Y = np.empty_like(inputs)
+    for first in range(0, B, LARGEST_BATCH):
+        batch = inputs[:, first : first + LARGEST_BATCH]
+        shape = (WINDOW, batch_size(batch.shape[1]), P)
+        step = compile_for(shape)
+        states = [np.tile(vector, (shape[1], 1)) for vector in initial]
+        for start in range(0, T, WINDOW):
+            rows = batch[start : start + WINDOW]
+            window = np.zeros(shape, inputs.dtype)
+            window[: rows.shape[0], : rows.shape[1]] = rows
+            y, *states = step(window, *states)
+            kept = np.asarray(y)[: rows.shape[0], : rows.shape[1]]
+            Y[start : start + WINDOW, first : first + LARGEST_BATCH] = kept
+    return Y
+
+
+def evaluate(run_network, tunes, threshold, dtype):
+    """Score next-step predictions on whole tunes.
+
+    Parameters
+    ----------
+    run_network : callable
+        From inputs (T, B, P) to pre-activations (T, B, P).
+    tunes : list of (length, P)
+    threshold : float
+        A key counts as predicted where its probability is at least this.
+    dtype : str
+
+    Returns
+    -------
+    Evaluation
+    """
+    counts = np.zeros((len(tunes), 5))
+    # Tunes of like length run side by side, so that little of a batch is padding.
+    order = sorted(range(len(tunes)), key=lambda k: len(tunes[k]))
+    for first in range(0, len(order), LARGEST_BATCH):
+        chosen = order[first : first + LARGEST_BATCH]
+        longest = max(len(tunes[k]) for k in chosen)
+        inputs = np.zeros((longest, len(chosen), tunes[0].shape[1]), dtype)
+        for column, k in enumerate(chosen):
+            inputs[: len(tunes[k]), column] = tunes[k]
+        Y = run_network(inputs)
+        for column, k in enumerate(chosen):
+            counts[k] = _counts(Y[: len(tunes[k]) - 1, column], tunes[k][1:], threshold)
+    if not counts[:, 0].any():
+        raise ValueError("nothing to score: every tune has one step, and the first is not scored")
+    return _summary(counts.sum(axis=0), [_summary(row) for row in counts])
+
+
+def _counts(Y, targets, threshold):
+    """Return scored steps, nats, true positives, false positives, false negatives."""
+    Y, targets = Y.astype(np.float64), targets.astype(np.float64)
+    nats = (np.logaddexp(0, Y) - targets * Y).sum()
+    predicted, sounding = sigmoid(Y) >= threshold, targets >= 0.5
+    return (
+        len(targets),
+        nats,
+        (predicted & sounding).sum(),
+        (predicted & ~sounding).sum(),
+        (~predicted & sounding).sum(),
+    )
+
+
+def _summary(counts, per_tune=()):
+    n_steps, nats, hits, extra, missed = counts
+
+    def share(part, whole):
+        return float(part / whole) if whole else float("nan")
+
+    return Evaluation(
+        nats_per_step=share(nats, n_steps),
+        accuracy=share(hits, hits + extra + missed),
+        precision=share(hits, hits + extra),
+        recall=share(hits, hits + missed),
+        f_measure=share(2 * hits, 2 * hits + extra + missed),
+        n_steps=int(n_steps),
+        per_tune=list(per_tune),
+    )

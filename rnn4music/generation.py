@@ -1,0 +1,63 @@
+"""Composing: the network reads a start, then its own samples.
+
+Each note is sampled by comparing its probability with a uniform random number that NumPy's
+Generator draws, so that every engine composes the same tune from the same seed. A
+probability that does not exceed the threshold is reported as 0 and never sounds.
+"""
+
+import numpy as np
+
+WINDOW = 64
+"""Steps that one call of the compiled sampler takes; one compilation serves every length."""
+
+
+def compose(compile_for, initial, start, n_steps, n_tunes, threshold, rng):
+    """Read `start`, then sample `n_steps` further steps of each of `n_tunes` tunes.
+
+    Parameters
+    ----------
+    compile_for : callable
+        From a shape (T, B, P) to the function of `functions.compile_sampling`.
+    initial : list of (H,)
+        The states at t = −1, flat.
+    start : (S, P)
+        What every tune begins with, S at least 1.
+    n_steps, n_tunes : int
+    threshold : float
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    tunes, probabilities : (n_tunes, n_steps, P)
+    """
+    S, P = start.shape
+    dtype = start.dtype
+    shape = (WINDOW, 1 << (n_tunes - 1).bit_length(), P)
+    tunes = np.zeros((n_tunes, n_steps, P), dtype)
+    probabilities = np.zeros_like(tunes)
+    if n_steps == 0:
+        return tunes, probabilities
+
+    sampler = compile_for(shape)
+    threshold = np.asarray(threshold, dtype)
+    last = np.zeros(shape[1:], dtype)
+    states = [np.tile(vector, (shape[1], 1)) for vector in initial]
+    # After reading step t the network knows step t + 1: the first sample follows the last
+    # row of the start, and the last sample need not be read.
+    for first in range(0, S + n_steps - 1, WINDOW):
+        given = np.zeros(shape, dtype)
+        is_given = np.zeros(WINDOW, dtype)
+        rows = start[first : first + WINDOW]
+        given[: len(rows)] = rows[:, None]
+        is_given[: len(rows)] = 1
+        composed = slice(max(first - S + 1, 0), max(first + WINDOW - S + 1, 0))  # in the tune
+        n_new = tunes[:, composed].shape[1]
+        in_window = slice(composed.start + S - 1 - first, composed.start + S - 1 - first + n_new)
+        uniform = np.zeros(shape, dtype)
+        uniform[in_window, :n_tunes] = rng.random((n_new, n_tunes, P), dtype)
+        sample, probability, last, *states = sampler(
+            given, is_given, uniform, threshold, last, *states
+        )
+        tunes[:, composed] = np.asarray(sample)[in_window, :n_tunes].swapaxes(0, 1)
+        probabilities[:, composed] = np.asarray(probability)[in_window, :n_tunes].swapaxes(0, 1)
+    return tunes, probabilities

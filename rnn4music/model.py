@@ -1,0 +1,415 @@
+"""`RNN4Music`: the network, its training and its composing, under the names of 2015."""
+
+import numpy as np
+
+from rnn4music import archive, checks, evaluation, generation, minibatches, training
+from rnn4music.functions import CompiledNetwork
+from rnn4music.parameters import ParameterStore, print_summary
+from rnn4music.settings import Settings
+
+
+class RNN4Music(Settings):
+    """Three LSTM layers that learn piano rolls and compose more of them.
+
+    The network, its equations and its hand-written backward pass are in `lstm` and
+    `network`. Everything that is random (weights, initial states, shuffling, samples) comes
+    from one generator: the same seed on the same machine and engine gives the same results
+    bit for bit.
+
+    Parameters
+    ----------
+    h1_length, h2_length, h3_length : int
+        Units of the three layers.
+    io_length : int
+        Columns of the piano rolls.
+    R1, R2, R3, Rout : float
+        Learning rates of the three layers and of the whole output layer.
+    cost : {"cross_entropy", "squared_error"}
+    epsilon : float
+        Floor of RMSprop's mean square; larger than 0.
+    gradClip : float
+        Each element of the gradient is limited to [−gradClip, gradClip] before RMSprop.
+    sigRand : float
+        Standard deviation of the Gaussian initial weights and biases.
+    muRand : float
+        Hidden and cell states at t = −1 are drawn from U[0, muRand].
+    genProbThreshold : float
+        While composing, probabilities that do not exceed it are set to 0.
+    seed : int, optional
+        Without it each object draws other numbers.
+    dtype : {"float32", "float64"}
+        Precision of all arrays, whatever the engine's global floatX says.
+
+    Attributes
+    ----------
+    history : training.History
+        Of all training so far; saved and loaded with the weights.
+
+    All parameters can be read as attributes; the rates, `epsilon`, `gradClip`, `sigRand`,
+    `muRand` and `genProbThreshold` can be set at any time, and act from the next call.
+    """
+
+    def __init__(
+        self,
+        h1_length=200,
+        h2_length=200,
+        h3_length=200,
+        io_length=88,
+        R1=1e-4,
+        R2=1e-4,
+        R3=1e-4,
+        Rout=1e-4,
+        *,
+        cost="cross_entropy",
+        epsilon=1e-5,
+        gradClip=30,
+        sigRand=0.1,
+        muRand=0.01,
+        genProbThreshold=0.1,
+        seed=None,
+        dtype="float32",
+    ):
+        super().__init__(locals())
+        self.history = training.History()
+        self._rng = np.random.default_rng(self.seed)
+        self._store = ParameterStore(self._layer_sizes(), self.io_length, self.dtype)
+        self._network = CompiledNetwork(self._store, self.cost)
+        self._last_gradients = None
+        self._store.draw_weights(self._rng, self.sigRand)
+        self.resetStates()
+
+    def __repr__(self):
+        sizes = ", ".join(f"{name}={getattr(self, name)}" for name in self.SIZES)
+        return f"RNN4Music({sizes}, dtype={self.dtype!r}, updates={len(self.history.cost)})"
+
+    # ---- training
+
+    def train(
+        self,
+        dataset,
+        noOfEpochPerMB,
+        noOfEpoch,
+        sizeOfMiniBatch,
+        lengthOfMB,
+        sparseParam=0,
+        *,
+        validation=None,
+        progress=True,
+    ):
+        """Learn to predict each step of the tunes from the steps before it.
+
+        One epoch visits every tune once, in shuffled minibatches. Ctrl-C ends the training
+        after the update under way; what was learned by then stays.
+
+        Parameters
+        ----------
+        dataset : list of (length, io_length) or 3-D array
+            Piano rolls of zeros and ones.
+        noOfEpochPerMB : int
+            Updates on each minibatch.
+        noOfEpoch : int
+            Visits to the whole dataset.
+        sizeOfMiniBatch : int
+            Tunes in a minibatch; the last, smaller one is padded and masked.
+        lengthOfMB : int
+            Steps of each tune, at least 2: a shorter tune is repeated, a longer truncated.
+        sparseParam : float
+            Strength of the L1 penalty on all weights but the biases.
+        validation : list of (length, io_length), optional
+            Scored by `evaluate` after every epoch, into the history.
+        progress : bool
+            Whether to show a progress bar on standard error.
+
+        Returns
+        -------
+        training.History
+            Of this call; `history` has that of all calls.
+
+        Raises
+        ------
+        training.TrainingDiverged
+            If the cost becomes NaN or infinite; the last good weights are in place.
+        """
+        tunes = checks.dataset(dataset, self.io_length)
+        updates_per_minibatch = checks.integer("noOfEpochPerMB", noOfEpochPerMB, low=1)
+        n_epochs = checks.integer("noOfEpoch", noOfEpoch, low=1)
+        size = min(checks.integer("sizeOfMiniBatch", sizeOfMiniBatch, low=1), len(tunes))
+        length = checks.integer("lengthOfMB", lengthOfMB, low=2)
+        sparsity = checks.number("sparseParam", sparseParam, low=0)
+        if validation is not None:
+            validation = checks.dataset(validation, self.io_length)
+
+        shape = (length - 1, size, self.io_length)
+        compiles = not self._network.is_compiled("update", shape)
+
+        def update(minibatch):
+            step = self._network.update(shape)
+            rates = (self.R1, self.R2, self.R3, self.Rout)
+            settings = (*rates, self.gradClip, self.epsilon, sparsity)
+            cost, *self._last_gradients = step(*minibatch, *map(self._array, settings))
+            return float(cost)
+
+        history = training.History()
+        try:
+            training.train(
+                update,
+                self._store,
+                lambda: minibatches.epoch(tunes, size, length, self.dtype, self._rng),
+                n_updates=n_epochs * updates_per_minibatch * -(-len(tunes) // size),
+                updates_per_minibatch=updates_per_minibatch,
+                n_epochs=n_epochs,
+                history=history,
+                validate=validation and (lambda: self.evaluate(validation).nats_per_step),
+                compiling="compiling (once for this size)" if compiles else None,
+                progress=progress,
+            )
+        finally:
+            self.history.extend(history)
+        return history
+
+    def resetStates(self):
+        """Draw new hidden and cell states for t = −1, from U[0, muRand]."""
+        self._store.draw_initial(self._rng, self.muRand)
+
+    def resetRMSgrads(self):
+        """Set RMSprop's running mean squares to zero."""
+        self._store.zero_mean_squares()
+
+    def setNewRates(self, R1, R2, R3, Rout):
+        """Set the learning rates of the three layers and of the output layer."""
+        rates = {"R1": R1, "R2": R2, "R3": R3, "Rout": Rout}
+        vars(self).update(self.checked_settings(rates))
+
+    # ---- composing and predicting
+
+    def genMusic(self, start, n, count=None):
+        """Compose: read `start`, then feed back what was sampled, for `n` steps.
+
+        Parameters
+        ----------
+        start : (steps, io_length) or None
+            A piano roll of at least one row; None is one silent step.
+        n : int
+            Steps to compose.
+        count : int, optional
+            Compose that many tunes at once, each continuing `start` in its own way.
+
+        Returns
+        -------
+        tune : (n, io_length), or (count, n, io_length)
+            Zeros and ones, without `start`.
+        probabilities : same shape
+            What each note was sampled with; 0 where it does not exceed `genProbThreshold`.
+        """
+        if start is None:
+            start = np.zeros((1, self.io_length))
+        start = checks.piano_roll("start", start, self.io_length)
+        n = checks.integer("n", n, low=0)
+        n_tunes = 1 if count is None else checks.integer("count", count, low=1)
+        tunes, probabilities = generation.compose(
+            self._network.sampling,
+            self._initial(),
+            self._array(start),
+            n,
+            n_tunes,
+            self.genProbThreshold,
+            self._rng,
+        )
+        return (tunes[0], probabilities[0]) if count is None else (tunes, probabilities)
+
+    def predict(self, inputs):
+        """Return the probabilities of the notes of each next step.
+
+        Parameters
+        ----------
+        inputs : (T, io_length) or (T, B, io_length)
+            Tunes of any length, any number of them.
+
+        Returns
+        -------
+        array of the same shape
+            Row t holds the probabilities for step t + 1.
+        """
+        inputs = self._array(checks.piano_roll("inputs", inputs, self.io_length, ndims=(2, 3)))
+        single = inputs.ndim == 2
+        Y = self._run(inputs[:, None] if single else inputs)
+        return evaluation.sigmoid(Y[:, 0] if single else Y)
+
+    def evaluate(self, dataset, threshold=0.5):
+        """Score the predictions on whole tunes, without repeating or truncating them.
+
+        Parameters
+        ----------
+        dataset : list of (length, io_length) or 3-D array
+        threshold : float
+            A note counts as predicted where its probability is at least this.
+
+        Returns
+        -------
+        evaluation.Evaluation
+            `nats_per_step` (negative log-likelihood), `accuracy`, `precision`, `recall`,
+            `f_measure`, `n_steps` and `per_tune`.
+        """
+        tunes = checks.dataset(dataset, self.io_length)
+        threshold = checks.number("threshold", threshold, low=0, high=1)
+        return evaluation.evaluate(self._run, tunes, threshold, self.dtype)
+
+    def gradients(self, inputs, targets):
+        """Return the cost and its hand-written gradients, before clipping.
+
+        Parameters
+        ----------
+        inputs, targets : (T, io_length) or (T, B, io_length)
+            What the network reads at each step, and what it should have predicted there.
+
+        Returns
+        -------
+        cost : float
+            Summed over steps and keys, mean over the tunes.
+        gradients : dict of name to array
+            Under the names of `get_parameters`.
+        """
+        pair = []
+        for name, value in (("inputs", inputs), ("targets", targets)):
+            array = checks.piano_roll(name, value, self.io_length, ndims=(2, 3))
+            pair.append(self._array(array[:, None] if array.ndim == 2 else array))
+        shape = pair[0].shape
+        if pair[1].shape != shape:
+            raise ValueError(
+                f"inputs and targets must have the same shape, but have {np.shape(inputs)} "
+                f"and {np.shape(targets)}"
+            )
+        weights = np.full(shape[:2], 1 / shape[1], self.dtype)
+        cost, *arrays = self._network.gradients(shape)(*pair, weights)
+        self._last_gradients = arrays
+        return float(cost), dict(zip(self._store.weights, map(np.array, arrays)))
+
+    # ---- weights, files, summaries
+
+    def get_parameters(self):
+        """Return copies of all weights: a dict from names such as ``layer1/bias`` to arrays."""
+        return {name: np.array(v.get_value()) for name, v in self._store.weights.items()}
+
+    def set_parameters(self, mapping):
+        """Set all weights, or none if anything does not fit.
+
+        Raises
+        ------
+        ValueError
+            For names that are missing or unknown, other shapes, values that are not finite.
+        """
+        arrays = {f"parameters/{name}": array for name, array in dict(mapping).items()}
+        self._store.assign(self._store.check(arrays, groups=("parameters",)))
+
+    def saveParameters(self, name):
+        """Save everything: weights, averages, states, settings, history, random generator.
+
+        Parameters
+        ----------
+        name : path
+            The suffix ``.npz`` may be left out. The file is written whole or not at all.
+
+        Returns
+        -------
+        pathlib.Path
+            The file.
+        """
+        return archive.write(
+            name,
+            self.settings(),
+            self.history.to_dict(),
+            self._rng.bit_generator.state,
+            self._store.arrays(),
+        )
+
+    def loadParameters(self, name):
+        """Take everything from a file of `saveParameters`, or of the 2015 program.
+
+        Training and composing go on as if the object had never been saved.
+
+        Raises
+        ------
+        FileNotFoundError, ValueError
+            If the file is missing, damaged, or of other dimensions; the object stays as it was.
+        """
+        content = archive.read(name)
+        path = archive.npz_path(name)
+        settings = content["settings"]
+        different = [
+            f"{size} is {settings.get(size)} in the file and {getattr(self, size)} here"
+            for size in self.SIZES
+            if settings.get(size) != getattr(self, size)
+        ]
+        if different:
+            raise ValueError(
+                f"{path} holds another network: {'; '.join(different)}. "
+                "RNN4Music.from_file builds the one that the file describes"
+            )
+        try:
+            self._take(content)
+        except (TypeError, ValueError, KeyError) as error:
+            raise ValueError(f"{path} does not fit or is damaged: {error}") from error
+
+    @classmethod
+    def from_file(cls, name):
+        """Build the object that a file describes; see `loadParameters`."""
+        settings = archive.read(name)["settings"]
+        try:
+            model = cls(**{size: settings[size] for size in cls.SIZES})
+        except (KeyError, TypeError, ValueError) as error:
+            path = archive.npz_path(name)
+            raise ValueError(f"{path} is damaged: its sizes are wrong: {error}") from error
+        model.loadParameters(name)
+        return model
+
+    def printWeights(self):
+        """Print each weight's shape, mean size and extremes."""
+        print_summary(self.get_parameters())
+
+    def printDerivatives(self):
+        """Print the same of the last gradient, before clipping."""
+        if self._last_gradients is None:
+            print("no gradient yet: call train or gradients first")
+            return
+        print_summary(dict(zip(self._store.weights, self._last_gradients)))
+
+    # ---- inside
+
+    def _take(self, content):
+        """Take over what `archive.read` returned, or raise and change nothing."""
+        settings = self.checked_settings(content["settings"])
+        history = training.History.from_dict(content["history"])
+        store, rng = self._store, self._rng
+        if settings["dtype"] != self.dtype:
+            store = ParameterStore(self._layer_sizes(), self.io_length, settings["dtype"])
+        if content["random_state"] is None:  # of 2015, which saved the weights alone
+            arrays = {**self._store.arrays(), **content["arrays"]}
+            arrays |= {key: 0 * arrays[key] for key in arrays if key.startswith("mean_squares/")}
+        else:
+            arrays = content["arrays"]
+            rng = np.random.default_rng()
+            rng.bit_generator.state = content["random_state"]
+        checked = store.check(arrays)
+
+        if (settings["dtype"], settings["cost"]) != (self.dtype, self.cost):
+            self._store, self._network = store, CompiledNetwork(store, settings["cost"])
+        vars(self).update(settings)
+        store.assign(checked)
+        self._rng, self.history, self._last_gradients = rng, history, None
+
+    def _run(self, inputs):
+        """Return the pre-activations (T, B, P) of inputs (T, B, P)."""
+        return evaluation.run(
+            self._network.forward,
+            self._initial(),
+            inputs,
+        )
+
+    def _initial(self):
+        return [np.array(vector.get_value()) for vector in self._store.initial.values()]
+
+    def _layer_sizes(self):
+        return self.h1_length, self.h2_length, self.h3_length
+
+    def _array(self, value):
+        return np.asarray(value, self.dtype)
