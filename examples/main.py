@@ -1,0 +1,142 @@
+"""Learn from MIDI files, compose a tune, and look at it.
+
+    python examples/main.py                  the Bach chorales (needs the extra "example")
+    python examples/main.py --data FOLDER    any folder of .mid files
+
+All settings are at the top of `main`; change them and run it again.
+"""
+
+import argparse
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import matplotlib
+from tqdm import tqdm
+
+from midi.utils import MidiError, midiread, midiwrite
+from rnn4music import RNN4Music
+
+PITCH_RANGE = (21, 109)  # the piano's 88 keys: MIDI pitches 21 to 108
+TIME_STEP = 0.3  # seconds that one row of a piano roll lasts
+CHORALES = Path(__file__).resolve().parent.parent / "data" / "chorales"
+
+
+def main():
+    sizeOfMiniBatch = 5  # tunes that are learned from at once
+    noOfEpochPerMB = 1  # updates on each minibatch
+    noOfEpoch = 60  # visits to all tunes
+    lengthOfMB = 100  # steps of each tune that are learned from: 30 seconds
+    held_out = 20  # tunes that are not learned from, to see what was understood
+    which_tune = 0  # of those held out, the one that is continued
+    exampleLength = 50  # steps of it that the network hears
+    noOfSteps = 300  # steps that it composes
+    genProbThreshold = 0.1  # notes less probable than this never sound
+    seed = 1
+
+    arguments = parse_arguments()
+    dataset = read_folder(arguments.data or prepare_chorales())
+    held_out = min(held_out, len(dataset) // 2)
+    validation, training = dataset[:held_out], dataset[held_out:]
+
+    model = RNN4Music(h1_length=120, h2_length=120, h3_length=120, io_length=88,
+                      R1=0.001, R2=0.001, R3=0.001, Rout=0.001,
+                      genProbThreshold=genProbThreshold, seed=seed)  # fmt: skip
+    history = model.train(
+        training, noOfEpochPerMB, arguments.epochs or noOfEpoch, sizeOfMiniBatch, lengthOfMB,
+        validation=validation,
+    )  # fmt: skip
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    weights = model.saveParameters(arguments.output / "weights")
+    if history.validation:
+        print(f"after {history.epochs} epochs: {history.validation[-1]:.2f} nats per step "
+              f"on the {held_out} tunes held out (first epoch: {history.validation[0]:.2f})")  # fmt: skip
+
+    start = dataset[which_tune][:exampleLength]
+    tune, probabilities = model.genMusic(start, noOfSteps)
+    midiwrite(arguments.output / "tune.mid", tune, PITCH_RANGE, TIME_STEP)
+    draw(start, tune, probabilities, arguments.output, arguments.show)
+    print(f"wrote {weights}, tune.mid, probabilities.png and piano_roll.png beside it")
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, help="a folder of .mid files instead of the chorales")
+    parser.add_argument("--epochs", type=int, help="instead of the number set in main()")
+    parser.add_argument("--output", type=Path, default=Path("output"), help="default: output")
+    parser.add_argument("--show", action="store_true", help="open windows with the pictures")
+    return parser.parse_args()
+
+
+def prepare_chorales():
+    """Write the chorales of music21's corpus as .mid files, those that are not there yet."""
+    try:
+        from music21 import corpus
+    except ImportError:
+        raise SystemExit(
+            "the chorales come with music21: python -m pip install '.[example]'\n"
+            "or give a folder of .mid files: python examples/main.py --data FOLDER"
+        ) from None
+    CHORALES.mkdir(parents=True, exist_ok=True)
+    names = sorted(set(corpus.chorales.Iterator(returnType="filename")))
+    missing = [name for name in names if not chorale_file(name).exists()]
+    if missing:
+        with ProcessPoolExecutor() as pool:
+            list(tqdm(pool.map(write_chorale, missing), "chorales", len(missing), unit="file"))
+    return CHORALES
+
+
+def chorale_file(name):
+    return CHORALES / f"{Path(name).name}.mid"
+
+
+def write_chorale(name):
+    from music21 import corpus, tempo
+
+    score = corpus.parse(name)
+    score.insert(0, tempo.MetronomeMark(number=100))  # an eighth note then lasts 0.3 seconds
+    unfinished = chorale_file(name).with_suffix(".part")
+    score.write("midi", unfinished)
+    unfinished.rename(chorale_file(name))
+
+
+def read_folder(folder):
+    """Read all .mid files of a folder as piano rolls; say which cannot be read."""
+    rolls = []
+    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".mid", ".midi")):
+        try:
+            rolls.append(midiread(path, PITCH_RANGE, TIME_STEP).piano_roll)
+        except MidiError as error:
+            print(f"left out: {error}")
+    if len(rolls) < 2:
+        raise SystemExit(f"{folder} has {len(rolls)} readable .mid files; at least 2 are needed")
+    print(f"{len(rolls)} tunes from {folder}")
+    return rolls
+
+
+def draw(start, tune, probabilities, folder, show):
+    """Draw what was composed: the probabilities, and the notes with what they follow."""
+    if not show:
+        matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+    import numpy as np
+
+    lowest, highest = PITCH_RANGE
+    pictures = {
+        "probabilities": (probabilities, "gist_stern_r", 0, "probability of each note"),
+        "piano_roll": (np.concatenate([start, tune]), "gray_r", -len(start), "start, then composed"),
+    }
+    for name, (roll, colours, first, title) in pictures.items():
+        figure, axes = plt.subplots(figsize=(12, 4), layout="constrained")
+        seconds = first * TIME_STEP, (first + len(roll)) * TIME_STEP
+        image = axes.imshow(roll.T, origin="lower", aspect="auto", interpolation="nearest",
+                            cmap=colours, extent=(*seconds, lowest - 0.5, highest - 0.5))  # fmt: skip
+        axes.axvline(0, color="tab:red", linewidth=1)
+        axes.set(title=title, xlabel="seconds", ylabel="MIDI pitch", ylim=(35, 85))
+        figure.colorbar(image)
+        figure.savefig(folder / f"{name}.png", dpi=120)
+    if show:
+        plt.show()
+
+
+if __name__ == "__main__":
+    main()
