@@ -13,8 +13,9 @@ from pathlib import Path
 import matplotlib
 from tqdm import tqdm
 
-from midi.utils import MidiError, midiread, midiwrite
+from midi import MidiError, midiread, midiwrite
 from rnn4music import RNN4Music
+from rnn4music.plots import plot_piano_roll, plot_probabilities
 
 PITCH_RANGE = (21, 109)  # the piano's 88 keys: MIDI pitches 21 to 108
 TIME_STEP = 0.3  # seconds that one row of a piano roll lasts
@@ -24,7 +25,7 @@ CHORALES = Path(__file__).resolve().parent.parent / "data" / "chorales"
 def main():
     sizeOfMiniBatch = 5  # tunes that are learned from at once
     noOfEpochPerMB = 1  # updates on each minibatch
-    noOfEpoch = 60  # visits to all tunes
+    noOfEpoch = 30  # visits to all tunes
     lengthOfMB = 100  # steps of each tune that are learned from: 30 seconds
     held_out = 20  # tunes that are not learned from, to see what was understood
     which_tune = 0  # of those held out, the one that is continued
@@ -92,10 +93,10 @@ def chorale_file(name):
 def write_chorale(name):
     from music21 import corpus, tempo
 
-    score = corpus.parse(name)
-    score.insert(0, tempo.MetronomeMark(number=100))  # an eighth note then lasts 0.3 seconds
+    notes = corpus.parse(name).stripTies().flatten().notes.stream()  # each bar once
+    notes.insert(0, tempo.MetronomeMark(number=100))  # an eighth note then lasts 0.3 seconds
     unfinished = chorale_file(name).with_suffix(".part")
-    score.write("midi", unfinished)
+    notes.write("midi", unfinished)
     unfinished.rename(chorale_file(name))
 
 
@@ -114,26 +115,17 @@ def read_folder(folder):
 
 
 def draw(start, tune, probabilities, folder, show):
-    """Draw what was composed: the probabilities, and the notes with what they follow."""
+    """Draw what was composed, with what it follows, and how probable each note was."""
     if not show:
         matplotlib.use("Agg")
     import matplotlib.pyplot as plt
-    import numpy as np
 
-    lowest, highest = PITCH_RANGE
-    pictures = {
-        "probabilities": (probabilities, "gist_stern_r", 0, "probability of each note"),
-        "piano_roll": (np.concatenate([start, tune]), "gray_r", -len(start), "start, then composed"),
-    }
-    for name, (roll, colours, first, title) in pictures.items():
-        figure, axes = plt.subplots(figsize=(12, 4), layout="constrained")
-        seconds = first * TIME_STEP, (first + len(roll)) * TIME_STEP
-        image = axes.imshow(roll.T, origin="lower", aspect="auto", interpolation="nearest",
-                            cmap=colours, extent=(*seconds, lowest - 0.5, highest - 0.5))  # fmt: skip
-        axes.axvline(0, color="tab:red", linewidth=1)
-        axes.set(title=title, xlabel="seconds", ylabel="MIDI pitch", ylim=(35, 85))
-        figure.colorbar(image)
-        figure.savefig(folder / f"{name}.png", dpi=120)
+    figure, axes = plt.subplots(figsize=(12, 4), layout="constrained")
+    plot_piano_roll(axes, tune, TIME_STEP, start=start).set_title("given (blue), then composed")
+    figure.savefig(folder / "piano_roll.png", dpi=120)
+    figure, axes = plt.subplots(figsize=(12, 4), layout="constrained")
+    plot_probabilities(axes, probabilities, TIME_STEP).set_title("probability of each note")
+    figure.savefig(folder / "probabilities.png", dpi=120)
     if show:
         plt.show()
 

@@ -9,8 +9,8 @@ pitch of a half-open pitch range, 1 where the note sounds and 0 where it does no
 """
 
 from .errors import MidiError
-from .reading import MidiContent, midiread
 from .notes import Note
+from .reading import MidiContent, midiread
 from .writing import midiwrite
 
 __all__ = ["MidiContent", "MidiError", "Note", "midiread", "midiwrite"]

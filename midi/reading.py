@@ -12,6 +12,7 @@ from __future__ import annotations
 import operator
 import os
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -115,7 +116,9 @@ def checked_pitch_range(r: Any) -> tuple[int, int]:
     return lowest_pitch, highest_pitch
 
 
-def _content(data: bytes, lowest_pitch: int, highest_pitch: int, time_step: Any) -> MidiContent:
+def _content(
+    data: bytes, lowest_pitch: int, highest_pitch: int, time_step: Fraction
+) -> MidiContent:
     header, events = read_events(data)
     tick, last_tick, clock = timeline(header, events)
     found = pair_notes(events)

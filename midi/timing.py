@@ -14,7 +14,7 @@ from __future__ import annotations
 import numbers
 from decimal import Decimal
 from fractions import Fraction
-from typing import NamedTuple, Union
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,7 +31,7 @@ _SMPTE_RATES = {
     30: Fraction(30),
 }
 
-TimeStep = Union[float, Fraction, Decimal]
+TimeStep = float | Fraction | Decimal
 
 
 def exact_time_step(dt: TimeStep) -> Fraction:
@@ -82,48 +82,43 @@ def timeline(header: Header, events: Events) -> tuple[np.ndarray, int, Clock]:
         What turns those ticks into time.
     """
     ends = events.tick[events.status == TRACK_END]
-    changes = [(0, DEFAULT_TEMPO)]
-    tick = events.tick
-    if header.format == 2:
-        starts = np.cumsum(ends) - ends
-        tick = tick + starts[events.track]
-        ends = ends + starts
-        is_start = np.zeros(len(tick), dtype=bool)
-        is_start[1:] = events.status[:-1] == TRACK_END
-        tempo_at = np.flatnonzero((events.status == TEMPO) | is_start)
-        tempos = iter(events.tempos)
-        for at in tempo_at.tolist():
-            if is_start[at]:
-                changes.append((int(starts[events.track[at]]), DEFAULT_TEMPO))
-            if events.status[at] == TEMPO:
-                changes.append((int(tick[at]), next(tempos)))
-    else:
-        changes += zip(tick[events.status == TEMPO].tolist(), events.tempos)
+    starts = np.cumsum(ends) - ends if header.format == 2 else np.zeros_like(ends)
+    tick = events.tick + starts[events.track]
+    ends = ends + starts
+    is_tempo = events.status == TEMPO
+    columns = (tick[is_tempo].tolist(), events.track[is_tempo].tolist(), events.tempos)
+    resets = starts.tolist() if header.format == 2 and len(starts) else [0]
+    changes = [(start, track, DEFAULT_TEMPO) for track, start in enumerate(resets)]
+    changes += zip(*columns, strict=True)
+    # The sort is stable: of changes at one tick the last in file order comes last.
+    changes.sort(key=lambda change: change[:2])
     last_tick = int(ends.max()) if len(ends) else 0
     if header.division & 0x8000:
         return tick, last_tick, _smpte_clock(header.division, last_tick)
     if header.division == 0:
         raise MidiError("its division is 0: a quarter note of 0 ticks has no length")
-    return tick, last_tick, _clock(changes, header.division * 1_000_000, last_tick)
+    tempo_map = [(at, tempo) for at, _, tempo in changes]
+    return tick, last_tick, _clock(tempo_map, header.division * 1_000_000, last_tick)
 
 
 def _clock(changes: list[tuple[int, int]], units_per_second: int, last_tick: int) -> Clock:
-    """Build a clock from (tick, units per tick), the first at tick 0.
+    """Build a clock from (tick, units per tick) in order, the first at tick 0.
 
-    Of changes at the same tick the last one in file order holds.
+    Of changes at the same tick the last one holds.
     """
     segments: list[tuple[int, int, int]] = []
-    for tick, per_tick in sorted(changes, key=lambda change: change[0]):
+    for tick, per_tick in changes:
         units = 0
         if segments:
             tick_before, units_before, per_tick_before = segments[-1]
             units = units_before + (tick - tick_before) * per_tick_before
         segments.append((tick, units, per_tick))
-    tick, units, per_tick = segments[-1]
-    last_units = units + max(last_tick - tick, 0) * per_tick
+    last_change, units_there, per_tick_there = segments[-1]
+    last_units = units_there + max(last_tick - last_change, 0) * per_tick_there
     dtype = np.int64 if last_units < _INT64_END else object
-    ticks, units, per_tick = (np.array(column, dtype=dtype) for column in zip(*segments))
-    return Clock(ticks.astype(np.int64), units, per_tick, units_per_second)
+    ticks = np.array([tick for tick, _, _ in segments], dtype=np.int64)
+    units, per_tick = np.array([rest for _, *rest in segments], dtype=dtype).T
+    return Clock(ticks, units, per_tick, units_per_second)
 
 
 def _smpte_clock(division: int, last_tick: int) -> Clock:

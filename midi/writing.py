@@ -10,6 +10,7 @@ placed on the last tick at or before k dt: it is early by less than a tick (at m
 
 from __future__ import annotations
 
+import errno
 import operator
 import os
 import secrets
@@ -181,7 +182,12 @@ def _checked_integer(name: str, value: Any, lowest: int) -> int:
 def _write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     """Write to a file beside `path`, then rename it: `path` is never half written."""
     target = os.path.realpath(os.fsdecode(os.fspath(path)))
-    draft = os.path.join(os.path.dirname(target), f".{secrets.token_hex(8)}.tmp")
+    folder = os.path.dirname(target)
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, "there is no such folder", folder)
+    if os.path.exists(target) and not os.path.isfile(target):
+        raise FileExistsError(errno.EEXIST, "it exists and is not a regular file", target)
+    draft = os.path.join(folder, f".{secrets.token_hex(8)}.tmp")
     try:
         with open(draft, "xb") as file:
             file.write(data)

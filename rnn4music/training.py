@@ -3,6 +3,7 @@
 import contextlib
 import math
 import signal
+import sys
 import threading
 import time
 from dataclasses import asdict, dataclass, field
@@ -153,7 +154,7 @@ def _interruptible():
             signal.signal(signal.SIGINT, previous)
             raise KeyboardInterrupt
         interrupted.set()
-        tqdm.write("Ctrl-C: finishing this update (press again to abort at once)")
+        tqdm.write("Ctrl-C: finishing this update (again: abort at once)", file=sys.stderr)
 
     signal.signal(signal.SIGINT, stop)
     try:

@@ -1,0 +1,35 @@
+"""What all tests share: small models of pairwise different sizes, and random tunes."""
+
+import numpy as np
+import pytest
+
+SIZES = {"h1_length": 3, "h2_length": 5, "h3_length": 4, "io_length": 7}
+
+
+def small_model(**changes):
+    """A float64 model with large weights and states, so that every term matters."""
+    from rnn4music import RNN4Music
+
+    return RNN4Music(**{**SIZES, "dtype": "float64", "sigRand": 0.6, "muRand": 0.9,
+                        "seed": 1, **changes})  # fmt: skip
+
+
+def random_roll(rng, *shape):
+    return (rng.random(shape) < 0.3).astype(float)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def tunes(rng):
+    """Seven tunes of different lengths, one of a single row."""
+    return [random_roll(rng, length, SIZES["io_length"]) for length in (9, 4, 12, 1, 7, 15, 6)]
+
+
+def initial_states(model):
+    """The states at t = −1, as the model saves them."""
+    arrays = model._store.arrays()
+    return {k.removeprefix("initial/"): v for k, v in arrays.items() if k.startswith("initial/")}

@@ -1,0 +1,99 @@
+"""A small writer of MIDI files, event by event, and the definition of the roll.
+
+Both are independent of the package: files come from lists of (delta, message), and
+`sampled` evaluates start <= k dt < end cell by cell, in fractions.
+"""
+
+import struct
+from fractions import Fraction
+
+
+def note_on(pitch, velocity=64, channel=0):
+    return bytes((0x90 | channel, pitch, velocity))
+
+
+def note_off(pitch, channel=0):
+    return bytes((0x80 | channel, pitch, 0))
+
+
+def tempo(microseconds):
+    return b"\xff\x51\x03" + microseconds.to_bytes(3, "big")
+
+
+def quantity(value):
+    encoded = [value & 0x7F]
+    while value > 0x7F:
+        value >>= 7
+        encoded.append(value & 0x7F | 0x80)
+    return bytes(reversed(encoded))
+
+
+def chunk(body, name=b"MTrk"):
+    return name + struct.pack(">I", len(body)) + body
+
+
+def track(*events, end=0, running_status=False, end_of_track=True):
+    """Encode (delta, message) pairs; the track ends `end` ticks after the last."""
+    body, status = b"", None
+    for delta, message in events:
+        is_channel = message[0] < 0xF0
+        left_out = running_status and is_channel and message[0] == status
+        body += quantity(delta) + (message[1:] if left_out else message)
+        status = message[0] if is_channel else status
+    if end_of_track:
+        body += quantity(end) + b"\xff\x2f\x00"
+    return chunk(body)
+
+
+def smf(*tracks, division=480, format=1):
+    return b"MThd" + struct.pack(">IHHH", 6, format, len(tracks), division) + b"".join(tracks)
+
+
+def seconds_at(tempos, division):
+    """Return the function from ticks to seconds of a list of (tick, microseconds)."""
+    changes = sorted([(0, 500_000), *tempos], key=lambda change: change[0])
+
+    def seconds(tick):
+        total = Fraction(0)
+        for number, (begin, microseconds) in enumerate(changes):
+            end = changes[number + 1][0] if number + 1 < len(changes) else tick
+            if begin < tick:
+                total += Fraction((min(end, tick) - begin) * microseconds, division * 10**6)
+        return total
+
+    return seconds
+
+
+def reference_notes(tracks, division):
+    """Read (events, end) tracks by the definition: notes in seconds, and the end."""
+    tempos, notes, ends = [], [], []
+    for events, end in tracks:
+        now, sounding = 0, {}
+        for delta, message in events:
+            now += delta
+            kind, voice = message[0] & 0xF0, (message[0] & 0x0F, message[1])
+            if message[:2] == b"\xff\x51":
+                tempos.append((now, int.from_bytes(message[3:6], "big")))
+            elif kind == 0x90 and message[2] > 0:
+                sounding.setdefault(voice, []).append(now)
+            elif kind in (0x80, 0x90) and sounding.get(voice):
+                notes.append((*voice, sounding[voice].pop(0), now))
+        ends.append(now + end)
+    seconds = seconds_at(tempos, division)
+    timed = [
+        (pitch, seconds(start), seconds(end))
+        for channel, pitch, start, end in notes
+        if channel != 9
+    ]
+    return timed, seconds(max(ends, default=0))
+
+
+def sampled(notes, end, r, dt):
+    """Evaluate the definition of the roll: rows k with k dt < end, as nested lists."""
+    lowest, highest = r
+    rows = []
+    while len(rows) * dt < end:
+        now = len(rows) * dt
+        on = {pitch for pitch, start, stop in notes if start <= now < stop}
+        rows.append([float(pitch in on) for pitch in range(lowest, highest)])
+    return rows

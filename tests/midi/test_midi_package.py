@@ -1,0 +1,35 @@
+"""The package's names, its import, and old scripts' ways of calling."""
+
+import subprocess
+import sys
+
+import midi
+import midi.utils
+
+
+def test_the_public_names():
+    assert midi.utils.midiread is midi.midiread
+    assert midi.utils.midiwrite is midi.midiwrite
+    assert issubclass(midi.MidiError, ValueError)
+    assert sorted(midi.__all__) == ["MidiContent", "MidiError", "Note", "midiread", "midiwrite"]
+
+
+def test_the_import_is_light_and_knows_nothing_of_the_network():
+    heavy = {"symusic", "mido", "matplotlib", "tqdm", "rnn4music", "pytensor", "theano"}
+    code = f"import sys, midi, midi.utils; print(sorted({heavy!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
+def test_an_old_script_runs_unchanged(tmp_path):
+    from midi.utils import midiread, midiwrite
+
+    name = str(tmp_path / "tune.mid")
+    roll = [[0, 1], [1, 1]]
+    midiwrite(name, roll, (60, 62), 0.3)
+    assert midiread(name, (60, 62), 0.3).piano_roll.tolist() == roll
+    midiwrite(name, roll, r=(60, 62), dt=0.3, patch=0)
+    content = midiread(name, r=(60, 62), dt=0.3)
+    assert content.piano_roll.tolist() == roll
+    pitch, start, end = content.notes[0]
+    assert (pitch, start, end) == (61, 0.0, 0.6)

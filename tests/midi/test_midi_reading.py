@@ -1,0 +1,459 @@
+"""What midiread makes of files that are built here event by event."""
+
+import pickle
+from decimal import Decimal
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from smf import (
+    chunk,
+    note_off,
+    note_on,
+    reference_notes,
+    sampled,
+    smf,
+    tempo,
+    track,
+)
+
+from midi import MidiError, Note, midiread
+
+SECOND = 960  # ticks, at the default tempo and division 480
+PROGRAM = b"\xc0\x05"
+TEXT = b"\xff\x01\x03abc"
+SYSEX = b"\xf0\x04\x7e\x7f\x09\xf7"
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read(data, *args, **keywords):
+        path = tmp_path / "tune.mid"
+        path.write_bytes(data)
+        return midiread(path, *args, **keywords)
+
+    return read
+
+
+def cells(content, lowest_pitch=21):
+    """List the on-cells as (frame, pitch)."""
+    frame, column = np.nonzero(content.piano_roll)
+    return list(zip(frame.tolist(), (column + lowest_pitch).tolist(), strict=True))
+
+
+# Sampling ------------------------------------------------------------------------------
+
+
+def test_notes_on_the_grid_of_three_tenths_of_a_second_do_not_slip(read):
+    n = 2000  # frames; 0.3 s are 288 ticks
+    events = []
+    for frame in range(n):
+        events += [(0, note_on(21 + frame % 88)), (288, note_off(21 + frame % 88))]
+    roll = read(smf(track(*events))).piano_roll
+    expected = np.zeros((n, 88))
+    expected[np.arange(n), np.arange(n) % 88] = 1
+    np.testing.assert_array_equal(roll, expected)
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "frames"),
+    [
+        (288, 576, [1]),
+        (287, 576, [1]),
+        (289, 576, []),
+        (289, 577, [2]),
+        (288, 577, [1, 2]),
+        (0, 1, [0]),
+        (288, 288, []),
+    ],
+)
+def test_a_note_is_on_from_its_start_until_before_its_end(read, start, end, frames):
+    events = (start, note_on(60)), (end - start, note_off(60))
+    content = read(smf(track(*events, end=1000)))
+    assert cells(content) == [(frame, 60) for frame in frames]
+
+
+def test_the_roll_is_float32_of_zeros_and_ones(read):
+    roll = read(
+        smf(track((0, note_on(60)), (SECOND, note_off(60)), end=1)), (60, 62), 0.5
+    ).piano_roll
+    assert roll.dtype == np.float32
+    assert roll.tolist() == [[1, 0], [1, 0], [0, 0]]
+
+
+@pytest.mark.parametrize(
+    "dt",
+    [0.3, np.float32(0.3), np.float64(0.3), Fraction(3, 10), Decimal("0.3")],
+    ids=lambda dt: type(dt).__name__,
+)
+def test_the_time_step_is_the_decimal_number_as_written(read, dt):
+    content = read(smf(track((288 * 7, note_on(60)), (288, note_off(60)))), dt=dt)
+    assert cells(content) == [(7, 60)]
+    assert len(content.piano_roll) == 8
+
+
+def test_whole_numbers_of_seconds_are_time_steps(read):
+    data = smf(track((2 * SECOND, note_on(60)), (SECOND, note_off(60))))
+    for dt in (1, np.int64(1), 1.0):
+        assert cells(read(data, dt=dt)) == [(2, 60)]
+
+
+messages = st.one_of(
+    st.builds(note_on, st.integers(58, 63), st.integers(0, 127), st.sampled_from([0, 0, 0, 1, 9])),
+    st.builds(note_off, st.integers(58, 63), st.sampled_from([0, 0, 0, 1, 9])),
+    st.builds(tempo, st.sampled_from([1, 250_000, 500_000, 333_333, 2**24 - 1])),
+    st.sampled_from([PROGRAM, TEXT, SYSEX, b"\xd0\x11", b"\xb0\x40\x7f", b"\xe1\x00\x40"]),
+)
+deltas = st.one_of(st.integers(0, 3), st.integers(0, 700), st.just(288), st.just(20_000))
+tracks_of_events = st.lists(
+    st.tuples(st.lists(st.tuples(deltas, messages), max_size=25), st.integers(0, 1000)),
+    max_size=3,
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    tracks=tracks_of_events,
+    division=st.sampled_from([1, 96, 480, 32767]),
+    dt=st.sampled_from([0.3, 0.5, 0.1 + 0.2, 1 / 3, 7.77]),
+    running_status=st.booleans(),
+)
+def test_any_file_is_sampled_as_defined(tmp_path_factory, tracks, division, dt, running_status):
+    notes, end = reference_notes(tracks, division)
+    if end / Fraction(str(dt)) > 2000:
+        dt = float(end) / 500
+    path = tmp_path_factory.getbasetemp() / "any.mid"
+    encoded = (track(*events, end=end, running_status=running_status) for events, end in tracks)
+    path.write_bytes(smf(*encoded, division=division))
+    content = midiread(path, (59, 63), dt)
+    expected = sampled(notes, end, (59, 63), Fraction(str(dt)))
+    assert content.piano_roll.tolist() == expected
+    inside = [note for note in notes if 59 <= note[0] < 63]
+    assert content.n_out_of_range == len(notes) - len(inside)
+    times = sorted((float(start), pitch, float(end)) for pitch, start, end in inside)
+    found = sorted((start, pitch, end) for pitch, start, end in content.notes)
+    np.testing.assert_allclose(np.reshape(found, (-1, 3)), np.reshape(times, (-1, 3)), rtol=1e-14)
+
+
+@pytest.mark.parametrize("microseconds", [2**24 - 1, 16_777_213])
+def test_times_beyond_64_bits_stay_exact(read, microseconds):
+    # 2^28 ticks of 16.8 s, forty times: products with the fraction of dt pass 2^63.
+    longest = 2**28 - 1
+    events = [(0, tempo(microseconds))]
+    events += [(longest, note_on(60)), (longest - 1, note_off(60))] * 20
+    tracks = [(events, 1)]
+    notes, end = reference_notes(tracks, 1)
+    dt = Fraction(end, 1000) + Fraction(1, 10**30)
+    content = read(smf(track(*events, end=1), division=1), (60, 61), dt)
+    assert content.piano_roll.tolist() == sampled(notes, end, (60, 61), dt)
+
+
+# Tempo ---------------------------------------------------------------------------------
+
+
+def test_the_tempo_is_half_a_second_a_quarter_until_a_tempo_event(read):
+    events = (480, tempo(1_000_000)), (0, note_on(60)), (480, note_off(60))
+    assert read(smf(track(*events))).notes == [Note(60, 0.5, 1.5)]
+
+
+@pytest.mark.parametrize("tempo_track_first", [True, False])
+def test_a_tempo_event_acts_on_every_track(read, tempo_track_first):
+    tempos = track((0, tempo(250_000)), (480, tempo(1_000_000)))
+    notes = track((240, note_on(60)), (480, note_off(60)))
+    tracks = (tempos, notes) if tempo_track_first else (notes, tempos)
+    assert read(smf(*tracks)).notes == [Note(60, 0.125, 0.75)]
+
+
+def test_of_tempo_events_at_one_tick_the_last_holds(read):
+    events = (0, tempo(1)), (0, tempo(600_000)), (0, note_on(60)), (480, note_off(60))
+    assert read(smf(track(*events))).notes == [Note(60, 0.0, 0.6)]
+
+
+def test_a_tempo_event_where_a_track_of_format_2_ends_does_not_reach_the_next(read):
+    first = track((480, tempo(1_000_000)))
+    second = track((0, note_on(60)), (480, tempo(250_000)), (480, note_off(60)))
+    assert read(smf(first, second, format=2)).notes == [Note(60, 0.5, 1.25)]
+
+
+def test_smpte_division_counts_frames_and_ignores_the_tempo(read):
+    events = (0, tempo(1)), (1000, note_on(60)), (500, note_off(60))
+    frames_25_of_40_ticks = (256 - 25) << 8 | 40
+    content = read(smf(track(*events), division=frames_25_of_40_ticks))
+    assert content.notes == [Note(60, 1.0, 1.5)]
+    frames_29_97_of_100_ticks = (256 - 29) << 8 | 100
+    content = read(
+        smf(track((3000, note_on(60)), (0, note_off(60))), division=frames_29_97_of_100_ticks)
+    )
+    assert content.notes == [Note(60, 1.001, 1.001)]
+
+
+# Notes ---------------------------------------------------------------------------------
+
+
+def test_velocity_zero_ends_a_note(read):
+    events = (0, note_on(60)), (SECOND, note_on(60, velocity=0))
+    assert read(smf(track(*events))).notes == [Note(60, 0.0, 1.0)]
+
+
+def test_overlapping_notes_of_one_pitch_are_all_kept(read):
+    events = [
+        (0, note_on(60)),
+        (SECOND, note_on(60)),
+        (SECOND, note_off(60)),
+        (SECOND, note_off(60)),
+    ]
+    content = read(smf(track(*events, end=SECOND)), dt=1)
+    assert content.notes == [Note(60, 0.0, 2.0), Note(60, 1.0, 3.0)]
+    assert cells(content) == [(0, 60), (1, 60), (2, 60)]
+
+
+def test_a_short_note_inside_a_long_one_does_not_cut_it(read):
+    long = track((0, note_on(60)), (6 * SECOND, note_off(60)))
+    short = track(
+        (SECOND, note_on(60)), (SECOND, note_off(60)), (SECOND, note_on(60)), (9, note_off(60))
+    )
+    for tracks in ((long, short), (short, long)):
+        assert cells(read(smf(*tracks), dt=1)) == [(frame, 60) for frame in range(6)]
+
+
+def test_channels_and_tracks_end_their_own_notes_only(read):
+    two_channels = track(
+        (0, note_on(60, channel=0)),
+        (0, note_on(60, channel=1)),
+        (SECOND, note_off(60, channel=1)),
+        (SECOND, note_off(60, channel=0)),
+    )
+    other_track = track((SECOND // 2, note_off(60)), end=0)
+    content = read(smf(two_channels, other_track))
+    assert sorted(content.notes) == [Note(60, 0.0, 1.0), Note(60, 0.0, 2.0)]
+
+
+def test_a_note_off_without_a_note_is_ignored(read):
+    events = (0, note_off(60)), (0, note_off(60)), (0, note_on(60)), (SECOND, note_off(60))
+    content = read(smf(track(*events)))
+    assert content.notes == [Note(60, 0.0, 1.0)]
+    assert content.n_never_ended == 0
+
+
+def test_an_end_and_a_start_at_one_tick_make_two_notes(read):
+    events = [(0, note_on(60)), (SECOND, note_off(60)), (0, note_on(60)), (SECOND, note_off(60))]
+    assert read(smf(track(*events))).notes == [Note(60, 0.0, 1.0), Note(60, 1.0, 2.0)]
+
+
+def test_notes_never_ended_are_left_out_and_counted(read):
+    events = [(0, note_on(60)), (0, note_on(62)), (9, note_on(60)), (SECOND - 9, note_off(60))]
+    content = read(smf(track(*events, end=SECOND)), dt=1)
+    assert content.notes == [Note(60, 0.0, 1.0)]
+    assert content.n_never_ended == 2
+    assert cells(content) == [(0, 60)]
+
+
+def test_pitches_outside_the_range_neither_wrap_nor_crash(read):
+    events = []
+    for pitch in (0, 20, 21, 108, 109, 127):
+        events += [(0, note_on(pitch)), (SECOND, note_off(pitch))]
+    content = read(smf(track(*events)), (21, 109), 1)
+    assert cells(content) == [(2, 21), (3, 108)]
+    assert [note.pitch for note in content.notes] == [21, 108]
+    assert content.n_out_of_range == 4
+
+
+def test_drums_are_left_out_and_counted(read):
+    events = [(0, note_on(38, channel=9)), (0, note_on(60, channel=8)), (0, note_on(10, channel=9))]
+    events += [(SECOND, note_off(38, channel=9)), (0, note_off(60, channel=8))]
+    content = read(smf(track(*events)), dt=1)
+    assert cells(content) == [(0, 60)]
+    assert (content.n_drums, content.n_never_ended, content.n_out_of_range) == (2, 0, 0)
+
+
+# Length --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("end", "n_rows"), [(0, 0), (1, 1), (288, 1), (289, 2), (2880, 10)])
+def test_a_file_without_notes_is_silence_to_its_end(read, end, n_rows):
+    content = read(smf(track(end=end)))
+    np.testing.assert_array_equal(content.piano_roll, np.zeros((n_rows, 88)))
+    assert content.notes == []
+
+
+def test_the_roll_lasts_to_the_end_of_the_longest_track(read):
+    notes = track((0, note_on(60)), (288, note_off(60)), end=288)
+    for tracks in ((notes, track(end=2880)), (track(end=2880), notes)):
+        assert len(read(smf(*tracks)).piano_roll) == 10
+
+
+def test_no_tracks_are_no_rows(read):
+    assert read(smf()).piano_roll.shape == (0, 88)
+
+
+def test_without_an_end_of_track_a_track_ends_with_its_last_event(read):
+    events = (0, note_on(60)), (288, note_off(60)), (288, TEXT)
+    assert len(read(smf(track(*events, end_of_track=False))).piano_roll) == 2
+
+
+def test_what_follows_the_end_of_a_track_is_not_read(read):
+    inner = track((0, note_on(60)), (288, note_off(60)))[8:]
+    assert len(read(smf(chunk(inner + b"\x90garbage\xff"))).piano_roll) == 1
+
+
+def test_the_tracks_of_format_2_follow_one_another_each_at_the_default_tempo(read):
+    first = track((0, tempo(1_000_000)), (480, note_on(60)), (480, note_off(60)), end=480)
+    second = track((480, note_on(62)), (0, tempo(250_000)), (480, note_off(62)))
+    content = read(smf(first, second, format=2))
+    assert content.notes == [Note(60, 1.0, 2.0), Note(62, 3.5, 3.75)]
+    assert len(content.piano_roll) == 13  # 3.75 s
+
+
+# Encoding ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("between", [TEXT, SYSEX, b"\xf7\x02\x90\x91", tempo(500_000)])
+def test_running_status_goes_on_after_meta_and_system_exclusive_events(read, between):
+    events = (0, note_on(60)), (0, between), (SECOND, bytes((60, 0)))
+    assert read(smf(track(*events))).notes == [Note(60, 0.0, 1.0)]
+
+
+def test_running_status_of_events_with_one_data_byte(read):
+    events = (0, PROGRAM), (480, b"\x07"), (480, b"\x09"), (0, note_on(60)), (480, bytes((60, 0)))
+    assert read(smf(track(*events))).notes == [Note(60, 1.0, 1.5)]
+
+
+def test_data_that_look_like_events_are_not_read_as_events(read):
+    text = b"\xff\x01\x08\x00\x90\x3c\x40\x00\xff\x2f\x00"
+    assert read(smf(track((0, text), (288, text), end=288))).piano_roll.shape == (2, 88)
+
+
+def test_long_deltas_and_lengths(read):
+    text = b"\xff\x01\x81\x00" + bytes(128)
+    events = (2**28 - 1, note_on(60)), (2**21, text), (2**14, note_off(60))
+    (note,) = read(smf(track(*events), division=32767), dt=100).notes
+    assert note.start == (2**28 - 1) * 0.5 / 32767
+    assert note.end == (2**28 - 1 + 2**21 + 2**14) * 0.5 / 32767
+
+
+def test_a_long_run_of_events(read):
+    events = [(0, note_on(60)), (288, note_on(60, velocity=0))] * 10_000
+    content = read(smf(track(*events, running_status=True)))
+    assert len(content.notes) == 10_000
+    assert content.piano_roll.shape == (10_000, 88)
+
+
+def test_unknown_chunks_and_what_follows_the_last_track_are_skipped(read):
+    header, notes = smf(track())[:14], track((0, note_on(60)), (288, note_off(60)))
+    data = header + chunk(b"\x00\x90\x3c\x40", b"XFIH") + notes + b"garbage"
+    assert cells(read(data)) == [(0, 60)]
+
+
+def test_a_header_may_be_longer_than_six_bytes(read):
+    data = smf(track((0, note_on(60)), (288, note_off(60))))
+    assert cells(read(data[:7] + b"\x08" + data[8:14] + b"\x00\x00" + data[14:])) == [(0, 60)]
+
+
+# What is refused -----------------------------------------------------------------------
+
+GOOD = smf(track((0, note_on(60)), (288, note_off(60))))
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "empty"),
+        (b"not a MIDI file at all", "not a MIDI file"),
+        (b"RIFF", "not a MIDI file"),
+        (GOOD[:10], "14 bytes"),
+        (GOOD[:14], "announces 1 tracks, the file ends after 0"),
+        (GOOD[:-1], "truncated"),
+        (GOOD[:7] + b"\x05" + GOOD[8:], "length is 5"),
+        (smf(track(), division=0), "division is 0"),
+        (smf(division=0), "division is 0"),
+        (smf(track(), division=0xFFFF), "SMPTE"),
+        (smf(track(), division=0xE700), "SMPTE"),
+        (smf(track(), format=3), "format 3"),
+        (smf(chunk(b"\x00\x3c\x40")), "channel event at byte 22"),
+        (smf(chunk(b"\x00\x90\x3c")), "channel event at byte 22"),
+        (smf(chunk(b"\x00\x90\x3c\x80")), "channel event at byte 22"),
+        (smf(chunk(b"\x00\x90\x3c\x40\x00\x3c\x80")), "channel event at byte 26"),
+        (smf(chunk(b"\x00\xc0\x80")), "channel event at byte 22"),
+        (smf(chunk(b"\x00\xc0")), "channel event at byte 22"),
+        (smf(chunk(b"\x81\x81\x81\x81\x00\xff\x2f\x00")), "event at byte 22"),
+        (smf(chunk(b"\x00")), "event at byte 22"),
+        (smf(chunk(b"\x81")), "event at byte 22"),
+        (smf(chunk(b"\x00\xf4")), "status byte 0xF4 at byte 23"),
+        (smf(chunk(b"\x00\xff")), "no valid length"),
+        (smf(chunk(b"\x00\xff\x01\x05ab")), "past the end of its track"),
+        (smf(track((0, tempo(0)))), "tempo event at byte 22"),
+        (smf(track((0, b"\xff\x51\x02\x01\x01"))), "tempo event at byte 22"),
+        (smf(track(*[(2**28 - 1, TEXT)] * 200)), "choose a larger dt"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_refused_with_its_name_and_the_reason(read, data, reason):
+    with pytest.raises(MidiError, match=reason) as caught:
+        read(data)
+    assert "tune.mid: " in str(caught.value)
+    assert caught.value.path.endswith("tune.mid")
+    assert isinstance(caught.value, ValueError)
+
+
+def test_every_truncation_is_refused(read):
+    data = smf(track((0, PROGRAM), (0, tempo(9999)), end=1), track((0, note_on(60)), (300, SYSEX)))
+    for length in range(len(data)):
+        with pytest.raises(MidiError):
+            read(data[:length])
+
+
+def test_damaged_files_are_read_or_refused(read):
+    data = smf(
+        track((0, tempo(9999)), (300, TEXT), (0, PROGRAM), end=1),
+        track((0, note_on(60)), (300, SYSEX), (9, note_on(61)), (7, note_off(60)), end=20_000),
+    )
+    random = np.random.default_rng(1)
+    n_refused = 0
+    for _ in range(3000):
+        damaged = bytearray(data)
+        for at in random.integers(len(data), size=random.integers(1, 4)):
+            damaged[at] = random.integers(256)
+        try:
+            read(bytes(damaged), dt=1000)
+        except MidiError:
+            n_refused += 1
+    assert 300 < n_refused < 2900
+
+
+def test_a_midi_error_survives_pickling():
+    error = pickle.loads(pickle.dumps(MidiError("it is empty", "tune.mid")))
+    assert str(error) == "tune.mid: it is empty"
+
+
+def test_missing_files_and_folders(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        midiread(tmp_path / "missing.mid")
+    with pytest.raises(OSError):
+        midiread(tmp_path)
+    with pytest.raises(TypeError):
+        midiread(0)
+
+
+@pytest.mark.parametrize("dt", [0, -0.3, float("nan"), float("inf"), -float("inf"), Decimal("NaN")])
+def test_a_time_step_must_be_finite_and_above_0(read, dt):
+    with pytest.raises(ValueError, match="dt="):
+        read(GOOD, dt=dt)
+
+
+@pytest.mark.parametrize("dt", [True, np.True_, "0.3", None, 1j, [0.3]])
+def test_a_time_step_must_be_a_number(read, dt):
+    with pytest.raises(TypeError, match="dt must be a number"):
+        read(GOOD, dt=dt)
+
+
+@pytest.mark.parametrize("r", [(109, 21), (60, 60), (-1, 88), (21, 129)])
+def test_a_pitch_range_must_be_ordered_and_within_midi(read, r):
+    with pytest.raises(ValueError, match="r="):
+        read(GOOD, r)
+
+
+@pytest.mark.parametrize("r", [88, (21.0, 109.0), (21,), (21, 50, 109), "ab", None])
+def test_a_pitch_range_must_be_two_integers(read, r):
+    with pytest.raises(TypeError, match="two integers"):
+        read(GOOD, r)

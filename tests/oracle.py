@@ -1,0 +1,90 @@
+"""An independent LSTM in NumPy: one gate at a time, one tune at a time, nothing fused.
+
+It knows the equations and the parameters' names, and shares no code with the package.
+Its gradients come from the cost alone, by complex steps: for an analytic f the imaginary
+part of f(w + iε)/ε is f'(w) without any rounding, since nothing is subtracted (Squire and
+Trapp, "Using complex variables to estimate derivatives of real functions", 1998).
+"""
+
+import numpy as np
+
+GATES = ("input", "forget", "candidate", "output")
+
+
+def sigma(a):
+    return 1 / (1 + np.exp(-a))
+
+
+def unfuse(array, gate):
+    width = array.shape[-1] // 4
+    position = GATES.index(gate)
+    return array[..., position * width : (position + 1) * width]
+
+
+def run_layer(parameters, n, inputs, below, hidden, cell):
+    """Run layer n over one tune (T, P): a dict of (T, H) arrays by their letters."""
+    p = {field: parameters.get(f"layer{n}/{field}") for field in (
+        "input_to_gates", "below_to_gates", "hidden_to_gates", "bias",
+        "peephole_input", "peephole_forget", "peephole_output")}  # fmt: skip
+
+    def known(gate, x, u, h):
+        a = x @ unfuse(p["input_to_gates"], gate) + unfuse(p["bias"], gate)
+        if u is not None:
+            a = a + u @ unfuse(p["below_to_gates"], gate)
+        return a + h @ unfuse(p["hidden_to_gates"], gate)
+
+    rows = {letter: [] for letter in "ifgoch"}
+    h, c = hidden, cell
+    for t, x in enumerate(inputs):
+        u = None if below is None else below[t]
+        i = sigma(known("input", x, u, h) + p["peephole_input"] * c)
+        f = sigma(known("forget", x, u, h) + p["peephole_forget"] * c)
+        g = np.tanh(known("candidate", x, u, h))
+        c = f * c + i * g
+        o = sigma(known("output", x, u, h) + p["peephole_output"] * c)
+        h = o * np.tanh(c)
+        for letter, value in zip("ifgoch", (i, f, g, o, c, h)):
+            rows[letter].append(value)
+    return {letter: np.array(values) for letter, values in rows.items()}
+
+
+def run(parameters, initial, inputs):
+    """Run the network over one tune: pre-activations (T, P) and each layer's activity."""
+    Y = parameters["output/bias"]
+    below = None
+    layers = []
+    for n in (1, 2, 3):
+        hidden, cell = initial[f"layer{n}/hidden"], initial[f"layer{n}/cell"]
+        layer = run_layer(parameters, n, inputs, below, hidden, cell)
+        below = layer["h"]
+        Y = Y + below @ parameters[f"output/layer{n}_to_output"]
+        layers.append(layer)
+    return Y, layers
+
+
+def cost_of(Y, targets, cost):
+    if cost == "cross_entropy":
+        return (np.log(1 + np.exp(Y)) - targets * Y).sum()
+    return ((sigma(Y) - targets) ** 2).sum() / 2
+
+
+def cost(parameters, initial, inputs, targets, name="cross_entropy"):
+    """Mean over the tunes (T, B, P) of the cost summed over steps and keys."""
+    tunes = range(inputs.shape[1])
+    return sum(
+        cost_of(run(parameters, initial, inputs[:, b])[0], targets[:, b], name) for b in tunes
+    ) / len(tunes)
+
+
+def gradients(parameters, initial, inputs, targets, name="cross_entropy"):
+    """The gradient of `cost` at every parameter, element by element."""
+    step = 1e-30
+    result = {}
+    for key, array in parameters.items():
+        result[key] = np.zeros(array.shape)
+        for index in np.ndindex(array.shape):
+            moved = array.astype(complex)
+            moved[index] += 1j * step
+            value = cost({**parameters, key: moved}, initial, inputs, targets, name)
+            result[key][index] = value.imag / step
+    return result

@@ -1,0 +1,154 @@
+"""The hand-written pass, stage by stage, so that the first red test names the first error.
+
+Every gradient array is compared by name with the oracle (complex steps), with the engine's
+automatic differentiation, and with central differences of the package's own cost.
+"""
+
+import numpy as np
+import oracle
+import pytest
+from conftest import SIZES, initial_states, random_roll, small_model
+
+from rnn4music import backend, network
+
+pytestmark = pytest.mark.core
+
+COSTS = ("cross_entropy", "squared_error")
+T, B, P = 6, 2, SIZES["io_length"]
+
+
+class Case:
+    """A model, a minibatch, and what the oracle says about them."""
+
+    def __init__(self, cost):
+        rng = np.random.default_rng(COSTS.index(cost))
+        self.model = small_model(cost=cost, seed=5)
+        self.inputs, self.targets = random_roll(rng, T, B, P), random_roll(rng, T, B, P)
+        self.parameters = self.model.get_parameters()
+        self.initial = initial_states(self.model)
+        self.data = self.inputs, self.targets
+        self.cost, self.gradients = self.model.gradients(*self.data)
+
+
+@pytest.fixture(scope="module", params=COSTS)
+def case(request):
+    return Case(request.param)
+
+
+@pytest.fixture(scope="module")
+def activity():
+    """Every layer's activity in one forward pass, and the case it belongs to."""
+    case = Case("cross_entropy")
+    compiled = case.model._network
+    inputs = backend.tensor("inputs", "float64", case.inputs.shape)
+    states = compiled._state_inputs(B)
+    pairs = [network.State(*states[k : k + 2]) for k in (0, 2, 4)]
+    Y, activities = network.forward(inputs, pairs, compiled.parameters)
+    run = backend.function([inputs, *states], [Y, *(a for each in activities for a in each)])
+    rows = [np.tile(vector, (B, 1)) for vector in case.initial.values()]
+    Y, *arrays = (np.asarray(array) for array in run(case.inputs, *rows))
+    return case, Y, [dict(zip(("hidden", "cell", "gates"), arrays[k : k + 3])) for k in (0, 3, 6)]
+
+
+@pytest.mark.parametrize("layer", (1, 2, 3))
+@pytest.mark.parametrize("letter", "ifgoch")
+def test_activity(activity, layer, letter):
+    case, _, activities = activity
+    ours = activities[layer - 1]
+    for b in range(B):
+        _, layers = oracle.run(case.parameters, case.initial, case.inputs[:, b])
+        if letter in "ch":
+            got = ours[{"c": "cell", "h": "hidden"}[letter]][:, b]
+        else:
+            gate = dict(zip("ifgo", oracle.GATES))[letter]
+            got = oracle.unfuse(ours["gates"][:, b], gate)
+        np.testing.assert_allclose(got, layers[layer - 1][letter], rtol=1e-12)
+
+
+def test_output(activity):
+    case, Y, _ = activity
+    for b in range(B):
+        expected, _ = oracle.run(case.parameters, case.initial, case.inputs[:, b])
+        np.testing.assert_allclose(Y[:, b], expected, rtol=1e-12)
+
+
+def test_cost(case):
+    expected = oracle.cost(case.parameters, case.initial, *case.data, case.model.cost)
+    np.testing.assert_allclose(case.cost, expected, rtol=1e-12)
+
+
+NAMES = list(network.named(network.shapes((3, 5, 4), 7)))
+
+
+@pytest.fixture(scope="module")
+def expected(case):
+    return oracle.gradients(case.parameters, case.initial, *case.data, case.model.cost)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradient_agrees_with_the_oracle(case, expected, name):
+    assert np.abs(expected[name]).max() > 1e-4, "the case must exercise this parameter"
+    scale = np.abs(expected[name]).max()
+    np.testing.assert_allclose(case.gradients[name], expected[name], rtol=0, atol=1e-9 * scale)
+
+
+def automatic_gradients(case):
+    """The engine's own derivatives of the forward graph's cost."""
+    compiled = case.model._network
+    inputs, targets = (backend.tensor(n, "float64", (T, B, P)) for n in ("x", "k"))
+    weights = backend.tensor("weights", "float64", (T, B))
+    total, _ = compiled._cost_and_gradients(inputs, targets, weights)
+    if backend.ENGINE == "theano":
+        from theano import grad
+    else:
+        from pytensor.gradient import grad
+    derivatives = grad(total, list(case.model._store.weights.values()))
+    run = backend.function([inputs, targets, weights], derivatives)
+    return dict(zip(NAMES, run(*case.data, np.full((T, B), 1 / B))))
+
+
+@pytest.fixture(scope="module")
+def automatic(case):
+    return automatic_gradients(case)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradient_agrees_with_automatic_differentiation(case, automatic, name):
+    scale = np.abs(automatic[name]).max()
+    np.testing.assert_allclose(case.gradients[name], automatic[name], rtol=0, atol=1e-9 * scale)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_gradient_agrees_with_finite_differences(case, name):
+    rng = np.random.default_rng(NAMES.index(name))
+    direction = rng.normal(size=case.parameters[name].shape)
+
+    def cost_at(distance):
+        moved = case.parameters[name] + distance * direction
+        case.model.set_parameters({**case.parameters, name: moved})
+        return case.model.gradients(*case.data)[0]
+
+    difference = (cost_at(1e-5) - cost_at(-1e-5)) / 2e-5
+    case.model.set_parameters(case.parameters)
+    np.testing.assert_allclose((case.gradients[name] * direction).sum(), difference, rtol=1e-6)
+
+
+def test_all_parameters_have_a_gradient_of_their_shape(case):
+    assert list(case.gradients) == list(case.parameters)
+    for name, array in case.parameters.items():
+        assert case.gradients[name].shape == array.shape
+
+
+def test_float32_gradients_are_those_of_float64_rounded(case):
+    model = small_model(cost=case.model.cost, dtype="float32")
+    parameters = {name: array.astype("float32") for name, array in case.parameters.items()}
+    model.set_parameters(parameters)
+    arrays = model._store.arrays()
+    arrays |= {f"initial/{name}": array for name, array in case.initial.items()}
+    model._store.assign(model._store.check(arrays))
+    cost, gradients = model.gradients(*case.data)
+    assert np.isclose(cost, case.cost, rtol=1e-5)
+    for name, array in gradients.items():
+        assert array.dtype == np.float32
+        scale = np.abs(case.gradients[name]).max()
+        np.testing.assert_allclose(array, case.gradients[name], rtol=0, atol=2e-5 * scale)

@@ -1,0 +1,324 @@
+"""The loop: windows, minibatches, reproducibility, what stops it, and what it leaves."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+
+import numpy as np
+import pytest
+from conftest import SIZES, random_roll, small_model
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnn4music import TrainingDiverged, mark_silence, minibatches, training
+
+
+@given(length=st.integers(1, 9), window=st.integers(2, 20))
+def test_windows_repeat_short_tunes_and_truncate_long_ones(length, window):
+    tune = np.arange(length)[:, None] * np.ones(3)
+    fitted = minibatches.fit_window(tune, window)
+    np.testing.assert_array_equal(fitted[:, 0], [row % length for row in range(window)])
+    assert fitted.shape == (window, 3)
+
+
+@given(n_tunes=st.integers(1, 12), size=st.integers(1, 5), seed=st.integers(0, 99))
+def test_an_epoch_shows_every_tune_once_and_pads_with_what_counts_nothing(n_tunes, size, seed):
+    tunes = [np.full((4, 3), k / 16) for k in range(1, n_tunes + 1)]
+    seen = []
+    rng = np.random.default_rng(seed)
+    for windows, weights in minibatches.epoch(tunes, size, 4, "float64", rng):
+        assert windows.shape == (4, size, 3) and weights.shape == (3, size)
+        np.testing.assert_allclose(weights.sum(axis=1), 1)
+        real = weights[0] > 0
+        assert (windows[:, ~real] == 0).all()
+        seen += list(windows[0, real, 0] * 16)
+    assert sorted(seen) == list(range(1, n_tunes + 1))
+
+
+def test_shuffling_differs_between_epochs():
+    tunes = [np.full((2, 1), k / 16) for k in range(16)]
+    rng = np.random.default_rng(0)
+    orders = [
+        [float(w[0, 0, 0]) for w, _ in minibatches.epoch(tunes, 1, 2, "float64", rng)]
+        for _ in range(2)
+    ]
+    assert orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1])
+
+
+def test_the_padded_minibatch_learns_as_if_it_were_smaller(tunes):
+    """Three tunes in minibatches of two: the second must act like a minibatch of one."""
+    model = small_model(seed=2)
+    twin = small_model(seed=2)
+    history = model.train(tunes[:3], 1, 1, 2, 6, progress=False)
+    shuffled = twin._rng.permutation(3)  # the order in which ours saw them
+    for chosen in (shuffled[:2], shuffled[2:]):
+        windows, weights = minibatches.make_minibatch(
+            [tunes[k] for k in chosen], len(chosen), 6, "float64"
+        )
+        update = twin._network.update((5, len(chosen), 7))
+        settings = (1e-4, 1e-4, 1e-4, 1e-4, 30.0, 1e-5, 0.0)
+        update(windows, weights, *map(np.asarray, settings))
+    assert len(history.cost) == 2
+    for name, array in model.get_parameters().items():
+        np.testing.assert_allclose(array, twin.get_parameters()[name], rtol=1e-9)
+
+
+def test_the_cost_falls_on_a_tune_that_can_be_learned():
+    scale = np.eye(7)[np.arange(30) % 7]
+    model = small_model(R1=0.01, R2=0.01, R3=0.01, Rout=0.01, sigRand=0.1)
+    history = model.train([scale], 1, 300, 1, 30, progress=False)
+    assert history.cost[-1] < history.cost[0] / 10
+    assert model.evaluate([scale]).accuracy > 0.95
+
+
+def test_a_seed_reproduces_training_and_composing_bit_for_bit(tunes):
+    results = []
+    for _ in range(2):
+        model = small_model(seed=3, dtype="float32")
+        history = model.train(tunes, 2, 2, 3, 5, progress=False)
+        results.append((history.cost, model.genMusic(tunes[0], 20), model.get_parameters()))
+    assert results[0][0] == results[1][0]
+    np.testing.assert_array_equal(results[0][1], results[1][1])
+    for name, array in results[0][2].items():
+        np.testing.assert_array_equal(array, results[1][2][name])
+    other = small_model(seed=4, dtype="float32").get_parameters()
+    assert (other["output/bias"] != small_model(seed=3).get_parameters()["output/bias"]).all()
+
+
+def test_history(tunes):
+    model = small_model()
+    first = model.train(tunes, 2, 3, 3, 5, validation=tunes[:2], progress=False)
+    assert len(first.cost) == len(first.seconds) == 2 * 3 * 3
+    assert len(first.validation) == first.epochs == 3 and not first.interrupted
+    assert first.validation[-1] == model.evaluate(tunes[:2]).nats_per_step
+    second = model.train(tunes, 1, 1, 3, 5, progress=False)
+    assert model.history.cost == first.cost + second.cost and model.history.epochs == 4
+
+
+def test_training_twice_compiles_once(tunes):
+    model = small_model()
+    model.train(tunes, 1, 1, 3, 5, progress=False)
+    compiled = dict(model._network._compiled)
+    model.setNewRates(0.1, 0.2, 0.3, 0.4)
+    model.gradClip = 1
+    model.train(tunes, 1, 2, 3, 5, sparseParam=0.1, progress=False)
+    assert model._network._compiled == compiled
+
+
+def test_more_tunes_asked_for_than_there_are(tunes):
+    history = small_model().train(tunes, 1, 1, 100, 5, progress=False)
+    assert len(history.cost) == 1
+
+
+def test_integers_booleans_and_three_dimensional_datasets_are_the_same_music(tunes):
+    rolls = np.array([np.resize(tune, (6, 7)) for tune in tunes])
+    costs = set()
+    for dataset in (rolls, rolls.astype(bool), list(rolls.astype(int)), list(rolls.astype("f4"))):
+        costs.add(tuple(small_model().train(dataset, 1, 1, 3, 6, progress=False).cost))
+    assert len(costs) == 1
+
+
+def test_l1_shrinks_all_but_the_biases(tunes):
+    trained = []
+    for strength in (0, 50):
+        model = small_model(Rout=0.01, R1=0.01, R2=0.01, R3=0.01)
+        model.train(tunes, 1, 20, 3, 5, sparseParam=strength, progress=False)
+        trained.append(model.get_parameters())
+    for name, free in trained[0].items():
+        if not name.endswith("bias"):
+            assert np.abs(trained[1][name]).mean() < np.abs(free).mean(), name
+    model = small_model(R1=1, R2=1, R3=1, Rout=1, gradClip=1e-300)  # the penalty alone acts
+    before = model.get_parameters()
+    model.train(tunes, 1, 1, 3, 5, sparseParam=1, progress=False)
+    for name, after in model.get_parameters().items():
+        assert (after == before[name]).all() == name.endswith("bias"), name
+
+
+def test_clipping_limits_the_step(tunes):
+    model = small_model(R1=1, R2=1, R3=1, Rout=1, gradClip=1e-4, epsilon=1.0)
+    before = model.get_parameters()
+    model.train(tunes, 1, 1, 7, 5, progress=False)
+    steps = [np.abs(after - before[n]).max() for n, after in model.get_parameters().items()]
+    np.testing.assert_allclose(max(steps), 1e-4, rtol=1e-6)
+
+
+def test_reset_rms_grads_and_states(tunes):
+    model = small_model()
+    model.train(tunes, 1, 1, 3, 5, progress=False)
+    before = model._store.arrays()
+    assert before["mean_squares/output/bias"].any()
+    model.resetRMSgrads()
+    model.resetStates()
+    after = model._store.arrays()
+    for name, array in after.items():
+        if name.startswith("mean_squares/"):
+            assert not array.any()
+        elif name.startswith("initial/"):
+            assert (array != before[name]).all() and array.min() >= 0 and array.max() <= 0.9
+        else:
+            np.testing.assert_array_equal(array, before[name])
+
+
+@pytest.mark.parametrize("rates", ({"Rout": 1e308}, {"R1": 1e308}))
+def test_an_exploding_cost_stops_and_leaves_the_last_good_weights(tunes, rates):
+    model = small_model(**rates)
+    with pytest.raises(TrainingDiverged, match=r"at update \d+; the last good weights"):
+        model.train(tunes * 3, 3, 50, 3, 5, progress=False)
+    for name, array in model.get_parameters().items():
+        assert np.isfinite(array).all(), name
+    cost = model.gradients(tunes[0][:-1], tunes[0][1:])[0]
+    assert np.isfinite(cost)
+    assert all(np.isfinite(model.history.cost))
+
+
+class FakeStore:
+    """Weights that count the updates made, one number."""
+
+    def __init__(self):
+        self.value = 0
+
+    def snapshot(self):
+        return self.value
+
+    def restore(self, snapshot):
+        self.value = snapshot
+
+    def is_finite(self):
+        return np.isfinite(self.value)
+
+
+def run_loop(costs, validate=None):
+    store, history = FakeStore(), training.History()
+    stream = iter(costs)
+
+    def update(minibatch):
+        store.value += 1
+        return next(stream)
+
+    error = None
+    try:
+        training.train(update, store, lambda: [None] * 3, 6, 1, 2, history, validate, progress=False)
+    except TrainingDiverged as caught:
+        error = caught
+    return store.value, history, error
+
+
+def test_the_weights_kept_are_those_whose_cost_was_last_finite():
+    value, history, error = run_loop([5.0, 4.0, 3.0, np.nan])
+    assert value == 2 and history.cost == [5.0, 4.0, 3.0] and "update 4" in str(error)
+    value, history, error = run_loop([np.inf])
+    assert value == 0 and history.cost == [] and "update 1" in str(error)
+    value, history, error = run_loop([1.0] * 6, validate=lambda: 7.0)
+    assert value == 6 and error is None and history.validation == [7.0, 7.0]
+
+
+def test_ctrl_c_finishes_the_update_and_keeps_what_was_learned(capsys):
+    store, history = FakeStore(), training.History()
+
+    def update(minibatch):
+        if store.value == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+        store.value += 1
+        return 1.0
+
+    before = signal.getsignal(signal.SIGINT)
+    training.train(update, store, lambda: [None] * 5, 50, 1, 10, history, progress=False)
+    assert store.value == len(history.cost) == 4 and history.interrupted
+    assert signal.getsignal(signal.SIGINT) is before
+    assert "finishing this update" in capsys.readouterr().err
+
+
+def test_a_second_ctrl_c_aborts_at_once_and_leaves_nothing_half_updated():
+    store = FakeStore()
+
+    def update(minibatch):
+        store.value += 0.5
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+        raise AssertionError("the second Ctrl-C came to nothing")
+
+    with pytest.raises(KeyboardInterrupt):
+        training.train(update, store, lambda: [None], 1, 1, 1, training.History(), progress=False)
+    assert store.value == 0
+
+
+def test_training_in_a_thread_needs_no_signals():
+    results = []
+    thread = threading.Thread(target=lambda: results.append(run_loop([1.0] * 6)))
+    thread.start()
+    thread.join()
+    assert results[0][0] == 6
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_real_run_ends_cleanly():
+    script = textwrap.dedent("""
+        import numpy as np
+        from rnn4music import RNN4Music
+        tunes = [np.eye(8)[np.arange(40) % 8]] * 20
+        model = RNN4Music(20, 20, 20, 8, seed=1)
+        history = model.train(tunes, 1, 1000000, 5, 30)
+        print("interrupted", history.interrupted, len(history.cost) > 0)
+    """)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    seen = ""
+    while "cost=" not in seen:
+        seen += process.stderr.read(50)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and out.strip() == "interrupted True True"
+
+
+def test_progress_says_what_it_does(tunes, capsys):
+    small_model().train(tunes, 1, 2, 3, 5)
+    shown = capsys.readouterr().err
+    assert "compiling" in shown and "cost=" in shown and "6/6" in shown
+
+
+@pytest.mark.parametrize("error, message, changes", [
+    (ValueError, "lengthOfMB must be at least 2, but is 1", {"lengthOfMB": 1}),
+    (ValueError, "sizeOfMiniBatch must be at least 1", {"sizeOfMiniBatch": 0}),
+    (TypeError, "noOfEpoch must be a whole number, not float 1.5", {"noOfEpoch": 1.5}),
+    (TypeError, "noOfEpochPerMB must be a whole number, not True", {"noOfEpochPerMB": True}),
+    (ValueError, "sparseParam must be finite and at least 0", {"sparseParam": -1}),
+    (ValueError, "the dataset is empty", {"dataset": []}),
+    (TypeError, "a list of piano rolls, not int", {"dataset": 3}),
+    (ValueError, "give a list of piano rolls", {"dataset": np.zeros((5, 7))}),
+    (ValueError, r"dataset\[1\] must have the shape \(steps, 7\), but has \(5, 6\)",
+     {"dataset": [np.zeros((5, 7)), np.zeros((5, 6))]}),
+    (ValueError, r"dataset\[0\] is empty", {"dataset": [np.zeros((0, 7))]}),
+    (ValueError, "NaN", {"dataset": [np.full((5, 7), np.nan)]}),
+    (ValueError, r"values from 0 to 90.*\(roll > 0\)", {"dataset": [np.eye(7) * 90]}),
+    (TypeError, "array of numbers", {"dataset": [[["a"] * 7]]}),
+    (ValueError, "rows of equal length", {"dataset": [[[0] * 7, [0] * 6]]}),
+    (ValueError, "shape", {"validation": [np.zeros((5, 6))]}),
+])  # fmt: skip
+def test_bad_arguments(tunes, error, message, changes):
+    arguments = {"dataset": tunes, "noOfEpochPerMB": 1, "noOfEpoch": 1, "sizeOfMiniBatch": 2,
+                 "lengthOfMB": 5, "progress": False}  # fmt: skip
+    model = small_model()
+    before = model.get_parameters()
+    with pytest.raises(error, match=message):
+        model.train(**{**arguments, **changes})
+    np.testing.assert_equal(model.get_parameters(), before)
+
+
+def test_mark_silence():
+    roll = np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]])
+    marked = mark_silence(roll)
+    np.testing.assert_array_equal(marked, [[1, 0, 0], [0, 1, 0], [1, 0, 0]])
+    assert roll[0, 0] == 0 and marked.dtype == roll.dtype
+    assert mark_silence(roll.astype(bool)).dtype == bool
+
+
+def test_a_tune_of_one_row_can_be_learned_from():
+    roll = random_roll(np.random.default_rng(0), 1, SIZES["io_length"])
+    assert np.isfinite(small_model().train([roll], 1, 1, 1, 5, progress=False).cost).all()
