@@ -14,7 +14,7 @@ import os
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 
@@ -51,12 +51,15 @@ class MidiContent:
 
     @cached_property
     def notes(self) -> list[Note]:
+        """The notes of the roll, made when first asked for: it takes longer than the roll."""
         columns = (self._pitch.tolist(), self._start.tolist(), self._end.tolist())
         return sorted(map(Note, *columns), key=operator.attrgetter("start", "pitch"))
 
 
 def midiread(
-    path: str | os.PathLike[str], r: tuple[int, int] = (21, 109), dt: TimeStep = 0.3
+    path: str | os.PathLike[str],
+    r: tuple[SupportsIndex, SupportsIndex] = (21, 109),
+    dt: TimeStep = 0.3,
 ) -> MidiContent:
     """Read a Standard MIDI File and sample it.
 

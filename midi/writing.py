@@ -15,7 +15,7 @@ import operator
 import os
 import secrets
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 
@@ -45,10 +45,10 @@ class Grid(NamedTuple):
 def midiwrite(
     path: str | os.PathLike[str],
     roll: Any,
-    r: tuple[int, int] = (21, 109),
+    r: tuple[SupportsIndex, SupportsIndex] = (21, 109),
     dt: TimeStep = 0.3,
-    patch: int = 0,
-    velocity: int = 90,
+    patch: SupportsIndex = 0,
+    velocity: SupportsIndex = 90,
     name: str = "",
 ) -> None:
     """Write a piano roll as a Standard MIDI File of format 0.

@@ -332,8 +332,34 @@ class RNN4Music(Settings):
         FileNotFoundError, ValueError
             If the file is missing, damaged, or of other dimensions; the object stays as it was.
         """
-        content = archive.read(name)
-        path = archive.npz_path(name)
+        self._load(archive.read(name), archive.npz_path(name))
+
+    @classmethod
+    def from_file(cls, name):
+        """Build the object that a file describes; see `loadParameters`."""
+        content, path = archive.read(name), archive.npz_path(name)
+        try:
+            model = cls(**{size: content["settings"][size] for size in cls.SIZES})
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{path} is damaged: its sizes are wrong: {error}") from error
+        model._load(content, path)
+        return model
+
+    def printWeights(self):
+        """Print each weight's shape, mean size and extremes."""
+        print_summary(self.get_parameters())
+
+    def printDerivatives(self):
+        """Print the same of the last gradient, before clipping."""
+        if self._last_gradients is None:
+            print("no gradient yet: call train or gradients first")
+            return
+        print_summary(dict(zip(self._store.weights, self._last_gradients)))
+
+    # ---- inside
+
+    def _load(self, content, path):
+        """Take over what `archive.read` returned, or raise a ValueError and change nothing."""
         settings = content["settings"]
         different = [
             f"{size} is {settings.get(size)} in the file and {getattr(self, size)} here"
@@ -349,31 +375,6 @@ class RNN4Music(Settings):
             self._take(content)
         except (TypeError, ValueError, KeyError) as error:
             raise ValueError(f"{path} does not fit or is damaged: {error}") from error
-
-    @classmethod
-    def from_file(cls, name):
-        """Build the object that a file describes; see `loadParameters`."""
-        settings = archive.read(name)["settings"]
-        try:
-            model = cls(**{size: settings[size] for size in cls.SIZES})
-        except (KeyError, TypeError, ValueError) as error:
-            path = archive.npz_path(name)
-            raise ValueError(f"{path} is damaged: its sizes are wrong: {error}") from error
-        model.loadParameters(name)
-        return model
-
-    def printWeights(self):
-        """Print each weight's shape, mean size and extremes."""
-        print_summary(self.get_parameters())
-
-    def printDerivatives(self):
-        """Print the same of the last gradient, before clipping."""
-        if self._last_gradients is None:
-            print("no gradient yet: call train or gradients first")
-            return
-        print_summary(dict(zip(self._store.weights, self._last_gradients)))
-
-    # ---- inside
 
     def _take(self, content):
         """Take over what `archive.read` returned, or raise and change nothing."""

@@ -105,9 +105,9 @@ def mido_notes(mido, path):
         ends.append(now)
     changes = [(0, Fraction(0), 500_000)]
     for tick, tempo in sorted(tempos, key=lambda change: change[0]):
-        since, seconds, before = changes[-1]
+        since, base, before = changes[-1]
         passed = Fraction((tick - since) * before, file.ticks_per_beat * 10**6)
-        changes.append((tick, seconds + passed, tempo))
+        changes.append((tick, base + passed, tempo))
 
     def seconds(tick):
         since, base, tempo = [change for change in changes if change[0] <= tick][-1]

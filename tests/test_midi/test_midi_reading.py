@@ -1,6 +1,7 @@
 """What midiread makes of files that are built here event by event."""
 
 import pickle
+import tracemalloc
 from decimal import Decimal
 from fractions import Fraction
 
@@ -137,11 +138,12 @@ def test_any_file_is_sampled_as_defined(tmp_path_factory, tracks, division, dt, 
     np.testing.assert_allclose(np.reshape(found, (-1, 3)), np.reshape(times, (-1, 3)), rtol=1e-14)
 
 
-@pytest.mark.parametrize("microseconds", [2**24 - 1, 16_777_213])
-def test_times_beyond_64_bits_stay_exact(read, microseconds):
-    # 2^28 ticks of 16.8 s, forty times: products with the fraction of dt pass 2^63.
+@pytest.mark.parametrize("n_waits", [0, 4000])
+def test_times_beyond_64_bits_stay_exact(read, n_waits):
+    # Ticks of 16.8 s, 2^28 at a time: products with the fraction of dt pass 2^63 after
+    # forty of them, and the times in microseconds themselves after 2048.
     longest = 2**28 - 1
-    events = [(0, tempo(microseconds))]
+    events = [(0, tempo(2**24 - 1))] + [(longest, TEXT)] * n_waits
     events += [(longest, note_on(60)), (longest - 1, note_off(60))] * 20
     tracks = [(events, 1)]
     notes, end = reference_notes(tracks, 1)
@@ -266,6 +268,26 @@ def test_drums_are_left_out_and_counted(read):
     content = read(smf(track(*events)), dt=1)
     assert cells(content) == [(0, 60)]
     assert (content.n_drums, content.n_never_ended, content.n_out_of_range) == (2, 0, 0)
+
+
+def test_many_long_notes_at_once_take_no_more_room_than_the_roll(read):
+    n = 1000
+    events = []
+    for _ in range(n):
+        events += [(0, note_on(60)), (0, note_on(60, channel=1))]
+        events += [(SECOND, note_off(60, channel=1))]
+    events += [(20_000 * SECOND, note_off(60))] + [(0, note_off(60))] * (n - 1)
+    data = smf(track(*events))
+    read(data, (60, 61), 1)
+    tracemalloc.start()
+    try:
+        roll = read(data, (60, 61), 1).piano_roll
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert roll.all()
+    assert len(roll) == 21_000
+    assert peak < 20e6  # bytes; a thousand notes of 20,000 frames would be 160e6
 
 
 # Length --------------------------------------------------------------------------------
@@ -422,7 +444,7 @@ def test_damaged_files_are_read_or_refused(read):
 
 
 def test_a_midi_error_survives_pickling():
-    error = pickle.loads(pickle.dumps(MidiError("it is empty", "tune.mid")))
+    error = pickle.loads(pickle.dumps(MidiError("it is empty", "tune.mid")))  # noqa: S301
     assert str(error) == "tune.mid: it is empty"
 
 
@@ -432,7 +454,7 @@ def test_missing_files_and_folders(tmp_path):
     with pytest.raises(OSError):
         midiread(tmp_path)
     with pytest.raises(TypeError):
-        midiread(0)
+        midiread(0)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("dt", [0, -0.3, float("nan"), float("inf"), -float("inf"), Decimal("NaN")])

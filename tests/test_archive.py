@@ -1,0 +1,251 @@
+"""Saving and loading: everything comes back, nothing is lost, damage is refused."""
+
+import json
+import os
+import zipfile
+
+import numpy as np
+import pytest
+from conftest import random_roll, small_model
+
+from rnn4music import RNN4Music, archive
+
+
+@pytest.fixture
+def trained(tunes):
+    model = small_model(seed=3, dtype="float32", R1=0.01, gradClip=7)
+    model.train(tunes, 1, 2, 3, 5, progress=False)
+    return model
+
+
+def assert_same(one, other):
+    np.testing.assert_equal(one._store.arrays(), other._store.arrays())
+    assert one.settings() == other.settings()
+    assert one.history == other.history
+
+
+def test_training_and_composing_go_on_as_if_never_saved(trained, tunes, tmp_path):
+    path = trained.saveParameters(tmp_path / "model")
+    assert path == tmp_path / "model.npz" and os.listdir(tmp_path) == ["model.npz"]
+    loaded = small_model(seed=99, dtype="float32")
+    loaded.loadParameters(tmp_path / "model.npz")
+    built = RNN4Music.from_file(tmp_path / "model")
+    for other in (loaded, built):
+        assert_same(trained, other)
+    expected = trained.train(tunes, 1, 2, 3, 5, progress=False).cost, trained.genMusic(tunes[0], 30)
+    for other in (loaded, built):
+        assert other.train(tunes, 1, 2, 3, 5, progress=False).cost == expected[0]
+        np.testing.assert_array_equal(other.genMusic(tunes[0], 30), expected[1])
+        np.testing.assert_equal(other.get_parameters(), trained.get_parameters())
+
+
+def test_precision_and_cost_come_from_the_file(tmp_path, tunes):
+    saved = small_model(dtype="float64", cost="squared_error", seed=1)
+    saved.saveParameters(tmp_path / "m")
+    model = small_model(dtype="float32", seed=2)
+    model.predict(tunes[0])
+    model.loadParameters(tmp_path / "m")
+    assert_same(saved, model)
+    np.testing.assert_array_equal(model.predict(tunes[0]), saved.predict(tunes[0]))
+    pair = tunes[0][:-1], tunes[0][1:]
+    assert model.gradients(*pair)[0] == saved.gradients(*pair)[0]
+
+
+def test_loading_the_same_dimensions_compiles_nothing(trained, tmp_path):
+    trained.saveParameters(tmp_path / "m")
+    compiled = dict(trained._network._compiled)
+    trained.loadParameters(tmp_path / "m")
+    assert trained._network._compiled == compiled
+
+
+def test_names_of_the_file_s_entries(trained, tmp_path):
+    path = trained.saveParameters(tmp_path / "name.with.dots")
+    assert path.name == "name.with.dots.npz"
+    with np.load(path, allow_pickle=False) as entries:
+        for name, array in trained.get_parameters().items():
+            np.testing.assert_array_equal(entries[f"parameters/{name}"], array)
+            assert f"mean_squares/{name}" in entries
+        assert {f"initial/layer{n}/{s}" for n in (1, 2, 3) for s in ("hidden", "cell")} < set(entries)
+        assert json.loads(str(entries["settings"]))["h2_length"] == 5
+
+
+def test_a_failed_save_leaves_the_earlier_file_and_nothing_else(trained, tmp_path, monkeypatch):
+    path = trained.saveParameters(tmp_path / "m")
+    before = path.read_bytes()
+
+    def full_disk(file, **arrays):
+        file.write(b"half a file")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        trained.saveParameters(path)
+    assert path.read_bytes() == before and os.listdir(tmp_path) == ["m.npz"]
+
+
+def test_a_crash_while_renaming_leaves_the_earlier_file(trained, tmp_path, monkeypatch):
+    path = trained.saveParameters(tmp_path / "m")
+    before = path.read_bytes()
+    monkeypatch.setattr(os, "replace", lambda *paths: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        trained.saveParameters(path)
+    assert path.read_bytes() == before and os.listdir(tmp_path) == ["m.npz"]
+
+
+def rewritten(path, target, **changes):
+    """Copy a model's file with some entries changed (None: left out)."""
+    with np.load(path) as entries:
+        arrays = {**entries, **changes}
+    np.savez(target, **{name: array for name, array in arrays.items() if array is not None})
+    return target
+
+
+def json_entry(value):
+    return np.array(json.dumps(value))
+
+
+def damage(path, tmp_path):
+    """Yield (what, damaged file, what the error says)."""
+    content = path.read_bytes()
+    for what, data, message in (
+        ("empty", b"", "not an .npz"),
+        ("text", b"hello, this is text", "not an .npz"),
+        ("half", content[: len(content) // 2], "damaged"),
+        ("flipped", content[:3000] + bytes([content[3000] ^ 255]) + content[3001:], "damaged"),
+    ):
+        target = tmp_path / f"{what}.npz"
+        target.write_bytes(data)
+        yield what, target, message
+    with zipfile.ZipFile(tmp_path / "zip.npz", "w") as file:
+        file.writestr("readme.txt", "no arrays")
+    yield "zip", tmp_path / "zip.npz", "holds no model"
+    name = "parameters/layer2/bias"
+    for what, changes, message in (
+        ("missing", {name: None}, "missing: parameters/layer2/bias"),
+        ("unknown", {"parameters/layer4/bias": np.zeros(3)}, "unknown: parameters/layer4/bias"),
+        ("shape", {name: np.zeros(3)}, r"must have the shape \(20,\), but has \(3,\)"),
+        ("nan", {name: np.full(20, np.nan)}, "NaN or infinity"),
+        ("letters", {name: np.array(["a"] * 20)}, "must hold numbers"),
+        ("averages", {"mean_squares/output/bias": None}, "missing: mean_squares/output/bias"),
+        ("newer", {"format": np.array(99)}, "install a newer one"),
+        ("settings", {"settings": np.array("{")}, "settings cannot be read"),
+        ("rate", {"settings": json_entry({**SMALL, "R1": -1})}, "R1 must be"),
+        ("history", {"history": json_entry({"cost": ["x"]})}, "history"),
+        ("random", {"random_state": json_entry({"bit_generator": "MT"})}, "damaged"),
+        ("pickle", {name: np.array([{}] * 20)}, "damaged"),
+    ):
+        yield what, rewritten(path, tmp_path / f"{what}.npz", **changes), message
+
+
+SMALL = {"h1_length": 3, "h2_length": 5, "h3_length": 4, "io_length": 7}
+
+
+def test_damaged_files_are_refused_and_the_object_stays_as_it_was(trained, tunes, tmp_path):
+    path = trained.saveParameters(tmp_path / "good")
+    other = small_model(seed=8, dtype="float32")
+    before, settings, state = other._store.arrays(), other.settings(), other._rng.bit_generator.state
+    cases = list(damage(path, tmp_path))
+    for what, target, message in cases:
+        with pytest.raises(ValueError, match=message):
+            other.loadParameters(target)
+        np.testing.assert_equal(other._store.arrays(), before, err_msg=what)
+        assert other.settings() == settings and other._rng.bit_generator.state == state, what
+        assert other.history.cost == []
+    assert len(cases) == 17
+
+
+def test_a_missing_file():
+    with pytest.raises(FileNotFoundError, match="nowhere.npz"):
+        small_model().loadParameters("nowhere")
+    with pytest.raises(FileNotFoundError, match="nowhere.npz"):
+        RNN4Music.from_file("nowhere")
+
+
+def file_of_2015(rng, sizes, leave_out=()):
+    """Arrays as the 2015 program named and shaped them: (to, from), one for each gate."""
+    entries = {"io_length": 7, "R1": 0.001, "R2": 0.002, "R3": 0.003, "gradClip": 25.0,
+               "loss": 12.0, "instantaneousCost": np.array([9.0, 8.0])}  # fmt: skip
+    for n, H in enumerate(sizes, start=1):
+        entries[f"h{n}_length"] = H
+        for gate in "ifoc":
+            entries[f"Wx{gate}_{n}"] = rng.normal(size=(H, 7))
+            entries[f"Wh{gate}_{n}"] = rng.normal(size=(H, H))
+            entries[f"b{gate}_{n}"] = rng.normal(size=H)
+        for gate in "ifo":
+            entries[f"Wc{gate}_{n}"] = rng.normal(size=H)
+        if n > 1:
+            for letter in "xfco":
+                entries[f"W{letter}j_{n}"] = rng.normal(size=(H, sizes[n - 2]))
+        entries[f"Why_{n}"] = rng.normal(size=(7, H))
+        entries[f"DWxi{n}p"] = rng.normal(size=(H, 7))
+    entries["by"] = rng.normal(size=7)
+    return {name: value for name, value in entries.items() if name not in leave_out}
+
+
+def predict_2015(e, inputs, model):
+    """The 2015 equations with their names, the output peephole of layer 1 on the cell state."""
+    def sigma(a):
+        return 1 / (1 + np.exp(-a))
+
+    states = model._store.arrays()
+    h, c = ([states[f"initial/layer{n}/{s}"] for n in (1, 2, 3)] for s in ("hidden", "cell"))
+    result = []
+    for x in inputs:
+        for k, n in enumerate((1, 2, 3)):
+            def known(gate, below):
+                a = e[f"Wx{gate}_{n}"] @ x + e[f"Wh{gate}_{n}"] @ h[k] + e[f"b{gate}_{n}"]  # noqa: B023
+                return a if n == 1 else a + e[f"W{below}j_{n}"] @ h[k - 1]  # noqa: B023
+            i = sigma(known("i", "x") + e[f"Wci_{n}"] * c[k])
+            f = sigma(known("f", "f") + e[f"Wcf_{n}"] * c[k])
+            new = f * c[k] + i * np.tanh(known("c", "c"))
+            o = sigma(known("o", "o") + e[f"Wco_{n}"] * new)
+            h[k], c[k] = o * np.tanh(new), new
+        result.append(sigma(sum(e[f"Why_{n}"] @ h[n - 1] for n in (1, 2, 3)) + e["by"]))
+    return np.array(result)
+
+
+@pytest.mark.parametrize("leave_out", ((), ("h3_length",)))
+def test_files_of_the_2015_program(rng, tmp_path, leave_out):
+    entries = file_of_2015(rng, (3, 5, 4), leave_out)
+    np.savez(tmp_path / "old.npz", **entries)
+    model = small_model(Rout=0.5)
+    with pytest.warns(UserWarning, match="layer1/peephole_output is loaded") as caught:
+        model.loadParameters(tmp_path / "old")
+    assert len(caught) == 1 and caught[0].filename == __file__
+    assert (model.R1, model.R2, model.R3, model.Rout) == (0.001, 0.002, 0.003, 0.5)
+    assert model.gradClip == 25 and model.history.cost == [9.0, 8.0]
+    np.testing.assert_array_equal(model.get_parameters()["layer1/peephole_output"], entries["Wco_1"])
+    assert not any(a.any() for k, a in model._store.arrays().items() if k.startswith("mean"))
+    inputs = random_roll(rng, 6, 7)
+    np.testing.assert_allclose(
+        model.predict(inputs), predict_2015(entries, inputs, model), rtol=1e-9
+    )
+    with pytest.warns(UserWarning) as caught:
+        built = RNN4Music.from_file(tmp_path / "old")
+    assert len(caught) == 1 and caught[0].filename == __file__
+    assert built.h3_length == 4 and built.R2 == 0.002
+
+
+def test_a_2015_file_of_other_dimensions_or_incomplete(rng, tmp_path):
+    np.savez(tmp_path / "wide.npz", **file_of_2015(rng, (3, 6, 4)))
+    np.savez(tmp_path / "less.npz", **file_of_2015(rng, (3, 5, 4), leave_out=("Whf_2",)))
+    model = small_model()
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="h2_length is 6"):
+        model.loadParameters(tmp_path / "wide")
+    with pytest.raises(ValueError, match="Whf_2"):
+        model.loadParameters(tmp_path / "less")
+
+
+def test_archive_path():
+    assert archive.npz_path("a").name == "a.npz" and archive.npz_path("a.npz").name == "a.npz"
+    assert archive.npz_path("a.b").name == "a.b.npz"
+
+
+def test_a_link_goes_on_pointing_to_the_newer_file(trained, tmp_path):
+    (tmp_path / "real").mkdir()
+    path = trained.saveParameters(tmp_path / "real" / "m")
+    link = tmp_path / "latest.npz"
+    link.symlink_to(path)
+    path.write_bytes(b"old")
+    trained.saveParameters(link)
+    assert link.is_symlink() and RNN4Music.from_file(path).h1_length == 3

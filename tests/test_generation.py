@@ -1,0 +1,113 @@
+"""Composing: the threshold, the shapes, the randomness, and that nothing compiles twice."""
+
+import numpy as np
+import pytest
+from conftest import SIZES, random_roll, small_model
+
+from rnn4music import generation
+
+pytestmark = pytest.mark.core
+P = SIZES["io_length"]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return small_model(seed=6, genProbThreshold=0.4)
+
+
+@pytest.fixture
+def start():
+    return random_roll(np.random.default_rng(2), 5, P)
+
+
+def test_shapes(model, start):
+    for tune, probabilities in (model.genMusic(start, 9), model.genMusic(None, 9)):
+        assert tune.shape == probabilities.shape == (9, P)
+        assert tune.dtype == probabilities.dtype == np.float64
+        assert set(np.unique(tune)) <= {0.0, 1.0}
+    for count in (1, 3):
+        tunes, probabilities = model.genMusic(start, 9, count=count)
+        assert tunes.shape == probabilities.shape == (count, 9, P)
+    assert model.genMusic(start, 0)[0].shape == (0, P)
+    assert model.genMusic(start, 0, count=2)[1].shape == (2, 0, P)
+
+
+def test_what_does_not_exceed_the_threshold_is_reported_as_zero_and_never_sounds(model, start):
+    tune, probabilities = model.genMusic(start, 300)
+    sounding = probabilities[tune == 1]
+    assert sounding.min() > 0.4 and (probabilities == 0).any()
+    assert not ((probabilities > 0) & (probabilities <= 0.4)).any()
+
+
+def test_the_threshold_acts_from_the_next_call(model, start):
+    model.genProbThreshold = 1
+    tune, probabilities = model.genMusic(start, 20)
+    assert not tune.any() and not probabilities.any()
+    model.genProbThreshold = 0
+    assert (model.genMusic(start, 20)[1] > 0).all()
+    model.genProbThreshold = 0.4
+
+
+def test_samples_have_the_frequency_of_their_probabilities(start):
+    model = small_model(genProbThreshold=0)
+    tunes, probabilities = model.genMusic(start, 1, count=4000)
+    np.testing.assert_array_equal(probabilities[0], probabilities[-1])
+    expected = probabilities[0, 0]
+    deviation = np.sqrt(expected * (1 - expected) / 4000)
+    assert (np.abs(tunes[:, 0].mean(axis=0) - expected) < 5 * deviation).all()
+
+
+def test_none_is_one_silent_step(start):
+    first, second = small_model(seed=8), small_model(seed=8)
+    np.testing.assert_array_equal(first.genMusic(None, 30), second.genMusic(np.zeros((1, P)), 30))
+
+
+@pytest.mark.parametrize("length", (1, 2, generation.WINDOW, generation.WINDOW + 1, 150))
+def test_long_starts_and_tunes_cross_windows_unnoticed(model, length):
+    start = random_roll(np.random.default_rng(length), length, P)
+    tune, probabilities = model.genMusic(start, 130)
+    odds = model.predict(np.vstack([start, tune]))[length - 1 : -1]
+    np.testing.assert_allclose(probabilities, np.where(odds > 0.4, odds, 0), rtol=1e-9)
+
+
+def test_each_of_many_tunes_follows_its_own_notes(model, start):
+    tunes, probabilities = model.genMusic(start, 70, count=3)
+    assert (tunes[0] != tunes[1]).any()
+    for tune, expected in zip(tunes, probabilities):
+        odds = model.predict(np.vstack([start, tune]))[len(start) - 1 : -1]
+        np.testing.assert_allclose(expected, np.where(odds > 0.4, odds, 0), rtol=1e-9)
+
+
+def test_the_window_does_not_change_the_tune(start, monkeypatch):
+    tunes = []
+    for window in (generation.WINDOW, 7):
+        monkeypatch.setattr(generation, "WINDOW", window)
+        tunes.append(small_model(seed=11).genMusic(start, 40)[0])
+    np.testing.assert_array_equal(*tunes)
+
+
+def test_nothing_compiles_twice(model, start):
+    model.genMusic(start, 3)
+    compiled = dict(model._network._compiled)
+    for other, n in ((start[:1], 1), (None, 200), (np.tile(start, (40, 1)), 5)):
+        model.genMusic(other, n)
+    assert model._network._compiled == compiled
+
+
+def test_float32_probabilities(start):
+    tune, probabilities = small_model(dtype="float32").genMusic(start.astype(bool), 10)
+    assert tune.dtype == probabilities.dtype == np.float32
+
+
+@pytest.mark.parametrize("start, n, count, error, message", [
+    (np.zeros((0, P)), 5, None, ValueError, "start is empty"),
+    (np.zeros(P), 5, None, ValueError, r"shape \(steps, 7\), but has \(7,\)"),
+    (np.zeros((3, P + 1)), 5, None, ValueError, r"but has \(3, 8\)"),
+    (np.full((3, P), np.nan), 5, None, ValueError, "NaN"),
+    (None, -1, None, ValueError, "n must be at least 0"),
+    (None, 2.5, None, TypeError, "n must be a whole number"),
+    (None, 5, 0, ValueError, "count must be at least 1"),
+])  # fmt: skip
+def test_bad_arguments(model, start, n, count, error, message):
+    with pytest.raises(error, match=message):
+        model.genMusic(start, n, count)

@@ -1,0 +1,194 @@
+"""The class's border: settings, parameters, predictions, evaluation, summaries."""
+
+import math
+
+import numpy as np
+import oracle
+import pytest
+from conftest import SIZES, initial_states, random_roll, small_model
+
+from rnn4music import RNN4Music
+
+P = SIZES["io_length"]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return small_model(seed=2)
+
+
+def test_defaults_of_2015():
+    model = RNN4Music()
+    assert (model.h1_length, model.h2_length, model.h3_length, model.io_length) == (200, 200, 200, 88)
+    assert model.R1 == model.R2 == model.R3 == model.Rout == 1e-4
+    assert (model.epsilon, model.gradClip, model.sigRand) == (1e-5, 30, 0.1)
+    assert (model.muRand, model.genProbThreshold) == (0.01, 0.1)
+    assert model.dtype == "float32" and model.cost == "cross_entropy"
+
+
+def test_initial_values_are_drawn_as_documented():
+    model = RNN4Music(60, 60, 60, 40, sigRand=0.2, muRand=0.3, seed=0)
+    weights = np.concatenate([array.ravel() for array in model.get_parameters().values()])
+    assert abs(weights.std() - 0.2) < 0.002 and abs(weights.mean()) < 0.002
+    for array in initial_states(model).values():
+        assert 0 <= array.min() and array.max() <= 0.3 and 0.1 < array.mean() < 0.2
+    still = small_model(muRand=0)
+    assert not any(array.any() for array in initial_states(still).values())
+
+
+def test_numpy_scalars_are_numbers():
+    model = RNN4Music(np.int64(3), np.int32(4), np.uint8(5), 6, R1=np.float32(0.5), seed=np.int64(1))
+    assert model.h3_length == 5 and model.R1 == 0.5
+    model.saveParameters  # noqa: B018  settings must be what JSON can hold
+    assert all(isinstance(v, (int, float, str)) for v in model.settings().values())
+
+
+@pytest.mark.parametrize("changes, error, message", [
+    ({"h2_length": 0}, ValueError, "h2_length must be at least 1, but is 0"),
+    ({"h1_length": 2.0}, TypeError, "h1_length must be a whole number, not float"),
+    ({"io_length": True}, TypeError, "io_length must be a whole number"),
+    ({"R1": -1e-4}, ValueError, "R1 must be finite and at least 0, but is -0.0001"),
+    ({"Rout": math.nan}, ValueError, "Rout must be finite"),
+    ({"R2": "fast"}, TypeError, "R2 must be a number, not str 'fast'"),
+    ({"epsilon": 0}, ValueError, "epsilon must be finite and larger than 0"),
+    ({"gradClip": 0}, ValueError, "gradClip must be finite and larger than 0"),
+    ({"genProbThreshold": 1.1}, ValueError, "at least 0 and at most 1, but is 1.1"),
+    ({"muRand": -1}, ValueError, "muRand"),
+    ({"sigRand": math.inf}, ValueError, "sigRand"),
+    ({"cost": "mse"}, ValueError, "cost must be one of 'cross_entropy', 'squared_error'"),
+    ({"dtype": "float16"}, ValueError, "dtype must be one of 'float32', 'float64'"),
+    ({"seed": -1}, ValueError, "seed must be at least 0"),
+])  # fmt: skip
+def test_bad_settings(changes, error, message):
+    with pytest.raises(error, match=message):
+        small_model(**changes)
+
+
+def test_settings_can_be_set_or_are_fixed(model):
+    model.gradClip = 5
+    assert model.gradClip == 5
+    with pytest.raises(ValueError, match="gradClip must be"):
+        model.gradClip = 0
+    assert model.gradClip == 5
+    with pytest.raises(AttributeError, match="h1_length is fixed"):
+        model.h1_length = 9
+    with pytest.raises(ValueError, match="R3 must be"):
+        model.setNewRates(0.1, 0.2, -0.3, 0.4)
+    assert model.R1 == 1e-4
+    model.setNewRates(0.1, 0.2, 0.3, 0.4)
+    assert (model.R1, model.R2, model.R3, model.Rout) == (0.1, 0.2, 0.3, 0.4)
+
+
+def test_parameters_are_copies_set_all_or_nothing():
+    model = small_model()
+    parameters = model.get_parameters()
+    parameters["output/bias"][:] = 9
+    assert (model.get_parameters()["output/bias"] != 9).all()
+    model.set_parameters(parameters)
+    assert (model.get_parameters()["output/bias"] == 9).all()
+    before = model.get_parameters()
+    ones = {name: np.ones_like(array) for name, array in before.items()}
+    for changes, message in (
+        ({"layer9/bias": np.ones(3)}, "unknown: layer9/bias"),
+        ({"output/bias": np.ones(8)}, r"output/bias must have the shape \(7,\), but has \(8,\)"),
+        ({"layer1/bias": np.full(12, np.inf)}, "layer1/bias holds NaN or infinity"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.set_parameters({**ones, **changes})
+        np.testing.assert_equal(model.get_parameters(), before)
+    del ones["layer2/bias"]
+    with pytest.raises(ValueError, match="missing: layer2/bias"):
+        model.set_parameters(ones)
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("length", (1, 100, 101, 230))
+def test_predict_any_length(model, length):
+    rng = np.random.default_rng(length)
+    inputs = random_roll(rng, length, P)
+    Y, _ = oracle.run(model.get_parameters(), initial_states(model), inputs)
+    got = model.predict(inputs)
+    assert got.shape == inputs.shape
+    np.testing.assert_allclose(got, oracle.sigma(Y), rtol=1e-9)
+
+
+def test_predict_any_number_of_tunes(model):
+    inputs = random_roll(np.random.default_rng(0), 4, 67, P)
+    got = model.predict(inputs)
+    for b in (0, 1, 63, 64, 66):
+        np.testing.assert_allclose(got[:, b], model.predict(inputs[:, b]), rtol=1e-12)
+
+
+def test_a_single_tune_may_lack_the_tunes_axis(model):
+    inputs, targets = random_roll(np.random.default_rng(0), 2, 5, P)
+    cost, gradients = model.gradients(inputs, targets)
+    same_cost, same = model.gradients(inputs[:, None], targets[:, None])
+    assert cost == same_cost
+    np.testing.assert_equal(gradients, same)
+    with pytest.raises(ValueError, match="same shape"):
+        model.gradients(inputs, targets[:-1])
+
+
+def test_gradients_and_predictions_compile_once_per_shape(model):
+    inputs, targets = random_roll(np.random.default_rng(0), 2, 6, P)
+    model.gradients(inputs, targets)
+    model.predict(inputs)
+    compiled = dict(model._network._compiled)
+    model.gradients(targets, inputs)
+    model.predict(targets)
+    model.predict(np.tile(targets, (30, 1)))
+    assert model._network._compiled == compiled
+
+
+def test_evaluate_against_an_independent_computation(model, tunes):
+    result = model.evaluate(tunes, threshold=0.4)
+    parameters, initial = model.get_parameters(), initial_states(model)
+    nats, hits, extra, missed, steps = 0.0, 0, 0, 0, 0
+    for tune, own in zip(tunes, result.per_tune):
+        own_nats = 0.0
+        Y, _ = oracle.run(parameters, initial, tune)
+        for t in range(len(tune) - 1):
+            for key in range(P):
+                p, k = oracle.sigma(Y[t, key]), tune[t + 1, key]
+                own_nats -= math.log(p if k else 1 - p)
+                hits += p >= 0.4 and k == 1
+                extra += p >= 0.4 and k == 0
+                missed += p < 0.4 and k == 1
+            steps += 1
+        nats += own_nats
+        assert own.n_steps == len(tune) - 1
+        if own.n_steps:
+            assert math.isclose(own.nats_per_step, own_nats / own.n_steps, rel_tol=1e-9)
+        else:
+            assert math.isnan(own.nats_per_step)
+    assert result.n_steps == steps
+    assert math.isclose(result.nats_per_step, nats / steps, rel_tol=1e-9)
+    assert math.isclose(result.accuracy, hits / (hits + extra + missed))
+    precision, recall = hits / (hits + extra), hits / (hits + missed)
+    assert math.isclose(result.precision, precision) and math.isclose(result.recall, recall)
+    assert math.isclose(result.f_measure, 2 * precision * recall / (precision + recall))
+
+
+def test_evaluate_booleans_and_nothing_to_score(model, tunes):
+    expected = model.evaluate(tunes)
+    assert model.evaluate([tune.astype(bool) for tune in tunes]).nats_per_step == expected.nats_per_step
+    with pytest.raises(ValueError, match="nothing to score"):
+        model.evaluate([tunes[3]])
+
+
+def test_summaries(capsys):
+    model = small_model()
+    model.printDerivatives()
+    assert "no gradient yet" in capsys.readouterr().out
+    inputs, targets = random_roll(np.random.default_rng(0), 2, 6, P)
+    _, gradients = model.gradients(inputs, targets)
+    model.printDerivatives()
+    shown = capsys.readouterr().out
+    assert f"{gradients['output/bias'].max():.3g}" in shown and "layer3/peephole_forget" in shown
+    model.printWeights()
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + len(model.get_parameters())
+    bias = model.get_parameters()["layer1/bias"]
+    row = next(line for line in lines if line.startswith("layer1/bias")).split()
+    assert row[1:] == ["12", *(f"{x:.3g}" for x in (np.abs(bias).mean(), bias.min(), bias.max()))]
+    assert "h2_length=5" in repr(model)
