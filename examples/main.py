@@ -49,8 +49,9 @@ def main():
     arguments.output.mkdir(parents=True, exist_ok=True)
     weights = model.saveParameters(arguments.output / "weights")
     if history.validation:
-        print(f"after {history.epochs} epochs: {history.validation[-1]:.2f} nats per step "
-              f"on the {held_out} tunes held out (first epoch: {history.validation[0]:.2f})")  # fmt: skip
+        first, *_, last = history.validation
+        print(f"{held_out} tunes held out: {first:.2f} nats per step after the first epoch, "
+              f"{last:.2f} after epoch {history.epochs}")  # fmt: skip
 
     start = dataset[which_tune][:exampleLength]
     tune, probabilities = model.genMusic(start, noOfSteps)
@@ -60,7 +61,7 @@ def main():
 
 
 def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description="Learn from MIDI files, compose a tune.")
     parser.add_argument("--data", type=Path, help="a folder of .mid files instead of the chorales")
     parser.add_argument("--epochs", type=int, help="instead of the number set in main()")
     parser.add_argument("--output", type=Path, default=Path("output"), help="default: output")
@@ -78,7 +79,7 @@ def prepare_chorales():
             "or give a folder of .mid files: python examples/main.py --data FOLDER"
         ) from None
     CHORALES.mkdir(parents=True, exist_ok=True)
-    names = sorted(set(corpus.chorales.Iterator(returnType="filename")))
+    names = sorted({str(name) for name in corpus.chorales.Iterator(returnType="filename")})
     missing = [name for name in names if not chorale_file(name).exists()]
     if missing:
         with ProcessPoolExecutor() as pool:
@@ -103,7 +104,9 @@ def write_chorale(name):
 def read_folder(folder):
     """Read all .mid files of a folder as piano rolls; say which cannot be read."""
     rolls = []
-    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in (".mid", ".midi")):
+    for path in sorted(
+        path for path in folder.rglob("*") if path.suffix.lower() in (".mid", ".midi")
+    ):
         try:
             rolls.append(midiread(path, PITCH_RANGE, TIME_STEP).piano_roll)
         except MidiError as error:

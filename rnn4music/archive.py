@@ -19,6 +19,13 @@ import numpy as np
 
 FORMAT = 1
 
+DAMAGE = (ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+"""What NumPy and zipfile raise when they read a damaged file."""
+
+
+class ArchiveError(ValueError):
+    """A file that is no model of ours, or damaged."""
+
 
 def npz_path(name):
     """Return the path with its suffix, which may be given or left out."""
@@ -82,7 +89,7 @@ def read(name):
     try:
         with open(path, "rb") as file:
             if file.read(4) != b"PK\x03\x04":
-                raise ValueError(f"{path} is not an .npz file; saveParameters writes them")
+                raise ArchiveError(f"{path} is not an .npz file; saveParameters writes them")
             file.seek(0)
             with np.load(file, allow_pickle=False) as archive:
                 if "Wxi_1" in archive:
@@ -90,16 +97,18 @@ def read(name):
                 return _read(archive, path)
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no file {path}") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, NotImplementedError) as error:
-        raise ValueError(f"{path} is damaged and cannot be read: {error}") from error
+    except ArchiveError:
+        raise
+    except DAMAGE as error:
+        raise ArchiveError(f"{path} is damaged and cannot be read: {error}") from error
 
 
 def _read(archive, path):
     if "format" not in archive:
-        raise ValueError(f"{path} holds no model of rnn4music: it has no entry 'format'")
+        raise ArchiveError(f"{path} holds no model of rnn4music: it has no entry 'format'")
     version = int(archive["format"])
     if version > FORMAT:
-        raise ValueError(
+        raise ArchiveError(
             f"{path} has format {version}, this version of rnn4music reads up to {FORMAT}; "
             "install a newer one"
         )
@@ -108,7 +117,7 @@ def _read(archive, path):
         try:
             texts[key] = json.loads(str(archive[key]))
         except json.JSONDecodeError as error:
-            raise ValueError(f"{path} is damaged: its {key} cannot be read: {error}") from error
+            raise ArchiveError(f"{path} is damaged: its {key} cannot be read: {error}") from error
     return {**texts, "arrays": {key: archive[key] for key in archive.files if "/" in key}}
 
 
@@ -136,7 +145,7 @@ def _read_2015(archive, path):
 
     # From the arrays, since the earlier versions did not save h3_length.
     sizes = {f"h{n}_length": len(archive[f"Wci_{n}"]) for n in (1, 2, 3)}
-    settings = {**sizes, "io_length": len(archive["by"])}
+    settings: dict[str, float] = {**sizes, "io_length": len(archive["by"])}
     for key in ("R1", "R2", "R3", "gradClip"):
         if key in archive:
             settings[key] = float(archive[key])

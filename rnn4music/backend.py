@@ -26,10 +26,12 @@ shapes
 
 import contextlib
 import functools
+import importlib
 import importlib.util
 import os
 import sys
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -67,9 +69,7 @@ def choose_engine():
         if not _missing(engine):
             return engine
     engine = asked or preferred[0]
-    packages = " ".join(
-        {"theano": "'Theano==1.0.5' 'numpy<1.22'"}.get(name, name) for name in _missing(engine)
-    )
+    packages = " ".join(_missing(engine)).replace("theano", "'Theano==1.0.5' 'numpy<1.22'")
     advice = f"run: python -m pip install {packages}"
     if engine == "theano" and sys.version_info >= (3, 11):
         advice = "classic Theano needs Python 3.10; unset RNN4MUSIC_BACKEND for PyTensor"
@@ -81,15 +81,11 @@ ENGINE = choose_engine()
 if ENGINE == "theano":
     with warnings.catch_warnings():  # Theano 1.0.5 uses distutils and old NumPy names
         warnings.simplefilter("ignore")
-        import theano as _library
-        import theano.tensor as _tensor
-
-        _sigmoid = _tensor.nnet.sigmoid
+        _library: Any = importlib.import_module("theano")
+        importlib.import_module("theano.gpuarray")  # which scan would import later, and loudly
 else:
-    import pytensor as _library
-    import pytensor.tensor as _tensor
-
-    _sigmoid = _tensor.sigmoid
+    _library = importlib.import_module("pytensor")
+_tensor: Any = importlib.import_module(f"{_library.__name__}.tensor")
 
 abs_ = _tensor.abs_ if ENGINE == "theano" else _tensor.abs
 arange = _tensor.arange
@@ -100,7 +96,7 @@ dot = _tensor.dot
 exp = _tensor.exp
 log1p = _tensor.log1p
 maximum = _tensor.maximum
-sigmoid = _sigmoid
+sigmoid = _tensor.nnet.sigmoid if ENGINE == "theano" else _tensor.sigmoid
 sign = _tensor.sgn if ENGINE == "theano" else _tensor.sign
 sqrt = _tensor.sqrt
 switch = _tensor.switch

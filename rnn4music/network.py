@@ -48,7 +48,9 @@ def shapes(layer_sizes, n_pitches):
         beneath = None if below is None else (below, 4 * H)
         layers.append(LayerParameters((P, 4 * H), beneath, (H, 4 * H), (4 * H,), (H,), (H,), (H,)))
         below = H
-    return NetworkParameters(tuple(layers), OutputParameters(*((H, P) for H in layer_sizes), (P,)))
+    return NetworkParameters(
+        tuple(layers), OutputParameters._make([*((H, P) for H in layer_sizes), (P,)])
+    )
 
 
 def named(parameters):
@@ -158,7 +160,7 @@ def network_step(x, states, parameters):
         a = dot(x, layer.input_to_gates) + layer.bias
         if below is not None:
             a = a + dot(below, layer.below_to_gates)
-        h, c, _ = lstm_step(a, *state, layer.hidden_to_gates, *peepholes(layer))
+        h, c, _ = lstm_step(a, state.hidden, state.cell, layer.hidden_to_gates, *peepholes(layer))
         Y = Y + dot(h, to_output)  # (7)
         new_states.append(State(h, c))
         below = h

@@ -4,6 +4,9 @@ import numpy as np
 
 from rnn4music import backend, network
 
+GROUPS = ("parameters", "mean_squares", "initial")
+"""What the names of a file's arrays begin with."""
+
 
 class ParameterStore:
     """The shared variables of one model.
@@ -51,13 +54,9 @@ class ParameterStore:
 
     def arrays(self):
         """Return copies of all arrays under the names that `archive` gives them."""
-        return {
-            f"{group}/{name}": np.array(variable.get_value())
-            for group, variables in self._groups().items()
-            for name, variable in variables.items()
-        }
+        return {key: np.array(v.get_value()) for key, v in self._variables().items()}
 
-    def check(self, arrays, groups=("parameters", "mean_squares", "initial")):
+    def check(self, arrays, groups=GROUPS):
         """Return `arrays` in this store's dtype if they fit it, under the same names.
 
         Raises
@@ -65,19 +64,9 @@ class ParameterStore:
         ValueError
             That names what is missing, unknown, of another shape, or not finite.
         """
-        variables = self._groups()
-        expected = {
-            f"{group}/{name}": variables[group][name]
-            for group in groups
-            for name in variables[group]
-        }
-        shown = dict(zip(expected, expected))
-        if groups == ("parameters",):
-            shown = {key: key.removeprefix("parameters/") for key in expected}
-        missing = [shown[key] for key in expected if key not in arrays]
-        unknown = [
-            shown.get(key, key.removeprefix("parameters/")) for key in arrays if key not in expected
-        ]
+        expected = self._variables(groups)
+        missing = [_shown(key) for key in expected if key not in arrays]
+        unknown = [_shown(key) for key in arrays if key not in expected]
         if missing or unknown:
             raise ValueError(
                 "the arrays do not fit the model"
@@ -89,21 +78,20 @@ class ParameterStore:
             array = np.asarray(arrays[key])
             shape = np.shape(variable.get_value(borrow=True))
             if array.dtype.kind not in "buif":
-                raise ValueError(f"{shown[key]} must hold numbers, but holds {array.dtype}")
+                raise ValueError(f"{_shown(key)} must hold numbers, but holds {array.dtype}")
             if array.shape != shape:
-                raise ValueError(f"{shown[key]} must have the shape {shape}, but has {array.shape}")
+                raise ValueError(f"{_shown(key)} must have the shape {shape}, not {array.shape}")
             with np.errstate(over="ignore"):
                 checked[key] = array.astype(self.dtype)
             if not np.isfinite(checked[key]).all():
-                raise ValueError(f"{shown[key]} holds NaN or infinity (in {self.dtype})")
+                raise ValueError(f"{_shown(key)} holds NaN or infinity (in {self.dtype})")
         return checked
 
     def assign(self, checked):
         """Take over arrays that `check` returned."""
-        variables = self._groups()
+        variables = self._variables()
         for key, array in checked.items():
-            group, name = key.split("/", 1)
-            variables[group][name].set_value(array)
+            variables[key].set_value(array)
 
     def snapshot(self):
         """Return the weights and averages as they are now, for `restore`."""
@@ -121,11 +109,13 @@ class ParameterStore:
             for variable in self._trained()
         )
 
-    def _groups(self):
+    def _variables(self, groups=GROUPS):
+        """Return the shared variables under their names in the file."""
         return {
-            "parameters": self.weights,
-            "mean_squares": self.mean_squares,
-            "initial": self.initial,
+            f"{group}/{name}": variable
+            for group, variables in zip(GROUPS, (self.weights, self.mean_squares, self.initial))
+            if group in groups
+            for name, variable in variables.items()
         }
 
     def _trained(self):
@@ -133,6 +123,11 @@ class ParameterStore:
 
     def _set(self, variable, value):
         variable.set_value(np.array(value, dtype=self.dtype))
+
+
+def _shown(key):
+    """Return an array's name as users know it: weights without their group."""
+    return key.removeprefix("parameters/")
 
 
 def print_summary(arrays):

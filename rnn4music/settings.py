@@ -4,6 +4,8 @@ The constructor, assignments such as ``model.gradClip = 10`` and loaded files al
 same checks.
 """
 
+from typing import Any
+
 from rnn4music import checks
 from rnn4music.costs import COSTS
 
@@ -27,7 +29,7 @@ class Setting:
     def __set_name__(self, owner, name):
         self.name = name
 
-    def __get__(self, model, owner=None):
+    def __get__(self, model, owner=None) -> Any:
         return self if model is None else vars(model)[self.name]
 
     def __set__(self, model, value):

@@ -65,7 +65,9 @@ def test_defect_4_rmsprop_remembers_the_gradient_not_the_step(tunes):
     mean_squares = {name: 0.0 for name in model.get_parameters()}
     for _ in range(3):
         before = model.get_parameters()
-        _, gradients = model.gradients(*(windows[:, cut].swapaxes(0, 1) for cut in (slice(-1), slice(1, None))))
+        _, gradients = model.gradients(
+            *(windows[:, cut].swapaxes(0, 1) for cut in (slice(-1), slice(1, None)))
+        )
         model.train(windows, 1, 1, 2, 6, progress=False)
         after = model.get_parameters()
         for name, gradient in gradients.items():

@@ -19,7 +19,12 @@ def model():
 
 def test_defaults_of_2015():
     model = RNN4Music()
-    assert (model.h1_length, model.h2_length, model.h3_length, model.io_length) == (200, 200, 200, 88)
+    assert (model.h1_length, model.h2_length, model.h3_length, model.io_length) == (
+        200,
+        200,
+        200,
+        88,
+    )
     assert model.R1 == model.R2 == model.R3 == model.Rout == 1e-4
     assert (model.epsilon, model.gradClip, model.sigRand) == (1e-5, 30, 0.1)
     assert (model.muRand, model.genProbThreshold) == (0.01, 0.1)
@@ -37,10 +42,11 @@ def test_initial_values_are_drawn_as_documented():
 
 
 def test_numpy_scalars_are_numbers():
-    model = RNN4Music(np.int64(3), np.int32(4), np.uint8(5), 6, R1=np.float32(0.5), seed=np.int64(1))
+    model = RNN4Music(
+        np.int64(3), np.int32(4), np.uint8(5), 6, R1=np.float32(0.5), seed=np.int64(1)
+    )
     assert model.h3_length == 5 and model.R1 == 0.5
-    model.saveParameters  # noqa: B018  settings must be what JSON can hold
-    assert all(isinstance(v, (int, float, str)) for v in model.settings().values())
+    assert all(type(v) in (int, float, str) for v in model.settings().values())
 
 
 @pytest.mark.parametrize("changes, error, message", [
@@ -90,7 +96,7 @@ def test_parameters_are_copies_set_all_or_nothing():
     ones = {name: np.ones_like(array) for name, array in before.items()}
     for changes, message in (
         ({"layer9/bias": np.ones(3)}, "unknown: layer9/bias"),
-        ({"output/bias": np.ones(8)}, r"output/bias must have the shape \(7,\), but has \(8,\)"),
+        ({"output/bias": np.ones(8)}, r"output/bias must have the shape \(7,\), not \(8,\)"),
         ({"layer1/bias": np.full(12, np.inf)}, "layer1/bias holds NaN or infinity"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -171,7 +177,10 @@ def test_evaluate_against_an_independent_computation(model, tunes):
 
 def test_evaluate_booleans_and_nothing_to_score(model, tunes):
     expected = model.evaluate(tunes)
-    assert model.evaluate([tune.astype(bool) for tune in tunes]).nats_per_step == expected.nats_per_step
+    assert (
+        model.evaluate([tune.astype(bool) for tune in tunes]).nats_per_step
+        == expected.nats_per_step
+    )
     with pytest.raises(ValueError, match="nothing to score"):
         model.evaluate([tunes[3]])
 

@@ -28,9 +28,7 @@ def test_one_step_by_hand():
     parameters["layer1/peephole_input"][:] = 2
     parameters["layer1/peephole_forget"][:] = 1
     parameters["layer1/peephole_output"][:] = -1
-    layer = oracle.run_layer(
-        parameters, 1, np.ones((1, 1)), None, np.array([0.2]), np.array([0.5])
-    )
+    layer = oracle.run_layer(parameters, 1, np.ones((1, 1)), None, np.array([0.2]), np.array([0.5]))
     # i = σ(1 + 0.1 + 1) = σ(2.1), f = σ(−1 + 0.05 + 0.5) = σ(−0.45), g = tanh(0.5 + 0.2)
     assert np.isclose(layer["i"][0, 0], 0.890903179, atol=1e-9)
     assert np.isclose(layer["f"][0, 0], 0.389360766, atol=1e-9)
@@ -50,8 +48,10 @@ def test_complex_steps_agree_with_central_differences(rng):
         for key, array in parameters.items():
             direction = rng.normal(size=array.shape)
             ahead, behind = (
-                oracle.cost({**parameters, key: array + s * direction}, initial, inputs, targets, name)
-                for s in (1e-5, -1e-5)
-            )  # fmt: skip
+                oracle.cost({**parameters, key: array + moved}, initial, inputs, targets, name)
+                for moved in (1e-5 * direction, -1e-5 * direction)
+            )
             expected = (ahead - behind) / 2e-5
-            assert np.isclose((gradients[key] * direction).sum(), expected, rtol=1e-6, atol=1e-7), key
+            assert np.isclose((gradients[key] * direction).sum(), expected, rtol=1e-6, atol=1e-7), (
+                key
+            )

@@ -137,13 +137,16 @@ def test_an_engine_that_is_asked_for_and_missing_names_its_cure(engine):
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="PyTensor needs Python 3.11")
 def test_numba_takes_over_where_jax_is_missing():
-    result = run("""
+    result = run(
+        """
         import importlib.util
         found = importlib.util.find_spec
         importlib.util.find_spec = lambda name, *a: None if name == "jax" else found(name, *a)
         from rnn4music import backend
         print(backend.ENGINE)
-    """, RNN4MUSIC_BACKEND="")
+    """,
+        RNN4MUSIC_BACKEND="",
+    )
     assert result.stdout.strip() == "numba", result.stderr
 
 

@@ -14,7 +14,9 @@ def evaluate(expression, **arrays):
     symbols = {name: backend.tensor(name, "float64", a.shape) for name, a in arrays.items()}
     result = expression(**symbols)
     outputs = list(result) if isinstance(result, tuple) else [result]
-    results = [np.asarray(r) for r in backend.function(list(symbols.values()), outputs)(*arrays.values())]
+    results = [
+        np.asarray(r) for r in backend.function(list(symbols.values()), outputs)(*arrays.values())
+    ]
     return results if isinstance(result, tuple) else results[0]
 
 

@@ -201,7 +201,9 @@ def run_loop(costs, validate=None):
 
     error = None
     try:
-        training.train(update, store, lambda: [None] * 3, 6, 1, 2, history, validate, progress=False)
+        training.train(
+            update, store, lambda: [None] * 3, 6, 1, 2, history, validate, progress=False
+        )
     except TrainingDiverged as caught:
         error = caught
     return store.value, history, error
