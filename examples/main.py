@@ -7,14 +7,13 @@ All settings are at the top of `main`; change them and run it again.
 """
 
 import argparse
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import matplotlib
-from tqdm import tqdm
 
-from midi import MidiError, midiread, midiwrite
+from midi.utils import midiwrite
 from rnn4music import RNN4Music
+from rnn4music.datasets import read_folder, transpose, write_chorales
 from rnn4music.plots import plot_piano_roll, plot_probabilities
 
 PITCH_RANGE = (21, 109)  # the piano's 88 keys: MIDI pitches 21 to 108
@@ -23,10 +22,11 @@ CHORALES = Path(__file__).resolve().parent.parent / "data" / "chorales"
 
 
 def main():
-    sizeOfMiniBatch = 5  # tunes that are learned from at once
+    noOfEpoch = 5  # visits to all tunes in all keys
     noOfEpochPerMB = 1  # updates on each minibatch
-    noOfEpoch = 30  # visits to all tunes
+    sizeOfMiniBatch = 5  # tunes that are learned from at once
     lengthOfMB = 100  # steps of each tune that are learned from: 30 seconds
+    keys = range(-5, 7)  # each tune is learned in all of these transpositions, in semitones
     held_out = 20  # tunes that are not learned from, to see what was understood
     which_tune = 0  # of those held out, the one that is continued
     exampleLength = 50  # steps of it that the network hears
@@ -35,23 +35,21 @@ def main():
     seed = 1
 
     arguments = parse_arguments()
-    dataset = read_folder(arguments.data or prepare_chorales())
+    dataset = read_tunes(arguments.data or write_chorales(CHORALES))
     held_out = min(held_out, len(dataset) // 2)
     validation, training = dataset[:held_out], dataset[held_out:]
+    training = [transpose(roll, key) for roll in training for key in keys]
 
     model = RNN4Music(h1_length=120, h2_length=120, h3_length=120, io_length=88,
                       R1=0.001, R2=0.001, R3=0.001, Rout=0.001,
                       genProbThreshold=genProbThreshold, seed=seed)  # fmt: skip
-    history = model.train(
-        training, noOfEpochPerMB, arguments.epochs or noOfEpoch, sizeOfMiniBatch, lengthOfMB,
-        validation=validation,
-    )  # fmt: skip
+    noOfEpoch = arguments.epochs or noOfEpoch
+    history = model.train(training, noOfEpochPerMB, noOfEpoch, sizeOfMiniBatch, lengthOfMB,
+                          validation=validation)  # fmt: skip
     arguments.output.mkdir(parents=True, exist_ok=True)
     weights = model.saveParameters(arguments.output / "weights")
-    if history.validation:
-        first, *_, last = history.validation
-        print(f"{held_out} tunes held out: {first:.2f} nats per step after the first epoch, "
-              f"{last:.2f} after epoch {history.epochs}")  # fmt: skip
+    for epoch, nats in enumerate(history.validation, start=1):
+        print(f"epoch {epoch}: {nats:.2f} nats per step on {held_out} tunes held out")
 
     start = dataset[which_tune][:exampleLength]
     tune, probabilities = model.genMusic(start, noOfSteps)
@@ -69,52 +67,15 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def prepare_chorales():
-    """Write the chorales of music21's corpus as .mid files, those that are not there yet."""
-    try:
-        from music21 import corpus
-    except ImportError:
-        raise SystemExit(
-            "the chorales come with music21: python -m pip install '.[example]'\n"
-            "or give a folder of .mid files: python examples/main.py --data FOLDER"
-        ) from None
-    CHORALES.mkdir(parents=True, exist_ok=True)
-    names = sorted({str(name) for name in corpus.chorales.Iterator(returnType="filename")})
-    missing = [name for name in names if not chorale_file(name).exists()]
-    if missing:
-        with ProcessPoolExecutor() as pool:
-            list(tqdm(pool.map(write_chorale, missing), "chorales", len(missing), unit="file"))
-    return CHORALES
-
-
-def chorale_file(name):
-    return CHORALES / f"{Path(name).name}.mid"
-
-
-def write_chorale(name):
-    from music21 import corpus, tempo
-
-    notes = corpus.parse(name).stripTies().flatten().notes.stream()  # each bar once
-    notes.insert(0, tempo.MetronomeMark(number=100))  # an eighth note then lasts 0.3 seconds
-    unfinished = chorale_file(name).with_suffix(".part")
-    notes.write("midi", unfinished)
-    unfinished.rename(chorale_file(name))
-
-
-def read_folder(folder):
-    """Read all .mid files of a folder as piano rolls; say which cannot be read."""
-    rolls = []
-    for path in sorted(
-        path for path in folder.rglob("*") if path.suffix.lower() in (".mid", ".midi")
-    ):
-        try:
-            rolls.append(midiread(path, PITCH_RANGE, TIME_STEP).piano_roll)
-        except MidiError as error:
-            print(f"left out: {error}")
+def read_tunes(folder):
+    """Read a folder as piano rolls; say what was left out."""
+    rolls, left_out = read_folder(folder, PITCH_RANGE, TIME_STEP)
+    for reason in left_out.values():
+        print(f"left out: {reason}")
     if len(rolls) < 2:
         raise SystemExit(f"{folder} has {len(rolls)} readable .mid files; at least 2 are needed")
     print(f"{len(rolls)} tunes from {folder}")
-    return rolls
+    return list(rolls.values())
 
 
 def draw(start, tune, probabilities, folder, show):

@@ -76,6 +76,7 @@ ALLOWED = {
     "generation": set(),
     "training": set(),
     "checks": set(),
+    "datasets": set(),
     "plots": set(),
     "settings": {"checks", "costs"},
     "parameters": {"backend", "network"},

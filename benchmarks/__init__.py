@@ -1,0 +1,1 @@
+"""Speed and memory, measured beside the programs that one would use instead."""

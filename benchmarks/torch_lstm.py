@@ -1,0 +1,110 @@
+"""The peer: the same network in PyTorch, in the form that is fastest there.
+
+Each layer is one `nn.LSTM` (fused C++) over the input and the hidden states of the layer
+below, side by side; the output is one `nn.Linear` over all hidden states, side by side.
+`nn.LSTM` has no peepholes and two biases; of these the second stays 0 and is not trained.
+Its RMSprop divides by √m + ε instead of √max(ε, m), which costs the same.
+
+Conventions
+-----------
+Time-major arrays (T, B, feature). PyTorch stores its matrices transposed, (4H, inputs), the
+gates in our order: input, forget, candidate, output.
+"""
+
+# pyright: reportMissingImports=false
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+
+def use_threads(n_threads):
+    """Let PyTorch use that many cores."""
+    torch.set_num_threads(n_threads)
+
+
+class TorchLSTM(nn.Module):
+    """Three layers with skip connections, cross-entropy, clipping and RMSprop.
+
+    Parameters
+    ----------
+    n_pitches, n_units : int
+    initial : dict of name to (H,)
+        ``layer1/hidden``, ``layer1/cell``, …: the states at t = −1.
+    rate, bound : float
+        Learning rate; limit of each element of the gradient.
+    """
+
+    def __init__(self, n_pitches, n_units, initial, rate, bound):
+        super().__init__()
+        widths = (n_pitches, n_pitches + n_units, n_pitches + n_units)
+        self.layers = nn.ModuleList(nn.LSTM(width, n_units) for width in widths)
+        self.to_output = nn.Linear(3 * n_units, n_pitches)
+        self.initial = [
+            tuple(torch.tensor(initial[f"layer{n}/{field}"]) for field in ("hidden", "cell"))
+            for n in (1, 2, 3)
+        ]
+        for name, weight in self.named_parameters():
+            if "bias_hh" in name:
+                weight.data.zero_()
+                weight.requires_grad_(False)
+        self.trained = [weight for weight in self.parameters() if weight.requires_grad]
+        self.bound = bound
+        self.optimizer = torch.optim.RMSprop(
+            self.trained, lr=rate, alpha=0.9, eps=1e-5, foreach=True
+        )
+
+    def forward(self, inputs):
+        """Return the output's pre-activations (T, B, P)."""
+        n_tunes = inputs.shape[1]
+        hidden = []
+        for layer, state in zip(self.layers, self.initial):
+            state = tuple(vector.expand(1, n_tunes, -1).contiguous() for vector in state)
+            hidden.append(layer(torch.cat([inputs, *hidden[-1:]], dim=2), state)[0])
+        return self.to_output(torch.cat(hidden, dim=2))
+
+    def cost(self, windows):
+        """Return the cross-entropy of windows (T + 1, B, P): sum, mean over the tunes."""
+        logits = self(windows[:-1])
+        total = binary_cross_entropy_with_logits(logits, windows[1:], reduction="sum")
+        return total / windows.shape[1]
+
+    def update(self, windows):
+        """Update the weights once from an array of windows; return the cost before it."""
+        cost = self.cost(torch.from_numpy(windows))
+        self.optimizer.zero_grad(set_to_none=True)
+        cost.backward()
+        nn.utils.clip_grad_value_(self.trained, self.bound, foreach=True)
+        self.optimizer.step()
+        return cost.item()
+
+    def gradients(self, windows):
+        """Return the cost and the gradients under our parameters' names."""
+        self.zero_grad()
+        cost = self.cost(torch.from_numpy(windows))
+        cost.backward()
+        views = self._under_our_names(lambda weight: weight.grad)
+        return cost.item(), {name: np.array(view) for name, view in views.items()}
+
+    def set_parameters(self, mapping):
+        """Take over our weights; the peepholes among them must be 0 to mean the same."""
+        for name, view in self._under_our_names(lambda weight: weight.data).items():
+            view.copy_(torch.tensor(mapping[name]))
+
+    def _under_our_names(self, part):
+        """Return views of a part of each weight, in our shapes and under our names."""
+        views = {}
+        for n, layer in enumerate(self.layers, start=1):
+            inputs = part(layer.weight_ih_l0).T
+            n_pitches = self.to_output.out_features
+            views[f"layer{n}/input_to_gates"] = inputs[:n_pitches]
+            if n > 1:
+                views[f"layer{n}/below_to_gates"] = inputs[n_pitches:]
+            views[f"layer{n}/hidden_to_gates"] = part(layer.weight_hh_l0).T
+            views[f"layer{n}/bias"] = part(layer.bias_ih_l0)
+        to_output = part(self.to_output.weight).T
+        for n, matrix in enumerate(to_output.chunk(3), start=1):
+            views[f"output/layer{n}_to_output"] = matrix
+        views["output/bias"] = part(self.to_output.bias)
+        return views

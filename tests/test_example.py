@@ -1,0 +1,76 @@
+"""The example and the README's script, run as a user would run them."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from midi import midiread, midiwrite
+from rnn4music import RNN4Music
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def run(command, folder):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
+    result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Six tunes in which a chord walks up a scale, in two subfolders."""
+    for k in range(6):
+        roll = np.zeros((60 + 10 * k, 88))
+        for t in range(len(roll)):
+            roll[t, [30 + k + t % 12, 34 + k + t % 12]] = 1
+        (tmp_path / "music" / f"part{k % 2}").mkdir(parents=True, exist_ok=True)
+        midiwrite(tmp_path / "music" / f"part{k % 2}" / f"{k}.MID", roll, (21, 109), 0.3)
+    return tmp_path
+
+
+def test_the_example_on_a_folder_with_a_broken_file(folder):
+    (folder / "music" / "broken.mid").write_bytes(b"no music at all")
+    command = [sys.executable, ROOT / "examples" / "main.py", "--data", folder / "music"]
+    result = run([*command, "--epochs", "2", "--output", folder / "out"], folder)
+    assert "6 tunes from" in result.stdout
+    assert "left out" in result.stdout and "broken.mid" in result.stdout
+    assert re.search(r"epoch 2: \d+\.\d\d nats per step on 3 tunes held out", result.stdout)
+    assert {path.name for path in (folder / "out").iterdir()} == {
+        "weights.npz", "tune.mid", "probabilities.png", "piano_roll.png"
+    }  # fmt: skip
+    for picture in (folder / "out").glob("*.png"):
+        assert picture.read_bytes().startswith(b"\x89PNG") and picture.stat().st_size > 5000
+    assert midiread(folder / "out" / "tune.mid", (21, 109), 0.3).piano_roll.shape == (300, 88)
+    assert RNN4Music.from_file(folder / "out" / "weights").h1_length == 120
+
+
+def test_a_folder_without_music_is_an_error(tmp_path):
+    command = [sys.executable, ROOT / "examples" / "main.py", "--data", tmp_path]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert result.returncode == 1 and "at least 2 are needed" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_the_script_of_the_readme(folder):
+    script = re.search(
+        r"```python\n(from midi.*?)```", (ROOT / "README.md").read_text("utf8"), re.S
+    )
+    assert script
+    files = sorted(str(path) for path in (folder / "music").rglob("*.MID"))
+    script = script[1].replace('["one.mid", "two.mid"]', repr(files))
+    assert repr(files) in script
+    (folder / "script.py").write_text(script, encoding="utf8")
+    run([sys.executable, folder / "script.py"], folder)
+    assert midiread(folder / "tune.mid", (21, 109), 0.3).piano_roll.shape == (300, 88)
+    assert (folder / "file_name.npz").exists()
+
+
+def test_the_example_fits_on_a_page():
+    assert len((ROOT / "examples" / "main.py").read_text("utf8").splitlines()) < 120
