@@ -130,7 +130,9 @@ def test_gradient_agrees_with_finite_differences(case, name):
 
     difference = (cost_at(1e-5) - cost_at(-1e-5)) / 2e-5
     case.model.set_parameters(case.parameters)
-    np.testing.assert_allclose((case.gradients[name] * direction).sum(), difference, rtol=1e-6)
+    np.testing.assert_allclose(
+        (case.gradients[name] * direction).sum(), difference, rtol=1e-6, atol=1e-8
+    )
 
 
 def test_all_parameters_have_a_gradient_of_their_shape(case):

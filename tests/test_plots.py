@@ -22,7 +22,7 @@ def test_piano_roll_with_its_start():
     np.testing.assert_array_equal(composed.get_array(), roll.T)
     low, high = axes.get_ylim()
     assert low < 21 + 30 and 21 + 50 < high
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["C4"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["C4", "C5"]
     plt.close(figure)
 
 
