@@ -144,9 +144,13 @@ def snapshot(variable):
     return variable.get_value(borrow=ENGINE == "jax")
 
 
-def sum_over(expression, axis=None):
-    """Sum over `axis` in the expression's own dtype (engines would widen to float64)."""
-    return expression.sum(axis=axis, dtype=expression.dtype, acc_dtype=expression.dtype)
+def column_sums(matrix):
+    """Sum the rows of an (N, M) matrix: (M,), in its own dtype.
+
+    Engines would add up in float64 unless told otherwise, and PyTensor forgets what it was
+    told when it drops one of several axes because its length is 1: hence one axis only.
+    """
+    return matrix.sum(axis=0, dtype=matrix.dtype, acc_dtype=matrix.dtype)
 
 
 def repeat_row(vector, n_rows):

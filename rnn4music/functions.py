@@ -156,7 +156,7 @@ class CompiledNetwork:
         initial = paired([backend.repeat_row(vector, n_tunes) for vector in vectors])
         Y, activities = network.forward(inputs, initial, self.parameters)
         weights = weights[:, :, None]
-        total = backend.sum_over(self.cost.value(Y, targets) * weights)
+        total = backend.column_sums((self.cost.value(Y, targets) * weights).flatten())
         d_Y = self.cost.derivative(Y, targets) * weights
         gradients = network.backward(d_Y, inputs, initial, activities, self.parameters)
         return total, network.named(gradients)

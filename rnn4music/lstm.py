@@ -25,7 +25,7 @@ pre-activation, ``d_q`` the derivative of the cost with respect to q, in the sha
 from typing import Any, NamedTuple
 
 from rnn4music import backend
-from rnn4music.backend import arange, concatenate, dot, shape_of, sigmoid, sum_over, tanh
+from rnn4music.backend import arange, column_sums, concatenate, dot, shape_of, sigmoid, tanh
 from rnn4music.gates import Gates, join, sigmoid_slope, split, tanh_slope
 
 
@@ -201,10 +201,10 @@ def lstm_layer_backward(d_hidden, inputs, below, initial, activity, parameters):
         input_to_gates=matrix_gradient(inputs, d_a),
         below_to_gates=None if below is None else matrix_gradient(below, d_a),
         hidden_to_gates=matrix_gradient(delayed(activity.hidden, initial.hidden), d_a),
-        bias=sum_over(d_a, axis=(0, 1)),
-        peephole_input=sum_over(d_i * cell_previous, axis=(0, 1)),  # (1)
-        peephole_forget=sum_over(d_f * cell_previous, axis=(0, 1)),  # (2)
-        peephole_output=sum_over(d_o * activity.cell, axis=(0, 1)),  # (5)
+        bias=vector_gradient(d_a),
+        peephole_input=vector_gradient(d_i * cell_previous),  # (1)
+        peephole_forget=vector_gradient(d_f * cell_previous),  # (2)
+        peephole_output=vector_gradient(d_o * activity.cell),  # (5)
     )
     d_below = None if below is None else apply_matrix(d_a, parameters.below_to_gates.T)
     return d_parameters, d_below
@@ -235,3 +235,8 @@ def apply_matrix(sequence, matrix):
 def matrix_gradient(sequence, d_product):
     """Gradient of `apply_matrix` at the matrix (N, M), summed over steps and tunes."""
     return dot(flat(sequence).T, flat(d_product))
+
+
+def vector_gradient(d_sum):
+    """Gradient at a vector (N,) that is added to each row of a (T, B, N) sequence."""
+    return column_sums(flat(d_sum))

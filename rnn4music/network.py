@@ -10,7 +10,7 @@ and so are the conventions.
 
 from typing import Any, NamedTuple
 
-from rnn4music.backend import dot, sum_over
+from rnn4music.backend import dot
 from rnn4music.lstm import (
     LayerParameters,
     State,
@@ -20,6 +20,7 @@ from rnn4music.lstm import (
     lstm_step,
     matrix_gradient,
     peepholes,
+    vector_gradient,
 )
 
 
@@ -122,7 +123,7 @@ def backward(d_Y, inputs, initial, activities, parameters):
     """
     d_output = OutputParameters(
         *(matrix_gradient(activity.hidden, d_Y) for activity in activities),  # (7)
-        bias=sum_over(d_Y, axis=(0, 1)),
+        bias=vector_gradient(d_Y),
     )
     d_layers = []
     d_below = None

@@ -62,6 +62,17 @@ def run(parameters, initial, inputs):
     return Y, layers
 
 
+def compose(parameters, initial, start, uniform, threshold):
+    """Continue `start` (S, P) by as many steps as there are rows of uniform numbers."""
+    tune = list(start)
+    for row in uniform:
+        Y, _ = run(parameters, initial, np.array(tune))
+        probabilities = sigma(Y[-1])
+        probabilities[probabilities <= threshold] = 0
+        tune.append((row < probabilities).astype(float))
+    return np.array(tune[len(start) :])
+
+
 def cost_of(Y, targets, cost):
     if cost == "cross_entropy":
         return (np.log(1 + np.exp(Y)) - targets * Y).sum()

@@ -1,8 +1,9 @@
 """Composing: the threshold, the shapes, the randomness, and that nothing compiles twice."""
 
 import numpy as np
+import oracle
 import pytest
-from conftest import SIZES, random_roll, small_model
+from conftest import SIZES, initial_states, random_roll, small_model
 
 from rnn4music import generation
 
@@ -84,6 +85,18 @@ def test_the_window_does_not_change_the_tune(start, monkeypatch):
         monkeypatch.setattr(generation, "WINDOW", window)
         tunes.append(small_model(seed=11).genMusic(start, 40)[0])
     np.testing.assert_array_equal(*tunes)
+
+
+def test_every_engine_composes_the_oracle_s_tune(start):
+    """The same seed gives the same tune on all engines: that of plain NumPy."""
+    model = small_model(seed=12, genProbThreshold=0.3)
+    random = np.random.default_rng()
+    random.bit_generator.state = model._rng.bit_generator.state
+    uniform = random.random((100, P))
+    expected = oracle.compose(model.get_parameters(), initial_states(model), start, uniform, 0.3)
+    tune, _ = model.genMusic(start, 100)
+    np.testing.assert_array_equal(tune, expected)
+    assert 0 < tune.mean() < 1
 
 
 def test_nothing_compiles_twice(model, start):

@@ -14,7 +14,7 @@ from conftest import SIZES, random_roll, small_model
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnn4music import TrainingDiverged, mark_silence, minibatches, training
+from rnn4music import RNN4Music, TrainingDiverged, mark_silence, minibatches, training
 
 
 @given(length=st.integers(1, 9), window=st.integers(2, 20))
@@ -319,6 +319,23 @@ def test_mark_silence():
     np.testing.assert_array_equal(marked, [[1, 0, 0], [0, 1, 0], [1, 0, 0]])
     assert roll[0, 0] == 0 and marked.dtype == roll.dtype
     assert mark_silence(roll.astype(bool)).dtype == bool
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("sizes, n_tunes, length", (
+    ((3, 5, 4, 7), 1, 5), ((3, 5, 4, 7), 2, 2), ((3, 5, 4, 7), 1, 2), ((1, 1, 1, 1), 1, 2),
+    ((1, 1, 1, 1), 2, 3),
+))  # fmt: skip
+def test_precision_stays_as_it_is_where_a_size_is_one(sizes, n_tunes, length):
+    """Two updates: what the first one widened to float64 the second would stumble over."""
+    model = RNN4Music(*sizes, seed=1)
+    tunes = random_roll(np.random.default_rng(0), n_tunes, 5, sizes[-1])
+    history = model.train(tunes, 3, 1, n_tunes, length, progress=False)
+    assert len(history.cost) == 3
+    for name, array in model._store.arrays().items():
+        assert array.dtype == np.float32, name
+    assert model.gradients(tunes[0, :1], tunes[0, 1:2])[1]["layer1/bias"].dtype == np.float32
+    assert model.predict(tunes[0]).dtype == model.genMusic(None, 3)[0].dtype == np.float32
 
 
 def test_a_tune_of_one_row_can_be_learned_from():
