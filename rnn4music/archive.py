@@ -51,6 +51,8 @@ def write(name, settings, history, random_state, arrays):
     """
     path = npz_path(name)
     target = Path(os.path.realpath(path))  # a link goes on pointing to the newer file
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {target.parent}; make it, then save again")
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     texts = {"settings": settings, "history": history, "random_state": random_state}
     try:

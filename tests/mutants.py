@@ -43,12 +43,13 @@ def candidates(tree, names):
     """Yield (function, operation, operand that remains) for each term to delete."""
     for function in ast.walk(tree):
         if isinstance(function, ast.FunctionDef) and function.name in names:
+            subscripts = [n.slice for n in ast.walk(function) if isinstance(n, ast.Subscript)]
+            indices = {node for subscript in subscripts for node in ast.walk(subscript)}
             for node in ast.walk(function):
-                if isinstance(node, ast.BinOp) and isinstance(
-                    node.op, (ast.Add, ast.Sub, ast.Mult)
-                ):
-                    yield function.name, node, "left"
-                    yield function.name, node, "right"
+                if isinstance(node, ast.BinOp) and node not in indices:
+                    for side in ("left", "right"):
+                        if ast.dump(node.left) != ast.dump(node.right) or side == "left":
+                            yield function.name, node, side
 
 
 def mutants():

@@ -160,6 +160,11 @@ def test_damaged_files_are_refused_and_the_object_stays_as_it_was(trained, tunes
     assert len(cases) == 17
 
 
+def test_a_missing_folder(trained, tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere"):
+        trained.saveParameters(tmp_path / "nowhere" / "m")
+
+
 def test_a_missing_file():
     with pytest.raises(FileNotFoundError, match="nowhere.npz"):
         small_model().loadParameters("nowhere")
