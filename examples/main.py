@@ -43,7 +43,7 @@ def main():
     model = RNN4Music(h1_length=120, h2_length=120, h3_length=120, io_length=88,
                       R1=0.001, R2=0.001, R3=0.001, Rout=0.001,
                       genProbThreshold=genProbThreshold, seed=seed)  # fmt: skip
-    noOfEpoch = arguments.epochs or noOfEpoch
+    noOfEpoch = noOfEpoch if arguments.epochs is None else arguments.epochs
     history = model.train(training, noOfEpochPerMB, noOfEpoch, sizeOfMiniBatch, lengthOfMB,
                           validation=validation)  # fmt: skip
     arguments.output.mkdir(parents=True, exist_ok=True)

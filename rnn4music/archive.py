@@ -10,17 +10,13 @@ Nothing is pickled, and nothing that is pickled is read.
 
 import json
 import os
+import secrets
 import warnings
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
 FORMAT = 1
-
-DAMAGE = (ValueError, KeyError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error)
-"""What NumPy and zipfile raise when they read a damaged file."""
 
 
 class ArchiveError(ValueError):
@@ -53,10 +49,10 @@ def write(name, settings, history, random_state, arrays):
     target = Path(os.path.realpath(path))  # a link goes on pointing to the newer file
     if not target.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {target.parent}; make it, then save again")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
     texts = {"settings": settings, "history": history, "random_state": random_state}
     try:
-        with open(temporary, "wb") as file:
+        with open(temporary, "xb") as file:
             np.savez(
                 file,
                 format=np.array(FORMAT),
@@ -99,16 +95,18 @@ def read(name):
                 return _read(archive, path)
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no file {path}") from None
-    except ArchiveError:
+    except (ArchiveError, OSError):
         raise
-    except DAMAGE as error:
+    except Exception as error:  # a damaged file makes NumPy, zipfile and json raise all sorts
         raise ArchiveError(f"{path} is damaged and cannot be read: {error}") from error
 
 
 def _read(archive, path):
     if "format" not in archive:
         raise ArchiveError(f"{path} holds no model of rnn4music: it has no entry 'format'")
-    version = int(archive["format"])
+    version = archive["format"]
+    if version.shape != () or version.dtype.kind not in "iu" or version < 1:
+        raise ArchiveError(f"{path} is damaged: its format is {version}")
     if version > FORMAT:
         raise ArchiveError(
             f"{path} has format {version}, this version of rnn4music reads up to {FORMAT}; "
@@ -120,6 +118,8 @@ def _read(archive, path):
             texts[key] = json.loads(str(archive[key]))
         except json.JSONDecodeError as error:
             raise ArchiveError(f"{path} is damaged: its {key} cannot be read: {error}") from error
+        if not isinstance(texts[key], dict):
+            raise ArchiveError(f"{path} is damaged: its {key} are {texts[key]!r}, not a table")
     return {**texts, "arrays": {key: archive[key] for key in archive.files if "/" in key}}
 
 
@@ -150,7 +150,7 @@ def _read_2015(archive, path):
     settings: dict[str, float] = {**sizes, "io_length": len(archive["by"])}
     for key in ("R1", "R2", "R3", "gradClip"):
         if key in archive:
-            settings[key] = float(archive[key])
+            settings[key] = float(np.ravel(archive[key])[0])
     costs = np.ravel(archive["instantaneousCost"]) if "instantaneousCost" in archive else []
     warnings.warn(
         f"{path} is from the 2015 program, whose first layer read its output peephole from "

@@ -215,9 +215,11 @@ def _in_full_precision():
     """Return a context in which JAX honours float64, whatever its global setting says."""
     if ENGINE != "jax":
         return contextlib.nullcontext()
-    # PyTensor's JAX part sets that global by its own floatX when it is first imported:
-    # let it do so before the context opens, not inside it, where it could not take hold.
     import jax
-    import pytensor.link.jax.dispatch  # noqa: F401
 
+    if "pytensor.link.jax.dispatch" not in sys.modules:
+        # On its first import it sets that global by PyTensor's own floatX: put it back.
+        before = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
+        importlib.import_module("pytensor.link.jax.dispatch")
+        jax.config.update("jax_enable_x64", before)
     return jax.enable_x64(True)

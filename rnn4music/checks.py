@@ -8,6 +8,7 @@ thing, ValueError for a value or a shape that does not fit.
 import math
 import numbers
 import operator
+import warnings
 
 import numpy as np
 
@@ -19,9 +20,12 @@ def number(name, value, low=-math.inf, high=math.inf, above=-math.inf):
     """
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, np.number)):
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a number, not {type(value).__name__} {value!r}")
-    result = float(value)
+    try:
+        result = float(value)
+    except OverflowError:
+        result = math.inf
     if not (math.isfinite(result) and low <= result <= high and result > above):
         bounds = [f"at least {low:g}"] if low > -math.inf else []
         bounds += [f"larger than {above:g}"] if above > -math.inf else []
@@ -53,6 +57,19 @@ def choice(name, value, allowed):
     return value
 
 
+def numeric_array(name, value):
+    """Return `value` as an array of numbers or booleans."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # all that old NumPy does about unequal rows
+            array = np.asarray(value)
+    except (ValueError, Warning):
+        raise ValueError(f"{name} must have rows of equal length") from None
+    if array.dtype.kind not in "buif":
+        raise TypeError(f"{name} must be an array of numbers, not {type(value).__name__}")
+    return array
+
+
 def piano_roll(name, value, n_pitches, ndims=(2,)):
     """Return `value` as a numeric or boolean array whose last axis has `n_pitches` columns.
 
@@ -74,12 +91,7 @@ def piano_roll(name, value, n_pitches, ndims=(2,)):
     ValueError
         If the shape does not fit, or a value lies outside [0, 1] or is NaN.
     """
-    try:
-        roll = np.asarray(value)
-    except ValueError:
-        raise ValueError(f"{name} must have rows of equal length") from None
-    if roll.dtype.kind not in "buif":
-        raise TypeError(f"{name} must be an array of numbers, not {type(value).__name__}")
+    roll = numeric_array(name, value)
     shapes = " or ".join({2: "(steps, {0})", 3: "(steps, tunes, {0})"}[n] for n in ndims)
     shapes = shapes.format(n_pitches)
     if roll.ndim not in ndims or roll.shape[-1] != n_pitches:
@@ -101,7 +113,7 @@ def piano_roll(name, value, n_pitches, ndims=(2,)):
     return roll
 
 
-def dataset(value, n_pitches):
+def dataset(value, n_pitches, name="dataset"):
     """Return the tunes of a dataset: a list of (length, P) rolls or a 3-D array.
 
     Raises
@@ -111,15 +123,15 @@ def dataset(value, n_pitches):
     """
     if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype != object:
         raise ValueError(
-            f"the dataset is one array of shape {value.shape}: give a list of piano rolls, "
+            f"the {name} is one array of shape {value.shape}: give a list of piano rolls, "
             "also for one tune: [roll]"
         )
     try:
         tunes = list(value)
     except TypeError:
         raise TypeError(
-            f"the dataset must be a list of piano rolls, not {type(value).__name__}"
+            f"the {name} must be a list of piano rolls, not {type(value).__name__}"
         ) from None
     if not tunes:
-        raise ValueError("the dataset is empty; give at least one piano roll")
-    return [piano_roll(f"dataset[{k}]", tune, n_pitches) for k, tune in enumerate(tunes)]
+        raise ValueError(f"the {name} is empty; give at least one piano roll")
+    return [piano_roll(f"{name}[{k}]", tune, n_pitches) for k, tune in enumerate(tunes)]

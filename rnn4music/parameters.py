@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rnn4music import backend, network
+from rnn4music import backend, checks, network
 
 GROUPS = ("parameters", "mean_squares", "initial")
 """What the names of a file's arrays begin with."""
@@ -75,10 +75,8 @@ class ParameterStore:
             )
         checked = {}
         for key, variable in expected.items():
-            array = np.asarray(arrays[key])
+            array = checks.numeric_array(_shown(key), arrays[key])
             shape = np.shape(variable.get_value(borrow=True))
-            if array.dtype.kind not in "buif":
-                raise ValueError(f"{_shown(key)} must hold numbers, but holds {array.dtype}")
             if array.shape != shape:
                 raise ValueError(f"{_shown(key)} must have the shape {shape}, not {array.shape}")
             with np.errstate(over="ignore"):

@@ -60,7 +60,7 @@ class Settings:
     cost = Setting(checks.choice, allowed=tuple(COSTS), fixed=True)
     epsilon = Setting(checks.number, above=0)
     gradClip = Setting(checks.number, above=0)
-    sigRand = Setting(checks.number, low=0)
+    sigRand = Setting(checks.number, low=0, fixed=True)
     muRand = Setting(checks.number, low=0)
     genProbThreshold = Setting(checks.number, low=0, high=1)
     seed = Setting(_seed, fixed=True)

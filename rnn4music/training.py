@@ -17,7 +17,7 @@ class History:
 
     cost: list = field(default_factory=list)  # of each update: nats per tune and window
     seconds: list = field(default_factory=list)  # that each update took, compiling included
-    validation: list = field(default_factory=list)  # nats per step after each epoch
+    validation: list = field(default_factory=list)  # nats per step after each epoch, or None
     epochs: int = 0  # completed
     interrupted: bool = False  # by Ctrl-C
 
@@ -36,9 +36,13 @@ class History:
     @classmethod
     def from_dict(cls, values):
         """Return the history that `to_dict` gave, checked."""
-        for name in ("cost", "seconds", "validation"):
-            if not all(isinstance(each, (int, float)) for each in values.get(name, [])):
+        kinds = {"cost": float, "seconds": float, "validation": (float, type(None))}
+        for name, kind in kinds.items():
+            entries = values.get(name, [])
+            if not isinstance(entries, list) or not all(isinstance(e, kind) for e in entries):
                 raise ValueError(f"the history's {name} must be a list of numbers")
+        if type(values.get("epochs", 0)) is not int:
+            raise ValueError("the history's epochs must be a whole number")
         return cls(**values)
 
 
@@ -86,14 +90,24 @@ def train(
         If the cost or the weights stop being finite. The weights with which the cost was
         last finite are restored first.
     """
-    good = weights_store.snapshot()
+    good = checked = weights_store.snapshot()
+
+    def diverged(what):
+        weights_store.restore(good)
+        if not weights_store.is_finite():  # an average had overflowed, unseen in the cost
+            weights_store.restore(checked)
+        return TrainingDiverged(
+            f"{what} at update {len(history.cost) + 1}; the last good weights are in place. "
+            "Try lower learning rates (setNewRates), a lower gradClip or sparseParam, or smaller "
+            "initial weights (sigRand)"
+        )
+
     bar = tqdm(total=n_updates, desc="training", unit="update", disable=not progress)
-    with bar, _interruptible() as interrupted:
+    with bar, _interruptible(history) as interrupted:
         for _ in range(n_epochs):
             for minibatch in minibatches():
                 for _ in range(updates_per_minibatch):
                     if interrupted.is_set():
-                        history.interrupted = True
                         bar.set_description("stopped by Ctrl-C, keeping what was learned")
                         return
                     if compiling:
@@ -106,8 +120,7 @@ def train(
                         weights_store.restore(before)
                         raise
                     if not math.isfinite(cost):
-                        weights_store.restore(good)
-                        raise TrainingDiverged(_diverged(f"the cost became {cost}", history))
+                        raise diverged(f"the cost became {cost}")
                     good = before
                     history.cost.append(cost)
                     history.seconds.append(time.perf_counter() - started)
@@ -118,46 +131,42 @@ def train(
                     bar.update()
                     bar.set_postfix(cost=f"{cost:.1f}", refresh=False)
             if not weights_store.is_finite():
-                weights_store.restore(good)
-                raise TrainingDiverged(_diverged("a weight is no longer finite", history))
+                raise diverged("a weight or an average is no longer finite")
+            checked = weights_store.snapshot()
+            nats = validate() if validate and not interrupted.is_set() else None
+            history.validation.append(nats)
             history.epochs += 1
-            if validate is not None:
-                history.validation.append(validate())
-
-
-def _diverged(what, history):
-    return (
-        f"{what} at update {len(history.cost) + 1}; the last good weights are in place. "
-        "Try lower learning rates (setNewRates), a lower gradClip, or smaller initial "
-        "weights (sigRand)"
-    )
 
 
 @contextlib.contextmanager
-def _interruptible():
+def _interruptible(history):
     """Let the first Ctrl-C finish the update under way; the second acts as ever.
+
+    Whether there was one is recorded in the history, whatever happens after it.
 
     Yields
     ------
     threading.Event
         Set once Ctrl-C was pressed. Outside the main thread, where signals cannot be
-        handled, it stays unset.
+        handled, and in a process that ignores Ctrl-C, it stays unset.
     """
     interrupted = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    previous = signal.getsignal(signal.SIGINT)
+    if not in_main_thread or previous in (None, signal.SIG_IGN):
         yield interrupted
         return
-    previous = signal.getsignal(signal.SIGINT)
 
     def stop(number, frame):
         if interrupted.is_set():
             signal.signal(signal.SIGINT, previous)
             raise KeyboardInterrupt
         interrupted.set()
-        tqdm.write("Ctrl-C: finishing this update (again: abort at once)", file=sys.stderr)
+        tqdm.write("Ctrl-C: finishing what is under way (again: abort at once)", file=sys.stderr)
 
     signal.signal(signal.SIGINT, stop)
     try:
         yield interrupted
     finally:
         signal.signal(signal.SIGINT, previous)
+        history.interrupted = interrupted.is_set()

@@ -1,7 +1,9 @@
 """Saving and loading: everything comes back, nothing is lost, damage is refused."""
 
+import copy
 import json
 import os
+import pickle
 import zipfile
 
 import numpy as np
@@ -127,18 +129,32 @@ def damage(path, tmp_path):
         ("unknown", {"parameters/layer4/bias": np.zeros(3)}, "unknown: layer4/bias"),
         ("shape", {name: np.zeros(3)}, r"must have the shape \(20,\), not \(3,\)"),
         ("nan", {name: np.full(20, np.nan)}, "NaN or infinity"),
-        ("letters", {name: np.array(["a"] * 20)}, "must hold numbers"),
+        ("letters", {name: np.array(["a"] * 20)}, "array of numbers"),
         ("averages", {"mean_squares/output/bias": None}, "missing: mean_squares/output/bias"),
         ("newer", {"format": np.array(99)}, "install a newer one"),
         ("settings", {"settings": np.array("{")}, "settings cannot be read"),
-        ("rate", {"settings": json_entry({**SMALL, "R1": -1})}, "R1 must be"),
+        ("rate", {"settings": json_entry({**small_model().settings(), "R1": -1})}, "R1 must be"),
         ("history", {"history": json_entry({"cost": ["x"]})}, "history"),
+        ("random_range", {"random_state": json_entry(RANDOM_OUT_OF_RANGE)}, "damaged"),
+        ("settings_list", {"settings": json_entry([])}, "not a table"),
+        ("history_null", {"history": json_entry(None)}, "not a table"),
+        ("random_null", {"random_state": json_entry(None)}, "not a table"),
+        ("history_dict", {"history": json_entry({"cost": {}})}, "list of numbers"),
+        ("epochs", {"history": json_entry({"epochs": "many"})}, "whole number"),
+        ("format_array", {"format": np.array([1, 1])}, "its format is"),
+        ("format_zero", {"format": np.array(0)}, "its format is"),
+        ("format_inf", {"format": np.array(np.inf)}, "its format is"),
+        ("huge_rate", {"settings": json_entry({**SMALL, "R1": 10**400})}, "damaged"),
+        ("few_settings", {"settings": json_entry(SMALL)}, "the settings lack R1"),
+        ("deep", {"settings": np.array("[" * 100_000)}, "damaged"),
         ("random", {"random_state": json_entry({"bit_generator": "MT"})}, "damaged"),
         ("pickle", {name: np.array([{}] * 20)}, "damaged"),
     ):
         yield what, rewritten(path, tmp_path / f"{what}.npz", **changes), message
 
 
+RANDOM_OUT_OF_RANGE = {"bit_generator": "PCG64", "state": {"state": -1, "inc": 2**200},
+                       "has_uint32": 0, "uinteger": -1}  # fmt: skip
 SMALL = {"h1_length": 3, "h2_length": 5, "h3_length": 4, "io_length": 7}
 
 
@@ -157,7 +173,41 @@ def test_damaged_files_are_refused_and_the_object_stays_as_it_was(trained, tunes
         np.testing.assert_equal(other._store.arrays(), before, err_msg=what)
         assert other.settings() == settings and other._rng.bit_generator.state == state, what
         assert other.history.cost == []
-    assert len(cases) == 17
+    assert len(cases) == 29
+
+
+def test_a_flipped_byte_never_raises_anything_but_a_value_error(trained, tmp_path):
+    """Or else the file loads as before: some bytes of a zip archive mean nothing."""
+    path = trained.saveParameters(tmp_path / "good")
+    content = path.read_bytes()
+    model = small_model(seed=8, dtype="float32")
+    random = np.random.default_rng(0)
+    refused = 0
+    for _ in range(300):
+        position = int(random.integers(len(content)))
+        damaged = bytearray(content)
+        damaged[position] ^= int(random.integers(1, 256))
+        (tmp_path / "bad.npz").write_bytes(damaged)
+        try:
+            model.loadParameters(tmp_path / "bad")
+        except ValueError:
+            refused += 1
+        else:
+            np.testing.assert_equal(model._store.arrays(), trained._store.arrays())
+    assert refused > 150
+
+
+@pytest.mark.parametrize("copied", (copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))))  # noqa: S301
+def test_copies_go_their_own_way(trained, tunes, copied):
+    trained.predict(tunes[0])
+    before = trained.get_parameters()
+    twin = copied(trained)
+    assert_same(trained, twin)
+    expected = twin.predict(tunes[0])
+    twin.train(tunes, 1, 1, 3, 5, progress=False)
+    np.testing.assert_equal(trained.get_parameters(), before)
+    assert (twin.get_parameters()["output/bias"] != before["output/bias"]).any()
+    np.testing.assert_array_equal(trained.predict(tunes[0]), expected)
 
 
 def test_a_missing_folder(trained, tmp_path):

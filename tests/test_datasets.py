@@ -12,12 +12,15 @@ def test_read_folder(tmp_path):
         midiwrite(tmp_path / name, roll, (21, 109), 0.3)
     (tmp_path / "notes.txt").write_text("not music")
     (tmp_path / "broken.mid").write_bytes(b"MThd")
+    (tmp_path / "folder.mid").mkdir()
+    midiwrite(tmp_path / "silent.mid", 0 * roll, (21, 109), 0.3)
     rolls, left_out = read_folder(tmp_path)
     assert [path.name for path in rolls] == ["b.mid", "a.MIDI"]
     for each in rolls.values():
         np.testing.assert_array_equal(each, roll)
-    assert [path.name for path in left_out] == ["broken.mid"]
+    assert [path.name for path in left_out] == ["broken.mid", "silent.mid"]
     assert "broken.mid" in left_out[tmp_path / "broken.mid"]
+    assert "no notes" in left_out[tmp_path / "silent.mid"]
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         read_folder(tmp_path / "nowhere")
 

@@ -1,7 +1,7 @@
 """The eight defects of the 2015 program, each of which this library must not have.
 
-For the defects of the gradient, the wrong formula is computed beside the right one: the
-test shows that the two differ, and that ours is the right one.
+For the defects of the passes, the independent oracle says what is right, in cases where the
+wrong formula would give something else.
 """
 
 import numpy as np
@@ -27,8 +27,7 @@ def test_defect_1_errors_meet_the_inputs_of_their_own_step(case):
     np.testing.assert_allclose(
         gradients["layer1/input_to_gates"], expected["layer1/input_to_gates"], rtol=1e-9, atol=1e-12
     )
-    # The same with time reversed in the inputs alone is what the 2015 program computed; a
-    # tune that is no palindrome must not give the same.
+    # The order of time must matter here, or else the comparison above would prove nothing.
     reversed_gradients = model.gradients(inputs[::-1].copy(), targets)[1]
     difference = reversed_gradients["layer1/input_to_gates"] - gradients["layer1/input_to_gates"]
     assert np.abs(difference).max() > 1e-3

@@ -7,7 +7,7 @@ import oracle
 import pytest
 from conftest import SIZES, initial_states, random_roll, small_model
 
-from rnn4music import RNN4Music
+from rnn4music import RNN4Music, evaluation
 
 P = SIZES["io_length"]
 
@@ -183,6 +183,14 @@ def test_evaluate_booleans_and_nothing_to_score(model, tunes):
     )
     with pytest.raises(ValueError, match="nothing to score"):
         model.evaluate([tunes[3]])
+
+
+def test_small_probabilities_are_not_lost():
+    Y = np.array([-80, -20, -17, -12, 0, 12, 20], "float32")
+    exact = 1 / (1 + np.exp(-Y.astype(float)))
+    got = evaluation.sigmoid(Y)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, exact, rtol=2e-6)
 
 
 def test_summaries(capsys):

@@ -95,8 +95,10 @@ def test_history(tunes):
     assert len(first.cost) == len(first.seconds) == 2 * 3 * 3
     assert len(first.validation) == first.epochs == 3 and not first.interrupted
     assert first.validation[-1] == model.evaluate(tunes[:2]).nats_per_step
+    assert all(seconds > 0 for seconds in first.seconds)
     second = model.train(tunes, 1, 1, 3, 5, progress=False)
     assert model.history.cost == first.cost + second.cost and model.history.epochs == 4
+    assert model.history.validation == [*first.validation, None]
 
 
 def test_training_twice_compiles_once(tunes):
@@ -232,7 +234,46 @@ def test_ctrl_c_finishes_the_update_and_keeps_what_was_learned(capsys):
     training.train(update, store, lambda: [None] * 5, 50, 1, 10, history, progress=False)
     assert store.value == len(history.cost) == 4 and history.interrupted
     assert signal.getsignal(signal.SIGINT) is before
-    assert "finishing this update" in capsys.readouterr().err
+    assert "finishing what is under way" in capsys.readouterr().err
+
+
+def test_ctrl_c_in_the_last_update_skips_the_validation():
+    store, history = FakeStore(), training.History()
+
+    def update(minibatch):
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+        return 1.0
+
+    def validate():
+        raise AssertionError("this may take long, and the user wants to stop")
+
+    training.train(update, store, lambda: [None], 1, 1, 1, history, validate, progress=False)
+    assert history.interrupted and history.validation == [None] and history.epochs == 1
+
+
+def test_a_process_that_ignores_ctrl_c_goes_on_ignoring_it():
+    store, history = FakeStore(), training.History()
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def update(minibatch):
+        os.kill(os.getpid(), signal.SIGINT)
+        store.value += 1
+        return 1.0
+
+    try:
+        training.train(update, store, lambda: [None], 3, 1, 3, history, progress=False)
+    finally:
+        signal.signal(signal.SIGINT, previous)
+    assert store.value == 3 and not history.interrupted
+
+
+def test_an_average_that_overflows_unseen_is_put_back_too(tunes, tmp_path):
+    model = small_model(dtype="float32", gradClip=1e30)
+    with pytest.raises(TrainingDiverged, match="last good weights"):
+        model.train(tunes, 1, 2, 3, 5, sparseParam=1e25, progress=False)
+    assert model._store.is_finite()
+    small_model(dtype="float32").loadParameters(model.saveParameters(tmp_path / "m"))
 
 
 def test_a_second_ctrl_c_aborts_at_once_and_leaves_nothing_half_updated():
@@ -258,7 +299,6 @@ def test_training_in_a_thread_needs_no_signals():
     assert results[0][0] == 6
 
 
-@pytest.mark.slow
 def test_ctrl_c_in_a_real_run_ends_cleanly():
     script = textwrap.dedent("""
         import numpy as np
@@ -301,7 +341,9 @@ def test_progress_says_what_it_does(tunes, capsys):
     (ValueError, r"values from 0 to 90.*\(roll > 0\)", {"dataset": [np.eye(7) * 90]}),
     (TypeError, "array of numbers", {"dataset": [[["a"] * 7]]}),
     (ValueError, "rows of equal length", {"dataset": [[[0] * 7, [0] * 6]]}),
-    (ValueError, "shape", {"validation": [np.zeros((5, 6))]}),
+    (ValueError, r"validation\[0\] must have the shape", {"validation": [np.zeros((5, 6))]}),
+    (ValueError, "the validation is empty", {"validation": []}),
+    (ValueError, "validation has nothing to score", {"validation": [np.zeros((1, 7))]}),
 ])  # fmt: skip
 def test_bad_arguments(tunes, error, message, changes):
     arguments = {"dataset": tunes, "noOfEpochPerMB": 1, "noOfEpoch": 1, "sizeOfMiniBatch": 2,
