@@ -8,9 +8,9 @@ pitch of a half-open pitch range, 1 where the note sounds and 0 where it does no
 >>> midiwrite("copy.mid", roll, (21, 109), 0.3)                 # doctest: +SKIP
 """
 
-from .errors import MidiError
+from .errors import MidiError, MidiWarning
 from .notes import Note
 from .reading import MidiContent, midiread
 from .writing import midiwrite
 
-__all__ = ["MidiContent", "MidiError", "Note", "midiread", "midiwrite"]
+__all__ = ["MidiContent", "MidiError", "MidiWarning", "Note", "midiread", "midiwrite"]

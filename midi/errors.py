@@ -1,4 +1,4 @@
-"""The one exception that a file which cannot be read as MIDI raises."""
+"""The one exception for a file that cannot be read as MIDI, and the warning for a damaged one."""
 
 from __future__ import annotations
 
@@ -21,3 +21,7 @@ class MidiError(ValueError):
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}" if self.path else self.reason
+
+
+class MidiWarning(UserWarning):
+    """A damaged file, of which only what is complete was read: which one, and where."""

@@ -3,18 +3,23 @@
 A file is a header chunk and track chunks; a track is a list of events, each a delta
 time, a status byte that may be left out when it repeats ("running status"), and data.
 Nearly all of a file is channel events with two data bytes (notes, pedals, pitch bend),
-and those need no loop. A regular expression finds where a run of them ends; within a
-run exactly three bytes of each event are below 0x80, namely the last byte of its delta
-time and its two data bytes, so that every third such byte starts over. All that is not
-such an event (meta events, system exclusive, program changes) is visited one at a time
-and replaced by a marker of the same form, so that one decoding serves the whole file.
+and those need no loop: exactly three bytes of each are below 0x80, namely the last byte
+of its delta time and its two data bytes, so that every third such byte starts over as
+long as a run of them lasts. All that is not such an event (meta events, system exclusive,
+program changes) is visited one at a time and replaced by a marker of the same form, so
+that one decoding serves the whole file.
 
 Conventions
 -----------
 N is the number of events of the file, tracks in file order. Ticks count from the start
 of the event's track. Running status survives meta and system exclusive events, as many
-programs write it. What follows the end-of-track event of a track, and what follows the
-last of the tracks that the header announces, is not read.
+programs write it. What follows the end-of-track event of a track is not read.
+
+Damage
+------
+What is complete is read, and each damage is a sentence with its position in the file.
+A track that cannot be read on ends there; the next begins where its chunk does, or, if
+the lengths of chunks are wrong, at the next b"MTrk".
 """
 
 from __future__ import annotations
@@ -29,12 +34,18 @@ from .errors import MidiError
 
 # Marker statuses: they do not occur as the status of an event with two data bytes.
 OTHER = 0xF0
-TEMPO = 0xF1
-TRACK_END = 0xF2
+META = 0xF1  # first: its type
+PROGRAM = 0xF2  # first: the program, second: its channel
+TRACK_END = 0xF3
+
+META_TEMPO, META_END_OF_TRACK = 0x51, 0x2F
 
 _QUANTITY = re.compile(rb"[\x80-\xff]{0,3}[\x00-\x7f]")
-# The bound keeps the matcher's memory small: it remembers every repetition.
-_RUN = re.compile(rb"(?:[\x80-\xff]{0,3}[\x00-\x7f][\x80-\xbf\xe0-\xef]?[\x00-\x7f]{2}){1,4096}")
+_NAME = re.compile(rb"[ -~]{4}")
+# System messages have no place in a file; those of two and three bytes, by status.
+_SYSTEM_DATA_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1}
+_LONGEST_PREFIX = 1024
+_MOST_SENTENCES = 100
 
 
 class Header(NamedTuple):
@@ -46,11 +57,12 @@ class Header(NamedTuple):
 
 
 class Events(NamedTuple):
-    """Every event of a file: arrays (N,), and the values of its tempo events.
+    """Every event of a file: arrays (N,), the data of its meta events, and its damage.
 
     `status` is the status byte of a channel event with two data bytes, or one of
-    OTHER, TEMPO, TRACK_END; each track has exactly one TRACK_END, its last event.
-    `tempos` holds microseconds per quarter note, one for each TEMPO, in file order.
+    OTHER, META, PROGRAM, TRACK_END; each track has exactly one TRACK_END, its last
+    event. `meta` holds the data of each META, in file order; `damage` a sentence for
+    each place where the file is not as the standard has it.
     """
 
     track: np.ndarray
@@ -58,107 +70,229 @@ class Events(NamedTuple):
     status: np.ndarray
     first: np.ndarray
     second: np.ndarray
-    tempos: list[int]
+    meta: list[bytes]
+    damage: list[str]
 
 
 def read_events(data: bytes) -> tuple[Header, Events]:
-    """Take a file's bytes apart; MidiError where they are not a MIDI file."""
-    header, position = _read_header(data)
-    pieces: list[bytes] = []
-    tempos: list[int] = []
+    """Take a file's bytes apart; MidiError where nothing of them can be read."""
+    damage: list[str] = []
+    start, stop = _find_file(data, damage)
+    header, position = _read_header(data, start, stop)
+    reader = _TrackReader(data, damage)
     n_found = 0
-    while n_found < header.n_tracks:
-        begin = position + 8
-        if begin > len(data):
-            raise MidiError(
-                f"the header announces {header.n_tracks} tracks, the file ends after {n_found}"
-            )
+    while position + 8 <= stop:
+        name = data[position : position + 4]
+        is_track = name == b"MTrk"
         (size,) = struct.unpack_from(">I", data, position + 4)
-        if begin + size > len(data):
-            raise MidiError(
-                f"truncated: the chunk at byte {position} should hold {size} bytes, "
-                f"the file ends after {len(data) - begin} of them"
-            )
-        if data[position : position + 4] == b"MTrk":
-            _mark_track(data[begin : begin + size], begin, pieces, tempos)
+        begin, end = position + 8, position + 8 + size
+        fits = end <= stop and _NAME.fullmatch(name) is not None
+        if is_track:
             n_found += 1
-        position = begin + size
-    return header, _decode(b"".join(pieces), tempos)
+            if end > stop:
+                reader.report(
+                    f"truncated: the track at byte {position} should hold {size} bytes, "
+                    f"the file ends after {stop - begin} of them"
+                )
+            begin = reader.read(begin, min(end, stop))
+        if fits and not (begin < end and data[begin : begin + 4] == b"MTrk"):
+            position = end
+        elif is_track or n_found < header.n_tracks:
+            # a wrong length: it hides, or it skips, the track that follows
+            position = data.find(b"MTrk", begin if is_track else position + 1, stop)
+            if position < 0:
+                break
+            reader.report(f"the length before byte {position} is wrong: a track begins there")
+        else:
+            break  # what is no chunk, behind the last track
+    if n_found == 0 and header.n_tracks > 0:
+        raise MidiError(f"truncated: its header announces {header.n_tracks} tracks, none is there")
+    if n_found != header.n_tracks:
+        reader.report(
+            f"its header, at byte {start}, announces {header.n_tracks} tracks, {n_found} are there"
+        )
+    return header, _decode(b"".join(reader.pieces), reader.meta, damage)
 
 
-def _read_header(data: bytes) -> tuple[Header, int]:
-    """Return the header and the position of the first chunk behind it."""
+def _find_file(data: bytes, damage: list[str]) -> tuple[int, int]:
+    """Return where the MIDI file begins and ends within `data`: RIFF wraps it, rubbish may."""
     if not data:
         raise MidiError("the file is empty (0 bytes)")
-    if data[:4] != b"MThd":
+    if data[:4] == b"RIFF" and data[8:12] == b"RMID":
+        position = 12
+        while position + 8 <= len(data):
+            (size,) = struct.unpack_from("<I", data, position + 4)
+            if data[position : position + 4] == b"data":
+                return position + 8, min(position + 8 + size, len(data))
+            position += 8 + size + size % 2
+        raise MidiError("damaged: this RIFF file has no complete chunk b'data'")
+    start = data.find(b"MThd", 0, _LONGEST_PREFIX)
+    if start < 0:
         raise MidiError(f"not a MIDI file: it begins with {data[:4]!r}, not with b'MThd'")
-    if len(data) < 14:
-        raise MidiError(f"truncated: a MIDI header takes 14 bytes, the file has {len(data)}")
-    size, *fields = struct.unpack_from(">IHHH", data, 4)
+    if start > 0:
+        damage.append(
+            f"the {start} bytes before the header, which begins at byte {start}, are none"
+        )
+    return start, len(data)
+
+
+def _read_header(data: bytes, start: int, stop: int) -> tuple[Header, int]:
+    """Return the header and the position of the first chunk behind it."""
+    if stop - start < 14 or data[start : start + 4] != b"MThd":
+        raise MidiError(
+            f"truncated: a MIDI header takes 14 bytes from b'MThd' on, at byte {start} there are "
+            f"{stop - start}, {data[start : start + 4]!r}"
+        )
+    size, *fields = struct.unpack_from(">IHHH", data, start + 4)
     header = Header(*fields)
     if size < 6:
         raise MidiError(f"damaged header: its length is {size}, at least 6 is required")
     if header.format > 2:
         raise MidiError(f"unknown format {header.format}: Standard MIDI Files are 0, 1 or 2")
-    return header, 8 + size
+    return header, start + 8 + size
 
 
-def _mark_track(track: bytes, origin: int, pieces: list[bytes], tempos: list[int]) -> None:
-    """Append the track to `pieces` as events with two data bytes, its tempos to `tempos`.
+class _Runs:
+    """Where runs of channel events with two data bytes end, for all of a file at once."""
 
-    `origin` is the position of the track's first byte in the file, for messages.
-    """
-    position = 0
-    running = 0
-    while position < len(track):
-        if running and not 0xC0 <= running < 0xE0:
-            run = _RUN.match(track, position)
-            if run:
-                pieces.append(run.group())
-                position = run.end()
+    def __init__(self, data: bytes) -> None:
+        array = np.frombuffer(data, dtype=np.uint8)
+        low = np.flatnonzero(array < 0x80)
+        # how many bytes from 0x80 on stand before each low one
+        high = np.minimum(np.diff(low, prepend=-1) - 1, 4).astype(np.uint8)
+        before = array[low - 1]
+        may_be_status = (high == 1) & ((before < 0xC0) | (before >= 0xE0) & (before < 0xF0))
+        is_delta = high <= 3
+        is_first = (high == 0) | may_be_status
+        is_second = high == 0
+        is_event = is_delta[:-2] & is_first[1:-1] & is_second[2:]
+        # Behind the last low byte nothing is an event, whichever of three its phase is.
+        no_event = np.concatenate((np.flatnonzero(~is_event), len(is_event) + np.arange(3)))
+        self._no_event = [no_event[no_event % 3 == phase] for phase in range(3)]
+        self._low = low
+
+    def end(self, position: int, end: int) -> int:
+        """Return where the run that begins at `position` ends, at most `end`."""
+        begin, behind = np.searchsorted(self._low, (position, end)).tolist()
+        no_event = self._no_event[begin % 3]
+        stop = int(no_event[min(np.searchsorted(no_event, begin), len(no_event) - 1)])
+        stop = min(stop, behind - (behind - begin) % 3)
+        return int(self._low[stop - 1]) + 1 if stop > begin else position
+
+
+class _TrackReader:
+    """Collects the tracks' events, as a stream of events with two data bytes each."""
+
+    def __init__(self, data: bytes, damage: list[str]) -> None:
+        self.data = data
+        self.damage = damage
+        self.runs = _Runs(data)
+        self.pieces: list[bytes] = []
+        self.meta: list[bytes] = []
+
+    def report(self, sentence: str) -> None:
+        """Take down a damage; of very many the first."""
+        if len(self.damage) < _MOST_SENTENCES:
+            self.damage.append(sentence)
+
+    def read(self, position: int, end: int) -> int:
+        """Read the track that lies from `position` to `end`; return where its reading ended."""
+        data, pieces = self.data, self.pieces
+        running = 0  # the status of the last channel event that was visited
+        runs_since: list[bytes] = []  # the runs of events behind it
+        has_run = False  # whether a run may begin without a status byte
+        while position < end:
+            run_end = self.runs.end(position, end) if has_run else position
+            if run_end > position:
+                pieces.append(data[position:run_end])
+                runs_since.append(pieces[-1])
+                position = run_end
                 continue
-        delta = _QUANTITY.match(track, position)
-        at = delta.end() if delta else len(track)
-        if delta is None or at == len(track):
-            raise MidiError(f"damaged: no complete event at byte {origin + position}")
-        status = track[at]
-        if status < 0xF0:
-            if status >= 0x80:
-                running = status
-                at += 1
-            end = at + (1 if 0xC0 <= running < 0xE0 else 2)
-            body = track[at:end]
-            if not running or end > len(track) or max(body) >= 0x80:
-                raise MidiError(f"damaged: no valid channel event at byte {origin + position}")
-            marker = bytes((running,)) + body if len(body) == 2 else bytes((OTHER, 0, 0))
-        else:
-            kind, body, end = _long_event(track, at, origin)
-            if kind == TEMPO:
-                tempos.append(_tempo(body, origin + position))
-            marker = bytes((kind, 0, 0))
-            if kind == TRACK_END:
-                end = len(track)
-        pieces.append(delta.group() + marker)
-        position = end
-        if marker[0] == TRACK_END:
-            return
-    pieces.append(bytes((0, TRACK_END, 0, 0)))
+            delta = _QUANTITY.match(data, position, end)
+            if delta is None or delta.end() == end:
+                self.report(f"the track ends at byte {position}, where no complete event follows")
+                break
+            at = delta.end()
+            status = data[at]
+            if status >= 0xF0:
+                marker, event_end = self._long_event(at, end)
+            else:
+                if status >= 0x80:
+                    running = status
+                    at += 1
+                elif runs_since:
+                    running = _last_status(b"".join(runs_since), running)
+                runs_since.clear()
+                marker, event_end = self._short_event(running, at, end)
+                has_run = marker[:1] == bytes((running,))
+            if not marker:
+                self.report(f"the track is read up to byte {position} only")
+                break
+            pieces.append(delta.group() + marker)
+            position = event_end
+            if marker[0] == TRACK_END:
+                return position
+        pieces.append(bytes((0, TRACK_END, 0, 0)))
+        return position
+
+    def _short_event(self, status: int, at: int, end: int) -> tuple[bytes, int]:
+        """Return the marker of the channel event with its data at `at`, and its end.
+
+        The marker is empty where there is no event. What is above 127 is no data byte:
+        a velocity counts as 127, and an event of such a pitch or program is passed over.
+        """
+        body = self.data[at : min(at + (1 if 0xC0 <= status < 0xE0 else 2), end)]
+        event_end = at + len(body)
+        if not status:
+            self.report(f"damaged: at byte {at} there is data without a status byte before it")
+            return b"", event_end
+        if len(body) < (1 if 0xC0 <= status < 0xE0 else 2):
+            self.report(f"truncated: the event at byte {at} is cut off")
+            return b"", event_end
+        if max(body) >= 0x80:
+            self.report(f"damaged: the event at byte {at} has a data byte above 127")
+            body = body[:1] + b"\x7f" * (len(body) - 1)
+            if body[0] >= 0x80:
+                return bytes((OTHER, 0, 0)), event_end
+        if len(body) == 2:
+            return bytes((status,)) + body, event_end
+        is_program = status < 0xD0
+        return bytes((PROGRAM if is_program else OTHER, body[0], status & 0x0F)), event_end
+
+    def _long_event(self, at: int, end: int) -> tuple[bytes, int]:
+        """Return the marker of the meta or system event at `at`, empty if none, and its end."""
+        data = self.data
+        status = data[at]
+        if status not in (0xF0, 0xF7, 0xFF):
+            self.report(f"damaged: the status 0x{status:02X} at byte {at} has no place in a file")
+            return bytes((OTHER, 0, 0)), min(at + 1 + _SYSTEM_DATA_BYTES.get(status, 0), end)
+        is_meta = status == 0xFF
+        size = _QUANTITY.match(data, at + 2 if is_meta else at + 1, end)
+        if size is None:
+            self.report(f"damaged: the event at byte {at} has no valid length")
+            return b"", end
+        begin, event_end = size.end(), size.end() + _quantity(size.group())
+        kind = data[at + 1] if is_meta else 0
+        if kind == META_END_OF_TRACK and is_meta:
+            return bytes((TRACK_END, 0, 0)), min(event_end, end)
+        if event_end > end:
+            self.report(f"damaged: the event at byte {at} runs past the end of its track")
+            return b"", end
+        if not is_meta or kind >= 0x80:
+            return bytes((OTHER, 0, 0)), event_end
+        if kind == META_TEMPO and not (event_end - begin >= 3 and any(data[begin : begin + 3])):
+            self.report(f"damaged: the tempo at byte {at} is not three bytes above 0")
+            return bytes((OTHER, 0, 0)), event_end
+        self.meta.append(data[begin:event_end])
+        return bytes((META, kind, 0)), event_end
 
 
-def _long_event(track: bytes, at: int, origin: int) -> tuple[int, bytes, int]:
-    """Read the meta or system exclusive event at `at`: its marker, data, and end."""
-    status = track[at]
-    if status not in (0xF0, 0xF7, 0xFF):
-        raise MidiError(f"damaged: undefined status byte 0x{status:02X} at byte {origin + at}")
-    is_meta = status == 0xFF
-    size = _QUANTITY.match(track, at + 2 if is_meta else at + 1)
-    if size is None:
-        raise MidiError(f"damaged: the event at byte {origin + at} has no valid length")
-    begin, end = size.end(), size.end() + _quantity(size.group())
-    if end > len(track):
-        raise MidiError(f"damaged: the event at byte {origin + at} runs past the end of its track")
-    marker = {0x51: TEMPO, 0x2F: TRACK_END}.get(track[at + 1], OTHER) if is_meta else OTHER
-    return marker, track[begin:end], end
+def _last_status(runs: bytes, running: int) -> int:
+    """Return the running status behind runs of events, which `running` precedes."""
+    data = np.frombuffer(runs, dtype=np.uint8)
+    status = data[np.flatnonzero(data < 0x80)[1::3] - 1]
+    given = status[status >= 0x80]
+    return int(given[-1]) if len(given) else running
 
 
 def _quantity(encoded: bytes) -> int:
@@ -169,36 +303,28 @@ def _quantity(encoded: bytes) -> int:
     return value
 
 
-def _tempo(body: bytes, position: int) -> int:
-    tempo = int.from_bytes(body[:3], "big")
-    if len(body) < 3 or tempo == 0:
-        raise MidiError(
-            f"damaged: the tempo event at byte {position} holds {body.hex() or 'nothing'}, "
-            "not three bytes above 0"
-        )
-    return tempo
-
-
-def _decode(stream: bytes, tempos: list[int]) -> Events:
+def _decode(stream: bytes, meta: list[bytes], damage: list[str]) -> Events:
     """Decode a stream of events of two data bytes each, all at once."""
     data = np.frombuffer(stream, dtype=np.uint8)
     delta_end, first, second = np.flatnonzero(data < 0x80).reshape(-1, 3).T
     begin = np.zeros_like(delta_end)
     begin[1:] = second[:-1] + 1
     delta = data[delta_end].astype(np.int64)
+    n_longer = delta_end - begin  # bytes of the delta time before its last
+    longer = np.flatnonzero(n_longer)
     for place in (1, 2, 3):
-        longer = np.flatnonzero(delta_end - begin >= place)
         delta[longer] |= (data[delta_end[longer] - place].astype(np.int64) & 0x7F) << 7 * place
+        longer = longer[n_longer[longer] > place]
 
-    # Below 0x80 it is the end of the delta time: the status is left out.
     status = data[first - 1]
-    is_marker = status >= OTHER
-    gives_status = (status >= 0x80) & ~is_marker
-    source = np.maximum.accumulate(np.where(gives_status, np.arange(len(status)), 0))
-    status = np.where(is_marker, status, status[source])
+    is_given = status >= 0x80  # below, it is the end of the delta time
+    if not is_given.all():
+        is_marker = status >= OTHER
+        source = np.where(is_given & ~is_marker, np.arange(len(status)), 0)
+        status = np.where(is_marker, status, status[np.maximum.accumulate(source)])
 
     ends_track = status == TRACK_END
     track = np.cumsum(ends_track) - ends_track
     tick = np.cumsum(delta)
     elapsed = np.concatenate(([0], tick[ends_track]))
-    return Events(track, tick - elapsed[track], status, data[first], data[second], tempos)
+    return Events(track, tick - elapsed[track], status, data[first], data[second], meta, damage)

@@ -11,9 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .events import Events
+from .events import TRACK_END, Events
 
 DRUM_CHANNEL = 9  # "channel 10", counted from 1
+_SUSTAIN_PEDAL = 64  # its controller number; values from 64 on are "down"
 
 
 class Note(NamedTuple):
@@ -31,15 +32,15 @@ class NoteEvents(NamedTuple):
     start: np.ndarray
     end: np.ndarray
     n_never_ended: int
-    n_drums: int
+    n_drums: int  # left out
 
 
-def pair_notes(events: Events) -> NoteEvents:
-    """Find each note's start and end, drum notes left out and counted."""
+def pair_notes(events: Events, drums: bool = False) -> NoteEvents:
+    """Find each note's start and end; drum notes are left out and counted, unless asked for."""
     kind = events.status & 0xF0
     is_note = (kind == 0x90) | (kind == 0x80)
     begins = (kind == 0x90) & (events.second > 0)
-    is_drum = is_note & (events.status & 0x0F == DRUM_CHANNEL)
+    is_drum = is_note & (events.status & 0x0F == DRUM_CHANNEL) & (not drums)
     n_drums = int(np.count_nonzero(begins & is_drum))
 
     index = np.flatnonzero(is_note & ~is_drum)
@@ -49,9 +50,39 @@ def pair_notes(events: Events) -> NoteEvents:
     order = np.argsort(voice.astype(narrow), kind="stable")
     index, voice = index[order], voice[order]
     begins = begins[index]
-    ends = _ends_a_note(begins, voice)
+    starts_at, ends_at, n_never_ended = _alternating(begins, voice) or _first_in_first_out(
+        begins, voice
+    )
+    return NoteEvents(
+        pitch=events.first[index[starts_at]].astype(np.int64),
+        start=index[starts_at],
+        end=index[ends_at],
+        n_never_ended=n_never_ended,
+        n_drums=n_drums,
+    )
 
-    # The notes of a voice end in the order in which they began: as many as have ends.
+
+def _alternating(
+    begins: np.ndarray, voice: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, int] | None:
+    """Pair starts and ends where they alternate in every voice, as in most files; else None."""
+    starts, ends = begins[0::2], begins[1::2]
+    if len(starts) > len(ends) or not starts.all() or ends.any():
+        return None
+    if (voice[0::2] != voice[1::2]).any():
+        return None
+    at = np.arange(0, len(begins), 2)
+    return at, at + 1, 0
+
+
+def _first_in_first_out(
+    begins: np.ndarray, voice: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Pair starts and ends, sorted by voice and then time: indices, and how many are left over.
+
+    The notes of a voice end in the order in which they began: as many as have ends.
+    """
+    ends = _ends_a_note(begins, voice)
     group = np.cumsum(_is_first(voice)) - 1
     starts_at, ends_at = np.flatnonzero(begins), np.flatnonzero(ends)
     n_groups = int(group[-1]) + 1 if len(group) else 0
@@ -59,13 +90,55 @@ def pair_notes(events: Events) -> NoteEvents:
     n_ends = np.bincount(group[ends_at], minlength=n_groups)
     rank = np.arange(len(starts_at)) - (np.cumsum(n_starts) - n_starts)[group[starts_at]]
     ended = starts_at[rank < n_ends[group[starts_at]]]
-    return NoteEvents(
-        pitch=events.first[index[ended]].astype(np.int64),
-        start=index[ended],
-        end=index[ends_at],
-        n_never_ended=len(starts_at) - len(ended),
-        n_drums=n_drums,
-    )
+    return ended, ends_at, len(starts_at) - len(ended)
+
+
+def sustained_ends(
+    events: Events, tick: np.ndarray, notes: NoteEvents, tracks_follow: bool
+) -> np.ndarray:
+    """Return the ticks at which notes end when the sustain pedal holds them.
+
+    A note that ends while its channel's pedal is down sounds until the pedal is lifted,
+    or to the end of the file where it never is. The pedal acts on all tracks of its
+    channel; where they follow one another (format 2), on its own track.
+
+    Parameters
+    ----------
+    events : Events
+    tick : (N,)
+        The events' ticks from the start of the file.
+    notes : NoteEvents
+    tracks_follow : bool
+
+    Returns
+    -------
+    (number of notes,)
+    """
+    end_tick = tick[notes.end]
+    group = events.status & 0x0F
+    last_tick = tick.max(initial=0)
+    if tracks_follow:
+        group = events.track << 4 | group
+        last_tick = tick[events.status == TRACK_END][events.track[notes.end]]
+    held_to_the_end = np.broadcast_to(last_tick, end_tick.shape)
+    moment = np.empty(len(tick), dtype=np.int64)  # the order in which a player sends them
+    moment[np.argsort(tick, kind="stable")] = np.arange(len(tick))
+    is_pedal = (events.status & 0xF0 == 0xB0) & (events.first == _SUSTAIN_PEDAL)
+    for each in np.unique(group[is_pedal]).tolist():
+        pedal = np.flatnonzero(is_pedal & (group == each))
+        pedal = pedal[np.argsort(moment[pedal])]
+        is_down = events.second[pedal] >= 64
+        # the index of the next lift, len(pedal) where there is none
+        lift = np.where(is_down, len(pedal), np.arange(len(pedal)))
+        lift = np.minimum.accumulate(lift[::-1])[::-1]
+        mine = np.flatnonzero(group[notes.end] == each)
+        before = np.searchsorted(moment[pedal], moment[notes.end[mine]]) - 1
+        held = mine[(before >= 0) & is_down[before]]
+        next_lift = lift[before[(before >= 0) & is_down[before]]]
+        is_lifted = next_lift < len(pedal)
+        end_tick[held[is_lifted]] = tick[pedal[next_lift[is_lifted]]]
+        end_tick[held[~is_lifted]] = held_to_the_end[held[~is_lifted]]
+    return end_tick
 
 
 def _is_first(voice: np.ndarray) -> np.ndarray:

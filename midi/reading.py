@@ -11,19 +11,32 @@ from __future__ import annotations
 
 import operator
 import os
+import warnings
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
-from typing import Any, SupportsIndex
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 
-from .errors import MidiError
+from .errors import MidiError, MidiWarning
 from .events import read_events
-from .notes import Note, pair_notes
-from .timing import TimeStep, exact_time_step, scaled_ceil, timeline
+from .notes import Note, pair_notes, sustained_ends
+from .timing import (
+    Number,
+    clock_in_beats,
+    clock_in_seconds,
+    exact_number,
+    exact_time_step,
+    lay_out,
+    scaled_ceil,
+    scaled_floor,
+    tempo_map,
+)
 
-_MOST_CELLS = 10**9
+PIANO = (21, 109)
+MOST_CELLS = 10**8
+_SENTENCES_IN_A_WARNING = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,16 +48,24 @@ class MidiContent:
     piano_roll : (T, P) float32
         1 where a note is on, 0 elsewhere.
     notes : list of Note
-        Pitch, start and end in seconds of each note of the roll, by start, then pitch.
+        Pitch, start and end in seconds of each note in the range, by start, then pitch;
+        also of those too short for the roll.
     n_out_of_range, n_never_ended, n_drums : int
         How many notes were left out: with a pitch outside the range, without an end,
         on the drum channel (10). A note counts once, the last of these reasons first.
+    n_too_short : int
+        How many of `notes` lie between two frames, and are on in none.
+    damage : tuple of str
+        Where the file was not as the standard has it, with positions, and what was made
+        of it; empty for a file in order.
     """
 
     piano_roll: np.ndarray
     n_out_of_range: int
     n_never_ended: int
     n_drums: int
+    n_too_short: int
+    damage: tuple[str, ...]
     _pitch: np.ndarray = field(repr=False)
     _start: np.ndarray = field(repr=False)
     _end: np.ndarray = field(repr=False)
@@ -56,51 +77,133 @@ class MidiContent:
         return sorted(map(Note, *columns), key=operator.attrgetter("start", "pitch"))
 
 
+class Options(NamedTuple):
+    """How a file is read: the arguments of `midiread`, checked."""
+
+    pitch_range: tuple[int, int]
+    step: Fraction  # in seconds, or in quarter notes
+    in_beats: bool
+    tempo: Fraction | None
+    drums: bool
+    sustain: bool
+    keep_short: bool
+    strict: bool
+    most_cells: int
+
+
 def midiread(
     path: str | os.PathLike[str],
-    r: tuple[SupportsIndex, SupportsIndex] = (21, 109),
-    dt: TimeStep = 0.3,
+    r: tuple[SupportsIndex, SupportsIndex] = PIANO,
+    dt: Number | None = None,
+    *,
+    steps_per_beat: Number | None = None,
+    tempo: Number | None = None,
+    drums: bool = False,
+    sustain: bool = False,
+    keep_short: bool = False,
+    strict: bool = False,
+    most_cells: SupportsIndex = MOST_CELLS,
 ) -> MidiContent:
     """Read a Standard MIDI File and sample it.
 
     The roll lasts to the end of the longest track: it has as many rows as there are
     frames k >= 0 with k dt before that end. Tempo events on any track act on all
     tracks; before the first the tempo is 500,000 microseconds per quarter note. The
-    tracks of a format 2 file, which are independent, follow one another. Drums
-    (channel 10) and notes that never end are left out and counted.
+    tracks of a format 2 file, which are independent, follow one another, each with its
+    own tempos. Notes that never end are left out and counted.
 
     Parameters
     ----------
     path : str or path
-        The file.
+        The file: .mid, .midi, .kar, or .rmi (a MIDI file wrapped in RIFF).
     r : (int, int)
         The pitch range, half-open: `lowest <= pitch < highest`; (21, 109) is the piano.
         Notes outside are left out and counted.
     dt : float or Fraction
-        The time step in seconds, taken as the decimal number that was written.
+        The time step in seconds, taken as the decimal number that was written; 0.3
+        unless `steps_per_beat` is given.
+    steps_per_beat : int, float or Fraction
+        Frames per quarter note, in place of `dt`: the tempo does not matter then.
+    tempo : float or Fraction
+        Quarter notes per minute, in place of the tempos that the file gives.
+    drums : bool
+        Read the drum channel (10) as if its notes were pitches; otherwise they are left
+        out and counted.
+    sustain : bool
+        Let the sustain pedal (controller 64) lengthen notes until it is lifted.
+    keep_short : bool
+        Let a note that lies between two frames be on in the frame before it, so that
+        every note longer than 0 is heard.
+    strict : bool
+        Refuse a damaged file. Otherwise what is complete in it is read, with a warning.
+    most_cells : int
+        A file whose roll would have more cells (frames times pitches) is refused.
 
     Returns
     -------
     MidiContent
-        `piano_roll` (T, P) with column 0 for the lowest pitch, `notes`, and counts of
-        what was left out.
+        `piano_roll` (T, P) with column 0 for the lowest pitch, `notes`, counts of what
+        was left out, and the file's damage.
 
     Raises
     ------
     MidiError
-        The file is not a MIDI file, or damaged; a ValueError.
+        The file is not a MIDI file, or too damaged to be read; a ValueError.
     FileNotFoundError
         There is no such file.
+
+    Warns
+    -----
+    MidiWarning
+        The file is damaged, and only what is complete in it was read.
     """
-    lowest_pitch, highest_pitch = checked_pitch_range(r)
-    time_step = exact_time_step(dt)
+    options = check_options(
+        r, dt, steps_per_beat, tempo, drums, sustain, keep_short, strict, most_cells
+    )
     name = os.fspath(path)
     with open(name, "rb") as file:
         data = file.read()
     try:
-        return _content(data, lowest_pitch, highest_pitch, time_step)
+        content = read_bytes(data, options)
     except MidiError as error:
         raise MidiError(error.reason, os.fsdecode(name)) from None
+    if content.damage:
+        warnings.warn(f"{os.fsdecode(name)}: {summary(content.damage)}", MidiWarning, stacklevel=2)
+    return content
+
+
+def check_options(
+    r: Any = PIANO,
+    dt: Number | None = None,
+    steps_per_beat: Number | None = None,
+    tempo: Number | None = None,
+    drums: bool = False,
+    sustain: bool = False,
+    keep_short: bool = False,
+    strict: bool = False,
+    most_cells: SupportsIndex = MOST_CELLS,
+) -> Options:
+    """Check the arguments of `midiread`."""
+    pitch_range = checked_pitch_range(r)
+    if steps_per_beat is None:
+        step = exact_time_step(0.3 if dt is None else dt)
+    elif dt is not None:
+        raise ValueError(f"dt={dt} and steps_per_beat={steps_per_beat} exclude each other")
+    else:
+        step = 1 / exact_number("steps_per_beat", steps_per_beat, "frames such as 4")
+    if tempo is not None:
+        tempo = exact_number("tempo", tempo, "quarter notes a minute such as 120")
+    flags = {"drums": drums, "sustain": sustain, "keep_short": keep_short, "strict": strict}
+    for name, value in flags.items():
+        if not isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"{name} must be True or False, not {value!r}")
+    try:
+        limit = operator.index(most_cells)
+    except TypeError:
+        raise TypeError(f"most_cells must be a whole number, not {most_cells!r}") from None
+    if limit < 1:
+        raise ValueError(f"most_cells={limit} must be at least 1, such as {MOST_CELLS}")
+    return Options(pitch_range, step, steps_per_beat is not None, tempo, **flags, most_cells=limit)
 
 
 def checked_pitch_range(r: Any) -> tuple[int, int]:
@@ -119,37 +222,67 @@ def checked_pitch_range(r: Any) -> tuple[int, int]:
     return lowest_pitch, highest_pitch
 
 
-def _content(
-    data: bytes, lowest_pitch: int, highest_pitch: int, time_step: Fraction
-) -> MidiContent:
-    header, events = read_events(data)
-    tick, last_tick, clock = timeline(header, events)
-    found = pair_notes(events)
-    inside = (found.pitch >= lowest_pitch) & (found.pitch < highest_pitch)
-    pitch = found.pitch[inside]
-    start, end = clock.at(tick[found.start[inside]]), clock.at(tick[found.end[inside]])
+def summary(damage: tuple[str, ...]) -> str:
+    """Put the first sentences about a file's damage into one."""
+    more = len(damage) - _SENTENCES_IN_A_WARNING
+    sentences = [*damage[:_SENTENCES_IN_A_WARNING], *([f"and {more} more"] if more > 0 else [])]
+    return "; ".join(sentences)
 
-    frames_per_unit = 1 / (time_step * clock.units_per_second)
-    last_unit = int(clock.at(np.array([last_tick]))[0])
-    n_frames = -(-last_unit * frames_per_unit.numerator // frames_per_unit.denominator)
-    n_pitches = highest_pitch - lowest_pitch
-    if n_frames * n_pitches > _MOST_CELLS:
-        raise MidiError(
-            f"it lasts {last_unit / clock.units_per_second:.0f} s, {n_frames} frames of "
-            f"dt={float(time_step):g}: more than a roll of {_MOST_CELLS} cells holds; "
-            "choose a larger dt"
-        )
+
+def read_bytes(data: bytes, options: Options, dtype: Any = np.float32) -> MidiContent:
+    """Read a file's bytes as `midiread` does its file; the roll has the type `dtype`."""
+    header, events = read_events(data)
+    if options.strict and events.damage:
+        raise MidiError(events.damage[0])
+    tick, starts, last_tick = lay_out(header, events)
+    found = pair_notes(events, options.drums)
+    start_tick, end_tick = tick[found.start], tick[found.end]
+    if options.sustain:
+        end_tick = sustained_ends(events, tick, found, tracks_follow=header.format == 2)
+    lowest_pitch, highest_pitch = options.pitch_range
+    inside = (found.pitch >= lowest_pitch) & (found.pitch < highest_pitch)
+    pitch, start_tick, end_tick = found.pitch[inside], start_tick[inside], end_tick[inside]
+
+    tempos = tempo_map(header, events, tick, starts)
+    seconds = clock_in_seconds(header, tempos, last_tick, options.tempo)
+    clock = clock_in_beats(header, last_tick) if options.in_beats else seconds
+    frames_per_unit = 1 / (options.step * clock.units_per_second)
+    start, end = clock.at(start_tick), clock.at(end_tick)
     # Frames k with k dt < t are those below ceil(t / dt).
-    first_frame = scaled_ceil(start, frames_per_unit).astype(np.int64)
-    end_frame = scaled_ceil(end, frames_per_unit).astype(np.int64)
+    first_frame = scaled_ceil(start, frames_per_unit)
+    end_frame = scaled_ceil(end, frames_per_unit)
+    is_short = first_frame == end_frame
+    if options.keep_short:
+        earlier = is_short & (start < end)
+        first_frame = np.where(earlier, scaled_floor(start, frames_per_unit), first_frame)
+        is_short = is_short & ~earlier
+    n_frames = int(scaled_ceil(clock.at(np.array([last_tick])), frames_per_unit)[0])
+    n_pitches = highest_pitch - lowest_pitch
+    if n_frames * n_pitches > options.most_cells:
+        length = int(seconds.at(np.array([last_tick]))[0]) / seconds.units_per_second
+        raise MidiError(
+            f"it lasts {length:.0f} s, {n_frames} frames of {n_pitches} pitches: more than "
+            f"most_cells={options.most_cells}; choose longer steps, or raise most_cells"
+        )
+    start_second, end_second = start, end
+    if options.in_beats:
+        start_second, end_second = seconds.at(start_tick), seconds.at(end_tick)
     return MidiContent(
-        piano_roll=_roll(first_frame, end_frame, pitch - lowest_pitch, n_frames, n_pitches),
+        piano_roll=_roll(
+            first_frame.astype(np.int64),
+            end_frame.astype(np.int64),
+            pitch - lowest_pitch,
+            (n_frames, n_pitches),
+            dtype,
+        ),
         n_out_of_range=len(found.pitch) - len(pitch),
         n_never_ended=found.n_never_ended,
         n_drums=found.n_drums,
+        n_too_short=int(np.count_nonzero(is_short)),
+        damage=tuple(events.damage),
         _pitch=pitch,
-        _start=(start / clock.units_per_second).astype(np.float64),
-        _end=(end / clock.units_per_second).astype(np.float64),
+        _start=(start_second / seconds.units_per_second).astype(np.float64),
+        _end=(end_second / seconds.units_per_second).astype(np.float64),
     )
 
 
@@ -157,8 +290,8 @@ def _roll(
     first_frame: np.ndarray,
     end_frame: np.ndarray,
     column: np.ndarray,
-    n_frames: int,
-    n_pitches: int,
+    shape: tuple[int, int],
+    dtype: Any,
 ) -> np.ndarray:
     """Set the frames first <= k < end of each note in its column.
 
@@ -166,6 +299,7 @@ def _roll(
     Its part that no earlier note covers is set, so that each cell is set once and the
     work is bounded by the size of the roll.
     """
+    n_frames = shape[0]
     order = np.argsort(column * n_frames + first_frame)
     begin = (column * n_frames + first_frame)[order]
     end = (column * n_frames + end_frame)[order]
@@ -174,6 +308,6 @@ def _roll(
     length = np.maximum(end - begin, 0)
     skipped = begin - (np.cumsum(length) - length)
     cell = np.repeat(skipped, length) + np.arange(length.sum())
-    roll = np.zeros((n_frames, n_pitches), dtype=np.float32)
+    roll = np.zeros(shape, dtype)
     roll[cell % n_frames, cell // n_frames] = 1
     return roll

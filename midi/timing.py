@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .errors import MidiError
-from .events import TEMPO, TRACK_END, Events, Header
+from .events import META, META_TEMPO, TRACK_END, Events, Header
 
 DEFAULT_TEMPO = 500_000  # microseconds per quarter note
 _INT64_END = 2**63
@@ -31,24 +31,31 @@ _SMPTE_RATES = {
     30: Fraction(30),
 }
 
-TimeStep = float | Fraction | Decimal
+Number = float | Fraction | Decimal
 
 
-def exact_time_step(dt: TimeStep) -> Fraction:
-    """Return the number of seconds that the caller wrote, as a fraction.
+def exact_number(name: str, value: Number, example: str) -> Fraction:
+    """Return the number above 0 that the caller wrote, as a fraction.
 
     A float counts as the shortest decimal number that denotes it in its own
-    precision: 0.3 and numpy.float32(0.3) are both 3/10.
+    precision: 0.3 and numpy.float32(0.3) are both 3/10. `example`, such as
+    "seconds such as 0.3", is for the errors.
     """
-    if isinstance(dt, (bool, np.bool_)) or not isinstance(dt, (numbers.Real, Decimal)):
-        raise TypeError(f"dt must be a number of seconds such as 0.3, not {dt!r}")
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, Decimal)):
+        raise TypeError(f"{name} must be a number of {example}, not {value!r}")
     try:
-        seconds = Fraction(dt) if isinstance(dt, (Fraction, Decimal)) else Fraction(str(dt))
+        written = value if isinstance(value, (Fraction, Decimal)) else str(value)
+        number = Fraction(written)
     except (ValueError, OverflowError):
-        seconds = Fraction(0)  # nan and infinity have no fraction
-    if seconds <= 0:
-        raise ValueError(f"dt={dt} must be a finite number of seconds above 0, such as 0.3")
-    return seconds
+        number = Fraction(0)  # nan and infinity have no fraction
+    if number <= 0:
+        raise ValueError(f"{name}={value} must be a finite number above 0 of {example}")
+    return number
+
+
+def exact_time_step(dt: Number) -> Fraction:
+    """Return the number of seconds that the caller wrote, as a fraction."""
+    return exact_number("dt", dt, "seconds such as 0.3")
 
 
 class Clock(NamedTuple):
@@ -65,40 +72,69 @@ class Clock(NamedTuple):
         return self.units[segment] + (ticks - self.tick[segment]) * self.per_tick[segment]
 
 
-def timeline(header: Header, events: Events) -> tuple[np.ndarray, int, Clock]:
-    """Lay a file's tracks on one time line.
+def lay_out(header: Header, events: Events) -> tuple[np.ndarray, np.ndarray, int]:
+    """Lay a file's tracks on one line of ticks.
 
-    In formats 0 and 1 the tracks start together, and a tempo event acts on all of
-    them. Those of format 2 are independent: they are laid one after the other, and each
-    starts at the default tempo.
+    In formats 0 and 1 the tracks start together. Those of format 2 are independent of
+    each other: they are laid one after the other.
 
     Returns
     -------
     tick : (N,)
         The events' ticks from the start of the file.
+    starts : (number of tracks,)
+        The ticks at which the tracks start.
     last_tick : int
         Where the longest track ends (in format 2 the last one); 0 without tracks.
-    clock : Clock
-        What turns those ticks into time.
     """
     ends = events.tick[events.status == TRACK_END]
     starts = np.cumsum(ends) - ends if header.format == 2 else np.zeros_like(ends)
-    tick = events.tick + starts[events.track]
-    ends = ends + starts
-    is_tempo = events.status == TEMPO
-    columns = (tick[is_tempo].tolist(), events.track[is_tempo].tolist(), events.tempos)
+    return events.tick + starts[events.track], starts, int((ends + starts).max(initial=0))
+
+
+def tempo_map(
+    header: Header, events: Events, tick: np.ndarray, starts: np.ndarray
+) -> list[tuple[int, int]]:
+    """List the (tick, microseconds per quarter note) at which the tempo is set, in order.
+
+    A tempo event acts on all tracks, in format 2 on its own; each of those starts at
+    the default tempo.
+    """
+    meta = np.flatnonzero(events.status == META)
+    chosen = np.flatnonzero(events.first[meta] == META_TEMPO)
+    at = meta[chosen]
+    tempos = (int.from_bytes(events.meta[k][:3], "big") for k in chosen.tolist())
     resets = starts.tolist() if header.format == 2 and len(starts) else [0]
     changes = [(start, track, DEFAULT_TEMPO) for track, start in enumerate(resets)]
-    changes += zip(*columns, strict=True)
+    changes += zip(tick[at].tolist(), events.track[at].tolist(), tempos)
     # The sort is stable: of changes at one tick the last in file order comes last.
     changes.sort(key=lambda change: change[:2])
-    last_tick = int(ends.max()) if len(ends) else 0
+    return [(change_tick, tempo) for change_tick, _, tempo in changes]
+
+
+def clock_in_seconds(
+    header: Header, tempos: list[tuple[int, int]], last_tick: int, tempo: Fraction | None = None
+) -> Clock:
+    """Return what turns ticks into seconds; `tempo`, in quarter notes a minute, overrules."""
+    if tempo is not None:
+        seconds_per_tick = 60 / (tempo * _ticks_per_quarter(header, "tempo"))
+        return _clock([(0, seconds_per_tick.numerator)], seconds_per_tick.denominator, last_tick)
     if header.division & 0x8000:
-        return tick, last_tick, _smpte_clock(header.division, last_tick)
+        return _smpte_clock(header.division, last_tick)
+    return _clock(tempos, _ticks_per_quarter(header) * 1_000_000, last_tick)
+
+
+def clock_in_beats(header: Header, last_tick: int) -> Clock:
+    """Return what turns ticks into quarter notes, as if each lasted a second."""
+    return _clock([(0, 1)], _ticks_per_quarter(header, "steps_per_beat"), last_tick)
+
+
+def _ticks_per_quarter(header: Header, option: str = "") -> int:
+    if header.division & 0x8000:
+        raise MidiError(f"its time is in SMPTE frames, it has no quarter notes for {option}")
     if header.division == 0:
         raise MidiError("its division is 0: a quarter note of 0 ticks has no length")
-    tempo_map = [(at, tempo) for at, _, tempo in changes]
-    return tick, last_tick, _clock(tempo_map, header.division * 1_000_000, last_tick)
+    return header.division
 
 
 def _clock(changes: list[tuple[int, int]], units_per_second: int, last_tick: int) -> Clock:

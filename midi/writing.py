@@ -1,6 +1,6 @@
 """`midiwrite`: a piano roll as a MIDI file.
 
-The file has one track, with an explicit tempo. The tick is chosen so that a frame is a
+The file has an explicit tempo. The tick is chosen so that a frame is a
 whole number of ticks and lasts dt exactly, with a quarter note of 2^e frames, or of
 dt's denominator times that, near half a second. Where 24 bits of tempo and 15 of
 division cannot express dt so, the tick is a fine one, and the start of frame k is
@@ -14,19 +14,22 @@ import errno
 import operator
 import os
 import secrets
+import struct
+from collections.abc import Iterator
 from fractions import Fraction
 from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 
 from .reading import checked_pitch_range
-from .timing import DEFAULT_TEMPO, TimeStep, exact_time_step, scaled_floor
+from .timing import DEFAULT_TEMPO, Number, exact_time_step, scaled_floor
 
 _GREATEST_TEMPO = 2**24 - 1
 _GREATEST_DIVISION = 2**15 - 1
 _GREATEST_DELTA = 2**28 - 1
 _USUAL_DIVISION = 480
 _FINE_DIVISION = 32_000
+_END_OF_TRACK = b"\xff\x2f\x00"
 _SHORTEST_STEP, _LONGEST_STEP = Fraction(1, 10**6), Fraction(3600)
 
 
@@ -46,16 +49,19 @@ def midiwrite(
     path: str | os.PathLike[str],
     roll: Any,
     r: tuple[SupportsIndex, SupportsIndex] = (21, 109),
-    dt: TimeStep = 0.3,
+    dt: Number = 0.3,
     patch: SupportsIndex = 0,
-    velocity: SupportsIndex = 90,
+    velocity: Any = 90,
     name: str = "",
+    *,
+    format: SupportsIndex = 0,
+    restrike: bool = False,
 ) -> None:
-    """Write a piano roll as a Standard MIDI File of format 0.
+    """Write a piano roll as a Standard MIDI File.
 
     `midiread` with the same `r` and `dt` returns the same roll, with every row of
-    silence before and after. Adjacent on-cells of a column are one held note. The file
-    is written whole or not at all: until it is complete, what was at `path` stays.
+    silence before and after. The file is written whole or not at all: until it is
+    complete, what was at `path` stays.
 
     Parameters
     ----------
@@ -71,37 +77,55 @@ def midiwrite(
         was written.
     patch : int
         The program (instrument), 0 to 127; 0 is a grand piano.
-    velocity : int
-        How hard the notes are struck, 1 to 127.
+    velocity : int or (T, P) array of int
+        How hard the notes are struck, 1 to 127: all of them, or each by the cell in which
+        it begins.
     name : str
         The track's name; none is written when it is empty.
+    format : int
+        0: one track. 1: a track with the tempo, and a track with the notes.
+    restrike : bool
+        Strike a note again in each frame in which it is on; otherwise adjacent on-cells
+        of a column are one held note.
+
+    Raises
+    ------
+    TypeError, ValueError
+        The roll or another argument is not as above; the message says what to change.
+    FileNotFoundError
+        There is no such folder.
     """
     pitch_range = checked_pitch_range(r)
     is_on = _checked_roll(roll, pitch_range)
     time_step = exact_time_step(dt)
     if not _SHORTEST_STEP <= time_step <= _LONGEST_STEP:
         raise ValueError(f"dt={dt} must be from 1e-6 to 3600 seconds to be written as MIDI")
-    program = _checked_integer("patch", patch, 0)
-    loudness = _checked_integer("velocity", velocity, 1)
+    program = _checked_integer("patch", patch, 0, 127)
+    loudness = _checked_velocity(velocity, is_on)
+    n_tracks = 1 + _checked_integer("format", format, 0, 1)
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, not {name!r}")
+    if not isinstance(restrike, (bool, np.bool_)):
+        raise TypeError(f"restrike must be True or False, not {restrike!r}")
 
     grid = choose_grid(time_step)
-    tick = scaled_floor(np.arange(len(is_on) + 1), time_step / grid.tick).tolist()
-    track = bytearray()
-    if name:
-        text = name.encode("utf-8")
-        track += b"\x00\xff\x03" + variable_length(len(text)) + text
-    track += b"\x00\xff\x51\x03" + grid.tempo.to_bytes(3, "big")
-    track += bytes((0, 0xC0, program))
+    tick = scaled_floor(np.arange(len(is_on) + 1), time_step / grid.tick)
+    text = name.encode("utf-8")
+    title = b"\x00\xff\x03" + variable_length(len(text)) + text if text else b""
+    tempo = b"\x00\xff\x51\x03" + grid.tempo.to_bytes(3, "big")
+    notes = bytearray((0, 0xC0, program))
     now = 0
-    for frame, begins, pitch in _changes(is_on, pitch_range[0]):
-        track += _wait(tick[frame] - now)
-        track += bytes((0x90, pitch, loudness) if begins else (0x80, pitch, 0))
-        now = tick[frame]
-    track += _wait(tick[-1] - now) + b"\xff\x2f\x00"
-    header = b"MThd\x00\x00\x00\x06\x00\x00\x00\x01" + grid.division.to_bytes(2, "big")
-    _write_whole(path, header + b"MTrk" + len(track).to_bytes(4, "big") + track)
+    for begin, message in _messages(is_on, loudness, pitch_range[0], tick, restrike):
+        notes += _wait(begin - now) + message
+        now = begin
+    end = int(tick[-1])
+    notes += _wait(end - now) + _END_OF_TRACK
+    tracks = [title + tempo + notes]
+    if n_tracks == 2:
+        tracks = [tempo + _wait(end) + _END_OF_TRACK, title + notes]
+    header = struct.pack(">4sIHHH", b"MThd", 6, n_tracks - 1, n_tracks, grid.division)
+    chunks = (struct.pack(">4sI", b"MTrk", len(track)) + track for track in tracks)
+    _write_whole(path, header + b"".join(chunks))
 
 
 def choose_grid(time_step: Fraction) -> Grid:
@@ -137,14 +161,24 @@ def _wait(n_ticks: int) -> bytes:
     return (variable_length(_GREATEST_DELTA) + b"\xff\x01\x00") * n_fillers + variable_length(rest)
 
 
-def _changes(is_on: np.ndarray, lowest_pitch: int) -> list[list[int]]:
-    """List (frame, begins, pitch) of all starts and ends, ends first in each frame."""
-    silence = np.zeros((1, is_on.shape[1]), dtype=np.int8)
-    change = np.diff(np.concatenate((silence, is_on.astype(np.int8), silence)), axis=0)
-    frame, column = np.nonzero(change)
-    begins = change[frame, column] > 0
-    order = np.lexsort((column, begins, frame))
-    return np.stack((frame, begins, column + lowest_pitch), axis=1)[order].tolist()
+def _messages(
+    is_on: np.ndarray,
+    loudness: np.ndarray,
+    lowest_pitch: int,
+    tick: np.ndarray,
+    restrike: bool,
+) -> Iterator[tuple[int, bytes]]:
+    """Yield (tick, message) of all starts and ends, ends first in each frame."""
+    silence = np.zeros((1, is_on.shape[1]), dtype=bool)
+    now, before = np.concatenate((is_on, silence)), np.concatenate((silence, is_on))
+    starts = np.argwhere(now if restrike else now & ~before)
+    ends = np.argwhere(before if restrike else before & ~now)
+    cells = np.concatenate((ends, starts))
+    velocity = np.concatenate((np.zeros(len(ends), dtype=int), loudness[tuple(starts.T)]))
+    order = np.argsort(cells[:, 0], kind="stable")
+    columns = (tick[cells[order, 0]], cells[order, 1] + lowest_pitch, velocity[order])
+    for begin, pitch, struck in zip(*(column.tolist() for column in columns)):
+        yield begin, bytes((0x90 if struck else 0x80, pitch, struck))
 
 
 def _checked_roll(roll: Any, pitch_range: tuple[int, int]) -> np.ndarray:
@@ -171,11 +205,33 @@ def _checked_roll(roll: Any, pitch_range: tuple[int, int]) -> np.ndarray:
     return cells != 0
 
 
-def _checked_integer(name: str, value: Any, lowest: int) -> int:
+def _checked_velocity(velocity: Any, is_on: np.ndarray) -> np.ndarray:
+    """Return the velocity of each cell (T, P)."""
+    if np.ndim(velocity) == 0:
+        return np.full(is_on.shape, _checked_integer("velocity", velocity, 1, 127))
+    array = np.asarray(velocity)
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"velocity must hold integers, not {array.dtype} values; .astype(int)?")
+    if array.shape != is_on.shape:
+        raise ValueError(
+            f"velocity has shape {array.shape}, the roll {is_on.shape}: give a number, or one "
+            "for each cell"
+        )
+    refused = is_on & ((array < 1) | (array > 127))
+    if refused.any():
+        row, column = np.argwhere(refused)[0].tolist()
+        raise ValueError(
+            f"velocity is {array[row, column]} at row {row}, column {column}, where the roll is "
+            "on; it must be from 1 to 127 there"
+        )
+    return array
+
+
+def _checked_integer(name: str, value: Any, lowest: int, highest: int) -> int:
     if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
         raise TypeError(f"{name} must be an integer, not {value!r}")
-    if not lowest <= operator.index(value) <= 127:
-        raise ValueError(f"{name}={value} must be from {lowest} to 127")
+    if not lowest <= operator.index(value) <= highest:
+        raise ValueError(f"{name}={value} must be from {lowest} to {highest}")
     return operator.index(value)
 
 

@@ -2,6 +2,7 @@
 
 import pickle
 import tracemalloc
+import warnings
 from decimal import Decimal
 from fractions import Fraction
 
@@ -20,7 +21,7 @@ from smf import (
     track,
 )
 
-from midi import MidiError, Note, midiread
+from midi import MidiError, MidiWarning, Note, events, midiread
 
 SECOND = 960  # ticks, at the default tempo and division 480
 PROGRAM = b"\xc0\x05"
@@ -384,30 +385,18 @@ GOOD = smf(track((0, note_on(60)), (288, note_off(60))))
         (b"", "empty"),
         (b"not a MIDI file at all", "not a MIDI file"),
         (b"RIFF", "not a MIDI file"),
+        (b"RIFF\x00\x00\x00\x00RMIDDISP\x02\x00\x00\x00ab", "no complete chunk b'data'"),
+        (b"RIFF\x00\x00\x00\x00WAVE" + GOOD[4:], "not a MIDI file"),
+        (b"RIFF\x00\x00\x00\x00RMIDdata\x02\x00\x00\x00MT", "14 bytes"),
         (GOOD[:10], "14 bytes"),
-        (GOOD[:14], "announces 1 tracks, the file ends after 0"),
-        (GOOD[:-1], "truncated"),
+        (GOOD[:14], "announces 1 tracks, none is there"),
         (GOOD[:7] + b"\x05" + GOOD[8:], "length is 5"),
         (smf(track(), division=0), "division is 0"),
         (smf(division=0), "division is 0"),
         (smf(track(), division=0xFFFF), "SMPTE"),
         (smf(track(), division=0xE700), "SMPTE"),
         (smf(track(), format=3), "format 3"),
-        (smf(chunk(b"\x00\x3c\x40")), "channel event at byte 22"),
-        (smf(chunk(b"\x00\x90\x3c")), "channel event at byte 22"),
-        (smf(chunk(b"\x00\x90\x3c\x80")), "channel event at byte 22"),
-        (smf(chunk(b"\x00\x90\x3c\x40\x00\x3c\x80")), "channel event at byte 26"),
-        (smf(chunk(b"\x00\xc0\x80")), "channel event at byte 22"),
-        (smf(chunk(b"\x00\xc0")), "channel event at byte 22"),
-        (smf(chunk(b"\x81\x81\x81\x81\x00\xff\x2f\x00")), "event at byte 22"),
-        (smf(chunk(b"\x00")), "event at byte 22"),
-        (smf(chunk(b"\x81")), "event at byte 22"),
-        (smf(chunk(b"\x00\xf4")), "status byte 0xF4 at byte 23"),
-        (smf(chunk(b"\x00\xff")), "no valid length"),
-        (smf(chunk(b"\x00\xff\x01\x05ab")), "past the end of its track"),
-        (smf(track((0, tempo(0)))), "tempo event at byte 22"),
-        (smf(track((0, b"\xff\x51\x02\x01\x01"))), "tempo event at byte 22"),
-        (smf(track(*[(2**28 - 1, TEXT)] * 200)), "choose a larger dt"),
+        (smf(track(*[(2**28 - 1, TEXT)] * 200)), "raise most_cells"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_refused_with_its_name_and_the_reason(read, data, reason):
@@ -418,11 +407,125 @@ def test_a_file_that_cannot_be_read_is_refused_with_its_name_and_the_reason(read
     assert isinstance(caught.value, ValueError)
 
 
-def test_every_truncation_is_refused(read):
+def test_the_limit_on_cells_can_be_raised_and_lowered(read):
+    data = smf(track(end=10 * 288))  # ten frames of two pitches
+    assert len(read(data, (60, 62), most_cells=20).piano_roll) == 10
+    with pytest.raises(MidiError, match="10 frames of 2 pitches: more than most_cells=19"):
+        read(data, (60, 62), most_cells=19)
+    hours = smf(track(end=2**28 - 1), division=1)
+    with pytest.raises(MidiError, match="it lasts 134217728 s"):
+        read(hours, dt=1)
+
+
+# Damage --------------------------------------------------------------------------------
+
+NOTE = ((0, note_on(60)), (288, note_off(60)))
+AFTER = (0, note_on(62)), (288, note_off(62))
+END = b"\x00\xff\x2f\x00"
+
+
+def first(*events):
+    """A track's body: a note, then these bytes; what is read of them is the question."""
+    return track(*NOTE, end_of_track=False)[8:] + b"".join(events)
+
+
+def later(*events):
+    return track(*events, end_of_track=False)[8:]
+
+
+DAMAGED = {
+    "track cut off": (smf(track(*NOTE, *AFTER))[:-6], [60], "truncated: the track at byte 14"),
+    "no data": (smf(chunk(first(b"\x00\x90\x3e"))), [60], "at byte 33 is cut off"),
+    "no event": (smf(chunk(first(b"\x00"))), [60], "ends at byte 31"),
+    "half a delta": (smf(chunk(first(b"\x81"))), [60], "ends at byte 31"),
+    "delta of five bytes": (
+        smf(chunk(first(b"\x81\x81\x81\x81\x00", later(*AFTER)))), [60], "ends at byte 31"),
+    "data before any status": (
+        smf(chunk(b"\x00\x3c\x40" + END), track(*NOTE)), [60], "data without a status byte"),
+    "velocity above 127": (
+        smf(chunk(first(b"\x00\x90\x3e\xff\x82\x20\x3e\x00", END))), [60, 62],
+        "the event at byte 33 has a data byte above 127"),
+    "pitch above 127": (
+        smf(chunk(first(b"\x00\x90\xbc\x40", later(*AFTER), END))), [60, 62], "above 127"),
+    "pitch above 127, then running status": (
+        smf(chunk(first(b"\x00\x90\xbc\x40\x00\x3e\x40\x82\x20\x3e\x00", END))), [60, 62],
+        "above 127"),
+    "program above 127": (
+        smf(chunk(first(b"\x00\xc0\x80", later(*AFTER), END))), [60, 62], "above 127"),
+    "running status behind two runs": (
+        smf(chunk(first(b"\x00\xb0\x07\x40", b"\x00\xff\x01\x00", b"\x00\x90\x3e\x40",
+                        b"\x00\xff\x01\x00", b"\x00\x3f\x40", b"\x00\x40\x80",
+                        b"\x82\x20\x3e\x00\x00\x3f\x00\x00\x40\x00", END))),
+        [60, 62, 63, 64], "above 127"),
+    "system messages": (
+        smf(chunk(first(b"\x00\xf1\x90", b"\x00\xf2\x90\x90", b"\x00\xf3\x01", b"\x00\xf8",
+                        later(*AFTER), END))), [60, 62], "status 0xF1 at byte 32 has no place"),
+    "no length": (smf(chunk(first(b"\x00\xff"))), [60], "no valid length"),
+    "meta too long": (
+        smf(chunk(first(b"\x00\xff\x01\x05ab")), track(*AFTER)), [60, 62], "runs past the end"),
+    "tempo 0": (smf(track((0, tempo(0)), *NOTE)), [60], "tempo at byte 23"),
+    "tempo of two bytes": (
+        smf(track((0, b"\xff\x51\x02\x01\x01"), *NOTE)), [60], "tempo at byte 23"),
+    "fewer tracks than announced": (
+        smf(track(*NOTE))[:10] + b"\x00\x02" + smf(track(*NOTE))[12:], [60],
+        "announces 2 tracks, 1 are there"),
+    "more tracks than announced": (
+        smf(track(*NOTE), track(*AFTER))[:10] + b"\x00\x01"
+        + smf(track(*NOTE), track(*AFTER))[12:], [60, 62], "announces 1 tracks, 2 are there"),
+    "track longer than it says": (
+        smf(track(*NOTE)[:4] + b"\x00\x00\x00\x08" + track(*NOTE)[8:], track(*AFTER)), [62],
+        "the length before byte 35 is wrong"),
+    "track hides the next": (
+        smf(track(*NOTE)[:7] + b"\x12" + track(*NOTE)[8:], track(*AFTER)), [60, 62],
+        "the length before byte 35 is wrong"),
+    "track length beyond the file": (
+        smf(track(*NOTE)[:4] + b"\x7f\xff\xff\xff" + track(*NOTE)[8:], track(*AFTER)), [60, 62],
+        "should hold 2147483647 bytes"),
+    "bytes before the header": (b"\x00" * 128 + smf(track(*NOTE)), [60], "begins at byte 128"),
+}  # fmt: skip
+"""Name: the bytes, the pitches that can be read, and what is said."""
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_of_a_damaged_file_what_is_complete_is_read(read, name):
+    data, pitches, said = DAMAGED[name]
+    with pytest.warns(MidiWarning, match=r"tune\.mid: ") as caught:
+        content = read(data)
+    assert sorted(note.pitch for note in content.notes) == pitches
+    assert said in " ".join(content.damage)
+    assert "; ".join(content.damage[:3]) in str(caught[0].message)
+    with pytest.raises(MidiError, match=r"tune\.mid: "):
+        read(data, strict=True)
+
+
+def test_a_velocity_above_127_begins_a_note_and_does_not_end_one(read):
+    with pytest.warns(MidiWarning):
+        content = read(smf(chunk(b"\x00\x90\x3c\x80\x87\x40\x3c\x00" + END)))
+    assert content.notes == [Note(60, 0.0, 1.0)]
+
+
+def test_of_very_many_damages_the_first_are_told(read):
+    data = smf(chunk(b"\x00\xf4" * 1000 + END))
+    with pytest.warns(MidiWarning, match="0xF4 at byte 27 .*; and 97 more$"):
+        assert len(read(data).damage) == 100
+
+
+def test_the_rest_of_a_wrapped_file_is_none_of_it(read):
+    wrapped = b"LIST\x03\x00\x00\x00abc\x00" + b"data" + len(GOOD).to_bytes(4, "little") + GOOD
+    data = b"RIFF" + (4 + len(wrapped)).to_bytes(4, "little") + b"RMID" + wrapped + track(*AFTER)
+    assert read(data, strict=True).notes == [Note(60, 0.0, 0.3)]
+    with pytest.warns(MidiWarning, match="truncated"):
+        read(data[: -len(track(*AFTER)) - 2])
+
+
+def test_every_truncation_is_refused_or_told(read):
     data = smf(track((0, PROGRAM), (0, tempo(9999)), end=1), track((0, note_on(60)), (300, SYSEX)))
     for length in range(len(data)):
         with pytest.raises(MidiError):
-            read(data[:length])
+            read(data[:length], strict=True)
+        if length >= 22:  # the header, and the beginning of a track
+            with pytest.warns(MidiWarning):
+                read(data[:length])
 
 
 def test_damaged_files_are_read_or_refused(read):
@@ -431,16 +534,31 @@ def test_damaged_files_are_read_or_refused(read):
         track((0, note_on(60)), (300, SYSEX), (9, note_on(61)), (7, note_off(60)), end=20_000),
     )
     random = np.random.default_rng(1)
-    n_refused = 0
+    n_refused = n_damaged = 0
     for _ in range(3000):
         damaged = bytearray(data)
         for at in random.integers(len(data), size=random.integers(1, 4)):
             damaged[at] = random.integers(256)
         try:
-            read(bytes(damaged), dt=1000)
+            with warnings.catch_warnings(record=True) as said:
+                warnings.simplefilter("always")
+                read(bytes(damaged), dt=1000)
+            n_damaged += bool(said)
         except MidiError:
             n_refused += 1
-    assert 300 < n_refused < 2900
+    assert 100 < n_refused < n_damaged < 2900
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.binary(max_size=6) | st.sampled_from([NOTE, AFTER]), max_size=12))
+def test_events_read_in_runs_are_those_read_one_by_one(pieces):
+    data = smf(chunk(b"".join(p if isinstance(p, bytes) else later(*p) for p in pieces)))
+    _, in_runs = events.read_events(data)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(events._Runs, "end", lambda self, position, end: position)
+        _, one_by_one = events.read_events(data)
+    for ours, theirs in zip(in_runs, one_by_one, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_a_midi_error_survives_pickling():
@@ -463,7 +581,7 @@ def test_a_time_step_must_be_finite_and_above_0(read, dt):
         read(GOOD, dt=dt)
 
 
-@pytest.mark.parametrize("dt", [True, np.True_, "0.3", None, 1j, [0.3]])
+@pytest.mark.parametrize("dt", [True, np.True_, "0.3", 1j, [0.3]])
 def test_a_time_step_must_be_a_number(read, dt):
     with pytest.raises(TypeError, match="dt must be a number"):
         read(GOOD, dt=dt)

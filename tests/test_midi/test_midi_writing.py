@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from midi import MidiError, Note, midiread, midiwrite, writing
+from midi import MidiError, MidiWarning, Note, midiread, midiwrite, writing
 from midi.events import read_events
 from midi.timing import exact_time_step
 from midi.writing import choose_grid
@@ -262,8 +262,77 @@ def test_a_file_in_the_current_folder(tmp_path, monkeypatch):
     assert len(midiread("tune.mid").piano_roll) == 5
 
 
-def test_what_was_written_is_not_read_as_something_else(path):
+def test_a_cut_file_is_not_read_as_something_else_without_a_word(path):
     midiwrite(path, random_roll(5))
     path.write_bytes(path.read_bytes()[:-1])
-    with pytest.raises(MidiError, match=r"tune\.mid: truncated"):
+    with pytest.warns(MidiWarning, match=r"tune\.mid: truncated"):
         midiread(path)
+    with pytest.raises(MidiError, match=r"tune\.mid: truncated"):
+        midiread(path, strict=True)
+
+
+# Formats, velocities, struck notes -------------------------------------------------------
+
+
+def test_format_1_has_a_track_for_the_tempo_and_one_for_the_notes(path):
+    midiwrite(path, [[1, 0], [0, 0]], (60, 62), 0.5, name="x", format=1)
+    assert path.read_bytes() == (
+        b"MThd\x00\x00\x00\x06\x00\x01\x00\x02\x01\xe0"
+        b"MTrk\x00\x00\x00\x0c\x00\xff\x51\x03\x07\xa1\x20\x87\x40\xff\x2f\x00"
+        b"MTrk\x00\x00\x00\x16\x00\xff\x03\x01x\x00\xc0\x00"
+        b"\x00\x90\x3c\x5a\x83\x60\x80\x3c\x00\x83\x60\xff\x2f\x00"
+    )
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    roll=st.integers(1, 30).flatmap(lambda n: arrays(bool, (n, 4))),
+    dt=st.floats(0.001, 10),
+    format=st.sampled_from([0, 1]),
+    restrike=st.booleans(),
+    seed=st.integers(0, 9),
+)
+def test_every_way_of_writing_reads_back(tmp_path_factory, roll, dt, format, restrike, seed):
+    path = tmp_path_factory.getbasetemp() / "any.mid"
+    velocity = np.random.default_rng(seed).integers(1, 128, roll.shape)
+    midiwrite(path, roll, (60, 64), dt, velocity=velocity, format=format, restrike=restrike)
+    content = midiread(path, (60, 64), dt, strict=True)
+    np.testing.assert_array_equal(content.piano_roll, roll)
+    held = roll & ~np.concatenate((np.zeros((1, 4), bool), roll[:-1]))
+    starts = np.argwhere(roll if restrike else held)
+    assert len(content.notes) == len(starts)
+    _, events = read_events(path.read_bytes())
+    assert events.second[events.status == 0x90].tolist() == velocity[tuple(starts.T)].tolist()
+
+
+def test_a_note_is_struck_again_in_each_frame_if_asked_for(path):
+    roll = np.array([[1, 1, 0, 1]]).T
+    midiwrite(path, roll, (60, 61), 0.5, restrike=True)
+    assert midiread(path, (60, 61), 0.5).notes == [
+        Note(60, 0.0, 0.5),
+        Note(60, 0.5, 1.0),
+        Note(60, 1.5, 2.0),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("keywords", "error", "message"),
+    [
+        ({"velocity": np.full((2, 1), 0)}, ValueError, "velocity is 0 at row 0, column 0"),
+        ({"velocity": np.full((2, 1), 128)}, ValueError, "from 1 to 127"),
+        ({"velocity": np.ones((3, 1), int)}, ValueError, r"shape \(3, 1\), the roll \(2, 1\)"),
+        ({"velocity": np.ones((2, 1))}, TypeError, "integers, not float64"),
+        ({"velocity": 90.5}, TypeError, "velocity must be an integer"),
+        ({"format": 2}, ValueError, "format=2 must be from 0 to 1"),
+        ({"restrike": "yes"}, TypeError, "restrike must be True or False"),
+    ],
+)
+def test_other_formats_velocities_and_switches_are_refused(path, keywords, error, message):
+    with pytest.raises(error, match=message):
+        midiwrite(path, [[1], [0]], (60, 61), **keywords)
+    assert not path.exists()
+
+
+def test_the_velocity_of_silent_cells_does_not_matter(path):
+    midiwrite(path, [[0], [1]], (60, 61), velocity=np.array([[0], [7]]))
+    assert len(midiread(path, (60, 61)).notes) == 1
