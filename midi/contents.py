@@ -1,0 +1,164 @@
+"""What a MIDI file contains: its tracks, tempos, length, range and notes."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+
+from .errors import MidiError
+from .events import META, META_TEMPO, PROGRAM, Events, read_events
+from .notes import DRUM_CHANNEL, NoteEvents, pair_notes
+from .timing import clock_in_seconds, lay_out, tempo_map
+
+_TRACK_NAME, _TIME_SIGNATURE = 0x03, 0x58
+_PITCH_NAMES = "C C# D D# E F F# G G# A A# B".split()
+_LONGEST_LIST = 8
+
+
+@dataclass(frozen=True)
+class Track:
+    """One track; channels count from 1, pitches are None where there are no notes."""
+
+    name: str
+    channels: list[int]
+    programs: list[int]
+    n_notes: int
+    lowest_pitch: int | None
+    highest_pitch: int | None
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What `describe` found; times in seconds, tempos in quarter notes a minute."""
+
+    path: str
+    format: int
+    division: int
+    seconds: float
+    tempos: list[tuple[float, float]]
+    time_signatures: list[tuple[float, str]]
+    tracks: list[Track]
+    n_drums: int
+    n_never_ended: int
+    damage: list[str]
+
+    def __str__(self) -> str:
+        """Return a report of some lines."""
+        in_smpte = self.division & 0x8000
+        ticks = "SMPTE time" if in_smpte else f"{self.division} ticks a quarter note"
+        n_notes = sum(track.n_notes for track in self.tracks)
+        pitches = [t.lowest_pitch for t in self.tracks if t.lowest_pitch is not None]
+        pitches += [t.highest_pitch for t in self.tracks if t.highest_pitch is not None]
+        between = f" from {_pitch(min(pitches))} to {_pitch(max(pitches))}" if pitches else ""
+        lines = [
+            f"{self.path}: format {self.format}, {len(self.tracks)} tracks, {ticks}",
+            f"length   {int(self.seconds // 60)}:{self.seconds % 60:06.3f} minutes",
+            f"notes    {n_notes}{between}, {self.n_drums} of them drums; "
+            f"{self.n_never_ended} more never end",
+            "tempo    " + _listing([f"{bpm:g} at {at:g} s" for at, bpm in self.tempos]),
+            "meter    " + _listing([f"{meter} at {at:g} s" for at, meter in self.time_signatures]),
+        ]
+        for number, track in enumerate(self.tracks, start=1):
+            span = ""
+            if track.lowest_pitch is not None and track.highest_pitch is not None:
+                span = f", {_pitch(track.lowest_pitch)} to {_pitch(track.highest_pitch)}"
+            name = f" {track.name!r}" if track.name else ""
+            lines.append(
+                f"track {number:<3}{track.n_notes} notes{span}; channels "
+                f"{_listing(track.channels)}; programs {_listing(track.programs)}{name}"
+            )
+        return "\n".join(lines + [f"damage   {sentence}" for sentence in self.damage])
+
+
+def describe(path: str | os.PathLike[str]) -> Contents:
+    """Say what a MIDI file contains.
+
+    Raises
+    ------
+    MidiError
+        The file is not a MIDI file, or too damaged to be read.
+    FileNotFoundError
+        There is no such file.
+    """
+    name = os.fsdecode(os.fspath(path))
+    with open(name, "rb") as file:
+        data = file.read()
+    try:
+        return _contents(data, name)
+    except MidiError as error:
+        raise MidiError(error.reason, name) from None
+
+
+def _contents(data: bytes, name: str) -> Contents:
+    header, events = read_events(data)
+    tick, starts, last_tick = lay_out(header, events)
+    tempos = tempo_map(header, events, tick, starts)
+    clock = clock_in_seconds(header, tempos, last_tick)
+    notes = pair_notes(events, drums=True)
+
+    def seconds(ticks: list[int]) -> list[float]:
+        times = clock.at(np.array(ticks, dtype=np.int64)) / clock.units_per_second
+        return times.astype(float).tolist()
+
+    meta = np.flatnonzero(events.status == META)
+    kinds = events.first[meta]
+    signatures = [k for k in np.flatnonzero(kinds == _TIME_SIGNATURE) if len(events.meta[k]) >= 2]
+    meters = [f"{events.meta[k][0]}/{2 ** min(events.meta[k][1], 30)}" for k in signatures]
+    at = seconds(tick[meta[signatures]].tolist()) if signatures else []
+    names = {
+        int(events.track[meta[k]]): events.meta[k].decode("utf-8", "replace")
+        for k in np.flatnonzero(kinds == _TRACK_NAME)[::-1]
+    }
+    has_tempo = (kinds == META_TEMPO).any()
+    in_minutes = [(tick_, 60_000_000 / tempo) for tick_, tempo in tempos]
+    # the default, where another tempo stands at the same tick, is not one of the file's
+    kept = dict(in_minutes) if has_tempo else {}
+    return Contents(
+        path=name,
+        format=header.format,
+        division=header.division,
+        seconds=seconds([last_tick])[0],
+        tempos=list(zip(seconds(list(kept)), kept.values())),
+        time_signatures=sorted(zip(at, meters)),
+        tracks=_tracks(events, notes, len(starts), names),
+        n_drums=int(np.count_nonzero(events.status[notes.start] & 0x0F == DRUM_CHANNEL)),
+        n_never_ended=notes.n_never_ended,
+        damage=events.damage,
+    )
+
+
+def _tracks(events: Events, notes: NoteEvents, n_tracks: int, names: dict[int, str]) -> list[Track]:
+    """Summarise each track; events, and notes by their starts, are sorted by track."""
+    bounds = np.searchsorted(events.track, np.arange(n_tracks + 1)).tolist()
+    note_bounds = np.searchsorted(events.track[notes.start], np.arange(n_tracks + 1)).tolist()
+    tracks = []
+    for number in range(n_tracks):
+        mine = slice(bounds[number], bounds[number + 1])
+        status = events.status[mine]
+        pitch = notes.pitch[note_bounds[number] : note_bounds[number + 1]]
+        channels = np.unique(status[status < 0xF0] & 0x0F) + 1
+        programs = np.unique(events.first[mine][status == PROGRAM])
+        tracks.append(
+            Track(
+                name=names.get(number, ""),
+                channels=channels.tolist(),
+                programs=programs.tolist(),
+                n_notes=len(pitch),
+                lowest_pitch=int(pitch.min()) if len(pitch) else None,
+                highest_pitch=int(pitch.max()) if len(pitch) else None,
+            )
+        )
+    return tracks
+
+
+def _pitch(number: int) -> str:
+    """Name a pitch, with its number: 60 is C4."""
+    return f"{_PITCH_NAMES[number % 12]}{number // 12 - 1} ({number})"
+
+
+def _listing(items: list) -> str:
+    more = len(items) - _LONGEST_LIST
+    shown = [str(item) for item in items[:_LONGEST_LIST]]
+    return ", ".join(shown + ([f"and {more} more"] if more > 0 else [])) or "none given"

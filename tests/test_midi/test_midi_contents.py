@@ -1,0 +1,83 @@
+"""What `describe` and `python -m midi` say of a file."""
+
+import pytest
+from smf import note_off, note_on, smf, tempo, track
+
+import midi
+from midi.__main__ import main
+
+TUNE = smf(
+    track((0, b"\xff\x03\x05Sonne"), (0, b"\xff\x58\x04\x03\x03\x18\x08"), (960, tempo(250_000))),
+    track((0, b"\xc2\x07"), (0, note_on(60, channel=2)), (960, note_off(60, channel=2)),
+          (0, note_on(69, channel=2)), (480, note_off(69, channel=2)), (0, note_on(1)), end=480),
+    track((0, note_on(38, channel=9)), (1, note_off(38, channel=9))),
+)  # fmt: skip
+
+
+@pytest.fixture
+def tune(tmp_path):
+    path = tmp_path / "tune.mid"
+    path.write_bytes(TUNE)
+    return path
+
+
+def test_what_a_file_contains(tune):
+    contents = midi.describe(tune)
+    assert (contents.format, contents.division, contents.damage) == (1, 480, [])
+    assert contents.seconds == 1.5
+    assert contents.tempos == [(0.0, 120.0), (1.0, 240.0)]
+    assert contents.time_signatures == [(0.0, "3/8")]
+    assert (contents.n_drums, contents.n_never_ended) == (1, 1)
+    first, second, third = contents.tracks
+    assert (first.name, first.n_notes, first.lowest_pitch, first.channels) == ("Sonne", 0, None, [])
+    assert (second.n_notes, second.lowest_pitch, second.highest_pitch) == (2, 60, 69)
+    assert (second.channels, second.programs) == ([1, 3], [7])
+    assert (third.n_notes, third.channels, third.programs) == (1, [10], [])
+
+
+def test_the_report(tune, capsys):
+    assert main([str(tune)]) == 0
+    assert capsys.readouterr().out == (
+        f"{tune}: format 1, 3 tracks, 480 ticks a quarter note\n"
+        "length   0:01.500 minutes\n"
+        "notes    3 from D2 (38) to A4 (69), 1 of them drums; 1 more never end\n"
+        "tempo    120 at 0 s, 240 at 1 s\n"
+        "meter    3/8 at 0 s\n"
+        "track 1  0 notes; channels none given; programs none given 'Sonne'\n"
+        "track 2  2 notes, C4 (60) to A4 (69); channels 1, 3; programs 7\n"
+        "track 3  1 notes, D2 (38) to D2 (38); channels 10; programs none given\n"
+    )
+
+
+def test_files_that_cannot_be_read_are_a_sentence_and_the_others_are_told(tune, tmp_path, capsys):
+    broken = tmp_path / "broken.mid"
+    broken.write_bytes(b"MThd")
+    assert main([str(broken), str(tmp_path / "missing.mid"), str(tune)]) == 1
+    said = capsys.readouterr()
+    assert "tune.mid: format 1" in said.out
+    assert said.err.splitlines() == [
+        f"{broken}: truncated: a MIDI header takes 14 bytes from b'MThd' on, at byte 0 there are "
+        "4, b'MThd'",
+        f"{tmp_path / 'missing.mid'}: No such file or directory",
+    ]
+
+
+def test_damage_is_part_of_the_report(tune):
+    tune.write_bytes(TUNE[:-8])
+    assert "damage   truncated: the track at byte" in str(midi.describe(tune))
+
+
+def test_a_picture_of_the_roll(tune, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    picture = tmp_path / "roll.png"
+    assert main([str(tune), "--picture", str(picture)]) == 0
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(SystemExit):
+        main([str(tune), str(tune), "--picture", str(picture)])
+
+
+def test_many_tracks_take_no_more_than_their_share_of_time(tmp_path):
+    # quadratic work on these would take minutes
+    path = tmp_path / "tracks.mid"
+    path.write_bytes(smf(*[track()] * 60_000))
+    assert len(midi.describe(path).tracks) == 60_000

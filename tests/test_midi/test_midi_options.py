@@ -1,0 +1,213 @@
+"""Options of midiread: beats, tempo, drums, the sustain pedal, short notes."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from smf import note_off, note_on, smf, tempo, track
+
+from midi import MidiError, Note, midiread
+
+SECOND = 960  # ticks, at the default tempo and division 480
+
+
+@pytest.fixture
+def read(tmp_path):
+    def read(data, *args, **keywords):
+        path = tmp_path / "tune.mid"
+        path.write_bytes(data)
+        return midiread(path, *args, **keywords)
+
+    return read
+
+
+def pedal(value, channel=0):
+    return bytes((0xB0 | channel, 64, value))
+
+
+def cells(content, lowest_pitch=21):
+    frame, column = np.nonzero(content.piano_roll)
+    return list(zip(frame.tolist(), (column + lowest_pitch).tolist(), strict=True))
+
+
+# Beats and tempo -----------------------------------------------------------------------
+
+
+def test_steps_per_beat_do_not_hear_the_tempo(read):
+    events = [(0, tempo(123_456)), (480, note_on(60)), (120, tempo(999_999)), (120, note_off(60))]
+    content = read(smf(track(*events, end=240)), steps_per_beat=4)
+    assert cells(content) == [(4, 60), (5, 60)]
+    assert len(content.piano_roll) == 8
+    # the times of notes stay seconds
+    assert content.notes == [Note(60, 0.123456, 0.123456 + 0.030864 + 0.24999975)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    ticks=st.lists(st.tuples(st.integers(0, 5000), st.integers(1, 900)), max_size=8),
+    division=st.sampled_from([1, 96, 480, 1023]),
+    steps=st.sampled_from([1, 3, 4, 0.5, 2.5, Fraction(7, 3), np.int64(2)]),
+)
+def test_beats_are_sampled_as_defined(tmp_path_factory, ticks, division, steps):
+    moments = [(s, 1, 30 + k) for k, (s, n) in enumerate(ticks)]
+    moments += [(s + n, 0, 30 + k) for k, (s, n) in enumerate(ticks)]
+    events, now = [], 0
+    for moment, begins, pitch in sorted(moments):
+        events.append((moment - now, note_on(pitch) if begins else note_off(pitch)))
+        now = moment
+    path = tmp_path_factory.getbasetemp() / "beats.mid"
+    path.write_bytes(smf(track(*events), division=division))
+    roll = midiread(path, (30, 40), steps_per_beat=steps).piano_roll
+    step = 1 / Fraction(str(steps)) * division  # in ticks
+    assert len(roll) == -(-now // step)
+    for k in range(len(roll)):
+        on = {30 + n for n, (s, length) in enumerate(ticks) if s <= k * step < s + length}
+        assert set((np.flatnonzero(roll[k]) + 30).tolist()) == on
+
+
+def test_a_tempo_of_ours_replaces_those_of_the_file(read):
+    events = [(0, tempo(123_456)), (480, note_on(60)), (0, tempo(1)), (480, note_off(60))]
+    assert read(smf(track(*events)), tempo=60).notes == [Note(60, 1.0, 2.0)]
+    assert read(smf(track(*events)), tempo=Fraction(1, 2)).notes == [Note(60, 120.0, 240.0)]
+    assert read(smf(track(*events)), tempo=0.3).notes == [Note(60, 200.0, 400.0)]
+
+
+def test_smpte_files_have_no_beats(read):
+    data = smf(track((0, note_on(60)), (9, note_off(60))), division=(256 - 25) << 8 | 40)
+    for option in ({"steps_per_beat": 4}, {"tempo": 120}):
+        with pytest.raises(MidiError, match=f"no quarter notes for {next(iter(option))}"):
+            read(data, **option)
+
+
+# Drums ---------------------------------------------------------------------------------
+
+
+def test_drums_are_read_if_asked_for(read):
+    events = [(0, note_on(38, channel=9)), (SECOND, note_off(38, channel=9))]
+    content = read(smf(track(*events)), dt=0.5, drums=True)
+    assert cells(content) == [(0, 38), (1, 38)]
+    assert content.n_drums == 0
+
+
+# Sustain pedal -------------------------------------------------------------------------
+
+
+def test_the_pedal_lengthens_the_notes_that_end_while_it_is_down(read):
+    events = [
+        (0, note_on(60)), (0, note_on(62)), (100, pedal(127)), (100, note_off(60)),
+        (100, pedal(64)), (100, note_on(64)), (100, pedal(0)), (100, note_off(62)),
+        (100, note_off(64)),
+    ]  # fmt: skip
+    data = smf(track(*events))
+    lengths = {note.pitch: note.end * SECOND for note in read(data, sustain=True).notes}
+    assert lengths == pytest.approx({60: 500, 62: 600, 64: 700})
+    assert {note.end * SECOND for note in read(data).notes} == {200, 600, 700}
+
+
+def test_a_pedal_that_is_never_lifted_holds_to_the_end(read):
+    events = [(0, pedal(64)), (0, note_on(60)), (SECOND, note_off(60))]
+    data = smf(track(*events), track(end=5 * SECOND))
+    assert read(data, sustain=True).notes == [Note(60, 0.0, 5.0)]
+    later = track((0, note_on(60)), (SECOND, note_off(60)), end=SECOND)
+    content = read(smf(track(*events, end=SECOND), later, format=2), sustain=True)
+    assert content.notes == [Note(60, 0.0, 2.0), Note(60, 2.0, 3.0)]
+
+
+def test_the_pedal_acts_on_all_tracks_of_its_channel_and_on_no_other(read):
+    pedals = track((0, pedal(127, channel=3)), (3 * SECOND, pedal(0, channel=3)))
+    notes = track(
+        (0, note_on(60, channel=3)), (0, note_on(62, channel=4)),
+        (SECOND, note_off(60, channel=3)), (0, note_off(62, channel=4)),
+    )  # fmt: skip
+    for tracks in ((pedals, notes), (notes, pedals)):
+        found = sorted(read(smf(*tracks), sustain=True).notes)
+        assert found == [Note(60, 0.0, 3.0), Note(62, 0.0, 1.0)]
+
+
+def test_at_one_tick_the_order_of_events_decides(read):
+    down_first = track((0, note_on(60)), (480, pedal(99)), (0, note_off(60)), (480, pedal(0)))
+    assert read(smf(down_first), sustain=True).notes == [Note(60, 0.0, 1.0)]
+    off_first = track((0, note_on(60)), (480, note_off(60)), (0, pedal(99)), (480, pedal(0)))
+    assert read(smf(off_first), sustain=True).notes == [Note(60, 0.0, 0.5)]
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 3),
+            st.sampled_from([note_on(60), note_on(62), note_off(60), note_off(62)])
+            | st.builds(pedal, st.sampled_from([0, 63, 64, 127]), st.sampled_from([0, 1])),
+        ),
+        max_size=30,
+    )
+)
+def test_any_pedalling_is_as_a_player_would_send_it(tmp_path_factory, events):
+    """Against a loop that plays the events one after the other."""
+    now, is_down, sounding, held, found = 0, False, {}, [], []
+    for delta, message in events:
+        now += delta
+        if message[0] == 0xB0:
+            is_down = message[2] >= 64
+            if not is_down:
+                found += [(pitch, start, now) for pitch, start in held]
+                held = []
+        elif message[0] == 0x90:
+            sounding.setdefault(message[1], []).append(now)
+        elif message[0] == 0x80 and sounding.get(message[1]):
+            start = sounding[message[1]].pop(0)
+            if is_down:
+                held.append((message[1], start))
+            else:
+                found.append((message[1], start, now))
+    found += [(pitch, start, now + 5) for pitch, start in held]
+    path = tmp_path_factory.getbasetemp() / "pedal.mid"
+    path.write_bytes(smf(track(*events, end=5), division=1))
+    notes = midiread(path, sustain=True, tempo=60, dt=1).notes
+    assert sorted(notes) == sorted(found)
+
+
+# Short notes ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "frames"),
+    [(1, 2, [0]), (287, 288, [0]), (289, 290, [1]), (288, 290, [1]), (5, 5, []), (100, 300, [1])],
+)
+def test_a_note_between_two_frames_is_kept_in_the_one_before(read, start, end, frames):
+    data = smf(track((start, note_on(60)), (end - start, note_off(60))))
+    content = read(data, keep_short=True)
+    assert cells(content) == [(frame, 60) for frame in frames]
+    plain = read(data)
+    heard = [frame for frame in frames if start <= 288 * frame < end]
+    assert cells(plain) == [(frame, 60) for frame in heard]
+    assert plain.n_too_short == (not heard)
+    assert content.n_too_short == (start == end)
+
+
+def test_a_short_note_at_the_very_end_is_kept(read):
+    data = smf(track((288 * 3 - 1, note_on(60)), (1, note_off(60))))
+    assert cells(read(data, keep_short=True)) == [(2, 60)]
+
+
+# Arguments -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("keywords", "error", "message"),
+    [
+        ({"dt": 0.3, "steps_per_beat": 4}, ValueError, "exclude each other"),
+        ({"steps_per_beat": 0}, ValueError, "steps_per_beat=0 must be a finite number above 0"),
+        ({"steps_per_beat": "4"}, TypeError, "steps_per_beat must be a number"),
+        ({"tempo": -1}, ValueError, "tempo=-1 must be .* above 0 of quarter notes a minute"),
+        ({"drums": 1}, TypeError, "drums must be True or False"),
+        ({"sustain": None}, TypeError, "sustain must be True or False"),
+        ({"most_cells": 0}, ValueError, "most_cells=0 must be at least 1"),
+        ({"most_cells": 1e9}, TypeError, "most_cells must be a whole number"),
+    ],
+)
+def test_options_that_are_refused(read, keywords, error, message):
+    with pytest.raises(error, match=message):
+        read(smf(track()), **keywords)
