@@ -50,6 +50,8 @@ class MidiContent:
     notes : list of Note
         Pitch, start and end in seconds of each note in the range, by start, then pitch;
         also of those too short for the roll.
+    pitches : (number of notes,) int
+        The pitch of each of the notes, in the order of the file's tracks and channels.
     n_out_of_range, n_never_ended, n_drums : int
         How many notes were left out: with a pitch outside the range, without an end,
         on the drum channel (10). A note counts once, the last of these reasons first.
@@ -66,14 +68,14 @@ class MidiContent:
     n_drums: int
     n_too_short: int
     damage: tuple[str, ...]
-    _pitch: np.ndarray = field(repr=False)
+    pitches: np.ndarray = field(repr=False)
     _start: np.ndarray = field(repr=False)
     _end: np.ndarray = field(repr=False)
 
     @cached_property
     def notes(self) -> list[Note]:
         """The notes of the roll, made when first asked for: it takes longer than the roll."""
-        columns = (self._pitch.tolist(), self._start.tolist(), self._end.tolist())
+        columns = (self.pitches.tolist(), self._start.tolist(), self._end.tolist())
         return sorted(map(Note, *columns), key=operator.attrgetter("start", "pitch"))
 
 
@@ -280,7 +282,7 @@ def read_bytes(data: bytes, options: Options, dtype: Any = np.float32) -> MidiCo
         n_drums=found.n_drums,
         n_too_short=int(np.count_nonzero(is_short)),
         damage=tuple(events.damage),
-        _pitch=pitch,
+        pitches=pitch,
         _start=(start_second / seconds.units_per_second).astype(np.float64),
         _end=(end_second / seconds.units_per_second).astype(np.float64),
     )

@@ -9,12 +9,12 @@ Nothing is pickled, and nothing that is pickled is read.
 """
 
 import json
-import os
-import secrets
 import warnings
 from pathlib import Path
 
 import numpy as np
+
+from rnn4music.files import written_whole
 
 FORMAT = 1
 
@@ -46,24 +46,14 @@ def write(name, settings, history, random_state, arrays):
         The file, complete; whatever goes wrong, an earlier file of that name is untouched.
     """
     path = npz_path(name)
-    target = Path(os.path.realpath(path))  # a link goes on pointing to the newer file
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {target.parent}; make it, then save again")
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
     texts = {"settings": settings, "history": history, "random_state": random_state}
-    try:
-        with open(temporary, "xb") as file:
-            np.savez(
-                file,
-                format=np.array(FORMAT),
-                **{key: np.array(json.dumps(value)) for key, value in texts.items()},
-                **arrays,
-            )
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_whole(path) as file:
+        np.savez(
+            file,
+            format=np.array(FORMAT),
+            **{key: np.array(json.dumps(value)) for key, value in texts.items()},
+            **arrays,
+        )
     return path
 
 
