@@ -1,7 +1,7 @@
 """Learn from MIDI files, compose a tune, and look at it.
 
     python examples/main.py                  the Bach chorales (needs the extra "example")
-    python examples/main.py --data FOLDER    any folder of .mid files
+    python examples/main.py --data SOURCE    a folder or .zip of MIDI files, or a pattern
 
 All settings are at the top of `main`; change them and run it again.
 """
@@ -13,7 +13,8 @@ import matplotlib
 
 from midi.utils import midiwrite
 from rnn4music import RNN4Music
-from rnn4music.datasets import read_folder, transpose, write_chorales
+from rnn4music.chorales import write_chorales
+from rnn4music.datasets import load_midi
 from rnn4music.plots import plot_piano_roll, plot_probabilities
 
 PITCH_RANGE = (21, 109)  # the piano's 88 keys: MIDI pitches 21 to 108
@@ -27,7 +28,7 @@ def main():
     sizeOfMiniBatch = 5  # tunes that are learned from at once
     lengthOfMB = 100  # steps of each tune that are learned from: 30 seconds
     keys = range(-5, 7)  # each tune is learned in all of these transpositions, in semitones
-    held_out = 20  # tunes that are not learned from, to see what was understood
+    held_out = 0.06  # share of the tunes not learned from, to see what was understood
     which_tune = 0  # of those held out, the one that is continued
     exampleLength = 50  # steps of it that the network hears
     noOfSteps = 300  # steps that it composes
@@ -36,22 +37,21 @@ def main():
 
     arguments = parse_arguments()
     dataset = read_tunes(arguments.data or write_chorales(CHORALES))
-    held_out = min(held_out, len(dataset) // 2)
-    validation, training = dataset[:held_out], dataset[held_out:]
-    training = [transpose(roll, key) for roll in training for key in keys]
+    training, validation, _ = dataset.split(validation=max(held_out, 1 / len(dataset)), test=0)
+    training = training.in_keys(keys)
 
     model = RNN4Music(h1_length=120, h2_length=120, h3_length=120, io_length=88,
                       R1=0.001, R2=0.001, R3=0.001, Rout=0.001,
                       genProbThreshold=genProbThreshold, seed=seed)  # fmt: skip
     noOfEpoch = noOfEpoch if arguments.epochs is None else arguments.epochs
     history = model.train(training, noOfEpochPerMB, noOfEpoch, sizeOfMiniBatch, lengthOfMB,
-                          validation=validation)  # fmt: skip
+                          validation=validation or None)  # fmt: skip
     arguments.output.mkdir(parents=True, exist_ok=True)
     weights = model.saveParameters(arguments.output / "weights")
     for epoch, nats in enumerate(history.validation, start=1):
-        print(f"epoch {epoch}: {nats:.2f} nats per step on {held_out} tunes held out")
+        print(f"epoch {epoch}: {nats:.2f} nats per step on {len(validation)} tunes held out")
 
-    start = dataset[which_tune][:exampleLength]
+    start = (validation or dataset)[which_tune][:exampleLength]
     tune, probabilities = model.genMusic(start, noOfSteps)
     midiwrite(arguments.output / "tune.mid", tune, PITCH_RANGE, TIME_STEP)
     draw(start, tune, probabilities, arguments.output, arguments.show)
@@ -60,22 +60,23 @@ def main():
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description="Learn from MIDI files, compose a tune.")
-    parser.add_argument("--data", type=Path, help="a folder of .mid files instead of the chorales")
+    parser.add_argument("--data", help="a folder or .zip of MIDI files instead of the chorales")
     parser.add_argument("--epochs", type=int, help="instead of the number set in main()")
     parser.add_argument("--output", type=Path, default=Path("output"), help="default: output")
     parser.add_argument("--show", action="store_true", help="open windows with the pictures")
     return parser.parse_args()
 
 
-def read_tunes(folder):
-    """Read a folder as piano rolls; say what was left out."""
-    rolls, left_out = read_folder(folder, PITCH_RANGE, TIME_STEP)
-    for reason in left_out.values():
-        print(f"left out: {reason}")
-    if len(rolls) < 2:
-        raise SystemExit(f"{folder} has {len(rolls)} readable .mid files; at least 2 are needed")
-    print(f"{len(rolls)} tunes from {folder}")
-    return list(rolls.values())
+def read_tunes(source):
+    """Read MIDI files as piano rolls; what is left out is told in a warning."""
+    try:
+        dataset = load_midi(source, PITCH_RANGE, TIME_STEP)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"{error}") from None
+    if len(dataset) < 2:
+        raise SystemExit(f"{source} has only one file that can be used; at least 2 are needed")
+    print(f"{len(dataset)} tunes from {source}")
+    return dataset
 
 
 def draw(start, tune, probabilities, folder, show):

@@ -106,9 +106,9 @@ class Dataset(Sequence):
         """Say in some lines what is here, and what was left out and why."""
         lines = [f"{len(self)} tunes, {sum(map(len, self.rolls))} steps"]
         if self.left_out:
-            lines += [f"{len(self.left_out)} files left out:", *_table(self.left_out)]
+            lines += [f"{_files(self.left_out)} left out:", *_table(self.left_out)]
         if self.damaged:
-            lines += [f"{len(self.damaged)} damaged files read in part:", *_table(self.damaged)]
+            lines += [f"{_files(self.damaged)} damaged, read in part:", *_table(self.damaged)]
         lost = [f"{count} {reason}" for reason, count in self.lost_notes.items() if count]
         if lost:
             lines.append(f"notes not in the rolls: {', '.join(lost)}; of {self.n_notes} in range")
@@ -136,8 +136,8 @@ class Dataset(Sequence):
         Parameters
         ----------
         validation, test : float
-            Shares of the number of tunes, rounded; there may be one less or two where copies
-            go together.
+            Shares of the number of tunes, rounded. A part has fewer where near copies would
+            have to be torn apart, and none if all tunes are copies of each other.
         seed : int
             The same seed gives the same parts.
 
@@ -435,6 +435,10 @@ def _collect(found, min_steps, short_tunes):
             dataset.damaged.append(Remark(tune.name, tune.damage))
     n_notes = counts.pop("n_notes", 0)
     return replace(dataset, n_notes=n_notes, lost_notes=dict(counts))
+
+
+def _files(remarks):
+    return "1 file" if len(remarks) == 1 else f"{len(remarks)} files"
 
 
 def _table(remarks):

@@ -10,7 +10,6 @@ text with the rest. Files are written whole or not at all, and a damaged one cou
 
 import hashlib
 import json
-import os
 import warnings
 from itertools import accumulate
 from pathlib import Path
@@ -95,7 +94,7 @@ def _save(path, tunes):
 def _load(path):
     """Return the tunes, or None if there is no such file, or it is damaged."""
     try:
-        with np.load(os.fspath(path), allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             about, cells = json.loads(str(archive["about"])), archive["cells"]
             n_pitches = int(archive["n_pitches"])
         ends = list(accumulate(entry["length"] for entry in about))

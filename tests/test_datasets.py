@@ -1,36 +1,432 @@
+"""Folders, lists, patterns and .zip files of MIDI as datasets."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import warnings
+import zipfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from midi import midiwrite
-from rnn4music.datasets import read_folder, transpose
+from midi import midiread, midiwrite
+from rnn4music import datasets
+from rnn4music.datasets import Dataset, DatasetWarning, load_midi
+from rnn4music.keys import find_key
+
+RANGE = (21, 109)
 
 
-def test_read_folder(tmp_path):
-    roll = np.eye(8, 88, 30)
-    (tmp_path / "deeper").mkdir()
-    for name in ("b.mid", "deeper/a.MIDI"):
-        midiwrite(tmp_path / name, roll, (21, 109), 0.3)
-    (tmp_path / "notes.txt").write_text("not music")
-    (tmp_path / "broken.mid").write_bytes(b"MThd")
-    (tmp_path / "folder.mid").mkdir()
-    midiwrite(tmp_path / "silent.mid", 0 * roll, (21, 109), 0.3)
-    rolls, left_out = read_folder(tmp_path)
-    assert [path.name for path in rolls] == ["b.mid", "a.MIDI"]
-    for each in rolls.values():
-        np.testing.assert_array_equal(each, roll)
-    assert [path.name for path in left_out] == ["broken.mid", "silent.mid"]
-    assert "broken.mid" in left_out[tmp_path / "broken.mid"]
-    assert "no notes" in left_out[tmp_path / "silent.mid"]
-    with pytest.raises(FileNotFoundError, match="there is no folder"):
-        read_folder(tmp_path / "nowhere")
+def tune(seed, n_steps=40):
+    roll = np.random.default_rng(seed).random((n_steps, 88)) < 0.04
+    roll[0, 30] = True
+    return roll
 
 
-@pytest.mark.parametrize("semitones", (-9, -8, -3, 0, 2, 7, 8, 20))
-def test_transpose_against_its_definition(rng, semitones):
-    roll = rng.random((5, 8)) < 0.5
-    moved = transpose(roll, semitones)
-    for t in range(5):
-        for pitch in range(8):
-            source = pitch - semitones
-            assert moved[t, pitch] == (roll[t, source] if 0 <= source < 8 else 0)
-    assert moved.dtype == roll.dtype
+@pytest.fixture
+def folder(tmp_path):
+    """Four tunes under all endings, in folders, and a text."""
+    folder = tmp_path / "music"
+    (folder / "deep" / "er").mkdir(parents=True)
+    for k, name in enumerate(("b.mid", "a.MIDI", "deep/c.Kar", "deep/er/d.mid")):
+        midiwrite(folder / name, tune(k), RANGE, 0.3)
+    data = (folder / "b.mid").read_bytes()
+    wrapped = b"RIFF" + (len(data) + 12).to_bytes(4, "little") + b"RMIDdata"
+    (folder / "e.RMI").write_bytes(wrapped + len(data).to_bytes(4, "little") + data)
+    (folder / "notes.txt").write_text("no music")
+    (folder / "folder.mid").mkdir()
+    return folder
+
+
+NAMES = ["a.MIDI", "b.mid", "deep/c.Kar", "deep/er/d.mid", "e.RMI"]
+SEEDS = [1, 0, 2, 3, 0]
+
+
+def same_rolls(dataset, seeds):
+    assert len(dataset) == len(seeds)
+    for roll, seed in zip(dataset, seeds, strict=True):
+        assert roll.dtype == bool
+        np.testing.assert_array_equal(roll, tune(seed))
+    return True
+
+
+# Sources -------------------------------------------------------------------------------
+
+
+def test_a_folder_and_those_in_it(folder):
+    dataset = load_midi(folder)
+    assert dataset.names == NAMES
+    assert same_rolls(dataset, SEEDS)
+    assert same_rolls(load_midi(str(folder)), SEEDS)
+
+
+def test_a_list_keeps_its_order_and_may_hold_all_kinds(folder):
+    dataset = load_midi([folder / "deep", str(folder / "b.mid")])
+    assert dataset.names == ["c.Kar", "er/d.mid", (folder / "b.mid").as_posix()]
+    assert same_rolls(dataset, [2, 3, 0])
+
+
+def test_a_pattern(folder):
+    dataset = load_midi(f"{folder}/**/*d")
+    assert [Path(name).name for name in dataset.names] == ["b.mid", "d.mid"]
+    assert same_rolls(dataset, [0, 3])
+
+
+def test_a_single_file_whatever_its_ending(folder):
+    (folder / "b.mid").rename(folder / "b.dat")
+    assert same_rolls(load_midi(folder / "b.dat"), [0])
+
+
+def test_a_zip_is_read_where_it_is(folder, tmp_path):
+    path = tmp_path / "music.ZIP"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in (*NAMES, "notes.txt"):
+            archive.write(folder / name, name)
+        archive.write(folder / "b.mid", "../../outside.mid")
+    dataset = load_midi(path)
+    assert dataset.names == ["../../outside.mid", *NAMES]
+    assert same_rolls(dataset, [0, *SEEDS])
+    assert not (tmp_path.parent / "outside.mid").exists()
+    assert same_rolls(load_midi([path, folder / "b.mid"], workers=2), [0, *SEEDS, 0])
+
+
+def test_sources_that_are_none(tmp_path, folder):
+    with pytest.raises(FileNotFoundError, match="there is no file or folder .*nowhere"):
+        load_midi(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="nothing matches"):
+        load_midi(f"{folder}/*.xyz")
+    with pytest.raises(FileNotFoundError, match="no files that end in .mid, .midi, .kar, .rmi"):
+        load_midi(folder / "folder.mid")
+    with pytest.raises(ValueError, match="the list of files is empty"):
+        load_midi([])
+    with pytest.raises(TypeError, match="a path or a list of paths, not int"):
+        load_midi(3)
+    (tmp_path / "bad.zip").write_bytes(b"no zip")
+    with pytest.raises(ValueError, match="bad.zip is not a .zip file, or damaged"):
+        load_midi(tmp_path / "bad.zip")
+
+
+# What is left out ----------------------------------------------------------------------
+
+
+def spoil(folder):
+    (folder / "broken.mid").write_bytes(b"MThd")
+    (folder / "cut.mid").write_bytes((folder / "b.mid").read_bytes()[:-30])
+    midiwrite(folder / "silent.mid", np.zeros((5, 88)), RANGE)
+    midiwrite(folder / "low.mid", np.ones((5, 1)), (3, 4))
+
+
+def test_nothing_is_left_out_in_silence(folder):
+    spoil(folder)
+    with pytest.warns(DatasetWarning) as said:
+        dataset = load_midi(folder)
+    assert len(said) == 1
+    assert dataset.names == [*NAMES[:2], "cut.mid", *NAMES[2:]]
+    reasons = dict(dataset.left_out)
+    assert list(reasons) == ["broken.mid", "low.mid", "silent.mid"]
+    assert "14 bytes" in reasons["broken.mid"]
+    assert reasons["low.mid"] == "none of its notes: 1 outside the pitch range"
+    assert reasons["silent.mid"] == "it has no notes"
+    assert [remark.file for remark in dataset.damaged] == ["cut.mid"]
+    text = str(said[0].message)
+    assert text == dataset.summary()
+    for remark in (*dataset.left_out, *dataset.damaged):
+        assert f"{remark.file} " in text and remark.reason in text
+    assert "3 files left out" in text and "1 file damaged, read in part" in text
+    with pytest.warns(DatasetWarning):
+        assert "cut.mid" in dict(load_midi(folder, strict=True).left_out)
+
+
+def test_nothing_left_is_an_error_with_the_reasons(tmp_path):
+    for k in range(30):
+        (tmp_path / f"{k:02}.mid").write_bytes(b"none")
+    with pytest.raises(ValueError, match="none of the 30 files can be used") as caught:
+        load_midi(tmp_path)
+    lines = str(caught.value).splitlines()
+    assert lines[1].startswith("  00.mid  not a MIDI file")
+    assert lines[-1] == "  and 10 more"
+
+
+def test_an_unreadable_file_is_left_out(folder):
+    os.symlink(folder / "b.mid", folder / "link.mid")
+    if os.geteuid() == 0:
+        pytest.skip("root may read every file")
+    (folder / "b.mid").chmod(0)
+    with pytest.warns(DatasetWarning, match="Permission denied"):
+        assert len(load_midi(folder)) == 3
+
+
+def test_damaged_members_of_a_zip_and_those_too_large_are_left_out(folder, tmp_path, monkeypatch):
+    path = tmp_path / "music.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in NAMES:
+            archive.write(folder / name, name)
+        archive.writestr("z.mid", b"\0" * 5000)
+    data = bytearray(path.read_bytes())
+    data[60:80] = bytes(20)
+    path.write_bytes(data)
+    monkeypatch.setattr(datasets, "MOST_BYTES", 4000)
+    with pytest.warns(DatasetWarning):
+        dataset = load_midi(path)
+    assert dataset.names == NAMES[1:]
+    reasons = dict(dataset.left_out)
+    assert "zip" in reasons["a.MIDI"] or "CRC" in reasons["a.MIDI"]
+    assert reasons["z.mid"] == "it has 5000 bytes; more than 4000 are not read"
+
+
+def test_short_tunes_as_the_caller_chooses(folder):
+    midiwrite(folder / "short.mid", tune(9, 3), RANGE)
+    with pytest.warns(DatasetWarning, match="short.mid .*too short: 3 steps, min_steps=40"):
+        dataset = load_midi(folder, min_steps=40)
+    assert same_rolls(dataset, SEEDS)
+    repeated = load_midi(folder, min_steps=7, short_tunes="repeat")[-1]
+    np.testing.assert_array_equal(repeated, tune(9, 3)[[0, 1, 2, 0, 1, 2, 0]])
+    padded = load_midi(folder, min_steps=5, short_tunes="pad")[-1]
+    np.testing.assert_array_equal(padded[:3], tune(9, 3))
+    assert not padded[3:].any() and padded.shape == (5, 88)
+    with pytest.raises(ValueError, match="short_tunes must be one of 'leave_out', 'repeat', 'pad'"):
+        load_midi(folder, min_steps=5, short_tunes="cut")
+
+
+def test_a_roll_beyond_the_limit_is_left_out(folder):
+    midiwrite(folder / "long.mid", tune(1, 500), RANGE)
+    with pytest.warns(DatasetWarning, match="500 frames of 88 pitches: more than most_cells=9000"):
+        assert len(load_midi(folder, most_cells=9000)) == 5
+
+
+# Options -------------------------------------------------------------------------------
+
+
+def test_options_are_those_of_midiread(folder):
+    for keywords in (
+        {"steps_per_beat": 3},
+        {"keep_short": True},
+        {"tempo": 77, "sustain": True},
+        {"drums": True},
+    ):
+        roll = load_midi(folder / "b.mid", **keywords)[0]
+        expected = midiread(folder / "b.mid", **keywords).piano_roll
+        np.testing.assert_array_equal(roll, expected)
+    roll = load_midi(folder / "b.mid", (40, 60), 0.17)[0]
+    np.testing.assert_array_equal(roll, midiread(folder / "b.mid", (40, 60), 0.17).piano_roll)
+
+
+def test_lost_notes_are_counted(folder):
+    dataset = load_midi(folder / "b.mid", (40, 60), 1.3)
+    content = midiread(folder / "b.mid", (40, 60), 1.3)
+    assert dataset.n_notes == len(content.notes)
+    assert dataset.lost_notes["outside the pitch range"] == content.n_out_of_range > 0
+    assert dataset.lost_notes["too short for a step"] == content.n_too_short > 0
+    assert f"{content.n_too_short} too short for a step" in dataset.summary()
+
+
+def test_to_c_moves_every_tune_to_c_major_or_a_minor(tmp_path):
+    scale = np.array([0, 2, 4, 5, 7, 9, 11, 12, 7, 4, 0, 4, 7, 12])
+    for tonic in range(12):
+        roll = np.zeros((len(scale), 128))
+        roll[np.arange(len(scale)), 48 + tonic + scale] = 1
+        midiwrite(tmp_path / f"{tonic:02}.mid", roll, (0, 128))
+    keys = [find_key(roll) for roll in load_midi(tmp_path, to_c=True)]
+    assert {str(key) for key in keys} == {"C major"}
+    # the range is that of the moved tune: what leaves it is counted
+    dataset = load_midi(tmp_path / "05.mid", (53, 60), to_c=True)  # F to C: down five
+    assert dataset[0].shape == (len(scale), 7)
+    np.testing.assert_array_equal(np.flatnonzero(dataset[0].any(axis=0)) + 53, [53, 55, 57, 59])
+    assert dataset.lost_notes["outside the pitch range"] == np.sum(scale < 5) + np.sum(scale == 12)
+
+
+def test_all_keys(folder):
+    dataset = load_midi(folder / "b.mid").in_keys()
+    assert len(dataset) == 12
+    assert [name.split()[-1] for name in dataset.names] == [f"{key:+d}" for key in range(-5, 7)]
+    np.testing.assert_array_equal(dataset[7][:, 2:], tune(0)[:, :-2])
+
+
+# Parallel, cache -----------------------------------------------------------------------
+
+
+def test_processes_change_nothing(folder):
+    spoil(folder)
+    results = []
+    for workers in (1, 2):
+        with pytest.warns(DatasetWarning):
+            results.append(load_midi(folder, workers=workers))
+    one, two = results
+    assert one.names == two.names and one.summary() == two.summary()
+    for ours, theirs in zip(one, two, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_processes_need_no_main_guard(folder, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from rnn4music.datasets import load_midi\n"
+        f"print(len(load_midi({str(folder)!r}, workers=2)))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    command = [sys.executable, str(script)]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
+    assert (result.returncode, result.stdout) == (0, "5\n"), result.stderr
+
+
+def forbid_reading(monkeypatch):
+    monkeypatch.setattr(datasets, "_read_file", lambda *_: pytest.fail("a file was read again"))
+
+
+def test_the_cache_gives_the_same_without_reading(folder, tmp_path, monkeypatch):
+    spoil(folder)
+    cache = tmp_path / "cache" / "here"
+    with pytest.warns(DatasetWarning):
+        first = load_midi(folder, cache=cache)
+    forbid_reading(monkeypatch)
+    with pytest.warns(DatasetWarning):
+        second = load_midi(folder, cache=cache)
+    assert (first.names, first.left_out, first.damaged) == (
+        second.names, second.left_out, second.damaged
+    )  # fmt: skip
+    assert first.summary() == second.summary()
+    for ours, theirs in zip(first, second, strict=True):
+        assert theirs.dtype == bool
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_the_cache_is_by_content_and_options(folder, tmp_path, monkeypatch):
+    cache = tmp_path / "cache"
+    load_midi(folder, cache=cache)
+    for keywords in ({"steps_per_beat": 2}, {"to_c": True}, {"pitch_range": (40, 60)}):
+        plain, kept = load_midi(folder, **keywords), load_midi(folder, cache=cache, **keywords)
+        np.testing.assert_array_equal(kept[0], plain[0])
+    old = (folder / "b.mid").stat()
+    data = bytearray((folder / "b.mid").read_bytes())
+    midiwrite(folder / "b.mid", tune(7), RANGE)
+    os.utime(folder / "b.mid", ns=(old.st_atime_ns, old.st_mtime_ns))
+    assert same_rolls(load_midi(folder, cache=cache), [1, 7, 2, 3, 0])
+    (folder / "b.mid").write_bytes(data)
+    forbid_reading(monkeypatch)
+    assert same_rolls(load_midi(folder, cache=cache), SEEDS)
+
+
+def test_a_damaged_cache_is_written_anew(folder, tmp_path):
+    cache = tmp_path / "cache"
+    load_midi(folder, cache=cache)
+    (path,) = cache.iterdir()
+    whole = path.read_bytes()
+    rng = np.random.default_rng(0)
+    for position in rng.integers(len(whole), size=60):
+        damaged = bytearray(whole)
+        damaged[position] ^= 0x55
+        path.write_bytes(damaged)
+        assert same_rolls(load_midi(folder, cache=cache), SEEDS)
+    path.write_bytes(whole[:100])
+    assert same_rolls(load_midi(folder, cache=cache), SEEDS)
+    assert path.read_bytes() == whole
+
+
+def test_the_cache_holds_no_pickles(folder, tmp_path):
+    load_midi(folder, cache=tmp_path / "cache")
+    (path,) = (tmp_path / "cache").iterdir()
+    with np.load(path, allow_pickle=False) as archive:
+        about = json.loads(str(archive["about"]))
+        assert archive["cells"].dtype == np.uint8
+    assert [entry["name"] for entry in about] == NAMES
+
+
+def test_a_cache_that_cannot_be_written_is_a_warning(folder, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.warns(UserWarning, match="nothing is kept in the cache"):
+        assert same_rolls(load_midi(folder, cache=tmp_path / "file"), SEEDS)
+
+
+def test_runs_that_share_a_cache_do_not_disturb_each_other(folder, tmp_path):
+    cache, wrong = tmp_path / "cache", []
+
+    def load(k):
+        for _ in range(10):
+            if not same_rolls(load_midi(folder, cache=cache, progress=False), SEEDS):
+                wrong.append(k)
+            for path in cache.glob("*.npz"):
+                path.unlink(missing_ok=True)
+
+    threads = [threading.Thread(target=load, args=(k,)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    load_midi(folder, cache=cache)
+    assert [path.suffix for path in cache.iterdir()] == [".npz"]
+
+
+# Splitting -----------------------------------------------------------------------------
+
+
+def collection(n, seed=0):
+    return Dataset([tune(seed + k) for k in range(n)], [f"{k}.mid" for k in range(n)])
+
+
+def test_a_split_has_every_tune_once_and_the_shares():
+    dataset = collection(50)
+    parts = dataset.split(validation=0.1, test=0.2, seed=3)
+    assert [len(part) for part in parts] == [35, 5, 10]
+    names = [name for part in parts for name in part.names]
+    assert sorted(names) == sorted(dataset.names)
+    for part in parts:
+        for roll, name in zip(part.rolls, part.names, strict=True):
+            np.testing.assert_array_equal(roll, tune(int(name.removesuffix(".mid"))))
+
+
+def test_a_split_is_by_seed():
+    dataset = collection(50)
+    first, again, other = (dataset.split(seed=seed) for seed in (1, 1, 2))
+    assert first.test.names == again.test.names
+    assert first.test.names != other.test.names
+
+
+def test_near_copies_stay_on_one_side():
+    dataset = collection(30)
+    for k in range(10):
+        dataset.rolls.append(np.roll(dataset.rolls[k], 0, axis=1)[3:])
+        dataset.names.append(f"{k}.copy")
+    for seed in range(20):
+        parts = dataset.split(validation=0.2, test=0.2, seed=seed)
+        assert len(parts.validation) in (7, 8) and len(parts.test) in (7, 8)
+        for part in parts:
+            stems = [name.split(".")[0] for name in part.names]
+            assert all(stems.count(str(k)) in (0, 2) for k in range(10))
+
+
+def test_copies_of_one_tune_cannot_be_split():
+    dataset = Dataset([tune(1)] * 9, list("abcdefghi"))
+    parts = dataset.split(validation=0.3, test=0.3)
+    assert [len(part) for part in parts] == [9, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("keywords", "message"),
+    [
+        ({"validation": 0.5, "test": 0.5}, "leave nothing to learn from"),
+        ({"validation": -0.1}, "validation must be"),
+        ({"test": 3}, "test must be"),
+        ({"seed": -1}, "seed must be at least 0"),
+    ],
+)
+def test_splits_that_are_refused(keywords, message):
+    with pytest.raises(ValueError, match=message):
+        collection(5).split(**keywords)
+
+
+def test_a_dataset_is_a_sequence_of_rolls():
+    dataset = collection(6)
+    assert repr(dataset) == "<Dataset: 6 tunes, 240 steps>"
+    assert repr(dataset[1:3]) == "<Dataset: 2 tunes, 80 steps>"
+    assert dataset[-1] is dataset.rolls[5]
+    assert dataset[::-2].names == ["5.mid", "3.mid", "1.mid"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        from rnn4music import RNN4Music
+
+        model = RNN4Music(3, 3, 3, 88, seed=1)
+        model.train(dataset, 1, 1, 3, 10, validation=dataset[:2], progress=False)
