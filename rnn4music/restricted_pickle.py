@@ -15,7 +15,7 @@ from math import prod
 import numpy as np
 
 _DTYPE = re.compile(r"[<>=|]?([biufO])\d{0,2}")
-_MULTIARRAY = ("numpy.core.multiarray", "numpy._core.multiarray")
+_CORES = ("numpy.core", "numpy._core")  # before NumPy 2, and since
 
 
 def loads(data):
@@ -29,8 +29,8 @@ def loads(data):
     Returns
     -------
     object
-        Made of lists, tuples, dicts, sets, numbers, text, bytes and NumPy arrays; arrays of
-        objects come as nested lists.
+        Made of lists, tuples, dicts, numbers, text, bytes and NumPy arrays; arrays of objects
+        come as nested lists.
 
     Raises
     ------
@@ -50,9 +50,12 @@ def loads(data):
 
 def _check_memo(data):
     """Refuse an index far beyond the file's size: pickle's C code makes room for as many."""
-    for opcode, argument, _ in pickletools.genops(data):
-        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > len(data):
-            raise ValueError(f"a damaged pickle: memo index {argument}")
+    try:
+        for opcode, argument, _ in pickletools.genops(data):
+            if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > len(data):
+                raise ValueError(f"memo index {argument}")
+    except ValueError as error:
+        raise ValueError(f"a damaged pickle: {error}") from None
 
 
 class _Unpickler(pickle.Unpickler):  # noqa: S301
@@ -86,6 +89,8 @@ class _Dtype:
 
     def array(self, raw):
         """Return the bytes as numbers."""
+        if self.dtype.hasobject:
+            raise ValueError("a damaged pickle: bytes as objects")
         raw = raw.encode("latin1") if isinstance(raw, str) else raw
         return np.frombuffer(raw, self.dtype)
 
@@ -111,6 +116,10 @@ def _scalar(dtype, raw):
     return dtype.array(raw)[0]
 
 
+def _frombuffer(raw, dtype, shape, order):
+    return dtype.array(raw).reshape(shape, order=order)
+
+
 def _encode(text, encoding):
     if encoding != "latin1":
         raise ValueError(f"a damaged pickle: bytes encoded as {encoding!r}")
@@ -121,8 +130,9 @@ _KNOWN = {
     ("numpy", "ndarray"): _ArrayClass(),
     ("numpy", "dtype"): _Dtype,
     ("_codecs", "encode"): _encode,
-    **{(module, "_reconstruct"): _reconstruct for module in _MULTIARRAY},
-    **{(module, "scalar"): _scalar for module in _MULTIARRAY},
+    **{(f"{core}.multiarray", "_reconstruct"): _reconstruct for core in _CORES},
+    **{(f"{core}.multiarray", "scalar"): _scalar for core in _CORES},
+    **{(f"{core}.numeric", "_frombuffer"): _frombuffer for core in _CORES},
 }
 
 

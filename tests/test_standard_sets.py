@@ -1,0 +1,276 @@
+"""The field's standard sets in all their forms, and pickles that want more than to be data."""
+
+import io
+import json
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from rnn4music import restricted_pickle
+from rnn4music.standard_sets import load_standard_set
+
+DATA = Path(os.environ.get("RNN4MUSIC_TEST_DATA") or Path(__file__).parents[2] / "shared") / "data"
+PARTS = ("train", "valid", "test")
+PITCHES = {
+    "train": [[[60, 64, 67], [], [21]], [[108]]],
+    "valid": [[[60], [61, 62]]],
+    "test": [[[70], [], []], [[71], [72]], [[73]]],
+}
+
+
+def roll(tune):
+    array = np.zeros((len(tune), 88), np.uint8)
+    for t, pitches in enumerate(tune):
+        array[t, [pitch - 21 for pitch in pitches]] = 1
+    return array
+
+
+def objects(items):
+    array = np.empty(len(items), dtype=object)
+    array[:] = items
+    return array
+
+
+def voices(tune):
+    """Pad each step to three voices with NaN, as arrays of floats."""
+    return np.array([pitches + [np.nan] * (3 - len(pitches)) for pitches in tune])
+
+
+ROLLS = {part: [roll(tune) for tune in PITCHES[part]] for part in PARTS}
+
+
+def write_mat(path):
+    cells = {f"{part}data": np.array([objects(ROLLS[part])]) for part in PARTS}
+    savemat(path, cells)
+
+
+def write_pickle(protocol, content=PITCHES):
+    def write(path):
+        path.write_bytes(pickle.dumps(content, protocol))
+
+    return write
+
+
+def write_npz(content):
+    def write(path):
+        np.savez(path, **{part: objects(content[part]) for part in PARTS})
+
+    return write
+
+
+FORMS = {
+    "mat": ("set.mat", write_mat),
+    "json": ("set.json", lambda path: path.write_text(json.dumps(PITCHES))),
+    **{f"pickle {n}": ("set.pickle", write_pickle(n)) for n in range(6)},
+    "pickle of rolls": ("set.PKL", write_pickle(4, ROLLS)),
+    "pickle of rolls, protocol 2": ("set.pkl", write_pickle(2, ROLLS)),
+    "pickle of NumPy integers": (
+        "set.pickle",
+        write_pickle(2, {p: [[[np.int64(n) for n in s] for s in t] for t in PITCHES[p]]
+                         for p in PARTS}),
+    ),
+    "pickle of tuples": (
+        "set.pickle",
+        write_pickle(0, {p: [[tuple(s) for s in t] for t in PITCHES[p]] for p in PARTS}),
+    ),
+    "npz of rolls": ("set.npz", write_npz(ROLLS)),
+    "npz of voices": (
+        "set.npz", write_npz({part: list(map(voices, PITCHES[part])) for part in PARTS})
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_gives_the_same_rolls(tmp_path, form):
+    name, write = FORMS[form]
+    write(tmp_path / name)
+    split = load_standard_set(tmp_path / name)
+    for part, dataset in zip(PARTS, split, strict=True):
+        assert len(dataset) == len(ROLLS[part])
+        for found, expected in zip(dataset, ROLLS[part], strict=True):
+            assert found.dtype == bool
+            np.testing.assert_array_equal(found, expected)
+    assert split.validation.names == ["set validation 0"]
+
+
+def test_a_pickle_of_python_2(tmp_path):
+    # {'train': [[(60,)]], 'valid': [[(61,)]], 'test': [[(62,)]]}, as Python 2 writes it
+    data = (
+        b"(dp0\nS'test'\np1\n(lp2\n(lp3\n(I62\ntp4\naasS'train'\np5\n(lp6\n(lp7\n(I60\ntp8\n"
+        b"aasS'valid'\np9\n(lp10\n(lp11\n(I61\ntp12\naas."
+    )
+    (tmp_path / "set.pickle").write_bytes(data)
+    split = load_standard_set(tmp_path / "set.pickle", (60, 63))
+    assert [dataset[0].tolist() for dataset in split] == [
+        [[True, False, False]], [[False, True, False]], [[False, False, True]]
+    ]  # fmt: skip
+
+
+def test_the_pitch_range(tmp_path):
+    (tmp_path / "set.json").write_text(json.dumps(PITCHES))
+    train = load_standard_set(tmp_path / "set.json", (0, 128)).train
+    assert train[0].shape == (3, 128)
+    assert np.argwhere(train[0]).tolist() == [[0, 60], [0, 64], [0, 67], [2, 21]]
+
+
+# Hostile pickles -----------------------------------------------------------------------
+
+
+class Runs:
+    """Pickled, it is a call; `marker` would show that it was made."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize("protocol", range(6))
+@pytest.mark.parametrize("form", ["pickle", "npz"])
+def test_a_hostile_pickle_is_refused_and_nothing_runs(tmp_path, protocol, form):
+    marker = tmp_path / "it ran"
+    attacks = [
+        Runs(os.system, f"touch '{marker}'"),
+        Runs(open, str(marker), "w"),
+        Runs(eval, f"open({str(marker)!r}, 'w')"),
+        Runs(np.save, str(marker), np.zeros(3)),
+        Runs(Path.touch, marker),
+    ]
+    for attack in attacks:
+        path = tmp_path / f"set.{form}"
+        if form == "pickle":
+            path.write_bytes(pickle.dumps({**PITCHES, "train": attack}, protocol))
+        else:
+            np.savez(path, train=objects([attack]), valid=np.zeros((1, 1)), test=np.zeros((1, 1)))
+        with pytest.raises(ValueError, match=r"it asks for .*only containers, numbers and NumPy"):
+            load_standard_set(path)
+        assert not marker.exists() and not marker.with_suffix(".npy").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "damaged"),
+        (pickle.dumps(PITCHES)[:-5], "damaged"),
+        (b"\x80\x04\x8c\x05numpy\x8c\x07ndarray\x93)R.", "damaged"),
+        (b"cnumpy\nndarray\n((I1000000000000\nttR.", "damaged"),
+        (b"cnumpy\ndtype\n(S'V9999999999'\ntR.", "arrays of the type 'V9999999999'"),
+        (b"c_codecs\nencode\n(Vx\nS'rot13'\ntR.", "bytes encoded as 'rot13'"),
+        (b"]r\xff\xff\xff\xff.", "memo index 4294967295"),
+        (b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR"
+         b"(I1\n(I5\ntcnumpy\ndtype\n(S'i8'\ntRI00\nS'ab'\ntb.", "buffer"),
+        (b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR"
+         b"(I1\n(I500\ntcnumpy\ndtype\n(S'O8'\ntRI00\n(ltb.", "without its items"),
+        (b"cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n(S'O8'\ntRS'12345678'\ntR.",
+         "bytes as objects"),
+        (b"cbuiltins\ngetattr\n.", "asks for builtins.getattr"),
+        (b"cnumpy\nload\n.", "asks for numpy.load"),
+        (b"cos\nsystem\n.", "asks for os.system"),
+    ],
+)  # fmt: skip
+def test_pickles_that_are_refused(data, message):
+    with pytest.raises(ValueError, match=message):
+        restricted_pickle.loads(data)
+
+
+def test_data_come_through_as_they_are(rng):
+    array = rng.random((3, 4))
+    content = {
+        "text": "é", "bytes": b"\xff", "number": 3.5, "big": 2**80, "none": None, "yes": True,
+        "nested": [(1, (2, [3])), {4: (5,)}], "array": array, "fortran": np.asfortranarray(array),
+        "swapped": array.astype(">f4"), "scalar": np.float32(0.1), "small": np.uint8(7),
+        "booleans": array > 0.5, "empty": np.zeros((0, 88)),
+    }  # fmt: skip
+    for protocol in (3, 4, 5):
+        plain = restricted_pickle.loads(pickle.dumps(content, protocol))
+        assert plain["nested"] == [[1, [2, [3]]], {4: (5,)}]
+        for name in ("text", "bytes", "number", "big", "none", "yes", "scalar", "small"):
+            assert plain[name] == content[name], name
+        for name in ("array", "fortran", "swapped", "booleans", "empty"):
+            assert plain[name].dtype == content[name].dtype
+            np.testing.assert_array_equal(plain[name], content[name])
+
+
+# Other errors --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("set.json", b"{", "cannot be read"),
+        ("set.json", b"[1]", "a list, not a dict of three parts"),
+        ("set.json", b'{"train": [[[60]]], "valid": [[[60]]]}', "no 'test', but 'train', 'valid'"),
+        ("set.json", b'{"train": [], "valid": [[[60]]], "test": 3}', "'train' is no list of tunes"),
+        ("set.json", b'{"train": [[]], "valid": [[[60]]], "test": [[[60]]]}', "has no steps"),
+        ("set.json", b'{"train": [[[128]]], "valid": [[[60]]], "test": [[[60]]]}', "MIDI pitches"),
+        ("set.json", b'{"train": [[[1.5]]], "valid": [[[60]]], "test": [[[60]]]}', "MIDI pitches"),
+        ("set.json", b'{"train": [[["a"]]], "valid": [[[60]]], "test": [[[60]]]}', "cannot be"),
+        ("set.json", b'{"train": [[7]], "valid": [[[60]]], "test": [[[60]]]}', "damaged"),
+        ("set.mat", b"no mat", "set.mat"),
+        ("set.npz", b"no npz", "damaged"),
+        ("set.pickle", b"no pickle", "damaged"),
+        ("set.txt", b"", "unknown ending '.txt'; these are read: .json, .mat, .npz, .pickle, .pkl"),
+    ],
+)
+def test_files_that_are_refused(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=message) as caught:
+        load_standard_set(tmp_path / name)
+    assert name in str(caught.value)
+
+
+def test_rolls_hold_zeros_and_ones(tmp_path):
+    with_velocities = {**ROLLS, "train": [ROLLS["train"][0] * 90]}
+    write_npz(with_velocities)(tmp_path / "set.npz")
+    with pytest.raises(ValueError, match=r"train\[0\] is no piano roll of zeros and ones"):
+        load_standard_set(tmp_path / "set.npz")
+
+
+def test_an_array_that_claims_more_than_it_has(tmp_path):
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros((3, 88)))
+    data = buffer.getvalue().replace(b"(3, 88)", b"(9999999, 8888)")
+    data = data.replace(b" " * 8 + b"\n", b"\n", 1)
+    with zipfile.ZipFile(tmp_path / "set.npz", "w") as archive:
+        archive.writestr("train.npy", data)
+    with pytest.raises(ValueError, match=r"claims the shape \(9999999, 8888\)"):
+        load_standard_set(tmp_path / "set.npz")
+
+
+def test_a_missing_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"there is no file .*set\.mat"):
+        load_standard_set(tmp_path / "set.mat")
+
+
+# The sets themselves -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "n_tunes", "n_frames"),
+    [
+        ("JSB_Chorales.mat", (229, 76, 77), 13_807),
+        ("jsb-chorales-quarter.json", (229, 76, 77), 13_807),
+        ("Nottingham.mat", (694, 173, 170), None),
+    ],
+)
+def test_the_sets_have_the_sizes_of_the_literature(name, n_tunes, n_frames):
+    if not (DATA / name).exists():
+        pytest.skip(f"no {DATA / name}; RNN4MUSIC_TEST_DATA may name another folder")
+    split = load_standard_set(DATA / name)
+    assert tuple(map(len, split)) == n_tunes
+    if n_frames:
+        assert sum(map(len, split.train)) == n_frames
+
+
+def test_two_forms_of_the_chorales_hold_the_same():
+    paths = [DATA / "JSB_Chorales.mat", DATA / "jsb-chorales-quarter.json"]
+    if not all(path.exists() for path in paths):
+        pytest.skip(f"no {paths[0]} and {paths[1].name}")
+    for ours, theirs in zip(*map(load_standard_set, paths), strict=True):
+        assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
