@@ -19,10 +19,10 @@ import argparse
 import json
 import os
 import statistics
-import time
 from pathlib import Path
 
 from benchmarks import machine, processes
+from benchmarks.figures import print_row, summary, timed
 
 UPDATES_PER_ROUND = 10
 COMPOSED = 20  # times
@@ -145,20 +145,6 @@ def compose_times(hidden):
     return summary([1000 * timed(lambda: model.genMusic(start, 300)) for _ in range(COMPOSED)])
 
 
-def timed(call):
-    """Return the seconds that a call takes."""
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
-
-
-def summary(values):
-    """Return the median and the quartiles."""
-    values = [*values, *values[:1]] if len(values) == 1 else values
-    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
-    return {"median": median, "quartiles": [low, high]}
-
-
 def engine():
     """Return the engine's name, and the versions of all that was measured."""
     from rnn4music import backend
@@ -187,12 +173,6 @@ def print_report(settings, about, results):
     if results["example_peak_mb"] is not None:
         print(f"{'example, 1 epoch, peak memory':<34}{results['example_peak_mb']:>8.0f} MB")
     print("\n* from the start of a fresh process; caches on disk as they were found")
-
-
-def print_row(label, figures, unit):
-    """Print a median with its quartiles."""
-    low, high = figures["quartiles"]
-    print(f"{label:<34}{figures['median']:>8.2f} {unit} ({low:.2f} to {high:.2f})")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,8 @@ import argparse
 import sys
 import warnings
 
+import numpy as np
+
 from . import MidiError, MidiWarning, midiread
 from .contents import describe
 
@@ -46,7 +48,7 @@ def draw(name: str, dt: float, picture: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MidiWarning)  # the report has it
         roll = midiread(name, (0, 128), dt, keep_short=True).piano_roll
-    pitches = roll.any(axis=0).nonzero()[0]
+    pitches = np.flatnonzero(roll.any(axis=0))
     lowest, highest = (pitches[0], pitches[-1]) if len(pitches) else (48, 72)
     figure = Figure(figsize=(12, 4), layout="constrained")
     axes = figure.add_subplot()

@@ -52,7 +52,7 @@ def in_processes(function, items, workers):
     from joblib.externals.loky import get_reusable_executor
 
     try:
-        parallel = Parallel(n_jobs=workers, return_as="generator", batch_size=16)
+        parallel = Parallel(n_jobs=workers, return_as="generator")
         yield from parallel(delayed(function)(item) for item in items)
     finally:
         get_reusable_executor().shutdown(wait=True, kill_workers=True)

@@ -52,7 +52,7 @@ def _check_memo(data):
     """Refuse an index far beyond the file's size: pickle's C code makes room for as many."""
     try:
         for opcode, argument, _ in pickletools.genops(data):
-            if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and argument > len(data):
+            if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and (argument or 0) > len(data):
                 raise ValueError(f"memo index {argument}")
     except ValueError as error:
         raise ValueError(f"a damaged pickle: {error}") from None

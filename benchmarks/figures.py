@@ -1,0 +1,24 @@
+"""Times, their medians and quartiles, and how they are printed."""
+
+import statistics
+import time
+
+
+def timed(call):
+    """Return the seconds that a call takes."""
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def summary(values):
+    """Return the median and the quartiles."""
+    values = [*values, *values[:1]] if len(values) == 1 else values
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    return {"median": median, "quartiles": [low, high]}
+
+
+def print_row(label, figures, unit):
+    """Print a median with its quartiles."""
+    low, high = figures["quartiles"]
+    print(f"{label:<34}{figures['median']:>8.2f} {unit} ({low:.2f} to {high:.2f})")
