@@ -14,6 +14,8 @@ Ours and theirs alternate in rounds. Figures are medians with the quartiles in b
 is that of two times of one round.
 """
 
+# pyright: reportMissingImports=false
+
 import argparse
 import json
 import resource
