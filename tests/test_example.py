@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 
 from midi import midiread, midiwrite
 from rnn4music import RNN4Music
@@ -58,18 +59,23 @@ def test_a_folder_without_music_is_an_error(tmp_path):
     assert "Traceback" not in result.stderr
 
 
-def test_the_script_of_the_readme(folder):
-    script = re.search(
-        r"```python\n(from midi.*?)```", (ROOT / "README.md").read_text("utf8"), re.S
+def test_the_snippets_of_the_readme(folder):
+    snippets = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf8"), re.S)
+    script = "\n".join(snippets)
+    cell = np.empty((1, 3), object)
+    cell[0] = [np.ones((4, 88))] * 3
+    scipy.io.savemat(
+        folder / "set.mat", {f"{part}data": cell for part in ("train", "valid", "test")}
     )
-    assert script
-    files = sorted(str(path) for path in (folder / "music").rglob("*.MID"))
-    script = script[1].replace('["one.mid", "two.mid"]', repr(files))
-    assert repr(files) in script
+    for name, file in (("my folder", "music"), ("JSB_Chorales.mat", "set.mat")):
+        assert f'"{name}"' in script
+        script = script.replace(f'"{name}"', repr(str(folder / file)))
     (folder / "script.py").write_text(script, encoding="utf8")
-    run([sys.executable, folder / "script.py"], folder)
+    out = run([sys.executable, folder / "script.py"], folder).stdout
+    assert "6 tunes, 510 steps" in out
     assert midiread(folder / "tune.mid", (21, 109), 0.3).piano_roll.shape == (300, 88)
-    assert (folder / "file_name.npz").exists()
+    assert (folder / "file_name.npz").exists() and (folder / "tonight.npz").exists()
+    assert list((folder / "rolls").iterdir())
 
 
 def test_the_example_fits_on_a_page():
