@@ -111,11 +111,16 @@ def json_entry(value):
 def damage(path, tmp_path):
     """Yield (what, damaged file, what the error says)."""
     content = path.read_bytes()
+    middle = content.index(b"parameters/layer2/bias") + 200  # after its headers: a number's byte
     for what, data, message in (
         ("empty", b"", "not an .npz"),
         ("text", b"hello, this is text", "not an .npz"),
         ("half", content[: len(content) // 2], "damaged"),
-        ("flipped", content[:3000] + bytes([content[3000] ^ 255]) + content[3001:], "damaged"),
+        (
+            "flipped",
+            content[:middle] + bytes([content[middle] ^ 255]) + content[middle + 1 :],
+            "damaged",
+        ),
     ):
         target = tmp_path / f"{what}.npz"
         target.write_bytes(data)
