@@ -144,7 +144,7 @@ def with_pretty_midi(path):
     """Read a roll with pretty_midi; it rounds times downwards, and its rolls are (128, T)."""
     import pretty_midi
 
-    return pretty_midi.PrettyMIDI(str(path)).get_piano_roll(fs=1 / TIME_STEP).T > 0
+    return pretty_midi.PrettyMIDI(str(path)).get_piano_roll(fs=1 / TIME_STEP).T > 0  # pyright: ignore[reportArgumentType]
 
 
 def programs():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
 import sys
 import warnings
 
@@ -23,6 +25,10 @@ def main(arguments: list[str] | None = None) -> int:
     settings = parser.parse_args(arguments)
     if settings.picture and len(settings.files) > 1:
         parser.error("--picture takes one file")
+    if settings.picture and not os.path.splitext(settings.picture)[1]:
+        parser.error(f"--picture needs the name of a .png file, not {settings.picture}")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # for names that are no UTF-8
     status = 0
     for number, name in enumerate(settings.files):
         try:
@@ -58,14 +64,17 @@ def draw(name: str, dt: float, picture: str) -> None:
         origin="lower",
         cmap="Greys",
         interpolation="nearest",
-        extent=(0, len(roll) * dt, -0.5, 127.5),
+        extent=(0, max(len(roll), 1) * dt, -0.5, 127.5),
         vmin=0,
         vmax=1,
     )
-    axes.set(ylim=(lowest - 2.5, highest + 2.5), xlabel="seconds", ylabel="pitch", title=name)
+    axes.set(ylim=(lowest - 2.5, highest + 2.5), xlabel="seconds", ylabel="pitch")
+    axes.set_title(name.encode("utf-8", "replace").decode(), parse_math=False)
     axes.yaxis.set_major_locator(MultipleLocator(12))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda pitch, _: f"C{int(pitch) // 12 - 1}"))
-    figure.savefig(picture, dpi=120)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a sign of the name that the font lacks
+        figure.savefig(picture, dpi=120)
 
 
 if __name__ == "__main__":

@@ -116,28 +116,28 @@ def sustained_ends(
     """
     end_tick = tick[notes.end]
     group = events.status & 0x0F
-    last_tick = tick.max(initial=0)
+    last_tick = np.full(end_tick.shape, tick.max(initial=0))
     if tracks_follow:
-        group = events.track << 4 | group
+        group = events.track.astype(np.int64) << 4 | group
         last_tick = tick[events.status == TRACK_END][events.track[notes.end]]
-    held_to_the_end = np.broadcast_to(last_tick, end_tick.shape)
     moment = np.empty(len(tick), dtype=np.int64)  # the order in which a player sends them
     moment[np.argsort(tick, kind="stable")] = np.arange(len(tick))
     is_pedal = (events.status & 0xF0 == 0xB0) & (events.first == _SUSTAIN_PEDAL)
-    for each in np.unique(group[is_pedal]).tolist():
-        pedal = np.flatnonzero(is_pedal & (group == each))
-        pedal = pedal[np.argsort(moment[pedal])]
-        is_down = events.second[pedal] >= 64
-        # the index of the next lift, len(pedal) where there is none
-        lift = np.where(is_down, len(pedal), np.arange(len(pedal)))
-        lift = np.minimum.accumulate(lift[::-1])[::-1]
-        mine = np.flatnonzero(group[notes.end] == each)
-        before = np.searchsorted(moment[pedal], moment[notes.end[mine]]) - 1
-        held = mine[(before >= 0) & is_down[before]]
-        next_lift = lift[before[(before >= 0) & is_down[before]]]
-        is_lifted = next_lift < len(pedal)
-        end_tick[held[is_lifted]] = tick[pedal[next_lift[is_lifted]]]
-        end_tick[held[~is_lifted]] = held_to_the_end[held[~is_lifted]]
+    order = group.astype(np.int64) * len(tick) + moment  # one group after the other
+    pedal = np.flatnonzero(is_pedal)
+    pedal = pedal[np.argsort(order[pedal])]
+    if not len(pedal):
+        return end_tick
+    is_down = events.second[pedal] >= 64
+    # the index of the next lift, len(pedal) where there is none
+    lift = np.where(is_down, len(pedal), np.arange(len(pedal)))
+    lift = np.minimum.accumulate(lift[::-1])[::-1]
+    before = np.searchsorted(order[pedal], order[notes.end]) - 1
+    held = (before >= 0) & is_down[before] & (group[pedal[before]] == group[notes.end])
+    before = before[held]
+    next_lift = pedal[np.minimum(lift[before], len(pedal) - 1)]
+    is_lifted = (lift[before] < len(pedal)) & (group[next_lift] == group[pedal[before]])
+    end_tick[held] = np.where(is_lifted, tick[next_lift], last_tick[held])
     return end_tick
 
 

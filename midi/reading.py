@@ -13,6 +13,7 @@ import operator
 import os
 import warnings
 from dataclasses import dataclass, field
+from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property
 from typing import Any, NamedTuple, SupportsIndex
@@ -37,6 +38,7 @@ from .timing import (
 PIANO = (21, 109)
 MOST_CELLS = 10**8
 _SENTENCES_IN_A_WARNING = 3
+_SLOWEST, _FASTEST = Fraction(1, 1000), Fraction(10**9)
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +164,7 @@ def midiread(
     options = check_options(
         r, dt, steps_per_beat, tempo, drums, sustain, keep_short, strict, most_cells
     )
-    name = os.fspath(path)
+    name = os.path.expanduser(os.fspath(path))
     with open(name, "rb") as file:
         data = file.read()
     try:
@@ -184,17 +186,22 @@ def check_options(
     keep_short: bool = False,
     strict: bool = False,
     most_cells: SupportsIndex = MOST_CELLS,
+    *,
+    r_name: str = "r",
+    dt_name: str = "dt",
 ) -> Options:
-    """Check the arguments of `midiread`."""
-    pitch_range = checked_pitch_range(r)
+    """Check the arguments of `midiread`, two of which the caller may call otherwise."""
+    pitch_range = checked_pitch_range(r, r_name)
     if steps_per_beat is None:
-        step = exact_time_step(0.3 if dt is None else dt)
+        step = exact_time_step(0.3 if dt is None else dt, dt_name)
     elif dt is not None:
-        raise ValueError(f"dt={dt} and steps_per_beat={steps_per_beat} exclude each other")
+        raise ValueError(f"{dt_name}={dt} and steps_per_beat={steps_per_beat} exclude each other")
     else:
         step = 1 / exact_number("steps_per_beat", steps_per_beat, "frames such as 4")
     if tempo is not None:
-        tempo = exact_number("tempo", tempo, "quarter notes a minute such as 120")
+        given, tempo = tempo, exact_number("tempo", tempo, "quarter notes a minute such as 120")
+        if not _SLOWEST <= tempo <= _FASTEST:
+            raise ValueError(f"tempo={given} must be from 0.001 to 1e9 quarter notes a minute")
     flags = {"drums": drums, "sustain": sustain, "keep_short": keep_short, "strict": strict}
     for name, value in flags.items():
         if not isinstance(value, (bool, np.bool_)):
@@ -208,18 +215,18 @@ def check_options(
     return Options(pitch_range, step, steps_per_beat is not None, tempo, **flags, most_cells=limit)
 
 
-def checked_pitch_range(r: Any) -> tuple[int, int]:
+def checked_pitch_range(r: Any, name: str = "r") -> tuple[int, int]:
     """Return `r` as two integers, or say what it should have been."""
     try:
         lowest_pitch, highest_pitch = (operator.index(pitch) for pitch in r)
     except (TypeError, ValueError):
         raise TypeError(
-            f"r must be two integers, the lowest pitch and the one above the highest, "
+            f"{name} must be two integers, the lowest pitch and the one above the highest, "
             f"such as (21, 109), not {r!r}"
         ) from None
     if not 0 <= lowest_pitch < highest_pitch <= 128:
         raise ValueError(
-            f"r={r!r} must satisfy 0 <= lowest < highest <= 128; (21, 109) is the piano"
+            f"{name}={r!r} must satisfy 0 <= lowest < highest <= 128; (21, 109) is the piano"
         )
     return lowest_pitch, highest_pitch
 
@@ -261,7 +268,7 @@ def read_bytes(data: bytes, options: Options, dtype: Any = np.float32) -> MidiCo
     n_frames = int(scaled_ceil(clock.at(np.array([last_tick])), frames_per_unit)[0])
     n_pitches = highest_pitch - lowest_pitch
     if n_frames * n_pitches > options.most_cells:
-        length = int(seconds.at(np.array([last_tick]))[0]) / seconds.units_per_second
+        length = Decimal(int(seconds.at(np.array([last_tick]))[0])) / seconds.units_per_second
         raise MidiError(
             f"it lasts {length:.0f} s, {n_frames} frames of {n_pitches} pitches: more than "
             f"most_cells={options.most_cells}; choose longer steps, or raise most_cells"

@@ -53,9 +53,9 @@ def exact_number(name: str, value: Number, example: str) -> Fraction:
     return number
 
 
-def exact_time_step(dt: Number) -> Fraction:
+def exact_time_step(dt: Number, name: str = "dt") -> Fraction:
     """Return the number of seconds that the caller wrote, as a fraction."""
-    return exact_number("dt", dt, "seconds such as 0.3")
+    return exact_number(name, dt, "seconds such as 0.3")
 
 
 class Clock(NamedTuple):
@@ -151,7 +151,8 @@ def _clock(changes: list[tuple[int, int]], units_per_second: int, last_tick: int
         segments.append((tick, units, per_tick))
     last_change, units_there, per_tick_there = segments[-1]
     last_units = units_there + max(last_tick - last_change, 0) * per_tick_there
-    dtype = np.int64 if last_units < _INT64_END else object
+    greatest = max(last_units, *(per_tick for _, _, per_tick in segments))
+    dtype = np.int64 if greatest < _INT64_END else object
     ticks = np.array([tick for tick, _, _ in segments], dtype=np.int64)
     units, per_tick = np.array([rest for _, *rest in segments], dtype=dtype).T
     return Clock(ticks, units, per_tick, units_per_second)

@@ -10,10 +10,8 @@ placed on the last tick at or before k dt: it is early by less than a tick (at m
 
 from __future__ import annotations
 
-import errno
 import operator
 import os
-import secrets
 import struct
 from collections.abc import Iterator
 from fractions import Fraction
@@ -21,6 +19,7 @@ from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 
+from .files import written_whole
 from .reading import checked_pitch_range
 from .timing import DEFAULT_TEMPO, Number, exact_time_step, scaled_floor
 
@@ -125,7 +124,8 @@ def midiwrite(
         tracks = [tempo + _wait(end) + _END_OF_TRACK, title + notes]
     header = struct.pack(">4sIHHH", b"MThd", 6, n_tracks - 1, n_tracks, grid.division)
     chunks = (struct.pack(">4sI", b"MTrk", len(track)) + track for track in tracks)
-    _write_whole(path, header + b"".join(chunks))
+    with written_whole(path) as file:
+        file.write(header + b"".join(chunks))
 
 
 def choose_grid(time_step: Fraction) -> Grid:
@@ -233,24 +233,3 @@ def _checked_integer(name: str, value: Any, lowest: int, highest: int) -> int:
     if not lowest <= operator.index(value) <= highest:
         raise ValueError(f"{name}={value} must be from {lowest} to {highest}")
     return operator.index(value)
-
-
-def _write_whole(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write to a file beside `path`, then rename it: `path` is never half written."""
-    target = os.path.realpath(os.fsdecode(os.fspath(path)))
-    folder = os.path.dirname(target)
-    if not os.path.isdir(folder):
-        raise FileNotFoundError(errno.ENOENT, "there is no such folder", folder)
-    if os.path.exists(target) and not os.path.isfile(target):
-        raise FileExistsError(errno.EEXIST, "it exists and is not a regular file", target)
-    draft = os.path.join(folder, f".{secrets.token_hex(8)}.tmp")
-    try:
-        with open(draft, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, target)
-    except BaseException:
-        if os.path.exists(draft):
-            os.remove(draft)
-        raise

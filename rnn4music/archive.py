@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rnn4music.files import written_whole
+from midi.files import written_whole
 
 FORMAT = 1
 
@@ -25,7 +25,7 @@ class ArchiveError(ValueError):
 
 def npz_path(name):
     """Return the path with its suffix, which may be given or left out."""
-    path = Path(name)
+    path = Path(name).expanduser()
     return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
 
 

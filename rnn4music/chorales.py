@@ -6,7 +6,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from rnn4music.datasets import load_midi
-from rnn4music.files import in_processes, n_cores
+from rnn4music.processes import in_processes, n_cores
 
 
 def load_chorales(folder="data/chorales", **options):
@@ -55,7 +55,7 @@ def write_chorales(folder, seconds_per_quarter=0.6):
         raise ImportError(
             "the chorales come with music21; run: python -m pip install music21"
         ) from None
-    folder = Path(folder)
+    folder = Path(folder).expanduser()
     folder.mkdir(parents=True, exist_ok=True)
     names = sorted({str(name) for name in corpus.chorales.Iterator(returnType="filename")})
     files = {name: folder / f"{Path(name).name}.mid" for name in names}

@@ -27,11 +27,11 @@ import numpy as np
 from tqdm import tqdm
 
 from midi import MidiError
-from midi.reading import check_options, read_bytes, summary
+from midi.reading import check_options, checked_pitch_range, read_bytes, summary
 from rnn4music import checks, roll_cache
-from rnn4music.files import in_processes, n_cores
 from rnn4music.keys import find_key, semitones_to_c, transpose
 from rnn4music.near_copies import group_near_copies
+from rnn4music.processes import in_processes, n_cores
 
 SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
 ALL_KEYS = range(-5, 7)  # semitones
@@ -122,6 +122,10 @@ class Dataset(Sequence):
         semitones : iterable of int
             Notes that leave the pitch range are left out.
         """
+        try:
+            semitones = [checks.integer("each of the semitones", key, -127) for key in semitones]
+        except TypeError as error:
+            raise TypeError(f"semitones must be a list of whole numbers: {error}") from None
         moved = [
             (roll, name, key) for roll, name in zip(self.rolls, self.names) for key in semitones
         ]
@@ -201,9 +205,9 @@ def load_midi(
     Parameters
     ----------
     source : path or list of paths
-        A folder (with those in it), a .zip, a pattern such as ``"music/**/*.mid"``, a file, or
-        a list of these. Of folders, patterns and .zip files what ends in .mid, .midi, .kar or
-        .rmi is read, in any case.
+        A folder (with those in it, linked ones too), a .zip, a pattern such as
+        ``"music/**/*.mid"``, a file, or a list of these. Of folders, patterns and .zip files
+        what ends in .mid, .midi, .kar or .rmi is read, in any case.
     pitch_range : (int, int)
         Half-open range of MIDI pitches; (21, 109) is the piano.
     time_step : float
@@ -259,12 +263,13 @@ def load_midi(
     DatasetWarning
         With a table, if files were left out or read in part.
     """
-    pitches = _EVERY_PITCH if to_c else pitch_range
+    to_c = checks.flag("to_c", to_c)
+    pitch_range = checked_pitch_range(pitch_range, "pitch_range")
     options = check_options(
-        pitches, time_step, steps_per_beat, tempo, drums, sustain, keep_short, strict, most_cells
-    )
-    # for what the range is when the tune has been moved
-    pitch_range = check_options(pitch_range).pitch_range
+        _EVERY_PITCH if to_c else pitch_range, time_step, steps_per_beat, tempo, drums, sustain,
+        keep_short, strict, most_cells, dt_name="time_step",
+    )  # fmt: skip
+    progress = checks.flag("progress", progress)
     min_steps = checks.integer("min_steps", min_steps, 1)
     checks.choice("short_tunes", short_tunes, _SHORT_TUNES)
     files = find_files(source)
@@ -275,11 +280,15 @@ def load_midi(
 
     read = partial(_read_file, options, pitch_range, to_c)
     key = ("midi", options, pitch_range, to_c)
-    with tqdm(desc="reading", total=len(files), unit="file", disable=not progress, delay=1) as bar:
-        found = roll_cache.through(
-            cache, key, files, lambda: _counted(in_processes(read, files, workers), bar)
-        )
-    _open_zip.cache_clear()
+    try:
+        with tqdm(
+            desc="reading", total=len(files), unit="file", disable=not progress, delay=1
+        ) as bar:
+            found = roll_cache.through(
+                cache, key, files, lambda: _counted(in_processes(read, files, workers), bar)
+            )
+    finally:
+        _open_zip.cache_clear()
     dataset = _collect(found, min_steps, short_tunes)
     if not len(dataset):
         table = "\n".join(_table(dataset.left_out))
@@ -303,13 +312,14 @@ class File(NamedTuple):
     def read(self):
         """Return the bytes."""
         if self.size > MOST_BYTES:
-            raise ValueError(f"it has {self.size} bytes; more than {MOST_BYTES} are not read")
+            raise MidiError(f"it has {self.size} bytes; more than {MOST_BYTES} are not read")
         if self.member is None:
-            return Path(self.path).read_bytes()
+            with open(self.path, "rb") as file:
+                return file.read()
         with _open_zip(self.path).open(self.member) as file:
             data = file.read(MOST_BYTES + 1)  # what it says of its size may be wrong
         if len(data) > MOST_BYTES:
-            raise ValueError(f"it has more than {MOST_BYTES} bytes, which are not read")
+            raise MidiError(f"it has more than {MOST_BYTES} bytes, which are not read")
         return data
 
 
@@ -329,35 +339,54 @@ def find_files(source):
         if not files:
             raise ValueError("the list of files is empty; give at least one")
         return files
-    path = Path(source)
+    if not os.fspath(source):
+        raise ValueError('the source is empty; for the current folder give "."')
+    path = Path(source).expanduser()
     if path.is_dir():
-        inside = sorted(path.rglob("*"))
+        inside = sorted(map(Path, _inside(path)))
         files = [_file(each, each.relative_to(path)) for each in inside if _is_midi(each)]
     elif path.suffix.lower() == ".zip" and path.is_file():
         files = _zip_members(path)
     elif path.exists():
         return [_file(path, path)]
     else:
-        matches = [Path(each) for each in sorted(glob.glob(os.fspath(source), recursive=True))]
+        matches = [Path(each) for each in sorted(glob.glob(os.fspath(path), recursive=True))]
         if not matches:
             raise FileNotFoundError(f"there is no file or folder {source}, and nothing matches it")
         files = [_file(each, each) for each in matches if _is_midi(each)]
     if not files:
-        raise FileNotFoundError(f"{source} has no files that end in {', '.join(SUFFIXES)}")
+        raise FileNotFoundError(
+            f"{source} has no files that end in {', '.join(SUFFIXES)}; folders that a pattern "
+            "matches, and .zip files in folders, are read if they are named themselves"
+        )
     return files
 
 
+def _inside(folder):
+    """Yield the paths of all that is in a folder, in linked folders too, each folder once."""
+    seen = set()
+    for each, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(each)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (os.path.join(each, name) for name in names)
+
+
 def _is_midi(path):
-    return path.suffix.lower() in SUFFIXES and path.is_file()
+    """Say whether a file has a MIDI file's name; a link to nothing does, and is told of."""
+    return path.suffix.lower() in SUFFIXES and (path.is_file() or not path.exists())
 
 
 def _file(path, name):
-    return File(name.as_posix(), os.fspath(path), None, path.stat().st_size)
+    return File(name.as_posix(), os.fspath(path), None, path.stat().st_size if path.exists() else 0)
 
 
 def _zip_members(path):
     try:
-        members = _open_zip(os.fspath(path)).infolist()
+        with zipfile.ZipFile(path) as archive:
+            members = archive.infolist()
     except zipfile.BadZipFile as error:
         raise ValueError(f"{path} is not a .zip file, or damaged: {error}") from None
     return sorted(
@@ -376,26 +405,25 @@ def _read_file(options, pitch_range, to_c, file):
         content = read_bytes(file.read(), options, dtype=bool)
     except MidiError as error:
         return roll_cache.Tune(file.name, reason=error.reason)
-    except (OSError, ValueError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
-        return roll_cache.Tune(file.name, reason=str(error) or type(error).__name__)
-    except Exception as error:  # zlib's, lzma's and bz2's own, of a damaged .zip
-        if file.member is None:
-            raise
-        return roll_cache.Tune(file.name, reason=f"damaged in the .zip: {error}")
+    except Exception as error:  # the disk's, zipfile's: one file must not end the rest
+        where = "in the .zip, " if file.member else ""
+        return roll_cache.Tune(file.name, reason=f"{where}{type(error).__name__}: {error}")
     roll, n_out_of_range = content.piano_roll, content.n_out_of_range
+    n_notes = len(content.pitches)
     if to_c:
         key = find_key(roll, lowest_pitch=0)
         semitones = semitones_to_c(key) if key else 0
         roll = transpose(roll, semitones)[:, slice(*pitch_range)]
         pitches = content.pitches + semitones
         n_out_of_range = int(np.sum((pitches < pitch_range[0]) | (pitches >= pitch_range[1])))
+        n_notes -= n_out_of_range
     lost = {
         "too short for a step": content.n_too_short,
         "outside the pitch range": n_out_of_range,
         "never ended": content.n_never_ended,
         "drums": content.n_drums,
     }
-    counts = {"n_notes": len(content.pitches), **lost}
+    counts = {"n_notes": n_notes, **lost}
     reason = ""
     if not roll.any():
         others = [f"{count} {why}" for why, count in lost.items() if count]

@@ -11,14 +11,12 @@ chords that last for several steps count once, and so do silences. Passages are 
 (a polynomial over the ring of 64-bit integers, with odd bases).
 """
 
-from collections import Counter
-from itertools import combinations
-
 import numpy as np
 
 PASSAGE = 8  # chords
 SHARED = 0.5  # of the passages of the tune that has fewer
-_COMMON = 50  # a passage in more tunes than these says nothing about two of them
+_COMMON = 1000  # a passage in more tunes than these counts only where all are the same
+_TUNES_AT_ONCE = 256
 
 _KEY = np.uint64(0x9E3779B97F4A7C15)
 _CHORD = np.uint64(0xC2B2AE3D27D4EB4F)
@@ -33,32 +31,39 @@ def group_near_copies(rolls):
     list of int
         Groups are numbered by their first tune; copies of copies are in one group.
     """
+    from scipy.sparse.csgraph import connected_components
+
+    first_with = {}
     passages = [passages_of(roll) for roll in rolls]
-    owner = np.repeat(np.arange(len(rolls)), [len(each) for each in passages])
+    exact = [first_with.setdefault(each.tobytes(), tune) for tune, each in enumerate(passages)]
+    different = sorted(first_with.values())
+    pairs = _pairs([passages[tune] for tune in different])
+    _, group = connected_components(pairs, directed=False)
+    _, first_of = np.unique(group, return_index=True)
+    number = {tune: different[k] for tune, k in zip(different, first_of[group].tolist())}
+    return [number[tune] for tune in exact]
+
+
+def _pairs(passages):
+    """Return a sparse (tunes, tunes) matrix of which of them are near copies."""
+    from scipy.sparse import csr_matrix, vstack
+
+    lengths = np.array([len(each) for each in passages], int)
     everything = np.concatenate([np.empty(0, np.uint64), *passages])
-    order = np.argsort(everything, kind="stable")
-    same = everything[order][1:] == everything[order][:-1]
-    bounds = np.flatnonzero(np.concatenate(([True], ~same, [True])))
-    shared = Counter()
-    owner = owner[order]
-    for k in np.flatnonzero(np.diff(bounds) > 1):
-        tunes = owner[bounds[k] : bounds[k + 1]].tolist()
-        if len(tunes) <= _COMMON:
-            shared.update(combinations(tunes, 2))
-        else:  # at least the copies of one tune stay together
-            shared.update((tunes[0], other) for other in tunes[1:])
-    leader = list(range(len(rolls)))
-
-    def first(tune):
-        while leader[tune] != tune:
-            leader[tune] = tune = leader[leader[tune]]
-        return tune
-
-    for (one, other), count in shared.items():
-        if count >= SHARED * min(len(passages[one]), len(passages[other])):
-            one, other = sorted((first(one), first(other)))
-            leader[other] = one
-    return [first(tune) for tune in range(len(rolls))]
+    owner = np.repeat(np.arange(len(passages)), lengths)
+    _, passage, n_owners = np.unique(everything, return_inverse=True, return_counts=True)
+    counts = n_owners[passage] <= _COMMON
+    shape = (len(passages), len(n_owners))
+    has = csr_matrix((np.ones(counts.sum(), np.int32), (owner[counts], passage[counts])), shape)
+    rows = [csr_matrix((0, len(passages)), dtype=bool)]
+    for start in range(0, len(passages), _TUNES_AT_ONCE):  # for the memory
+        shared = (has[start : start + _TUNES_AT_ONCE] @ has.T).tocoo()
+        enough = SHARED * np.minimum(lengths[start + shared.row], lengths[shared.col])
+        near = shared.data >= enough
+        rows.append(
+            csr_matrix((near[near], (shared.row[near], shared.col[near])), shape=shared.shape)
+        )
+    return vstack(rows)
 
 
 def passages_of(roll):

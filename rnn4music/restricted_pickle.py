@@ -39,7 +39,7 @@ def loads(data):
     """
     try:
         _check_memo(data)
-        return _plain(_Unpickler(data).load())
+        return _plain(_Unpickler(data).load(), {})
     except ValueError:
         raise
     except pickle.UnpicklingError as error:
@@ -136,12 +136,19 @@ _KNOWN = {
 }
 
 
-def _plain(value):
-    """Replace what stands for arrays by them, as deep as the field's files are nested."""
+def _plain(value, done):
+    """Replace what stands for arrays by them, what is there several times once (`done`)."""
+    if id(value) in done:
+        return done[id(value)]
+    plain = value
     if isinstance(value, _Array):
-        return _plain(value.value)
-    if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)) and any(not isinstance(e, (int, float)) for e in value):
-        return [_plain(each) for each in value]
-    return value
+        plain = _plain(value.value, done)
+    elif isinstance(value, dict):
+        plain = {key: _plain(each, done) for key, each in value.items()}
+    elif isinstance(value, (list, tuple)):
+        if any(not isinstance(each, (int, float)) for each in value):
+            plain = [_plain(each, done) for each in value]
+    else:
+        return value
+    done[id(value)] = plain
+    return plain

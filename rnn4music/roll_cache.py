@@ -10,6 +10,7 @@ text with the rest. Files are written whole or not at all, and a damaged one cou
 
 import hashlib
 import json
+import os
 import warnings
 from itertools import accumulate
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import rnn4music
-from rnn4music.files import written_whole
+from midi.files import written_whole
 
 _FORMAT = 1
 
@@ -53,10 +54,15 @@ def through(folder, key, files, read):
     """
     if folder is None:
         return list(read())
-    path = Path(folder) / f"{_digest(key, files)}.npz"
+    if not os.fspath(folder):
+        raise ValueError('the cache is ""; give a folder, or None for no cache')
+    digest = _digest(key, files)
+    path = Path(folder).expanduser() / f"{digest}.npz"
     tunes = _load(path)
     if tunes is None:
         tunes = list(read())
+        if _digest(key, files) != digest:
+            return tunes  # a file was changed meanwhile
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             _save(path, tunes)

@@ -18,6 +18,7 @@ A tune may be given in any of these ways in each of the files. With voices, NaN 
 """
 
 import json
+import os
 import zipfile
 from math import prod
 from pathlib import Path
@@ -25,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from midi.reading import checked_pitch_range
-from rnn4music import restricted_pickle
+from rnn4music import checks, restricted_pickle
 from rnn4music.datasets import Dataset, Split
 
 PIANO = (21, 109)
@@ -36,9 +37,11 @@ _PARTS = {
 }
 _READERS = {}
 _MOST_BYTES = 2**30
+_MOST_AT_A_TIME = 128  # pitches
+MOST_CELLS = 10**9  # of all the rolls together
 
 
-def load_standard_set(path, pitch_range=PIANO):
+def load_standard_set(path, pitch_range=PIANO, most_cells=MOST_CELLS):
     """Read one of the standard sets, from a path of yours.
 
     Parameters
@@ -46,12 +49,16 @@ def load_standard_set(path, pitch_range=PIANO):
     path : path
         A .mat, .pickle (.pkl), .json or .npz file as above.
     pitch_range : (int, int)
-        Half-open range of MIDI pitches that the rolls get.
+        Half-open range of MIDI pitches that the rolls get; notes outside are left out, and
+        counted in each part's ``lost_notes``.
+    most_cells : int
+        A set whose rolls would have more cells (steps times pitches) in all is refused.
 
     Returns
     -------
     Split
-        ``train``, ``validation`` and ``test``, each a `Dataset`.
+        ``train``, ``validation`` and ``test``, each a `Dataset`; as its notes count the
+        cells of its rolls that are on.
 
     Raises
     ------
@@ -61,8 +68,11 @@ def load_standard_set(path, pitch_range=PIANO):
         If it is damaged, or is not such a set. A pickle is never executed: one that holds
         anything but containers, numbers and NumPy arrays is refused.
     """
-    path = Path(path)
-    pitch_range = checked_pitch_range(pitch_range)
+    if not os.fspath(path):
+        raise ValueError("the path is empty; give that of a file")
+    path = Path(path).expanduser()
+    pitch_range = checked_pitch_range(pitch_range, "pitch_range")
+    most_cells = checks.integer("most_cells", most_cells, 1)
     if path.suffix.lower() not in _READERS:
         known = ", ".join(sorted(_READERS))
         raise ValueError(f"{path} has an unknown ending {path.suffix!r}; these are read: {known}")
@@ -73,20 +83,21 @@ def load_standard_set(path, pitch_range=PIANO):
         if not isinstance(content, dict):
             raise ValueError(f"it holds a {type(content).__name__}, not a dict of three parts")
         parts = {part: _part(content, names) for part, names in _PARTS.items()}
+        n_steps = sum(len(tune) for tunes in parts.values() for tune in tunes)
+        n_pitches = pitch_range[1] - pitch_range[0]
+        if n_steps * n_pitches > most_cells:
+            raise ValueError(
+                f"it has {n_steps} steps of {n_pitches} pitches: more than "
+                f"most_cells={most_cells}; raise most_cells"
+            )
         return Split(
-            **{
-                part: Dataset(
-                    [_roll(tune, f"{part}[{k}]", pitch_range) for k, tune in enumerate(tunes)],
-                    [f"{path.stem} {part} {k}" for k in range(len(tunes))],
-                )
-                for part, tunes in parts.items()
-            }
+            **{part: _dataset(tunes, path.stem, part, pitch_range) for part, tunes in parts.items()}
         )
     except ValueError as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
-    except OSError:
-        raise
     except Exception as error:  # damage makes json, zipfile, SciPy and NumPy raise all sorts
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # the disk's
         raise ValueError(f"{path} is damaged: {type(error).__name__}: {error}") from None
 
 
@@ -106,7 +117,10 @@ def _read_mat(path):
         content = loadmat(path, variable_names=[name for each in _PARTS.values() for name in each])
     except NotImplementedError:
         raise ValueError("it is a MATLAB 7.3 file; save it with -v7 or older") from None
-    return {name: list(np.ravel(cells)) for name, cells in content.items() if name[0] != "_"}
+    for name, cells in content.items():
+        if name[0] != "_" and cells.dtype != object:
+            raise ValueError(f"its {name!r} is no cell array of tunes")
+    return {name: np.ravel(cells) for name, cells in content.items() if name[0] != "_"}
 
 
 @_reads(".pickle", ".pkl")
@@ -123,9 +137,11 @@ def _read_json(path):
 def _read_npz(path):
     content = {}
     with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():
-            if member.file_size > _MOST_BYTES:
-                raise ValueError(f"{member.filename} claims {member.file_size} bytes")
+        known = {f"{name}.npy" for names in _PARTS.values() for name in names}
+        members = [member for member in archive.infolist() if member.filename in known]
+        if sum(member.file_size for member in members) > _MOST_BYTES:
+            raise ValueError(f"its arrays have more than {_MOST_BYTES} bytes, which are not read")
+        for member in members:
             with archive.open(member) as file:
                 content[member.filename.removesuffix(".npy")] = _read_npy(file, member.file_size)
     return content
@@ -159,27 +175,53 @@ def _part(content, names):
     raise ValueError(f"it has no {names[0]!r}, but {', '.join(map(repr, content)) or 'nothing'}")
 
 
-def _roll(tune, name, pitch_range):
-    """Return a tune in any of the forms as a (T, P) roll of booleans."""
-    if isinstance(tune, np.ndarray) and tune.ndim == 2 and tune.shape[1] == PIANO[1] - PIANO[0]:
-        if tune.dtype.kind not in "biuf" or not np.isin(tune, (0, 1)).all():
-            raise ValueError(f"{name} is no piano roll of zeros and ones")
-        step, column = np.nonzero(tune)
-        pitch = column + PIANO[0]
-        n_steps = len(tune)
-    else:
-        lengths = [len(step) for step in tune]
-        n_steps = len(lengths)
-        pitch = np.array([pitch for step in tune for pitch in step], dtype=float)
-        step = np.repeat(np.arange(n_steps), lengths)
-        is_rest = np.isnan(pitch) | (pitch == -1)
-        pitch, step = pitch[~is_rest], step[~is_rest]
-        if (pitch != np.round(pitch)).any() or not ((pitch >= 0) & (pitch < 128)).all():
-            raise ValueError(f"{name} holds something else than MIDI pitches, 0 to 127")
-    if not n_steps:
-        raise ValueError(f"{name} has no steps")
+def _dataset(tunes, set_name, part, pitch_range):
+    """Return the tunes of one part as piano rolls."""
     lowest, highest = pitch_range
-    inside = (pitch >= lowest) & (pitch < highest)
-    roll = np.zeros((n_steps, highest - lowest), dtype=bool)
-    roll[step[inside], pitch[inside].astype(int) - lowest] = True
-    return roll
+    rolls, n_outside = [], 0
+    for k, tune in enumerate(tunes):
+        step, pitch = _notes(tune, f"{part}[{k}]")
+        inside = (pitch >= lowest) & (pitch < highest)
+        roll = np.zeros((len(tune), highest - lowest), dtype=bool)
+        roll[step[inside], pitch[inside] - lowest] = True
+        rolls.append(roll)
+        n_outside += int(np.count_nonzero(~inside))
+    n_notes = sum(int(np.count_nonzero(roll)) for roll in rolls)
+    names = [f"{set_name} {part} {k}" for k in range(len(tunes))]
+    return Dataset(rolls, names, n_notes=n_notes, lost_notes={"outside the pitch range": n_outside})
+
+
+def _notes(tune, name):
+    """Return the steps and pitches of a tune's notes; it may have any of the forms."""
+    if not len(tune):
+        raise ValueError(f"{name} has no steps")
+    n_keys = PIANO[1] - PIANO[0]
+    if not isinstance(tune, np.ndarray):
+        if not all(isinstance(step, (list, tuple, np.ndarray)) for step in tune):
+            raise ValueError(f"a step of {name} is no list of the pitches that sound")
+        lengths = np.array([len(step) for step in tune])
+        if lengths.max() > _MOST_AT_A_TIME:
+            raise ValueError(f"a step of {name} has {lengths.max()} pitches")
+        values = np.array([value for step in tune for value in step] or np.empty(0, int))
+        if values.ndim == 1 and (lengths == n_keys).all() and _is_zeros_and_ones(values):
+            tune = values.reshape(-1, n_keys)
+    if isinstance(tune, np.ndarray):
+        if tune.ndim == 2 and tune.shape[1] == n_keys and tune.dtype.kind in "biuf":
+            if not _is_zeros_and_ones(tune):
+                raise ValueError(f"{name} is no piano roll of zeros and ones")
+            step, column = np.nonzero(tune)
+            return step, column + PIANO[0]
+        if tune.ndim != 2 or tune.shape[1] > _MOST_AT_A_TIME:
+            raise ValueError(f"{name} has the shape {tune.shape}, no (steps, voices)")
+        values, lengths = tune.ravel(), np.full(len(tune), tune.shape[1])
+    if values.ndim != 1 or values.dtype.kind not in "iuf":
+        raise ValueError(f"{name} holds something else than MIDI pitches")
+    sounds = ~(np.isnan(values) | (values == -1))
+    pitch, step = values[sounds], np.repeat(np.arange(len(lengths)), lengths)[sounds]
+    if (pitch != np.round(pitch)).any() or not ((pitch >= 0) & (pitch < 128)).all():
+        raise ValueError(f"{name} holds something else than MIDI pitches, 0 to 127")
+    return step, pitch.astype(int)
+
+
+def _is_zeros_and_ones(values):
+    return values.dtype.kind in "biuf" and bool(np.isin(values, (0, 1)).all())

@@ -211,7 +211,7 @@ def test_data_come_through_as_they_are(rng):
         ("set.json", b'{"train": [[[128]]], "valid": [[[60]]], "test": [[[60]]]}', "MIDI pitches"),
         ("set.json", b'{"train": [[[1.5]]], "valid": [[[60]]], "test": [[[60]]]}', "MIDI pitches"),
         ("set.json", b'{"train": [[["a"]]], "valid": [[[60]]], "test": [[[60]]]}', "cannot be"),
-        ("set.json", b'{"train": [[7]], "valid": [[[60]]], "test": [[[60]]]}', "damaged"),
+        ("set.json", b'{"train": [[7]], "valid": [[[60]]], "test": [[[60]]]}', "no list of the p"),
         ("set.mat", b"no mat", "set.mat"),
         ("set.npz", b"no npz", "damaged"),
         ("set.pickle", b"no pickle", "damaged"),
