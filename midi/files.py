@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import secrets
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -27,8 +28,9 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     target = Path(os.path.realpath(os.path.expanduser(os.fsdecode(path))))
     if not target.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {target.parent}; make it, then save again")
-    if target.exists() and not target.is_file():
-        raise FileExistsError(f"{target} is not a regular file; choose another name")
+    with contextlib.suppress(FileNotFoundError):  # asked once: another program may remove it
+        if not stat.S_ISREG(os.stat(target).st_mode):
+            raise FileExistsError(f"{target} is not a regular file; choose another name")
     temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
     try:
         with open(temporary, "xb") as file:

@@ -37,7 +37,7 @@ SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
 ALL_KEYS = range(-5, 7)  # semitones
 MOST_CELLS = 10**7  # of one roll: nine hours of piano at 0.3 s
 MOST_BYTES = 2**24  # of one file
-_BYTES_WORTH_PROCESSES = 2**26
+_BYTES_WORTH_PROCESSES = 2**24
 _ROWS_OF_A_TABLE = 20
 _EVERY_PITCH = (0, 128)
 
@@ -242,7 +242,7 @@ def load_midi(
         the same contents of the files and the same options is several times faster. It may be
         deleted at any time, and several programs may use it at once.
     workers : int
-        Processes; by default one, and as many as there are cores from 64 MiB on.
+        Processes; by default one, and as many as there are cores from 16 MiB on.
     progress : bool
         Show a progress bar if it takes longer than a second.
 

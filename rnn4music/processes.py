@@ -1,8 +1,8 @@
 """Work spread over processes."""
 
-import contextlib
 import os
 import signal
+from collections import deque
 
 _PORTIONS = 32  # of the work of each process
 _MOST_AT_ONCE = 32  # items of a portion
@@ -28,23 +28,19 @@ def in_processes(function, items, workers):
     from loky import ProcessPoolExecutor
 
     at_once = max(1, min(_MOST_AT_ONCE, len(items) // (_PORTIONS * workers)))
-    pool = ProcessPoolExecutor(workers)
+    portions = (items[start : start + at_once] for start in range(0, len(items), at_once))
+    pool = ProcessPoolExecutor(workers, initializer=_ignore_interrupts)
     try:
-        with _interrupts_wait():
-            results = pool.map(function, items, chunksize=at_once)
-        yield from results
+        waiting = deque(pool.submit(_each, function, portion) for portion in portions)
+        while waiting:
+            yield from waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, kill_workers=True)
 
 
-@contextlib.contextmanager
-def _interrupts_wait():
-    """Put Ctrl-C off; processes that are started meanwhile never get it."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+def _each(function, items):
+    return [function(item) for item in items]
+
+
+def _ignore_interrupts():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

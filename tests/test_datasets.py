@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -11,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from midi import midiread, midiwrite
+import rnn4music
+from midi import MidiError, midiread, midiwrite
 from rnn4music import RNN4Music, datasets
 from rnn4music.datasets import Dataset, DatasetWarning, load_midi
 from rnn4music.keys import find_key
@@ -77,6 +79,51 @@ def test_a_pattern(folder):
 def test_a_single_file_whatever_its_ending(folder):
     (folder / "b.mid").rename(folder / "b.dat")
     assert same_rolls(load_midi(folder / "b.dat"), [0])
+
+
+def test_linked_folders_are_read_and_links_to_nothing_told_of(folder, tmp_path):
+    try:
+        (tmp_path / "links").mkdir()
+        (tmp_path / "links" / "music").symlink_to(folder, target_is_directory=True)
+        (tmp_path / "links" / "lost.mid").symlink_to(tmp_path / "nothing.mid")
+        (folder / "again").symlink_to(folder, target_is_directory=True)
+    except OSError:
+        pytest.skip("no links can be made here")
+    with pytest.warns(DatasetWarning, match="lost.mid .*No such file"):
+        dataset = load_midi(tmp_path / "links")
+    assert dataset.names == [f"music/{name}" for name in NAMES]
+
+
+def test_a_tilde_is_the_home_folder(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(folder.parent))
+    monkeypatch.setenv("USERPROFILE", str(folder.parent))
+    monkeypatch.chdir(folder)
+    assert load_midi("~/music", cache="~/cache").names == NAMES
+    assert load_midi("~/music/*.mid").names[-1].endswith("/b.mid")
+    assert (folder.parent / "cache").is_dir() and not (folder / "~").exists()
+    assert len(midiread("~/music/b.mid").notes) > 0
+
+
+def test_a_zip_that_was_replaced_is_read_anew(folder, tmp_path):
+    path = tmp_path / "music.zip"
+    for members, error in (([], FileNotFoundError), (["notes.txt"], ValueError), (["b.mid"], None)):
+        with zipfile.ZipFile(path, "w") as archive:
+            for name in members:
+                archive.write(folder / name, "b.mid")
+        if error:
+            with pytest.raises(error):
+                load_midi(path)
+        else:
+            assert same_rolls(load_midi(path), [0])
+
+
+def test_a_member_of_a_zip_that_says_less_than_it_holds(folder, tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "music.zip", "w") as archive:
+        archive.writestr("z.mid", b"\0" * 5000)
+    monkeypatch.setattr(datasets, "MOST_BYTES", 4000)
+    (claimed,) = datasets.find_files(tmp_path / "music.zip")
+    with pytest.raises(MidiError, match="more than 4000 bytes"):
+        claimed._replace(size=10).read()
 
 
 def test_a_zip_is_read_where_it_is(folder, tmp_path):
@@ -176,6 +223,18 @@ def test_damaged_members_of_a_zip_and_those_too_large_are_left_out(folder, tmp_p
     assert reasons["z.mid"] == "it has 5000 bytes; more than 4000 are not read"
 
 
+def test_whatever_goes_wrong_in_one_file_is_a_row_of_the_table(folder, monkeypatch):
+    def read_bytes(data, *arguments, **keywords):
+        if data[:4] == b"RIFF":
+            raise OverflowError("too much of it")
+        return whole(data, *arguments, **keywords)
+
+    whole = datasets.read_bytes
+    monkeypatch.setattr(datasets, "read_bytes", read_bytes)
+    with pytest.warns(DatasetWarning, match="e.RMI  OverflowError: too much of it"):
+        assert load_midi(folder).names == NAMES[:-1]
+
+
 def test_short_tunes_as_the_caller_chooses(folder):
     midiwrite(folder / "short.mid", tune(9, 3), RANGE)
     with pytest.warns(DatasetWarning, match="short.mid .*too short: 3 steps, min_steps=40"):
@@ -235,6 +294,7 @@ def test_to_c_moves_every_tune_to_c_major_or_a_minor(tmp_path):
     assert dataset[0].shape == (len(scale), 7)
     np.testing.assert_array_equal(np.flatnonzero(dataset[0].any(axis=0)) + 53, [53, 55, 57, 59])
     assert dataset.lost_notes["outside the pitch range"] == np.sum(scale < 5) + np.sum(scale == 12)
+    assert dataset.n_notes == np.sum((scale >= 5) & (scale < 12))
 
 
 def test_all_keys(folder):
@@ -242,6 +302,9 @@ def test_all_keys(folder):
     assert len(dataset) == 12
     assert [name.split()[-1] for name in dataset.names] == [f"{key:+d}" for key in range(-5, 7)]
     np.testing.assert_array_equal(dataset[7][:, 2:], tune(0)[:, :-2])
+    for refused in (3, ["1"], [True]):
+        with pytest.raises(TypeError, match="semitones must be a list of whole numbers"):
+            load_midi(folder / "b.mid").in_keys(refused)
 
 
 # Parallel, cache -----------------------------------------------------------------------
@@ -269,6 +332,46 @@ def test_processes_need_no_main_guard(folder, tmp_path):
     command = [sys.executable, str(script)]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
     assert (result.returncode, result.stdout) == (0, "5\n"), result.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="Ctrl-C is sent as POSIX has it")
+def test_ctrl_c_ends_the_processes_too(folder, tmp_path):
+    script = (
+        "import sys, time\n"
+        "from rnn4music.processes import in_processes\n"
+        "def work(n):\n    return bytes(2**22)\n"  # more than a pipe holds
+        "for n, _ in enumerate(in_processes(work, range(100_000), 4)):\n"
+        "    if n == 20:\n        print('working', flush=True)\n"
+    )
+    (tmp_path / "script.py").write_text(script)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    for _ in range(3):
+        process = subprocess.Popen(
+            [sys.executable, str(tmp_path / "script.py")], env=environment,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        )  # fmt: skip
+        assert process.stdout.readline() == "working\n"
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            _, said = process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            pytest.fail("it went on after Ctrl-C")
+        assert said.rstrip().endswith("KeyboardInterrupt") and said.count("Traceback") == 1
+
+
+def test_threads_may_use_processes_at_once(folder):
+    found = []
+    threads = [
+        threading.Thread(target=lambda: found.append(load_midi(folder, workers=2)))
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=100)
+    assert len(found) == 2 and all(same_rolls(dataset, SEEDS) for dataset in found)
 
 
 def forbid_reading(monkeypatch):
@@ -306,6 +409,50 @@ def test_the_cache_is_by_content_and_options(folder, tmp_path, monkeypatch):
     (folder / "b.mid").write_bytes(data)
     forbid_reading(monkeypatch)
     assert same_rolls(load_midi(folder, cache=cache), SEEDS)
+
+
+def test_the_cache_knows_what_a_tune_was_moved_into_and_every_name(folder, tmp_path, monkeypatch):
+    cache = tmp_path / "cache"
+    for pitch_range in ((40, 60), (30, 70)):
+        kept = load_midi(folder, pitch_range, to_c=True, cache=cache)
+        plain = load_midi(folder, pitch_range, to_c=True)
+        for ours, theirs in zip(kept, plain, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+    load_midi(folder, cache=cache)
+    (folder / "b.mid").rename(folder / "bb.mid")
+    assert load_midi(folder, cache=cache).names[1] == "bb.mid"
+    n_files = len(list(cache.iterdir()))
+    monkeypatch.setattr(rnn4music, "__version__", "999")
+    load_midi(folder, cache=cache)
+    assert len(list(cache.iterdir())) == n_files + 1
+
+
+def test_nothing_is_kept_of_files_that_change_while_they_are_read(folder, tmp_path, monkeypatch):
+    cache, path = tmp_path / "cache", folder / "b.mid"
+    before, read = path.read_bytes(), datasets._read_file
+
+    def replaced_first(*arguments):
+        midiwrite(path, tune(7), RANGE)
+        return read(*arguments)
+
+    monkeypatch.setattr(datasets, "_read_file", replaced_first)
+    load_midi(folder, cache=cache)
+    monkeypatch.undo()
+    path.write_bytes(before)
+    assert same_rolls(load_midi(folder, cache=cache), SEEDS)
+
+
+def test_a_cache_file_is_written_whole(folder, tmp_path, monkeypatch):
+    cache = tmp_path / "cache"
+
+    def full_disk(file, **arrays):
+        file.write(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full_disk)
+    with pytest.warns(UserWarning, match="nothing is kept in the cache"):
+        assert same_rolls(load_midi(folder, cache=cache), SEEDS)
+    assert not list(cache.iterdir())
 
 
 def test_a_damaged_cache_is_written_anew(folder, tmp_path):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from rnn4music import near_copies
 from rnn4music.near_copies import PASSAGE, group_near_copies, passages_of
 
 
@@ -65,6 +66,22 @@ def test_copies_of_copies_are_one_group(rng):
 
 def test_very_many_copies_are_one_group(tune):
     assert together(*[tune] * 120)
+
+
+def test_copies_made_of_passages_that_very_many_tunes_have(rng):
+    parts = [rng.random((20, 88)) < 0.05 for _ in range(4)]
+    tunes = [rng.random((60, 88)) < 0.05 for _ in range(60)]
+    tunes = [np.concatenate((parts[k % 4], tune)) for k, tune in enumerate(tunes)]
+    common = [np.concatenate(parts), np.concatenate(parts)]
+    common[1][30:32] = False
+    groups = group_near_copies(tunes + common)
+    assert groups[:60] == list(range(60)) and groups[60] == groups[61] == 60
+
+
+def test_exact_copies_are_found_however_common_their_passages(tune, monkeypatch):
+    monkeypatch.setattr(near_copies, "_COMMON", 3)
+    longer = [np.concatenate((tune, np.eye(88, dtype=bool)[k : k + 9])) for k in range(5)]
+    assert group_near_copies([*longer, longer[3].copy()]) == [0, 1, 2, 3, 4, 3]
 
 
 def test_the_chords_matter_and_not_the_intervals_between_lowest_keys_alone(rng):

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from rnn4music import restricted_pickle
+from rnn4music import restricted_pickle, standard_sets
 from rnn4music.standard_sets import load_standard_set
 
 DATA = Path(os.environ.get("RNN4MUSIC_TEST_DATA") or Path(__file__).parents[2] / "shared") / "data"
@@ -241,6 +241,80 @@ def test_an_array_that_claims_more_than_it_has(tmp_path):
         archive.writestr("train.npy", data)
     with pytest.raises(ValueError, match=r"claims the shape \(9999999, 8888\)"):
         load_standard_set(tmp_path / "set.npz")
+
+
+def write_json(path, tunes):
+    path.write_text(json.dumps({"train": tunes, "valid": [[[60]]], "test": [[[60]]]}))
+    return path
+
+
+def test_rolls_as_lists_are_rolls(tmp_path):
+    path = write_json(tmp_path / "set.json", [ROLLS["train"][0].tolist()])
+    np.testing.assert_array_equal(load_standard_set(path).train[0], ROLLS["train"][0])
+
+
+@pytest.mark.parametrize(
+    ("tune", "message"),
+    [
+        ([["60", "64"]], "something else than MIDI pitches"),
+        ([[60] * 129], "129 pitches"),
+        ([[10**30]], "something else than MIDI pitches"),
+        ([[[60]]], "something else than MIDI pitches"),
+        ([[None]], "something else than MIDI pitches"),
+        ([[True, False]], "something else than MIDI pitches"),
+    ],
+)
+def test_steps_that_are_no_pitches(tmp_path, tune, message):
+    with pytest.raises(ValueError, match=message):
+        load_standard_set(write_json(tmp_path / "set.json", [tune]))
+
+
+def test_notes_outside_the_range_are_counted(tmp_path):
+    split = load_standard_set(write_json(tmp_path / "set.json", [[[60, 64], [20]]]), (60, 64))
+    assert split.train.lost_notes == {"outside the pitch range": 2} and split.train.n_notes == 1
+
+
+def test_a_set_is_bounded(tmp_path):
+    path = write_json(tmp_path / "set.json", [[[]] * 1000])
+    with pytest.raises(ValueError, match="1002 steps of 88 pitches: more than most_cells=88000"):
+        load_standard_set(path, most_cells=88_000)
+    assert len(load_standard_set(path, most_cells=88_176).train[0]) == 1000
+    flat = np.zeros((1, 10**8, 0))  # of a few hundred bytes
+    np.savez(tmp_path / "flat.npz", train=flat, valid=flat, test=flat)
+    with pytest.raises(ValueError, match="more than most_cells=1000000000"):
+        load_standard_set(tmp_path / "flat.npz")
+
+
+def test_what_is_no_part_of_the_set_is_not_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(standard_sets, "_MOST_BYTES", 10_000)
+    arrays = {part: objects(ROLLS[part]) for part in PARTS}
+    np.savez(tmp_path / "set.npz", **arrays, other=np.zeros(10_000))
+    assert len(load_standard_set(tmp_path / "set.npz").train) == 2
+    np.savez(tmp_path / "set.npz", **{**arrays, "valid": np.zeros(10_000)})
+    with pytest.raises(ValueError, match="more than 10000 bytes"):
+        load_standard_set(tmp_path / "set.npz")
+
+
+def test_a_mat_file_holds_cells_and_may_be_cut_off(tmp_path):
+    savemat(tmp_path / "set.mat", {"traindata": np.zeros((3, 88))})
+    with pytest.raises(ValueError, match="'traindata' is no cell array of tunes"):
+        load_standard_set(tmp_path / "set.mat")
+    write_mat(tmp_path / "set.mat")
+    whole = (tmp_path / "set.mat").read_bytes()
+    for length in range(0, len(whole) - 1, len(whole) // 40):
+        (tmp_path / "set.mat").write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=r"set\.mat"):
+            load_standard_set(tmp_path / "set.mat")
+
+
+def test_what_a_pickle_holds_many_times_is_made_once():
+    doubled = b"](K<e" + b"q\x00](h\x00h\x00e" * 60 + b"."  # 2 ** 60 numbers if written out
+    found = restricted_pickle.loads(doubled)
+    for _ in range(60):
+        first, second = found
+        assert first is second
+        found = first
+    assert found == [60]
 
 
 def test_a_missing_file(tmp_path):

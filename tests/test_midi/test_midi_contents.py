@@ -1,5 +1,7 @@
 """What `describe` and `python -m midi` say of a file."""
 
+import os
+
 import pytest
 from smf import note_off, note_on, smf, tempo, track
 
@@ -74,6 +76,35 @@ def test_a_picture_of_the_roll(tune, tmp_path, capsys):
     assert picture.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(SystemExit):
         main([str(tune), str(tune), "--picture", str(picture)])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("name", ["cash$_$.mid", "x$\\foo$.mid", "日本.mid", "caf\udce9.mid"])
+def test_a_picture_of_a_file_of_any_name(tmp_path, capsys, name):
+    pytest.importorskip("matplotlib")
+    path, picture = tmp_path / name, tmp_path / "roll.png"
+    try:
+        path.write_bytes(TUNE)
+    except (OSError, UnicodeError):
+        pytest.skip("such a name is not possible here")
+    assert main([str(path), "--picture", str(picture)]) == 0
+    assert picture.exists()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_picture_of_a_file_of_no_length(tmp_path):
+    pytest.importorskip("matplotlib")
+    (tmp_path / "empty.mid").write_bytes(smf(track()))
+    picture = tmp_path / "roll.png"
+    assert main([str(tmp_path / "empty.mid"), "--picture", str(picture)]) == 0
+    assert picture.exists()
+
+
+def test_a_picture_has_the_name_that_was_given(tune, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        main([str(tune), "--picture", str(tmp_path / "roll")])
+    assert "needs the name of a .png file" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == [tune.name]
 
 
 def test_many_tracks_take_no_more_than_their_share_of_time(tmp_path):

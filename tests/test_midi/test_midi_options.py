@@ -32,6 +32,16 @@ def cells(content, lowest_pitch=21):
     return list(zip(frame.tolist(), (column + lowest_pitch).tolist(), strict=True))
 
 
+def test_tempos_beyond_use_are_refused(read):
+    for refused in (1e-300, 1e10):
+        with pytest.raises(ValueError, match=f"tempo={refused} must be from 0.001 to 1e9"):
+            read(smf(track()), tempo=refused)
+    slow = read(smf(track((0, note_on(60)), (480, note_off(60))), division=1), tempo=0.001, dt=1e6)
+    assert slow.notes == [Note(60, 0.0, 480 * 60_000.0)]
+    with pytest.raises(MidiError, match="it lasts 16106127300000 s"):
+        read(smf(track(end=2**28 - 1), division=1), tempo=0.001)
+
+
 # Beats and tempo -----------------------------------------------------------------------
 
 
