@@ -57,6 +57,17 @@ def test_half_of_the_shorter_tune_is_the_limit(rng):
         assert together(one, mixed) == expected
 
 
+def test_many_tunes_are_compared_some_at_a_time(rng, monkeypatch):
+    long, other = (rng.random((n, 88)) < 0.05 for n in (200, 60))
+    tunes = [other, long, *(rng.random((60, 88)) < 0.05 for _ in range(5)), long[:40]]
+    whole = group_near_copies(tunes)
+    assert whole == [0, 1, 2, 3, 4, 5, 6, 1]
+    monkeypatch.setattr(near_copies, "_TUNES_AT_ONCE", 1)
+    assert group_near_copies(tunes) == whole
+    half = [rng.random((9, 88)) < 0.05, other, np.concatenate((other[:20], long))]
+    assert group_near_copies(half) == [0, 1, 2]
+
+
 def test_copies_of_copies_are_one_group(rng):
     long = rng.random((140, 88)) < 0.05
     overlapping = [long[start : start + 60] for start in (60, 20, 80, 0, 40)]

@@ -42,6 +42,10 @@ def test_tempos_beyond_use_are_refused(read):
         read(smf(track(end=2**28 - 1), division=1), tempo=0.001)
 
 
+def test_a_tempo_of_many_digits_in_a_file_of_no_length(read):
+    assert len(read(smf(track()), tempo=1 + Fraction(1, 10**30)).piano_roll) == 0
+
+
 # Beats and tempo -----------------------------------------------------------------------
 
 

@@ -481,6 +481,9 @@ DAMAGED = {
     "track length beyond the file": (
         smf(track(*NOTE)[:4] + b"\x7f\xff\xff\xff" + track(*NOTE)[8:], track(*AFTER)), [60, 62],
         "should hold 2147483647 bytes"),
+    "what is no chunk between two tracks": (
+        smf(track(*NOTE), bytes(7) + b"\x14\x00\x00", track(*AFTER)), [60, 62],
+        "announces 3 tracks, 2 are there"),
     "bytes before the header": (b"\x00" * 128 + smf(track(*NOTE)), [60], "begins at byte 128"),
 }  # fmt: skip
 """Name: the bytes, the pitches that can be read, and what is said."""
