@@ -82,7 +82,7 @@ def describe(path: str | os.PathLike[str]) -> Contents:
     FileNotFoundError
         There is no such file.
     """
-    name = os.fsdecode(os.fspath(path))
+    name = os.path.expanduser(os.fsdecode(path))
     with open(name, "rb") as file:
         data = file.read()
     try:

@@ -118,21 +118,21 @@ def sustained_ends(
     group = events.status & 0x0F
     last_tick = np.full(end_tick.shape, tick.max(initial=0))
     if tracks_follow:
-        group = events.track.astype(np.int64) << 4 | group
+        group = events.track << 4 | group
         last_tick = tick[events.status == TRACK_END][events.track[notes.end]]
-    moment = np.empty(len(tick), dtype=np.int64)  # the order in which a player sends them
-    moment[np.argsort(tick, kind="stable")] = np.arange(len(tick))
     is_pedal = (events.status & 0xF0 == 0xB0) & (events.first == _SUSTAIN_PEDAL)
-    order = group.astype(np.int64) * len(tick) + moment  # one group after the other
-    pedal = np.flatnonzero(is_pedal)
-    pedal = pedal[np.argsort(order[pedal])]
-    if not len(pedal):
+    if not is_pedal.any():
         return end_tick
+    # one group after the other, each in the order in which a player sends it
+    sent = np.lexsort((tick, group))
+    place = np.empty(len(tick), dtype=np.int64)
+    place[sent] = np.arange(len(tick))
+    pedal = sent[is_pedal[sent]]
     is_down = events.second[pedal] >= 64
     # the index of the next lift, len(pedal) where there is none
     lift = np.where(is_down, len(pedal), np.arange(len(pedal)))
     lift = np.minimum.accumulate(lift[::-1])[::-1]
-    before = np.searchsorted(order[pedal], order[notes.end]) - 1
+    before = np.searchsorted(place[pedal], place[notes.end]) - 1
     held = (before >= 0) & is_down[before] & (group[pedal[before]] == group[notes.end])
     before = before[held]
     next_lift = pedal[np.minimum(lift[before], len(pedal) - 1)]

@@ -204,8 +204,7 @@ def check_options(
             raise ValueError(f"tempo={given} must be from 0.001 to 1e9 quarter notes a minute")
     flags = {"drums": drums, "sustain": sustain, "keep_short": keep_short, "strict": strict}
     for name, value in flags.items():
-        if not isinstance(value, (bool, np.bool_)):
-            raise TypeError(f"{name} must be True or False, not {value!r}")
+        checked_flag(name, value)
     try:
         limit = operator.index(most_cells)
     except TypeError:
@@ -213,6 +212,13 @@ def check_options(
     if limit < 1:
         raise ValueError(f"most_cells={limit} must be at least 1, such as {MOST_CELLS}")
     return Options(pitch_range, step, steps_per_beat is not None, tempo, **flags, most_cells=limit)
+
+
+def checked_flag(name: str, value: Any) -> bool:
+    """Return a boolean, or say that it should have been one."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, not {value!r}")
+    return bool(value)
 
 
 def checked_pitch_range(r: Any, name: str = "r") -> tuple[int, int]:

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, SupportsIndex
 import numpy as np
 
 from .files import written_whole
-from .reading import checked_pitch_range
+from .reading import checked_flag, checked_pitch_range
 from .timing import DEFAULT_TEMPO, Number, exact_time_step, scaled_floor
 
 _GREATEST_TEMPO = 2**24 - 1
@@ -104,8 +104,7 @@ def midiwrite(
     n_tracks = 1 + _checked_integer("format", format, 0, 1)
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, not {name!r}")
-    if not isinstance(restrike, (bool, np.bool_)):
-        raise TypeError(f"restrike must be True or False, not {restrike!r}")
+    checked_flag("restrike", restrike)
 
     grid = choose_grid(time_step)
     tick = scaled_floor(np.arange(len(is_on) + 1), time_step / grid.tick)

@@ -49,13 +49,6 @@ def integer(name, value, low):
     return result
 
 
-def flag(name, value):
-    """Return `value` if it is a boolean."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, not {value!r}")
-    return bool(value)
-
-
 def choice(name, value, allowed):
     """Return `value` if it is one of `allowed`."""
     if value not in list(allowed):

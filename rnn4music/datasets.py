@@ -27,7 +27,7 @@ import numpy as np
 from tqdm import tqdm
 
 from midi import MidiError
-from midi.reading import check_options, checked_pitch_range, read_bytes, summary
+from midi.reading import check_options, checked_flag, checked_pitch_range, read_bytes, summary
 from rnn4music import checks, roll_cache
 from rnn4music.keys import find_key, semitones_to_c, transpose
 from rnn4music.near_copies import group_near_copies
@@ -263,13 +263,13 @@ def load_midi(
     DatasetWarning
         With a table, if files were left out or read in part.
     """
-    to_c = checks.flag("to_c", to_c)
+    to_c = checked_flag("to_c", to_c)
     pitch_range = checked_pitch_range(pitch_range, "pitch_range")
     options = check_options(
         _EVERY_PITCH if to_c else pitch_range, time_step, steps_per_beat, tempo, drums, sustain,
         keep_short, strict, most_cells, dt_name="time_step",
     )  # fmt: skip
-    progress = checks.flag("progress", progress)
+    progress = checked_flag("progress", progress)
     min_steps = checks.integer("min_steps", min_steps, 1)
     checks.choice("short_tunes", short_tunes, _SHORT_TUNES)
     files = find_files(source)
@@ -314,8 +314,7 @@ class File(NamedTuple):
         if self.size > MOST_BYTES:
             raise MidiError(f"it has {self.size} bytes; more than {MOST_BYTES} are not read")
         if self.member is None:
-            with open(self.path, "rb") as file:
-                return file.read()
+            return Path(self.path).read_bytes()
         with _open_zip(self.path).open(self.member) as file:
             data = file.read(MOST_BYTES + 1)  # what it says of its size may be wrong
         if len(data) > MOST_BYTES:
@@ -363,7 +362,7 @@ def find_files(source):
 
 
 def _inside(folder):
-    """Yield the paths of all that is in a folder, in linked folders too, each folder once."""
+    """Yield the paths of all that is in a folder, each folder once, linked ones last."""
     seen = set()
     for each, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(each)
@@ -371,6 +370,7 @@ def _inside(folder):
             folders.clear()
             continue
         seen.add(real)
+        folders.sort(key=lambda name: (os.path.islink(os.path.join(each, name)), name))
         yield from (os.path.join(each, name) for name in names)
 
 

@@ -36,7 +36,7 @@ def group_near_copies(rolls):
     first_with = {}
     passages = [passages_of(roll) for roll in rolls]
     exact = [first_with.setdefault(each.tobytes(), tune) for tune, each in enumerate(passages)]
-    different = sorted(first_with.values())
+    different = list(first_with.values())
     pairs = _pairs([passages[tune] for tune in different])
     _, group = connected_components(pairs, directed=False)
     _, first_of = np.unique(group, return_index=True)
@@ -59,10 +59,9 @@ def _pairs(passages):
     for start in range(0, len(passages), _TUNES_AT_ONCE):  # for the memory
         shared = (has[start : start + _TUNES_AT_ONCE] @ has.T).tocoo()
         enough = SHARED * np.minimum(lengths[start + shared.row], lengths[shared.col])
-        near = shared.data >= enough
-        rows.append(
-            csr_matrix((near[near], (shared.row[near], shared.col[near])), shape=shared.shape)
-        )
+        shared.data = shared.data >= enough
+        shared.eliminate_zeros()
+        rows.append(shared)
     return vstack(rows)
 
 

@@ -35,6 +35,7 @@ _PARTS = {
     "validation": ("valid", "validdata", "validation"),
     "test": ("test", "testdata"),
 }
+_NAMES = [name for names in _PARTS.values() for name in names]
 _READERS = {}
 _MOST_BYTES = 2**30
 _MOST_AT_A_TIME = 128  # pitches
@@ -114,7 +115,7 @@ def _read_mat(path):
     from scipy.io import loadmat
 
     try:
-        content = loadmat(path, variable_names=[name for each in _PARTS.values() for name in each])
+        content = loadmat(path, variable_names=_NAMES)
     except NotImplementedError:
         raise ValueError("it is a MATLAB 7.3 file; save it with -v7 or older") from None
     for name, cells in content.items():
@@ -137,7 +138,7 @@ def _read_json(path):
 def _read_npz(path):
     content = {}
     with zipfile.ZipFile(path) as archive:
-        known = {f"{name}.npy" for names in _PARTS.values() for name in names}
+        known = [f"{name}.npy" for name in _NAMES]
         members = [member for member in archive.infolist() if member.filename in known]
         if sum(member.file_size for member in members) > _MOST_BYTES:
             raise ValueError(f"its arrays have more than {_MOST_BYTES} bytes, which are not read")
@@ -195,33 +196,37 @@ def _notes(tune, name):
     """Return the steps and pitches of a tune's notes; it may have any of the forms."""
     if not len(tune):
         raise ValueError(f"{name} has no steps")
+    values, lengths = _flat(tune, name)
     n_keys = PIANO[1] - PIANO[0]
-    if not isinstance(tune, np.ndarray):
-        if not all(isinstance(step, (list, tuple, np.ndarray)) for step in tune):
-            raise ValueError(f"a step of {name} is no list of the pitches that sound")
-        lengths = np.array([len(step) for step in tune])
-        if lengths.max() > _MOST_AT_A_TIME:
-            raise ValueError(f"a step of {name} has {lengths.max()} pitches")
-        values = np.array([value for step in tune for value in step] or np.empty(0, int))
-        if values.ndim == 1 and (lengths == n_keys).all() and _is_zeros_and_ones(values):
-            tune = values.reshape(-1, n_keys)
-    if isinstance(tune, np.ndarray):
-        if tune.ndim == 2 and tune.shape[1] == n_keys and tune.dtype.kind in "biuf":
-            if not _is_zeros_and_ones(tune):
-                raise ValueError(f"{name} is no piano roll of zeros and ones")
-            step, column = np.nonzero(tune)
+    if (lengths == n_keys).all():
+        if values.dtype.kind in "biuf" and np.isin(values, (0, 1)).all():
+            step, column = np.nonzero(values.reshape(-1, n_keys))
             return step, column + PIANO[0]
-        if tune.ndim != 2 or tune.shape[1] > _MOST_AT_A_TIME:
-            raise ValueError(f"{name} has the shape {tune.shape}, no (steps, voices)")
-        values, lengths = tune.ravel(), np.full(len(tune), tune.shape[1])
+        if isinstance(tune, np.ndarray):
+            raise ValueError(f"{name} is no piano roll of zeros and ones")
+    error = ValueError(f"{name} holds something else than MIDI pitches, 0 to 127")
     if values.ndim != 1 or values.dtype.kind not in "iuf":
-        raise ValueError(f"{name} holds something else than MIDI pitches")
+        raise error
     sounds = ~(np.isnan(values) | (values == -1))
     pitch, step = values[sounds], np.repeat(np.arange(len(lengths)), lengths)[sounds]
     if (pitch != np.round(pitch)).any() or not ((pitch >= 0) & (pitch < 128)).all():
-        raise ValueError(f"{name} holds something else than MIDI pitches, 0 to 127")
+        raise error
     return step, pitch.astype(int)
 
 
-def _is_zeros_and_ones(values):
-    return values.dtype.kind in "biuf" and bool(np.isin(values, (0, 1)).all())
+def _flat(tune, name):
+    """Return all that a tune's steps hold, one behind the other, and how much each holds."""
+    if isinstance(tune, np.ndarray):
+        if tune.ndim != 2 or tune.shape[1] > _MOST_AT_A_TIME:
+            raise ValueError(
+                f"{name} has the shape {tune.shape}; (steps, 88 keys) or (steps, voices) are read"
+            )
+        return tune.ravel(), np.full(len(tune), tune.shape[1])
+    if not all(isinstance(step, (list, tuple, np.ndarray)) for step in tune):
+        raise ValueError(f"a step of {name} is no list of the pitches that sound")
+    lengths = np.array([len(step) for step in tune])
+    if lengths.max() > _MOST_AT_A_TIME:
+        raise ValueError(
+            f"a step of {name} has {lengths.max()} pitches; there are {_MOST_AT_A_TIME}"
+        )
+    return np.array([value for step in tune for value in step] or np.empty(0, int)), lengths

@@ -87,6 +87,7 @@ def test_linked_folders_are_read_and_links_to_nothing_told_of(folder, tmp_path):
         (tmp_path / "links" / "music").symlink_to(folder, target_is_directory=True)
         (tmp_path / "links" / "lost.mid").symlink_to(tmp_path / "nothing.mid")
         (folder / "again").symlink_to(folder, target_is_directory=True)
+        (folder / "also deep").symlink_to(folder / "deep", target_is_directory=True)
     except OSError:
         pytest.skip("no links can be made here")
     with pytest.warns(DatasetWarning, match="lost.mid .*No such file"):
@@ -307,6 +308,12 @@ def test_all_keys(folder):
             load_midi(folder / "b.mid").in_keys(refused)
 
 
+@pytest.mark.parametrize("name", ["to_c", "progress", "sustain"])
+def test_switches_are_true_or_false(folder, name):
+    with pytest.raises(TypeError, match=f"{name} must be True or False, not 'no'"):
+        load_midi(folder, **{name: "no"})
+
+
 # Parallel, cache -----------------------------------------------------------------------
 
 
@@ -337,7 +344,6 @@ def test_processes_need_no_main_guard(folder, tmp_path):
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="Ctrl-C is sent as POSIX has it")
 def test_ctrl_c_ends_the_processes_too(folder, tmp_path):
     script = (
-        "import sys, time\n"
         "from rnn4music.processes import in_processes\n"
         "def work(n):\n    return bytes(2**22)\n"  # more than a pipe holds
         "for n, _ in enumerate(in_processes(work, range(100_000), 4)):\n"
@@ -364,7 +370,7 @@ def test_ctrl_c_ends_the_processes_too(folder, tmp_path):
 def test_threads_may_use_processes_at_once(folder):
     found = []
     threads = [
-        threading.Thread(target=lambda: found.append(load_midi(folder, workers=2)))
+        threading.Thread(target=lambda: found.append(load_midi(folder, workers=2)), daemon=True)
         for _ in range(2)
     ]
     for thread in threads:

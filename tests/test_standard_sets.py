@@ -269,6 +269,13 @@ def test_steps_that_are_no_pitches(tmp_path, tune, message):
         load_standard_set(write_json(tmp_path / "set.json", [tune]))
 
 
+@pytest.mark.parametrize("shape", [(4,), (2, 3, 4), (3, 129)])
+def test_arrays_that_are_no_tunes(tmp_path, shape):
+    write_npz({**ROLLS, "train": [np.full(shape, 60)]})(tmp_path / "set.npz")
+    with pytest.raises(ValueError, match=r"train\[0\] has the shape .*; \(steps, 88 keys\) or"):
+        load_standard_set(tmp_path / "set.npz")
+
+
 def test_notes_outside_the_range_are_counted(tmp_path):
     split = load_standard_set(write_json(tmp_path / "set.json", [[[60, 64], [20]]]), (60, 64))
     assert split.train.lost_notes == {"outside the pitch range": 2} and split.train.n_notes == 1

@@ -107,6 +107,12 @@ def test_a_picture_has_the_name_that_was_given(tune, tmp_path, capsys):
     assert os.listdir(tmp_path) == [tune.name]
 
 
+def test_a_tilde_is_the_home_folder(tune, monkeypatch):
+    monkeypatch.setenv("HOME", str(tune.parent))
+    monkeypatch.setenv("USERPROFILE", str(tune.parent))
+    assert midi.describe(f"~/{tune.name}").path == str(tune)
+
+
 def test_many_tracks_take_no_more_than_their_share_of_time(tmp_path):
     # quadratic work on these would take minutes
     path = tmp_path / "tracks.mid"

@@ -183,6 +183,20 @@ def test_any_pedalling_is_as_a_player_would_send_it(tmp_path_factory, events):
     assert sorted(notes) == sorted(found)
 
 
+def test_each_channel_has_its_own_pedal(read):
+    events = [
+        (0, pedal(127)), (0, note_on(60)), (0, note_on(64, channel=1)),
+        (100, pedal(0, 1)),
+        (100, note_off(60)),  # held by its own pedal, whatever the other one did
+        (100, pedal(127, 1)),
+        (100, pedal(0)),
+        (100, note_off(64, channel=1)),  # held: the other pedal's lift was not its own
+        (100, pedal(0, 1)),
+    ]  # fmt: skip
+    found = read(smf(track(*events)), sustain=True).notes
+    assert found == [Note(60, 0.0, 400 / SECOND), Note(64, 0.0, 600 / SECOND)]
+
+
 # Short notes ---------------------------------------------------------------------------
 
 
