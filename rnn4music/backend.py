@@ -25,6 +25,7 @@ shapes
 """
 
 import contextlib
+import contextvars
 import functools
 import importlib
 import importlib.util
@@ -96,13 +97,46 @@ dot = _tensor.dot
 exp = _tensor.exp
 log1p = _tensor.log1p
 maximum = _tensor.maximum
-sigmoid = _tensor.nnet.sigmoid if ENGINE == "theano" else _tensor.sigmoid
 sign = _tensor.sgn if ENGINE == "theano" else _tensor.sign
 sqrt = _tensor.sqrt
 switch = _tensor.switch
-tanh = _tensor.tanh
 zeros = _tensor.zeros
 zeros_like = _tensor.zeros_like
+
+
+def sigmoid(x):
+    """Logistic function of an expression, or of any number that knows its own."""
+    if hasattr(x, "sigmoid"):
+        return x.sigmoid()
+    return _tensor.nnet.sigmoid(x) if ENGINE == "theano" else _tensor.sigmoid(x)
+
+
+def tanh(x):
+    """Hyperbolic tangent of an expression, or of any number that knows its own."""
+    return x.tanh() if hasattr(x, "tanh") else _tensor.tanh(x)
+
+
+def replaceable(plain):
+    """Make a function give way to the one of its name in `replacing`."""
+
+    @functools.wraps(plain)
+    def chosen(*arguments):
+        return _replacements.get().get(plain.__name__, plain)(*arguments)
+
+    return chosen
+
+
+_replacements = contextvars.ContextVar("replacements", default={})  # noqa: B039 (never changed)
+
+
+@contextlib.contextmanager
+def replacing(replacements):
+    """Use these functions instead of the `replaceable` ones of the same names."""
+    token = _replacements.set(replacements)
+    try:
+        yield
+    finally:
+        _replacements.reset(token)
 
 
 def tensor(name, dtype, shape):
@@ -209,6 +243,72 @@ def function(inputs, outputs, updates=()):
             return compiled(*arrays)
 
     return call
+
+
+def runs_on_processor():
+    """Return whether JAX computes on the processor, not on a GPU."""
+    import jax
+
+    return jax.default_backend() == "cpu"
+
+
+def available_threads():
+    """Return how many threads may compute at once."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def machine_code(address, name, inputs, shapes, dtype):
+    """Return the expressions of what a function computes that XLA calls (JAX only).
+
+    Parameters
+    ----------
+    address : int
+        Of a function that takes XLA's call frame.
+    name : str
+        What it does, for those who read the graph.
+    inputs : list of expressions
+    shapes : list of tuple of int
+        Of its results, all of `dtype`.
+    """
+    shapes = tuple(tuple(int(n) for n in shape) for shape in shapes)
+    return _machine_code_op()(address, name, shapes, dtype)(*inputs, return_list=True)
+
+
+@functools.cache
+def _machine_code_op():
+    """Return the operation's class, known to PyTensor's JAX part."""
+    with _in_full_precision():
+        import ctypes
+
+        import jax
+        from pytensor.graph import Apply, Op
+        from pytensor.link.jax.dispatch.basic import jax_funcify
+
+    class MachineCode(Op):
+        __props__ = ("address", "name", "shapes", "dtype")
+
+        def __init__(self, address, name, shapes, dtype):
+            self.address, self.name, self.shapes, self.dtype = address, name, shapes, dtype
+
+        def make_node(self, *inputs):
+            outputs = [_tensor.tensor(dtype=self.dtype, shape=shape) for shape in self.shapes]
+            return Apply(self, [_tensor.as_tensor_variable(x) for x in inputs], outputs)
+
+        def perform(self, node, inputs, outputs):
+            raise NotImplementedError("this operation is compiled by JAX only")
+
+    @jax_funcify.register(MachineCode)
+    def convert(op, **_):
+        target = f"rnn4music_{op.name}_{op.address}"
+        pointer = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(op.address)
+        jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(pointer), platform="cpu")
+        results = [jax.ShapeDtypeStruct(shape, op.dtype) for shape in op.shapes]
+        call = jax.ffi.ffi_call(target, results)
+        return lambda *arrays: tuple(call(*arrays))
+
+    return MachineCode
 
 
 def _in_full_precision():

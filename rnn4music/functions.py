@@ -13,7 +13,7 @@ alike, and (B, H) where they have gone their own ways.
 
 import functools
 
-from rnn4music import backend, network, updates
+from rnn4music import backend, fast, network, updates
 from rnn4music.costs import COSTS
 from rnn4music.lstm import State
 
@@ -35,7 +35,8 @@ def _compiled_once(build):
     def compiled(self, shape):
         key = build.__name__, backend.compiled_shape(shape)
         if key not in self._compiled:
-            self._compiled[key] = build(self, shape)
+            with fast.in_use():
+                self._compiled[key] = build(self, shape)
         return self._compiled[key]
 
     return compiled

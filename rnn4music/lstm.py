@@ -56,32 +56,30 @@ class Activity(NamedTuple):
     gates: Any  # (T, B, 4H)
 
 
-def lstm_step(a, h_previous, c_previous, hidden_to_gates, p_i, p_f, p_o):
-    """Advance one layer by one step.
+def lstm_step(a, c_previous, p_i, p_f, p_o):
+    """Advance one layer by one step, from the pre-activations on.
 
     Parameters
     ----------
-    a : (B, 4H)
-        The share of the pre-activations that is known before the loop: x W_x + u W_u + b.
-    h_previous, c_previous : (B, H)
-        Hidden and cell state at t − 1.
-    hidden_to_gates : (H, 4H)
+    a : Gates of (B, H)
+        Pre-activations without the peepholes: x W_x + u W_u + h_{t−1} W_h + b.
+    c_previous : (B, H)
+        Cell state at t − 1.
     p_i, p_f, p_o : (H,)
         Peepholes.
 
     Returns
     -------
     h, c : (B, H)
-    gates : (B, 4H)
+    gates : Gates of (B, H)
     """
-    a = split(a + dot(h_previous, hidden_to_gates))
     i = sigmoid(a.input + p_i * c_previous)  # (1)
     f = sigmoid(a.forget + p_f * c_previous)  # (2)
     g = tanh(a.candidate)  # (3)
     c = f * c_previous + i * g  # (4)
     o = sigmoid(a.output + p_o * c)  # (5)
     h = o * tanh(c)  # (6)
-    return h, c, join(Gates(i, f, g, o))
+    return h, c, Gates(i, f, g, o)
 
 
 def lstm_step_backward(d_h, d_c, gates, c, c_previous, p_i, p_f, p_o):
@@ -96,8 +94,8 @@ def lstm_step_backward(d_h, d_c, gates, c, c_previous, p_i, p_f, p_o):
         Derivative at h_t: from the layers above and from step t + 1.
     d_c : (B, H)
         Derivative at c_t that arrives from step t + 1.
-    gates : (B, 4H)
-        The step's gates, as `lstm_step` returned them.
+    gates : Gates of (B, H)
+        As `lstm_step` returned them.
     c, c_previous : (B, H)
         Cell state at t and at t − 1.
     p_i, p_f, p_o : (H,)
@@ -105,12 +103,12 @@ def lstm_step_backward(d_h, d_c, gates, c, c_previous, p_i, p_f, p_o):
 
     Returns
     -------
-    d_a : (B, 4H)
-        Derivative at the fused pre-activations; all weight gradients follow from it.
+    d_a : Gates of (B, H)
+        Derivative at the pre-activations; all weight gradients follow from it.
     d_c_previous : (B, H)
         Derivative at c_{t−1}.
     """
-    i, f, g, o = split(gates)
+    i, f, g, o = gates
     tanh_c = tanh(c)
     d_a_o = d_h * tanh_c * sigmoid_slope(o)  # (6) (5)
     d_c = d_c + d_h * o * tanh_slope(tanh_c)  # (6)
@@ -120,7 +118,83 @@ def lstm_step_backward(d_h, d_c, gates, c, c_previous, p_i, p_f, p_o):
     d_a_i = d_c * g * sigmoid_slope(i)  # (4) (1)
     d_c_previous = d_c * f  # (4)
     d_c_previous = d_c_previous + d_a_f * p_f + d_a_i * p_i  # (2) (1)
-    return join(Gates(d_a_i, d_a_f, d_a_g, d_a_o)), d_c_previous
+    return Gates(d_a_i, d_a_f, d_a_g, d_a_o), d_c_previous
+
+
+@backend.replaceable
+def run_steps(a, initial, parameters):
+    """Advance a layer over all steps.
+
+    Parameters
+    ----------
+    a : (T, B, 4H)
+        The share of the pre-activations that is known before the loop: x W_x + u W_u + b.
+    initial : State of (B, H)
+    parameters : LayerParameters
+
+    Returns
+    -------
+    Activity
+    """
+
+    def step(a, h_previous, c_previous, hidden_to_gates, *peepholes):
+        a = split(a + dot(h_previous, hidden_to_gates))
+        h, c, gates = lstm_step(a, c_previous, *peepholes)
+        return h, c, join(gates)
+
+    hidden, cell, gates = backend.scan(
+        step,
+        sequences=[a],
+        states=[initial.hidden, initial.cell, None],
+        constants=[parameters.hidden_to_gates, *peepholes(parameters)],
+        n_steps=shape_of(a)[0],
+    )
+    return Activity(hidden, cell, gates)
+
+
+@backend.replaceable
+def run_steps_backward(d_hidden, initial, activity, parameters):
+    """Carry the gradient back through `run_steps`, last step first.
+
+    Parameters
+    ----------
+    d_hidden : (T, B, H)
+        Derivative at each h_t that comes from the layers above.
+    initial, parameters
+        What `run_steps` was given.
+    activity : Activity
+        What it returned.
+
+    Returns
+    -------
+    d_a : (T, B, 4H)
+    """
+    n_steps = shape_of(d_hidden)[0]
+
+    # Going back by index spares the loop reversed copies of all that it reads.
+    def step(t, d_h_next, d_c, d_hidden, gates, cell, cell_previous, gates_to_hidden, *peepholes):
+        d_a, d_c = lstm_step_backward(
+            d_hidden[t] + d_h_next, d_c, split(gates[t]), cell[t], cell_previous[t], *peepholes
+        )
+        d_a = join(d_a)
+        return dot(d_a, gates_to_hidden), d_c, d_a
+
+    nothing = backend.zeros_like(initial.hidden)
+    _, _, d_a = backend.scan(
+        step,
+        sequences=[arange(n_steps)[::-1]],
+        states=[nothing, nothing, None],
+        constants=[
+            d_hidden,
+            activity.gates,
+            activity.cell,
+            delayed(activity.cell, initial.cell),
+            parameters.hidden_to_gates.T,
+            *peepholes(parameters),
+        ],
+        n_steps=n_steps,
+    )
+    return d_a[::-1]  # from the loop's order to time order
 
 
 def lstm_layer(inputs, below, initial, parameters):
@@ -138,17 +212,10 @@ def lstm_layer(inputs, below, initial, parameters):
     -------
     Activity
     """
-    a = apply_matrix(inputs, parameters.input_to_gates) + parameters.bias
+    a = apply_to_roll(inputs, parameters.input_to_gates, parameters.bias)
     if below is not None:
-        a = a + apply_matrix(below, parameters.below_to_gates)
-    hidden, cell, gates = backend.scan(
-        lstm_step,
-        sequences=[a],
-        states=[initial.hidden, initial.cell, None],
-        constants=[parameters.hidden_to_gates, *peepholes(parameters)],
-        n_steps=shape_of(a)[0],
-    )
-    return Activity(hidden, cell, gates)
+        a = apply_matrix(below, parameters.below_to_gates, a)
+    return run_steps(a, initial, parameters)
 
 
 def lstm_layer_backward(d_hidden, inputs, below, initial, activity, parameters):
@@ -169,36 +236,11 @@ def lstm_layer_backward(d_hidden, inputs, below, initial, activity, parameters):
     d_below : (T, B, H of the layer below) or None
         Derivative at `below`.
     """
+    d_a = run_steps_backward(d_hidden, initial, activity, parameters)
     cell_previous = delayed(activity.cell, initial.cell)
-    n_steps = shape_of(d_hidden)[0]
-
-    # Going back by index spares the loop reversed copies of all that it reads.
-    def step(t, d_h_next, d_c, d_hidden, gates, cell, cell_previous, gates_to_hidden, *peepholes):
-        d_a, d_c = lstm_step_backward(
-            d_hidden[t] + d_h_next, d_c, gates[t], cell[t], cell_previous[t], *peepholes
-        )
-        return dot(d_a, gates_to_hidden), d_c, d_a
-
-    nothing = backend.zeros_like(initial.hidden)
-    _, _, d_a = backend.scan(
-        step,
-        sequences=[arange(n_steps)[::-1]],
-        states=[nothing, nothing, None],
-        constants=[
-            d_hidden,
-            activity.gates,
-            activity.cell,
-            cell_previous,
-            parameters.hidden_to_gates.T,
-            *peepholes(parameters),
-        ],
-        n_steps=n_steps,
-    )
-    d_a = d_a[::-1]  # from the loop's order to time order
-
     d_i, d_f, _, d_o = split(d_a)
     d_parameters = LayerParameters(
-        input_to_gates=matrix_gradient(inputs, d_a),
+        input_to_gates=roll_gradient(inputs, d_a),
         below_to_gates=None if below is None else matrix_gradient(below, d_a),
         hidden_to_gates=matrix_gradient(delayed(activity.hidden, initial.hidden), d_a),
         bias=vector_gradient(d_a),
@@ -206,7 +248,7 @@ def lstm_layer_backward(d_hidden, inputs, below, initial, activity, parameters):
         peephole_forget=vector_gradient(d_f * cell_previous),  # (2)
         peephole_output=vector_gradient(d_o * activity.cell),  # (5)
     )
-    d_below = None if below is None else apply_matrix(d_a, parameters.below_to_gates.T)
+    d_below = None if below is None else apply_transposed(d_a, parameters.below_to_gates)
     return d_parameters, d_below
 
 
@@ -226,15 +268,39 @@ def flat(sequence):
     return sequence.reshape((T * B, N))
 
 
-def apply_matrix(sequence, matrix):
-    """Multiply each row of a (T, B, N) sequence by an (N, M) matrix: (T, B, M)."""
+@backend.replaceable
+def apply_matrix(sequence, matrix, added=None):
+    """Multiply each row of a (T, B, N) sequence by an (N, M) matrix: (T, B, M).
+
+    To the products is `added` a vector (M,) or a sequence (T, B, M).
+    """
     T, B, _ = shape_of(sequence)
-    return dot(flat(sequence), matrix).reshape((T, B, shape_of(matrix)[1]))
+    product = dot(flat(sequence), matrix).reshape((T, B, shape_of(matrix)[1]))
+    return product if added is None else product + added
 
 
+@backend.replaceable
+def apply_transposed(sequence, matrix, added=None):
+    """`apply_matrix` with the transpose of an (M, N) matrix."""
+    return apply_matrix(sequence, matrix.T, added)
+
+
+@backend.replaceable
 def matrix_gradient(sequence, d_product):
     """Gradient of `apply_matrix` at the matrix (N, M), summed over steps and tunes."""
     return dot(flat(sequence).T, flat(d_product))
+
+
+@backend.replaceable
+def apply_to_roll(roll, matrix, added):
+    """`apply_matrix` for a piano roll (T, B, P), which is nearly all zeros."""
+    return apply_matrix(roll, matrix, added)
+
+
+@backend.replaceable
+def roll_gradient(roll, d_product):
+    """`matrix_gradient` for a piano roll."""
+    return matrix_gradient(roll, d_product)
 
 
 def vector_gradient(d_sum):

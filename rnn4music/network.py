@@ -11,10 +11,12 @@ and so are the conventions.
 from typing import Any, NamedTuple
 
 from rnn4music.backend import dot
+from rnn4music.gates import split
 from rnn4music.lstm import (
     LayerParameters,
     State,
     apply_matrix,
+    apply_transposed,
     lstm_layer,
     lstm_layer_backward,
     lstm_step,
@@ -98,7 +100,7 @@ def forward(inputs, initial, parameters):
     below = None
     for state, layer, to_output in zip(initial, parameters.layers, parameters.output):
         activity = lstm_layer(inputs, below, state, layer)
-        Y = Y + apply_matrix(activity.hidden, to_output)  # (7)
+        Y = apply_matrix(activity.hidden, to_output, Y)  # (7)
         activities.append(activity)
         below = activity.hidden
     return Y, tuple(activities)
@@ -128,9 +130,7 @@ def backward(d_Y, inputs, initial, activities, parameters):
     d_layers = []
     d_below = None
     for n in reversed(range(len(activities))):
-        d_hidden = apply_matrix(d_Y, parameters.output[n].T)  # (7)
-        if d_below is not None:
-            d_hidden = d_hidden + d_below
+        d_hidden = apply_transposed(d_Y, parameters.output[n], d_below)  # (7)
         below = activities[n - 1].hidden if n > 0 else None
         d_layer, d_below = lstm_layer_backward(
             d_hidden, inputs, below, initial[n], activities[n], parameters.layers[n]
@@ -161,7 +161,8 @@ def network_step(x, states, parameters):
         a = dot(x, layer.input_to_gates) + layer.bias
         if below is not None:
             a = a + dot(below, layer.below_to_gates)
-        h, c, _ = lstm_step(a, state.hidden, state.cell, layer.hidden_to_gates, *peepholes(layer))
+        a = split(a + dot(state.hidden, layer.hidden_to_gates))
+        h, c, _ = lstm_step(a, state.cell, *peepholes(layer))
         Y = Y + dot(h, to_output)  # (7)
         new_states.append(State(h, c))
         below = h

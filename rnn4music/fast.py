@@ -1,0 +1,128 @@
+"""The fast versions of the functions that take an update's time, in the same signatures.
+
+`backend.replaceable` functions are replaced by these while `in_use()` lasts. They put one
+node for a whole loop or product into the graph, and at run time XLA calls a kernel's machine
+code. That needs JAX on a processor (no GPU, where XLA has kernels of its own) and llvmlite,
+which PyTensor brings along; elsewhere, and with ``RNN4MUSIC_KERNELS=0``, the plain versions
+are used.
+"""
+
+import contextlib
+import functools
+import importlib.util
+import os
+import sys
+
+from rnn4music import backend
+from rnn4music.backend import shape_of
+
+
+@functools.cache
+def is_available():
+    """Return whether this machine can use the kernels and nobody forbids it."""
+    return (
+        backend.ENGINE == "jax"
+        and os.environ.get("RNN4MUSIC_KERNELS", "").strip() != "0"
+        and importlib.util.find_spec("llvmlite") is not None
+        and sys.platform in ("linux", "darwin")
+        and sys.maxsize > 2**32
+        and backend.runs_on_processor()
+    )
+
+
+@contextlib.contextmanager
+def in_use():
+    """Use the fast versions for the graphs that are written in the block, where possible."""
+    with backend.replacing(REPLACEMENTS if is_available() else {}):
+        yield
+
+
+@functools.lru_cache(maxsize=None)
+def _compiled(name, *sizes):
+    """Return a kernel's shapes of results and its machine code, made once for its sizes."""
+    from rnn4music import kernels, native
+
+    kernel = getattr(kernels, name)(*sizes, backend.available_threads())
+    return kernel.results, native.Compiled(kernel)
+
+
+def _call(name, sizes, inputs, shapes=None):
+    """Return the expressions of a kernel's results, less the scratch memory."""
+    dtype = inputs[0].dtype
+    results, code = _compiled(name, *sizes, dtype)
+    shapes = [*(shapes or results[:-1]), results[-1]]
+    return backend.machine_code(code.address(), name, inputs, shapes, dtype)[:-1]
+
+
+def run_steps(a, initial, parameters):
+    """See `lstm.run_steps`."""
+    from rnn4music.lstm import Activity, peepholes
+
+    T, B, width = shape_of(a)
+    inputs = [a, parameters.hidden_to_gates, *peepholes(parameters), *initial]
+    return Activity(*_call("run_steps", (T, B, width // 4), inputs))
+
+
+def run_steps_backward(d_hidden, initial, activity, parameters):
+    """See `lstm.run_steps_backward`."""
+    from rnn4music.lstm import peepholes
+
+    _, cell, gates = activity
+    inputs = [d_hidden, gates, cell, initial.cell, parameters.hidden_to_gates]
+    inputs += peepholes(parameters)
+    return _call("run_steps_backward", shape_of(d_hidden), inputs)[0]
+
+
+def _product(sequence, matrix, added, transposed):
+    T, B, K = shape_of(sequence)
+    N = shape_of(matrix)[0 if transposed else 1]
+    kind = "nothing" if added is None else "row" if added.ndim == 1 else "matrix"
+    inputs = [sequence, matrix, *([] if added is None else [added])]
+    sizes = T * B, N, K, transposed, kind
+    return _call("product", sizes, inputs, [(T, B, N)])[0]
+
+
+def apply_matrix(sequence, matrix, added=None):
+    """See `lstm.apply_matrix`."""
+    return _product(sequence, matrix, added, "")
+
+
+def apply_transposed(sequence, matrix, added=None):
+    """See `lstm.apply_transposed`."""
+    return _product(sequence, matrix, added, "right")
+
+
+def matrix_gradient(sequence, d_product):
+    """See `lstm.matrix_gradient`."""
+    T, B, M = shape_of(sequence)
+    N = shape_of(d_product)[2]
+    return _call("product", (M, N, T * B, "left", "nothing"), [sequence, d_product])[0]
+
+
+def apply_to_roll(roll, matrix, added):
+    """See `lstm.apply_to_roll`."""
+    T, B, P = shape_of(roll)
+    N = shape_of(matrix)[1]
+    kind = "row" if added.ndim == 1 else "matrix"
+    return _call("roll_product", (T * B, P, N, kind), [roll, matrix, added], [(T, B, N)])[0]
+
+
+def roll_gradient(roll, d_product):
+    """See `lstm.roll_gradient`."""
+    T, B, P = shape_of(roll)
+    N = shape_of(d_product)[2]
+    return _call("roll_gradient", (T * B, P, N), [roll, d_product])[0]
+
+
+REPLACEMENTS = {
+    function.__name__: function
+    for function in (
+        run_steps,
+        run_steps_backward,
+        apply_matrix,
+        apply_transposed,
+        matrix_gradient,
+        apply_to_roll,
+        roll_gradient,
+    )
+}

@@ -1,0 +1,371 @@
+"""A small compiler for loops over vectors of floating-point numbers (LLVM, by llvmlite).
+
+`kernels` writes its loops with the classes here, in Python; what they record becomes machine
+code for this processor in some hundredths of a second, without any compiler installed.
+
+    Whole    a whole number that is known when the code runs: an index, a size
+    Lanes    as many floating-point numbers as one instruction handles, with +, −, ·, /,
+             `sigmoid` and `tanh`, so that a formula that is written for any kind of number
+             (`lstm.cell_step`) can be handed Lanes
+    Array    an address, and how far apart its elements lie
+
+Conventions
+-----------
+Strides and offsets count elements, not bytes. ``count`` is how many lanes of a load or store
+are meant; the others are read as 0 and never written. Nothing is aligned or checked: the
+caller guarantees that every address exists.
+"""
+
+import contextlib
+import math
+
+from llvmlite import binding, ir
+
+_WHOLE = ir.IntType(64)
+_POINTER = ir.PointerType()
+
+
+class Whole:
+    """A whole number in the code; ints may stand on the other side of any operator."""
+
+    def __init__(self, code, value):
+        self.code, self.value = code, value
+
+    def __add__(self, other):
+        return self._combined("add", other)
+
+    def __sub__(self, other):
+        return self._combined("sub", other)
+
+    def __mul__(self, other):
+        return self._combined("mul", other)
+
+    def __floordiv__(self, other):
+        return self._combined("sdiv", other)
+
+    def __mod__(self, other):
+        return self._combined("srem", other)
+
+    def _combined(self, operation, other):
+        value = getattr(self.code.builder, operation)(self.value, self.code.whole(other).value)
+        return Whole(self.code, value)
+
+    def is_equal(self, other):
+        """Return whether they are equal, for `Code.choose`."""
+        return self.code.builder.icmp_signed("==", self.value, self.code.whole(other).value)
+
+
+class Lanes:
+    """A vector of numbers in the code; ints and floats may stand on the other side."""
+
+    def __init__(self, code, value):
+        self.code, self.value = code, value
+
+    def __add__(self, other):
+        return self._combined("fadd", other)
+
+    def __sub__(self, other):
+        return self._combined("fsub", other)
+
+    def __mul__(self, other):
+        return self._combined("fmul", other)
+
+    def __truediv__(self, other):
+        return self._combined("fdiv", other)
+
+    __radd__, __rmul__ = __add__, __mul__
+
+    def __rsub__(self, other):
+        return self.code.lanes(other) - self
+
+    def __rtruediv__(self, other):
+        return self.code.lanes(other) / self
+
+    def _combined(self, operation, other):
+        operation = getattr(self.code.builder, operation)
+        # "contract": a product and the sum that takes it may be rounded once
+        value = operation(self.value, self.code.lanes(other).value, flags=("contract",))
+        return Lanes(self.code, value)
+
+    def times_plus(self, factor, summand):
+        """self · factor + summand, rounded once."""
+        return self.code.intrinsic("fma", self, self.code.lanes(factor), self.code.lanes(summand))
+
+    def sigmoid(self):
+        """Logistic function: 1 / (1 + e^−x)."""
+        scale, rest = _exponential(0 - self)
+        return 1 / (1 + rest.times_plus(scale, scale))
+
+    def tanh(self):
+        """Hyperbolic tangent: m / (m + 2) with m = e^2x − 1, exact near 0 too."""
+        scale, rest = _exponential(self + self)
+        m = rest.times_plus(scale, scale - 1)
+        return m / (m + 2)
+
+
+def _exponential(x):
+    """Return (s, r) with e^x = s (1 + r), s a power of two: e^x = 2^n e^(x − n log 2).
+
+    r is the Taylor series, of so many terms that the next one is below the rounding. x is
+    limited to where e^x is neither 0 nor infinite.
+    """
+    code = x.code
+    single = code.n_bytes == 4
+    n_terms, bound = (7, 87) if single else (13, 708)
+    mantissa, bias = (23, 127) if single else (52, 1023)
+    # log 2 in two parts, the first of so few digits that n times it is exact
+    first = round(math.log(2) * 2**9) / 2**9 if single else round(math.log(2) * 2**32) / 2**32
+    x = code.intrinsic("maxnum", code.intrinsic("minnum", x, code.lanes(bound)), code.lanes(-bound))
+    n = code.intrinsic("rint", x * (1 / math.log(2)))
+    x = n.times_plus(first - math.log(2), n.times_plus(-first, x))
+    series = code.lanes(1 / math.factorial(n_terms))
+    for k in range(n_terms - 1, 0, -1):
+        series = series.times_plus(x, 1 / math.factorial(k))
+    integers = ir.VectorType(ir.IntType(8 * code.n_bytes), code.n_lanes)
+    exponent = code.builder.add(
+        code.builder.fptosi(n.value, integers), ir.Constant(integers, [bias] * code.n_lanes)
+    )
+    exponent = code.builder.shl(exponent, ir.Constant(integers, [mantissa] * code.n_lanes))
+    return Lanes(code, code.builder.bitcast(exponent, code.vector)), series * x
+
+
+class Array:
+    """Numbers in memory: ``array[i, j]`` is the part that begins at these indices."""
+
+    def __init__(self, code, pointer, strides):
+        self.code, self.pointer, self.strides = code, pointer, strides
+
+    def __getitem__(self, indices):
+        indices = indices if isinstance(indices, tuple) else (indices,)
+        offset = self.code.whole(0)
+        for index, stride in zip(indices, self.strides):
+            offset = offset + self.code.whole(index) * stride
+        pointer = self.code.builder.gep(self.pointer, [offset.value], source_etype=self.code.real)
+        return Array(self.code, pointer, self.strides[len(indices) :])
+
+    def load(self, count=None):
+        """Return the first numbers here; they lie side by side."""
+        code = self.code
+        if count in (None, code.n_lanes):
+            return Lanes(
+                code, code.builder.load(self.pointer, typ=code.vector, align=code.n_bytes)
+            )
+        return code.masked("load", code.vector, self.pointer, count, code.lanes(0).value)
+
+    def store(self, lanes, count=None):
+        """Write the lanes here, side by side."""
+        code = self.code
+        if count in (None, code.n_lanes):
+            code.builder.store(lanes.value, self.pointer, align=code.n_bytes)
+        else:
+            code.masked("store", ir.VoidType(), self.pointer, count, lanes.value)
+
+    def repeat(self):
+        """Return the number here in all lanes."""
+        return self.code.repeated(self.load_one())
+
+    def load_one(self):
+        """Return the number here, by itself."""
+        return self.code.builder.load(
+            self.pointer, typ=self.code.real, align=self.code.n_bytes
+        )
+
+    def store_one(self, number):
+        """Write a number that `load_one` returned."""
+        self.code.builder.store(number, self.pointer, align=self.code.n_bytes)
+
+
+class Positions:
+    """A list of the positions at which numbers are not 0."""
+
+    def __init__(self, code, most):
+        self.code = code
+        vectors = -(-most // code.n_lanes) + 1
+        with code.builder.goto_entry_block():
+            self.list = code.builder.alloca(ir.IntType(32), vectors * code.n_lanes)
+            self.length = code.builder.alloca(_WHOLE)
+
+    def find(self, array, n):
+        """List the positions in the first n numbers of an array."""
+        code, builder = self.code, self.code.builder
+        integers = ir.VectorType(ir.IntType(32), code.n_lanes)
+        flags = ir.VectorType(ir.IntType(1), code.n_lanes)
+        bits = ir.IntType(code.n_lanes)
+        length = ir.Constant(_WHOLE, 0)
+        for first in range(0, n, code.n_lanes):
+            numbers = array[first].load(min(code.n_lanes, n - first))
+            differ = builder.fcmp_unordered("!=", numbers.value, code.lanes(0).value)
+            positions = ir.Constant(integers, [first + k for k in range(code.n_lanes)])
+            end = builder.gep(self.list, [length], source_etype=ir.IntType(32))
+            code.call(
+                f"llvm.masked.compressstore.v{code.n_lanes}i32",
+                ir.VoidType(),
+                [positions, end, builder.bitcast(differ, flags)],
+            )
+            found = code.call(
+                f"llvm.ctpop.i{code.n_lanes}", bits, [builder.bitcast(differ, bits)]
+            )
+            length = builder.add(length, builder.zext(found, _WHOLE))
+        builder.store(length, self.length)
+
+    def count(self):
+        """Return how many were found."""
+        return Whole(self.code, self.code.builder.load(self.length, typ=_WHOLE))
+
+    def __getitem__(self, k):
+        place = self.code.builder.gep(self.list, [k.value], source_etype=ir.IntType(32))
+        found = self.code.builder.load(place, typ=ir.IntType(32))
+        return Whole(self.code, self.code.builder.zext(found, _WHOLE))
+
+
+class Code:
+    """One function under construction: takes the addresses' array and a number.
+
+    Parameters
+    ----------
+    module : llvmlite.ir.Module
+    name : str
+    dtype : {"float32", "float64"}
+    n_bytes_per_vector : int
+    """
+
+    def __init__(self, module, name, dtype, n_bytes_per_vector=64):
+        self.module = module
+        self.real = ir.FloatType() if dtype == "float32" else ir.DoubleType()
+        self.n_bytes = 4 if dtype == "float32" else 8
+        self.n_lanes = n_bytes_per_vector // self.n_bytes
+        self.vector = ir.VectorType(self.real, self.n_lanes)
+        self.function = ir.Function(
+            module, ir.FunctionType(ir.VoidType(), [_POINTER, _WHOLE]), name
+        )
+        self.builder = ir.IRBuilder(self.function.append_basic_block())
+        self.addresses, number = self.function.args
+        self.number = Whole(self, number)
+
+    def array(self, position, strides):
+        """Return the array whose address stands at this position."""
+        slot = self.builder.gep(
+            self.addresses, [ir.Constant(_WHOLE, position)], source_etype=_POINTER
+        )
+        return Array(self, self.builder.load(slot, typ=_POINTER), strides)
+
+    def scratch(self, n_vectors, strides):
+        """Return memory for so many vectors, for this call of the function alone."""
+        with self.builder.goto_entry_block():
+            return Array(self, self.builder.alloca(self.vector, n_vectors), strides)
+
+    def whole(self, number):
+        """Return a Whole: of an int, or the one that is given."""
+        return number if isinstance(number, Whole) else Whole(self, ir.Constant(_WHOLE, number))
+
+    def lanes(self, number):
+        """Return Lanes: all of them an int or float, or those that are given."""
+        if isinstance(number, Lanes):
+            return number
+        return Lanes(self, ir.Constant(self.vector, [float(number)] * self.n_lanes))
+
+    def repeated(self, number):
+        """Return a number of `Array.load_one` in all lanes."""
+        nothing = ir.Constant(self.vector, ir.Undefined)
+        first = self.builder.insert_element(nothing, number, ir.Constant(ir.IntType(32), 0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.n_lanes), [0] * self.n_lanes)
+        return Lanes(self, self.builder.shuffle_vector(first, nothing, zeros))
+
+    def choose(self, condition, first, second):
+        """Return `first` if the condition holds, else `second`: Wholes, Lanes, or Arrays."""
+        if isinstance(first, Array):
+            pointer = self.builder.select(condition, first.pointer, second.pointer)
+            return Array(self, pointer, first.strides)
+        if isinstance(first, Lanes):
+            return Lanes(self, self.builder.select(condition, first.value, second.value))
+        first, second = self.whole(first), self.whole(second)
+        return Whole(self, self.builder.select(condition, first.value, second.value))
+
+    def positions(self, most):
+        """Return a list for the positions of numbers that are not 0, of so many at most."""
+        return Positions(self, most)
+
+    @contextlib.contextmanager
+    def loop(self, start, stop):
+        """Write what the block writes for each number from start to stop, without stop.
+
+        Yields
+        ------
+        Whole
+        """
+        start, stop, builder = self.whole(start), self.whole(stop), self.builder
+        before = builder.block
+        head = builder.append_basic_block()
+        inside = builder.append_basic_block()
+        after = builder.append_basic_block()
+        builder.branch(head)
+        builder.position_at_end(head)
+        number = builder.phi(_WHOLE)
+        number.add_incoming(start.value, before)
+        builder.cbranch(builder.icmp_signed("<", number, stop.value), inside, after)
+        builder.position_at_end(inside)
+        yield Whole(self, number)
+        number.add_incoming(builder.add(number, ir.Constant(_WHOLE, 1)), builder.block)
+        builder.branch(head)
+        builder.position_at_end(after)
+
+    def accumulate(self, n_times, initial, body):
+        """Return body(k, body(k − 1, … body(0, initial))): lists of Lanes in registers."""
+        builder = self.builder
+        before = builder.block
+        head, inside, after = (builder.append_basic_block() for _ in range(3))
+        builder.branch(head)
+        builder.position_at_end(head)
+        number = builder.phi(_WHOLE)
+        number.add_incoming(ir.Constant(_WHOLE, 0), before)
+        sums = [builder.phi(self.vector) for _ in initial]
+        going_on = builder.icmp_signed("<", number, self.whole(n_times).value)
+        builder.cbranch(going_on, inside, after)
+        builder.position_at_end(inside)
+        new = body(Whole(self, number), [Lanes(self, value) for value in sums])
+        number.add_incoming(builder.add(number, ir.Constant(_WHOLE, 1)), builder.block)
+        for value, first, following in zip(sums, initial, new):
+            value.add_incoming(first.value, before)
+            value.add_incoming(following.value, builder.block)
+        builder.branch(head)
+        builder.position_at_end(after)
+        return [Lanes(self, value) for value in sums]
+
+    def intrinsic(self, name, *arguments):
+        """Return LLVM's own function of Lanes."""
+        name = f"llvm.{name}.v{self.n_lanes}f{8 * self.n_bytes}"
+        return Lanes(self, self.call(name, self.vector, [a.value for a in arguments]))
+
+    def transposed(self, rows):
+        """Return the columns of a square of Lanes: halves are swapped, then quarters, …"""
+        n = self.n_lanes
+        rows = [row.value for row in rows]
+        distance = n // 2
+        while distance:
+            for k in range(n):
+                if not k & distance:
+                    pair = rows[k], rows[k + distance]
+                    stay = [n + m - distance if m & distance else m for m in range(n)]
+                    swap = [n + m if m & distance else m + distance for m in range(n)]
+                    for position, order in ((k, stay), (k + distance, swap)):
+                        mask = ir.Constant(ir.VectorType(ir.IntType(32), n), order)
+                        rows[position] = self.builder.shuffle_vector(*pair, mask)
+            distance //= 2
+        return [Lanes(self, row) for row in rows]
+
+    def masked(self, name, result, pointer, count, value):
+        """Load or store the first `count` lanes."""
+        flags = [int(k < count) for k in range(self.n_lanes)]
+        mask = ir.Constant(ir.VectorType(ir.IntType(1), self.n_lanes), flags)
+        alignment = ir.Constant(ir.IntType(32), self.n_bytes)
+        name = f"llvm.masked.{name}.v{self.n_lanes}f{8 * self.n_bytes}.p0"
+        if isinstance(result, ir.VoidType):
+            return self.call(name, result, [value, pointer, alignment, mask])
+        return Lanes(self, self.call(name, result, [pointer, alignment, mask, value]))
+
+    def call(self, name, result, arguments):
+        """Call one of LLVM's functions by its full name."""
+        function = self.module.globals.get(name) or ir.Function(
+            self.module, ir.FunctionType(result, [a.type for a in arguments]), name
+        )
+        return self.builder.call(function, arguments)

@@ -1,0 +1,252 @@
+"""From a kernel to machine code that XLA calls.
+
+XLA passes a call frame, a C structure (jaxlib's ``include/xla/ffi/api/c_api.h``, version 0.x,
+which its makers extend at the ends of structures only). `_CALLED_BY_XLA` is LLVM's assembly
+language: it reads the arrays' addresses from the frame and runs the kernel's phases one after
+the other, the chunks of each shared out among XLA's own threads and the one that called.
+
+Every thread takes the next chunk until none is left. So nothing waits for a thread that has
+not begun, threads that come late find nothing to do, and the last one that has looked at a
+job frees it.
+"""
+
+import ctypes
+import functools
+
+from llvmlite import binding
+
+_CALLED_BY_XLA = """
+%Extension = type { i64, i32, ptr }              ; size, type (1: XLA asks for metadata), next
+%Asked     = type { %Extension, ptr }            ; metadata
+%Version   = type { i64, ptr, i32, i32 }         ; size, extension, major, minor
+%Metadata  = type { i64, %Version, i32 }         ; size, version, traits
+%Buffers   = type { i64, ptr, i64, ptr, ptr }    ; size, extension, count, types, addresses
+%Buffer    = type { i64, ptr, i32, ptr }         ; size, extension, dtype, data
+%Frame     = type { i64, ptr, ptr, ptr, i32, %Buffers, %Buffers }
+                                                 ; size, extension, api, context, stage, …
+%Api       = type { i64, ptr, %Version, ptr, ptr, ptr, ptr, [8 x ptr], ptr }
+                                                 ; the seventh destroys errors, the last schedules
+%Destroy   = type { i64, ptr, ptr }              ; size, extension, error
+%Schedule  = type { i64, ptr, ptr, ptr, ptr }    ; size, extension, context, task, data
+%Job       = type { i64, i64, i64, ptr, ptr, i64 }
+                              ; next chunk, chunks done, readers, phase, addresses, chunks
+
+declare ptr @malloc(i64)
+declare void @free(ptr)
+declare i32 @sched_yield()
+
+define ptr @called_by_xla(ptr %frame) {
+  %at_extension = getelementptr %Frame, ptr %frame, i64 0, i32 1
+  %extension = load ptr, ptr %at_extension
+  %plain = icmp eq ptr %extension, null
+  br i1 %plain, label %work, label %extended
+extended:
+  %at_type = getelementptr %Extension, ptr %extension, i64 0, i32 1
+  %type = load i32, ptr %at_type
+  %is_question = icmp eq i32 %type, 1
+  br i1 %is_question, label %answer, label %work
+answer:                       ; written for the version that asks
+  %at_metadata = getelementptr %Asked, ptr %extension, i64 0, i32 1
+  %metadata = load ptr, ptr %at_metadata
+  %at_api = getelementptr %Frame, ptr %frame, i64 0, i32 2
+  %api = load ptr, ptr %at_api
+  %at_major = getelementptr %Api, ptr %api, i64 0, i32 2, i32 2
+  %major = load i32, ptr %at_major
+  %at_minor = getelementptr %Api, ptr %api, i64 0, i32 2, i32 3
+  %minor = load i32, ptr %at_minor
+  %to_major = getelementptr %Metadata, ptr %metadata, i64 0, i32 1, i32 2
+  store i32 %major, ptr %to_major
+  %to_minor = getelementptr %Metadata, ptr %metadata, i64 0, i32 1, i32 3
+  store i32 %minor, ptr %to_minor
+  %to_traits = getelementptr %Metadata, ptr %metadata, i64 0, i32 2
+  store i32 0, ptr %to_traits
+  ret ptr null
+work:
+  %addresses = alloca ptr, i64 ADDRESSES
+  %arguments = getelementptr %Frame, ptr %frame, i64 0, i32 5
+  %after = call ptr @gather(ptr %arguments, ptr %addresses)
+  %results = getelementptr %Frame, ptr %frame, i64 0, i32 6
+  %end = call ptr @gather(ptr %results, ptr %after)
+PHASES
+  ret ptr null
+}
+
+define ptr @gather(ptr %buffers, ptr %addresses) {     ; returns where the addresses end
+  %at_count = getelementptr %Buffers, ptr %buffers, i64 0, i32 2
+  %count = load i64, ptr %at_count
+  %at_list = getelementptr %Buffers, ptr %buffers, i64 0, i32 4
+  %list = load ptr, ptr %at_list
+  br label %head
+head:
+  %k = phi i64 [0, %0], [%next, %body]
+  %to = getelementptr ptr, ptr %addresses, i64 %k
+  %more = icmp slt i64 %k, %count
+  br i1 %more, label %body, label %end
+body:
+  %at_buffer = getelementptr ptr, ptr %list, i64 %k
+  %buffer = load ptr, ptr %at_buffer
+  %at_data = getelementptr %Buffer, ptr %buffer, i64 0, i32 3
+  %data = load ptr, ptr %at_data
+  store ptr %data, ptr %to
+  %next = add i64 %k, 1
+  br label %head
+end:
+  ret ptr %to
+}
+
+define void @share_out(ptr %frame, ptr %phase, ptr %addresses, i64 %chunks) {
+  %request = alloca %Schedule
+  %complaint = alloca %Destroy
+  %at_api = getelementptr %Frame, ptr %frame, i64 0, i32 2
+  %api = load ptr, ptr %at_api
+  %at_schedule = getelementptr %Api, ptr %api, i64 0, i32 8
+  %schedule = load ptr, ptr %at_schedule
+  %at_destroy = getelementptr %Api, ptr %api, i64 0, i32 6
+  %destroy = load ptr, ptr %at_destroy
+  %at_context = getelementptr %Frame, ptr %frame, i64 0, i32 3
+  %context = load ptr, ptr %at_context
+  %size = ptrtoint ptr getelementptr (%Job, ptr null, i64 1) to i64
+  %job = call ptr @malloc(i64 %size)
+  %readers = getelementptr %Job, ptr %job, i64 0, i32 2
+  %done = getelementptr %Job, ptr %job, i64 0, i32 1
+  %job_1 = insertvalue %Job zeroinitializer, i64 %chunks, 2
+  %job_2 = insertvalue %Job %job_1, ptr %phase, 3
+  %job_3 = insertvalue %Job %job_2, ptr %addresses, 4
+  %job_4 = insertvalue %Job %job_3, i64 %chunks, 5
+  store %Job %job_4, ptr %job
+  %request_1 = insertvalue %Schedule zeroinitializer, i64 40, 0
+  %request_2 = insertvalue %Schedule %request_1, ptr %context, 2
+  %request_3 = insertvalue %Schedule %request_2, ptr @task, 3
+  %request_4 = insertvalue %Schedule %request_3, ptr %job, 4
+  br label %ask
+ask:                          ; as many helpers as there are chunks, less one
+  %asked = phi i64 [1, %0], [%next, %asked_one]
+  %more = icmp slt i64 %asked, %chunks
+  br i1 %more, label %ask_one, label %work
+ask_one:
+  store %Schedule %request_4, ptr %request
+  %error = call ptr %schedule(ptr %request)
+  %granted = icmp eq ptr %error, null
+  br i1 %granted, label %asked_one, label %refused
+refused:
+  %complaint_1 = insertvalue %Destroy zeroinitializer, i64 24, 0
+  %complaint_2 = insertvalue %Destroy %complaint_1, ptr %error, 2
+  store %Destroy %complaint_2, ptr %complaint
+  call void %destroy(ptr %complaint)
+  %less = atomicrmw sub ptr %readers, i64 1 acq_rel
+  br label %asked_one
+asked_one:
+  %next = add i64 %asked, 1
+  br label %ask
+work:
+  call void @take_chunks(ptr %job)
+  br label %wait
+wait:
+  %done_now = load atomic i64, ptr %done acquire, align 8
+  %complete = icmp eq i64 %done_now, %chunks
+  br i1 %complete, label %end, label %yield
+yield:
+  %ignored = call i32 @sched_yield()
+  br label %wait
+end:
+  call void @look_away(ptr %job)
+  ret void
+}
+
+define void @task(ptr %job) {
+  call void @take_chunks(ptr %job)
+  call void @look_away(ptr %job)
+  ret void
+}
+
+define void @take_chunks(ptr %job) {
+  %next = getelementptr %Job, ptr %job, i64 0, i32 0
+  %done = getelementptr %Job, ptr %job, i64 0, i32 1
+  %at_phase = getelementptr %Job, ptr %job, i64 0, i32 3
+  %phase = load ptr, ptr %at_phase
+  %at_addresses = getelementptr %Job, ptr %job, i64 0, i32 4
+  %addresses = load ptr, ptr %at_addresses
+  %at_chunks = getelementptr %Job, ptr %job, i64 0, i32 5
+  %chunks = load i64, ptr %at_chunks
+  br label %take
+take:
+  %chunk = atomicrmw add ptr %next, i64 1 acq_rel
+  %is_left = icmp slt i64 %chunk, %chunks
+  br i1 %is_left, label %work, label %end
+work:
+  call void %phase(ptr %addresses, i64 %chunk)
+  %before = atomicrmw add ptr %done, i64 1 acq_rel
+  br label %take
+end:
+  ret void
+}
+
+define void @look_away(ptr %job) {
+  %readers = getelementptr %Job, ptr %job, i64 0, i32 2
+  %before = atomicrmw sub ptr %readers, i64 1 acq_rel
+  %last = icmp eq i64 %before, 1
+  br i1 %last, label %clear, label %end
+clear:
+  call void @free(ptr %job)
+  br label %end
+end:
+  ret void
+}
+"""
+
+
+class Compiled:
+    """A kernel's machine code, kept as long as the process lives: XLA may call it any time.
+
+    Parameters
+    ----------
+    kernel : kernels.Kernel
+    """
+
+    _kept = []
+
+    def __init__(self, kernel):
+        self.phases = kernel.phases
+        calls = [
+            f"  call void @share_out(ptr %frame, ptr @{name}, ptr %addresses, i64 {n_chunks})"
+            if n_chunks > 1
+            else f"  call void @{name}(ptr %addresses, i64 0)"
+            for name, n_chunks in kernel.phases
+        ]
+        runtime = _CALLED_BY_XLA.replace("PHASES", "\n".join(calls))
+        runtime = runtime.replace("ADDRESSES", str(kernel.n_inputs + len(kernel.results)))
+        module = binding.parse_assembly(str(kernel.module) + runtime)
+        module.verify()
+        machine = _machine()
+        options = binding.create_pipeline_tuning_options(speed_level=2)
+        options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
+        builder = binding.create_pass_builder(machine, options)
+        builder.getModulePassManager().run(module, builder)
+        self._engine = binding.create_mcjit_compiler(module, machine)
+        self._engine.finalize_object()
+        Compiled._kept.append(self)
+
+    def address(self, name="called_by_xla"):
+        """Return the address of a function."""
+        return self._engine.get_function_address(name)
+
+    def run(self, *arrays):
+        """Run the kernel on NumPy arrays, inputs and results, chunk after chunk."""
+        addresses = (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
+        for name, n_chunks in self.phases:
+            phase = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(self.address(name))
+            for chunk in range(n_chunks):
+                phase(ctypes.addressof(addresses), chunk)
+
+
+@functools.cache
+def _machine():
+    """Return LLVM's description of this processor."""
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+    return binding.Target.from_default_triple().create_target_machine(
+        cpu=binding.get_host_cpu_name(),
+        features=binding.get_host_cpu_features().flatten(),
+        opt=3,
+        jit=True,
+    )
