@@ -259,7 +259,7 @@ def available_threads():
     return os.cpu_count() or 1
 
 
-def machine_code(address, name, inputs, shapes, dtype):
+def machine_code(address, name, inputs, shapes, dtype, in_place):
     """Return the expressions of what a function computes that XLA calls (JAX only).
 
     Parameters
@@ -271,9 +271,12 @@ def machine_code(address, name, inputs, shapes, dtype):
     inputs : list of expressions
     shapes : list of tuple of int
         Of its results, all of `dtype`.
+    in_place : dict of int to int
+        Which input's memory may be taken by which result, where nobody needs it any more.
     """
     shapes = tuple(tuple(int(n) for n in shape) for shape in shapes)
-    return _machine_code_op()(address, name, shapes, dtype)(*inputs, return_list=True)
+    operation = _machine_code_op()(address, name, shapes, dtype, tuple(in_place.items()))
+    return operation(*inputs, return_list=True)
 
 
 @functools.cache
@@ -287,10 +290,11 @@ def _machine_code_op():
         from pytensor.link.jax.dispatch.basic import jax_funcify
 
     class MachineCode(Op):
-        __props__ = ("address", "name", "shapes", "dtype")
+        __props__ = ("address", "name", "shapes", "dtype", "in_place")
 
-        def __init__(self, address, name, shapes, dtype):
-            self.address, self.name, self.shapes, self.dtype = address, name, shapes, dtype
+        def __init__(self, *properties):
+            for name, value in zip(self.__props__, properties):
+                setattr(self, name, value)
 
         def make_node(self, *inputs):
             outputs = [_tensor.tensor(dtype=self.dtype, shape=shape) for shape in self.shapes]
@@ -305,7 +309,7 @@ def _machine_code_op():
         pointer = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(op.address)
         jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(pointer), platform="cpu")
         results = [jax.ShapeDtypeStruct(shape, op.dtype) for shape in op.shapes]
-        call = jax.ffi.ffi_call(target, results)
+        call = jax.ffi.ffi_call(target, results, input_output_aliases=dict(op.in_place))
         return lambda *arrays: tuple(call(*arrays))
 
     return MachineCode

@@ -39,19 +39,19 @@ def in_use():
 
 @functools.lru_cache(maxsize=None)
 def _compiled(name, *sizes):
-    """Return a kernel's shapes of results and its machine code, made once for its sizes."""
+    """Return a kernel and the address of its machine code, made once for its sizes."""
     from rnn4music import kernels, native
 
     kernel = getattr(kernels, name)(*sizes, backend.available_threads())
-    return kernel.results, native.Compiled(kernel)
+    return kernel, native.Compiled(kernel).address()
 
 
 def _call(name, sizes, inputs, shapes=None):
     """Return the expressions of a kernel's results, less the scratch memory."""
     dtype = inputs[0].dtype
-    results, code = _compiled(name, *sizes, dtype)
-    shapes = [*(shapes or results[:-1]), results[-1]]
-    return backend.machine_code(code.address(), name, inputs, shapes, dtype)[:-1]
+    kernel, address = _compiled(name, *sizes, dtype)
+    shapes = [*(shapes or kernel.results[:-1]), kernel.results[-1]]
+    return backend.machine_code(address, name, inputs, shapes, dtype, kernel.in_place)[:-1]
 
 
 def run_steps(a, initial, parameters):
@@ -70,7 +70,8 @@ def run_steps_backward(d_hidden, initial, activity, parameters):
     _, cell, gates = activity
     inputs = [d_hidden, gates, cell, initial.cell, parameters.hidden_to_gates]
     inputs += peepholes(parameters)
-    return _call("run_steps_backward", shape_of(d_hidden), inputs)[0]
+    d_a, d_bias, *d_peepholes = _call("run_steps_backward", shape_of(d_hidden), inputs)
+    return d_a, d_bias, d_peepholes
 
 
 def _product(sequence, matrix, added, transposed):
@@ -78,7 +79,7 @@ def _product(sequence, matrix, added, transposed):
     N = shape_of(matrix)[0 if transposed else 1]
     kind = "nothing" if added is None else "row" if added.ndim == 1 else "matrix"
     inputs = [sequence, matrix, *([] if added is None else [added])]
-    sizes = T * B, N, K, transposed, kind
+    sizes = T * B, N, K, transposed, kind, 0
     return _call("product", sizes, inputs, [(T, B, N)])[0]
 
 
@@ -96,7 +97,19 @@ def matrix_gradient(sequence, d_product):
     """See `lstm.matrix_gradient`."""
     T, B, M = shape_of(sequence)
     N = shape_of(d_product)[2]
-    return _call("product", (M, N, T * B, "left", "nothing"), [sequence, d_product])[0]
+    return _call("product", (M, N, T * B, "left", "nothing", 0), [sequence, d_product])[0]
+
+
+def recurrent_gradient(hidden, initial, d_product):
+    """See `lstm.recurrent_gradient`."""
+    T, B, M = shape_of(hidden)
+    N = shape_of(d_product)[2]
+    first = _call("product", (M, N, B, "left", "nothing", 0), [initial, d_product[0]])[0]
+    if T == 1:
+        return first
+    # the hidden states meet the derivatives of the step after theirs, B rows further down
+    sizes = M, N, (T - 1) * B, "left", "matrix", B
+    return _call("product", sizes, [hidden, d_product, first])[0]
 
 
 def apply_to_roll(roll, matrix, added):
@@ -122,6 +135,7 @@ REPLACEMENTS = {
         apply_matrix,
         apply_transposed,
         matrix_gradient,
+        recurrent_gradient,
         apply_to_roll,
         roll_gradient,
     )

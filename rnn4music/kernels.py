@@ -24,6 +24,7 @@ number of the chunk. T steps, B tunes, H units, P pitches; sizes are fixed when 
 made.
 """
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -50,12 +51,20 @@ class Kernel:
     n_inputs: int
     phases: list = field(default_factory=list)  # (function's name, chunks)
     results: list = field(default_factory=list)  # shapes; the last one is scratch memory
+    in_place: dict = field(default_factory=dict)  # input: the result that may take its place
+    n_bytes: int = 4  # of a number
+
+    def result_bytes(self):
+        """Return the size of each result in bytes."""
+        return [math.prod(shape) * self.n_bytes for shape in self.results]
 
 
 def _code(kernel, name, dtype, n_chunks):
     """Begin a phase of the kernel."""
     kernel.phases.append((name, n_chunks))
-    return Code(kernel.module, name, dtype)
+    code = Code(kernel.module, name, dtype)
+    kernel.n_bytes = code.n_bytes
+    return code
 
 
 def _share(chunk, n_chunks, n):
@@ -140,7 +149,7 @@ def run_steps(T, B, H, dtype, n_threads):
     states before the first step (B, H). Results: hidden, cell, gates.
     """
     n_chunks = _tune_chunks(B, n_threads)
-    kernel = Kernel(ir.Module("run_steps"), 7)
+    kernel = Kernel(ir.Module("run_steps"), 7, in_place={0: 2})
     lanes = Code(ir.Module(), "unused", dtype).n_lanes
     n_vectors = -(-H // lanes)
     kernel.results = [(T, B, H), (T, B, H), (T, B, N_GATES * H), (n_vectors * N_GATES * lanes * H,)]
@@ -231,20 +240,24 @@ def run_steps_backward(T, B, H, dtype, n_threads):
     """Make the kernel of `lstm.run_steps_backward`.
 
     Inputs: d_hidden (T, B, H), gates (T, B, 4H), cell (T, B, H), the cell state before the
-    first step (B, H), hidden_to_gates (H, 4H), three peepholes (H,). Result: d_a (T, B, 4H).
+    first step (B, H), hidden_to_gates (H, 4H), three peepholes (H,). Results: d_a (T, B, 4H),
+    the gradients of the bias (4H,) and of the peepholes (H,).
     """
     n_chunks = _tune_chunks(B, n_threads)
-    kernel = Kernel(ir.Module("run_steps_backward"), 8)
+    kernel = Kernel(ir.Module("run_steps_backward"), 8, in_place={1: 0})
     lanes = Code(ir.Module(), "unused", dtype).n_lanes
     width = TILE_VECTORS * lanes
     n_panels = -(-H // width)
     padded = n_panels * width
     depth = N_GATES * H
     panels_strides = (depth * width, width, 1)
-    kernel.results = [(T, B, depth), (n_panels * depth * width + 2 * B * padded,)]
+    matrix_size = n_panels * depth * width
+    n_sums = N_GATES + 3
+    kernel.results = [(T, B, depth), (depth,), (H,), (H,), (H,)]
+    kernel.results.append((matrix_size + 2 * B * padded + n_chunks * n_sums * padded,))
 
     code = _code(kernel, "pack", dtype, n_chunks)
-    matrix, packed = code.array(4, (depth, 1)), code.array(9, panels_strides)
+    matrix, packed = code.array(4, (depth, 1)), code.array(13, panels_strides)
     first, last = _share(code.number, n_chunks, n_panels)
     with code.loop(first, last) as panel:
         _pack_transposed(code, matrix, packed[panel], panel * width, H, code.whole(0), depth)
@@ -257,37 +270,44 @@ def run_steps_backward(T, B, H, dtype, n_threads):
     cell_before = code.array(3, (H, 1))
     peepholes = [code.array(position, (1,)) for position in (5, 6, 7)]
     d_a = code.array(8, (B * depth, depth, H, 1))
-    packed = code.array(9, panels_strides)
-    carried = [code.array(9, (1,))[n_panels * depth * width + k * B * padded] for k in (0, 1)]
-    for array in carried:
-        array.strides = (padded, 1)
-    d_h_next, d_c_next = carried
+    packed = code.array(13, panels_strides)
+    memory = code.array(13, (1,))
+    d_h_next, d_c_next = (memory[matrix_size + k * B * padded] for k in (0, 1))
+    d_h_next.strides = d_c_next.strides = (padded, 1)
+    sums = memory[matrix_size + 2 * B * padded][code.number * (n_sums * padded)]
+    sums.strides = (padded, 1)
     n_tiles = _row_tiles(B, n_chunks)[2]
     chunk = _share(code.number, n_chunks, n_tiles)
-
-    def clear(row, rows):
-        for m in range(rows):
-            with code.loop(0, padded // lanes) as vector:
-                for array in carried:
-                    array[row + m, vector * lanes].store(code.lanes(0))
+    first_row, last_row = (_first_row(code, B, n_chunks, tile) for tile in chunk)
 
     def undo(t, row, vector, count, c_previous):
         unit = vector * lanes
+        c, c_before = cell[t, row, unit].load(count), c_previous[row, unit].load(count)
         d_y, d_c = lstm.lstm_step_backward(
             d_hidden[t, row, unit].load(count) + d_h_next[row, unit].load(),
             d_c_next[row, unit].load(),
             Gates(*(gates[t, row, g, unit].load(count) for g in range(N_GATES))),
-            cell[t, row, unit].load(count),
-            c_previous[row, unit].load(count),
+            c,
+            c_before,
             *(peephole[unit].load(count) for peephole in peepholes),
         )
         d_c_next[row, unit].store(d_c)
         for g, value in enumerate(d_y):
             d_a[t, row, g, unit].store(value, count)
+        return [*d_y, *lstm.peephole_slopes(d_y, c, c_before)]
 
-    def undo_rows(t, row, rows, c_previous):
-        with code.loop(row, row + rows) as m:
-            _for_vectors(code, H, lambda *vector: undo(t, m, *vector, c_previous))
+    def undo_rows(t, vector, count, c_previous):
+        places = [sums[k, vector * lanes] for k in range(n_sums)]
+        totals = code.accumulate(
+            last_row - first_row,
+            [place.load() for place in places],
+            lambda m, totals: [
+                total + slope
+                for total, slope in zip(totals, undo(t, first_row + m, vector, count, c_previous))
+            ],
+        )
+        for place, total in zip(places, totals):
+            place.store(total)
 
     def carry(t, panel, row, rows):
         left = d_a[t, row]
@@ -299,20 +319,47 @@ def run_steps_backward(T, B, H, dtype, n_threads):
                 value = sums[m * TILE_VECTORS + v]
                 d_h_next[row + m, panel * width + v * lanes].store(value)
 
-    _for_tiles(code, B, n_chunks, *chunk, clear)
+    with code.loop(0, padded // lanes) as vector:
+        for k in range(n_sums):
+            sums[k, vector * lanes].store(code.lanes(0))
+        with code.loop(first_row, last_row) as row:
+            for carried in (d_h_next, d_c_next):
+                carried[row, vector * lanes].store(code.lanes(0))
     with code.loop(0, T) as step:
         t = code.whole(T - 1) - step
         c_previous = code.choose(t.is_equal(0), cell_before, cell[t - 1])
-        _for_tiles(
-            code, B, n_chunks, *chunk, lambda row, rows: undo_rows(t, row, rows, c_previous)
-        )
+        _for_vectors(code, H, lambda *vector: undo_rows(t, *vector, c_previous))
         with code.loop(0, n_panels) as k:
             panel = _to_and_fro(code, t, k, n_panels)
             _for_tiles(
                 code, B, n_chunks, *chunk, lambda row, rows: carry(t, panel, row, rows)
             )
     code.builder.ret_void()
+
+    code = _code(kernel, "sum", dtype, 1)
+    partial = code.array(13, (1,))[matrix_size + 2 * B * padded]
+    partial.strides = (n_sums * padded, padded, 1)
+    totals = [code.array(9, (1,))[g * H] for g in range(N_GATES)]
+    totals += [code.array(position, (1,)) for position in (10, 11, 12)]
+    for total in totals:
+        total.strides = (1,)
+
+    def add(vector, count):
+        for k, total in enumerate(totals):
+            value = partial[0, k, vector * lanes].load()
+            for n in range(1, n_chunks):
+                value = value + partial[n, k, vector * lanes].load()
+            total[vector * lanes].store(value, count)
+
+    _for_vectors(code, H, add)
+    code.builder.ret_void()
     return kernel
+
+
+def _first_row(code, n_rows, n_chunks, tile):
+    """Return the row with which a tile begins, as `_for_tiles` cuts them."""
+    size, larger, _ = _row_tiles(n_rows, n_chunks)
+    return tile * (size - 1) + _smaller(code, tile, code.whole(larger))
 
 
 def _pack_transposed(code, matrix, packed, first_row, n_rows, first_k, n_k):
@@ -358,27 +405,32 @@ def _for_panels(code, n_columns, first, last, body):
             body(panel, counts)
 
 
-def product(M, N, K, transposed, added, dtype, n_threads):
+def product(M, N, K, transposed, added, skipped, dtype, n_threads):
     """Make the kernel of left · right + added.
 
-    Inputs: left (M, K), right (K, N), and what is added: a row (N,), a matrix (M, N), or
-    nothing. Result: (M, N). `transposed` names what is given transposed instead: "left"
-    (K, M), "right" (N, K), or "".
+    Inputs: left (M, K), right (K, N), of which the first `skipped` rows are left out, and
+    what is added: a row (N,), a matrix (M, N), or nothing. Result: (M, N). `transposed` names
+    what is given transposed instead: "left" (K, M), "right" (N, K), or "".
     """
     n_given = 2 + (added != "nothing")
-    kernel = Kernel(ir.Module("product"), n_given)
+    in_place = {2: 0} if added == "matrix" else {}
+    kernel = Kernel(ir.Module("product"), n_given, in_place=in_place)
     lanes = Code(ir.Module(), "unused", dtype).n_lanes
     width = TILE_VECTORS * lanes
     n_panels = -(-N // width)
     by_columns = n_panels >= 2 * n_threads
     n_chunks = min(n_threads, n_panels if by_columns else M)
     row_chunks = 1 if by_columns else n_chunks
+    n_parts = -(-K // DEPTH)
     stripe = n_panels * min(K, DEPTH) * width
     kernel.results = [(M, N), (stripe * row_chunks,)]
 
     code = _code(kernel, "product", dtype, n_chunks)
     left = code.array(0, (1, M) if transposed == "left" else (K, 1))
     right = code.array(1, (K, 1) if transposed == "right" else (N, 1))
+    if skipped:
+        right = code.array(1, (N,))[skipped]
+        right.strides = (N, 1)
     addend = code.array(2, (0 if added == "row" else N, 1))
     result = code.array(n_given, (N, 1))
     memory = code.array(n_given + 1, (stripe,))
@@ -404,19 +456,27 @@ def product(M, N, K, transposed, added, dtype, n_threads):
 
     def tile(panel, counts, row, rows, first_k, depth):
         places = [(m, v) for m in range(rows) for v in range(len(counts))]
-        is_first = first_k.is_equal(0)
         initial = []
         for m, v in places:
             place = row + m, panel * width + v * lanes
-            begin = code.lanes(0) if added == "nothing" else addend[place].load(counts[v])
-            initial.append(code.choose(is_first, begin, result[place].load(counts[v])))
+            if added == "nothing":
+                begin = code.lanes(0)
+                if n_parts > 1:
+                    so_far = result[place].load(counts[v])
+                    begin = code.choose(first_k.is_equal(0), begin, so_far)
+            else:
+                begin = addend[place]
+                if n_parts > 1:
+                    begin = code.choose(first_k.is_equal(0), begin, result[place])
+                begin = begin.load(counts[v])
+            initial.append(begin)
         factors = left[row, first_k]
         factors.strides = left.strides
         sums = _tile_product(code, depth, initial, factors, packed[panel], rows, len(counts))
         for (m, v), value in zip(places, sums):
             result[row + m, panel * width + v * lanes].store(value, counts[v])
 
-    with code.loop(0, -(-K // DEPTH)) as part:
+    with code.loop(0, n_parts) as part:
         first_k = part * DEPTH
         depth = _smaller(code, code.whole(DEPTH), code.whole(K) - first_k)
         _for_panels(code, N, *panels, lambda *panel: pack(*panel, first_k, depth))

@@ -121,6 +121,18 @@ def lstm_step_backward(d_h, d_c, gates, c, c_previous, p_i, p_f, p_o):
     return Gates(d_a_i, d_a_f, d_a_g, d_a_o), d_c_previous
 
 
+def peephole_slopes(d_a, c, c_previous):
+    """Return what one step adds to the gradients of the peepholes p_i, p_f, p_o.
+
+    `d_a` is what `lstm_step_backward` returned.
+    """
+    return (
+        d_a.input * c_previous,  # (1)
+        d_a.forget * c_previous,  # (2)
+        d_a.output * c,  # (5)
+    )
+
+
 @backend.replaceable
 def run_steps(a, initial, parameters):
     """Advance a layer over all steps.
@@ -168,8 +180,11 @@ def run_steps_backward(d_hidden, initial, activity, parameters):
     Returns
     -------
     d_a : (T, B, 4H)
+    d_bias : (4H,)
+    d_peepholes : list of three (H,)
     """
     n_steps = shape_of(d_hidden)[0]
+    cell_previous = delayed(activity.cell, initial.cell)
 
     # Going back by index spares the loop reversed copies of all that it reads.
     def step(t, d_h_next, d_c, d_hidden, gates, cell, cell_previous, gates_to_hidden, *peepholes):
@@ -188,13 +203,15 @@ def run_steps_backward(d_hidden, initial, activity, parameters):
             d_hidden,
             activity.gates,
             activity.cell,
-            delayed(activity.cell, initial.cell),
+            cell_previous,
             parameters.hidden_to_gates.T,
             *peepholes(parameters),
         ],
         n_steps=n_steps,
     )
-    return d_a[::-1]  # from the loop's order to time order
+    d_a = d_a[::-1]  # from the loop's order to time order
+    d_peepholes = peephole_slopes(split(d_a), activity.cell, cell_previous)
+    return d_a, vector_gradient(d_a), [vector_gradient(slope) for slope in d_peepholes]
 
 
 def lstm_layer(inputs, below, initial, parameters):
@@ -236,17 +253,13 @@ def lstm_layer_backward(d_hidden, inputs, below, initial, activity, parameters):
     d_below : (T, B, H of the layer below) or None
         Derivative at `below`.
     """
-    d_a = run_steps_backward(d_hidden, initial, activity, parameters)
-    cell_previous = delayed(activity.cell, initial.cell)
-    d_i, d_f, _, d_o = split(d_a)
+    d_a, d_bias, d_peepholes = run_steps_backward(d_hidden, initial, activity, parameters)
     d_parameters = LayerParameters(
-        input_to_gates=roll_gradient(inputs, d_a),
-        below_to_gates=None if below is None else matrix_gradient(below, d_a),
-        hidden_to_gates=matrix_gradient(delayed(activity.hidden, initial.hidden), d_a),
-        bias=vector_gradient(d_a),
-        peephole_input=vector_gradient(d_i * cell_previous),  # (1)
-        peephole_forget=vector_gradient(d_f * cell_previous),  # (2)
-        peephole_output=vector_gradient(d_o * activity.cell),  # (5)
+        roll_gradient(inputs, d_a),
+        None if below is None else matrix_gradient(below, d_a),
+        recurrent_gradient(activity.hidden, initial.hidden, d_a),
+        d_bias,
+        *d_peepholes,
     )
     d_below = None if below is None else apply_transposed(d_a, parameters.below_to_gates)
     return d_parameters, d_below
@@ -289,6 +302,12 @@ def apply_transposed(sequence, matrix, added=None):
 def matrix_gradient(sequence, d_product):
     """Gradient of `apply_matrix` at the matrix (N, M), summed over steps and tunes."""
     return dot(flat(sequence).T, flat(d_product))
+
+
+@backend.replaceable
+def recurrent_gradient(hidden, initial, d_product):
+    """`matrix_gradient` at the matrix that each step applies to the step before it."""
+    return matrix_gradient(delayed(hidden, initial), d_product)
 
 
 @backend.replaceable

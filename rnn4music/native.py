@@ -12,6 +12,7 @@ job frees it.
 
 import ctypes
 import functools
+import sys
 
 from llvmlite import binding
 
@@ -34,6 +35,7 @@ _CALLED_BY_XLA = """
 declare ptr @malloc(i64)
 declare void @free(ptr)
 declare i32 @sched_yield()
+declare i32 @madvise(ptr, i64, i32)
 
 define ptr @called_by_xla(ptr %frame) {
   %at_extension = getelementptr %Frame, ptr %frame, i64 0, i32 1
@@ -67,8 +69,23 @@ work:
   %after = call ptr @gather(ptr %arguments, ptr %addresses)
   %results = getelementptr %Frame, ptr %frame, i64 0, i32 6
   %end = call ptr @gather(ptr %results, ptr %after)
+ADVICE
 PHASES
   ret ptr null
+}
+
+define void @prefer_large_pages(ptr %results, i64 %k, i64 %bytes) {
+  %at = getelementptr ptr, ptr %results, i64 %k
+  %data = load ptr, ptr %at
+  %address = ptrtoint ptr %data to i64
+  %begin = and i64 %address, -2097152                  ; whole large pages, 2 MiB each
+  %last = add i64 %address, %bytes
+  %over = add i64 %last, 2097151
+  %end = and i64 %over, -2097152
+  %length = sub i64 %end, %begin
+  %from = inttoptr i64 %begin to ptr
+  %ignored = call i32 @madvise(ptr %from, i64 %length, i32 14)
+  ret void
 }
 
 define ptr @gather(ptr %buffers, ptr %addresses) {     ; returns where the addresses end
@@ -195,6 +212,10 @@ end:
 """
 
 
+LARGE = 2**18
+"""Bytes from which on a result is asked to lie in large pages."""
+
+
 class Compiled:
     """A kernel's machine code, kept as long as the process lives: XLA may call it any time.
 
@@ -214,6 +235,12 @@ class Compiled:
             for name, n_chunks in kernel.phases
         ]
         runtime = _CALLED_BY_XLA.replace("PHASES", "\n".join(calls))
+        advice = [
+            f"  call void @prefer_large_pages(ptr %after, i64 {k}, i64 {n_bytes})"
+            for k, n_bytes in enumerate(kernel.result_bytes())
+            if n_bytes >= LARGE and sys.platform == "linux"
+        ]
+        runtime = runtime.replace("ADVICE", "\n".join(advice))
         runtime = runtime.replace("ADDRESSES", str(kernel.n_inputs + len(kernel.results)))
         module = binding.parse_assembly(str(kernel.module) + runtime)
         module.verify()
