@@ -39,6 +39,10 @@ TILE_ROWS = 6
 TILE_VECTORS = 4
 DEPTH = 256
 """Rows of a matrix that are copied at once in a product; a multiple of all vectors' lanes."""
+UNITS_FROM = 256
+"""Units from which on the recurrent loops are cut by units: the matrix fills a cache."""
+OPERATIONS_PER_THREAD = 4_000_000
+"""Multiplications that are worth a second thread: some 40 microseconds."""
 BLOCK_TILES = 32
 """Tiles of rows that meet one panel of the matrix before the next panel's turn."""
 
@@ -49,7 +53,7 @@ class Kernel:
 
     module: Any
     n_inputs: int
-    phases: list = field(default_factory=list)  # (function's name, chunks)
+    phases: list = field(default_factory=list)  # (function's name, chunks, steps or 0)
     results: list = field(default_factory=list)  # shapes; the last one is scratch memory
     in_place: dict = field(default_factory=dict)  # input: the result that may take its place
     n_bytes: int = 4  # of a number
@@ -59,12 +63,21 @@ class Kernel:
         return [math.prod(shape) * self.n_bytes for shape in self.results]
 
 
-def _code(kernel, name, dtype, n_chunks):
-    """Begin a phase of the kernel."""
-    kernel.phases.append((name, n_chunks))
+def _code(kernel, name, dtype, n_chunks, n_steps=0):
+    """Begin a phase of the kernel.
+
+    With `n_steps` the phase is called for each chunk of each step, with the number
+    step · n_chunks + chunk, and all chunks of a step are done before the next step begins.
+    """
+    kernel.phases.append((name, n_chunks, n_steps))
     code = Code(kernel.module, name, dtype)
     kernel.n_bytes = code.n_bytes
     return code
+
+
+def _worth_sharing(n_operations, n_threads):
+    """Return by how many threads so much work is done: few for little."""
+    return max(1, min(n_threads, n_operations // OPERATIONS_PER_THREAD))
 
 
 def _share(chunk, n_chunks, n):
@@ -102,19 +115,26 @@ def _larger(code, a, b):
     return code.choose(code.builder.icmp_signed("<", a.value, b.value), b, a)
 
 
-def _vectors(code, n):
-    """Cut n numbers into full vectors and the lanes of the last, smaller one (or 0)."""
-    return divmod(n, code.n_lanes)
+def _for_vectors(code, n, body, first=None, last=None, turned=None):
+    """Write body(vector, count) for the vectors of n numbers, all or from `first` to `last`.
 
-
-def _for_vectors(code, n, body):
-    """Write body(vector, count) for each vector of n numbers."""
-    full, tail = _vectors(code, n)
+    Where `turned` is 1, the full ones come in reverse.
+    """
+    full, tail = divmod(n, code.n_lanes)
+    first = code.whole(0) if first is None else first
+    last = code.whole(full + (tail > 0)) if last is None else last
     if full:
-        with code.loop(0, full) as vector:
-            body(vector, code.n_lanes)
+        end = _smaller(code, last, code.whole(full))
+        with code.loop(first, end) as vector:
+            body(vector if turned is None else _turned(code, vector, first, end, turned), code.n_lanes)
     if tail:
-        body(code.whole(full), tail)
+        with code.loop(_larger(code, first, code.whole(full)), last) as vector:
+            body(vector, tail)
+
+
+def _turned(code, k, first, last, turned):
+    """Return the k-th number of a range, or where `turned` is 1, the k-th from its end."""
+    return code.choose(turned.is_equal(1), first + last - k - 1, k)
 
 
 def _tile_product(code, depth, sums, left, right, rows, vectors):
@@ -148,17 +168,19 @@ def run_steps(T, B, H, dtype, n_threads):
     Inputs: a (T, B, 4H), hidden_to_gates (H, 4H), three peepholes (H,), hidden and cell
     states before the first step (B, H). Results: hidden, cell, gates.
     """
-    n_chunks = _tune_chunks(B, n_threads)
+    by_units, n_chunks = _step_chunks(B, H, n_threads)
+    tune_chunks = 1 if by_units else n_chunks
     kernel = Kernel(ir.Module("run_steps"), 7, in_place={0: 2})
     lanes = Code(ir.Module(), "unused", dtype).n_lanes
     n_vectors = -(-H // lanes)
     kernel.results = [(T, B, H), (T, B, H), (T, B, N_GATES * H), (n_vectors * N_GATES * lanes * H,)]
     packed_strides = (N_GATES * lanes * H, N_GATES * lanes, lanes, 1)
 
-    code = _code(kernel, "pack", dtype, n_chunks)
+    pack_chunks = _worth_sharing(8 * N_GATES * H * H, n_chunks)
+    code = _code(kernel, "pack", dtype, pack_chunks)
     matrix = code.array(1, (N_GATES * H, H, 1))
     packed = code.array(10, packed_strides)
-    first, last = _share(code.number, n_chunks, H)
+    first, last = _share(code.number, pack_chunks, H)
 
     def pack(vector, count):
         with code.loop(first, last) as k:
@@ -168,7 +190,7 @@ def run_steps(T, B, H, dtype, n_threads):
     _for_vectors(code, H, pack)
     code.builder.ret_void()
 
-    code = _code(kernel, "steps", dtype, n_chunks)
+    code = _code(kernel, "steps", dtype, n_chunks, T if by_units and n_chunks > 1 else 0)
     a = code.array(0, (B * N_GATES * H, N_GATES * H, H, 1))
     peepholes = [code.array(position, (1,)) for position in (2, 3, 4)]
     before = [code.array(position, (H, 1)) for position in (5, 6)]
@@ -176,8 +198,7 @@ def run_steps(T, B, H, dtype, n_threads):
     gates = code.array(9, (B * N_GATES * H, N_GATES * H, H, 1))
     packed = code.array(10, packed_strides)
     sums = code.scratch(TILE_ROWS * N_GATES, (N_GATES * lanes, lanes, 1))
-    n_tiles = _row_tiles(B, n_chunks)[2]
-    chunk = _share(code.number, n_chunks, n_tiles)
+    steps, tiles, vectors = _my_part(code, T, B, n_vectors, by_units, n_chunks)
 
     def tile(t, vector, count, row, rows, previous):
         unit = vector * lanes
@@ -201,7 +222,7 @@ def run_steps(T, B, H, dtype, n_threads):
             for g, value in enumerate(y):
                 gates[t, row + m, g, unit].store(value, count)
 
-    with code.loop(0, T) as t:
+    with code.loop(*steps) as t:
         previous = [
             code.choose(t.is_equal(0), initial, states[t - 1])
             for initial, states in zip(before, (hidden, cell))
@@ -209,31 +230,34 @@ def run_steps(T, B, H, dtype, n_threads):
 
         def units(vector, count, t=t, previous=previous):
             _for_tiles(
-                code,
-                B,
-                n_chunks,
-                *chunk,
+                code, B, tune_chunks, *tiles,
                 lambda row, rows: tile(t, vector, count, row, rows, previous),
-            )
+            )  # fmt: skip
 
-        full, tail = _vectors(code, H)
-        if full:
-            with code.loop(0, full) as vector:
-                units(_to_and_fro(code, t, vector, full), lanes)
-        if tail:
-            units(code.whole(full), tail)
+        _for_vectors(code, H, units, *vectors, turned=t % 2)
     code.builder.ret_void()
     return kernel
 
 
-def _to_and_fro(code, t, k, n):
-    """Return k in even steps and n − 1 − k in odd ones."""
-    return code.choose((t % 2).is_equal(0), k, code.whole(n - 1) - k)
+def _my_part(code, T, B, n_parts, by_units, n_chunks):
+    """Return the ranges of steps, tiles of tunes and parts of units that a chunk does."""
+    if by_units and n_chunks > 1:
+        t = code.number // n_chunks
+        tiles = code.whole(0), code.whole(_row_tiles(B, 1)[2])
+        return (t, t + 1), tiles, _share(code.number % n_chunks, n_chunks, n_parts)
+    n_tiles = _row_tiles(B, n_chunks)[2]
+    everything = code.whole(0), code.whole(n_parts)
+    return (0, T), _share(code.number, n_chunks, n_tiles), everything
 
 
-def _tune_chunks(B, n_threads):
-    """Return into how many chunks B tunes are cut: at least two tunes each."""
-    return max(1, min(n_threads, B // 2))
+def _step_chunks(B, H, n_threads):
+    """Return whether the recurrent loops are cut by units, not by tunes, and into how many.
+
+    Cut by tunes, the threads never wait for each other, but each reads the whole matrix in
+    each step; cut by units, each keeps its part of the matrix in its own cache.
+    """
+    by_units = H >= UNITS_FROM or (B < 2 * n_threads and H >= UNITS_FROM // 2)
+    return by_units, max(1, min(n_threads, H // 64 if by_units else B // 2))
 
 
 def run_steps_backward(T, B, H, dtype, n_threads):
@@ -243,7 +267,8 @@ def run_steps_backward(T, B, H, dtype, n_threads):
     first step (B, H), hidden_to_gates (H, 4H), three peepholes (H,). Results: d_a (T, B, 4H),
     the gradients of the bias (4H,) and of the peepholes (H,).
     """
-    n_chunks = _tune_chunks(B, n_threads)
+    by_units, n_chunks = _step_chunks(B, H, n_threads)
+    tune_chunks = 1 if by_units else n_chunks
     kernel = Kernel(ir.Module("run_steps_backward"), 8, in_place={1: 0})
     lanes = Code(ir.Module(), "unused", dtype).n_lanes
     width = TILE_VECTORS * lanes
@@ -254,16 +279,17 @@ def run_steps_backward(T, B, H, dtype, n_threads):
     matrix_size = n_panels * depth * width
     n_sums = N_GATES + 3
     kernel.results = [(T, B, depth), (depth,), (H,), (H,), (H,)]
-    kernel.results.append((matrix_size + 2 * B * padded + n_chunks * n_sums * padded,))
+    kernel.results.append((matrix_size + 2 * B * padded + tune_chunks * n_sums * padded,))
 
-    code = _code(kernel, "pack", dtype, n_chunks)
+    pack_chunks = _worth_sharing(8 * N_GATES * H * H, n_chunks)
+    code = _code(kernel, "pack", dtype, pack_chunks)
     matrix, packed = code.array(4, (depth, 1)), code.array(13, panels_strides)
-    first, last = _share(code.number, n_chunks, n_panels)
+    first, last = _share(code.number, pack_chunks, n_panels)
     with code.loop(first, last) as panel:
         _pack_transposed(code, matrix, packed[panel], panel * width, H, code.whole(0), depth)
     code.builder.ret_void()
 
-    code = _code(kernel, "steps", dtype, n_chunks)
+    code = _code(kernel, "steps", dtype, n_chunks, T if by_units and n_chunks > 1 else 0)
     d_hidden = code.array(0, (B * H, H, 1))
     gates = code.array(1, (B * depth, depth, H, 1))
     cell = code.array(2, (B * H, H, 1))
@@ -274,11 +300,14 @@ def run_steps_backward(T, B, H, dtype, n_threads):
     memory = code.array(13, (1,))
     d_h_next, d_c_next = (memory[matrix_size + k * B * padded] for k in (0, 1))
     d_h_next.strides = d_c_next.strides = (padded, 1)
-    sums = memory[matrix_size + 2 * B * padded][code.number * (n_sums * padded)]
+    sums = memory[matrix_size + 2 * B * padded]
+    if tune_chunks > 1:
+        sums = code.array(13, (1,))[matrix_size + 2 * B * padded][code.number * (n_sums * padded)]
     sums.strides = (padded, 1)
-    n_tiles = _row_tiles(B, n_chunks)[2]
-    chunk = _share(code.number, n_chunks, n_tiles)
-    first_row, last_row = (_first_row(code, B, n_chunks, tile) for tile in chunk)
+    steps, tiles, panels = _my_part(code, T, B, n_panels, by_units, n_chunks)
+    first_row, last_row = (_first_row(code, B, tune_chunks, tile) for tile in tiles)
+    n_vectors = code.whole(-(-H // lanes))
+    vectors = panels[0] * TILE_VECTORS, _smaller(code, panels[1] * TILE_VECTORS, n_vectors)
 
     def undo(t, row, vector, count, c_previous):
         unit = vector * lanes
@@ -319,21 +348,25 @@ def run_steps_backward(T, B, H, dtype, n_threads):
                 value = sums[m * TILE_VECTORS + v]
                 d_h_next[row + m, panel * width + v * lanes].store(value)
 
-    with code.loop(0, padded // lanes) as vector:
-        for k in range(n_sums):
-            sums[k, vector * lanes].store(code.lanes(0))
-        with code.loop(first_row, last_row) as row:
-            for carried in (d_h_next, d_c_next):
-                carried[row, vector * lanes].store(code.lanes(0))
-    with code.loop(0, T) as step:
+    def clear():
+        with code.loop(panels[0] * TILE_VECTORS, panels[1] * TILE_VECTORS) as vector:
+            for k in range(n_sums):
+                sums[k, vector * lanes].store(code.lanes(0))
+            with code.loop(first_row, last_row) as row:
+                for carried in (d_h_next, d_c_next):
+                    carried[row, vector * lanes].store(code.lanes(0))
+
+    with code.loop(*steps) as step:
         t = code.whole(T - 1) - step
         c_previous = code.choose(t.is_equal(0), cell_before, cell[t - 1])
-        _for_vectors(code, H, lambda *vector: undo_rows(t, *vector, c_previous))
-        with code.loop(0, n_panels) as k:
-            panel = _to_and_fro(code, t, k, n_panels)
+        with code.once(step.is_equal(0)):
+            clear()
+        with code.loop(*panels) as k, code.once(step.differs(0)):
+            panel = _turned(code, k, *panels, t % 2)
             _for_tiles(
-                code, B, n_chunks, *chunk, lambda row, rows: carry(t, panel, row, rows)
+                code, B, tune_chunks, *tiles, lambda row, rows: carry(t + 1, panel, row, rows)
             )
+        _for_vectors(code, H, lambda *vector: undo_rows(t, *vector, c_previous), *vectors)
     code.builder.ret_void()
 
     code = _code(kernel, "sum", dtype, 1)
@@ -347,7 +380,7 @@ def run_steps_backward(T, B, H, dtype, n_threads):
     def add(vector, count):
         for k, total in enumerate(totals):
             value = partial[0, k, vector * lanes].load()
-            for n in range(1, n_chunks):
+            for n in range(1, tune_chunks):
                 value = value + partial[n, k, vector * lanes].load()
             total[vector * lanes].store(value, count)
 
@@ -418,6 +451,7 @@ def product(M, N, K, transposed, added, skipped, dtype, n_threads):
     lanes = Code(ir.Module(), "unused", dtype).n_lanes
     width = TILE_VECTORS * lanes
     n_panels = -(-N // width)
+    n_threads = _worth_sharing(M * N * K, n_threads)
     by_columns = n_panels >= 2 * n_threads
     n_chunks = min(n_threads, n_panels if by_columns else M)
     row_chunks = 1 if by_columns else n_chunks
@@ -502,7 +536,7 @@ def roll_product(R, P, N, added, dtype, n_threads):
     Inputs: roll (R, P), matrix (P, N), and what is added: a row (N,) or a matrix (R, N).
     Result: (R, N).
     """
-    n_chunks = min(n_threads, R)
+    n_chunks = min(_worth_sharing(R * P * N // 4, n_threads), R)
     kernel = Kernel(ir.Module("roll_product"), 3, results=[(R, N), (1,)])
     code = _code(kernel, "product", dtype, n_chunks)
     roll, matrix = code.array(0, (P, 1)), code.array(1, (N, 1))
@@ -543,7 +577,7 @@ def roll_gradient(R, P, N, dtype, n_threads):
     lanes = Code(ir.Module(), "unused", dtype).n_lanes
     width = TILE_VECTORS * lanes
     n_panels = -(-N // width)
-    n_chunks = min(n_threads, n_panels)
+    n_chunks = min(_worth_sharing(R * P * N // 4, n_threads), n_panels)
     code = _code(kernel, "gradient", dtype, n_chunks)
     roll, d_product, result = code.array(0, (P, 1)), code.array(1, (N, 1)), code.array(2, (N, 1))
     sounding = code.positions(P)

@@ -55,6 +55,11 @@ class Whole:
         return self.code.builder.icmp_signed("==", self.value, self.code.whole(other).value)
 
 
+    def differs(self, other):
+        """Return whether they are not equal, for `Code.once`."""
+        return self.code.builder.icmp_signed("!=", self.value, self.code.whole(other).value)
+
+
 class Lanes:
     """A vector of numbers in the code; ints and floats may stand on the other side."""
 
@@ -308,6 +313,10 @@ class Code:
         number.add_incoming(builder.add(number, ir.Constant(_WHOLE, 1)), builder.block)
         builder.branch(head)
         builder.position_at_end(after)
+
+    def once(self, condition):
+        """Write what the block writes, to be done where the condition holds."""
+        return self.builder.if_then(condition)
 
     def accumulate(self, n_times, initial, body):
         """Return body(k, body(k − 1, … body(0, initial))): lists of Lanes in registers."""

@@ -29,12 +29,14 @@ _CALLED_BY_XLA = """
                                                  ; the seventh destroys errors, the last schedules
 %Destroy   = type { i64, ptr, ptr }              ; size, extension, error
 %Schedule  = type { i64, ptr, ptr, ptr, ptr }    ; size, extension, context, task, data
-%Job       = type { i64, i64, i64, ptr, ptr, i64 }
-                              ; next chunk, chunks done, readers, phase, addresses, chunks
+%Job       = type { i64, i64, i64, ptr, ptr, i64, i64 }
+                       ; next chunk, chunks done, readers, phase, addresses, chunks, steps; then
+                       ; an i32 for each chunk of each step: whether a thread has taken it
 
-declare ptr @malloc(i64)
+declare ptr @calloc(i64, i64)
 declare void @free(ptr)
 declare i32 @sched_yield()
+declare i64 @llvm.smax.i64(i64, i64)
 declare i32 @madvise(ptr, i64, i32)
 
 define ptr @called_by_xla(ptr %frame) {
@@ -111,7 +113,7 @@ end:
   ret ptr %to
 }
 
-define void @share_out(ptr %frame, ptr %phase, ptr %addresses, i64 %chunks) {
+define void @share_out(ptr %frame, ptr %phase, ptr %addresses, i64 %chunks, i64 %steps) {
   %request = alloca %Schedule
   %complaint = alloca %Destroy
   %at_api = getelementptr %Frame, ptr %frame, i64 0, i32 2
@@ -123,14 +125,18 @@ define void @share_out(ptr %frame, ptr %phase, ptr %addresses, i64 %chunks) {
   %at_context = getelementptr %Frame, ptr %frame, i64 0, i32 3
   %context = load ptr, ptr %at_context
   %size = ptrtoint ptr getelementptr (%Job, ptr null, i64 1) to i64
-  %job = call ptr @malloc(i64 %size)
+  %flags = mul i64 %steps, %chunks
+  %flags_size = mul i64 %flags, 4
+  %all_size = add i64 %size, %flags_size
+  %job = call ptr @calloc(i64 1, i64 %all_size)
   %readers = getelementptr %Job, ptr %job, i64 0, i32 2
   %done = getelementptr %Job, ptr %job, i64 0, i32 1
   %job_1 = insertvalue %Job zeroinitializer, i64 %chunks, 2
   %job_2 = insertvalue %Job %job_1, ptr %phase, 3
   %job_3 = insertvalue %Job %job_2, ptr %addresses, 4
   %job_4 = insertvalue %Job %job_3, i64 %chunks, 5
-  store %Job %job_4, ptr %job
+  %job_5 = insertvalue %Job %job_4, i64 %steps, 6
+  store %Job %job_5, ptr %job
   %request_1 = insertvalue %Schedule zeroinitializer, i64 40, 0
   %request_2 = insertvalue %Schedule %request_1, ptr %context, 2
   %request_3 = insertvalue %Schedule %request_2, ptr @task, 3
@@ -156,11 +162,13 @@ asked_one:
   %next = add i64 %asked, 1
   br label %ask
 work:
-  call void @take_chunks(ptr %job)
+  call void @work(ptr %job)
+  %times = call i64 @llvm.smax.i64(i64 %steps, i64 1)
+  %all = mul i64 %times, %chunks
   br label %wait
 wait:
   %done_now = load atomic i64, ptr %done acquire, align 8
-  %complete = icmp eq i64 %done_now, %chunks
+  %complete = icmp eq i64 %done_now, %all
   br i1 %complete, label %end, label %yield
 yield:
   %ignored = call i32 @sched_yield()
@@ -171,8 +179,90 @@ end:
 }
 
 define void @task(ptr %job) {
-  call void @take_chunks(ptr %job)
+  call void @work(ptr %job)
   call void @look_away(ptr %job)
+  ret void
+}
+
+define void @work(ptr %job) {
+  %at_steps = getelementptr %Job, ptr %job, i64 0, i32 6
+  %steps = load i64, ptr %at_steps
+  %in_steps = icmp sgt i64 %steps, 0
+  br i1 %in_steps, label %ordered, label %free
+ordered:
+  call void @take_steps(ptr %job)
+  ret void
+free:
+  call void @take_chunks(ptr %job)
+  ret void
+}
+
+define void @take_steps(ptr %job) {
+  %next = getelementptr %Job, ptr %job, i64 0, i32 0
+  %done = getelementptr %Job, ptr %job, i64 0, i32 1
+  %at_chunks = getelementptr %Job, ptr %job, i64 0, i32 5
+  %chunks = load i64, ptr %at_chunks
+  %at_steps = getelementptr %Job, ptr %job, i64 0, i32 6
+  %steps = load i64, ptr %at_steps
+  %own = atomicrmw add ptr %next, i64 1 acq_rel       ; the same chunk in each step
+  br label %step
+step:
+  %t = phi i64 [0, %0], [%t_next, %wait]
+  %t_next = add i64 %t, 1
+  %goal = mul i64 %t_next, %chunks
+  %is_left = icmp slt i64 %t, %steps
+  br i1 %is_left, label %own_chunk, label %end
+own_chunk:
+  call void @take_one(ptr %job, i64 %t, i64 %own)
+  br label %wait
+wait:
+  %waited = phi i64 [0, %own_chunk], [%waited_next, %yield], [%waited_next, %stolen]
+  %waited_next = add i64 %waited, 1
+  %done_now = load atomic i64, ptr %done acquire, align 8
+  %complete = icmp sge i64 %done_now, %goal
+  br i1 %complete, label %step, label %impatient
+impatient:
+  %late = icmp sgt i64 %waited, 50
+  br i1 %late, label %steal, label %yield
+yield:
+  call void @pause()
+  br label %wait
+steal:                        ; what no thread has begun
+  %k = phi i64 [0, %impatient], [%k_next, %steal]
+  %k_next = add i64 %k, 1
+  call void @take_one(ptr %job, i64 %t, i64 %k)
+  %more = icmp slt i64 %k_next, %chunks
+  br i1 %more, label %steal, label %stolen
+stolen:
+  %ignored = call i32 @sched_yield()
+  br label %wait
+end:
+  ret void
+}
+
+define void @take_one(ptr %job, i64 %t, i64 %k) {
+  %at_phase = getelementptr %Job, ptr %job, i64 0, i32 3
+  %phase = load ptr, ptr %at_phase
+  %at_addresses = getelementptr %Job, ptr %job, i64 0, i32 4
+  %addresses = load ptr, ptr %at_addresses
+  %at_chunks = getelementptr %Job, ptr %job, i64 0, i32 5
+  %chunks = load i64, ptr %at_chunks
+  %done = getelementptr %Job, ptr %job, i64 0, i32 1
+  %exists = icmp slt i64 %k, %chunks
+  br i1 %exists, label %claim, label %end
+claim:
+  %begin = mul i64 %t, %chunks
+  %chunk = add i64 %begin, %k
+  %flags = getelementptr %Job, ptr %job, i64 1
+  %flag = getelementptr i32, ptr %flags, i64 %chunk
+  %taken = atomicrmw xchg ptr %flag, i32 1 acq_rel
+  %is_free = icmp eq i32 %taken, 0
+  br i1 %is_free, label %work, label %end
+work:
+  call void %phase(ptr %addresses, i64 %chunk)
+  %before = atomicrmw add ptr %done, i64 1 acq_rel
+  br label %end
+end:
   ret void
 }
 
@@ -194,6 +284,18 @@ work:
   call void %phase(ptr %addresses, i64 %chunk)
   %before = atomicrmw add ptr %done, i64 1 acq_rel
   br label %take
+end:
+  ret void
+}
+
+define void @pause() noinline {
+  br label %head
+head:
+  %k = phi i64 [0, %0], [%next, %head]
+  %next = add i64 %k, 1
+  call void asm sideeffect "", ""()
+  %more = icmp slt i64 %next, 100
+  br i1 %more, label %head, label %end
 end:
   ret void
 }
@@ -229,10 +331,10 @@ class Compiled:
     def __init__(self, kernel):
         self.phases = kernel.phases
         calls = [
-            f"  call void @share_out(ptr %frame, ptr @{name}, ptr %addresses, i64 {n_chunks})"
+            f"  call void @share_out(ptr %frame, ptr @{name}, ptr %addresses, i64 {n_chunks}, i64 {n_steps})"
             if n_chunks > 1
             else f"  call void @{name}(ptr %addresses, i64 0)"
-            for name, n_chunks in kernel.phases
+            for name, n_chunks, n_steps in kernel.phases
         ]
         runtime = _CALLED_BY_XLA.replace("PHASES", "\n".join(calls))
         advice = [
@@ -260,9 +362,9 @@ class Compiled:
     def run(self, *arrays):
         """Run the kernel on NumPy arrays, inputs and results, chunk after chunk."""
         addresses = (ctypes.c_void_p * len(arrays))(*(array.ctypes.data for array in arrays))
-        for name, n_chunks in self.phases:
+        for name, n_chunks, n_steps in self.phases:
             phase = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(self.address(name))
-            for chunk in range(n_chunks):
+            for chunk in range(n_chunks * max(1, n_steps)):
                 phase(ctypes.addressof(addresses), chunk)
 
 
