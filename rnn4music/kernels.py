@@ -398,7 +398,8 @@ def _first_row(code, n_rows, n_chunks, tile):
 def _pack_transposed(code, matrix, packed, first_row, n_rows, first_k, n_k):
     """Copy rows of a matrix into the columns of a panel, a square of lanes at a time.
 
-    Rows from `first_row`, as many as a panel has columns; those from `n_rows` on become 0.
+    Rows from `first_row`, as many as a panel has columns; for those from `n_rows` on the last one
+    stands in, since nobody reads what comes of them.
     Columns from `first_k`, `n_k` of them, become the panel's rows; columns beyond them are
     read only where n_k is no multiple of the lanes, and never beyond the row's end.
     """
@@ -408,9 +409,8 @@ def _pack_transposed(code, matrix, packed, first_row, n_rows, first_k, n_k):
     def square(row, k, count):
         rows = []
         for m in range(lanes):
-            exists = code.builder.icmp_signed("<", (row + m).value, code.whole(n_rows).value)
-            safe = code.choose(exists, row + m, code.whole(n_rows - 1))
-            rows.append(code.choose(exists, matrix[safe, first_k + k].load(count), code.lanes(0)))
+            existing = _smaller(code, row + m, code.whole(n_rows - 1))
+            rows.append(matrix[existing, first_k + k].load(count))
         return code.transposed(rows)[:count]
 
     def columns(block, count):

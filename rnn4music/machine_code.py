@@ -142,10 +142,20 @@ class Array:
 
     def __getitem__(self, indices):
         indices = indices if isinstance(indices, tuple) else (indices,)
-        offset = self.code.whole(0)
+        known = 0
+        offset = None
         for index, stride in zip(indices, self.strides):
-            offset = offset + self.code.whole(index) * stride
-        pointer = self.code.builder.gep(self.pointer, [offset.value], source_etype=self.code.real)
+            if isinstance(index, int):
+                known += index * stride
+            else:
+                part = index if stride == 1 else index * stride
+                offset = part if offset is None else offset + part
+        builder, pointer = self.code.builder, self.pointer
+        if offset is not None:
+            pointer = builder.gep(pointer, [offset.value], source_etype=self.code.real)
+        if known:
+            known = ir.Constant(_WHOLE, known)
+            pointer = builder.gep(pointer, [known], source_etype=self.code.real)
         return Array(self.code, pointer, self.strides[len(indices) :])
 
     def load(self, count=None):

@@ -350,7 +350,6 @@ class Compiled:
         options = binding.create_pipeline_tuning_options(speed_level=2)
         options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
         builder = binding.create_pass_builder(machine, options)
-        builder.getModulePassManager().run(module, builder)
         self._engine = binding.create_mcjit_compiler(module, machine)
         self._engine.finalize_object()
         Compiled._kept.append(self)
@@ -369,10 +368,14 @@ class Compiled:
 
 
 @functools.cache
-def _machine():
-    """Return LLVM's description of this processor."""
+def _initialize():
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
+
+
+def _machine():
+    """Return LLVM's description of this processor, for one engine, which will own it."""
+    _initialize()
     return binding.Target.from_default_triple().create_target_machine(
         cpu=binding.get_host_cpu_name(),
         features=binding.get_host_cpu_features().flatten(),
