@@ -2,12 +2,19 @@
 
 import numpy as np
 
+from benchmarks import peers
 from rnn4music import RNN4Music
 
 N_PITCHES = 88
 RATE = 0.001
 DENSITY = 0.04  # of notes in a piano roll: three or four keys at a time
 TOLERANCE = 1e-4  # relative, float32
+UPDATES_BEFORE = 3
+TOLERANCE_AFTER_UPDATES = 1e-3  # relative: what differs by rounding, updates make larger
+
+
+class Disagreement(ValueError):
+    """A peer does not compute what ours does; the message says what."""
 
 
 def model_and_tunes(hidden, batch, steps):
@@ -24,6 +31,19 @@ def update_once(hidden, batch, steps):
     print("updated", flush=True)
 
 
+def update_from_folder(folder, cache, hidden, batch, steps):
+    """Build a model, update it once with tunes of a folder of MIDI files, say so.
+
+    `cache` is a folder for the piano rolls, or None.
+    """
+    from rnn4music.datasets import load_midi
+
+    tunes = load_midi(folder, cache=cache, progress=False)
+    model = RNN4Music(hidden, hidden, hidden, N_PITCHES, RATE, RATE, RATE, RATE, seed=1)
+    model.train(tunes[:batch], 1, 1, batch, steps + 1, progress=False)
+    print("updated", flush=True)
+
+
 def initial_states(model):
     """Return a dict of name to (H,): ``layer1/hidden``, … at t = −1."""
     group = "initial/"
@@ -31,18 +51,27 @@ def initial_states(model):
     return {name.removeprefix(group): a for name, a in arrays.items() if name.startswith(group)}
 
 
-def share_weights(model, peer):
-    """Give the peer the model's weights, with all peepholes 0 in both."""
-    weights = {
-        name: 0 * array if "/peephole" in name else array
-        for name, array in model.get_parameters().items()
-    }
+def build_peer(name, model):
+    """Return a peer of the model's sizes, states and settings; see `peers`."""
+    initial = initial_states(model)
+    return peers.build(
+        name, model.io_length, model.h1_length, initial, model.R1, model.gradClip
+    )
+
+
+def share_weights(model, peer, weights, has_peepholes):
+    """Give the model and the peer these weights; peepholes of 0 if the peer has none."""
+    if not has_peepholes:
+        weights = {
+            name: 0 * array if "/peephole" in name else array for name, array in weights.items()
+        }
     model.set_parameters(weights)
+    model.resetRMSgrads()
     peer.set_parameters(weights)
 
 
 def difference(model, peer, windows):
-    """Compare the cost and the gradients of windows (T + 1, B, P), weights being shared.
+    """Compare cost, probabilities and gradients of windows (T + 1, B, P), weights being shared.
 
     Returns
     -------
@@ -51,15 +80,49 @@ def difference(model, peer, windows):
 
     Raises
     ------
-    ValueError
+    Disagreement
         If it exceeds `TOLERANCE`: the two are not the same network.
     """
     cost, gradients = model.gradients(windows[:-1], windows[1:])
     their_cost, their_gradients = peer.gradients(windows)
-    differences = {"cost": abs(cost - their_cost) / cost}
-    for name, theirs in their_gradients.items():
-        differences[name] = np.linalg.norm(gradients[name] - theirs) / np.linalg.norm(theirs)
+    differences = {
+        "cost": abs(cost - their_cost) / cost,
+        "probabilities": relative(
+            model.predict(windows[:-1]), peer.probabilities(windows[:-1])
+        ),
+        **{name: relative(gradients[name], theirs) for name, theirs in their_gradients.items()},
+    }
     worst = max(differences, key=lambda name: differences[name])
-    if not differences[worst] < TOLERANCE:
-        raise ValueError(f"the peer computes another {worst}: relative {differences[worst]:.1e}")
+    if not max(differences.values()) < TOLERANCE:
+        raise Disagreement(f"it computes another {worst}: relative {differences[worst]:.1e}")
     return float(differences[worst])
+
+
+def difference_after_updates(model, peer, windows):
+    """Compare the costs after `UPDATES_BEFORE` updates of both, weights being shared before.
+
+    Returns
+    -------
+    float
+        The relative difference.
+
+    Raises
+    ------
+    Disagreement
+        If it exceeds `TOLERANCE_AFTER_UPDATES`: the two do not learn alike.
+    """
+    tunes = windows.swapaxes(0, 1)
+    n = UPDATES_BEFORE + 1
+    ours = model.train(tunes, n, 1, *tunes.shape[:2], progress=False).cost[-1]
+    theirs = [peer.update(windows) for _ in range(n)][-1]
+    found = abs(ours - theirs) / ours
+    if not found < TOLERANCE_AFTER_UPDATES:
+        raise Disagreement(
+            f"its cost after {UPDATES_BEFORE} updates is another: relative {found:.1e}"
+        )
+    return float(found)
+
+
+def relative(ours, theirs):
+    """Return the norm of the difference of two arrays, relative to the second."""
+    return np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)

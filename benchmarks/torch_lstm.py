@@ -18,6 +18,8 @@ import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from benchmarks.peers import EPSILON
+
 
 def use_threads(n_threads):
     """Let PyTorch use that many cores."""
@@ -52,7 +54,7 @@ class TorchLSTM(nn.Module):
         self.trained = [weight for weight in self.parameters() if weight.requires_grad]
         self.bound = bound
         self.optimizer = torch.optim.RMSprop(
-            self.trained, lr=rate, alpha=0.9, eps=1e-5, foreach=True
+            self.trained, lr=rate, alpha=0.9, eps=EPSILON, foreach=True
         )
 
     def forward(self, inputs):
@@ -87,8 +89,14 @@ class TorchLSTM(nn.Module):
         views = self._under_our_names(lambda weight: weight.grad)
         return cost.item(), {name: np.array(view) for name, view in views.items()}
 
+    def probabilities(self, inputs):
+        """Return the probabilities of the notes of each next step, (T, B, P)."""
+        with torch.no_grad():
+            return torch.sigmoid(self(torch.from_numpy(inputs))).numpy()
+
     def set_parameters(self, mapping):
         """Take over our weights; the peepholes among them must be 0 to mean the same."""
+        self.optimizer.state.clear()
         for name, view in self._under_our_names(lambda weight: weight.data).items():
             view.copy_(torch.tensor(mapping[name]))
 

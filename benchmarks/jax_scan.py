@@ -1,0 +1,114 @@
+"""The peer: the same network in JAX, differentiated by JAX.
+
+One `jax.jit` holds the whole update. The products with the inputs and with the layer below are
+taken for all steps at once, outside `lax.scan`; the four gates are fused; the weights and
+RMSprop's averages are donated, so that they are updated in place.
+
+Conventions
+-----------
+Time-major arrays (T, B, feature), our parameters under our names.
+"""
+
+# pyright: reportMissingImports=false
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from benchmarks.peers import EPSILON
+
+
+class JaxScan:
+    """See `peers`."""
+
+    def __init__(self, n_pitches, n_units, initial, rate, bound):
+        del n_pitches, n_units  # the weights tell
+        states = [
+            tuple(jnp.asarray(initial[f"layer{n}/{field}"]) for field in ("hidden", "cell"))
+            for n in (1, 2, 3)
+        ]
+        self.weights, self.mean_squares = {}, {}
+        cost = functools.partial(cross_entropy, states)
+        self._gradients = jax.jit(jax.value_and_grad(cost))
+        self._update = jax.jit(
+            functools.partial(rmsprop_update, cost, rate, bound), donate_argnums=(0, 1)
+        )
+        self._forward = jax.jit(
+            lambda weights, inputs: jax.nn.sigmoid(forward(states, weights, inputs))
+        )
+
+    def set_parameters(self, mapping):
+        """Take over our weights and forget RMSprop's averages."""
+        self.weights = {name: jnp.array(array, jnp.float32) for name, array in mapping.items()}
+        self.mean_squares = {name: jnp.zeros_like(w) for name, w in self.weights.items()}
+
+    def gradients(self, windows):
+        """Return the cost and the gradients under our names."""
+        cost, gradients = self._gradients(self.weights, windows)
+        return float(cost), {name: np.asarray(array) for name, array in gradients.items()}
+
+    def update(self, windows):
+        """Update the weights once; return the cost before."""
+        cost, self.weights, self.mean_squares = self._update(
+            self.weights, self.mean_squares, windows
+        )
+        return float(cost)
+
+    def probabilities(self, inputs):
+        """Return the probabilities of the notes of each next step, (T, B, P)."""
+        return np.asarray(self._forward(self.weights, inputs))
+
+
+def run_layer(a, state, hidden_to_gates, p_i, p_f, p_o):
+    """Return the hidden states (T, B, H) of a layer, given its pre-activations (T, B, 4H)."""
+
+    def step(carried, a):
+        h, c = carried
+        i, f, g, o = jnp.split(a + h @ hidden_to_gates, 4, axis=1)
+        i = jax.nn.sigmoid(i + p_i * c)
+        f = jax.nn.sigmoid(f + p_f * c)
+        c = f * c + i * jnp.tanh(g)
+        h = jax.nn.sigmoid(o + p_o * c) * jnp.tanh(c)
+        return (h, c), h
+
+    n_tunes, n_units = a.shape[1], hidden_to_gates.shape[0]
+    start = tuple(jnp.broadcast_to(vector, (n_tunes, n_units)) for vector in state)
+    return lax.scan(step, start, a)[1]
+
+
+def forward(states, weights, inputs):
+    """Return the output's pre-activations (T, B, P)."""
+    Y = weights["output/bias"]
+    below = None
+    for n, state in enumerate(states, start=1):
+        layer = f"layer{n}"
+        a = inputs @ weights[f"{layer}/input_to_gates"] + weights[f"{layer}/bias"]
+        if below is not None:
+            a = a + below @ weights[f"{layer}/below_to_gates"]
+        peepholes = [weights[f"{layer}/peephole_{gate}"] for gate in ("input", "forget", "output")]
+        below = run_layer(a, state, weights[f"{layer}/hidden_to_gates"], *peepholes)
+        Y = Y + below @ weights[f"output/{layer}_to_output"]
+    return Y
+
+
+def cross_entropy(states, weights, windows):
+    """Return the cost of windows (T + 1, B, P): the sum, mean over the tunes."""
+    Y = forward(states, weights, windows[:-1])
+    return jnp.sum(jax.nn.softplus(Y) - windows[1:] * Y) / windows.shape[1]
+
+
+def rmsprop_update(cost, rate, bound, weights, mean_squares, windows):
+    """Return the cost, and the weights and mean squares after one update."""
+    value, gradients = jax.value_and_grad(cost)(weights, windows)
+    gradients = jax.tree.map(lambda g: jnp.clip(g, -bound, bound), gradients)
+    mean_squares = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g * g, mean_squares, gradients)
+    weights = jax.tree.map(
+        lambda w, g, m: w - rate * g / jnp.sqrt(jnp.maximum(EPSILON, m)),
+        weights,
+        gradients,
+        mean_squares,
+    )
+    return value, weights, mean_squares

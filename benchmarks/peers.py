@@ -1,0 +1,123 @@
+"""The programs that ours is measured beside, and where each is to be had.
+
+A peer is a class whose objects compute what ours does, in the form that is usual and fast in
+their own world::
+
+    Peer(n_pitches, n_units, initial, rate, bound)
+    set_parameters(mapping)         takes over our weights and forgets RMSprop's averages
+    gradients(windows)              the cost, and the unclipped gradients under our names
+    update(windows)                 one update; returns the cost before it as a float
+    probabilities(inputs)           of the notes of each next step, (T, B, P)
+
+`windows` is a float32 array (T + 1, B, P). `initial` maps ``layer1/hidden``, … to arrays (H,),
+the states at t = −1; `rate` is the learning rate, `bound` the limit of each element of the
+gradient.
+"""
+
+import importlib
+from typing import NamedTuple
+
+from benchmarks import machine
+
+OURS = "rnn4music"
+EPSILON = 1e-5
+"""Floor of RMSprop's mean square."""
+
+
+class Peer(NamedTuple):
+    """Where a peer's class is, and how much of our network it has."""
+
+    title: str
+    module: str  # in this package
+    name: str  # of the class
+    packages: tuple  # that it needs
+    extra: str  # of ours that brings them
+    has_peepholes: bool  # if not, it is compared with our network at peepholes of 0
+
+
+PEERS = {
+    "torch-lstm": Peer(
+        "torch nn.LSTM", "torch_lstm", "TorchLSTM", ("torch",), "benchmark-torch", False
+    ),
+    "torch-cell": Peer(
+        "torch scripted cell", "torch_cell", "TorchCell", ("torch",), "benchmark-torch", True
+    ),
+    "jax": Peer("JAX autodiff", "jax_scan", "JaxScan", ("jax",), "benchmark", True),
+    "pytensor": Peer(
+        "PyTensor grad",
+        "pytensor_gradient",
+        "PyTensorGradient",
+        ("pytensor", "jax"),
+        "benchmark",
+        True,
+    ),
+}
+"""All peers by the name that the command line takes."""
+
+
+def title(name):
+    """Return how a program is called in tables."""
+    return name if name == OURS else PEERS[name].title
+
+
+def present(names):
+    """Sort peers into those that can run here and those that cannot.
+
+    Returns
+    -------
+    present : list of str
+    skipped : dict of name to reason
+    """
+    skipped = {}
+    for name in names:
+        missing = [package for package in PEERS[name].packages if not machine.installed(package)]
+        if missing:
+            skipped[name] = (
+                f"no {' and no '.join(missing)}; python -m pip install '.[{PEERS[name].extra}]'"
+            )
+    return [name for name in names if name not in skipped], skipped
+
+
+def build(name, n_pitches, n_units, initial, rate, bound):
+    """Return a peer that may use all cores of this process."""
+    peer = PEERS[name]
+    module = importlib.import_module(f"benchmarks.{peer.module}")
+    if hasattr(module, "use_threads"):
+        module.use_threads(machine.available_cores())
+    return getattr(module, peer.name)(n_pitches, n_units, initial, rate, bound)
+
+
+def update_once(name, hidden, batch, steps):
+    """Build a peer without any of our code, update it once, say so."""
+    import numpy as np
+
+    n_pitches, rng = 88, np.random.default_rng(1)
+    initial = {
+        f"layer{n}/{field}": np.zeros(hidden, "float32")
+        for n in (1, 2, 3)
+        for field in ("hidden", "cell")
+    }
+    peer = build(name, n_pitches, hidden, initial, rate=0.001, bound=30)
+    weights = {
+        name: rng.normal(0, 0.1, shape).astype("float32")
+        for name, shape in shapes(n_pitches, hidden).items()
+    }
+    peer.set_parameters(weights)
+    peer.update((rng.random((steps + 1, batch, n_pitches)) < 0.04).astype("float32"))
+    print("updated", flush=True)
+
+
+def shapes(n_pitches, n_units):
+    """Return the shapes of our parameters by name, for peers that run without our code."""
+    P, H = n_pitches, n_units
+    found = {}
+    for layer in ("layer1", "layer2", "layer3"):
+        found[f"{layer}/input_to_gates"] = (P, 4 * H)
+        if layer != "layer1":
+            found[f"{layer}/below_to_gates"] = (H, 4 * H)
+        found[f"{layer}/hidden_to_gates"] = (H, 4 * H)
+        found[f"{layer}/bias"] = (4 * H,)
+        for gate in ("input", "forget", "output"):
+            found[f"{layer}/peephole_{gate}"] = (H,)
+        found[f"output/{layer}_to_output"] = (H, P)
+    return {**found, "output/bias": (P,)}

@@ -1,0 +1,94 @@
+"""The peer: our plain forward graph, differentiated by PyTensor and compiled by JAX.
+
+It tells what the hand-written backward pass and the kernels gain over what PyTensor makes of
+the same equations. JAX computes in its default precision here: PyTensor's gradient of a loop
+adds up in float64 where it may, which the loop's float32 types do not allow.
+"""
+
+# pyright: reportMissingImports=false
+
+import warnings
+
+import jax
+import numpy as np
+import pytensor
+
+from benchmarks.peers import EPSILON
+from rnn4music import backend, network, updates
+from rnn4music.costs import COSTS
+from rnn4music.functions import paired
+from rnn4music.parameters import ParameterStore
+
+
+class PyTensorGradient:
+    """See `peers`."""
+
+    def __init__(self, n_pitches, n_units, initial, rate, bound):
+        self.store = ParameterStore((n_units,) * 3, n_pitches, "float32")
+        for name, array in initial.items():
+            self.store.initial[name].set_value(np.asarray(array, "float32"))
+        self.rate, self.bound = (backend.constant(value, "float32") for value in (rate, bound))
+        self._compiled = {}
+
+    def set_parameters(self, mapping):
+        """Take over our weights and forget RMSprop's averages."""
+        for name, variable in self.store.weights.items():
+            variable.set_value(np.asarray(mapping[name], "float32"))
+        self.store.zero_mean_squares()
+
+    def gradients(self, windows):
+        """Return the cost and the gradients under our names."""
+        cost, *gradients = self._call(self._gradients, windows)
+        return float(cost), dict(zip(self.store.weights, map(np.asarray, gradients)))
+
+    def update(self, windows):
+        """Update the weights once; return the cost before."""
+        (cost,) = self._call(self._update, windows)
+        return float(cost)
+
+    def probabilities(self, inputs):
+        """Return the probabilities of the notes of each next step, (T, B, P)."""
+        return np.asarray(self._call(self._forward, inputs)[0])
+
+    def _call(self, build, array):
+        """Compile `build` for the array's shape unless that was done, and call it."""
+        key = build.__name__, array.shape
+        with jax.enable_x64(False), warnings.catch_warnings():
+            if key not in self._compiled:
+                warnings.simplefilter("ignore")  # on the float64 that becomes float32
+                self._compiled[key] = build(backend.tensor("input", "float32", array.shape))
+                return self._compiled[key](array)
+            return self._compiled[key](array)
+
+    def _pre_activations(self, inputs):
+        n_tunes = backend.shape_of(inputs)[1]
+        vectors = self.store.initial.values()
+        initial = paired([backend.repeat_row(vector, n_tunes) for vector in vectors])
+        return network.forward(inputs, initial, network.unnamed(self.store.weights))[0]
+
+    def _cost_and_gradients(self, windows):
+        Y = self._pre_activations(windows[:-1])
+        costs = COSTS["cross_entropy"].value(Y, windows[1:]).flatten()
+        share = backend.constant(1 / backend.shape_of(windows)[1], "float32")
+        cost = backend.column_sums(costs) * share
+        return cost, pytensor.grad(cost, list(self.store.weights.values()))
+
+    def _gradients(self, windows):
+        cost, gradients = self._cost_and_gradients(windows)
+        return pytensor.function([windows], [cost, *gradients], mode="JAX")
+
+    def _update(self, windows):
+        cost, gradients = self._cost_and_gradients(windows)
+        epsilon = backend.constant(EPSILON, "float32")
+        changes = []
+        for (name, weight), gradient in zip(self.store.weights.items(), gradients):
+            mean_square = self.store.mean_squares[name]
+            after = updates.rmsprop(
+                weight, updates.clip(gradient, self.bound), mean_square, self.rate, epsilon
+            )
+            changes += zip((weight, mean_square), after)
+        return pytensor.function([windows], [cost], updates=changes, mode="JAX")
+
+    def _forward(self, inputs):
+        outputs = [backend.sigmoid(self._pre_activations(inputs))]
+        return pytensor.function([inputs], outputs, mode="JAX")

@@ -1,0 +1,124 @@
+"""The peer: the same network with peepholes in PyTorch, its time loop scripted.
+
+`nn.LSTM` has no peepholes, so that the steps are written out: `torch.jit.script` compiles the
+loop over time, PyTorch's automatic differentiation goes back through it. The products with the
+inputs and with the layer below are taken for all steps at once, outside the loop.
+
+Conventions
+-----------
+Time-major arrays (T, B, feature), our parameters under our names.
+"""
+
+# pyright: reportMissingImports=false
+
+import warnings
+
+import numpy as np
+import torch
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from benchmarks.peers import EPSILON
+from benchmarks.torch_lstm import use_threads as use_threads
+
+
+def run_layer(
+    a: torch.Tensor,
+    h: torch.Tensor,
+    c: torch.Tensor,
+    hidden_to_gates: torch.Tensor,
+    p_i: torch.Tensor,
+    p_f: torch.Tensor,
+    p_o: torch.Tensor,
+) -> torch.Tensor:
+    """Return the hidden states (T, B, H) of a layer, given its pre-activations (T, B, 4H)."""
+    hidden: list[torch.Tensor] = []
+    for a_t in a.unbind(0):
+        i, f, g, o = torch.addmm(a_t, h, hidden_to_gates).chunk(4, 1)
+        i = torch.sigmoid(i + p_i * c)
+        f = torch.sigmoid(f + p_f * c)
+        c = f * c + i * torch.tanh(g)
+        h = torch.sigmoid(o + p_o * c) * torch.tanh(c)
+        hidden.append(h)
+    return torch.stack(hidden)
+
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # newer versions advise torch.compile
+    scripted_run_layer = torch.jit.script(run_layer)
+
+
+class TorchCell:
+    """See `peers`."""
+
+    def __init__(self, n_pitches, n_units, initial, rate, bound):
+        del n_pitches, n_units  # the weights tell
+        self.initial = [
+            tuple(torch.tensor(initial[f"layer{n}/{field}"]) for field in ("hidden", "cell"))
+            for n in (1, 2, 3)
+        ]
+        self.rate, self.bound = rate, bound
+        self.weights, self.mean_squares = {}, []
+
+    def set_parameters(self, mapping):
+        """Take over our weights and forget RMSprop's averages."""
+        self.weights = {
+            name: torch.tensor(array, dtype=torch.float32, requires_grad=True)
+            for name, array in mapping.items()
+        }
+        self.mean_squares = [torch.zeros_like(weight) for weight in self.weights.values()]
+
+    def forward(self, inputs):
+        """Return the output's pre-activations (T, B, P)."""
+        weights = self.weights
+        n_tunes = inputs.shape[1]
+        Y = weights["output/bias"]
+        below = None
+        for n, state in enumerate(self.initial, start=1):
+            layer = f"layer{n}"
+            a = inputs @ weights[f"{layer}/input_to_gates"] + weights[f"{layer}/bias"]
+            if below is not None:
+                a = a + below @ weights[f"{layer}/below_to_gates"]
+            below = scripted_run_layer(
+                a,
+                *(vector.expand(n_tunes, -1) for vector in state),
+                weights[f"{layer}/hidden_to_gates"],
+                *(weights[f"{layer}/peephole_{gate}"] for gate in ("input", "forget", "output")),
+            )
+            Y = Y + below @ weights[f"output/{layer}_to_output"]
+        return Y
+
+    def cost(self, windows):
+        """Return the cross-entropy of windows (T + 1, B, P): sum, mean over the tunes."""
+        Y = self.forward(windows[:-1])
+        total = binary_cross_entropy_with_logits(Y, windows[1:], reduction="sum")
+        return total / windows.shape[1]
+
+    def _cost_and_gradients(self, windows):
+        cost = self.cost(torch.from_numpy(windows))
+        return cost, torch.autograd.grad(cost, list(self.weights.values()))
+
+    def gradients(self, windows):
+        """Return the cost and the gradients under our names."""
+        cost, gradients = self._cost_and_gradients(windows)
+        return cost.item(), {
+            name: np.array(gradient) for name, gradient in zip(self.weights, gradients)
+        }
+
+    def update(self, windows):
+        """Update the weights once; return the cost before."""
+        cost, gradients = self._cost_and_gradients(windows)
+        with torch.no_grad():
+            gradients = [gradient.clamp_(-self.bound, self.bound) for gradient in gradients]
+            torch._foreach_mul_(self.mean_squares, 0.9)
+            torch._foreach_addcmul_(self.mean_squares, gradients, gradients, value=0.1)
+            divisors = torch._foreach_clamp_min(self.mean_squares, EPSILON)
+            torch._foreach_sqrt_(divisors)
+            torch._foreach_addcdiv_(
+                list(self.weights.values()), gradients, divisors, value=-self.rate
+            )
+        return cost.item()
+
+    def probabilities(self, inputs):
+        """Return the probabilities of the notes of each next step, (T, B, P)."""
+        with torch.no_grad():
+            return torch.sigmoid(self.forward(torch.from_numpy(inputs))).numpy()
