@@ -234,6 +234,9 @@ def function(inputs, outputs, updates=()):
         Takes arrays of the inputs' dtypes, returns a list of arrays.
     """
     mode = {"jax": "JAX", "numba": "NUMBA", "theano": "FAST_RUN"}[ENGINE]
+    if ENGINE == "jax" and not _has_loop(inputs, [*outputs, *(new for _, new in updates)]):
+        # XLA does the rest itself; PyTensor's own rewrites would only take their time.
+        mode = _library.compile.mode.Mode(linker="jax", optimizer="merge")
     with _in_full_precision():
         compiled = _library.function(inputs, outputs, updates=list(updates), mode=mode)
 
@@ -243,6 +246,14 @@ def function(inputs, outputs, updates=()):
             return compiled(*arrays)
 
     return call
+
+
+def _has_loop(inputs, outputs):
+    """Return whether there is a scan in the graph from inputs to outputs."""
+    from pytensor.graph.traversal import applys_between
+    from pytensor.scan.op import Scan
+
+    return any(isinstance(node.op, Scan) for node in applys_between(inputs, outputs))
 
 
 def runs_on_processor():
@@ -267,7 +278,7 @@ def machine_code(address, name, inputs, shapes, dtype, in_place):
     address : int
         Of a function that takes XLA's call frame.
     name : str
-        What it does, for those who read the graph.
+        What it does, unlike any other's: JAX's own cache on disk knows it by that.
     inputs : list of expressions
     shapes : list of tuple of int
         Of its results, all of `dtype`.
@@ -289,6 +300,8 @@ def _machine_code_op():
         from pytensor.graph import Apply, Op
         from pytensor.link.jax.dispatch.basic import jax_funcify
 
+    registered = set()
+
     class MachineCode(Op):
         __props__ = ("address", "name", "shapes", "dtype", "in_place")
 
@@ -305,11 +318,12 @@ def _machine_code_op():
 
     @jax_funcify.register(MachineCode)
     def convert(op, **_):
-        target = f"rnn4music_{op.name}_{op.address}"
-        pointer = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(op.address)
-        jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(pointer), platform="cpu")
+        if op.name not in registered:
+            pointer = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(op.address)
+            jax.ffi.register_ffi_target(op.name, jax.ffi.pycapsule(pointer), platform="cpu")
+            registered.add(op.name)
         results = [jax.ShapeDtypeStruct(shape, op.dtype) for shape in op.shapes]
-        call = jax.ffi.ffi_call(target, results, input_output_aliases=dict(op.in_place))
+        call = jax.ffi.ffi_call(op.name, results, input_output_aliases=dict(op.in_place))
         return lambda *arrays: tuple(call(*arrays))
 
     return MachineCode

@@ -126,7 +126,10 @@ def _for_vectors(code, n, body, first=None, last=None, turned=None):
     if full:
         end = _smaller(code, last, code.whole(full))
         with code.loop(first, end) as vector:
-            body(vector if turned is None else _turned(code, vector, first, end, turned), code.n_lanes)
+            body(
+                vector if turned is None else _turned(code, vector, first, end, turned),
+                code.n_lanes,
+            )
     if tail:
         with code.loop(_larger(code, first, code.whole(full)), last) as vector:
             body(vector, tail)
@@ -300,9 +303,10 @@ def run_steps_backward(T, B, H, dtype, n_threads):
     memory = code.array(13, (1,))
     d_h_next, d_c_next = (memory[matrix_size + k * B * padded] for k in (0, 1))
     d_h_next.strides = d_c_next.strides = (padded, 1)
-    sums = memory[matrix_size + 2 * B * padded]
-    if tune_chunks > 1:
-        sums = code.array(13, (1,))[matrix_size + 2 * B * padded][code.number * (n_sums * padded)]
+    sums = memory[
+        (code.number * (n_sums * padded) if tune_chunks > 1 else code.whole(0))
+        + (matrix_size + 2 * B * padded)
+    ]
     sums.strides = (padded, 1)
     steps, tiles, panels = _my_part(code, T, B, n_panels, by_units, n_chunks)
     first_row, last_row = (_first_row(code, B, tune_chunks, tile) for tile in tiles)
@@ -547,7 +551,9 @@ def roll_product(R, P, N, added, dtype, n_threads):
         sounding.find(roll[row], P)
 
         def columns(panel, counts, row=row):
-            places = [panel * (TILE_VECTORS * code.n_lanes) + v * code.n_lanes for v in range(len(counts))]
+            places = [
+                panel * (TILE_VECTORS * code.n_lanes) + v * code.n_lanes for v in range(len(counts))
+            ]
             sums = [addend[row, place].load(count) for place, count in zip(places, counts)]
 
             def body(k, sums):

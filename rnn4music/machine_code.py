@@ -18,6 +18,7 @@ caller guarantees that every address exists.
 
 import contextlib
 import math
+from decimal import Decimal
 
 from llvmlite import binding, ir
 
@@ -53,7 +54,6 @@ class Whole:
     def is_equal(self, other):
         """Return whether they are equal, for `Code.choose`."""
         return self.code.builder.icmp_signed("==", self.value, self.code.whole(other).value)
-
 
     def differs(self, other):
         """Return whether they are not equal, for `Code.once`."""
@@ -119,10 +119,12 @@ def _exponential(x):
     n_terms, bound = (7, 87) if single else (13, 708)
     mantissa, bias = (23, 127) if single else (52, 1023)
     # log 2 in two parts, the first of so few digits that n times it is exact
-    first = round(math.log(2) * 2**9) / 2**9 if single else round(math.log(2) * 2**32) / 2**32
-    x = code.intrinsic("maxnum", code.intrinsic("minnum", x, code.lanes(bound)), code.lanes(-bound))
+    scale = 2**9 if single else 2**32
+    first = round(math.log(2) * scale) / scale
+    second = float(Decimal(2).ln() - Decimal(first))
+    x = _limited(_limited(x, bound, ">"), -bound, "<")
     n = code.intrinsic("rint", x * (1 / math.log(2)))
-    x = n.times_plus(first - math.log(2), n.times_plus(-first, x))
+    x = n.times_plus(-second, n.times_plus(-first, x))
     series = code.lanes(1 / math.factorial(n_terms))
     for k in range(n_terms - 1, 0, -1):
         series = series.times_plus(x, 1 / math.factorial(k))
@@ -132,6 +134,14 @@ def _exponential(x):
     )
     exponent = code.builder.shl(exponent, ir.Constant(integers, [mantissa] * code.n_lanes))
     return Lanes(code, code.builder.bitcast(exponent, code.vector)), series * x
+
+
+def _limited(x, bound, beyond):
+    """Return the bound where x is beyond it, else x: also where x is not a number."""
+    code = x.code
+    bound = code.lanes(bound).value
+    is_beyond = code.builder.fcmp_ordered(beyond, x.value, bound)
+    return Lanes(code, code.builder.select(is_beyond, bound, x.value))
 
 
 class Array:
@@ -162,9 +172,7 @@ class Array:
         """Return the first numbers here; they lie side by side."""
         code = self.code
         if count in (None, code.n_lanes):
-            return Lanes(
-                code, code.builder.load(self.pointer, typ=code.vector, align=code.n_bytes)
-            )
+            return Lanes(code, code.builder.load(self.pointer, typ=code.vector, align=code.n_bytes))
         return code.masked("load", code.vector, self.pointer, count, code.lanes(0).value)
 
     def store(self, lanes, count=None):
@@ -181,9 +189,7 @@ class Array:
 
     def load_one(self):
         """Return the number here, by itself."""
-        return self.code.builder.load(
-            self.pointer, typ=self.code.real, align=self.code.n_bytes
-        )
+        return self.code.builder.load(self.pointer, typ=self.code.real, align=self.code.n_bytes)
 
     def store_one(self, number):
         """Write a number that `load_one` returned."""
@@ -217,9 +223,7 @@ class Positions:
                 ir.VoidType(),
                 [positions, end, builder.bitcast(differ, flags)],
             )
-            found = code.call(
-                f"llvm.ctpop.i{code.n_lanes}", bits, [builder.bitcast(differ, bits)]
-            )
+            found = code.call(f"llvm.ctpop.i{code.n_lanes}", bits, [builder.bitcast(differ, bits)])
             length = builder.add(length, builder.zext(found, _WHOLE))
         builder.store(length, self.length)
 
