@@ -286,7 +286,7 @@ def machine_code(address, name, inputs, shapes, dtype, in_place):
         Which input's memory may be taken by which result, where nobody needs it any more.
     """
     shapes = tuple(tuple(int(n) for n in shape) for shape in shapes)
-    operation = _machine_code_op()(address, name, shapes, dtype, tuple(in_place.items()))
+    operation: Any = _machine_code_op()(address, name, shapes, dtype, tuple(in_place.items()))
     return operation(*inputs, return_list=True)
 
 
@@ -305,9 +305,9 @@ def _machine_code_op():
     class MachineCode(Op):
         __props__ = ("address", "name", "shapes", "dtype", "in_place")
 
-        def __init__(self, *properties):
-            for name, value in zip(self.__props__, properties):
-                setattr(self, name, value)
+        def __init__(self, address, name, shapes, dtype, in_place):
+            self.address, self.name, self.shapes = address, name, shapes
+            self.dtype, self.in_place = dtype, in_place
 
         def make_node(self, *inputs):
             outputs = [_tensor.tensor(dtype=self.dtype, shape=shape) for shape in self.shapes]
@@ -316,7 +316,7 @@ def _machine_code_op():
         def perform(self, node, inputs, outputs):
             raise NotImplementedError("this operation is compiled by JAX only")
 
-    @jax_funcify.register(MachineCode)
+    @jax_funcify.register(MachineCode)  # pyright: ignore[reportArgumentType]
     def convert(op, **_):
         if op.name not in registered:
             pointer = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(op.address)

@@ -37,13 +37,14 @@ def in_use():
         yield
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _compiled(name, *sizes):
     """Return a kernel, the address of its machine code, and its name; made once for its sizes."""
-    from rnn4music import kernels, native
+    from rnn4music import native, product_kernels, step_kernels
 
+    module = step_kernels if name.startswith("run_steps") else product_kernels
     sizes = *sizes, backend.available_threads()
-    kernel = getattr(kernels, name)(*sizes)
+    kernel = getattr(module, name)(*sizes)
     label = "_".join(map(str, ("rnn4music", name, *sizes)))
     return kernel, native.Compiled(kernel).address(), label
 

@@ -19,8 +19,9 @@ caller guarantees that every address exists.
 import contextlib
 import math
 from decimal import Decimal
+from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import ir
 
 _WHOLE = ir.IntType(64)
 _POINTER = ir.PointerType()
@@ -93,7 +94,7 @@ class Lanes:
         return Lanes(self.code, value)
 
     def times_plus(self, factor, summand):
-        """self · factor + summand, rounded once."""
+        """Return self · factor + summand, rounded once."""
         return self.code.intrinsic("fma", self, self.code.lanes(factor), self.code.lanes(summand))
 
     def sigmoid(self):
@@ -167,6 +168,10 @@ class Array:
             known = ir.Constant(_WHOLE, known)
             pointer = builder.gep(pointer, [known], source_etype=self.code.real)
         return Array(self.code, pointer, self.strides[len(indices) :])
+
+    def view(self, *strides):
+        """Return what begins here, read with these strides."""
+        return Array(self.code, self.pointer, strides)
 
     def load(self, count=None):
         """Return the first numbers here; they lie side by side."""
@@ -261,12 +266,19 @@ class Code:
         self.addresses, number = self.function.args
         self.number = Whole(self, number)
 
-    def array(self, position, strides):
-        """Return the array whose address stands at this position."""
-        slot = self.builder.gep(
-            self.addresses, [ir.Constant(_WHOLE, position)], source_etype=_POINTER
-        )
-        return Array(self, self.builder.load(slot, typ=_POINTER), strides)
+    def arrays(self, strides):
+        """Return an Array for each address in turn, with these strides."""
+        arrays = []
+        for position, own in enumerate(strides):
+            slot = self.builder.gep(
+                self.addresses, [ir.Constant(_WHOLE, position)], source_etype=_POINTER
+            )
+            arrays.append(Array(self, self.builder.load(slot, typ=_POINTER), own))
+        return arrays
+
+    def end(self):
+        """End the function."""
+        self.builder.ret_void()
 
     def scratch(self, n_vectors, strides):
         """Return memory for so many vectors, for this call of the function alone."""
@@ -290,7 +302,7 @@ class Code:
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.n_lanes), [0] * self.n_lanes)
         return Lanes(self, self.builder.shuffle_vector(first, nothing, zeros))
 
-    def choose(self, condition, first, second):
+    def choose(self, condition, first, second) -> Any:
         """Return `first` if the condition holds, else `second`: Wholes, Lanes, or Arrays."""
         if isinstance(first, Array):
             pointer = self.builder.select(condition, first.pointer, second.pointer)

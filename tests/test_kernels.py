@@ -13,10 +13,7 @@ from conftest import SIZES, random_roll, small_model
 from rnn4music import RNN4Music, backend, fast, lstm
 
 pytest.importorskip("llvmlite", reason="the kernels need llvmlite")
-from llvmlite import ir  # noqa: E402
-
-from rnn4music import kernels, native  # noqa: E402
-from rnn4music.machine_code import Code  # noqa: E402
+from rnn4music import native, product_kernels, step_kernels, tiles  # noqa: E402
 
 TOLERANCE = {"float32": 2e-6, "float64": 1e-14}
 DTYPES = tuple(TOLERANCE)
@@ -25,7 +22,8 @@ DTYPES = tuple(TOLERANCE)
 def run(name, *sizes_and_inputs, dtype, n_threads):
     """Run a kernel chunk by chunk; all memory that it must not read holds NaN."""
     sizes, inputs = sizes_and_inputs[:-1], sizes_and_inputs[-1]
-    kernel = getattr(kernels, name)(*sizes, dtype, n_threads)
+    module = step_kernels if name.startswith("run_steps") else product_kernels
+    kernel = getattr(module, name)(*sizes, dtype, n_threads)
     results = [np.full(shape, np.nan, dtype) for shape in kernel.results]
     native.Compiled(kernel).run(*(np.ascontiguousarray(x, dtype) for x in inputs), *results)
     return results[:-1]
@@ -41,14 +39,13 @@ def test_elementary_functions(name, dtype):
     x = np.concatenate([np.linspace(-100, 100, 4001), np.geomspace(1e-30, 1, 61), [800, -800, 0]])
     x = np.concatenate([x, [np.inf, -np.inf, np.nan, 0, 0]]).astype(dtype)
     x = np.resize(x, -(-len(x) // 16) * 16)
-    module = ir.Module("function")
-    code = Code(module, "function", dtype)
-    numbers, results = code.array(0, (1,)), code.array(1, (1,))
+    kernel = tiles.Kernel("function", dtype, n_inputs=1, results=[x.shape])
+    code = kernel.phase("function", 1)
+    numbers, results = code.arrays([(1,), (1,)])
     with code.loop(0, len(x) // code.n_lanes) as vector:
         values = getattr(numbers[vector * code.n_lanes].load(), name)()
         results[vector * code.n_lanes].store(values)
-    code.builder.ret_void()
-    kernel = kernels.Kernel(module, 1, phases=[("function", 1, 0)], results=[x.shape])
+    code.end()
     got = np.empty_like(x)
     native.Compiled(kernel).run(x, got)
     exact = x.astype("longdouble")
@@ -67,7 +64,7 @@ SHAPES = [(1, 1, 1), (7, 5, 3), (5, 88, 40), (26, 65, 300), (13, 600, 17)]
 @pytest.mark.parametrize("transposed", ("", "left", "right"))
 @pytest.mark.parametrize("added", ("nothing", "row", "matrix"))
 def test_product(added, transposed, n_threads, dtype, rng, monkeypatch):
-    monkeypatch.setattr(kernels, "OPERATIONS_PER_THREAD", 1)
+    monkeypatch.setattr(tiles, "OPERATIONS_PER_THREAD", 1)
     for skipped, (M, N, K) in enumerate(SHAPES):
         left, right = rng.normal(size=(M, K)), rng.normal(size=(K + skipped, N))
         addend = {"nothing": [], "row": [rng.normal(size=N)], "matrix": [rng.normal(size=(M, N))]}
@@ -89,7 +86,7 @@ def test_product(added, transposed, n_threads, dtype, rng, monkeypatch):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n_threads", (1, 3))
 def test_products_of_a_roll(n_threads, dtype, rng, monkeypatch):
-    monkeypatch.setattr(kernels, "OPERATIONS_PER_THREAD", 1)
+    monkeypatch.setattr(tiles, "OPERATIONS_PER_THREAD", 1)
     for R, P, N in [(1, 1, 1), (5, 7, 20), (9, 88, 150), (4, 33, 64)]:
         roll = (rng.random((R, P)) < 0.2) * rng.normal(size=(R, P))
         roll[0] = 0
@@ -161,7 +158,7 @@ def test_the_compiled_functions_use_the_kernels_and_only_they(monkeypatch):
 def three_threads(monkeypatch):
     """Kernels for three threads, whatever the machine has, and for the smallest work."""
     monkeypatch.setattr(backend, "available_threads", lambda: 3)
-    monkeypatch.setattr(kernels, "OPERATIONS_PER_THREAD", 1)
+    monkeypatch.setattr(tiles, "OPERATIONS_PER_THREAD", 1)
     fast._compiled.cache_clear()
     yield
     fast._compiled.cache_clear()
@@ -255,6 +252,7 @@ def test_every_replacement_has_the_signature_of_what_it_replaces():
 def test_work_is_cut_without_gaps():
     for n_rows, n_chunks in itertools.product((1, 2, 5, 6, 7, 23, 64), (1, 2, 3, 5)):
         if n_chunks <= n_rows:
-            size, larger, n_tiles = kernels._row_tiles(n_rows, n_chunks)
-            assert larger * size + (n_tiles - larger) * (size - 1) == n_rows
-            assert size - (larger == 0) <= kernels.TILE_ROWS and n_tiles >= n_chunks
+            rows = tiles.Rows(n_rows, n_chunks)
+            assert rows.n_tiles * rows.size + rows.n_larger == n_rows
+            assert rows.size + (rows.n_larger > 0) <= tiles.TILE_ROWS
+            assert rows.n_tiles >= n_chunks
