@@ -234,6 +234,9 @@ def function(inputs, outputs, updates=()):
         Takes arrays of the inputs' dtypes, returns a list of arrays.
     """
     mode = {"jax": "JAX", "numba": "NUMBA", "theano": "FAST_RUN"}[ENGINE]
+    if ENGINE == "jax" and not _has_loop(inputs, [*outputs, *(new for _, new in updates)]):
+        # XLA does the rest itself; PyTensor's own rewrites would only take their time.
+        mode = _library.compile.mode.Mode(linker="jax", optimizer="merge")
     with _in_full_precision():
         compiled = _library.function(inputs, outputs, updates=list(updates), mode=mode)
 
@@ -243,6 +246,14 @@ def function(inputs, outputs, updates=()):
             return compiled(*arrays)
 
     return call
+
+
+def _has_loop(inputs, outputs):
+    """Return whether there is a scan in the graph from inputs to outputs."""
+    from pytensor.graph.traversal import applys_between
+    from pytensor.scan.op import Scan
+
+    return any(isinstance(node.op, Scan) for node in applys_between(inputs, outputs))
 
 
 def runs_on_processor():
@@ -267,7 +278,7 @@ def machine_code(address, name, inputs, shapes, dtype, in_place):
     address : int
         Of a function that takes XLA's call frame.
     name : str
-        What it does, for those who read the graph.
+        What it does, unlike any other's: JAX's own cache on disk knows it by that.
     inputs : list of expressions
     shapes : list of tuple of int
         Of its results, all of `dtype`.
@@ -275,7 +286,7 @@ def machine_code(address, name, inputs, shapes, dtype, in_place):
         Which input's memory may be taken by which result, where nobody needs it any more.
     """
     shapes = tuple(tuple(int(n) for n in shape) for shape in shapes)
-    operation = _machine_code_op()(address, name, shapes, dtype, tuple(in_place.items()))
+    operation: Any = _machine_code_op()(address, name, shapes, dtype, tuple(in_place.items()))
     return operation(*inputs, return_list=True)
 
 
@@ -289,12 +300,14 @@ def _machine_code_op():
         from pytensor.graph import Apply, Op
         from pytensor.link.jax.dispatch.basic import jax_funcify
 
+    registered = set()
+
     class MachineCode(Op):
         __props__ = ("address", "name", "shapes", "dtype", "in_place")
 
-        def __init__(self, *properties):
-            for name, value in zip(self.__props__, properties):
-                setattr(self, name, value)
+        def __init__(self, address, name, shapes, dtype, in_place):
+            self.address, self.name, self.shapes = address, name, shapes
+            self.dtype, self.in_place = dtype, in_place
 
         def make_node(self, *inputs):
             outputs = [_tensor.tensor(dtype=self.dtype, shape=shape) for shape in self.shapes]
@@ -303,13 +316,14 @@ def _machine_code_op():
         def perform(self, node, inputs, outputs):
             raise NotImplementedError("this operation is compiled by JAX only")
 
-    @jax_funcify.register(MachineCode)
+    @jax_funcify.register(MachineCode)  # pyright: ignore[reportArgumentType]
     def convert(op, **_):
-        target = f"rnn4music_{op.name}_{op.address}"
-        pointer = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(op.address)
-        jax.ffi.register_ffi_target(target, jax.ffi.pycapsule(pointer), platform="cpu")
+        if op.name not in registered:
+            pointer = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(op.address)
+            jax.ffi.register_ffi_target(op.name, jax.ffi.pycapsule(pointer), platform="cpu")
+            registered.add(op.name)
         results = [jax.ShapeDtypeStruct(shape, op.dtype) for shape in op.shapes]
-        call = jax.ffi.ffi_call(target, results, input_output_aliases=dict(op.in_place))
+        call = jax.ffi.ffi_call(op.name, results, input_output_aliases=dict(op.in_place))
         return lambda *arrays: tuple(call(*arrays))
 
     return MachineCode

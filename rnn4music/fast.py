@@ -37,21 +37,24 @@ def in_use():
         yield
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _compiled(name, *sizes):
-    """Return a kernel and the address of its machine code, made once for its sizes."""
-    from rnn4music import kernels, native
+    """Return a kernel, the address of its machine code, and its name; made once for its sizes."""
+    from rnn4music import native, product_kernels, step_kernels
 
-    kernel = getattr(kernels, name)(*sizes, backend.available_threads())
-    return kernel, native.Compiled(kernel).address()
+    module = step_kernels if name.startswith("run_steps") else product_kernels
+    sizes = *sizes, backend.available_threads()
+    kernel = getattr(module, name)(*sizes)
+    label = "_".join(map(str, ("rnn4music", name, *sizes)))
+    return kernel, native.Compiled(kernel).address(), label
 
 
 def _call(name, sizes, inputs, shapes=None):
     """Return the expressions of a kernel's results, less the scratch memory."""
     dtype = inputs[0].dtype
-    kernel, address = _compiled(name, *sizes, dtype)
+    kernel, address, label = _compiled(name, *sizes, dtype)
     shapes = [*(shapes or kernel.results[:-1]), kernel.results[-1]]
-    return backend.machine_code(address, name, inputs, shapes, dtype, kernel.in_place)[:-1]
+    return backend.machine_code(address, label, inputs, shapes, dtype, kernel.in_place)[:-1]
 
 
 def run_steps(a, initial, parameters):

@@ -18,8 +18,10 @@ caller guarantees that every address exists.
 
 import contextlib
 import math
+from decimal import Decimal
+from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import ir
 
 _WHOLE = ir.IntType(64)
 _POINTER = ir.PointerType()
@@ -53,7 +55,6 @@ class Whole:
     def is_equal(self, other):
         """Return whether they are equal, for `Code.choose`."""
         return self.code.builder.icmp_signed("==", self.value, self.code.whole(other).value)
-
 
     def differs(self, other):
         """Return whether they are not equal, for `Code.once`."""
@@ -93,7 +94,7 @@ class Lanes:
         return Lanes(self.code, value)
 
     def times_plus(self, factor, summand):
-        """self · factor + summand, rounded once."""
+        """Return self · factor + summand, rounded once."""
         return self.code.intrinsic("fma", self, self.code.lanes(factor), self.code.lanes(summand))
 
     def sigmoid(self):
@@ -119,10 +120,12 @@ def _exponential(x):
     n_terms, bound = (7, 87) if single else (13, 708)
     mantissa, bias = (23, 127) if single else (52, 1023)
     # log 2 in two parts, the first of so few digits that n times it is exact
-    first = round(math.log(2) * 2**9) / 2**9 if single else round(math.log(2) * 2**32) / 2**32
-    x = code.intrinsic("maxnum", code.intrinsic("minnum", x, code.lanes(bound)), code.lanes(-bound))
+    scale = 2**9 if single else 2**32
+    first = round(math.log(2) * scale) / scale
+    second = float(Decimal(2).ln() - Decimal(first))
+    x = _limited(_limited(x, bound, ">"), -bound, "<")
     n = code.intrinsic("rint", x * (1 / math.log(2)))
-    x = n.times_plus(first - math.log(2), n.times_plus(-first, x))
+    x = n.times_plus(-second, n.times_plus(-first, x))
     series = code.lanes(1 / math.factorial(n_terms))
     for k in range(n_terms - 1, 0, -1):
         series = series.times_plus(x, 1 / math.factorial(k))
@@ -132,6 +135,14 @@ def _exponential(x):
     )
     exponent = code.builder.shl(exponent, ir.Constant(integers, [mantissa] * code.n_lanes))
     return Lanes(code, code.builder.bitcast(exponent, code.vector)), series * x
+
+
+def _limited(x, bound, beyond):
+    """Return the bound where x is beyond it, else x: also where x is not a number."""
+    code = x.code
+    bound = code.lanes(bound).value
+    is_beyond = code.builder.fcmp_ordered(beyond, x.value, bound)
+    return Lanes(code, code.builder.select(is_beyond, bound, x.value))
 
 
 class Array:
@@ -158,13 +169,15 @@ class Array:
             pointer = builder.gep(pointer, [known], source_etype=self.code.real)
         return Array(self.code, pointer, self.strides[len(indices) :])
 
+    def view(self, *strides):
+        """Return what begins here, read with these strides."""
+        return Array(self.code, self.pointer, strides)
+
     def load(self, count=None):
         """Return the first numbers here; they lie side by side."""
         code = self.code
         if count in (None, code.n_lanes):
-            return Lanes(
-                code, code.builder.load(self.pointer, typ=code.vector, align=code.n_bytes)
-            )
+            return Lanes(code, code.builder.load(self.pointer, typ=code.vector, align=code.n_bytes))
         return code.masked("load", code.vector, self.pointer, count, code.lanes(0).value)
 
     def store(self, lanes, count=None):
@@ -181,9 +194,7 @@ class Array:
 
     def load_one(self):
         """Return the number here, by itself."""
-        return self.code.builder.load(
-            self.pointer, typ=self.code.real, align=self.code.n_bytes
-        )
+        return self.code.builder.load(self.pointer, typ=self.code.real, align=self.code.n_bytes)
 
     def store_one(self, number):
         """Write a number that `load_one` returned."""
@@ -217,9 +228,7 @@ class Positions:
                 ir.VoidType(),
                 [positions, end, builder.bitcast(differ, flags)],
             )
-            found = code.call(
-                f"llvm.ctpop.i{code.n_lanes}", bits, [builder.bitcast(differ, bits)]
-            )
+            found = code.call(f"llvm.ctpop.i{code.n_lanes}", bits, [builder.bitcast(differ, bits)])
             length = builder.add(length, builder.zext(found, _WHOLE))
         builder.store(length, self.length)
 
@@ -257,12 +266,19 @@ class Code:
         self.addresses, number = self.function.args
         self.number = Whole(self, number)
 
-    def array(self, position, strides):
-        """Return the array whose address stands at this position."""
-        slot = self.builder.gep(
-            self.addresses, [ir.Constant(_WHOLE, position)], source_etype=_POINTER
-        )
-        return Array(self, self.builder.load(slot, typ=_POINTER), strides)
+    def arrays(self, strides):
+        """Return an Array for each address in turn, with these strides."""
+        arrays = []
+        for position, own in enumerate(strides):
+            slot = self.builder.gep(
+                self.addresses, [ir.Constant(_WHOLE, position)], source_etype=_POINTER
+            )
+            arrays.append(Array(self, self.builder.load(slot, typ=_POINTER), own))
+        return arrays
+
+    def end(self):
+        """End the function."""
+        self.builder.ret_void()
 
     def scratch(self, n_vectors, strides):
         """Return memory for so many vectors, for this call of the function alone."""
@@ -286,7 +302,7 @@ class Code:
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.n_lanes), [0] * self.n_lanes)
         return Lanes(self, self.builder.shuffle_vector(first, nothing, zeros))
 
-    def choose(self, condition, first, second):
+    def choose(self, condition, first, second) -> Any:
         """Return `first` if the condition holds, else `second`: Wholes, Lanes, or Arrays."""
         if isinstance(first, Array):
             pointer = self.builder.select(condition, first.pointer, second.pointer)

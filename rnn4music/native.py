@@ -331,7 +331,8 @@ class Compiled:
     def __init__(self, kernel):
         self.phases = kernel.phases
         calls = [
-            f"  call void @share_out(ptr %frame, ptr @{name}, ptr %addresses, i64 {n_chunks}, i64 {n_steps})"
+            f"  call void @share_out(ptr %frame, ptr @{name}, ptr %addresses, "
+            f"i64 {n_chunks}, i64 {n_steps})"
             if n_chunks > 1
             else f"  call void @{name}(ptr %addresses, i64 0)"
             for name, n_chunks, n_steps in kernel.phases
@@ -346,11 +347,8 @@ class Compiled:
         runtime = runtime.replace("ADDRESSES", str(kernel.n_inputs + len(kernel.results)))
         module = binding.parse_assembly(str(kernel.module) + runtime)
         module.verify()
-        machine = _machine()
-        options = binding.create_pipeline_tuning_options(speed_level=2)
-        options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
-        builder = binding.create_pass_builder(machine, options)
-        self._engine = binding.create_mcjit_compiler(module, machine)
+        # LLVM's optimising passes would only cost time: they gain nothing measurable here.
+        self._engine = binding.create_mcjit_compiler(module, _machine())
         self._engine.finalize_object()
         Compiled._kept.append(self)
 

@@ -1,0 +1,201 @@
+"""The matrix products as kernels: `lstm.apply_matrix` and its relatives.
+
+The sums of a product run over parts of `DEPTH` terms: a part of the right matrix is copied
+into panels, and then tiles of rows meet panel after panel, `BLOCK_TILES` of them at a time,
+so that both stay in a cache. A piano roll is nearly all zeros: its products skip them.
+
+Sizes: M rows, N columns, K terms; for rolls R = T · B rows, P pitches.
+"""
+
+from rnn4music.tiles import (
+    TILE_VECTORS,
+    Kernel,
+    Rows,
+    for_panels,
+    lanes_of,
+    pack_transposed,
+    share,
+    smaller,
+    tile_product,
+    worth_sharing,
+)
+
+DEPTH = 256
+"""Terms of a part: a multiple of all vectors' lanes."""
+BLOCK_TILES = 32
+
+
+def product(M, N, K, transposed, added, skipped, dtype, n_threads):
+    """Make the kernel of left · right + added.
+
+    Inputs: left (M, K), right (K, N), before which `skipped` rows are left out, and what is
+    added: a row (N,), a matrix (M, N), or nothing. Result: (M, N). `transposed` names what is
+    given transposed instead: "left" (K, M), "right" (N, K), or "".
+    """
+    lanes = lanes_of(dtype)
+    width = TILE_VECTORS * lanes
+    n_panels, n_parts = -(-N // width), -(-K // DEPTH)
+    n_threads = worth_sharing(M * N * K, n_threads)
+    by_columns = n_panels >= 2 * n_threads
+    n_chunks = min(n_threads, n_panels if by_columns else M)
+    row_chunks, column_chunks = (1, n_chunks) if by_columns else (n_chunks, 1)
+    rows = Rows(M, row_chunks)
+    panel_size = min(K, DEPTH) * width
+    stripe = n_panels * panel_size  # the copies of a chunk of rows
+    strides = [
+        (1, M) if transposed == "left" else (K, 1),
+        (K, 1) if transposed == "right" else (N, 1),
+        *{"nothing": [], "row": [(0, 1)], "matrix": [(N, 1)]}[added],
+        (N, 1),
+        (stripe, panel_size, width, 1),
+    ]
+    kernel = Kernel(
+        "product",
+        dtype,
+        n_inputs=len(strides) - 2,
+        results=[(M, N), (row_chunks * stripe,)],
+        in_place={2: 0} if added == "matrix" else {},
+    )
+
+    code = kernel.phase("product", n_chunks)
+    left, right, *addend, result, packed = code.arrays(strides)
+    right = right[skipped].view(*right.strides)
+    if by_columns:
+        tiles = code.whole(0), code.whole(rows.n_tiles)
+        panels = share(code.number, column_chunks, n_panels)
+        packed = packed[0]
+    else:
+        tiles = share(code.number, row_chunks, rows.n_tiles)
+        panels = code.whole(0), code.whole(n_panels)
+        packed = packed[code.number]
+
+    def pack(first_k, depth, panel, counts):
+        if transposed == "right":
+            pack_transposed(code, right, packed[panel], panel * width, N, first_k, depth)
+            return
+        with code.loop(0, depth) as k:
+            for v, count in enumerate(counts):
+                vector = right[first_k + k, panel * width + v * lanes].load(count)
+                packed[panel, k, v * lanes].store(vector)
+
+    def begin(first_k, row, column, count):
+        """What a sum begins with: what is added, or in a later part the sum so far."""
+        so_far = result[row, column]
+        if not addend:
+            nothing = code.lanes(0)
+            if n_parts == 1:
+                return nothing
+            return code.choose(first_k.is_equal(0), nothing, so_far.load(count))
+        start = addend[0][row, column]
+        if n_parts > 1:
+            start = code.choose(first_k.is_equal(0), start, so_far)
+        return start.load(count)
+
+    def tile(first_k, depth, panel, counts, row, n_rows):
+        columns = [panel * width + v * lanes for v in range(len(counts))]
+        places = [
+            (row + m, column, count)
+            for m in range(n_rows)
+            for column, count in zip(columns, counts)
+        ]
+        start = [begin(first_k, *place) for place in places]
+        factors = left[row, first_k].view(*left.strides)
+        sums = tile_product(code, depth, start, factors, packed[panel], n_rows, len(counts))
+        for value, (row, column, count) in zip(sums, places):
+            result[row, column].store(value, count)
+
+    with code.loop(0, n_parts) as part:
+        first_k = part * DEPTH
+        depth = smaller(code, code.whole(DEPTH), code.whole(K) - first_k)
+        for_panels(code, N, *panels, lambda *panel: pack(first_k, depth, *panel))
+        n_blocks = (tiles[1] - tiles[0] + (BLOCK_TILES - 1)) // BLOCK_TILES
+        with code.loop(0, n_blocks) as block:
+            first = tiles[0] + block * BLOCK_TILES
+            last = smaller(code, first + BLOCK_TILES, tiles[1])
+
+            def meet(panel, counts):
+                rows.for_tiles(
+                    code, first, last, lambda *rows: tile(first_k, depth, panel, counts, *rows)
+                )
+
+            for_panels(code, N, *panels, meet)
+    code.end()
+    return kernel
+
+
+def roll_product(R, P, N, added, dtype, n_threads):
+    """Make the kernel of roll · matrix + added.
+
+    Inputs: roll (R, P), matrix (P, N), and what is added: a row (N,) or a matrix (R, N).
+    Result: (R, N).
+    """
+    width = TILE_VECTORS * lanes_of(dtype)
+    n_panels = -(-N // width)
+    n_chunks = min(worth_sharing(R * P * N // 4, n_threads), R)
+    kernel = Kernel("roll_product", dtype, n_inputs=3, results=[(R, N), (1,)])
+    code = kernel.phase("product", n_chunks)
+    addend_strides = (0 if added == "row" else N, 1)
+    roll, matrix, addend, result, _ = code.arrays([(P, 1), (N, 1), addend_strides, (N, 1), (1,)])
+    sounding = code.positions(P)
+
+    def columns(row, panel, counts):
+        places = [panel * width + v * code.n_lanes for v in range(len(counts))]
+
+        def body(k, sums):
+            pitch = sounding[k]
+            factor = roll[row, pitch].repeat()
+            return [
+                factor.times_plus(matrix[pitch, place].load(count), value)
+                for value, place, count in zip(sums, places, counts)
+            ]
+
+        start = [addend[row, place].load(count) for place, count in zip(places, counts)]
+        sums = code.accumulate(sounding.count(), start, body)
+        for value, place, count in zip(sums, places, counts):
+            result[row, place].store(value, count)
+
+    with code.loop(*share(code.number, n_chunks, R)) as row:
+        sounding.find(roll[row], P)
+        panels = code.whole(0), code.whole(n_panels)
+        for_panels(code, N, *panels, lambda *panel: columns(row, *panel))
+    code.end()
+    return kernel
+
+
+def roll_gradient(R, P, N, dtype, n_threads):
+    """Make the kernel of rollᵀ · d_product.
+
+    Inputs: roll (R, P), d_product (R, N). Result: (P, N).
+    """
+    width = TILE_VECTORS * lanes_of(dtype)
+    n_panels = -(-N // width)
+    n_chunks = min(worth_sharing(R * P * N // 4, n_threads), n_panels)
+    kernel = Kernel("roll_gradient", dtype, n_inputs=2, results=[(P, N), (1,)])
+    code = kernel.phase("gradient", n_chunks)
+    roll, d_product, result, _ = code.arrays([(P, 1), (N, 1), (N, 1), (1,)])
+    sounding = code.positions(P)
+    panels = share(code.number, n_chunks, n_panels)
+
+    def places(panel, counts):
+        return [(panel * width + v * code.n_lanes, count) for v, count in enumerate(counts)]
+
+    def clear(panel, counts):
+        with code.loop(0, P) as pitch:
+            for column, count in places(panel, counts):
+                result[pitch, column].store(code.lanes(0), count)
+
+    def add(row, panel, counts):
+        slopes = [d_product[row, column].load(count) for column, count in places(panel, counts)]
+        with code.loop(0, sounding.count()) as k:
+            pitch = sounding[k]
+            factor = roll[row, pitch].repeat()
+            for slope, (column, count) in zip(slopes, places(panel, counts)):
+                so_far = result[pitch, column]
+                so_far.store(factor.times_plus(slope, so_far.load(count)), count)
+
+    for_panels(code, N, *panels, clear)
+    with code.loop(0, R) as row:
+        sounding.find(roll[row], P)
+        for_panels(code, N, *panels, lambda *panel: add(row, *panel))
+    code.end()
+    return kernel

@@ -1,0 +1,258 @@
+"""The recurrent loops as kernels: `lstm.run_steps` and `lstm.run_steps_backward`.
+
+The equations are not written a second time: the loops hand Lanes to `lstm.lstm_step`,
+`lstm.lstm_step_backward` and `lstm.peephole_slopes`. What they add is the order of the work.
+They go over the units vector by vector: the four gates of a vector of units are one tile, and
+as soon as its product with the recurrent matrix is complete, the step's equations are applied
+to it while it is at hand. Every second step visits the units in reverse, so that what of a
+large matrix is still in the cache is used first.
+
+Threads share the tunes or the units (`Cut`). T steps, B tunes, H units.
+"""
+
+from rnn4music import lstm
+from rnn4music.gates import Gates
+from rnn4music.tiles import (
+    TILE_ROWS,
+    TILE_VECTORS,
+    Kernel,
+    Rows,
+    for_vectors,
+    lanes_of,
+    pack_transposed,
+    reverse,
+    share,
+    smaller,
+    tile_product,
+    worth_sharing,
+)
+
+N_GATES = len(Gates._fields)
+N_SUMS = N_GATES + 3  # the gradients of the bias and of three peepholes
+UNITS_FROM = 256
+"""Units from which on threads share the units: the matrix no longer fits one core's cache."""
+
+
+class Cut:
+    """How threads share the steps of B tunes and H units.
+
+    By tunes: the threads never wait for each other, but each reads the whole matrix in each
+    step. By units: each keeps its part of the matrix in its own cache, and all wait for each
+    other after each step.
+
+    Attributes
+    ----------
+    n_chunks : int
+    tune_chunks : int
+        Into how many chunks the tunes are cut: 1 where the units are.
+    """
+
+    def __init__(self, B, H, n_threads):
+        by_units = H >= UNITS_FROM or (B < 2 * n_threads and H >= UNITS_FROM // 2)
+        self.n_chunks = max(1, min(n_threads, H // 64 if by_units else B // 2))
+        self.by_units = by_units and self.n_chunks > 1
+        self.tune_chunks = 1 if by_units else self.n_chunks
+        self.pack_chunks = worth_sharing(8 * N_GATES * H * H, self.n_chunks)
+        self.rows = Rows(B, self.tune_chunks)
+
+    def ranges(self, code, T, n_parts):
+        """Return a chunk's ranges: of steps, of tiles of tunes, of `n_parts` parts of units."""
+        if self.by_units:
+            t = code.number // self.n_chunks
+            tiles = code.whole(0), code.whole(self.rows.n_tiles)
+            return (t, t + 1), tiles, share(code.number % self.n_chunks, self.n_chunks, n_parts)
+        tiles = share(code.number, self.n_chunks, self.rows.n_tiles)
+        return (0, T), tiles, (code.whole(0), code.whole(n_parts))
+
+
+def run_steps(T, B, H, dtype, n_threads):
+    """Make the kernel of `lstm.run_steps`.
+
+    Inputs: a (T, B, 4H), hidden_to_gates (H, 4H), three peepholes (H,), the hidden and the
+    cell states before the first step (B, H). Results: hidden, cell, gates.
+    """
+    lanes = lanes_of(dtype)
+    n_vectors = -(-H // lanes)
+    tile_width = N_GATES * lanes
+    state, gate = (B * H, H, 1), (B * N_GATES * H, N_GATES * H, H, 1)
+    strides = [
+        gate, (N_GATES * H, H, 1), (1,), (1,), (1,), (H, 1), (H, 1),
+        state, state, gate, (H * tile_width, tile_width, lanes, 1),
+    ]  # fmt: skip
+    kernel = Kernel(
+        "run_steps",
+        dtype,
+        n_inputs=7,
+        results=[(T, B, H), (T, B, H), (T, B, N_GATES * H), (n_vectors * H * tile_width,)],
+        in_place={0: 2},
+    )
+    cut = Cut(B, H, n_threads)
+
+    code = kernel.phase("pack", cut.pack_chunks)
+    _, matrix, *_, packed = code.arrays(strides)
+
+    def pack(vector, count):
+        with code.loop(*share(code.number, cut.pack_chunks, H)) as k:
+            for g in range(N_GATES):
+                packed[vector, k, g].store(matrix[k, g, vector * lanes].load(count))
+
+    for_vectors(code, H, pack)
+    code.end()
+
+    code = kernel.phase("steps", cut.n_chunks, T if cut.by_units else 0)
+    a, _, *peepholes, h_before, c_before, hidden, cell, gates, packed = code.arrays(strides)
+    sums = code.scratch(TILE_ROWS * N_GATES, (tile_width, lanes, 1))
+    steps, tiles, vectors = cut.ranges(code, T, n_vectors)
+
+    def tile(t, h_previous, c_previous, vector, count, row, n_rows):
+        unit = vector * lanes
+        start = [a[t, row + m, g, unit].load(count) for m in range(n_rows) for g in range(N_GATES)]
+        left, right = h_previous[row].view(H, 1), packed[vector].view(tile_width, 1)
+        for n, value in enumerate(tile_product(code, H, start, left, right, n_rows, N_GATES)):
+            sums[0, n].store(value)
+        with code.loop(0, n_rows) as m:
+            h, c, y = lstm.lstm_step(
+                Gates(*(sums[m, g].load() for g in range(N_GATES))),
+                c_previous[row + m, unit].load(count),
+                *(peephole[unit].load(count) for peephole in peepholes),
+            )
+            hidden[t, row + m, unit].store(h, count)
+            cell[t, row + m, unit].store(c, count)
+            for g, value in enumerate(y):
+                gates[t, row + m, g, unit].store(value, count)
+
+    with code.loop(*steps) as t:
+        h_previous = code.choose(t.is_equal(0), h_before, hidden[t - 1])
+        c_previous = code.choose(t.is_equal(0), c_before, cell[t - 1])
+
+        def units(vector, count):
+            cut.rows.for_tiles(
+                code, *tiles, lambda *rows: tile(t, h_previous, c_previous, vector, count, *rows)
+            )
+
+        for_vectors(code, H, units, *vectors, turned=t % 2)
+    code.end()
+    return kernel
+
+
+def run_steps_backward(T, B, H, dtype, n_threads):
+    """Make the kernel of `lstm.run_steps_backward`.
+
+    Inputs: d_hidden (T, B, H), gates (T, B, 4H), cell (T, B, H), the cell state before the
+    first step (B, H), hidden_to_gates (H, 4H), three peepholes (H,). Results: d_a (T, B, 4H),
+    the gradients of the bias (4H,) and of the peepholes (H,).
+    """
+    lanes = lanes_of(dtype)
+    width = TILE_VECTORS * lanes
+    n_panels = -(-H // width)
+    padded, depth = n_panels * width, N_GATES * H
+    state, gate = (B * H, H, 1), (B * depth, depth, H, 1)
+    strides = [
+        state, gate, state, (H, 1), (depth, 1), (1,), (1,), (1,),
+        gate, (H, 1), (1,), (1,), (1,), (1,),
+    ]  # fmt: skip
+    cut = Cut(B, H, n_threads)
+    # in the scratch memory: the matrix, d_h and d_c of the step after, sums for each chunk
+    after_matrix = n_panels * depth * width
+    after_carried = after_matrix + 2 * B * padded
+    kernel = Kernel(
+        "run_steps_backward",
+        dtype,
+        n_inputs=8,
+        results=[
+            (T, B, depth), (depth,), (H,), (H,), (H,),
+            (after_carried + cut.tune_chunks * N_SUMS * padded,),
+        ],
+        in_place={1: 0},
+    )  # fmt: skip
+
+    code = kernel.phase("pack", cut.pack_chunks)
+    *_, memory = arrays = code.arrays(strides)
+    packed = memory.view(depth * width, width, 1)
+    with code.loop(*share(code.number, cut.pack_chunks, n_panels)) as panel:
+        begin = panel * width, H, code.whole(0), code.whole(depth)
+        pack_transposed(code, arrays[4], packed[panel], *begin)
+    code.end()
+
+    code = kernel.phase("steps", cut.n_chunks, T if cut.by_units else 0)
+    d_hidden, gates, cell, c_before, _, *peepholes, d_a, _, _, _, _, memory = code.arrays(strides)
+    packed = memory.view(depth * width, width, 1)
+    d_h_next = memory[after_matrix].view(padded, 1)
+    d_c_next = memory[after_matrix + B * padded].view(padded, 1)
+    sums = memory[after_carried].view(N_SUMS * padded, padded, 1)
+    sums = sums[code.number if cut.tune_chunks > 1 else 0]
+    steps, tiles, panels = cut.ranges(code, T, n_panels)
+    rows = tuple(cut.rows.first_row(code, tile) for tile in tiles)
+    n_vectors = code.whole(-(-H // lanes))
+    vectors = panels[0] * TILE_VECTORS, smaller(code, panels[1] * TILE_VECTORS, n_vectors)
+
+    def clear():
+        with code.loop(panels[0] * TILE_VECTORS, panels[1] * TILE_VECTORS) as vector:
+            for k in range(N_SUMS):
+                sums[k, vector * lanes].store(code.lanes(0))
+            with code.loop(*rows) as row:
+                for carried in (d_h_next, d_c_next):
+                    carried[row, vector * lanes].store(code.lanes(0))
+
+    def carry(t, panel, row, n_rows):
+        """d_h at t − 1 of some units and tunes: d_a at t times the matrix, transposed."""
+        start = [code.lanes(0)] * (n_rows * TILE_VECTORS)
+        left = d_a[t, row].view(depth, 1)
+        product = tile_product(code, depth, start, left, packed[panel], n_rows, TILE_VECTORS)
+        for n, value in enumerate(product):
+            m, v = divmod(n, TILE_VECTORS)
+            d_h_next[row + m, panel * width + v * lanes].store(value)
+
+    def undo(t, c_previous, vector, count, row):
+        unit = vector * lanes
+        c, c_previous = cell[t, row, unit].load(count), c_previous[row, unit].load(count)
+        d_y, d_c = lstm.lstm_step_backward(
+            d_hidden[t, row, unit].load(count) + d_h_next[row, unit].load(),
+            d_c_next[row, unit].load(),
+            Gates(*(gates[t, row, g, unit].load(count) for g in range(N_GATES))),
+            c,
+            c_previous,
+            *(peephole[unit].load(count) for peephole in peepholes),
+        )
+        d_c_next[row, unit].store(d_c)
+        for g, value in enumerate(d_y):
+            d_a[t, row, g, unit].store(value, count)
+        return [*d_y, *lstm.peephole_slopes(d_y, c, c_previous)]
+
+    def undo_rows(t, c_previous, vector, count):
+        places = [sums[k, vector * lanes] for k in range(N_SUMS)]
+
+        def body(m, totals):
+            slopes = undo(t, c_previous, vector, count, rows[0] + m)
+            return [total + slope for total, slope in zip(totals, slopes)]
+
+        totals = code.accumulate(rows[1] - rows[0], [place.load() for place in places], body)
+        for place, total in zip(places, totals):
+            place.store(total)
+
+    with code.loop(*steps) as step:
+        t = code.whole(T - 1) - step
+        c_previous = code.choose(t.is_equal(0), c_before, cell[t - 1])
+        with code.once(step.is_equal(0)):
+            clear()
+        with code.loop(*panels) as k, code.once(step.differs(0)):
+            panel = reverse(code, k, *panels, t % 2)
+            cut.rows.for_tiles(code, *tiles, lambda *rows: carry(t + 1, panel, *rows))
+        for_vectors(code, H, lambda *vector: undo_rows(t, c_previous, *vector), *vectors)
+    code.end()
+
+    code = kernel.phase("sum", 1)
+    *_, d_bias, d_p_i, d_p_f, d_p_o, memory = code.arrays(strides)
+    sums = memory[after_carried].view(N_SUMS * padded, padded, 1)
+    totals = [*(d_bias[g] for g in range(N_GATES)), d_p_i, d_p_f, d_p_o]
+
+    def add(vector, count):
+        for k, total in enumerate(totals):
+            value = sums[0, k, vector * lanes].load()
+            for chunk in range(1, cut.tune_chunks):
+                value = value + sums[chunk, k, vector * lanes].load()
+            total[vector * lanes].store(value, count)
+
+    for_vectors(code, H, add)
+    code.end()
+    return kernel

@@ -1,0 +1,214 @@
+"""What all kernels share: how work is cut into chunks, tiles and panels.
+
+A *kernel* is a loop or a product for fixed sizes, written with `machine_code`. Its phases run
+one after the other, each cut into chunks that any number of threads can take. A matrix
+product keeps a *tile* of its result, some rows by some vectors, in registers while it adds up;
+the matrix on the right is copied beforehand into *panels*, the order in which a tile reads it
+(Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS 34,
+2008).
+
+Conventions
+-----------
+A phase takes the addresses of the kernel's inputs and results, in this order, and the number
+of its chunk. Sizes are fixed when the code is made. ``first`` and ``last`` are half-open.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from llvmlite import ir
+
+from rnn4music.machine_code import Code
+
+TILE_ROWS = 6
+TILE_VECTORS = 4
+OPERATIONS_PER_THREAD = 4_000_000
+"""Multiplications that are worth a second thread: some 40 microseconds."""
+
+
+@dataclass
+class Kernel:
+    """One call: its code, its phases in order, and its results' shapes.
+
+    Parameters
+    ----------
+    name : str
+    dtype : {"float32", "float64"}
+    n_inputs : int
+    results : list of tuple of int
+        Shapes; the last result is scratch memory.
+    in_place : dict of int to int
+        Which input's memory may be taken by which result.
+    """
+
+    name: str
+    dtype: str
+    n_inputs: int
+    results: list
+    in_place: dict = field(default_factory=dict)
+    phases: list = field(default_factory=list)  # (function's name, chunks, steps or 0)
+    module: Any = None
+
+    def __post_init__(self):
+        self.module = ir.Module(self.name)
+
+    def phase(self, name, n_chunks, n_steps=0):
+        """Begin a phase and return its `Code`.
+
+        With `n_steps` the phase is called for each chunk of each step, with the number
+        step · n_chunks + chunk, and all chunks of a step are done before the next step
+        begins.
+        """
+        self.phases.append((name, n_chunks, n_steps))
+        return Code(self.module, name, self.dtype)
+
+    def result_bytes(self):
+        """Return the size of each result in bytes."""
+        n_bytes = 4 if self.dtype == "float32" else 8
+        return [math.prod(shape) * n_bytes for shape in self.results]
+
+
+def lanes_of(dtype):
+    """Return how many numbers a vector has."""
+    return Code(ir.Module("unused"), "unused", dtype).n_lanes
+
+
+def worth_sharing(n_operations, n_threads):
+    """Return by how many threads so much work is done: few for little."""
+    return max(1, min(n_threads, n_operations // OPERATIONS_PER_THREAD))
+
+
+def share(chunk, n_chunks, n):
+    """Return where a chunk of n things begins and ends."""
+    return chunk * n // n_chunks, (chunk + 1) * n // n_chunks
+
+
+def smaller(code, a, b):
+    """Return the smaller of two Wholes."""
+    return code.choose(code.builder.icmp_signed("<", a.value, b.value), a, b)
+
+
+def larger(code, a, b):
+    """Return the larger of two Wholes."""
+    return code.choose(code.builder.icmp_signed("<", a.value, b.value), b, a)
+
+
+class Rows:
+    """Rows cut into tiles of one size and, after them, tiles of one row less.
+
+    Parameters
+    ----------
+    n_rows : int
+    n_chunks : int
+        Into how many chunks of tiles the rows can be cut.
+    """
+
+    def __init__(self, n_rows, n_chunks):
+        wanted = -(-n_rows // TILE_ROWS)
+        self.n_tiles = min(n_rows, -(-wanted // n_chunks) * n_chunks)
+        self.size, self.n_larger = divmod(n_rows, self.n_tiles)
+
+    def first_row(self, code, tile):
+        """Return the row with which a tile begins."""
+        return tile * self.size + smaller(code, tile, code.whole(self.n_larger))
+
+    def for_tiles(self, code, first, last, body):
+        """Write body(first row, rows) for the tiles from `first` to `last`."""
+        boundary = code.whole(self.n_larger)
+        if self.n_larger:
+            with code.loop(first, smaller(code, last, boundary)) as tile:
+                body(tile * (self.size + 1), self.size + 1)
+        with code.loop(larger(code, first, boundary), last) as tile:
+            body(tile * self.size + self.n_larger, self.size)
+
+
+def for_vectors(code, n, body, first=None, last=None, turned=None):
+    """Write body(vector, count) for the vectors of n numbers, all or from `first` to `last`.
+
+    Where `turned` is 1, the full ones come in reverse.
+    """
+    full, tail = divmod(n, code.n_lanes)
+    first = code.whole(0) if first is None else first
+    last = code.whole(full + (tail > 0)) if last is None else last
+    if full:
+        end = smaller(code, last, code.whole(full))
+        with code.loop(first, end) as vector:
+            if turned is not None:
+                vector = reverse(code, vector, first, end, turned)
+            body(vector, code.n_lanes)
+    if tail:
+        with code.loop(larger(code, first, code.whole(full)), last) as vector:
+            body(vector, tail)
+
+
+def reverse(code, k, first, last, turned):
+    """Return k, or where `turned` is 1, what stands there when the range is read backwards."""
+    return code.choose(turned.is_equal(1), first + last - k - 1, k)
+
+
+def for_panels(code, n_columns, first, last, body):
+    """Write body(panel, lanes of each of its vectors) for the panels from `first` to `last`."""
+    lanes = code.n_lanes
+    full, rest = divmod(n_columns, TILE_VECTORS * lanes)
+    if full:
+        with code.loop(first, smaller(code, last, code.whole(full))) as panel:
+            body(panel, [lanes] * TILE_VECTORS)
+    if rest:
+        counts = [min(lanes, rest - k) for k in range(0, rest, lanes)]
+        with code.loop(larger(code, first, code.whole(full)), last) as panel:
+            body(panel, counts)
+
+
+def tile_product(code, depth, sums, left, right, n_rows, n_vectors):
+    """Return sums + left · right for a tile: Lanes, row after row.
+
+    Parameters
+    ----------
+    depth : Whole or int
+        Terms of each sum.
+    left : Array
+        Strides (row, k).
+    right : Array
+        Strides (k, 1): the tile's columns side by side.
+    """
+
+    def body(k, sums):
+        columns = [right[k, vector * code.n_lanes].load() for vector in range(n_vectors)]
+        new = []
+        for row in range(n_rows):
+            factor = left[row, k].repeat()
+            own = sums[row * n_vectors : (row + 1) * n_vectors]
+            new += [factor.times_plus(column, value) for column, value in zip(columns, own)]
+        return new
+
+    return code.accumulate(depth, sums, body)
+
+
+def pack_transposed(code, matrix, packed, first_row, n_rows, first_k, n_k):
+    """Copy rows of a matrix into the columns of a panel, a square of lanes at a time.
+
+    Rows from `first_row`, as many as a panel has columns; for those from `n_rows` on the last
+    one stands in, since nobody reads what comes of them. Columns from `first_k`, `n_k` of
+    them, become the panel's rows; n_k is a multiple of the lanes unless the row ends there.
+    """
+    lanes = code.n_lanes
+    row_length = matrix.strides[0]
+
+    def square(row, k, count):
+        rows = []
+        for m in range(lanes):
+            existing = smaller(code, row + m, code.whole(n_rows - 1))
+            rows.append(matrix[existing, first_k + k].load(count))
+        return code.transposed(rows)[:count]
+
+    def columns(block, count):
+        with code.loop(0, TILE_VECTORS) as v:
+            for n, column in enumerate(square(first_row + v * lanes, block * lanes, count)):
+                packed[block * lanes + n, v * lanes].store(column)
+
+    with code.loop(0, n_k // lanes) as block:
+        columns(block, lanes)
+    if row_length % lanes:
+        with code.loop(n_k // lanes, (n_k + (lanes - 1)) // lanes) as block:
+            columns(block, row_length % lanes)

@@ -1,0 +1,258 @@
+"""The fast loops against plain ones: every kernel, every way of cutting its work."""
+
+import itertools
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+from conftest import SIZES, random_roll, small_model
+
+from rnn4music import RNN4Music, backend, fast, lstm
+
+pytest.importorskip("llvmlite", reason="the kernels need llvmlite")
+from rnn4music import native, product_kernels, step_kernels, tiles  # noqa: E402
+
+TOLERANCE = {"float32": 2e-6, "float64": 1e-14}
+DTYPES = tuple(TOLERANCE)
+
+
+def run(name, *sizes_and_inputs, dtype, n_threads):
+    """Run a kernel chunk by chunk; all memory that it must not read holds NaN."""
+    sizes, inputs = sizes_and_inputs[:-1], sizes_and_inputs[-1]
+    module = step_kernels if name.startswith("run_steps") else product_kernels
+    kernel = getattr(module, name)(*sizes, dtype, n_threads)
+    results = [np.full(shape, np.nan, dtype) for shape in kernel.results]
+    native.Compiled(kernel).run(*(np.ascontiguousarray(x, dtype) for x in inputs), *results)
+    return results[:-1]
+
+
+def assert_equal(got, expected, dtype, scale=1):
+    np.testing.assert_allclose(got, expected, rtol=0, atol=scale * TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("name", ("sigmoid", "tanh"))
+def test_elementary_functions(name, dtype):
+    x = np.concatenate([np.linspace(-100, 100, 4001), np.geomspace(1e-30, 1, 61), [800, -800, 0]])
+    x = np.concatenate([x, [np.inf, -np.inf, np.nan, 0, 0]]).astype(dtype)
+    x = np.resize(x, -(-len(x) // 16) * 16)
+    kernel = tiles.Kernel("function", dtype, n_inputs=1, results=[x.shape])
+    code = kernel.phase("function", 1)
+    numbers, results = code.arrays([(1,), (1,)])
+    with code.loop(0, len(x) // code.n_lanes) as vector:
+        values = getattr(numbers[vector * code.n_lanes].load(), name)()
+        results[vector * code.n_lanes].store(values)
+    code.end()
+    got = np.empty_like(x)
+    native.Compiled(kernel).run(x, got)
+    exact = x.astype("longdouble")
+    with np.errstate(over="ignore"):
+        expected = np.tanh(exact) if name == "tanh" else 1 / (1 + np.exp(-exact))
+    digits = np.finfo(dtype).eps
+    np.testing.assert_allclose(got, expected.astype(dtype), rtol=6 * digits, atol=digits**4)
+
+
+SHAPES = [(1, 1, 1), (7, 5, 3), (5, 88, 40), (26, 65, 300), (13, 600, 17)]
+"""Of products, M, N, K: below and beyond a tile, a vector, a panel, and the depth."""
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_threads", (1, 3))
+@pytest.mark.parametrize("transposed", ("", "left", "right"))
+@pytest.mark.parametrize("added", ("nothing", "row", "matrix"))
+def test_product(added, transposed, n_threads, dtype, rng, monkeypatch):
+    monkeypatch.setattr(tiles, "OPERATIONS_PER_THREAD", 1)
+    for skipped, (M, N, K) in enumerate(SHAPES):
+        left, right = rng.normal(size=(M, K)), rng.normal(size=(K + skipped, N))
+        addend = {"nothing": [], "row": [rng.normal(size=N)], "matrix": [rng.normal(size=(M, N))]}
+        if transposed == "right":  # nothing is skipped there
+            skipped, right = 0, right[:K]
+        inputs = [
+            left.T if transposed == "left" else left,
+            right.T if transposed == "right" else right,
+            *addend[added],
+        ]
+        (got,) = run(
+            "product", M, N, K, transposed, added, skipped, inputs,
+            dtype=dtype, n_threads=n_threads,
+        )  # fmt: skip
+        expected = left @ right[skipped:] + (addend[added][0] if addend[added] else 0)
+        assert_equal(got, expected, dtype, scale=2 * K**0.5)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_threads", (1, 3))
+def test_products_of_a_roll(n_threads, dtype, rng, monkeypatch):
+    monkeypatch.setattr(tiles, "OPERATIONS_PER_THREAD", 1)
+    for R, P, N in [(1, 1, 1), (5, 7, 20), (9, 88, 150), (4, 33, 64)]:
+        roll = (rng.random((R, P)) < 0.2) * rng.normal(size=(R, P))
+        roll[0] = 0
+        roll[-1] = 1
+        matrix, row, d_product = (rng.normal(size=shape) for shape in ((P, N), N, (R, N)))
+        options = {"dtype": dtype, "n_threads": n_threads}
+        (got,) = run("roll_product", R, P, N, "row", [roll, matrix, row], **options)
+        assert_equal(got, roll @ matrix + row, dtype, scale=P**0.5)
+        (got,) = run("roll_product", R, P, N, "matrix", [roll, matrix, d_product], **options)
+        assert_equal(got, roll @ matrix + d_product, dtype, scale=P**0.5)
+        (got,) = run("roll_gradient", R, P, N, [roll, d_product], **options)
+        assert_equal(got, roll.T @ d_product, dtype, scale=P**0.5)
+
+
+LAYERS = [(1, 1, 1), (3, 5, 16), (4, 13, 37), (2, 2, 130), (3, 5, 260)]
+"""T, B, H: below and beyond a vector, a tile, and the units from which on units are shared."""
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_threads", (1, 2, 3))
+@pytest.mark.parametrize("T, B, H", LAYERS)
+def test_recurrent_loops(T, B, H, n_threads, dtype, rng):
+    a, d_hidden = rng.normal(size=(T, B, 4 * H)), rng.normal(size=(T, B, H))
+    matrix = rng.normal(size=(H, 4 * H)) / H**0.5
+    peepholes = list(rng.normal(size=(3, H)))
+    before = list(rng.normal(size=(2, B, H)))
+    names = "d_hidden", "a", "matrix", "p_i", "p_f", "p_o", "hidden", "cell"
+    arrays = [d_hidden, a, matrix, *peepholes, *before]
+    symbols = [backend.tensor(n, "float64", x.shape) for n, x in zip(names, arrays)]
+    layer = lstm.LayerParameters(None, None, symbols[2], None, *symbols[3:6])
+    initial = lstm.State(*symbols[6:])
+    activity = lstm.run_steps(symbols[1], initial, layer)
+    d_a, d_bias, d_peepholes = lstm.run_steps_backward(symbols[0], initial, activity, layer)
+    plain = backend.function(symbols, [*activity, d_a, d_bias, *d_peepholes])
+    expected = [np.asarray(x) for x in plain(*arrays)]
+
+    options = {"dtype": dtype, "n_threads": n_threads}
+    inputs = [a, matrix, *peepholes, *before]
+    got = run("run_steps", T, B, H, inputs, **options)
+    hidden, cell, gates = got
+    inputs = [d_hidden, gates, cell, before[1], matrix, *peepholes]
+    got += run("run_steps_backward", T, B, H, inputs, **options)
+    assert len(got) == len(expected) == 8
+    for ours, theirs in zip(got, expected):
+        assert_equal(ours, theirs, dtype, scale=10 * max(1, np.abs(theirs).max()))
+
+
+needs_kernels = pytest.mark.skipif(
+    not fast.is_available(), reason="the kernels need JAX on a processor"
+)
+
+
+@needs_kernels
+def test_the_compiled_functions_use_the_kernels_and_only_they(monkeypatch):
+    called = []
+    monkeypatch.setattr(fast, "_call", lambda name, *_: called.append(name) or 1 / 0)
+    model = small_model()
+    with pytest.raises(ZeroDivisionError):
+        model.gradients(np.zeros((3, 2, 7)), np.zeros((3, 2, 7)))
+    assert called == ["roll_product"]
+    inputs = backend.tensor("x", "float64", (3, 2, 7))
+    lstm.apply_to_roll(
+        inputs, *(model._store.weights[f"layer1/{n}"] for n in ("input_to_gates", "bias"))
+    )
+    assert called == ["roll_product"], "outside of in_use() the plain version is used"
+
+
+@pytest.fixture
+def three_threads(monkeypatch):
+    """Kernels for three threads, whatever the machine has, and for the smallest work."""
+    monkeypatch.setattr(backend, "available_threads", lambda: 3)
+    monkeypatch.setattr(tiles, "OPERATIONS_PER_THREAD", 1)
+    fast._compiled.cache_clear()
+    yield
+    fast._compiled.cache_clear()
+
+
+def trained(sizes, batch, length, dtype="float32"):
+    model = RNN4Music(*sizes, seed=2, dtype=dtype, R1=1e-3, R2=1e-3, R3=1e-3, Rout=1e-3)
+    tunes = random_roll(np.random.default_rng(3), batch, length, sizes[3])
+    model.train(tunes, 3, 2, batch, length, progress=False)
+    return model.history.cost, model.get_parameters()
+
+
+@needs_kernels
+@pytest.mark.parametrize("sizes", ((5, 9, 7, 12), (130, 257, 20, 11)))
+def test_training_on_several_threads_is_training_on_one(sizes, three_threads, monkeypatch):
+    cost, parameters = trained(sizes, 7, 6, "float64")
+    monkeypatch.setattr(backend, "available_threads", lambda: 1)
+    fast._compiled.cache_clear()
+    expected_cost, expected = trained(sizes, 7, 6, "float64")
+    np.testing.assert_allclose(cost, expected_cost, rtol=1e-11)
+    for name, array in expected.items():
+        np.testing.assert_allclose(parameters[name], array, rtol=0, atol=1e-9)
+
+
+@needs_kernels
+def test_models_that_train_side_by_side_share_the_threads(three_threads):
+    """Each of four Python threads has kernels of three chunks in XLA's few threads."""
+    expected = trained((40, 260, 30, 11), 6, 20)[0]
+    costs = {}
+
+    def work(n):
+        costs[n] = trained((40, 260, 30, 11), 6, 20)[0]
+
+    threads = [threading.Thread(target=work, args=(n,), daemon=True) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+    assert not any(thread.is_alive() for thread in threads), "they wait for each other"
+    for cost in costs.values():
+        assert cost == expected, "bit for bit, whoever computed which chunk"
+
+
+SCRIPT = """
+import numpy as np
+from rnn4music import RNN4Music, fast
+model = RNN4Music(3, 4, 5, 6, seed=1, dtype="float64", sigRand=0.5)
+inputs, targets = np.random.default_rng(0).random((2, 5, 2, 6)) < 0.4
+cost, gradients = model.gradients(inputs, targets)
+print(fast.is_available(), cost, *(np.abs(array).sum() for array in gradients.values()))
+"""
+
+
+@needs_kernels
+def test_the_plain_versions_can_be_asked_for():
+    answers = []
+    for setting in ("0", "1"):
+        environment = {**os.environ, "RNN4MUSIC_KERNELS": setting}
+        result = subprocess.run(
+            [sys.executable, "-c", SCRIPT], capture_output=True, text=True, env=environment
+        )
+        assert result.returncode == 0, result.stderr
+        available, *numbers = result.stdout.split()
+        assert available == str(setting == "1")
+        answers.append([float(number) for number in numbers])
+    np.testing.assert_allclose(*answers, rtol=1e-12)
+
+
+@needs_kernels
+def test_what_is_no_number_stays_visible():
+    """A NaN in the weights must reach the cost, or training would not notice it."""
+    model = small_model(dtype="float32")
+    matrix = np.array(model._store.weights["layer1/hidden_to_gates"].get_value())
+    for column in range(0, matrix.shape[1], 3):
+        broken = matrix.copy()
+        broken[1, column] = np.nan
+        model._store.weights["layer1/hidden_to_gates"].set_value(broken)
+        inputs = random_roll(np.random.default_rng(0), 4, 2, SIZES["io_length"])
+        cost, _ = model.gradients(inputs, inputs)
+        assert np.isnan(cost)
+
+
+def test_every_replacement_has_the_signature_of_what_it_replaces():
+    import inspect
+
+    for name, function in fast.REPLACEMENTS.items():
+        plain = getattr(lstm, name).__wrapped__
+        assert inspect.signature(function) == inspect.signature(plain), name
+
+
+def test_work_is_cut_without_gaps():
+    for n_rows, n_chunks in itertools.product((1, 2, 5, 6, 7, 23, 64), (1, 2, 3, 5)):
+        if n_chunks <= n_rows:
+            rows = tiles.Rows(n_rows, n_chunks)
+            assert rows.n_tiles * rows.size + rows.n_larger == n_rows
+            assert rows.size + (rows.n_larger > 0) <= tiles.TILE_ROWS
+            assert rows.n_tiles >= n_chunks
