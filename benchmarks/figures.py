@@ -22,3 +22,17 @@ def print_row(label, figures, unit):
     """Print a median with its quartiles."""
     low, high = figures["quartiles"]
     print(f"{label:<34}{figures['median']:>8.2f} {unit} ({low:.2f} to {high:.2f})")
+
+
+def cell(figures, unit="", digits=2):
+    """Return a median with its quartiles for a table; a dash for None."""
+    if figures is None:
+        return "—"
+    low, high = figures["quartiles"]
+    return f"{figures['median']:,.{digits}f}{unit} ({low:,.{digits}f}–{high:,.{digits}f})"
+
+
+def markdown(head, rows):
+    """Return the lines of a table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return ["| " + " | ".join(map(str, line)) + " |" for line in lines]

@@ -54,9 +54,7 @@ def initial_states(model):
 def build_peer(name, model):
     """Return a peer of the model's sizes, states and settings; see `peers`."""
     initial = initial_states(model)
-    return peers.build(
-        name, model.io_length, model.h1_length, initial, model.R1, model.gradClip
-    )
+    return peers.build(name, model.io_length, model.h1_length, initial, model.R1, model.gradClip)
 
 
 def share_weights(model, peer, weights, has_peepholes):
@@ -87,9 +85,7 @@ def difference(model, peer, windows):
     their_cost, their_gradients = peer.gradients(windows)
     differences = {
         "cost": abs(cost - their_cost) / cost,
-        "probabilities": relative(
-            model.predict(windows[:-1]), peer.probabilities(windows[:-1])
-        ),
+        "probabilities": relative(model.predict(windows[:-1]), peer.probabilities(windows[:-1])),
         **{name: relative(gradients[name], theirs) for name, theirs in their_gradients.items()},
     }
     worst = max(differences, key=lambda name: differences[name])

@@ -6,6 +6,7 @@ before anything large is loaded.
 """
 
 import os
+import site
 import subprocess
 import sys
 import tempfile
@@ -19,13 +20,18 @@ class Failed(RuntimeError):
     """A process did not do what was to be measured; the message has what it said."""
 
 
-def seconds_until_said(command, word):
-    """Return the seconds from the start of a Python command to its printing `word`."""
+def seconds_until_said(command, word, changes=None):
+    """Return the seconds from the start of a Python command to its printing `word`.
+
+    `changes` to the environment may be given; None for a value removes a variable.
+    """
+    environment = {**os.environ, **(changes or {})}
     with tempfile.TemporaryFile("w+") as errors:
         started = time.perf_counter()
         process = subprocess.Popen(
             [sys.executable, "-c", command],
             cwd=ROOT,
+            env={name: value for name, value in environment.items() if value is not None},
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
@@ -39,17 +45,73 @@ def seconds_until_said(command, word):
     return seconds
 
 
-def first_update(size):
+def caches_in(folder):
+    """Return the changes to the environment that put all caches into a folder."""
+    flags = os.environ.get("PYTENSOR_FLAGS", "")
+    return {
+        "HOME": folder,
+        "XDG_CACHE_HOME": None,
+        "XDG_CONFIG_HOME": None,
+        "XDG_DATA_HOME": None,
+        "MPLCONFIGDIR": None,
+        "JAX_COMPILATION_CACHE_DIR": None,
+        "PYTENSOR_FLAGS": ",".join(filter(None, [flags, f"base_compiledir={folder}/pytensor"])),
+        "PYTHONUSERBASE": site.getuserbase(),  # packages that were installed for the user alone
+    }
+
+
+def first_update(size, changes=None):
     """Return the seconds from a process's start to the end of its first update."""
-    return seconds_until_said(f"from benchmarks import job; job.update_once{size}", "updated")
+    command = f"from benchmarks import job; job.update_once{tuple(size)}"
+    return seconds_until_said(command, "updated", changes)
+
+
+def first_peer_update(name, size, changes=None):
+    """Return the same of a peer."""
+    arguments = name, *size
+    command = f"from benchmarks import peers; peers.update_once{arguments}"
+    return seconds_until_said(command, "updated", changes)
+
+
+def update_from_folder(folder, cache, size):
+    """Return the seconds to the end of an update with the MIDI files of a folder."""
+    arguments = str(folder), None if cache is None else str(cache), *size
+    command = (
+        f"from benchmarks import job\nif __name__ == '__main__': job.update_from_folder{arguments}"
+    )
+    return seconds_until_said(command, "updated")
+
+
+def generate_tunes(folder, n_files):
+    """Write a folder of MIDI files."""
+    path = str(folder)
+    command = (
+        "from pathlib import Path; from benchmarks import midi\n"
+        f"midi.generate(Path({path!r}), {n_files}); print('written')"
+    )
+    seconds_until_said(command, "written")
+
+
+def peak_of_update(size):
+    """Return the peak memory in MB of a process that makes one update."""
+    command = f"from benchmarks import job; job.update_once{tuple(size)}"
+    return peak(["-c", command])
 
 
 def example_peak(folder):
     """Return the peak memory in MB of `examples/main.py`, one epoch on a folder of .mid files."""
-    with tempfile.TemporaryDirectory() as output, tempfile.TemporaryFile("w+") as said:
-        arguments = ["--epochs", "1", "--data", folder.resolve(), "--output", output]
+    folder = Path(folder).resolve()
+    with tempfile.TemporaryDirectory() as output:
+        return peak(
+            ["examples/main.py", "--epochs", "1", "--data", str(folder), "--output", output]
+        )
+
+
+def peak(arguments):
+    """Return the peak memory in MB of Python with these arguments."""
+    with tempfile.TemporaryFile("w+") as said:
         process = subprocess.Popen(
-            [sys.executable, "examples/main.py", *arguments],
+            [sys.executable, *arguments],
             cwd=ROOT,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=said,

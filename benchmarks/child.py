@@ -1,0 +1,33 @@
+"""One part in a process of its own, on the cores that it is to have.
+
+    python -m benchmarks.child updates 1 settings.json results.json
+
+The threads of all engines are chosen when they start, so that another number of them needs
+another process.
+"""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+from benchmarks import machine
+from benchmarks.settings import Settings
+
+
+def main():
+    """Choose the cores, measure, print the tables, write the results."""
+    part, threads, settings_file, results_file = sys.argv[1:]
+    if threads == "1" and not machine.pin_to_one_core():
+        print("this system cannot pin a process to one core: programs may use more")
+    settings = Settings.from_dict(json.loads(Path(settings_file).read_text()))
+    about = machine.describe()
+    module = importlib.import_module(f"benchmarks.{part}")
+    results = module.measure(settings)
+    print(f"\n{module.report(results)}\n", flush=True)
+    report = {"machine": about, "results": results}
+    Path(results_file).write_text(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""The time of an update beside the peers, and its distance to the machine's limit.
+
+Each peer must agree with ours before it is timed: the same cost, probabilities and gradients
+from the same weights and, if it has peepholes, the same cost after a few updates. Programs
+then alternate in rounds, so that whatever else the machine does meets all of them. An update
+starts from a NumPy minibatch and ends with the cost as a float.
+"""
+
+import statistics
+import time
+from functools import partial
+
+from benchmarks import peers
+from benchmarks.figures import cell, markdown, summary, timed
+from benchmarks.peers import OURS
+
+MOST_UPDATES = 10  # of a program in a round
+ROUND_SECONDS = 0.3  # that our updates of a round should take at the most
+FEWEST_ROUNDS = 3
+
+
+def measure(settings):
+    """Measure all sizes, and the rate of matrix products before and after them."""
+    from benchmarks import arithmetic
+
+    present, skipped = peers.present(settings.peers)
+    for name, reason in skipped.items():
+        print(f"skipped {name}: {reason}", flush=True)
+    before = arithmetic.product_rates(settings.product)
+    sizes = [measure_size(size, present, settings) for size in settings.sizes]
+    after = arithmetic.product_rates(settings.product)
+    rates = {name: max(before[name], after[name]) for name in before}
+    limit = max(rates.values())
+    for one in sizes:
+        one["share"] = {name: rate / limit for name, rate in one["gflops"].items()}
+    return {"sizes": sizes, "product_gflops": rates, "skipped": skipped}
+
+
+def measure_size(size, names, settings):
+    """Time updates of one size, ours and those of the peers that agree."""
+    from benchmarks import arithmetic, job
+
+    print(f"{size}:", end=" ", flush=True)
+    model, tunes = job.model_and_tunes(*size)
+    windows = tunes.swapaxes(0, 1).copy()
+    agreeing, agreement, refused = agreeing_peers(model, windows, names)
+
+    def our_round(n):
+        return model.train(tunes, n, 1, *tunes.shape[:2], progress=False).seconds
+
+    programs = {OURS: our_round}
+    for name, peer in agreeing.items():
+        programs[name] = partial(peer_round, peer, windows)
+    for one_round in programs.values():
+        one_round(2)  # compiles
+    usual = min(our_round(2))
+    n_updates = max(1, min(MOST_UPDATES, int(ROUND_SECONDS / usual)))
+    rounds = in_rounds(programs, n_updates, settings)
+    medians = {name: [statistics.median(one) for one in rounds[name]] for name in rounds}
+    operations = arithmetic.update_operations(size, job.N_PITCHES)
+    times = {name: summary(sum(rounds[name], [])) for name in rounds}
+    print(f"{len(rounds[OURS])} rounds of {n_updates}", flush=True)
+    return {
+        "size": size._asdict(),
+        "rounds": len(rounds[OURS]),
+        "updates_per_round": n_updates,
+        "agreement": agreement,
+        "refused": refused,
+        "update_ms": times,
+        "times_as_fast": {
+            name: summary([theirs / ours for ours, theirs in zip(medians[OURS], medians[name])])
+            for name in rounds
+            if name != OURS
+        },
+        "gflop": operations / 1e9,
+        "gflops": {name: operations / 1e6 / time["median"] for name, time in times.items()},
+    }
+
+
+def agreeing_peers(model, windows, names):
+    """Build the peers and keep those that compute what the model computes.
+
+    Returns
+    -------
+    agreeing : dict of name to peer
+    agreement : dict of name to the largest relative differences
+    refused : dict of name to reason
+    """
+    from benchmarks import job
+
+    weights = model.get_parameters()
+    agreeing, agreement, refused = {}, {}, {}
+    for name in names:
+        peer, has_peepholes = job.build_peer(name, model), peers.PEERS[name].has_peepholes
+        job.share_weights(model, peer, weights, has_peepholes)
+        try:
+            agreement[name] = {"once": job.difference(model, peer, windows)}
+            if has_peepholes:
+                later = job.difference_after_updates(model, peer, windows)
+                agreement[name]["after_updates"] = later
+            agreeing[name] = peer
+        except job.Disagreement as error:
+            refused[name] = str(error)
+            print(f"refused {name}: {error}", flush=True)
+    model.set_parameters(weights)
+    model.resetRMSgrads()
+    return agreeing, agreement, refused
+
+
+def peer_round(peer, windows, n):
+    """Return the seconds of each of `n` updates of a peer."""
+    return [timed(partial(peer.update, windows)) for _ in range(n)]
+
+
+def in_rounds(programs, n_updates, settings):
+    """Run the programs in turn until the rounds or the seconds are used up.
+
+    Returns
+    -------
+    dict of name to list of list of float
+        For each round the milliseconds of each update.
+    """
+    rounds = {name: [] for name in programs}
+    started = time.perf_counter()
+    for n in range(settings.rounds):
+        if n >= FEWEST_ROUNDS and time.perf_counter() - started > settings.seconds:
+            break
+        for name, one_round in programs.items():
+            rounds[name].append([1000 * seconds for seconds in one_round(n_updates)])
+    return rounds
+
+
+def report(results):
+    """Return the tables in Markdown."""
+    names = list(dict.fromkeys(name for one in results["sizes"] for name in one["update_ms"]))
+    theirs = [name for name in names if name != OURS]
+    times, shares = [], []
+    for one in results["sizes"]:
+        size = list(one["size"].values())
+        ratios = [one["times_as_fast"].get(name) for name in theirs]
+        times.append([*size, cell(one["update_ms"][OURS]), *(cell(r, " ×") for r in ratios)])
+        row = [*size, f"{one['gflop']:.3g}"]
+        for name in names:
+            known = name in one["share"]
+            row.append(f"{one['gflops'][name]:.1f} ({one['share'][name]:.0%})" if known else "—")
+        shares.append(row)
+    titles = [peers.title(name) for name in theirs]
+    rates = ", ".join(f"{name} {rate:.0f}" for name, rate in results["product_gflops"].items())
+    refusals = [
+        f"- refused at {tuple(one['size'].values())}: {peers.title(name)}, {reason}"
+        for one in results["sizes"]
+        for name, reason in one["refused"].items()
+    ]
+    skipped = [
+        f"- skipped: {peers.title(name)}, {reason}" for name, reason in results["skipped"].items()
+    ]
+    return "\n".join(
+        [
+            "Time of an update in ms, and how many times as long the peers take:",
+            "",
+            *markdown(["H", "B", "T", f"{OURS} ms", *titles], times),
+            "",
+            "Rates in GFlop/s, and their share of the fastest product of float32 matrices in "
+            f"this run (GFlop/s: {rates}):",
+            "",
+            *markdown(["H", "B", "T", "GFlop", OURS, *titles], shares),
+            "",
+            *skipped,
+            *refusals,
+        ]
+    ).strip()
