@@ -37,6 +37,8 @@ from benchmarks.settings import GRID, SUBSET, Settings, Size
 
 PARTS = ("updates", "start", "memory", "generation", "evaluation", "folder")
 
+BUSY = 0.5  # load at which what is measured has to share the cores
+
 
 def main():
     """Measure and print; end with 1 if a part failed or a peer computed something else."""
@@ -137,6 +139,8 @@ def print_machine(about):
     load = "" if about["load_before"] is None else f"; load before: {about['load_before']:.1f}"
     print(f"{about['processor']}, {about['cores_used']} of {about['cores']} cores{load}")
     print(about["platform"])
+    if (about["load_before"] or 0) > BUSY:
+        print("the machine is busy: figures on all cores suffer, those of OpenMP (PyTorch) most")
     print(f"Python {about['python']}, {', '.join(map(' '.join, about['versions'].items()))}")
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from benchmarks import processes
 from benchmarks.figures import cell, markdown, summary
+from benchmarks.settings import Size
 
 
 def measure(settings):
@@ -30,7 +31,7 @@ def report(results):
     rows = [[kind, cell(figures)] for kind, figures in results["seconds"].items()]
     return "\n".join(
         [
-            f"{results['files']} MIDI files, {results['size']}:",
+            f"{results['files']} MIDI files, {Size(**results['size'])}:",
             "",
             *markdown(["", "seconds to the end of the first update"], rows),
         ]

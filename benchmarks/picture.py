@@ -5,6 +5,7 @@ import math
 from benchmarks import peers
 
 FULL_COLOUR = 2.0  # doublings at which the colours end: four times as long
+DARK = 1.6  # doublings from which the colours need white letters
 
 
 def draw(runs, path):
@@ -65,7 +66,9 @@ def draw_run(axis, run, columns):
     for y, row in enumerate(ratios):
         for x, ratio in enumerate(row):
             text = "—" if math.isnan(ratio) else f"{ratio:.2f} ×"
-            axis.text(x, y, text, ha="center", va="center", fontsize=10)
+            dark = abs(math.log2(ratio)) > DARK  # False for NaN
+            colour = "white" if dark else "black"
+            axis.text(x, y, text, ha="center", va="center", fontsize=10, color=colour)
     titles = [peers.title(name).replace(" ", "\n", 1) for name in columns]
     axis.set_xticks(range(len(columns)), titles, fontsize=9)
     axis.xaxis.tick_top()

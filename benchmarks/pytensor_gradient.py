@@ -5,9 +5,10 @@ the same equations. JAX computes in its default precision here: PyTensor's gradi
 adds up in float64 where it may, which the loop's float32 types do not allow.
 """
 
-# pyright: reportMissingImports=false
+# pyright: reportMissingImports=false, reportPrivateImportUsage=false
 
 import warnings
+from typing import Any
 
 import jax
 import numpy as np
@@ -71,7 +72,8 @@ class PyTensorGradient:
         costs = COSTS["cross_entropy"].value(Y, windows[1:]).flatten()
         share = backend.constant(1 / backend.shape_of(windows)[1], "float32")
         cost = backend.column_sums(costs) * share
-        return cost, pytensor.grad(cost, list(self.store.weights.values()))
+        gradients: Any = pytensor.grad(cost, list(self.store.weights.values()))
+        return cost, gradients
 
     def _gradients(self, windows):
         cost, gradients = self._cost_and_gradients(windows)

@@ -10,6 +10,7 @@ import tempfile
 from benchmarks import peers, processes
 from benchmarks.figures import cell, markdown, summary
 from benchmarks.peers import OURS
+from benchmarks.settings import Size
 
 
 def measure(settings):
@@ -47,9 +48,10 @@ def report(results):
         [peers.title(name), cell(results["cold_s"].get(name)), cell(figures)]
         for name, figures in results["warm_s"].items()
     ]
+    size = Size(**results["size"])
     return "\n".join(
         [
-            f"Seconds from process start to the end of the first update, {results['size']}:",
+            f"Seconds from process start to the end of the first update, {size}:",
             "",
             *markdown(["", "cold caches", "warm caches"], rows),
         ]

@@ -9,11 +9,10 @@ Conventions
 Time-major arrays (T, B, feature), our parameters under our names.
 """
 
-# pyright: reportMissingImports=false
+# pyright: reportMissingImports=false, reportPrivateImportUsage=false
 
 import warnings
 
-import numpy as np
 import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
@@ -101,7 +100,7 @@ class TorchCell:
         """Return the cost and the gradients under our names."""
         cost, gradients = self._cost_and_gradients(windows)
         return cost.item(), {
-            name: np.array(gradient) for name, gradient in zip(self.weights, gradients)
+            name: gradient.numpy() for name, gradient in zip(self.weights, gradients)
         }
 
     def update(self, windows):

@@ -13,7 +13,6 @@ gates in our order: input, forget, candidate, output.
 
 # pyright: reportMissingImports=false
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -87,7 +86,7 @@ class TorchLSTM(nn.Module):
         cost = self.cost(torch.from_numpy(windows))
         cost.backward()
         views = self._under_our_names(lambda weight: weight.grad)
-        return cost.item(), {name: np.array(view) for name, view in views.items()}
+        return cost.item(), {name: view.numpy().copy() for name, view in views.items()}
 
     def probabilities(self, inputs):
         """Return the probabilities of the notes of each next step, (T, B, P)."""

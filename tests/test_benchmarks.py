@@ -1,0 +1,202 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+if str(ROOT) not in sys.path:
+    sys.path.append(str(ROOT))  # last, so that an installed package is tested where there is one
+
+from benchmarks import machine, peers  # noqa: E402
+from benchmarks.settings import GRID, SUBSET, Settings, Size  # noqa: E402
+
+TINY = Size(hidden=5, batch=3, steps=4)
+
+
+@pytest.fixture(scope="module")
+def job():
+    if peers.present(["jax"])[1]:
+        pytest.skip("the benchmarks compare in float32 on JAX, which is not installed")
+    from benchmarks import job
+
+    return job
+
+
+@pytest.fixture(scope="module")
+def ours(job):
+    """Our model, its weights, and windows for it."""
+    model, tunes = job.model_and_tunes(*TINY)
+    return model, model.get_parameters(), tunes.swapaxes(0, 1).copy()
+
+
+@pytest.fixture(scope="module", params=peers.PEERS)
+def name_and_peer(request, job, ours):
+    skipped = peers.present([request.param])[1]
+    if skipped:
+        pytest.skip(skipped[request.param])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(machine, "available_cores", lambda: 1)
+        return request.param, job.build_peer(request.param, ours[0])
+
+
+def test_peer_agrees(job, ours, name_and_peer):
+    model, weights, windows = ours
+    name, peer = name_and_peer
+    has_peepholes = peers.PEERS[name].has_peepholes
+    job.share_weights(model, peer, weights, has_peepholes)
+    assert job.difference(model, peer, windows) < job.TOLERANCE
+    compared = set(peer.gradients(windows)[1])
+    assert compared == {name for name in weights if has_peepholes or "/peephole" not in name}
+    if has_peepholes:
+        assert job.difference_after_updates(model, peer, windows) < job.TOLERANCE_AFTER_UPDATES
+
+
+def test_peer_with_a_wrong_weight_is_refused(job, ours, name_and_peer):
+    model, weights, windows = ours
+    name, peer = name_and_peer
+    has_peepholes = peers.PEERS[name].has_peepholes
+    job.share_weights(model, peer, weights, has_peepholes)
+    same = model.get_parameters()
+    wrong = same["layer2/hidden_to_gates"].copy()
+    wrong[1, 2] += 0.1
+    peer.set_parameters({**same, "layer2/hidden_to_gates": wrong})
+    with pytest.raises(job.Disagreement, match="another"):
+        job.difference(model, peer, windows)
+
+
+def test_peer_that_learns_otherwise_is_refused(job, ours):
+    model, weights, windows = ours
+
+    class Stubborn:
+        def set_parameters(self, mapping):
+            pass
+
+        def update(self, windows):
+            return model.gradients(windows[:-1], windows[1:])[0] * 1.01
+
+    job.share_weights(model, Stubborn(), weights, has_peepholes=True)
+    with pytest.raises(job.Disagreement, match="after 3 updates"):
+        job.difference_after_updates(model, Stubborn(), windows)
+
+
+def test_refused_peers_are_named_and_not_timed(job, ours, monkeypatch):
+    from benchmarks import updates
+
+    model, weights, windows = ours
+
+    class Other:
+        def set_parameters(self, mapping):
+            pass
+
+        def gradients(self, windows):
+            cost, gradients = model.gradients(windows[:-1], windows[1:])
+            return cost, {**gradients, "output/bias": 2 * gradients["output/bias"]}
+
+        def probabilities(self, inputs):
+            return model.predict(inputs)
+
+    monkeypatch.setattr(job, "build_peer", lambda name, model: Other())
+    agreeing, _, refused = updates.agreeing_peers(model, windows, ["jax"])
+    assert agreeing == {}
+    assert "output/bias" in refused["jax"]
+
+
+def test_absent_peers_are_skipped_with_the_command_that_brings_them(monkeypatch):
+    monkeypatch.setattr(machine, "installed", lambda package: package != "torch")
+    present, skipped = peers.present(list(peers.PEERS))
+    assert set(skipped) == {"torch-lstm", "torch-cell"}
+    assert all("pip install '.[benchmark-torch]'" in reason for reason in skipped.values())
+    assert set(present) == set(peers.PEERS) - set(skipped)
+
+
+def test_shapes_are_those_of_the_model(ours):
+    _, weights, _ = ours
+    assert peers.shapes(88, TINY.hidden) == {name: w.shape for name, w in weights.items()}
+
+
+def test_operations_of_an_update_by_hand():
+    from benchmarks import arithmetic
+
+    # One unit, one pitch, one row: 12 products with the input, 20 with hidden states, 3 to the
+    # output; twice (forward, weights) all of these, backward all but the 12.
+    assert arithmetic.update_operations(Size(1, 1, 1), 1) == 2 * (35 + 23 + 35)
+    assert arithmetic.update_operations(Size(1, 3, 4), 1) == 12 * 2 * (35 + 23 + 35)
+
+
+def test_memory_bound_by_hand():
+    from benchmarks import memory
+
+    assert memory.bytes_per_step(hidden=120, batch=5) == 64 * 5 * 360 + 8 * 88 * 4 * 5
+
+
+def test_settings_survive_json():
+    settings = Settings(sizes=[TINY], peers=["jax"])
+    again = Settings.from_dict(json.loads(json.dumps(settings.to_dict())))
+    assert (again.sizes, again.main, again.peers) == ([TINY], settings.main, ["jax"])
+    assert isinstance(again.sizes[0], Size) and isinstance(again.main, Size)
+
+
+def test_sizes():
+    assert Size.parse("120,5,100") == Size(hidden=120, batch=5, steps=100)
+    assert len(set(GRID)) == 5 * 4 * 3 and len(set(SUBSET)) == len(SUBSET)
+    for text in ("120,5", "120,5,0", "120,5,x"):
+        with pytest.raises(ValueError):
+            Size.parse(text)
+
+
+def run(*arguments, environment=None):
+    import os
+
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks", *map(str, arguments)],
+        cwd=ROOT,
+        env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_one_command_writes_figures_and_names_what_it_skipped(job, tmp_path):
+    # a Python that has no torch, whatever is installed
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None\n")
+    figures, picture = tmp_path / "figures.json", tmp_path / "ratios.png"
+    ran = run(
+        *("updates", "--quick", "--threads", "1", "--peers", "torch-lstm", "jax"),
+        *("--json", figures, "--plot", picture),
+        environment={"PYTHONPATH": str(tmp_path)},
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "skipped torch-lstm: no torch" in ran.stdout
+    report = json.loads(figures.read_text())
+    assert report["machine"]["processor"] and report["machine"]["versions"]["numpy"]
+    (one,) = report["runs"]
+    assert one["threads"] == "1" and not one["failed"]
+    updates = one["parts"]["updates"]
+    assert set(updates["skipped"]) == {"torch-lstm"}
+    assert set(updates["product_gflops"]) == {"numpy"}
+    (size,) = updates["sizes"]
+    assert set(size["update_ms"]) == {"rnn4music", "jax"} and not size["refused"]
+    for name in ("rnn4music", "jax"):
+        low, high = size["update_ms"][name]["quartiles"]
+        assert 0 < low <= size["update_ms"][name]["median"] <= high
+        assert size["share"][name] > 0
+    assert size["times_as_fast"]["jax"]["median"] > 0
+    assert size["agreement"]["jax"]["once"] < job.TOLERANCE
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["update"], "no part is called 'update'"),
+        (["--sizes", "120,5"], "is not a size"),
+        (["--rounds", "0"], "above 0"),
+        (["--peers", "tensorflow"], "invalid choice"),
+    ],
+)
+def test_wrong_arguments(arguments, message):
+    ran = run(*arguments)
+    assert ran.returncode == 2
+    assert message in ran.stderr
