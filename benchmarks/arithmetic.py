@@ -19,8 +19,9 @@ def update_operations(size, n_pitches):
     - the hidden states of each layer with the output's matrices: K of H, N of P.
 
     Backward it carries the derivatives through the same products but the input's. What is
-    done element by element counts nothing. All products count in full, though a program may
-    spare those with the zeros of a piano roll.
+    done element by element counts nothing. The products with the input count in full, though
+    a program may spare those with the zeros of a piano roll, as ours does; `roll_share` tells
+    how much that can be.
 
     Parameters
     ----------
@@ -31,14 +32,22 @@ def update_operations(size, n_pitches):
     -------
     int
     """
-    M, H, P = size.steps * size.batch, size.hidden, n_pitches
-    n_layers = 3
-    from_input = n_layers * P * 4 * H
-    from_hidden = (n_layers + n_layers - 1) * H * 4 * H
+    with_roll, others = _numbers_of_weights(size.hidden, n_pitches)
+    return 2 * size.steps * size.batch * (2 * with_roll + 3 * others)
+
+
+def roll_share(size, n_pitches):
+    """Return the share of `update_operations` that is products with the piano roll."""
+    with_roll, others = _numbers_of_weights(size.hidden, n_pitches)
+    return 2 * with_roll / (2 * with_roll + 3 * others)
+
+
+def _numbers_of_weights(hidden, n_pitches):
+    """Return how many weights the matrices of the input have, and all others."""
+    H, P, n_layers = hidden, n_pitches, 3
+    from_hidden = (2 * n_layers - 1) * H * 4 * H
     to_output = n_layers * H * P
-    forward = from_input + from_hidden + to_output
-    backward = from_hidden + to_output
-    return 2 * M * (forward + backward + forward)
+    return n_layers * P * 4 * H, from_hidden + to_output
 
 
 def product_rates(n):

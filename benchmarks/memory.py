@@ -1,8 +1,8 @@
 """Peak memory of a process that makes one update, against the steps and the tunes.
 
 Each point is a process of its own. The growth per step is the slope of the straight line
-through the points; beside it stands what the update must at least hold for each step if
-nothing is computed twice, as `bytes_per_step` counts it.
+through the points; beside it stands the bound that it should stay below, see
+`bytes_per_step`.
 """
 
 import os
@@ -21,6 +21,7 @@ def measure(settings):
         return {"skipped": "this system does not tell the peak memory of a process"}
     hidden, batch, steps = settings.main
     processes.peak_of_update(settings.main)  # fills the caches
+    before = processes.peak(["-c", "from benchmarks import job"])
     by_steps = [[n, processes.peak_of_update((hidden, batch, n))] for n in settings.memory_steps]
     by_batch = [[n, processes.peak_of_update((hidden, n, steps))] for n in settings.memory_batches]
     slope = statistics.linear_regression(*zip(*by_steps)).slope
@@ -28,6 +29,7 @@ def measure(settings):
         "hidden": hidden,
         "batch": batch,
         "steps": steps,
+        "imported_mb": before,
         "peak_mb_by_steps": by_steps,
         "peak_mb_by_batch": by_batch,
         "bytes_per_step": slope * 1e6,
@@ -39,11 +41,11 @@ def measure(settings):
 
 
 def bytes_per_step(hidden, batch):
-    """Return 64 B · 3H + 8 · 4 P B: what is held for each step, in float32.
+    """Return 64 B · 3H + 8 · 4 P B, a bound of what an update holds for each step.
 
-    For each tune and unit that is room for sixteen numbers: four gates, cell and hidden state,
-    the derivatives of the gates and of the hidden state, and copies. For each tune and pitch
-    it is room for eight.
+    In float32 that is room for sixteen numbers for each tune and unit (a layer's four gates,
+    cell and hidden state, their derivatives, and copies) and for eight for each tune and
+    pitch.
     """
     return 64 * batch * 3 * hidden + WIDE_ARRAYS * 4 * N_PITCHES * batch
 
@@ -67,6 +69,7 @@ def report(results):
             [["MB", *(f"{peak:.0f}" for _, peak in by_batch)]],
         ),
         "",
+        f"With everything imported and no model: {results['imported_mb']:.0f} MB.",
         f"Growth for each step at B {batch}: {results['bytes_per_step']:,.0f} bytes; "
         f"64 B · 3H + 8 · 4 · 88 B is {results['bound_bytes_per_step']:,} bytes.",
     ]

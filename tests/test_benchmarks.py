@@ -123,6 +123,7 @@ def test_operations_of_an_update_by_hand():
     # output; twice (forward, weights) all of these, backward all but the 12.
     assert arithmetic.update_operations(Size(1, 1, 1), 1) == 2 * (35 + 23 + 35)
     assert arithmetic.update_operations(Size(1, 3, 4), 1) == 12 * 2 * (35 + 23 + 35)
+    assert arithmetic.roll_share(Size(1, 3, 4), 1) == 24 / (35 + 23 + 35)
 
 
 def test_memory_bound_by_hand():
