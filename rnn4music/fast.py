@@ -66,15 +66,17 @@ def run_steps(a, initial, parameters):
     return Activity(*_call("run_steps", (T, B, width // 4), inputs))
 
 
-def run_steps_backward(d_hidden, initial, activity, parameters):
+def run_steps_backward(d_hidden, d_after, initial, activity, parameters):
     """See `lstm.run_steps_backward`."""
-    from rnn4music.lstm import peepholes
+    from rnn4music.lstm import State, peepholes
 
     _, cell, gates = activity
     inputs = [d_hidden, gates, cell, initial.cell, parameters.hidden_to_gates]
-    inputs += peepholes(parameters)
-    d_a, d_bias, *d_peepholes = _call("run_steps_backward", shape_of(d_hidden), inputs)
-    return d_a, d_bias, d_peepholes
+    inputs += [*peepholes(parameters), *d_after]
+    results = _call("run_steps_backward", shape_of(d_hidden), inputs)
+    d_a, d_bias, *d_peepholes, d_cell = results
+    d_hidden = apply_transposed(d_a[:1], parameters.hidden_to_gates)[0]
+    return d_a, d_bias, d_peepholes, State(d_hidden, d_cell)
 
 
 def _product(sequence, matrix, added, transposed):
@@ -87,24 +89,24 @@ def _product(sequence, matrix, added, transposed):
 
 
 def apply_matrix(sequence, matrix, added=None):
-    """See `lstm.apply_matrix`."""
+    """See `sequences.apply_matrix`."""
     return _product(sequence, matrix, added, "")
 
 
 def apply_transposed(sequence, matrix, added=None):
-    """See `lstm.apply_transposed`."""
+    """See `sequences.apply_transposed`."""
     return _product(sequence, matrix, added, "right")
 
 
 def matrix_gradient(sequence, d_product):
-    """See `lstm.matrix_gradient`."""
+    """See `sequences.matrix_gradient`."""
     T, B, M = shape_of(sequence)
     N = shape_of(d_product)[2]
     return _call("product", (M, N, T * B, "left", "nothing", 0), [sequence, d_product])[0]
 
 
 def recurrent_gradient(hidden, initial, d_product):
-    """See `lstm.recurrent_gradient`."""
+    """See `sequences.recurrent_gradient`."""
     T, B, M = shape_of(hidden)
     N = shape_of(d_product)[2]
     first = _call("product", (M, N, B, "left", "nothing", 0), [initial, d_product[0]])[0]
@@ -116,7 +118,7 @@ def recurrent_gradient(hidden, initial, d_product):
 
 
 def apply_to_roll(roll, matrix, added):
-    """See `lstm.apply_to_roll`."""
+    """See `sequences.apply_to_roll`."""
     T, B, P = shape_of(roll)
     N = shape_of(matrix)[1]
     kind = "row" if added.ndim == 1 else "matrix"
@@ -124,7 +126,7 @@ def apply_to_roll(roll, matrix, added):
 
 
 def roll_gradient(roll, d_product):
-    """See `lstm.roll_gradient`."""
+    """See `sequences.roll_gradient`."""
     T, B, P = shape_of(roll)
     N = shape_of(d_product)[2]
     return _call("roll_gradient", (T * B, P, N), [roll, d_product])[0]

@@ -139,8 +139,10 @@ def run_steps_backward(T, B, H, dtype, n_threads):
     """Make the kernel of `lstm.run_steps_backward`.
 
     Inputs: d_hidden (T, B, H), gates (T, B, 4H), cell (T, B, H), the cell state before the
-    first step (B, H), hidden_to_gates (H, 4H), three peepholes (H,). Results: d_a (T, B, 4H),
-    the gradients of the bias (4H,) and of the peepholes (H,).
+    first step (B, H), hidden_to_gates (H, 4H), three peepholes (H,), the derivatives at the
+    last hidden and cell states that come from later steps (B, H). Results: d_a (T, B, 4H), the
+    gradients of the bias (4H,) and of the peepholes (H,), the derivative at the cell state
+    before the first step (B, H).
     """
     lanes = lanes_of(dtype)
     width = TILE_VECTORS * lanes
@@ -148,8 +150,8 @@ def run_steps_backward(T, B, H, dtype, n_threads):
     padded, depth = n_panels * width, N_GATES * H
     state, gate = (B * H, H, 1), (B * depth, depth, H, 1)
     strides = [
-        state, gate, state, (H, 1), (depth, 1), (1,), (1,), (1,),
-        gate, (H, 1), (1,), (1,), (1,), (1,),
+        state, gate, state, (H, 1), (depth, 1), (1,), (1,), (1,), (H, 1), (H, 1),
+        gate, (H, 1), (1,), (1,), (1,), (H, 1), (1,),
     ]  # fmt: skip
     cut = Cut(B, H, n_threads)
     # in the scratch memory: the matrix, d_h and d_c of the step after, sums for each chunk
@@ -158,9 +160,9 @@ def run_steps_backward(T, B, H, dtype, n_threads):
     kernel = Kernel(
         "run_steps_backward",
         dtype,
-        n_inputs=8,
+        n_inputs=10,
         results=[
-            (T, B, depth), (depth,), (H,), (H,), (H,),
+            (T, B, depth), (depth,), (H,), (H,), (H,), (B, H),
             (after_carried + cut.tune_chunks * N_SUMS * padded,),
         ],
         in_place={1: 0},
@@ -175,7 +177,9 @@ def run_steps_backward(T, B, H, dtype, n_threads):
     code.end()
 
     code = kernel.phase("steps", cut.n_chunks, T if cut.by_units else 0)
-    d_hidden, gates, cell, c_before, _, *peepholes, d_a, _, _, _, _, memory = code.arrays(strides)
+    arrays = code.arrays(strides)
+    d_hidden, gates, cell, c_before, _, *peepholes, d_h_after, d_c_after = arrays[:10]
+    d_a, memory = arrays[10], arrays[-1]
     packed = memory.view(depth * width, width, 1)
     d_h_next = memory[after_matrix].view(padded, 1)
     d_c_next = memory[after_matrix + B * padded].view(padded, 1)
@@ -186,13 +190,12 @@ def run_steps_backward(T, B, H, dtype, n_threads):
     n_vectors = code.whole(-(-H // lanes))
     vectors = panels[0] * TILE_VECTORS, smaller(code, panels[1] * TILE_VECTORS, n_vectors)
 
-    def clear():
-        with code.loop(panels[0] * TILE_VECTORS, panels[1] * TILE_VECTORS) as vector:
-            for k in range(N_SUMS):
-                sums[k, vector * lanes].store(code.lanes(0))
-            with code.loop(*rows) as row:
-                for carried in (d_h_next, d_c_next):
-                    carried[row, vector * lanes].store(code.lanes(0))
+    def begin(vector, count):
+        for k in range(N_SUMS):
+            sums[k, vector * lanes].store(code.lanes(0))
+        with code.loop(*rows) as row:
+            for carried, after in ((d_h_next, d_h_after), (d_c_next, d_c_after)):
+                carried[row, vector * lanes].store(after[row, vector * lanes].load(count))
 
     def carry(t, panel, row, n_rows):
         """d_h at t − 1 of some units and tunes: d_a at t times the matrix, transposed."""
@@ -234,7 +237,7 @@ def run_steps_backward(T, B, H, dtype, n_threads):
         t = code.whole(T - 1) - step
         c_previous = code.choose(t.is_equal(0), c_before, cell[t - 1])
         with code.once(step.is_equal(0)):
-            clear()
+            for_vectors(code, H, begin, *vectors)
         with code.loop(*panels) as k, code.once(step.differs(0)):
             panel = reverse(code, k, *panels, t % 2)
             cut.rows.for_tiles(code, *tiles, lambda *rows: carry(t + 1, panel, *rows))
@@ -242,8 +245,9 @@ def run_steps_backward(T, B, H, dtype, n_threads):
     code.end()
 
     code = kernel.phase("sum", 1)
-    *_, d_bias, d_p_i, d_p_f, d_p_o, memory = code.arrays(strides)
+    *_, d_bias, d_p_i, d_p_f, d_p_o, d_c_before, memory = code.arrays(strides)
     sums = memory[after_carried].view(N_SUMS * padded, padded, 1)
+    d_c = memory[after_matrix + B * padded].view(padded, 1)
     totals = [*(d_bias[g] for g in range(N_GATES)), d_p_i, d_p_f, d_p_o]
 
     def add(vector, count):
@@ -252,6 +256,8 @@ def run_steps_backward(T, B, H, dtype, n_threads):
             for chunk in range(1, cut.tune_chunks):
                 value = value + sums[chunk, k, vector * lanes].load()
             total[vector * lanes].store(value, count)
+        with code.loop(0, B) as row:
+            d_c_before[row, vector * lanes].store(d_c[row, vector * lanes].load(), count)
 
     for_vectors(code, H, add)
     code.end()
