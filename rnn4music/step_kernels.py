@@ -172,8 +172,8 @@ def run_steps_backward(T, B, H, dtype, n_threads):
     *_, memory = arrays = code.arrays(strides)
     packed = memory.view(depth * width, width, 1)
     with code.loop(*share(code.number, cut.pack_chunks, n_panels)) as panel:
-        begin = panel * width, H, code.whole(0), code.whole(depth)
-        pack_transposed(code, arrays[4], packed[panel], *begin)
+        target = packed[panel]
+        pack_transposed(code, arrays[4], target, panel * width, H, code.whole(0), code.whole(depth))
     code.end()
 
     code = kernel.phase("steps", cut.n_chunks, T if cut.by_units else 0)
