@@ -12,6 +12,9 @@ import functools
 import importlib.util
 import os
 import sys
+import warnings
+
+import numpy as np
 
 from rnn4music import backend
 from rnn4music.backend import shape_of
@@ -19,15 +22,46 @@ from rnn4music.backend import shape_of
 
 @functools.cache
 def is_available():
-    """Return whether this machine can use the kernels and nobody forbids it."""
-    return (
-        backend.ENGINE == "jax"
-        and os.environ.get("RNN4MUSIC_KERNELS", "").strip() != "0"
-        and importlib.util.find_spec("llvmlite") is not None
-        and sys.platform in ("linux", "darwin")
-        and sys.maxsize > 2**32
-        and backend.runs_on_processor()
-    )
+    """Return whether this machine can use the kernels and nobody forbids it.
+
+    Warns
+    -----
+    RuntimeWarning
+        Where they are expected to work and do not.
+    """
+    if (
+        backend.ENGINE != "jax"
+        or os.environ.get("RNN4MUSIC_KERNELS", "").strip() == "0"
+        or importlib.util.find_spec("llvmlite") is None
+        or sys.platform not in ("linux", "darwin")
+        or sys.maxsize < 2**32
+        or not backend.runs_on_processor()
+    ):
+        return False
+    try:
+        _try_out()
+    except Exception as error:
+        warnings.warn(
+            f"the fast kernels do not work here ({error}); training goes on without them, some "
+            "1.5 times slower. RNN4MUSIC_KERNELS=0 silences this warning",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return False
+    return True
+
+
+def _try_out():
+    """Compile the smallest kernel and compare what it computes, or raise."""
+    from rnn4music import native, product_kernels
+
+    roll = np.array([[1, 0, 1], [0, 1, 0]], "float32")
+    matrix, row = np.arange(6, dtype="float32").reshape(3, 2), np.ones(2, "float32")
+    result, scratch = np.zeros((2, 2), "float32"), np.zeros(1, "float32")
+    kernel = product_kernels.roll_product(2, 3, 2, "row", "float32", 1)
+    native.Compiled(kernel).run(roll, matrix, row, result, scratch)
+    if not np.array_equal(result, roll @ matrix + row):
+        raise ArithmeticError("a product came out wrong")
 
 
 @contextlib.contextmanager

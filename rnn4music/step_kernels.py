@@ -29,6 +29,8 @@ from rnn4music.tiles import (
 
 N_GATES = len(Gates._fields)
 N_SUMS = N_GATES + 3  # the gradients of the bias and of three peepholes
+GATE_ROWS = TILE_ROWS if N_GATES <= TILE_VECTORS else 2
+"""Rows of a tile that is one vector of each gate wide."""
 UNITS_FROM = 256
 """Units from which on threads share the units: the matrix no longer fits one core's cache."""
 
@@ -47,13 +49,13 @@ class Cut:
         Into how many chunks the tunes are cut: 1 where the units are.
     """
 
-    def __init__(self, B, H, n_threads):
+    def __init__(self, B, H, n_threads, tile_rows):
         by_units = H >= UNITS_FROM or (B < 2 * n_threads and H >= UNITS_FROM // 2)
         self.n_chunks = max(1, min(n_threads, H // 64 if by_units else B // 2))
         self.by_units = by_units and self.n_chunks > 1
         self.tune_chunks = 1 if by_units else self.n_chunks
         self.pack_chunks = worth_sharing(8 * N_GATES * H * H, self.n_chunks)
-        self.rows = Rows(B, self.tune_chunks)
+        self.rows = Rows(B, self.tune_chunks, tile_rows)
 
     def ranges(self, code, T, n_parts):
         """Return a chunk's ranges: of steps, of tiles of tunes, of `n_parts` parts of units."""
@@ -86,7 +88,7 @@ def run_steps(T, B, H, dtype, n_threads):
         results=[(T, B, H), (T, B, H), (T, B, N_GATES * H), (n_vectors * H * tile_width,)],
         in_place={0: 2},
     )
-    cut = Cut(B, H, n_threads)
+    cut = Cut(B, H, n_threads, GATE_ROWS)
 
     code = kernel.phase("pack", cut.pack_chunks)
     _, matrix, *_, packed = code.arrays(strides)
@@ -101,7 +103,7 @@ def run_steps(T, B, H, dtype, n_threads):
 
     code = kernel.phase("steps", cut.n_chunks, T if cut.by_units else 0)
     a, _, *peepholes, h_before, c_before, hidden, cell, gates, packed = code.arrays(strides)
-    sums = code.scratch(TILE_ROWS * N_GATES, (tile_width, lanes, 1))
+    sums = code.scratch(GATE_ROWS * N_GATES, (tile_width, lanes, 1))
     steps, tiles, vectors = cut.ranges(code, T, n_vectors)
 
     def tile(t, h_previous, c_previous, vector, count, row, n_rows):
@@ -153,7 +155,7 @@ def run_steps_backward(T, B, H, dtype, n_threads):
         state, gate, state, (H, 1), (depth, 1), (1,), (1,), (1,), (H, 1), (H, 1),
         gate, (H, 1), (1,), (1,), (1,), (H, 1), (1,),
     ]  # fmt: skip
-    cut = Cut(B, H, n_threads)
+    cut = Cut(B, H, n_threads, TILE_ROWS)
     # in the scratch memory: the matrix, d_h and d_c of the step after, sums for each chunk
     after_matrix = n_panels * depth * width
     after_carried = after_matrix + 2 * B * padded

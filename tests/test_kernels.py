@@ -204,6 +204,18 @@ def test_models_that_train_side_by_side_share_the_threads(three_threads):
         assert cost == expected, "bit for bit, whoever computed which chunk"
 
 
+@needs_kernels
+def test_kernels_that_do_not_work_are_not_used(monkeypatch):
+    """An LLVM that no longer understands the code must not stop anyone's training."""
+
+    def broken(_):
+        raise RuntimeError("LLVM is too new")
+
+    monkeypatch.setattr(native, "Compiled", broken)
+    with pytest.warns(RuntimeWarning, match=r"\(LLVM is too new\); training goes on without them"):
+        assert not fast.is_available.__wrapped__()
+
+
 SCRIPT = """
 import numpy as np
 from rnn4music import RNN4Music, fast
@@ -254,7 +266,7 @@ def test_every_replacement_has_the_signature_of_what_it_replaces():
 def test_work_is_cut_without_gaps():
     for n_rows, n_chunks in itertools.product((1, 2, 5, 6, 7, 23, 64), (1, 2, 3, 5)):
         if n_chunks <= n_rows:
-            rows = tiles.Rows(n_rows, n_chunks)
+            rows = tiles.Rows(n_rows, n_chunks, 6)
             assert rows.n_tiles * rows.size + rows.n_larger == n_rows
-            assert rows.size + (rows.n_larger > 0) <= tiles.TILE_ROWS
+            assert rows.size + (rows.n_larger > 0) <= 6
             assert rows.n_tiles >= n_chunks
