@@ -297,10 +297,11 @@ def _machine_code_op():
         import ctypes
 
         import jax
-        from pytensor.graph import Apply, Op
+        from pytensor.graph.basic import Apply
+        from pytensor.graph.op import Op
         from pytensor.link.jax.dispatch.basic import jax_funcify
 
-    registered = set()
+    registered = {}
 
     class MachineCode(Op):
         __props__ = ("address", "name", "shapes", "dtype", "in_place")
@@ -318,12 +319,15 @@ def _machine_code_op():
 
     @jax_funcify.register(MachineCode)  # pyright: ignore[reportArgumentType]
     def convert(op, **_):
-        if op.name not in registered:
+        name = op.name
+        if registered.get(name, op.address) != op.address:
+            name = f"{name}_{op.address}"
+        if name not in registered:
             pointer = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(op.address)
-            jax.ffi.register_ffi_target(op.name, jax.ffi.pycapsule(pointer), platform="cpu")
-            registered.add(op.name)
+            jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(pointer), platform="cpu")
+            registered[name] = op.address
         results = [jax.ShapeDtypeStruct(shape, op.dtype) for shape in op.shapes]
-        call = jax.ffi.ffi_call(op.name, results, input_output_aliases=dict(op.in_place))
+        call = jax.ffi.ffi_call(name, results, input_output_aliases=dict(op.in_place))
         return lambda *arrays: tuple(call(*arrays))
 
     return MachineCode

@@ -12,6 +12,9 @@ import functools
 import importlib.util
 import os
 import sys
+import warnings
+
+import numpy as np
 
 from rnn4music import backend
 from rnn4music.backend import shape_of
@@ -19,15 +22,46 @@ from rnn4music.backend import shape_of
 
 @functools.cache
 def is_available():
-    """Return whether this machine can use the kernels and nobody forbids it."""
-    return (
-        backend.ENGINE == "jax"
-        and os.environ.get("RNN4MUSIC_KERNELS", "").strip() != "0"
-        and importlib.util.find_spec("llvmlite") is not None
-        and sys.platform in ("linux", "darwin")
-        and sys.maxsize > 2**32
-        and backend.runs_on_processor()
-    )
+    """Return whether this machine can use the kernels and nobody forbids it.
+
+    Warns
+    -----
+    RuntimeWarning
+        Where they are expected to work and do not.
+    """
+    if (
+        backend.ENGINE != "jax"
+        or os.environ.get("RNN4MUSIC_KERNELS", "").strip() == "0"
+        or importlib.util.find_spec("llvmlite") is None
+        or sys.platform not in ("linux", "darwin")
+        or sys.maxsize < 2**32
+        or not backend.runs_on_processor()
+    ):
+        return False
+    try:
+        _try_out()
+    except Exception as error:
+        warnings.warn(
+            f"the fast kernels do not work here ({error}); training goes on without them, some "
+            "1.5 times slower. RNN4MUSIC_KERNELS=0 silences this warning",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return False
+    return True
+
+
+def _try_out():
+    """Compile the smallest kernel and compare what it computes, or raise."""
+    from rnn4music import native, product_kernels
+
+    roll = np.array([[1, 0, 1], [0, 1, 0]], "float32")
+    matrix, row = np.arange(6, dtype="float32").reshape(3, 2), np.ones(2, "float32")
+    result, scratch = np.zeros((2, 2), "float32"), np.zeros(1, "float32")
+    kernel = product_kernels.roll_product(2, 3, 2, "row", "float32", 1)
+    native.Compiled(kernel).run(roll, matrix, row, result, scratch)
+    if not np.array_equal(result, roll @ matrix + row):
+        raise ArithmeticError("a product came out wrong")
 
 
 @contextlib.contextmanager
@@ -66,15 +100,17 @@ def run_steps(a, initial, parameters):
     return Activity(*_call("run_steps", (T, B, width // 4), inputs))
 
 
-def run_steps_backward(d_hidden, initial, activity, parameters):
+def run_steps_backward(d_hidden, d_after, initial, activity, parameters):
     """See `lstm.run_steps_backward`."""
-    from rnn4music.lstm import peepholes
+    from rnn4music.lstm import State, peepholes
 
     _, cell, gates = activity
     inputs = [d_hidden, gates, cell, initial.cell, parameters.hidden_to_gates]
-    inputs += peepholes(parameters)
-    d_a, d_bias, *d_peepholes = _call("run_steps_backward", shape_of(d_hidden), inputs)
-    return d_a, d_bias, d_peepholes
+    inputs += [*peepholes(parameters), *d_after]
+    results = _call("run_steps_backward", shape_of(d_hidden), inputs)
+    d_a, d_bias, *d_peepholes, d_cell = results
+    d_hidden = apply_transposed(d_a[:1], parameters.hidden_to_gates)[0]
+    return d_a, d_bias, d_peepholes, State(d_hidden, d_cell)
 
 
 def _product(sequence, matrix, added, transposed):
@@ -87,24 +123,24 @@ def _product(sequence, matrix, added, transposed):
 
 
 def apply_matrix(sequence, matrix, added=None):
-    """See `lstm.apply_matrix`."""
+    """See `sequences.apply_matrix`."""
     return _product(sequence, matrix, added, "")
 
 
 def apply_transposed(sequence, matrix, added=None):
-    """See `lstm.apply_transposed`."""
+    """See `sequences.apply_transposed`."""
     return _product(sequence, matrix, added, "right")
 
 
 def matrix_gradient(sequence, d_product):
-    """See `lstm.matrix_gradient`."""
+    """See `sequences.matrix_gradient`."""
     T, B, M = shape_of(sequence)
     N = shape_of(d_product)[2]
     return _call("product", (M, N, T * B, "left", "nothing", 0), [sequence, d_product])[0]
 
 
 def recurrent_gradient(hidden, initial, d_product):
-    """See `lstm.recurrent_gradient`."""
+    """See `sequences.recurrent_gradient`."""
     T, B, M = shape_of(hidden)
     N = shape_of(d_product)[2]
     first = _call("product", (M, N, B, "left", "nothing", 0), [initial, d_product[0]])[0]
@@ -116,7 +152,7 @@ def recurrent_gradient(hidden, initial, d_product):
 
 
 def apply_to_roll(roll, matrix, added):
-    """See `lstm.apply_to_roll`."""
+    """See `sequences.apply_to_roll`."""
     T, B, P = shape_of(roll)
     N = shape_of(matrix)[1]
     kind = "row" if added.ndim == 1 else "matrix"
@@ -124,7 +160,7 @@ def apply_to_roll(roll, matrix, added):
 
 
 def roll_gradient(roll, d_product):
-    """See `lstm.roll_gradient`."""
+    """See `sequences.roll_gradient`."""
     T, B, P = shape_of(roll)
     N = shape_of(d_product)[2]
     return _call("roll_gradient", (T * B, P, N), [roll, d_product])[0]

@@ -1,4 +1,4 @@
-"""The four compiled functions of a network: update, gradients, forward, sampling.
+"""The compiled functions of a network: update, gradients, forward, sampling, and pieces.
 
 Window lengths and numbers of tunes are fixed where the engine wants them fixed
 (`backend.tensor`); all settings are inputs, so that changing one never compiles anything.
@@ -79,11 +79,48 @@ class CompiledNetwork:
         T, B, P = shape
         windows = self._input("windows", (T + 1, B, P))
         weights = self._input("weights", (T, B))
-        names = ("R1", "R2", "R3", "Rout", "gradClip", "epsilon", "sparseParam")
-        settings = [self._input(name, ()) for name in names]
-        *rates, bound, epsilon, sparsity = settings
+        settings = self._setting_inputs()
         total, gradients = self._cost_and_gradients(windows[:-1], windows[1:], weights)
+        return backend.function(
+            [windows, weights, *settings],
+            [total, *gradients.values()],
+            self._changes(gradients, settings),
+        )
 
+    @_compiled_once
+    def piece(self, shape):
+        """Compile the cost and the gradient of a piece of a window; see `pieces`.
+
+        The function takes windows (T + 1, B, P), weights (T, B), the gradients of the pieces
+        after this one, the states before the piece, and the derivatives at the states after
+        it. It returns [cost, *gradients of this piece and those after it, *derivatives at the
+        states before it].
+        """
+        T, B, P = shape
+        windows = self._input("windows", (T + 1, B, P))
+        weights = self._input("weights", (T, B))
+        so_far = {name: self._input(name, shape) for name, shape in self.store.shapes.items()}
+        states, d_states = self._state_inputs(B), self._state_inputs(B)
+        total, gradients, d_before = self._piece(
+            windows[:-1], windows[1:], weights, paired(states), paired(d_states)
+        )
+        sums = [so_far[name] + gradient for name, gradient in gradients.items()]
+        return backend.function(
+            [windows, weights, *so_far.values(), *states, *d_states],
+            [total, *sums, *flattened(d_before)],
+        )
+
+    @_compiled_once
+    def change(self, shape):
+        """Compile (gradients, settings as for `update`) → [], which changes the store."""
+        settings = self._setting_inputs()
+        gradients = {name: self._input(name, shape) for name, shape in self.store.shapes.items()}
+        changes = self._changes(gradients, settings)
+        return backend.function([*gradients.values(), *settings], [], changes)
+
+    def _changes(self, gradients, settings):
+        """Return what becomes of each weight and average: clip, L1, RMSprop."""
+        *rates, bound, epsilon, sparsity = settings
         changes = []
         for name, parameter in self.store.weights.items():
             gradient = updates.clip(gradients[name], bound)
@@ -94,9 +131,7 @@ class CompiledNetwork:
                 parameter, gradient, mean_square, rates[_group(name)], epsilon
             )
             changes += [(parameter, new_parameter), (mean_square, new_mean_square)]
-        return backend.function(
-            [windows, weights, *settings], [total, *gradients.values()], changes
-        )
+        return changes
 
     @_compiled_once
     def forward(self, shape):
@@ -155,15 +190,26 @@ class CompiledNetwork:
         n_tunes = backend.shape_of(inputs)[1]
         vectors = self.store.initial.values()
         initial = paired([backend.repeat_row(vector, n_tunes) for vector in vectors])
+        nothing = tuple(State(*(backend.zeros_like(x) for x in state)) for state in initial)
+        return self._piece(inputs, targets, weights, initial, nothing)[:2]
+
+    def _piece(self, inputs, targets, weights, initial, d_after):
+        """Return the cost, the dict of gradients, and the derivatives at the initial states."""
         Y, activities = network.forward(inputs, initial, self.parameters)
         weights = weights[:, :, None]
         total = backend.column_sums((self.cost.value(Y, targets) * weights).flatten())
         d_Y = self.cost.derivative(Y, targets) * weights
-        gradients = network.backward(d_Y, inputs, initial, activities, self.parameters)
-        return total, network.named(gradients)
+        gradients, d_before = network.backward(
+            d_Y, d_after, inputs, initial, activities, self.parameters
+        )
+        return total, network.named(gradients), d_before
 
     def _input(self, name, shape):
         return backend.tensor(name, self.store.dtype, shape)
+
+    def _setting_inputs(self):
+        names = ("R1", "R2", "R3", "Rout", "gradClip", "epsilon", "sparseParam")
+        return [self._input(name, ()) for name in names]
 
     def _state_inputs(self, n_tunes):
         sizes = self.store.state_sizes.items()

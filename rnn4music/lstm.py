@@ -25,8 +25,18 @@ pre-activation, ``d_q`` the derivative of the cost with respect to q, in the sha
 from typing import Any, NamedTuple
 
 from rnn4music import backend
-from rnn4music.backend import arange, column_sums, concatenate, dot, shape_of, sigmoid, tanh
+from rnn4music.backend import arange, dot, shape_of, sigmoid, tanh
 from rnn4music.gates import Gates, join, sigmoid_slope, split, tanh_slope
+from rnn4music.sequences import (
+    apply_matrix,
+    apply_to_roll,
+    apply_transposed,
+    delayed,
+    matrix_gradient,
+    recurrent_gradient,
+    roll_gradient,
+    vector_gradient,
+)
 
 
 class LayerParameters(NamedTuple):
@@ -165,13 +175,15 @@ def run_steps(a, initial, parameters):
 
 
 @backend.replaceable
-def run_steps_backward(d_hidden, initial, activity, parameters):
+def run_steps_backward(d_hidden, d_after, initial, activity, parameters):
     """Carry the gradient back through `run_steps`, last step first.
 
     Parameters
     ----------
     d_hidden : (T, B, H)
         Derivative at each h_t that comes from the layers above.
+    d_after : State of (B, H)
+        Derivative at the last states that comes from steps after these.
     initial, parameters
         What `run_steps` was given.
     activity : Activity
@@ -182,6 +194,8 @@ def run_steps_backward(d_hidden, initial, activity, parameters):
     d_a : (T, B, 4H)
     d_bias : (4H,)
     d_peepholes : list of three (H,)
+    d_before : State of (B, H)
+        Derivative at `initial`.
     """
     n_steps = shape_of(d_hidden)[0]
     cell_previous = delayed(activity.cell, initial.cell)
@@ -194,11 +208,10 @@ def run_steps_backward(d_hidden, initial, activity, parameters):
         d_a = join(d_a)
         return dot(d_a, gates_to_hidden), d_c, d_a
 
-    nothing = backend.zeros_like(initial.hidden)
-    _, _, d_a = backend.scan(
+    d_h, d_c, d_a = backend.scan(
         step,
         sequences=[arange(n_steps)[::-1]],
-        states=[nothing, nothing, None],
+        states=[*d_after, None],
         constants=[
             d_hidden,
             activity.gates,
@@ -211,7 +224,8 @@ def run_steps_backward(d_hidden, initial, activity, parameters):
     )
     d_a = d_a[::-1]  # from the loop's order to time order
     d_peepholes = peephole_slopes(split(d_a), activity.cell, cell_previous)
-    return d_a, vector_gradient(d_a), [vector_gradient(slope) for slope in d_peepholes]
+    d_peepholes = [vector_gradient(slope) for slope in d_peepholes]
+    return d_a, vector_gradient(d_a), d_peepholes, State(d_h[-1], d_c[-1])
 
 
 def lstm_layer(inputs, below, initial, parameters):
@@ -235,13 +249,15 @@ def lstm_layer(inputs, below, initial, parameters):
     return run_steps(a, initial, parameters)
 
 
-def lstm_layer_backward(d_hidden, inputs, below, initial, activity, parameters):
+def lstm_layer_backward(d_hidden, d_after, inputs, below, initial, activity, parameters):
     """Carry the cost's gradient back through `lstm_layer`, last step first.
 
     Parameters
     ----------
     d_hidden : (T, B, H)
         Derivative at each h_t that comes from the layers above.
+    d_after : State of (B, H)
+        Derivative at the last states that comes from steps after these.
     inputs, below, initial, parameters
         What `lstm_layer` was given.
     activity : Activity
@@ -252,8 +268,12 @@ def lstm_layer_backward(d_hidden, inputs, below, initial, activity, parameters):
     d_parameters : LayerParameters
     d_below : (T, B, H of the layer below) or None
         Derivative at `below`.
+    d_before : State of (B, H)
+        Derivative at `initial`.
     """
-    d_a, d_bias, d_peepholes = run_steps_backward(d_hidden, initial, activity, parameters)
+    d_a, d_bias, d_peepholes, d_before = run_steps_backward(
+        d_hidden, d_after, initial, activity, parameters
+    )
     d_parameters = LayerParameters(
         roll_gradient(inputs, d_a),
         None if below is None else matrix_gradient(below, d_a),
@@ -262,66 +282,9 @@ def lstm_layer_backward(d_hidden, inputs, below, initial, activity, parameters):
         *d_peepholes,
     )
     d_below = None if below is None else apply_transposed(d_a, parameters.below_to_gates)
-    return d_parameters, d_below
+    return d_parameters, d_below, d_before
 
 
 def peepholes(parameters):
     """Return a layer's three peepholes in the order in which the steps take them."""
     return parameters.peephole_input, parameters.peephole_forget, parameters.peephole_output
-
-
-def delayed(sequence, initial):
-    """Return the (T, B, H) sequence one step later: `initial` first, the last row dropped."""
-    return concatenate([initial[None, :, :], sequence[:-1]], axis=0)
-
-
-def flat(sequence):
-    """Lay the steps of (T, B, N) below each other: (T B, N)."""
-    T, B, N = shape_of(sequence)
-    return sequence.reshape((T * B, N))
-
-
-@backend.replaceable
-def apply_matrix(sequence, matrix, added=None):
-    """Multiply each row of a (T, B, N) sequence by an (N, M) matrix: (T, B, M).
-
-    To the products is `added` a vector (M,) or a sequence (T, B, M).
-    """
-    T, B, _ = shape_of(sequence)
-    product = dot(flat(sequence), matrix).reshape((T, B, shape_of(matrix)[1]))
-    return product if added is None else product + added
-
-
-@backend.replaceable
-def apply_transposed(sequence, matrix, added=None):
-    """`apply_matrix` with the transpose of an (M, N) matrix."""
-    return apply_matrix(sequence, matrix.T, added)
-
-
-@backend.replaceable
-def matrix_gradient(sequence, d_product):
-    """Gradient of `apply_matrix` at the matrix (N, M), summed over steps and tunes."""
-    return dot(flat(sequence).T, flat(d_product))
-
-
-@backend.replaceable
-def recurrent_gradient(hidden, initial, d_product):
-    """`matrix_gradient` at the matrix that each step applies to the step before it."""
-    return matrix_gradient(delayed(hidden, initial), d_product)
-
-
-@backend.replaceable
-def apply_to_roll(roll, matrix, added):
-    """`apply_matrix` for a piano roll (T, B, P), which is nearly all zeros."""
-    return apply_matrix(roll, matrix, added)
-
-
-@backend.replaceable
-def roll_gradient(roll, d_product):
-    """`matrix_gradient` for a piano roll."""
-    return matrix_gradient(roll, d_product)
-
-
-def vector_gradient(d_sum):
-    """Gradient at a vector (N,) that is added to each row of a (T, B, N) sequence."""
-    return column_sums(flat(d_sum))

@@ -21,7 +21,20 @@ import math
 from decimal import Decimal
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import binding, ir
+
+
+def _registers():
+    """Return how many vector registers this processor has, and the bytes of each."""
+    has = binding.get_host_cpu_features()
+    if has.get("avx512f"):
+        return 32, 64
+    if has.get("avx"):
+        return 16, 32
+    return (32 if has.get("neon") else 16), 16
+
+
+N_REGISTERS, REGISTER_BYTES = _registers()
 
 _WHOLE = ir.IntType(64)
 _POINTER = ir.PointerType()
@@ -250,14 +263,13 @@ class Code:
     module : llvmlite.ir.Module
     name : str
     dtype : {"float32", "float64"}
-    n_bytes_per_vector : int
     """
 
-    def __init__(self, module, name, dtype, n_bytes_per_vector=64):
+    def __init__(self, module, name, dtype):
         self.module = module
         self.real = ir.FloatType() if dtype == "float32" else ir.DoubleType()
         self.n_bytes = 4 if dtype == "float32" else 8
-        self.n_lanes = n_bytes_per_vector // self.n_bytes
+        self.n_lanes = REGISTER_BYTES // self.n_bytes
         self.vector = ir.VectorType(self.real, self.n_lanes)
         self.function = ir.Function(
             module, ir.FunctionType(ir.VoidType(), [_POINTER, _WHOLE]), name

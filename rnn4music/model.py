@@ -1,8 +1,10 @@
 """`RNN4Music`: the network, its training and its composing, under the names of 2015."""
 
+import math
+
 import numpy as np
 
-from rnn4music import archive, checks, evaluation, generation, minibatches, training
+from rnn4music import archive, checks, evaluation, generation, minibatches, pieces, training
 from rnn4music.functions import CompiledNetwork
 from rnn4music.parameters import ParameterStore, print_summary
 from rnn4music.settings import Settings
@@ -111,6 +113,7 @@ class RNN4Music(Settings):
         sparseParam=0,
         *,
         validation=None,
+        steps_at_once=None,
         progress=True,
     ):
         """Learn to predict each step of the tunes from the steps before it.
@@ -134,6 +137,9 @@ class RNN4Music(Settings):
             Strength of the L1 penalty on all weights but the biases.
         validation : list of (length, io_length), optional
             Scored by `evaluate` after every epoch, into the history.
+        steps_at_once : int, optional
+            Work through longer windows in pieces of so many steps. The gradient stays exact;
+            the memory is that of a piece, and an update takes a third longer.
         progress : bool
             Whether to show a progress bar on standard error.
 
@@ -161,14 +167,25 @@ class RNN4Music(Settings):
                     "is not scored; give a tune of two steps or more"
                 )
 
-        shape = (length - 1, size, self.io_length)
-        compiles = not self._network.is_compiled("update", shape)
+        n_steps = length - 1
+        if steps_at_once is not None:
+            n_steps = min(checks.integer("steps_at_once", steps_at_once, low=1), n_steps)
+        in_pieces = n_steps < length - 1
+        shape = (n_steps, size, self.io_length)
+        compiles = not self._network.is_compiled("piece" if in_pieces else "update", shape)
 
         def update(minibatch):
-            step = self._network.update(shape)
             rates = (self.R1, self.R2, self.R3, self.Rout)
             settings = (*rates, self.gradClip, self.epsilon, sparsity)
-            cost, *self._last_gradients = step(*minibatch, *map(self._array, settings))
+            settings = [self._array(value) for value in settings]
+            if in_pieces:
+                cost, self._last_gradients = pieces.cost_and_gradients(
+                    self._network, self._initial(), minibatch, n_steps
+                )
+                if math.isfinite(cost):
+                    self._network.change(())(*self._last_gradients, *settings)
+            else:
+                cost, *self._last_gradients = self._network.update(shape)(*minibatch, *settings)
             return float(cost)
 
         history = training.History()

@@ -15,13 +15,15 @@ from rnn4music.gates import split
 from rnn4music.lstm import (
     LayerParameters,
     State,
-    apply_matrix,
-    apply_transposed,
     lstm_layer,
     lstm_layer_backward,
     lstm_step,
-    matrix_gradient,
     peepholes,
+)
+from rnn4music.sequences import (
+    apply_matrix,
+    apply_transposed,
+    matrix_gradient,
     vector_gradient,
 )
 
@@ -106,13 +108,15 @@ def forward(inputs, initial, parameters):
     return Y, tuple(activities)
 
 
-def backward(d_Y, inputs, initial, activities, parameters):
+def backward(d_Y, d_after, inputs, initial, activities, parameters):
     """Carry the cost's gradient back through `forward`, top layer first.
 
     Parameters
     ----------
     d_Y : (T, B, P)
         Derivative at the output's pre-activations.
+    d_after : tuple of State of (B, H)
+        Derivative at each layer's last states that comes from steps after these.
     inputs, initial, parameters
         What `forward` was given.
     activities : tuple of Activity
@@ -120,23 +124,26 @@ def backward(d_Y, inputs, initial, activities, parameters):
 
     Returns
     -------
-    NetworkParameters
+    d_parameters : NetworkParameters
         The gradient at each parameter.
+    d_before : tuple of State of (B, H)
+        Derivative at `initial`.
     """
     d_output = OutputParameters(
         *(matrix_gradient(activity.hidden, d_Y) for activity in activities),  # (7)
         bias=vector_gradient(d_Y),
     )
-    d_layers = []
+    d_layers, d_before = [], []
     d_below = None
     for n in reversed(range(len(activities))):
         d_hidden = apply_transposed(d_Y, parameters.output[n], d_below)  # (7)
         below = activities[n - 1].hidden if n > 0 else None
-        d_layer, d_below = lstm_layer_backward(
-            d_hidden, inputs, below, initial[n], activities[n], parameters.layers[n]
+        d_layer, d_below, d_state = lstm_layer_backward(
+            d_hidden, d_after[n], inputs, below, initial[n], activities[n], parameters.layers[n]
         )
         d_layers.insert(0, d_layer)
-    return NetworkParameters(tuple(d_layers), d_output)
+        d_before.insert(0, d_state)
+    return NetworkParameters(tuple(d_layers), d_output), tuple(d_before)
 
 
 def network_step(x, states, parameters):

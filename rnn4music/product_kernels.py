@@ -1,4 +1,4 @@
-"""The matrix products as kernels: `lstm.apply_matrix` and its relatives.
+"""The matrix products as kernels: those of `sequences`.
 
 The sums of a product run over parts of `DEPTH` terms: a part of the right matrix is copied
 into panels, and then tiles of rows meet panel after panel, `BLOCK_TILES` of them at a time,
@@ -8,6 +8,7 @@ Sizes: M rows, N columns, K terms; for rolls R = T · B rows, P pitches.
 """
 
 from rnn4music.tiles import (
+    TILE_ROWS,
     TILE_VECTORS,
     Kernel,
     Rows,
@@ -39,7 +40,7 @@ def product(M, N, K, transposed, added, skipped, dtype, n_threads):
     by_columns = n_panels >= 2 * n_threads
     n_chunks = min(n_threads, n_panels if by_columns else M)
     row_chunks, column_chunks = (1, n_chunks) if by_columns else (n_chunks, 1)
-    rows = Rows(M, row_chunks)
+    rows = Rows(M, row_chunks, TILE_ROWS)
     panel_size = min(K, DEPTH) * width
     stripe = n_panels * panel_size  # the copies of a chunk of rows
     strides = [

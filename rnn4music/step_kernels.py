@@ -29,6 +29,8 @@ from rnn4music.tiles import (
 
 N_GATES = len(Gates._fields)
 N_SUMS = N_GATES + 3  # the gradients of the bias and of three peepholes
+GATE_ROWS = TILE_ROWS if N_GATES <= TILE_VECTORS else 2
+"""Rows of a tile that is one vector of each gate wide."""
 UNITS_FROM = 256
 """Units from which on threads share the units: the matrix no longer fits one core's cache."""
 
@@ -47,13 +49,13 @@ class Cut:
         Into how many chunks the tunes are cut: 1 where the units are.
     """
 
-    def __init__(self, B, H, n_threads):
+    def __init__(self, B, H, n_threads, tile_rows):
         by_units = H >= UNITS_FROM or (B < 2 * n_threads and H >= UNITS_FROM // 2)
         self.n_chunks = max(1, min(n_threads, H // 64 if by_units else B // 2))
         self.by_units = by_units and self.n_chunks > 1
         self.tune_chunks = 1 if by_units else self.n_chunks
         self.pack_chunks = worth_sharing(8 * N_GATES * H * H, self.n_chunks)
-        self.rows = Rows(B, self.tune_chunks)
+        self.rows = Rows(B, self.tune_chunks, tile_rows)
 
     def ranges(self, code, T, n_parts):
         """Return a chunk's ranges: of steps, of tiles of tunes, of `n_parts` parts of units."""
@@ -86,7 +88,7 @@ def run_steps(T, B, H, dtype, n_threads):
         results=[(T, B, H), (T, B, H), (T, B, N_GATES * H), (n_vectors * H * tile_width,)],
         in_place={0: 2},
     )
-    cut = Cut(B, H, n_threads)
+    cut = Cut(B, H, n_threads, GATE_ROWS)
 
     code = kernel.phase("pack", cut.pack_chunks)
     _, matrix, *_, packed = code.arrays(strides)
@@ -101,7 +103,7 @@ def run_steps(T, B, H, dtype, n_threads):
 
     code = kernel.phase("steps", cut.n_chunks, T if cut.by_units else 0)
     a, _, *peepholes, h_before, c_before, hidden, cell, gates, packed = code.arrays(strides)
-    sums = code.scratch(TILE_ROWS * N_GATES, (tile_width, lanes, 1))
+    sums = code.scratch(GATE_ROWS * N_GATES, (tile_width, lanes, 1))
     steps, tiles, vectors = cut.ranges(code, T, n_vectors)
 
     def tile(t, h_previous, c_previous, vector, count, row, n_rows):
@@ -139,8 +141,10 @@ def run_steps_backward(T, B, H, dtype, n_threads):
     """Make the kernel of `lstm.run_steps_backward`.
 
     Inputs: d_hidden (T, B, H), gates (T, B, 4H), cell (T, B, H), the cell state before the
-    first step (B, H), hidden_to_gates (H, 4H), three peepholes (H,). Results: d_a (T, B, 4H),
-    the gradients of the bias (4H,) and of the peepholes (H,).
+    first step (B, H), hidden_to_gates (H, 4H), three peepholes (H,), the derivatives at the
+    last hidden and cell states that come from later steps (B, H). Results: d_a (T, B, 4H), the
+    gradients of the bias (4H,) and of the peepholes (H,), the derivative at the cell state
+    before the first step (B, H).
     """
     lanes = lanes_of(dtype)
     width = TILE_VECTORS * lanes
@@ -148,19 +152,19 @@ def run_steps_backward(T, B, H, dtype, n_threads):
     padded, depth = n_panels * width, N_GATES * H
     state, gate = (B * H, H, 1), (B * depth, depth, H, 1)
     strides = [
-        state, gate, state, (H, 1), (depth, 1), (1,), (1,), (1,),
-        gate, (H, 1), (1,), (1,), (1,), (1,),
+        state, gate, state, (H, 1), (depth, 1), (1,), (1,), (1,), (H, 1), (H, 1),
+        gate, (H, 1), (1,), (1,), (1,), (H, 1), (1,),
     ]  # fmt: skip
-    cut = Cut(B, H, n_threads)
+    cut = Cut(B, H, n_threads, TILE_ROWS)
     # in the scratch memory: the matrix, d_h and d_c of the step after, sums for each chunk
     after_matrix = n_panels * depth * width
     after_carried = after_matrix + 2 * B * padded
     kernel = Kernel(
         "run_steps_backward",
         dtype,
-        n_inputs=8,
+        n_inputs=10,
         results=[
-            (T, B, depth), (depth,), (H,), (H,), (H,),
+            (T, B, depth), (depth,), (H,), (H,), (H,), (B, H),
             (after_carried + cut.tune_chunks * N_SUMS * padded,),
         ],
         in_place={1: 0},
@@ -170,12 +174,14 @@ def run_steps_backward(T, B, H, dtype, n_threads):
     *_, memory = arrays = code.arrays(strides)
     packed = memory.view(depth * width, width, 1)
     with code.loop(*share(code.number, cut.pack_chunks, n_panels)) as panel:
-        begin = panel * width, H, code.whole(0), code.whole(depth)
-        pack_transposed(code, arrays[4], packed[panel], *begin)
+        target = packed[panel]
+        pack_transposed(code, arrays[4], target, panel * width, H, code.whole(0), code.whole(depth))
     code.end()
 
     code = kernel.phase("steps", cut.n_chunks, T if cut.by_units else 0)
-    d_hidden, gates, cell, c_before, _, *peepholes, d_a, _, _, _, _, memory = code.arrays(strides)
+    arrays = code.arrays(strides)
+    d_hidden, gates, cell, c_before, _, *peepholes, d_h_after, d_c_after = arrays[:10]
+    d_a, memory = arrays[10], arrays[-1]
     packed = memory.view(depth * width, width, 1)
     d_h_next = memory[after_matrix].view(padded, 1)
     d_c_next = memory[after_matrix + B * padded].view(padded, 1)
@@ -186,13 +192,12 @@ def run_steps_backward(T, B, H, dtype, n_threads):
     n_vectors = code.whole(-(-H // lanes))
     vectors = panels[0] * TILE_VECTORS, smaller(code, panels[1] * TILE_VECTORS, n_vectors)
 
-    def clear():
-        with code.loop(panels[0] * TILE_VECTORS, panels[1] * TILE_VECTORS) as vector:
-            for k in range(N_SUMS):
-                sums[k, vector * lanes].store(code.lanes(0))
-            with code.loop(*rows) as row:
-                for carried in (d_h_next, d_c_next):
-                    carried[row, vector * lanes].store(code.lanes(0))
+    def begin(vector, count):
+        for k in range(N_SUMS):
+            sums[k, vector * lanes].store(code.lanes(0))
+        with code.loop(*rows) as row:
+            for carried, after in ((d_h_next, d_h_after), (d_c_next, d_c_after)):
+                carried[row, vector * lanes].store(after[row, vector * lanes].load(count))
 
     def carry(t, panel, row, n_rows):
         """d_h at t − 1 of some units and tunes: d_a at t times the matrix, transposed."""
@@ -234,7 +239,7 @@ def run_steps_backward(T, B, H, dtype, n_threads):
         t = code.whole(T - 1) - step
         c_previous = code.choose(t.is_equal(0), c_before, cell[t - 1])
         with code.once(step.is_equal(0)):
-            clear()
+            for_vectors(code, H, begin, *vectors)
         with code.loop(*panels) as k, code.once(step.differs(0)):
             panel = reverse(code, k, *panels, t % 2)
             cut.rows.for_tiles(code, *tiles, lambda *rows: carry(t + 1, panel, *rows))
@@ -242,8 +247,9 @@ def run_steps_backward(T, B, H, dtype, n_threads):
     code.end()
 
     code = kernel.phase("sum", 1)
-    *_, d_bias, d_p_i, d_p_f, d_p_o, memory = code.arrays(strides)
+    *_, d_bias, d_p_i, d_p_f, d_p_o, d_c_before, memory = code.arrays(strides)
     sums = memory[after_carried].view(N_SUMS * padded, padded, 1)
+    d_c = memory[after_matrix + B * padded].view(padded, 1)
     totals = [*(d_bias[g] for g in range(N_GATES)), d_p_i, d_p_f, d_p_o]
 
     def add(vector, count):
@@ -252,6 +258,8 @@ def run_steps_backward(T, B, H, dtype, n_threads):
             for chunk in range(1, cut.tune_chunks):
                 value = value + sums[chunk, k, vector * lanes].load()
             total[vector * lanes].store(value, count)
+        with code.loop(0, B) as row:
+            d_c_before[row, vector * lanes].store(d_c[row, vector * lanes].load(), count)
 
     for_vectors(code, H, add)
     code.end()

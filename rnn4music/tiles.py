@@ -19,10 +19,10 @@ from typing import Any
 
 from llvmlite import ir
 
-from rnn4music.machine_code import Code
+from rnn4music.machine_code import N_REGISTERS, Code
 
-TILE_ROWS = 6
-TILE_VECTORS = 4
+TILE_ROWS, TILE_VECTORS = (6, 4) if N_REGISTERS == 32 else (3, 3)
+"""A tile, a row of the panel and a factor just fit into the registers."""
 OPERATIONS_PER_THREAD = 4_000_000
 """Multiplications that are worth a second thread: some 40 microseconds."""
 
@@ -102,10 +102,12 @@ class Rows:
     n_rows : int
     n_chunks : int
         Into how many chunks of tiles the rows can be cut.
+    most : int
+        Rows of a tile.
     """
 
-    def __init__(self, n_rows, n_chunks):
-        wanted = -(-n_rows // TILE_ROWS)
+    def __init__(self, n_rows, n_chunks, most):
+        wanted = -(-n_rows // most)
         self.n_tiles = min(n_rows, -(-wanted // n_chunks) * n_chunks)
         self.size, self.n_larger = divmod(n_rows, self.n_tiles)
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import SIZES, random_roll, small_model
 
-from rnn4music import RNN4Music, backend, fast, lstm
+from rnn4music import RNN4Music, backend, fast, lstm, sequences
 
 pytest.importorskip("llvmlite", reason="the kernels need llvmlite")
 from rnn4music import native, product_kernels, step_kernels, tiles  # noqa: E402
@@ -112,24 +112,26 @@ def test_recurrent_loops(T, B, H, n_threads, dtype, rng):
     a, d_hidden = rng.normal(size=(T, B, 4 * H)), rng.normal(size=(T, B, H))
     matrix = rng.normal(size=(H, 4 * H)) / H**0.5
     peepholes = list(rng.normal(size=(3, H)))
-    before = list(rng.normal(size=(2, B, H)))
-    names = "d_hidden", "a", "matrix", "p_i", "p_f", "p_o", "hidden", "cell"
-    arrays = [d_hidden, a, matrix, *peepholes, *before]
+    before, after = list(rng.normal(size=(2, B, H))), list(rng.normal(size=(2, B, H)))
+    names = "d_hidden", "a", "matrix", "p_i", "p_f", "p_o", "hidden", "cell", "d_h", "d_c"
+    arrays = [d_hidden, a, matrix, *peepholes, *before, *after]
     symbols = [backend.tensor(n, "float64", x.shape) for n, x in zip(names, arrays)]
     layer = lstm.LayerParameters(None, None, symbols[2], None, *symbols[3:6])
-    initial = lstm.State(*symbols[6:])
+    initial, d_after = lstm.State(*symbols[6:8]), lstm.State(*symbols[8:])
     activity = lstm.run_steps(symbols[1], initial, layer)
-    d_a, d_bias, d_peepholes = lstm.run_steps_backward(symbols[0], initial, activity, layer)
-    plain = backend.function(symbols, [*activity, d_a, d_bias, *d_peepholes])
+    d_a, d_bias, d_peepholes, d_before = lstm.run_steps_backward(
+        symbols[0], d_after, initial, activity, layer
+    )
+    plain = backend.function(symbols, [*activity, d_a, d_bias, *d_peepholes, d_before.cell])
     expected = [np.asarray(x) for x in plain(*arrays)]
 
     options = {"dtype": dtype, "n_threads": n_threads}
     inputs = [a, matrix, *peepholes, *before]
     got = run("run_steps", T, B, H, inputs, **options)
     hidden, cell, gates = got
-    inputs = [d_hidden, gates, cell, before[1], matrix, *peepholes]
+    inputs = [d_hidden, gates, cell, before[1], matrix, *peepholes, *after]
     got += run("run_steps_backward", T, B, H, inputs, **options)
-    assert len(got) == len(expected) == 8
+    assert len(got) == len(expected) == 9
     for ours, theirs in zip(got, expected):
         assert_equal(ours, theirs, dtype, scale=10 * max(1, np.abs(theirs).max()))
 
@@ -148,7 +150,7 @@ def test_the_compiled_functions_use_the_kernels_and_only_they(monkeypatch):
         model.gradients(np.zeros((3, 2, 7)), np.zeros((3, 2, 7)))
     assert called == ["roll_product"]
     inputs = backend.tensor("x", "float64", (3, 2, 7))
-    lstm.apply_to_roll(
+    sequences.apply_to_roll(
         inputs, *(model._store.weights[f"layer1/{n}"] for n in ("input_to_gates", "bias"))
     )
     assert called == ["roll_product"], "outside of in_use() the plain version is used"
@@ -202,6 +204,18 @@ def test_models_that_train_side_by_side_share_the_threads(three_threads):
         assert cost == expected, "bit for bit, whoever computed which chunk"
 
 
+@needs_kernels
+def test_kernels_that_do_not_work_are_not_used(monkeypatch):
+    """An LLVM that no longer understands the code must not stop anyone's training."""
+
+    def broken(_):
+        raise RuntimeError("LLVM is too new")
+
+    monkeypatch.setattr(native, "Compiled", broken)
+    with pytest.warns(RuntimeWarning, match=r"\(LLVM is too new\); training goes on without them"):
+        assert not fast.is_available.__wrapped__()
+
+
 SCRIPT = """
 import numpy as np
 from rnn4music import RNN4Music, fast
@@ -245,14 +259,14 @@ def test_every_replacement_has_the_signature_of_what_it_replaces():
     import inspect
 
     for name, function in fast.REPLACEMENTS.items():
-        plain = getattr(lstm, name).__wrapped__
+        plain = getattr(lstm if hasattr(lstm, name) else sequences, name).__wrapped__
         assert inspect.signature(function) == inspect.signature(plain), name
 
 
 def test_work_is_cut_without_gaps():
     for n_rows, n_chunks in itertools.product((1, 2, 5, 6, 7, 23, 64), (1, 2, 3, 5)):
         if n_chunks <= n_rows:
-            rows = tiles.Rows(n_rows, n_chunks)
+            rows = tiles.Rows(n_rows, n_chunks, 6)
             assert rows.n_tiles * rows.size + rows.n_larger == n_rows
-            assert rows.size + (rows.n_larger > 0) <= tiles.TILE_ROWS
+            assert rows.size + (rows.n_larger > 0) <= 6
             assert rows.n_tiles >= n_chunks

@@ -66,8 +66,9 @@ def imports_of(path):
 ALLOWED = {
     "backend": set(),
     "gates": {"backend"},
-    "lstm": {"backend", "gates"},
-    "network": {"backend", "lstm"},
+    "sequences": {"backend"},
+    "lstm": {"backend", "gates", "sequences"},
+    "network": {"backend", "gates", "lstm", "sequences"},
     "costs": {"backend", "gates"},
     "updates": {"backend"},
     "minibatches": set(),
@@ -87,9 +88,16 @@ ALLOWED = {
     "plots": set(),
     "settings": {"checks", "costs"},
     "parameters": {"backend", "checks", "network"},
-    "functions": {"backend", "costs", "lstm", "network", "updates"},
+    "machine_code": set(),
+    "tiles": {"machine_code"},
+    "step_kernels": {"gates", "lstm", "tiles"},
+    "product_kernels": {"tiles"},
+    "native": set(),
+    "fast": {"backend", "lstm", "native", "product_kernels", "step_kernels"},
+    "pieces": set(),
+    "functions": {"backend", "costs", "fast", "lstm", "network", "updates"},
     "model": {
-        "archive", "checks", "evaluation", "functions", "generation", "minibatches",
+        "archive", "checks", "evaluation", "functions", "generation", "minibatches", "pieces",
         "parameters", "settings", "training",
     },
     "__init__": {"evaluation", "minibatches", "model", "training"},
@@ -101,6 +109,11 @@ def test_dependencies_point_one_way():
     modules = {path.stem: imports_of(path) for path in PACKAGE.glob("*.py")}
     assert modules.keys() == ALLOWED.keys()
     engines = {"pytensor", "theano", "jax", "numba"}
+    assert {name for name, (_, outside) in modules.items() if "llvmlite" in outside} == {
+        "machine_code",
+        "tiles",
+        "native",
+    }
     for name, (own, outside) in modules.items():
         assert own <= ALLOWED[name], (name, own - ALLOWED[name])
         if name != "backend":

@@ -383,3 +383,39 @@ def test_precision_stays_as_it_is_where_a_size_is_one(sizes, n_tunes, length):
 def test_a_tune_of_one_row_can_be_learned_from():
     roll = random_roll(np.random.default_rng(0), 1, SIZES["io_length"])
     assert np.isfinite(small_model().train([roll], 1, 1, 1, 5, progress=False).cost).all()
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("cost", ("cross_entropy", "squared_error"))
+@pytest.mark.parametrize("steps_at_once", (1, 4, 11, 12, 40))
+def test_training_in_pieces_is_training_on_the_whole(steps_at_once, cost):
+    """The gradient is exact, whether the pieces fill the window or not."""
+    histories, parameters = [], []
+    for option in ({}, {"steps_at_once": steps_at_once}):
+        model = small_model(cost=cost, seed=4)
+        model.setNewRates(0.01, 0.01, 0.01, 0.01)
+        tunes = random_roll(np.random.default_rng(1), 3, 13, SIZES["io_length"])
+        histories.append(model.train(tunes, 2, 2, 2, 13, 0.01, progress=False, **option).cost)
+        parameters.append(model.get_parameters())
+    np.testing.assert_allclose(*histories, rtol=1e-12)
+    whole, in_pieces = parameters
+    for name, array in whole.items():
+        np.testing.assert_allclose(in_pieces[name], array, rtol=0, atol=1e-11, err_msg=name)
+
+
+def test_pieces_of_no_steps_are_refused():
+    model = small_model()
+    with pytest.raises(ValueError, match="steps_at_once"):
+        model.train(np.zeros((2, 9, SIZES["io_length"])), 1, 1, 2, 9, steps_at_once=0)
+
+
+def test_training_in_pieces_stops_where_the_cost_explodes():
+    model = small_model(dtype="float32")
+    before = model.get_parameters()
+    tunes = random_roll(np.random.default_rng(1), 3, 13, SIZES["io_length"])
+    model._store.weights["output/bias"].set_value(np.full(7, np.nan, "float32"))
+    with pytest.raises(TrainingDiverged, match="the cost became nan at update 1"):
+        model.train(tunes, 1, 1, 3, 13, steps_at_once=5, progress=False)
+    for name, array in model.get_parameters().items():
+        if name != "output/bias":
+            np.testing.assert_array_equal(array, before[name])
