@@ -2,7 +2,7 @@
 
     python -m benchmarks                         all parts, on one core and on all
     python -m benchmarks updates --threads 1     one part, on one core
-    python -m benchmarks --quick                 tries everything in seconds
+    python -m benchmarks --quick                 tries everything at tiny sizes
     python -m benchmarks --json r.json --plot r.png
 
 Run it from the repository's root. The parts:

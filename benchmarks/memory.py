@@ -69,7 +69,7 @@ def report(results):
             [["MB", *(f"{peak:.0f}" for _, peak in by_batch)]],
         ),
         "",
-        f"With everything imported and no model: {results['imported_mb']:.0f} MB.",
+        f"With the package imported and no model built: {results['imported_mb']:.0f} MB.",
         f"Growth for each step at B {batch}: {results['bytes_per_step']:,.0f} bytes; "
         f"64 B · 3H + 8 · 4 · 88 B is {results['bound_bytes_per_step']:,} bytes.",
     ]

@@ -51,14 +51,17 @@ class PyTensorGradient:
         """Return the probabilities of the notes of each next step, (T, B, P)."""
         return np.asarray(self._call(self._forward, inputs)[0])
 
-    def _call(self, build, array):
+    def _call(self, build, array) -> Any:
         """Compile `build` for the array's shape unless that was done, and call it."""
         key = build.__name__, array.shape
-        with jax.enable_x64(False), warnings.catch_warnings():
+        with jax.enable_x64(False):
             if key not in self._compiled:
-                warnings.simplefilter("ignore")  # on the float64 that becomes float32
-                self._compiled[key] = build(backend.tensor("input", "float32", array.shape))
-                return self._compiled[key](array)
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # on the float64 that becomes float32
+                    compiled = build(backend.tensor("input", "float32", array.shape))
+                    first = compiled(array)  # traces, which warns
+                self._compiled[key] = compiled
+                return first
             return self._compiled[key](array)
 
     def _pre_activations(self, inputs):

@@ -74,7 +74,7 @@ class Settings:
 
     @classmethod
     def quick(cls):
-        """Return settings that try everything in seconds; the figures mean nothing."""
+        """Return settings that try everything at tiny sizes; the figures mean nothing."""
         tiny = Size(8, 2, 6)
         return cls(
             sizes=[tiny],

@@ -22,6 +22,7 @@ FEWEST_ROUNDS = 3
 def measure(settings):
     """Measure all sizes, and the rate of matrix products before and after them."""
     from benchmarks import arithmetic
+    from rnn4music import backend, fast
 
     present, skipped = peers.present(settings.peers)
     for name, reason in skipped.items():
@@ -33,7 +34,13 @@ def measure(settings):
     limit = max(rates.values())
     for one in sizes:
         one["share"] = {name: rate / limit for name, rate in one["gflops"].items()}
-    return {"sizes": sizes, "product_gflops": rates, "skipped": skipped}
+    return {
+        "engine": backend.ENGINE,
+        "kernels": fast.is_available(),
+        "sizes": sizes,
+        "product_gflops": rates,
+        "skipped": skipped,
+    }
 
 
 def measure_size(size, names, settings):
@@ -146,6 +153,7 @@ def report(results):
             row.append(f"{one['gflops'][name]:.1f} ({one['share'][name]:.0%})" if known else "—")
         shares.append(row)
     titles = [peers.title(name) for name in theirs]
+    kernels = "with" if results["kernels"] else "without"
     rates = ", ".join(f"{name} {rate:.0f}" for name, rate in results["product_gflops"].items())
     refusals = [
         f"- refused at {tuple(one['size'].values())}: {peers.title(name)}, {reason}"
@@ -157,7 +165,8 @@ def report(results):
     ]
     return "\n".join(
         [
-            "Time of an update in ms, and how many times as long the peers take:",
+            f"Time of an update in ms (engine {results['engine']}, {kernels} its own kernels), and "
+            "how many times as long the peers take:",
             "",
             *markdown(["H", "B", "T", f"{OURS} ms", *titles], times),
             "",
