@@ -10,7 +10,7 @@ RATE = 0.001
 DENSITY = 0.04  # of notes in a piano roll: three or four keys at a time
 TOLERANCE = 1e-4  # relative, float32
 UPDATES_BEFORE = 3
-TOLERANCE_AFTER_UPDATES = 1e-3  # relative: what differs by rounding, updates make larger
+TOLERANCE_AFTER_UPDATES = 5e-3  # relative: at H = 800 weights changed by 1e-7 move it by 1e-3
 
 
 class Disagreement(ValueError):

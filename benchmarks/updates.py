@@ -16,7 +16,7 @@ from benchmarks.peers import OURS
 
 MOST_UPDATES = 10  # of a program in a round
 ROUND_SECONDS = 0.3  # that our updates of a round should take at the most
-FEWEST_ROUNDS = 3
+FEWEST_ROUNDS = 5
 
 
 def measure(settings):
