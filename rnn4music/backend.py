@@ -31,6 +31,7 @@ import importlib
 import importlib.util
 import os
 import sys
+import threading
 import warnings
 from typing import Any
 
@@ -290,9 +291,18 @@ def machine_code(address, name, inputs, shapes, dtype, in_place):
     return operation(*inputs, return_list=True)
 
 
-@functools.cache
+_defining = threading.Lock()
+
+
 def _machine_code_op():
-    """Return the operation's class, known to PyTensor's JAX part."""
+    """Return the operation's class, the same for all threads."""
+    with _defining:
+        return _define_machine_code_op()
+
+
+@functools.cache
+def _define_machine_code_op():
+    """Define the operation's class and tell PyTensor's JAX part of it."""
     with _in_full_precision():
         import ctypes
 
@@ -301,7 +311,7 @@ def _machine_code_op():
         from pytensor.graph.op import Op
         from pytensor.link.jax.dispatch.basic import jax_funcify
 
-    registered = {}
+    registered, registering = {}, threading.Lock()
 
     class MachineCode(Op):
         __props__ = ("address", "name", "shapes", "dtype", "in_place")
@@ -311,6 +321,8 @@ def _machine_code_op():
             self.dtype, self.in_place = dtype, in_place
 
         def make_node(self, *inputs):
+            for dtype in {given.type.dtype for given in inputs} - {self.dtype}:
+                raise TypeError(f"{self.name} takes {self.dtype}, not {dtype}")
             outputs = [_tensor.tensor(dtype=self.dtype, shape=shape) for shape in self.shapes]
             return Apply(self, [_tensor.as_tensor_variable(x) for x in inputs], outputs)
 
@@ -319,13 +331,14 @@ def _machine_code_op():
 
     @jax_funcify.register(MachineCode)  # pyright: ignore[reportArgumentType]
     def convert(op, **_):
-        name = op.name
-        if registered.get(name, op.address) != op.address:
-            name = f"{name}_{op.address}"
-        if name not in registered:
-            pointer = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(op.address)
-            jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(pointer), platform="cpu")
-            registered[name] = op.address
+        with registering:
+            name = op.name
+            if registered.get(name, op.address) != op.address:
+                name = f"{name}_{op.address}"
+            if name not in registered:
+                pointer = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(op.address)
+                jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(pointer), platform="cpu")
+                registered[name] = op.address
         results = [jax.ShapeDtypeStruct(shape, op.dtype) for shape in op.shapes]
         call = jax.ffi.ffi_call(name, results, input_output_aliases=dict(op.in_place))
         return lambda *arrays: tuple(call(*arrays))

@@ -12,6 +12,7 @@ import functools
 import importlib.util
 import os
 import sys
+import threading
 import warnings
 
 import numpy as np
@@ -19,9 +20,17 @@ import numpy as np
 from rnn4music import backend
 from rnn4music.backend import shape_of
 
+_compiling = threading.Lock()
+
+
+def is_available():
+    """Return what `_is_available` returns, whoever else asks at the same time."""
+    with _compiling:
+        return _is_available()
+
 
 @functools.cache
-def is_available():
+def _is_available():
     """Return whether this machine can use the kernels and nobody forbids it.
 
     Warns
@@ -45,7 +54,7 @@ def is_available():
             f"the fast kernels do not work here ({error}); training goes on without them, some "
             "1.5 times slower. RNN4MUSIC_KERNELS=0 silences this warning",
             RuntimeWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
         return False
     return True
@@ -53,8 +62,10 @@ def is_available():
 
 def _try_out():
     """Compile the smallest kernel and compare what it computes, or raise."""
-    from rnn4music import native, product_kernels
+    from rnn4music import machine_code, native, product_kernels
 
+    if not machine_code.HAS_FMA:
+        raise NotImplementedError("the processor has no fused multiply-add")
     roll = np.array([[1, 0, 1], [0, 1, 0]], "float32")
     matrix, row = np.arange(6, dtype="float32").reshape(3, 2), np.ones(2, "float32")
     result, scratch = np.zeros((2, 2), "float32"), np.zeros(1, "float32")
@@ -71,8 +82,14 @@ def in_use():
         yield
 
 
-@functools.cache
 def _compiled(name, *sizes):
+    """Return what `_compile` returns, whoever else asks for the same at the same time."""
+    with _compiling:
+        return _compile(name, *sizes)
+
+
+@functools.cache
+def _compile(name, *sizes):
     """Return a kernel, the address of its machine code, and its name; made once for its sizes."""
     from rnn4music import native, product_kernels, step_kernels
 
@@ -152,7 +169,7 @@ def recurrent_gradient(hidden, initial, d_product):
 
 
 def apply_to_roll(roll, matrix, added):
-    """See `sequences.apply_to_roll`."""
+    """See `sequences.apply_to_roll`; what is not finite in a silent pitch's row stays unseen."""
     T, B, P = shape_of(roll)
     N = shape_of(matrix)[1]
     kind = "row" if added.ndim == 1 else "matrix"

@@ -1,12 +1,12 @@
 """A small compiler for loops over vectors of floating-point numbers (LLVM, by llvmlite).
 
-`kernels` writes its loops with the classes here, in Python; what they record becomes machine
+The kernels write their loops with the classes here, in Python; what they record becomes machine
 code for this processor in some hundredths of a second, without any compiler installed.
 
     Whole    a whole number that is known when the code runs: an index, a size
     Lanes    as many floating-point numbers as one instruction handles, with +, −, ·, /,
              `sigmoid` and `tanh`, so that a formula that is written for any kind of number
-             (`lstm.cell_step`) can be handed Lanes
+             (`lstm.lstm_step`) can be handed Lanes
     Array    an address, and how far apart its elements lie
 
 Conventions
@@ -35,6 +35,8 @@ def _registers():
 
 
 N_REGISTERS, REGISTER_BYTES = _registers()
+HAS_FMA = any(map(binding.get_host_cpu_features().get, ("fma", "neon")))
+"""Whether a product and a sum are one instruction; x86 has it since 2013."""
 
 _WHOLE = ir.IntType(64)
 _POINTER = ir.PointerType()
@@ -138,6 +140,8 @@ def _exponential(x):
     second = float(Decimal(2).ln() - Decimal(first))
     x = _limited(_limited(x, bound, ">"), -bound, "<")
     n = code.intrinsic("rint", x * (1 / math.log(2)))
+    is_number = code.builder.fcmp_ordered("ord", n.value, n.value)
+    n = code.choose(is_number, n, code.lanes(0))
     x = n.times_plus(-second, n.times_plus(-first, x))
     series = code.lanes(1 / math.factorial(n_terms))
     for k in range(n_terms - 1, 0, -1):

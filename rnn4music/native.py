@@ -80,13 +80,9 @@ define void @prefer_large_pages(ptr %results, i64 %k, i64 %bytes) {
   %at = getelementptr ptr, ptr %results, i64 %k
   %data = load ptr, ptr %at
   %address = ptrtoint ptr %data to i64
-  %begin = and i64 %address, -2097152                  ; whole large pages, 2 MiB each
-  %last = add i64 %address, %bytes
-  %over = add i64 %last, 2097151
-  %end = and i64 %over, -2097152
-  %length = sub i64 %end, %begin
-  %from = inttoptr i64 %begin to ptr
-  %ignored = call i32 @madvise(ptr %from, i64 %length, i32 14)
+  %page = and i64 %address, -4096
+  %begin = inttoptr i64 %page to ptr
+  %ignored = call i32 @madvise(ptr %begin, i64 %bytes, i32 14)
   ret void
 }
 
@@ -129,6 +125,21 @@ define void @share_out(ptr %frame, ptr %phase, ptr %addresses, i64 %chunks, i64 
   %flags_size = mul i64 %flags, 4
   %all_size = add i64 %size, %flags_size
   %job = call ptr @calloc(i64 1, i64 %all_size)
+  %no_memory = icmp eq ptr %job, null
+  br i1 %no_memory, label %alone, label %shared
+alone:                        ; all chunks on this thread, in order
+  %least = call i64 @llvm.smax.i64(i64 %steps, i64 1)
+  %number = mul i64 %least, %chunks
+  br label %one
+one:
+  %k = phi i64 [0, %alone], [%k_next, %one]
+  %k_next = add i64 %k, 1
+  call void %phase(ptr %addresses, i64 %k)
+  %remain = icmp slt i64 %k_next, %number
+  br i1 %remain, label %one, label %finished
+finished:
+  ret void
+shared:
   %readers = getelementptr %Job, ptr %job, i64 0, i32 2
   %done = getelementptr %Job, ptr %job, i64 0, i32 1
   %job_1 = insertvalue %Job zeroinitializer, i64 %chunks, 2
@@ -143,7 +154,7 @@ define void @share_out(ptr %frame, ptr %phase, ptr %addresses, i64 %chunks, i64 
   %request_4 = insertvalue %Schedule %request_3, ptr %job, 4
   br label %ask
 ask:                          ; as many helpers as there are chunks, less one
-  %asked = phi i64 [1, %0], [%next, %asked_one]
+  %asked = phi i64 [1, %shared], [%next, %asked_one]
   %more = icmp slt i64 %asked, %chunks
   br i1 %more, label %ask_one, label %work
 ask_one:
@@ -314,7 +325,7 @@ end:
 """
 
 
-LARGE = 2**18
+LARGE = 2**20
 """Bytes from which on a result is asked to lie in large pages."""
 
 
@@ -323,10 +334,8 @@ class Compiled:
 
     Parameters
     ----------
-    kernel : kernels.Kernel
+    kernel : tiles.Kernel
     """
-
-    _kept = []
 
     def __init__(self, kernel):
         self.phases = kernel.phases
@@ -350,7 +359,7 @@ class Compiled:
         # LLVM's optimising passes would only cost time: they gain nothing measurable here.
         self._engine = binding.create_mcjit_compiler(module, _machine())
         self._engine.finalize_object()
-        Compiled._kept.append(self)
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
 
     def address(self, name="called_by_xla"):
         """Return the address of a function."""

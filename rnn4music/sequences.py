@@ -55,7 +55,10 @@ def recurrent_gradient(hidden, initial, d_product):
 
 @backend.replaceable
 def apply_to_roll(roll, matrix, added):
-    """`apply_matrix` for a piano roll (T, B, P), which is nearly all zeros."""
+    """`apply_matrix` for a piano roll (T, B, P), which is nearly all zeros.
+
+    A faster version may skip them, and with them what is not finite in their rows.
+    """
     return apply_matrix(roll, matrix, added)
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import platform
 import subprocess
 import sys
 import threading
@@ -161,9 +162,9 @@ def three_threads(monkeypatch):
     """Kernels for three threads, whatever the machine has, and for the smallest work."""
     monkeypatch.setattr(backend, "available_threads", lambda: 3)
     monkeypatch.setattr(tiles, "OPERATIONS_PER_THREAD", 1)
-    fast._compiled.cache_clear()
+    fast._compile.cache_clear()
     yield
-    fast._compiled.cache_clear()
+    fast._compile.cache_clear()
 
 
 def trained(sizes, batch, length, dtype="float32"):
@@ -178,7 +179,7 @@ def trained(sizes, batch, length, dtype="float32"):
 def test_training_on_several_threads_is_training_on_one(sizes, three_threads, monkeypatch):
     cost, parameters = trained(sizes, 7, 6, "float64")
     monkeypatch.setattr(backend, "available_threads", lambda: 1)
-    fast._compiled.cache_clear()
+    fast._compile.cache_clear()
     expected_cost, expected = trained(sizes, 7, 6, "float64")
     np.testing.assert_allclose(cost, expected_cost, rtol=1e-11)
     for name, array in expected.items():
@@ -213,7 +214,69 @@ def test_kernels_that_do_not_work_are_not_used(monkeypatch):
 
     monkeypatch.setattr(native, "Compiled", broken)
     with pytest.warns(RuntimeWarning, match=r"\(LLVM is too new\); training goes on without them"):
-        assert not fast.is_available.__wrapped__()
+        assert not fast._is_available.__wrapped__()
+
+
+@needs_kernels
+def test_threads_that_compile_the_same_at_the_same_time():
+    barrier = threading.Barrier(6)
+    models = [RNN4Music(9, 8, 7, 11, seed=1) for _ in range(6)]
+    roll = random_roll(np.random.default_rng(0), 4, 3, 11)
+    costs = []
+
+    def work(model):
+        barrier.wait()
+        costs.append(model.gradients(roll, roll)[0])
+
+    threads = [threading.Thread(target=work, args=(model,), daemon=True) for model in models]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=120)
+    assert len(costs) == 6 and len(set(costs)) == 1
+
+
+@needs_kernels
+def test_numbers_of_another_precision_are_refused():
+    roll = backend.tensor("roll", "float32", (2, 3, 4))
+    matrix, row = (
+        backend.tensor("matrix", "float64", (4, 5)),
+        backend.tensor("row", "float64", (5,)),
+    )
+    with fast.in_use(), pytest.raises(TypeError, match="takes float32, not float64"):
+        sequences.apply_to_roll(roll, matrix, row)
+
+
+SMALLER = """
+import sys
+from llvmlite import binding
+
+class Features(dict):
+    def flatten(self):
+        return ",".join(("+" if has else "-") + name for name, has in sorted(self.items()))
+
+missing = sys.argv[1].split()
+features = dict(binding.get_host_cpu_features())
+features |= {name: False for name in features if name.startswith(tuple(missing))}
+binding.get_host_cpu_features = lambda: Features(features)
+binding.get_host_cpu_name = lambda: "x86-64"
+import pytest
+sys.exit(pytest.main(sys.argv[2:]))
+"""
+
+
+@needs_kernels
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="for x86 alone")
+def test_the_kernels_of_processors_with_smaller_registers():
+    """The same tests, with code that uses no more than older processors have."""
+    chosen = "recurrent_loops and float32 or test_product and float32 or elementary"
+    options = ["-q", "-p", "no:cacheprovider", __file__, "-k", chosen]
+    result = subprocess.run(
+        [sys.executable, "-c", SMALLER, "avx512 avx10 amx", *options],
+        capture_output=True,
+        text=True,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 SCRIPT = """

@@ -93,7 +93,7 @@ ALLOWED = {
     "step_kernels": {"gates", "lstm", "tiles"},
     "product_kernels": {"tiles"},
     "native": set(),
-    "fast": {"backend", "lstm", "native", "product_kernels", "step_kernels"},
+    "fast": {"backend", "lstm", "machine_code", "native", "product_kernels", "step_kernels"},
     "pieces": set(),
     "functions": {"backend", "costs", "fast", "lstm", "network", "updates"},
     "model": {
