@@ -3,9 +3,9 @@
 import numpy as np
 
 from benchmarks import peers
+from benchmarks.settings import N_PITCHES
 from rnn4music import RNN4Music
 
-N_PITCHES = 88
 RATE = 0.001
 DENSITY = 0.04  # of notes in a piano roll: three or four keys at a time
 TOLERANCE = 1e-4  # relative, float32

@@ -10,8 +10,8 @@ import statistics
 
 from benchmarks import processes
 from benchmarks.figures import markdown
+from benchmarks.settings import N_PITCHES
 
-N_PITCHES = 88
 WIDE_ARRAYS = 8  # of P columns, that the bound allows for: windows, Y, d_Y and their like
 
 

@@ -18,6 +18,7 @@ import importlib
 from typing import NamedTuple
 
 from benchmarks import machine
+from benchmarks.settings import N_PITCHES
 
 OURS = "rnn4music"
 EPSILON = 1e-5
@@ -91,19 +92,19 @@ def update_once(name, hidden, batch, steps):
     """Build a peer without any of our code, update it once, say so."""
     import numpy as np
 
-    n_pitches, rng = 88, np.random.default_rng(1)
+    rng = np.random.default_rng(1)
     initial = {
         f"layer{n}/{field}": np.zeros(hidden, "float32")
         for n in (1, 2, 3)
         for field in ("hidden", "cell")
     }
-    peer = build(name, n_pitches, hidden, initial, rate=0.001, bound=30)
+    peer = build(name, N_PITCHES, hidden, initial, rate=0.001, bound=30)
     weights = {
         name: rng.normal(0, 0.1, shape).astype("float32")
-        for name, shape in shapes(n_pitches, hidden).items()
+        for name, shape in shapes(N_PITCHES, hidden).items()
     }
     peer.set_parameters(weights)
-    peer.update((rng.random((steps + 1, batch, n_pitches)) < 0.04).astype("float32"))
+    peer.update((rng.random((steps + 1, batch, N_PITCHES)) < 0.04).astype("float32"))
     print("updated", flush=True)
 
 

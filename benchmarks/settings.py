@@ -6,6 +6,8 @@ Imports the standard library alone, so that a process that starts others stays s
 import dataclasses
 from typing import NamedTuple
 
+N_PITCHES = 88
+
 
 class Size(NamedTuple):
     """The size of an update: three layers of `hidden` units, `batch` tunes, `steps` predictions."""

@@ -13,6 +13,7 @@ from functools import partial
 from benchmarks import peers
 from benchmarks.figures import cell, markdown, summary, timed
 from benchmarks.peers import OURS
+from benchmarks.settings import N_PITCHES
 
 MOST_UPDATES = 10  # of a program in a round
 ROUND_SECONDS = 0.3  # that our updates of a round should take at the most
@@ -64,7 +65,7 @@ def measure_size(size, names, settings):
     n_updates = max(1, min(MOST_UPDATES, int(ROUND_SECONDS / usual)))
     rounds = in_rounds(programs, n_updates, settings)
     medians = {name: [statistics.median(one) for one in rounds[name]] for name in rounds}
-    operations = arithmetic.update_operations(size, job.N_PITCHES)
+    operations = arithmetic.update_operations(size, N_PITCHES)
     times = {name: summary(sum(rounds[name], [])) for name in rounds}
     print(f"{len(rounds[OURS])} rounds of {n_updates}", flush=True)
     return {
@@ -80,7 +81,7 @@ def measure_size(size, names, settings):
             if name != OURS
         },
         "gflop": operations / 1e9,
-        "roll_share": arithmetic.roll_share(size, job.N_PITCHES),
+        "roll_share": arithmetic.roll_share(size, N_PITCHES),
         "gflops": {name: operations / 1e6 / time["median"] for name, time in times.items()},
     }
 

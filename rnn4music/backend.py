@@ -117,6 +117,22 @@ def tanh(x):
     return x.tanh() if hasattr(x, "tanh") else _tensor.tanh(x)
 
 
+def made_once(make):
+    """Make a function remember what it returned for its arguments, for all threads.
+
+    While one thread makes it, the others wait: nothing is made twice.
+    """
+    kept, making = functools.cache(make), threading.Lock()
+
+    @functools.wraps(make)
+    def get(*arguments):
+        with making:
+            return kept(*arguments)
+
+    get.cache_clear = kept.cache_clear  # pyright: ignore[reportAttributeAccessIssue]
+    return get
+
+
 def replaceable(plain):
     """Make a function give way to the one of its name in `replacing`."""
 
@@ -264,13 +280,6 @@ def runs_on_processor():
     return jax.default_backend() == "cpu"
 
 
-def available_threads():
-    """Return how many threads may compute at once."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def machine_code(address, name, inputs, shapes, dtype, in_place):
     """Return the expressions of what a function computes that XLA calls (JAX only).
 
@@ -291,18 +300,9 @@ def machine_code(address, name, inputs, shapes, dtype, in_place):
     return operation(*inputs, return_list=True)
 
 
-_defining = threading.Lock()
-
-
+@made_once
 def _machine_code_op():
-    """Return the operation's class, the same for all threads."""
-    with _defining:
-        return _define_machine_code_op()
-
-
-@functools.cache
-def _define_machine_code_op():
-    """Define the operation's class and tell PyTensor's JAX part of it."""
+    """Return the operation's class, which PyTensor's JAX part knows."""
     with _in_full_precision():
         import ctypes
 

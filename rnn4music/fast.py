@@ -8,29 +8,19 @@ are used.
 """
 
 import contextlib
-import functools
 import importlib.util
 import os
 import sys
-import threading
 import warnings
 
 import numpy as np
 
-from rnn4music import backend
+from rnn4music import backend, processes
 from rnn4music.backend import shape_of
 
-_compiling = threading.Lock()
 
-
+@backend.made_once
 def is_available():
-    """Return what `_is_available` returns, whoever else asks at the same time."""
-    with _compiling:
-        return _is_available()
-
-
-@functools.cache
-def _is_available():
     """Return whether this machine can use the kernels and nobody forbids it.
 
     Warns
@@ -82,19 +72,13 @@ def in_use():
         yield
 
 
+@backend.made_once
 def _compiled(name, *sizes):
-    """Return what `_compile` returns, whoever else asks for the same at the same time."""
-    with _compiling:
-        return _compile(name, *sizes)
-
-
-@functools.cache
-def _compile(name, *sizes):
-    """Return a kernel, the address of its machine code, and its name; made once for its sizes."""
+    """Return a kernel, the address of its machine code, and its name."""
     from rnn4music import native, product_kernels, step_kernels
 
     module = step_kernels if name.startswith("run_steps") else product_kernels
-    sizes = *sizes, backend.available_threads()
+    sizes = *sizes, processes.n_cores()
     kernel = getattr(module, name)(*sizes)
     label = "_".join(map(str, ("rnn4music", name, *sizes)))
     return kernel, native.Compiled(kernel).address(), label
@@ -112,9 +96,10 @@ def run_steps(a, initial, parameters):
     """See `lstm.run_steps`."""
     from rnn4music.lstm import Activity, peepholes
 
-    T, B, width = shape_of(a)
+    T, B, _ = shape_of(a)
     inputs = [a, parameters.hidden_to_gates, *peepholes(parameters), *initial]
-    return Activity(*_call("run_steps", (T, B, width // 4), inputs))
+    H = shape_of(parameters.hidden_to_gates)[0]
+    return Activity(*_call("run_steps", (T, B, H), inputs))
 
 
 def run_steps_backward(d_hidden, d_after, initial, activity, parameters):
@@ -130,12 +115,16 @@ def run_steps_backward(d_hidden, d_after, initial, activity, parameters):
     return d_a, d_bias, d_peepholes, State(d_hidden, d_cell)
 
 
+def _kind(added):
+    """Return how a product's kernel calls what is added."""
+    return "nothing" if added is None else "row" if added.ndim == 1 else "matrix"
+
+
 def _product(sequence, matrix, added, transposed):
     T, B, K = shape_of(sequence)
     N = shape_of(matrix)[0 if transposed else 1]
-    kind = "nothing" if added is None else "row" if added.ndim == 1 else "matrix"
     inputs = [sequence, matrix, *([] if added is None else [added])]
-    sizes = T * B, N, K, transposed, kind, 0
+    sizes = T * B, N, K, transposed, _kind(added), 0
     return _call("product", sizes, inputs, [(T, B, N)])[0]
 
 
@@ -172,8 +161,8 @@ def apply_to_roll(roll, matrix, added):
     """See `sequences.apply_to_roll`; what is not finite in a silent pitch's row stays unseen."""
     T, B, P = shape_of(roll)
     N = shape_of(matrix)[1]
-    kind = "row" if added.ndim == 1 else "matrix"
-    return _call("roll_product", (T * B, P, N, kind), [roll, matrix, added], [(T, B, N)])[0]
+    sizes = T * B, P, N, _kind(added)
+    return _call("roll_product", sizes, [roll, matrix, added], [(T, B, N)])[0]
 
 
 def roll_gradient(roll, d_product):

@@ -112,7 +112,10 @@ class CompiledNetwork:
 
     @_compiled_once
     def change(self, shape):
-        """Compile (gradients, settings as for `update`) → [], which changes the store."""
+        """Compile (gradients, settings as for `update`) → [], which changes the store.
+
+        No tunes take part: the shape is ().
+        """
         settings = self._setting_inputs()
         gradients = {name: self._input(name, shape) for name, shape in self.store.shapes.items()}
         changes = self._changes(gradients, settings)

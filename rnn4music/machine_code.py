@@ -38,6 +38,14 @@ N_REGISTERS, REGISTER_BYTES = _registers()
 HAS_FMA = any(map(binding.get_host_cpu_features().get, ("fma", "neon")))
 """Whether a product and a sum are one instruction; x86 has it since 2013."""
 
+N_BYTES = {"float32": 4, "float64": 8}
+
+
+def lanes_of(dtype):
+    """Return how many numbers a vector has."""
+    return REGISTER_BYTES // N_BYTES[dtype]
+
+
 _WHOLE = ir.IntType(64)
 _POINTER = ir.PointerType()
 
@@ -207,15 +215,12 @@ class Array:
 
     def repeat(self):
         """Return the number here in all lanes."""
-        return self.code.repeated(self.load_one())
-
-    def load_one(self):
-        """Return the number here, by itself."""
-        return self.code.builder.load(self.pointer, typ=self.code.real, align=self.code.n_bytes)
-
-    def store_one(self, number):
-        """Write a number that `load_one` returned."""
-        self.code.builder.store(number, self.pointer, align=self.code.n_bytes)
+        code, builder = self.code, self.code.builder
+        number = builder.load(self.pointer, typ=code.real, align=code.n_bytes)
+        nothing = ir.Constant(code.vector, ir.Undefined)
+        first = builder.insert_element(nothing, number, ir.Constant(ir.IntType(32), 0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), code.n_lanes), [0] * code.n_lanes)
+        return Lanes(code, builder.shuffle_vector(first, nothing, zeros))
 
 
 class Positions:
@@ -272,8 +277,8 @@ class Code:
     def __init__(self, module, name, dtype):
         self.module = module
         self.real = ir.FloatType() if dtype == "float32" else ir.DoubleType()
-        self.n_bytes = 4 if dtype == "float32" else 8
-        self.n_lanes = REGISTER_BYTES // self.n_bytes
+        self.n_bytes = N_BYTES[dtype]
+        self.n_lanes = lanes_of(dtype)
         self.vector = ir.VectorType(self.real, self.n_lanes)
         self.function = ir.Function(
             module, ir.FunctionType(ir.VoidType(), [_POINTER, _WHOLE]), name
@@ -310,13 +315,6 @@ class Code:
         if isinstance(number, Lanes):
             return number
         return Lanes(self, ir.Constant(self.vector, [float(number)] * self.n_lanes))
-
-    def repeated(self, number):
-        """Return a number of `Array.load_one` in all lanes."""
-        nothing = ir.Constant(self.vector, ir.Undefined)
-        first = self.builder.insert_element(nothing, number, ir.Constant(ir.IntType(32), 0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), self.n_lanes), [0] * self.n_lanes)
-        return Lanes(self, self.builder.shuffle_vector(first, nothing, zeros))
 
     def choose(self, condition, first, second) -> Any:
         """Return `first` if the condition holds, else `second`: Wholes, Lanes, or Arrays."""

@@ -121,22 +121,19 @@ define void @share_out(ptr %frame, ptr %phase, ptr %addresses, i64 %chunks, i64 
   %at_context = getelementptr %Frame, ptr %frame, i64 0, i32 3
   %context = load ptr, ptr %at_context
   %size = ptrtoint ptr getelementptr (%Job, ptr null, i64 1) to i64
-  %flags = mul i64 %steps, %chunks
-  %flags_size = mul i64 %flags, 4
+  %times = call i64 @llvm.smax.i64(i64 %steps, i64 1)
+  %all = mul i64 %times, %chunks
+  %flags_size = mul i64 %all, 4
   %all_size = add i64 %size, %flags_size
   %job = call ptr @calloc(i64 1, i64 %all_size)
   %no_memory = icmp eq ptr %job, null
   br i1 %no_memory, label %alone, label %shared
 alone:                        ; all chunks on this thread, in order
-  %least = call i64 @llvm.smax.i64(i64 %steps, i64 1)
-  %number = mul i64 %least, %chunks
-  br label %one
-one:
-  %k = phi i64 [0, %alone], [%k_next, %one]
+  %k = phi i64 [0, %0], [%k_next, %alone]
   %k_next = add i64 %k, 1
   call void %phase(ptr %addresses, i64 %k)
-  %remain = icmp slt i64 %k_next, %number
-  br i1 %remain, label %one, label %finished
+  %remain = icmp slt i64 %k_next, %all
+  br i1 %remain, label %alone, label %finished
 finished:
   ret void
 shared:
@@ -174,8 +171,6 @@ asked_one:
   br label %ask
 work:
   call void @work(ptr %job)
-  %times = call i64 @llvm.smax.i64(i64 %steps, i64 1)
-  %all = mul i64 %times, %chunks
   br label %wait
 wait:
   %done_now = load atomic i64, ptr %done acquire, align 8
@@ -252,13 +247,8 @@ end:
 }
 
 define void @take_one(ptr %job, i64 %t, i64 %k) {
-  %at_phase = getelementptr %Job, ptr %job, i64 0, i32 3
-  %phase = load ptr, ptr %at_phase
-  %at_addresses = getelementptr %Job, ptr %job, i64 0, i32 4
-  %addresses = load ptr, ptr %at_addresses
   %at_chunks = getelementptr %Job, ptr %job, i64 0, i32 5
   %chunks = load i64, ptr %at_chunks
-  %done = getelementptr %Job, ptr %job, i64 0, i32 1
   %exists = icmp slt i64 %k, %chunks
   br i1 %exists, label %claim, label %end
 claim:
@@ -270,8 +260,7 @@ claim:
   %is_free = icmp eq i32 %taken, 0
   br i1 %is_free, label %work, label %end
 work:
-  call void %phase(ptr %addresses, i64 %chunk)
-  %before = atomicrmw add ptr %done, i64 1 acq_rel
+  call void @do_chunk(ptr %job, i64 %chunk)
   br label %end
 end:
   ret void
@@ -279,11 +268,6 @@ end:
 
 define void @take_chunks(ptr %job) {
   %next = getelementptr %Job, ptr %job, i64 0, i32 0
-  %done = getelementptr %Job, ptr %job, i64 0, i32 1
-  %at_phase = getelementptr %Job, ptr %job, i64 0, i32 3
-  %phase = load ptr, ptr %at_phase
-  %at_addresses = getelementptr %Job, ptr %job, i64 0, i32 4
-  %addresses = load ptr, ptr %at_addresses
   %at_chunks = getelementptr %Job, ptr %job, i64 0, i32 5
   %chunks = load i64, ptr %at_chunks
   br label %take
@@ -292,10 +276,20 @@ take:
   %is_left = icmp slt i64 %chunk, %chunks
   br i1 %is_left, label %work, label %end
 work:
-  call void %phase(ptr %addresses, i64 %chunk)
-  %before = atomicrmw add ptr %done, i64 1 acq_rel
+  call void @do_chunk(ptr %job, i64 %chunk)
   br label %take
 end:
+  ret void
+}
+
+define void @do_chunk(ptr %job, i64 %chunk) {
+  %done = getelementptr %Job, ptr %job, i64 0, i32 1
+  %at_phase = getelementptr %Job, ptr %job, i64 0, i32 3
+  %phase = load ptr, ptr %at_phase
+  %at_addresses = getelementptr %Job, ptr %job, i64 0, i32 4
+  %addresses = load ptr, ptr %at_addresses
+  call void %phase(ptr %addresses, i64 %chunk)
+  %before = atomicrmw add ptr %done, i64 1 acq_rel
   ret void
 }
 

@@ -7,13 +7,13 @@ so that both stay in a cache. A piano roll is nearly all zeros: its products ski
 Sizes: M rows, N columns, K terms; for rolls R = T · B rows, P pitches.
 """
 
+from rnn4music.machine_code import lanes_of
 from rnn4music.tiles import (
     TILE_ROWS,
     TILE_VECTORS,
     Kernel,
     Rows,
     for_panels,
-    lanes_of,
     pack_transposed,
     share,
     smaller,
@@ -39,7 +39,7 @@ def product(M, N, K, transposed, added, skipped, dtype, n_threads):
     n_threads = worth_sharing(M * N * K, n_threads)
     by_columns = n_panels >= 2 * n_threads
     n_chunks = min(n_threads, n_panels if by_columns else M)
-    row_chunks, column_chunks = (1, n_chunks) if by_columns else (n_chunks, 1)
+    row_chunks = 1 if by_columns else n_chunks
     rows = Rows(M, row_chunks, TILE_ROWS)
     panel_size = min(K, DEPTH) * width
     stripe = n_panels * panel_size  # the copies of a chunk of rows
@@ -63,21 +63,20 @@ def product(M, N, K, transposed, added, skipped, dtype, n_threads):
     right = right[skipped].view(*right.strides)
     if by_columns:
         tiles = code.whole(0), code.whole(rows.n_tiles)
-        panels = share(code.number, column_chunks, n_panels)
+        panels = share(code.number, n_chunks, n_panels)
         packed = packed[0]
     else:
-        tiles = share(code.number, row_chunks, rows.n_tiles)
+        tiles = share(code.number, n_chunks, rows.n_tiles)
         panels = code.whole(0), code.whole(n_panels)
         packed = packed[code.number]
 
-    def pack(first_k, depth, panel, counts):
+    def pack(first_k, depth, panel, columns):
         if transposed == "right":
             pack_transposed(code, right, packed[panel], panel * width, N, first_k, depth)
             return
         with code.loop(0, depth) as k:
-            for v, count in enumerate(counts):
-                vector = right[first_k + k, panel * width + v * lanes].load(count)
-                packed[panel, k, v * lanes].store(vector)
+            for v, (column, count) in enumerate(columns):
+                packed[panel, k, v * lanes].store(right[first_k + k, column].load(count))
 
     def begin(first_k, row, column, count):
         """What a sum begins with: what is added, or in a later part the sum so far."""
@@ -92,16 +91,11 @@ def product(M, N, K, transposed, added, skipped, dtype, n_threads):
             start = code.choose(first_k.is_equal(0), start, so_far)
         return start.load(count)
 
-    def tile(first_k, depth, panel, counts, row, n_rows):
-        columns = [panel * width + v * lanes for v in range(len(counts))]
-        places = [
-            (row + m, column, count)
-            for m in range(n_rows)
-            for column, count in zip(columns, counts)
-        ]
+    def tile(first_k, depth, panel, columns, row, n_rows):
+        places = [(row + m, column, count) for m in range(n_rows) for column, count in columns]
         start = [begin(first_k, *place) for place in places]
         factors = left[row, first_k].view(*left.strides)
-        sums = tile_product(code, depth, start, factors, packed[panel], n_rows, len(counts))
+        sums = tile_product(code, depth, start, factors, packed[panel], n_rows, len(columns))
         for value, (row, column, count) in zip(sums, places):
             result[row, column].store(value, count)
 
@@ -114,9 +108,9 @@ def product(M, N, K, transposed, added, skipped, dtype, n_threads):
             first = tiles[0] + block * BLOCK_TILES
             last = smaller(code, first + BLOCK_TILES, tiles[1])
 
-            def meet(panel, counts):
+            def meet(panel, columns):
                 rows.for_tiles(
-                    code, first, last, lambda *rows: tile(first_k, depth, panel, counts, *rows)
+                    code, first, last, lambda *tiles: tile(first_k, depth, panel, columns, *tiles)
                 )
 
             for_panels(code, N, *panels, meet)
@@ -139,26 +133,24 @@ def roll_product(R, P, N, added, dtype, n_threads):
     roll, matrix, addend, result, _ = code.arrays([(P, 1), (N, 1), addend_strides, (N, 1), (1,)])
     sounding = code.positions(P)
 
-    def columns(row, panel, counts):
-        places = [panel * width + v * code.n_lanes for v in range(len(counts))]
-
+    def add_up(row, columns):
         def body(k, sums):
             pitch = sounding[k]
             factor = roll[row, pitch].repeat()
             return [
-                factor.times_plus(matrix[pitch, place].load(count), value)
-                for value, place, count in zip(sums, places, counts)
+                factor.times_plus(matrix[pitch, column].load(count), value)
+                for value, (column, count) in zip(sums, columns)
             ]
 
-        start = [addend[row, place].load(count) for place, count in zip(places, counts)]
+        start = [addend[row, column].load(count) for column, count in columns]
         sums = code.accumulate(sounding.count(), start, body)
-        for value, place, count in zip(sums, places, counts):
-            result[row, place].store(value, count)
+        for value, (column, count) in zip(sums, columns):
+            result[row, column].store(value, count)
 
     with code.loop(*share(code.number, n_chunks, R)) as row:
         sounding.find(roll[row], P)
         panels = code.whole(0), code.whole(n_panels)
-        for_panels(code, N, *panels, lambda *panel: columns(row, *panel))
+        for_panels(code, N, *panels, lambda _, columns: add_up(row, columns))
     code.end()
     return kernel
 
@@ -177,26 +169,23 @@ def roll_gradient(R, P, N, dtype, n_threads):
     sounding = code.positions(P)
     panels = share(code.number, n_chunks, n_panels)
 
-    def places(panel, counts):
-        return [(panel * width + v * code.n_lanes, count) for v, count in enumerate(counts)]
-
-    def clear(panel, counts):
+    def clear(columns):
         with code.loop(0, P) as pitch:
-            for column, count in places(panel, counts):
+            for column, count in columns:
                 result[pitch, column].store(code.lanes(0), count)
 
-    def add(row, panel, counts):
-        slopes = [d_product[row, column].load(count) for column, count in places(panel, counts)]
+    def add(row, columns):
+        slopes = [d_product[row, column].load(count) for column, count in columns]
         with code.loop(0, sounding.count()) as k:
             pitch = sounding[k]
             factor = roll[row, pitch].repeat()
-            for slope, (column, count) in zip(slopes, places(panel, counts)):
+            for slope, (column, count) in zip(slopes, columns):
                 so_far = result[pitch, column]
                 so_far.store(factor.times_plus(slope, so_far.load(count)), count)
 
-    for_panels(code, N, *panels, clear)
+    for_panels(code, N, *panels, lambda _, columns: clear(columns))
     with code.loop(0, R) as row:
         sounding.find(roll[row], P)
-        for_panels(code, N, *panels, lambda *panel: add(row, *panel))
+        for_panels(code, N, *panels, lambda _, columns: add(row, columns))
     code.end()
     return kernel

@@ -12,13 +12,13 @@ Threads share the tunes or the units (`Cut`). T steps, B tunes, H units.
 
 from rnn4music import lstm
 from rnn4music.gates import Gates
+from rnn4music.machine_code import lanes_of
 from rnn4music.tiles import (
     TILE_ROWS,
     TILE_VECTORS,
     Kernel,
     Rows,
     for_vectors,
-    lanes_of,
     pack_transposed,
     reverse,
     share,
@@ -51,6 +51,7 @@ class Cut:
 
     def __init__(self, B, H, n_threads, tile_rows):
         by_units = H >= UNITS_FROM or (B < 2 * n_threads and H >= UNITS_FROM // 2)
+        # a chunk has 64 units or two tunes at least
         self.n_chunks = max(1, min(n_threads, H // 64 if by_units else B // 2))
         self.by_units = by_units and self.n_chunks > 1
         self.tune_chunks = 1 if by_units else self.n_chunks

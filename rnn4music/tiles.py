@@ -19,7 +19,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from rnn4music.machine_code import N_REGISTERS, Code
+from rnn4music.machine_code import N_BYTES, N_REGISTERS, Code
 
 TILE_ROWS, TILE_VECTORS = (6, 4) if N_REGISTERS == 32 else (3, 3)
 """A tile, a row of the panel and a factor just fit into the registers."""
@@ -65,13 +65,7 @@ class Kernel:
 
     def result_bytes(self):
         """Return the size of each result in bytes."""
-        n_bytes = 4 if self.dtype == "float32" else 8
-        return [math.prod(shape) * n_bytes for shape in self.results]
-
-
-def lanes_of(dtype):
-    """Return how many numbers a vector has."""
-    return Code(ir.Module("unused"), "unused", dtype).n_lanes
+        return [math.prod(shape) * N_BYTES[self.dtype] for shape in self.results]
 
 
 def worth_sharing(n_operations, n_threads):
@@ -150,16 +144,23 @@ def reverse(code, k, first, last, turned):
 
 
 def for_panels(code, n_columns, first, last, body):
-    """Write body(panel, lanes of each of its vectors) for the panels from `first` to `last`."""
+    """Write body(panel, columns) for the panels from `first` to `last`.
+
+    `columns` has a pair for each vector of the panel: its first column and its lanes.
+    """
     lanes = code.n_lanes
-    full, rest = divmod(n_columns, TILE_VECTORS * lanes)
+    width = TILE_VECTORS * lanes
+    full, rest = divmod(n_columns, width)
+
+    def columns(panel, n):
+        return [(panel * width + k, min(lanes, n - k)) for k in range(0, n, lanes)]
+
     if full:
         with code.loop(first, smaller(code, last, code.whole(full))) as panel:
-            body(panel, [lanes] * TILE_VECTORS)
+            body(panel, columns(panel, width))
     if rest:
-        counts = [min(lanes, rest - k) for k in range(0, rest, lanes)]
         with code.loop(larger(code, first, code.whole(full)), last) as panel:
-            body(panel, counts)
+            body(panel, columns(panel, rest))
 
 
 def tile_product(code, depth, sums, left, right, n_rows, n_vectors):

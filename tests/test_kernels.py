@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import SIZES, random_roll, small_model
 
-from rnn4music import RNN4Music, backend, fast, lstm, sequences
+from rnn4music import RNN4Music, backend, fast, lstm, processes, sequences
 
 pytest.importorskip("llvmlite", reason="the kernels need llvmlite")
 from rnn4music import native, product_kernels, step_kernels, tiles  # noqa: E402
@@ -160,11 +160,11 @@ def test_the_compiled_functions_use_the_kernels_and_only_they(monkeypatch):
 @pytest.fixture
 def three_threads(monkeypatch):
     """Kernels for three threads, whatever the machine has, and for the smallest work."""
-    monkeypatch.setattr(backend, "available_threads", lambda: 3)
+    monkeypatch.setattr(processes, "n_cores", lambda: 3)
     monkeypatch.setattr(tiles, "OPERATIONS_PER_THREAD", 1)
-    fast._compile.cache_clear()
+    fast._compiled.cache_clear()
     yield
-    fast._compile.cache_clear()
+    fast._compiled.cache_clear()
 
 
 def trained(sizes, batch, length, dtype="float32"):
@@ -178,8 +178,8 @@ def trained(sizes, batch, length, dtype="float32"):
 @pytest.mark.parametrize("sizes", ((5, 9, 7, 12), (130, 257, 20, 11)))
 def test_training_on_several_threads_is_training_on_one(sizes, three_threads, monkeypatch):
     cost, parameters = trained(sizes, 7, 6, "float64")
-    monkeypatch.setattr(backend, "available_threads", lambda: 1)
-    fast._compile.cache_clear()
+    monkeypatch.setattr(processes, "n_cores", lambda: 1)
+    fast._compiled.cache_clear()
     expected_cost, expected = trained(sizes, 7, 6, "float64")
     np.testing.assert_allclose(cost, expected_cost, rtol=1e-11)
     for name, array in expected.items():
@@ -214,7 +214,7 @@ def test_kernels_that_do_not_work_are_not_used(monkeypatch):
 
     monkeypatch.setattr(native, "Compiled", broken)
     with pytest.warns(RuntimeWarning, match=r"\(LLVM is too new\); training goes on without them"):
-        assert not fast._is_available.__wrapped__()
+        assert not fast.is_available.__wrapped__()
 
 
 @needs_kernels

@@ -90,10 +90,13 @@ ALLOWED = {
     "parameters": {"backend", "checks", "network"},
     "machine_code": set(),
     "tiles": {"machine_code"},
-    "step_kernels": {"gates", "lstm", "tiles"},
-    "product_kernels": {"tiles"},
+    "step_kernels": {"gates", "lstm", "machine_code", "tiles"},
+    "product_kernels": {"machine_code", "tiles"},
     "native": set(),
-    "fast": {"backend", "lstm", "machine_code", "native", "product_kernels", "step_kernels"},
+    "fast": {
+        "backend", "lstm", "machine_code", "native", "processes", "product_kernels",
+        "step_kernels",
+    },
     "pieces": set(),
     "functions": {"backend", "costs", "fast", "lstm", "network", "updates"},
     "model": {
