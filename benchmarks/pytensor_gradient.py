@@ -18,7 +18,7 @@ from benchmarks.peers import EPSILON
 from rnn4music import backend, network, updates
 from rnn4music.costs import COSTS
 from rnn4music.functions import paired
-from rnn4music.parameters import ParameterStore
+from rnn4music.parameters import ParameterStore, unnamed
 
 
 class PyTensorGradient:
@@ -35,7 +35,7 @@ class PyTensorGradient:
         """Take over our weights and forget RMSprop's averages."""
         for name, variable in self.store.weights.items():
             variable.set_value(np.asarray(mapping[name], "float32"))
-        self.store.zero_mean_squares()
+        self.store.zero_averages()
 
     def gradients(self, windows):
         """Return the cost and the gradients under our names."""
@@ -68,7 +68,7 @@ class PyTensorGradient:
         n_tunes = backend.shape_of(inputs)[1]
         vectors = self.store.initial.values()
         initial = paired([backend.repeat_row(vector, n_tunes) for vector in vectors])
-        return network.forward(inputs, initial, network.unnamed(self.store.weights))[0]
+        return network.forward(inputs, initial, unnamed(self.store.weights))[0]
 
     def _cost_and_gradients(self, windows):
         Y = self._pre_activations(windows[:-1])
@@ -87,7 +87,7 @@ class PyTensorGradient:
         epsilon = backend.constant(EPSILON, "float32")
         changes = []
         for (name, weight), gradient in zip(self.store.weights.items(), gradients):
-            mean_square = self.store.mean_squares[name]
+            mean_square = self.store.averages["mean_squares"][name]
             after = updates.rmsprop(
                 weight, updates.clip(gradient, self.bound), mean_square, self.rate, epsilon
             )

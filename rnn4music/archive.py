@@ -3,20 +3,29 @@
 Conventions
 -----------
 One file holds, each under a name of its own: ``format``, a version number; ``settings``,
-``history`` and ``random_state``, JSON text; ``parameters/<name>``, ``mean_squares/<name>``
-with the names of `network.named`; and ``initial/layer1/hidden``, ``initial/layer1/cell``, …
+``history`` and ``random_state``, JSON text; ``parameters/<name>`` with the names of
+`parameters.named`, and so the optimiser's averages, such as ``mean_squares/<name>``; how many
+updates these have seen, ``optimiser/n_updates``; ``initial/layer1/hidden``,
+``initial/layer1/cell``, …; and the history's lists, ``history/cost``, …, where NaN stands for
+None. A checkpoint has besides ``checkpoint``, JSON text, and arrays under ``checkpoint/``.
 Nothing is pickled, and nothing that is pickled is read.
 """
 
 import json
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from midi.files import written_whole
+from rnn4music import checks
 
-FORMAT = 1
+FORMAT = 2
+"""Format 1 had only RMSprop and the Gaussian initialisation, and the history as JSON text."""
+
+SETTINGS_SINCE_2 = {"optimiser": "rmsprop", "initialisation": "gaussian", "forget_bias": 0.0}
+CHECKPOINT = "checkpoint"
 
 
 class ArchiveError(ValueError):
@@ -29,7 +38,7 @@ def npz_path(name):
     return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
 
 
-def write(name, settings, history, random_state, arrays):
+def write(name, settings, history, random_state, arrays, checkpoint=None, under_way=None):
     """Write a model's file: to a temporary file beside it, flushed, then renamed.
 
     Parameters
@@ -39,6 +48,10 @@ def write(name, settings, history, random_state, arrays):
     settings, history, random_state : dict
         What JSON can hold.
     arrays : dict of name to array
+    checkpoint : dict, optional
+        What JSON can hold, of a training in progress.
+    under_way : dict of name to array, optional
+        And its arrays.
 
     Returns
     -------
@@ -46,13 +59,19 @@ def write(name, settings, history, random_state, arrays):
         The file, complete; whatever goes wrong, an earlier file of that name is untouched.
     """
     path = npz_path(name)
+    lists = {name: value for name, value in history.items() if isinstance(value, list)}
+    history = {name: value for name, value in history.items() if name not in lists}
     texts = {"settings": settings, "history": history, "random_state": random_state}
+    if checkpoint is not None:
+        texts[CHECKPOINT] = checkpoint
     with written_whole(path) as file:
         np.savez(
             file,
             format=np.array(FORMAT),
             **{key: np.array(json.dumps(value)) for key, value in texts.items()},
+            **{f"history/{name}": np.array(value, float) for name, value in lists.items()},
             **arrays,
+            **{f"{CHECKPOINT}/{name}": array for name, array in (under_way or {}).items()},
         )
     return path
 
@@ -63,8 +82,9 @@ def read(name):
     Returns
     -------
     dict
-        ``settings``, ``history``, ``random_state`` (dicts; None where the file has none) and
-        ``arrays``, a dict under the names above; only ``parameters/…`` from 2015.
+        ``settings``, ``history``, ``random_state``, ``checkpoint`` (dicts; None where the file
+        has none), and ``arrays`` and ``under_way``, dicts of arrays under the names above, the
+        latter without ``checkpoint/``; from 2015 only ``parameters/…``.
 
     Raises
     ------
@@ -102,15 +122,31 @@ def _read(archive, path):
             f"{path} has format {version}, this version of rnn4music reads up to {FORMAT}; "
             "install a newer one"
         )
-    texts = {}
-    for key in ("settings", "history", "random_state"):
+    texts: dict[str, Any] = {CHECKPOINT: None}
+    keys = ["settings", "history", "random_state"]
+    for key in [*keys, CHECKPOINT] if CHECKPOINT in archive else keys:
         try:
             texts[key] = json.loads(str(archive[key]))
         except json.JSONDecodeError as error:
             raise ArchiveError(f"{path} is damaged: its {key} cannot be read: {error}") from error
         if not isinstance(texts[key], dict):
             raise ArchiveError(f"{path} is damaged: its {key} are {texts[key]!r}, not a table")
-    return {**texts, "arrays": {key: archive[key] for key in archive.files if "/" in key}}
+    arrays = {key: archive[key] for key in archive.files if "/" in key}
+    if version == 1:
+        texts["settings"] = {**SETTINGS_SINCE_2, **texts["settings"]}
+        arrays["optimiser/n_updates"] = np.zeros(())
+    lists, under_way = _taken(arrays, "history"), _taken(arrays, CHECKPOINT)
+    for name, values in lists.items():
+        values = checks.numeric_array(f"the history's {name}", values).astype(float)
+        lists[name] = [None if np.isnan(value) else value for value in values.tolist()]
+    texts["history"] = {**lists, **texts["history"]}
+    return {**texts, "arrays": arrays, "under_way": under_way}
+
+
+def _taken(arrays, group):
+    """Take the arrays of a group out of a dict; return them without the group's name."""
+    names = [name for name in arrays if name.startswith(f"{group}/")]
+    return {name[len(group) + 1 :]: arrays.pop(name) for name in names}
 
 
 def _read_2015(archive, path):
@@ -149,4 +185,5 @@ def _read_2015(archive, path):
         stacklevel=4,
     )
     history = {"cost": [float(cost) for cost in costs]}
-    return {"settings": settings, "history": history, "random_state": None, "arrays": arrays}
+    content = {"settings": settings, "history": history, "random_state": None, "arrays": arrays}
+    return {**content, CHECKPOINT: None, "under_way": {}}

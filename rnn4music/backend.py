@@ -96,6 +96,7 @@ clip = _tensor.clip
 concatenate = _tensor.concatenate
 dot = _tensor.dot
 exp = _tensor.exp
+expm1 = _tensor.expm1
 log1p = _tensor.log1p
 maximum = _tensor.maximum
 sign = _tensor.sgn if ENGINE == "theano" else _tensor.sign
@@ -255,7 +256,10 @@ def function(inputs, outputs, updates=()):
         # XLA does the rest itself; PyTensor's own rewrites would only take their time.
         mode = _library.compile.mode.Mode(linker="jax", optimizer="merge")
     with _in_full_precision():
-        compiled = _library.function(inputs, outputs, updates=list(updates), mode=mode)
+        # not every optimiser reads every setting
+        compiled = _library.function(
+            inputs, outputs, updates=list(updates), mode=mode, on_unused_input="ignore"
+        )
 
     @functools.wraps(compiled)
     def call(*arrays):

@@ -13,8 +13,8 @@ import warnings
 import numpy as np
 
 
-def number(name, value, low=-math.inf, high=math.inf, above=-math.inf):
-    """Return `value` as a float in [low, high], and larger than `above`.
+def number(name, value, low=-math.inf, high=math.inf, above=-math.inf, below=math.inf):
+    """Return `value` as a float in [low, high], larger than `above` and smaller than `below`.
 
     NumPy scalars count as numbers; booleans and text do not.
     """
@@ -26,10 +26,11 @@ def number(name, value, low=-math.inf, high=math.inf, above=-math.inf):
         result = float(value)
     except OverflowError:
         result = math.inf
-    if not (math.isfinite(result) and low <= result <= high and result > above):
+    if not (math.isfinite(result) and low <= result <= high and above < result < below):
         bounds = [f"at least {low:g}"] if low > -math.inf else []
         bounds += [f"larger than {above:g}"] if above > -math.inf else []
         bounds += [f"at most {high:g}"] if high < math.inf else []
+        bounds += [f"smaller than {below:g}"] if below < math.inf else []
         raise ValueError(f"{name} must be {' and '.join(['finite', *bounds])}, but is {value}")
     return result
 
@@ -47,6 +48,11 @@ def integer(name, value, low):
     if result < low:
         raise ValueError(f"{name} must be at least {low}, but is {result}")
     return result
+
+
+def optional_integer(name, value):
+    """Return None, or `value` as an int of at least 1."""
+    return None if value is None else integer(name, value, low=1)
 
 
 def choice(name, value, allowed):
@@ -135,3 +141,20 @@ def dataset(value, n_pitches, name="dataset"):
     if not tunes:
         raise ValueError(f"the {name} is empty; give at least one piano roll")
     return [piano_roll(f"{name}[{k}]", tune, n_pitches) for k, tune in enumerate(tunes)]
+
+
+def scorable_dataset(value, n_pitches, name="dataset"):
+    """Return the tunes of a `dataset` in which something can be scored, or learned.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As for `dataset`; and if every tune has one step.
+    """
+    tunes = dataset(value, n_pitches, name)
+    if max(map(len, tunes)) < 2:
+        raise ValueError(
+            f"the {name} has nothing to score: every tune has one step, and the first is not "
+            "scored; give a tune of two steps or more"
+        )
+    return tunes

@@ -19,6 +19,10 @@ LARGEST_BATCH = 64
 """Tunes that run side by side at the most."""
 
 
+THRESHOLD = 0.5
+"""From what probability on a note counts as predicted."""
+
+
 @dataclass
 class Evaluation:
     """What `RNN4Music.evaluate` returns, for a set and (in `per_tune`) for each tune."""

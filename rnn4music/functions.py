@@ -12,10 +12,13 @@ alike, and (B, H) where they have gone their own ways.
 """
 
 import functools
+from typing import NamedTuple
 
 from rnn4music import backend, fast, network, updates
 from rnn4music.costs import COSTS
 from rnn4music.lstm import State
+from rnn4music.optimisers import OPTIMISERS
+from rnn4music.parameters import named, unnamed
 
 
 def paired(states):
@@ -28,15 +31,25 @@ def flattened(states):
     return [array for state in states for array in state]
 
 
+class Regularised(NamedTuple):
+    """What an update is disturbed by; each takes inputs of its own, in this order."""
+
+    dropout: bool = False  # a mask (B, H) for each layer
+    noise: bool = False  # the noise (N,) on all elements of the weight matrices
+
+
+PLAIN = Regularised()
+
+
 def _compiled_once(build):
     """Make a method that compiles a function for a shape return the same one ever after."""
 
     @functools.wraps(build)
-    def compiled(self, shape):
-        key = build.__name__, backend.compiled_shape(shape)
+    def compiled(self, shape, *options):
+        key = build.__name__, backend.compiled_shape(shape), *options
         if key not in self._compiled:
             with fast.in_use():
-                self._compiled[key] = build(self, shape)
+                self._compiled[key] = build(self, shape, *options)
         return self._compiled[key]
 
     return compiled
@@ -49,15 +62,16 @@ class CompiledNetwork:
     of arrays.
     """
 
-    def __init__(self, store, cost):
+    def __init__(self, store, cost, optimiser="rmsprop"):
         self.store = store
         self.cost = COSTS[cost]
-        self.parameters = network.unnamed(store.weights)
+        self.optimiser = OPTIMISERS[optimiser]
+        self.parameters = unnamed(store.weights)
         self._compiled = {}
 
-    def is_compiled(self, name, shape):
+    def is_compiled(self, name, shape, *options):
         """Return whether the method of this name has its function for this shape."""
-        return (name, backend.compiled_shape(shape)) in self._compiled
+        return (name, backend.compiled_shape(shape), *options) in self._compiled
 
     @_compiled_once
     def gradients(self, shape):
@@ -65,48 +79,55 @@ class CompiledNetwork:
         inputs = self._input("inputs", shape)
         targets = self._input("targets", shape)
         weights = self._input("weights", shape[:2])
-        total, gradients = self._cost_and_gradients(inputs, targets, weights)
+        total, gradients = self._whole(inputs, targets, weights)
         return backend.function([inputs, targets, weights], [total, *gradients.values()])
 
     @_compiled_once
-    def update(self, shape):
-        """Compile one update: forward, backward, clip, L1, RMSprop.
+    def update(self, shape, regularised=PLAIN):
+        """Compile one update: forward, backward, clip, L1, and the optimiser's rule.
 
-        The function takes windows (T + 1, B, P), weights (T, B), the four learning rates of
-        the three layers and the output, gradClip, epsilon and sparseParam. It changes the
-        store and returns [cost, *gradients], unclipped.
+        The function takes windows (T + 1, B, P), weights (T, B), the states before them, what
+        `Regularised` asks for, the four learning rates of the three layers and the output,
+        gradClip, epsilon and sparseParam. It changes the store and returns [cost, *gradients,
+        *states after the windows], the gradients unclipped.
         """
         T, B, P = shape
         windows = self._input("windows", (T + 1, B, P))
         weights = self._input("weights", (T, B))
+        states = self._state_inputs(B)
+        disturbances, disturbed = self._disturbed(B, regularised)
         settings = self._setting_inputs()
-        total, gradients = self._cost_and_gradients(windows[:-1], windows[1:], weights)
+        initial = paired(states)
+        total, gradients, after, _ = self._cost_and_gradients(
+            windows[:-1], windows[1:], weights, initial, _no_states(initial), *disturbed
+        )
         return backend.function(
-            [windows, weights, *settings],
-            [total, *gradients.values()],
+            [windows, weights, *states, *disturbances, *settings],
+            [total, *gradients.values(), *flattened(after)],
             self._changes(gradients, settings),
         )
 
     @_compiled_once
-    def piece(self, shape):
+    def piece(self, shape, regularised=PLAIN):
         """Compile the cost and the gradient of a piece of a window; see `pieces`.
 
         The function takes windows (T + 1, B, P), weights (T, B), the gradients of the pieces
-        after this one, the states before the piece, and the derivatives at the states after
-        it. It returns [cost, *gradients of this piece and those after it, *derivatives at the
-        states before it].
+        after this one, the states before the piece, the derivatives at the states after it,
+        and what `Regularised` asks for. It returns [cost, *gradients of this piece and those
+        after it, *derivatives at the states before it].
         """
         T, B, P = shape
         windows = self._input("windows", (T + 1, B, P))
         weights = self._input("weights", (T, B))
         so_far = {name: self._input(name, shape) for name, shape in self.store.shapes.items()}
         states, d_states = self._state_inputs(B), self._state_inputs(B)
-        total, gradients, d_before = self._piece(
-            windows[:-1], windows[1:], weights, paired(states), paired(d_states)
+        disturbances, disturbed = self._disturbed(B, regularised)
+        total, gradients, _, d_before = self._cost_and_gradients(
+            windows[:-1], windows[1:], weights, paired(states), paired(d_states), *disturbed
         )
         sums = [so_far[name] + gradient for name, gradient in gradients.items()]
         return backend.function(
-            [windows, weights, *so_far.values(), *states, *d_states],
+            [windows, weights, *so_far.values(), *states, *d_states, *disturbances],
             [total, *sums, *flattened(d_before)],
         )
 
@@ -122,28 +143,35 @@ class CompiledNetwork:
         return backend.function([*gradients.values(), *settings], [], changes)
 
     def _changes(self, gradients, settings):
-        """Return what becomes of each weight and average: clip, L1, RMSprop."""
+        """Return what becomes of each weight and average: clip, L1, the optimiser's rule."""
         *rates, bound, epsilon, sparsity = settings
-        changes = []
+        n_updates = self.store.n_updates + backend.constant(1, self.store.dtype)
+        changes = [(self.store.n_updates, n_updates)]
         for name, parameter in self.store.weights.items():
             gradient = updates.clip(gradients[name], bound)
             if not name.endswith("/bias"):
                 gradient = gradient + updates.l1_penalty(parameter, sparsity)
-            mean_square = self.store.mean_squares[name]
-            new_parameter, new_mean_square = updates.rmsprop(
-                parameter, gradient, mean_square, rates[_group(name)], epsilon
+            averages = [variables[name] for variables in self.store.averages.values()]
+            rate = rates[_group(name)]
+            new_parameter, new_averages = self.optimiser.rule(
+                parameter, gradient, averages, rate, epsilon, n_updates
             )
-            changes += [(parameter, new_parameter), (mean_square, new_mean_square)]
+            changes += [(parameter, new_parameter), *zip(averages, new_averages)]
         return changes
 
     @_compiled_once
-    def forward(self, shape):
-        """Compile (inputs, *states) → [pre-activations (T, B, P), *states after them]."""
+    def forward(self, shape, regularised=PLAIN):
+        """Compile (inputs, *states, *disturbances) → [Y (T, B, P), *states after them].
+
+        Y are the pre-activations of the output.
+        """
         inputs = self._input("inputs", shape)
         states = self._state_inputs(shape[1])
-        Y, activities = network.forward(inputs, paired(states), self.parameters)
-        after = [State(activity.hidden[-1], activity.cell[-1]) for activity in activities]
-        return backend.function([inputs, *states], [Y, *flattened(after)])
+        disturbances, disturbed = self._disturbed(shape[1], regularised)
+        Y, activities = network.forward(inputs, paired(states), *disturbed)
+        return backend.function(
+            [inputs, *states, *disturbances], [Y, *flattened(_last_states(activities))]
+        )
 
     @_compiled_once
     def sampling(self, shape):
@@ -151,27 +179,26 @@ class CompiledNetwork:
 
         The function takes ``given`` (T, B, P) and ``is_given`` (T,), 1 where the network
         reads a row of `given` and 0 where it reads its own last sample; ``uniform``
-        (T, B, P), random numbers in [0, 1); the threshold; ``last`` (B, P), the sample
-        before the window; and the states. It returns [tune (T, B, P), probabilities
-        (T, B, P), last, *states].
+        (T, B, P), random numbers in [0, 1); the threshold; one over the temperature; ``last``
+        (B, P), the sample before the window; and the states. It returns [tune (T, B, P),
+        probabilities (T, B, P), last, *states].
         """
         T, B, P = shape
         given = self._input("given", shape)
         is_given = self._input("is_given", (T,))
         uniform = self._input("uniform", shape)
         threshold = self._input("threshold", ())
+        sharpness = self._input("sharpness", ())
         last = self._input("last", (B, P))
         states = self._state_inputs(B)
         names = list(self.store.weights)
         n_states = len(states)
 
         def step(given, is_given, uniform, last, *rest):
-            states, (threshold, *weights) = rest[:n_states], rest[n_states:]
+            states, (threshold, sharpness, *weights) = rest[:n_states], rest[n_states:]
             x = backend.switch(is_given > 0, given, last)
-            Y, states = network.network_step(
-                x, paired(states), network.unnamed(dict(zip(names, weights)))
-            )
-            probabilities = backend.sigmoid(Y)
+            Y, states = network.network_step(x, paired(states), unnamed(dict(zip(names, weights))))
+            probabilities = backend.sigmoid(Y * sharpness)
             probabilities = probabilities * (probabilities > threshold)
             sample = backend.cast(uniform < probabilities, self.store.dtype)
             return [sample, *flattened(states), probabilities]
@@ -180,32 +207,59 @@ class CompiledNetwork:
             step,
             sequences=[given, is_given, uniform],
             states=[last, *states, None],
-            constants=[threshold, *self.store.weights.values()],
+            constants=[threshold, sharpness, *self.store.weights.values()],
             n_steps=backend.shape_of(given)[0],
         )
         return backend.function(
-            [given, is_given, uniform, threshold, last, *states],
+            [given, is_given, uniform, threshold, sharpness, last, *states],
             [sample, probabilities, sample[-1], *(state[-1] for state in new_states)],
         )
 
-    def _cost_and_gradients(self, inputs, targets, weights):
-        """Return the symbolic cost of a minibatch and the dict of its gradients."""
+    def _whole(self, inputs, targets, weights):
+        """Return the cost and the dict of gradients of tunes from their beginning."""
         n_tunes = backend.shape_of(inputs)[1]
         vectors = self.store.initial.values()
         initial = paired([backend.repeat_row(vector, n_tunes) for vector in vectors])
-        nothing = tuple(State(*(backend.zeros_like(x) for x in state)) for state in initial)
-        return self._piece(inputs, targets, weights, initial, nothing)[:2]
+        return self._cost_and_gradients(
+            inputs, targets, weights, initial, _no_states(initial), self.parameters
+        )[:2]
 
-    def _piece(self, inputs, targets, weights, initial, d_after):
-        """Return the cost, the dict of gradients, and the derivatives at the initial states."""
-        Y, activities = network.forward(inputs, initial, self.parameters)
+    def _cost_and_gradients(
+        self, inputs, targets, weights, initial, d_after, parameters, masks=network.NO_MASKS
+    ):
+        """Return the cost, the dict of gradients, the states after, the derivatives before."""
+        Y, activities = network.forward(inputs, initial, parameters, masks)
         weights = weights[:, :, None]
         total = backend.column_sums((self.cost.value(Y, targets) * weights).flatten())
         d_Y = self.cost.derivative(Y, targets) * weights
         gradients, d_before = network.backward(
-            d_Y, d_after, inputs, initial, activities, self.parameters
+            d_Y, d_after, inputs, initial, activities, parameters, masks
         )
-        return total, network.named(gradients), d_before
+        return total, named(gradients), _last_states(activities), d_before
+
+    def _disturbed(self, n_tunes, regularised):
+        """Return the inputs that disturb an update, and the parameters and masks with them.
+
+        Noise is added to the weight matrices for the pass forward and back alone: the gradient
+        is taken there, and changes the weights without noise (Graves 2013, section 4.1).
+        """
+        inputs, parameters, masks = [], self.parameters, network.NO_MASKS
+        if regularised.dropout:
+            units = list(self.store.state_sizes.values())[::2]
+            masks = tuple(self._input("mask", (n_tunes, H)) for H in units)
+            inputs += masks
+        if regularised.noise:
+            noise = self._input("noise", (self.store.n_in_matrices(),))
+            inputs.append(noise)
+            noisy, start = {}, 0
+            for name, shape in self.store.shapes.items():
+                noisy[name] = self.store.weights[name]
+                if len(shape) == 2:
+                    size = shape[0] * shape[1]
+                    noisy[name] = noisy[name] + noise[start : start + size].reshape(shape)
+                    start += size
+            parameters = unnamed(noisy)
+        return inputs, (parameters, masks)
 
     def _input(self, name, shape):
         return backend.tensor(name, self.store.dtype, shape)
@@ -217,6 +271,16 @@ class CompiledNetwork:
     def _state_inputs(self, n_tunes):
         sizes = self.store.state_sizes.items()
         return [self._input(name, (n_tunes, H)) for name, H in sizes]
+
+
+def _no_states(states):
+    """Return zeros in the shapes of a tuple of `State`."""
+    return tuple(State(*(backend.zeros_like(array) for array in state)) for state in states)
+
+
+def _last_states(activities):
+    """Return the states after the last step: a tuple of `State`."""
+    return tuple(State(activity.hidden[-1], activity.cell[-1]) for activity in activities)
 
 
 def _group(name):

@@ -11,7 +11,7 @@ WINDOW = 64
 """Steps that one call of the compiled sampler takes; one compilation serves every length."""
 
 
-def compose(compile_for, initial, start, n_steps, n_tunes, threshold, rng):
+def compose(compile_for, initial, start, n_steps, n_tunes, threshold, temperature, rng):
     """Read `start`, then sample `n_steps` further steps of each of `n_tunes` tunes.
 
     Parameters
@@ -23,7 +23,7 @@ def compose(compile_for, initial, start, n_steps, n_tunes, threshold, rng):
     start : (S, P)
         What every tune begins with, S at least 1.
     n_steps, n_tunes : int
-    threshold : float
+    threshold, temperature : float
     rng : numpy.random.Generator
 
     Returns
@@ -39,7 +39,7 @@ def compose(compile_for, initial, start, n_steps, n_tunes, threshold, rng):
         return tunes, probabilities
 
     sampler = compile_for(shape)
-    threshold = np.asarray(threshold, dtype)
+    threshold, sharpness = np.asarray(threshold, dtype), np.asarray(1 / temperature, dtype)
     last = np.zeros(shape[1:], dtype)
     states = [np.tile(vector, (shape[1], 1)) for vector in initial]
     # After reading step t the network knows step t + 1: the first sample follows the last
@@ -56,7 +56,7 @@ def compose(compile_for, initial, start, n_steps, n_tunes, threshold, rng):
         uniform = np.zeros(shape, dtype)
         uniform[in_window, :n_tunes] = rng.random((n_new, n_tunes, P), dtype)
         sample, probability, last, *states = sampler(
-            given, is_given, uniform, threshold, last, *states
+            given, is_given, uniform, threshold, sharpness, last, *states
         )
         tunes[:, composed] = np.asarray(sample)[in_window, :n_tunes].swapaxes(0, 1)
         probabilities[:, composed] = np.asarray(probability)[in_window, :n_tunes].swapaxes(0, 1)

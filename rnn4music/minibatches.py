@@ -2,21 +2,25 @@
 
 Conventions
 -----------
-A tune is a piano roll (length, P). A window has `length` rows of it, and a minibatch lays
-the windows of B tunes side by side: (length, B, P). A minibatch that lacks tunes is padded
-with silence that counts nothing, so that all minibatches have one shape.
+A tune is a piano roll (length, P). A window has up to `length` rows of it, and a minibatch lays
+the windows of B tunes side by side: (length, B, P). What is missing, rows of a window or whole
+tunes, is filled with silence that counts nothing, so that all minibatches have one shape.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
+WINDOWS = ("start", "random", "all")
+"""Ways to cut windows: see `epoch`."""
+
 
 class Minibatch(NamedTuple):
-    """The windows of B tunes and what each prediction counts."""
+    """The windows of B tunes, what each prediction counts, and where the tunes stand."""
 
     windows: Any  # (length, B, P)
-    weights: Any  # (length - 1, B): 1 / number of real tunes, 0 for padding
+    weights: Any  # (length - 1, B): 1 / number of real tunes, 0 for what is filled up
+    begins: Any  # (B,): whether the states before the window are those at t = −1
 
 
 def fit_window(tune, length):
@@ -24,34 +28,85 @@ def fit_window(tune, length):
     return np.resize(tune, (length, tune.shape[1]))
 
 
-def make_minibatch(tunes, size, length, dtype):
-    """Lay the windows of up to `size` tunes side by side.
+def random_window(tune, length, rng):
+    """Return `length` rows from a random place, or all rows of a shorter tune."""
+    return tune[rng.integers(max(0, len(tune) - length) + 1) :][:length]
+
+
+def make_minibatch(windows, size, length, dtype, begins: Any = True):
+    """Lay windows of up to `length` rows side by side, None for a column without any.
 
     Returns
     -------
     Minibatch
         Always of `size` columns; the mean is taken over the real tunes.
     """
-    windows = np.zeros((length, size, tunes[0].shape[1]), dtype)
-    weights = np.zeros((length - 1, size), dtype)
-    for column, tune in enumerate(tunes):
-        windows[:, column] = fit_window(tune, length)
-        weights[:, column] = 1 / len(tunes)
-    return Minibatch(windows, weights)
+    real = [window for window in windows if window is not None]
+    minibatch = Minibatch(
+        np.zeros((length, size, real[0].shape[1]), dtype),
+        np.zeros((length - 1, size), dtype),
+        np.full(size, begins),
+    )
+    for column, window in enumerate(windows):
+        if window is not None:
+            minibatch.windows[: len(window), column] = window
+            minibatch.weights[: len(window) - 1, column] = 1 / len(real)
+    return minibatch
 
 
-def epoch(tunes, size, length, dtype, rng):
+def epoch(tunes, size, length, dtype, rng, windows="start"):
     """Visit every tune once, in shuffled minibatches of `size` tunes.
+
+    Parameters
+    ----------
+    tunes : list of (length, P)
+    size, length : int
+        Of the minibatches.
+    dtype : str
+    rng : numpy.random.Generator
+    windows : {"start", "random", "all"}
+        Of each tune the first `length` rows, repeated where it has fewer (the rule of 2015); so
+        many rows from a random place; or all of it, in consecutive windows with the states
+        carried from one to the next. The windows of a tune overlap by a row, the last that
+        is predicted in one being the first that is read in the next.
 
     Yields
     ------
     Minibatch
-        ceil(number of tunes / size) of them, the last one possibly padded.
     """
-    order = rng.permutation(len(tunes))
+    order = [tunes[k] for k in rng.permutation(len(tunes))]
+    if windows == "all":
+        yield from _consecutive(order, size, length, dtype)
+        return
     for start in range(0, len(order), size):
-        chosen = [tunes[k] for k in order[start : start + size]]
-        yield make_minibatch(chosen, size, length, dtype)
+        chosen = order[start : start + size]
+        if windows == "random":
+            cut = [random_window(tune, length, rng) for tune in chosen]
+        else:
+            cut = [fit_window(tune, length) for tune in chosen]
+        yield make_minibatch(cut, size, length, dtype)
+
+
+def _consecutive(tunes, size, length, dtype):
+    """Yield minibatches whose columns go through whole tunes, each taking the next when done."""
+    waiting = iter(tune for tune in tunes if len(tune) > 1)
+    rest = [None] * size  # of each column's tune
+    while True:
+        begins = np.array([tune is None for tune in rest])
+        rest = [next(waiting, None) if tune is None else tune for tune in rest]
+        if all(tune is None for tune in rest):
+            return
+        cut = [None if tune is None else tune[:length] for tune in rest]
+        yield make_minibatch(cut, size, length, dtype, begins)
+        rest = [None if t is None or len(t) <= length else t[length - 1 :] for t in rest]
+
+
+def n_minibatches(tunes, size, length, windows="start"):
+    """Return how many minibatches an epoch has; for "all" about how many."""
+    if windows == "all":
+        n_windows = sum(-(-(len(tune) - 1) // (length - 1)) for tune in tunes)
+        return max(1, -(-n_windows // size))
+    return -(-len(tunes) // size)
 
 
 def mark_silence(roll):

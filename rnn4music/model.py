@@ -1,12 +1,22 @@
 """`RNN4Music`: the network, its training and its composing, under the names of 2015."""
 
-import math
-
 import numpy as np
 
-from rnn4music import archive, checks, evaluation, generation, minibatches, pieces, training
+from midi.reading import checked_flag
+from rnn4music import (
+    archive,
+    checkpoints,
+    checks,
+    evaluation,
+    generation,
+    minibatches,
+    runs,
+    training,
+)
 from rnn4music.functions import CompiledNetwork
-from rnn4music.parameters import ParameterStore, print_summary
+from rnn4music.initialisation import draw_weights
+from rnn4music.optimisers import OPTIMISERS
+from rnn4music.parameters import WEIGHTS, ParameterStore, print_summary
 from rnn4music.settings import Settings
 
 
@@ -37,6 +47,12 @@ class RNN4Music(Settings):
         Hidden and cell states at t = −1 are drawn from U[0, muRand].
     genProbThreshold : float
         While composing, probabilities that do not exceed it are set to 0.
+    optimiser : {"rmsprop", "graves", "adam"}
+        The rule of an update; see `optimisers`. Adam takes rates of some 0.002.
+    initialisation : {"gaussian", "scaled", "orthogonal"}
+        How the weights are drawn; see `initialisation`. `sigRand` is for the first.
+    forget_bias : float
+        Added to the forget gates' initial biases.
     seed : int, optional
         Without it each object draws other numbers.
     dtype : {"float32", "float64"}
@@ -69,19 +85,25 @@ class RNN4Music(Settings):
         sigRand=0.1,
         muRand=0.01,
         genProbThreshold=0.1,
+        optimiser="rmsprop",
+        initialisation="gaussian",
+        forget_bias=0,
         seed=None,
         dtype="float32",
     ):
         super().__init__(locals())
         self._prepare()
-        self._store.draw_weights(self._rng, self.sigRand)
+        self._store.set_weights(
+            draw_weights(
+                self._rng, self._store.shapes, self.initialisation, self.sigRand, self.forget_bias
+            )
+        )
         self.resetStates()
 
     def _prepare(self):
         self.history = training.History()
         self._rng = np.random.default_rng(self.seed)
-        self._store = ParameterStore(self._layer_sizes(), self.io_length, self.dtype)
-        self._network = CompiledNetwork(self._store, self.cost)
+        self._connect(self._new_store(self.settings()), self.settings())
         self._last_gradients = None
 
     def __getstate__(self):
@@ -112,8 +134,18 @@ class RNN4Music(Settings):
         lengthOfMB,
         sparseParam=0,
         *,
+        windows="start",
         validation=None,
+        patience=None,
+        decay_patience=None,
+        rate_decay=0.5,
+        dropout=0,
+        weight_noise=0,
+        averaging=0,
         steps_at_once=None,
+        checkpoint=None,
+        checkpoint_every=None,
+        resume=False,
         progress=True,
     ):
         """Learn to predict each step of the tunes from the steps before it.
@@ -128,91 +160,168 @@ class RNN4Music(Settings):
         noOfEpochPerMB : int
             Updates on each minibatch.
         noOfEpoch : int
-            Visits to the whole dataset.
+            Visits to the whole dataset, unless `patience` ends the training before.
         sizeOfMiniBatch : int
             Tunes in a minibatch; the last, smaller one is padded and masked.
         lengthOfMB : int
-            Steps of each tune, at least 2: a shorter tune is repeated, a longer truncated.
+            Steps of a window, at least 2.
         sparseParam : float
             Strength of the L1 penalty on all weights but the biases.
+        windows : {"start", "random", "all"}
+            What is learned from at a visit to a tune: its first `lengthOfMB` steps, repeated
+            where it has fewer; as many steps from a random place, where a shorter tune is
+            filled up with steps that count nothing; or all of it, in consecutive windows with
+            the states carried from one to the next.
         validation : list of (length, io_length), optional
-            Scored by `evaluate` after every epoch, into the history.
+            Scored by `evaluate` after every epoch, into the history. The weights that score
+            best are those that training leaves.
+        patience : int, optional
+            Training ends after so many epochs without a better validation.
+        decay_patience : int, optional
+            After so many epochs without a better validation the learning rates are multiplied
+            by `rate_decay`, and again after as many more. R1 … Rout stay as they are.
+        rate_decay : float
+            In (0, 1).
+        dropout : float
+            Probability, in [0, 1), that a unit is hidden from the layer above and from the
+            output, drawn for each tune of a minibatch.
+        weight_noise : float
+            Standard deviation of the Gaussian noise on the weight matrices at which the
+            gradient is taken, drawn for each update.
+        averaging : float
+            In [0, 1). Above 0 the result is the exponential mean of the weights over the
+            updates, each of which keeps so much of it: 0.995 averages over some 200 updates.
         steps_at_once : int, optional
             Work through longer windows in pieces of so many steps. The gradient stays exact;
             the memory is that of a piece, and an update takes a third longer.
+        checkpoint : path, optional
+            A file, with or without ``.npz``, that is written now and then, when training ends,
+            and after Ctrl-C or SIGTERM. It loads like any saved model, with the result so far.
+        checkpoint_every : int, optional
+            Updates between two checkpoints; default once a minute.
+        resume : bool
+            Go on where the checkpoint stands, bit for bit as if nothing had interrupted it;
+            begin anew if there is no such file yet. All other arguments must be as before, but
+            `noOfEpoch` may be larger.
         progress : bool
             Whether to show a progress bar on standard error.
 
         Returns
         -------
         training.History
-            Of this call; `history` has that of all calls.
+            Of this training, with what came before an interruption; `history` has that of all.
 
         Raises
         ------
         training.TrainingDiverged
             If the cost becomes NaN or infinite; the last good weights are in place.
+        ValueError
+            If `resume` finds a checkpoint that is damaged or of another training.
+        OSError
+            If the first checkpoint, before the first update, cannot be written. Should a later
+            one fail there is a `CheckpointWarning`, and training goes on.
         """
         tunes = checks.dataset(dataset, self.io_length)
-        updates_per_minibatch = checks.integer("noOfEpochPerMB", noOfEpochPerMB, low=1)
-        n_epochs = checks.integer("noOfEpoch", noOfEpoch, low=1)
-        size = min(checks.integer("sizeOfMiniBatch", sizeOfMiniBatch, low=1), len(tunes))
-        length = checks.integer("lengthOfMB", lengthOfMB, low=2)
-        sparsity = checks.number("sparseParam", sparseParam, low=0)
         if validation is not None:
-            validation = checks.dataset(validation, self.io_length, "validation")
-            if max(map(len, validation)) < 2:
-                raise ValueError(
-                    "validation has nothing to score: every tune has one step, and the first "
-                    "is not scored; give a tune of two steps or more"
-                )
+            validation = checks.scorable_dataset(validation, self.io_length, "validation")
+        resume, progress = checked_flag("resume", resume), checked_flag("progress", progress)
+        options = {
+            "size": min(checks.integer("sizeOfMiniBatch", sizeOfMiniBatch, low=1), len(tunes)),
+            "length": checks.integer("lengthOfMB", lengthOfMB, low=2),
+            "sparsity": checks.number("sparseParam", sparseParam, low=0),
+            "windows": checks.choice("windows", windows, minibatches.WINDOWS),
+            "dropout": checks.number("dropout", dropout, low=0, below=1),
+            "weight_noise": checks.number("weight_noise", weight_noise, low=0),
+            "averaging": checks.number("averaging", averaging, low=0, below=1),
+            "steps_at_once": checks.optional_integer("steps_at_once", steps_at_once),
+        }
+        plan = training.Plan(
+            checks.integer("noOfEpoch", noOfEpoch, low=1),
+            checks.integer("noOfEpochPerMB", noOfEpochPerMB, low=1),
+            checks.optional_integer("patience", patience),
+            checks.optional_integer("decay_patience", decay_patience),
+            checks.number("rate_decay", rate_decay, above=0, below=1),
+        )
+        every = checks.optional_integer("checkpoint_every", checkpoint_every)
+        runs.check_options(tunes, validation, plan, options, checkpoint, every, resume)
 
-        n_steps = length - 1
-        if steps_at_once is not None:
-            n_steps = min(checks.integer("steps_at_once", steps_at_once, low=1), n_steps)
-        in_pieces = n_steps < length - 1
-        shape = (n_steps, size, self.io_length)
-        compiles = not self._network.is_compiled("piece" if in_pieces else "update", shape)
+        def begin():
+            return runs.Run(
+                self._network, self._update_settings, self._rng, tunes, validation, **options
+            )
 
-        def update(minibatch):
-            rates = (self.R1, self.R2, self.R3, self.Rout)
-            settings = (*rates, self.gradClip, self.epsilon, sparsity)
-            settings = [self._array(value) for value in settings]
-            if in_pieces:
-                cost, self._last_gradients = pieces.cost_and_gradients(
-                    self._network, self._initial(), minibatch, n_steps
-                )
-                if math.isfinite(cost):
-                    self._network.change(())(*self._last_gradients, *settings)
-            else:
-                cost, *self._last_gradients = self._network.update(shape)(*minibatch, *settings)
-            return float(cost)
+        standing, history, before = training.Standing(), training.History(), self.history
+        file, run = None, begin()
+        if checkpoint is not None:
+            path = archive.npz_path(checkpoint)
+            about = checkpoints.description(tunes, validation, plan, options, self.settings())
+            if resume and path.exists():
+                run, standing, before, history = self._resume(path, about, begin)
 
-        history = training.History()
+            def write():
+                content = self.__getstate__()
+                content["history"] = before.followed_by(history).to_dict()
+                result = run.result().items()
+                content["arrays"] |= {f"{WEIGHTS}/{name}": array for name, array in result}
+                progress = {"about": about, "standing": vars(standing), "before": before.lengths()}
+                archive.write(path, **content, checkpoint=progress, under_way=run.arrays())
+
+            file = checkpoints.Checkpoint(path, every, write)
         try:
             training.train(
-                update,
-                self._store,
-                lambda: minibatches.epoch(tunes, size, length, self.dtype, self._rng),
-                n_updates=n_epochs * updates_per_minibatch * -(-len(tunes) // size),
-                updates_per_minibatch=updates_per_minibatch,
-                n_epochs=n_epochs,
-                history=history,
-                validate=validation and (lambda: self.evaluate(validation).nats_per_step),
-                compiling="compiling (once for this size)" if compiles else None,
+                run,
+                plan,
+                standing,
+                history,
+                checkpoint=file,
+                compiling="compiling (once for this size)" if run.compiles() else None,
                 progress=progress,
             )
         finally:
-            self.history.extend(history)
+            self.history = before.followed_by(history)
+            self._last_gradients = run.last_gradients
         return history
+
+    def _resume(self, path, about, begin):
+        """Take over a checkpoint, or raise a ValueError and change nothing.
+
+        Returns
+        -------
+        run, standing
+        before, history : training.History
+            Of all that came before this training, and of this training so far.
+        """
+        content, earlier = archive.read(path), self.__getstate__()
+        if content["checkpoint"] is None:
+            raise ValueError(
+                f"{path} is a saved model, not a checkpoint: load it with loadParameters, and "
+                "give another file as checkpoint="
+            )
+        try:
+            progress = content["checkpoint"]
+            checkpoints.check_same(path, progress["about"], about)
+            standing = training.Standing.from_dict(progress["standing"])
+            self._take(content)
+            before, history = self.history.cut(progress["before"])
+            run = begin()
+            run.take(content["under_way"], has_best=standing.best is not None)
+        except checkpoints.AnotherTraining:
+            raise
+        except Exception as error:
+            self._take(earlier)
+            raise ValueError(f"{path} does not fit or is damaged: {error}") from error
+        return run, standing, before, history
+
+    def _update_settings(self):
+        return self.R1, self.R2, self.R3, self.Rout, self.gradClip, self.epsilon
 
     def resetStates(self):
         """Draw new hidden and cell states for t = −1, from U[0, muRand]."""
         self._store.draw_initial(self._rng, self.muRand)
 
     def resetRMSgrads(self):
-        """Set RMSprop's running mean squares to zero."""
-        self._store.zero_mean_squares()
+        """Set the running averages of RMSprop, or of another optimiser, to zero."""
+        self._store.zero_averages()
 
     def setNewRates(self, R1, R2, R3, Rout):
         """Set the learning rates of the three layers and of the output layer."""
@@ -221,7 +330,7 @@ class RNN4Music(Settings):
 
     # ---- composing and predicting
 
-    def genMusic(self, start, n, count=None):
+    def genMusic(self, start, n, count=None, *, temperature=1):
         """Compose: read `start`, then feed back what was sampled, for `n` steps.
 
         Parameters
@@ -232,6 +341,9 @@ class RNN4Music(Settings):
             Steps to compose.
         count : int, optional
             Compose that many tunes at once, each continuing `start` in its own way.
+        temperature : float
+            From 0.01 to 100. The network's pre-activations are divided by it: below 1 the likely
+            notes become likelier and the others rarer, above 1 the other way round.
 
         Returns
         -------
@@ -244,14 +356,16 @@ class RNN4Music(Settings):
             start = np.zeros((1, self.io_length))
         start = checks.piano_roll("start", start, self.io_length)
         n = checks.integer("n", n, low=0)
+        temperature = checks.number("temperature", temperature, low=0.01, high=100)
         n_tunes = 1 if count is None else checks.integer("count", count, low=1)
         tunes, probabilities = generation.compose(
             self._network.sampling,
-            self._initial(),
+            self._store.initial_states(),
             self._array(start),
             n,
             n_tunes,
             self.genProbThreshold,
+            temperature,
             self._rng,
         )
         return (tunes[0], probabilities[0]) if count is None else (tunes, probabilities)
@@ -274,7 +388,7 @@ class RNN4Music(Settings):
         Y = self._run(inputs[:, None] if single else inputs)
         return evaluation.sigmoid(Y[:, 0] if single else Y)
 
-    def evaluate(self, dataset, threshold=0.5):
+    def evaluate(self, dataset, threshold=evaluation.THRESHOLD):
         """Score the predictions on whole tunes, without repeating or truncating them.
 
         Parameters
@@ -337,8 +451,8 @@ class RNN4Music(Settings):
         ValueError
             For names that are missing or unknown, other shapes, values that are not finite.
         """
-        arrays = {f"parameters/{name}": array for name, array in dict(mapping).items()}
-        self._store.assign(self._store.check(arrays, groups=("parameters",)))
+        arrays = {f"{WEIGHTS}/{name}": array for name, array in dict(mapping).items()}
+        self._store.assign(self._store.check(arrays, weights_only=True))
 
     def saveParameters(self, name):
         """Save everything: weights, averages, states, settings, history, random generator.
@@ -421,36 +535,36 @@ class RNN4Music(Settings):
         settings = self.checked_settings(content["settings"])
         history = training.History.from_dict(content["history"])
         store, rng = self._store, self._rng
-        if settings["dtype"] != self.dtype:
-            store = ParameterStore(self._layer_sizes(), self.io_length, settings["dtype"])
+        if (settings["dtype"], settings["optimiser"]) != (self.dtype, self.optimiser):
+            store = self._new_store(settings)
         if from_2015:
-            arrays = {**self._store.arrays(), **content["arrays"]}
-            arrays |= {key: 0 * arrays[key] for key in arrays if key.startswith("mean_squares/")}
+            initial = {k: v for k, v in self._store.arrays().items() if k.startswith("initial/")}
+            arrays = {**self._new_store(settings).arrays(), **initial, **content["arrays"]}
         else:
             arrays = content["arrays"]
             rng = np.random.default_rng()
             rng.bit_generator.state = content["random_state"]
         checked = store.check(arrays)
 
-        if (settings["dtype"], settings["cost"]) != (self.dtype, self.cost):
-            self._store, self._network = store, CompiledNetwork(store, settings["cost"])
+        if store is not self._store or settings["cost"] != self.cost:
+            self._connect(store, settings)
         vars(self).update(settings)
         store.assign(checked)
         self._rng, self.history, self._last_gradients = rng, history, None
 
     def _run(self, inputs):
         """Return the pre-activations (T, B, P) of inputs (T, B, P)."""
-        return evaluation.run(
-            self._network.forward,
-            self._initial(),
-            inputs,
-        )
+        return evaluation.run(self._network.forward, self._store.initial_states(), inputs)
 
-    def _initial(self):
-        return [np.array(vector.get_value()) for vector in self._store.initial.values()]
+    def _new_store(self, settings):
+        """Return zero weights and averages for these settings."""
+        sizes = self.h1_length, self.h2_length, self.h3_length
+        averages = OPTIMISERS[settings["optimiser"]].averages
+        return ParameterStore(sizes, self.io_length, settings["dtype"], averages)
 
-    def _layer_sizes(self):
-        return self.h1_length, self.h2_length, self.h3_length
+    def _connect(self, store, settings):
+        self._store = store
+        self._network = CompiledNetwork(store, settings["cost"], settings["optimiser"])
 
     def _array(self, value):
         return np.asarray(value, self.dtype)

@@ -4,8 +4,13 @@ The input feeds every layer and every layer feeds the output (Graves 2013, figur
 
     y_t = σ(Y_t),   Y_t = Σ_layers h_t^(layer) W_hy^(layer) + b_y          (7)
 
-y_t are the probabilities of the notes at step t + 1. Equations (1) to (6) are in `lstm`,
-and so are the conventions.
+y_t are the probabilities of the notes at step t + 1. While it learns with dropout, the layer
+above and the output see a layer's hidden state through its mask m (B, H), the same at all
+steps, and so does the gradient on its way back:
+
+    seen_t = m ⊙ h_t                                                       (8)
+
+Equations (1) to (6) are in `lstm`, and so are the conventions.
 """
 
 from typing import Any, NamedTuple
@@ -13,7 +18,6 @@ from typing import Any, NamedTuple
 from rnn4music.backend import dot
 from rnn4music.gates import split
 from rnn4music.lstm import (
-    LayerParameters,
     State,
     lstm_layer,
     lstm_layer_backward,
@@ -23,6 +27,7 @@ from rnn4music.lstm import (
 from rnn4music.sequences import (
     apply_matrix,
     apply_transposed,
+    masked,
     matrix_gradient,
     vector_gradient,
 )
@@ -44,43 +49,10 @@ class NetworkParameters(NamedTuple):
     output: OutputParameters
 
 
-def shapes(layer_sizes, n_pitches):
-    """Return the shape of each parameter, as `NetworkParameters`."""
-    P = n_pitches
-    layers = []
-    below = None
-    for H in layer_sizes:
-        beneath = None if below is None else (below, 4 * H)
-        layers.append(LayerParameters((P, 4 * H), beneath, (H, 4 * H), (4 * H,), (H,), (H,), (H,)))
-        below = H
-    return NetworkParameters(
-        tuple(layers), OutputParameters._make([*((H, P) for H in layer_sizes), (P,)])
-    )
+NO_MASKS = None, None, None
 
 
-def named(parameters):
-    """Return a dict from names such as ``layer1/bias`` to the parameters, in a fixed order."""
-    groups = [(f"layer{n}", layer) for n, layer in enumerate(parameters.layers, start=1)]
-    groups.append(("output", parameters.output))
-    return {
-        f"{group}/{field}": value
-        for group, fields in groups
-        for field, value in zip(fields._fields, fields)
-        if value is not None
-    }
-
-
-def unnamed(mapping):
-    """Return the `NetworkParameters` of a dict such as `named` makes."""
-
-    def gather(kind, group):
-        return kind(*(mapping.get(f"{group}/{field}") for field in kind._fields))
-
-    layers = tuple(gather(LayerParameters, f"layer{n}") for n in (1, 2, 3))
-    return NetworkParameters(layers, gather(OutputParameters, "output"))
-
-
-def forward(inputs, initial, parameters):
+def forward(inputs, initial, parameters, masks=NO_MASKS):
     """Run the network over all steps.
 
     Parameters
@@ -89,6 +61,8 @@ def forward(inputs, initial, parameters):
     initial : tuple of State of (B, H)
         Each layer's states at t = −1.
     parameters : NetworkParameters
+    masks : tuple of (B, H) or None
+        Each layer's mask.
 
     Returns
     -------
@@ -100,15 +74,17 @@ def forward(inputs, initial, parameters):
     Y = parameters.output.bias
     activities = []
     below = None
-    for state, layer, to_output in zip(initial, parameters.layers, parameters.output):
+    layers = zip(initial, parameters.layers, parameters.output, masks)
+    for state, layer, to_output, mask in layers:
         activity = lstm_layer(inputs, below, state, layer)
-        Y = apply_matrix(activity.hidden, to_output, Y)  # (7)
+        seen = masked(activity.hidden, mask)  # (8)
+        Y = apply_matrix(seen, to_output, Y)  # (7)
         activities.append(activity)
-        below = activity.hidden
+        below = seen
     return Y, tuple(activities)
 
 
-def backward(d_Y, d_after, inputs, initial, activities, parameters):
+def backward(d_Y, d_after, inputs, initial, activities, parameters, masks=NO_MASKS):
     """Carry the cost's gradient back through `forward`, top layer first.
 
     Parameters
@@ -117,7 +93,7 @@ def backward(d_Y, d_after, inputs, initial, activities, parameters):
         Derivative at the output's pre-activations.
     d_after : tuple of State of (B, H)
         Derivative at each layer's last states that comes from steps after these.
-    inputs, initial, parameters
+    inputs, initial, parameters, masks
         What `forward` was given.
     activities : tuple of Activity
         What it returned.
@@ -129,15 +105,17 @@ def backward(d_Y, d_after, inputs, initial, activities, parameters):
     d_before : tuple of State of (B, H)
         Derivative at `initial`.
     """
+    seen = [masked(activity.hidden, mask) for activity, mask in zip(activities, masks)]  # (8)
     d_output = OutputParameters(
-        *(matrix_gradient(activity.hidden, d_Y) for activity in activities),  # (7)
+        *(matrix_gradient(hidden, d_Y) for hidden in seen),  # (7)
         bias=vector_gradient(d_Y),
     )
     d_layers, d_before = [], []
     d_below = None
     for n in reversed(range(len(activities))):
-        d_hidden = apply_transposed(d_Y, parameters.output[n], d_below)  # (7)
-        below = activities[n - 1].hidden if n > 0 else None
+        d_seen = apply_transposed(d_Y, parameters.output[n], d_below)  # (7)
+        d_hidden = masked(d_seen, masks[n])  # (8)
+        below = seen[n - 1] if n > 0 else None
         d_layer, d_below, d_state = lstm_layer_backward(
             d_hidden, d_after[n], inputs, below, initial[n], activities[n], parameters.layers[n]
         )

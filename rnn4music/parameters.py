@@ -1,31 +1,80 @@
-"""A model's arrays in the engine's hands: weights, RMSprop averages, initial states."""
+"""A model's arrays in the engine's hands: weights, the optimiser's averages, initial states."""
 
 import numpy as np
 
-from rnn4music import backend, checks, network
+from rnn4music import backend, checks
+from rnn4music.lstm import LayerParameters, State
+from rnn4music.network import NetworkParameters, OutputParameters
 
-GROUPS = ("parameters", "mean_squares", "initial")
-"""What the names of a file's arrays begin with."""
+WEIGHTS, INITIAL, COUNT = "parameters", "initial", "optimiser/n_updates"
+"""What the names of a file's arrays begin with; the averages' begin with their own names."""
+
+
+def shapes(layer_sizes, n_pitches):
+    """Return the shape of each parameter, as `NetworkParameters`."""
+    P = n_pitches
+    layers = []
+    below = None
+    for H in layer_sizes:
+        beneath = None if below is None else (below, 4 * H)
+        layers.append(LayerParameters((P, 4 * H), beneath, (H, 4 * H), (4 * H,), (H,), (H,), (H,)))
+        below = H
+    return NetworkParameters(
+        tuple(layers), OutputParameters._make([*((H, P) for H in layer_sizes), (P,)])
+    )
+
+
+def named(parameters):
+    """Return a dict from names such as ``layer1/bias`` to the parameters, in a fixed order."""
+    groups = [(f"layer{n}", layer) for n, layer in enumerate(parameters.layers, start=1)]
+    groups.append(("output", parameters.output))
+    return {
+        f"{group}/{field}": value
+        for group, fields in groups
+        for field, value in zip(fields._fields, fields)
+        if value is not None
+    }
+
+
+def unnamed(mapping):
+    """Return the `NetworkParameters` of a dict such as `named` makes."""
+
+    def gather(kind, group):
+        return kind(*(mapping.get(f"{group}/{field}") for field in kind._fields))
+
+    layers = tuple(gather(LayerParameters, f"layer{n}") for n in (1, 2, 3))
+    return NetworkParameters(layers, gather(OutputParameters, "output"))
 
 
 class ParameterStore:
     """The shared variables of one model.
 
+    Parameters
+    ----------
+    layer_sizes : tuple of int
+    n_pitches : int
+    dtype : str
+    averages : tuple of str
+        The names of the running averages that the optimiser keeps of each parameter.
+
     Attributes
     ----------
-    weights, mean_squares : dict of name to shared variable
-        Under the names of `network.named`.
+    weights : dict of name to shared variable
+        Under the names of `named`.
+    averages : dict of average to dict of name to shared variable
+    n_updates : shared scalar
+        Updates since the averages were zero.
     initial : dict of name to shared (H,)
         ``layer1/hidden``, ``layer1/cell``, …: the states at t = −1.
     """
 
-    def __init__(self, layer_sizes, n_pitches, dtype):
+    def __init__(self, layer_sizes, n_pitches, dtype, averages=("mean_squares",)):
         self.dtype = dtype
-        self.shapes = network.named(network.shapes(layer_sizes, n_pitches))
+        self.shapes = named(shapes(layer_sizes, n_pitches))
         self.state_sizes = {
             f"layer{n}/{field}": H
             for n, H in enumerate(layer_sizes, start=1)
-            for field in network.State._fields
+            for field in State._fields
         }
 
         def zeros(shapes):
@@ -34,29 +83,40 @@ class ParameterStore:
             }
 
         self.weights = zeros(self.shapes)
-        self.mean_squares = zeros(self.shapes)
+        self.averages = {average: zeros(self.shapes) for average in averages}
+        self.n_updates = backend.shared(np.zeros((), dtype), COUNT)
         self.initial = zeros(self.state_sizes)
 
-    def draw_weights(self, rng, deviation):
-        """Draw all weights and biases from a Gaussian around 0."""
-        for name, shape in self.shapes.items():
-            self._set(self.weights[name], rng.normal(0, deviation, shape))
+    def n_in_matrices(self):
+        """Return how many elements the weight matrices have together."""
+        return sum(shape[0] * shape[1] for shape in self.shapes.values() if len(shape) == 2)
 
     def draw_initial(self, rng, highest):
         """Draw the states at t = −1 from U[0, highest]."""
         for name, size in self.state_sizes.items():
             self._set(self.initial[name], rng.uniform(0, highest, size))
 
-    def zero_mean_squares(self):
-        """Forget what RMSprop has seen."""
-        for name, shape in self.shapes.items():
-            self._set(self.mean_squares[name], np.zeros(shape))
+    def initial_states(self):
+        """Return the states at t = −1: a flat list of (H,) arrays."""
+        return [np.array(vector.get_value()) for vector in self.initial.values()]
+
+    def set_weights(self, arrays):
+        """Take over weights, a dict of name to array that fits."""
+        for name, array in arrays.items():
+            self._set(self.weights[name], array)
+
+    def zero_averages(self):
+        """Forget what the optimiser has seen."""
+        for variables in self.averages.values():
+            for name, shape in self.shapes.items():
+                self._set(variables[name], np.zeros(shape))
+        self._set(self.n_updates, 0)
 
     def arrays(self):
         """Return copies of all arrays under the names that `archive` gives them."""
         return {key: np.array(v.get_value()) for key, v in self._variables().items()}
 
-    def check(self, arrays, groups=GROUPS):
+    def check(self, arrays, weights_only=False):
         """Return `arrays` in this store's dtype if they fit it, under the same names.
 
         Raises
@@ -64,7 +124,7 @@ class ParameterStore:
         ValueError
             That names what is missing, unknown, of another shape, or not finite.
         """
-        expected = self._variables(groups)
+        expected = self._weights() if weights_only else self._variables()
         missing = [_shown(key) for key in expected if key not in arrays]
         unknown = [_shown(key) for key in arrays if key not in expected]
         if missing or unknown:
@@ -73,17 +133,21 @@ class ParameterStore:
                 + (f"; missing: {', '.join(missing)}" if missing else "")
                 + (f"; unknown: {', '.join(unknown)}" if unknown else "")
             )
-        checked = {}
-        for key, variable in expected.items():
-            array = checks.numeric_array(_shown(key), arrays[key])
-            shape = np.shape(variable.get_value(borrow=True))
-            if array.shape != shape:
-                raise ValueError(f"{_shown(key)} must have the shape {shape}, not {array.shape}")
-            with np.errstate(over="ignore"):
-                checked[key] = array.astype(self.dtype)
-            if not np.isfinite(checked[key]).all():
-                raise ValueError(f"{_shown(key)} holds NaN or infinity (in {self.dtype})")
-        return checked
+        return {
+            key: self.checked(key, arrays[key], np.shape(variable.get_value(borrow=True)))
+            for key, variable in expected.items()
+        }
+
+    def checked(self, key, array, shape):
+        """Return an array in this store's dtype if it has that shape and is finite."""
+        array = checks.numeric_array(_shown(key), array)
+        if array.shape != shape:
+            raise ValueError(f"{_shown(key)} must have the shape {shape}, not {array.shape}")
+        with np.errstate(over="ignore"):
+            array = array.astype(self.dtype)
+        if not np.isfinite(array).all():
+            raise ValueError(f"{_shown(key)} holds NaN or infinity (in {self.dtype})")
+        return array
 
     def assign(self, checked):
         """Take over arrays that `check` returned."""
@@ -107,17 +171,22 @@ class ParameterStore:
             for variable in self._trained()
         )
 
-    def _variables(self, groups=GROUPS):
+    def _weights(self):
+        return {f"{WEIGHTS}/{name}": variable for name, variable in self.weights.items()}
+
+    def _variables(self):
         """Return the shared variables under their names in the file."""
-        return {
-            f"{group}/{name}": variable
-            for group, variables in zip(GROUPS, (self.weights, self.mean_squares, self.initial))
-            if group in groups
+        averages = {
+            f"{average}/{name}": variable
+            for average, variables in self.averages.items()
             for name, variable in variables.items()
         }
+        initial = {f"{INITIAL}/{name}": variable for name, variable in self.initial.items()}
+        return {**self._weights(), **averages, COUNT: self.n_updates, **initial}
 
     def _trained(self):
-        return [*self.weights.values(), *self.mean_squares.values()]
+        averages = [v for variables in self.averages.values() for v in variables.values()]
+        return [*self.weights.values(), *averages, self.n_updates]
 
     def _set(self, variable, value):
         variable.set_value(np.array(value, dtype=self.dtype))
@@ -125,7 +194,7 @@ class ParameterStore:
 
 def _shown(key):
     """Return an array's name as users know it: weights without their group."""
-    return key.removeprefix("parameters/")
+    return key[len(WEIGHTS) + 1 :] if key.startswith(f"{WEIGHTS}/") else key
 
 
 def print_summary(arrays):

@@ -15,30 +15,39 @@ to cost or gradient. States are flat lists of (B, H) arrays, as in `functions`.
 import numpy as np
 
 
-def cost_and_gradients(network, initial, minibatch, length):
-    """Return the cost of a minibatch and its gradients.
+def cost_and_gradients(
+    network, states, windows, weights, length, regularised, disturbances, carry=False
+):
+    """Return the cost of a minibatch, its gradients, and the states after it.
 
     Parameters
     ----------
     network : functions.CompiledNetwork
-    initial : list of (H,)
-        The states at t = −1.
-    minibatch : minibatches.Minibatch
-        Windows of any length.
+    states : list of (B, H)
+        The states before the windows.
+    windows : (T + 1, B, P)
+    weights : (T, B)
+        What each prediction counts.
     length : int
         Steps of a piece.
+    regularised : functions.Regularised
+    disturbances : list of arrays
+        What it asks for.
+    carry : bool
+        Whether the states after the windows are asked for; then pieces must fill them.
 
     Returns
     -------
     cost : float
     gradients : list of arrays
         In the order of the store's weights.
+    after : list of (B, H)
+        The states after the windows; without `carry` those before the last piece.
     """
-    windows, weights = minibatch
     n_steps, B = weights.shape
     P = windows.shape[2]
     shape = (length, B, P)
-    forward, piece = network.forward(shape), network.piece(shape)
+    forward, piece = network.forward(shape, regularised), network.piece(shape, regularised)
 
     def cut(start):
         """Return a piece's windows and weights, filled up."""
@@ -50,16 +59,17 @@ def cost_and_gradients(network, initial, minibatch, length):
         return rows, np.concatenate([row_weights, np.zeros((missing, B), weights.dtype)])
 
     starts = range(0, n_steps, length)
-    between = [[np.tile(vector, (B, 1)) for vector in initial]]
-    for start in starts[:-1]:
-        _, *states = forward(windows[start : start + length], *between[-1])
+    between = [states]
+    for start in starts if carry else starts[:-1]:
+        _, *states = forward(windows[start : start + length], *between[-1], *disturbances)
         between.append(states)
+    after = between.pop() if carry else between[-1]
 
     cost = 0.0
     d_states = [np.zeros_like(state) for state in between[0]]
     gradients = [np.zeros(shape, weights.dtype) for shape in network.store.shapes.values()]
     for start, states in zip(reversed(starts), reversed(between)):
-        cost_here, *results = piece(*cut(start), *gradients, *states, *d_states)
+        cost_here, *results = piece(*cut(start), *gradients, *states, *d_states, *disturbances)
         cost += float(cost_here)
         gradients, d_states = results[: len(gradients)], results[len(gradients) :]
-    return cost, gradients
+    return cost, gradients, after

@@ -18,6 +18,11 @@ def delayed(sequence, initial):
     return concatenate([initial[None, :, :], sequence[:-1]], axis=0)
 
 
+def masked(sequence, mask):
+    """Multiply each step of (T, B, N) by a mask (B, N); None leaves it as it is."""
+    return sequence if mask is None else sequence * mask[None, :, :]
+
+
 def flat(sequence):
     """Lay the steps of (T, B, N) below each other: (T B, N)."""
     T, B, N = shape_of(sequence)

@@ -1,4 +1,4 @@
-"""The training loop: progress, history, Ctrl-C, and what to do when the cost explodes."""
+"""The training loop: progress, history, early stopping, interruptions, exploding costs."""
 
 import contextlib
 import math
@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from dataclasses import asdict, dataclass, field
+from typing import ClassVar, NamedTuple
 
 from tqdm import tqdm
 
@@ -18,16 +19,37 @@ class History:
     cost: list = field(default_factory=list)  # of each update: nats per tune and window
     seconds: list = field(default_factory=list)  # that each update took, compiling included
     validation: list = field(default_factory=list)  # nats per step after each epoch, or None
+    rate_factor: list = field(default_factory=list)  # on the learning rates in each epoch
     epochs: int = 0  # completed
     interrupted: bool = False  # by Ctrl-C
 
-    def extend(self, other):
-        """Append a later history to this one."""
-        self.cost += other.cost
-        self.seconds += other.seconds
-        self.validation += other.validation
-        self.epochs += other.epochs
-        self.interrupted = other.interrupted
+    LISTS: ClassVar = ("cost", "seconds", "validation", "rate_factor")
+
+    @property
+    def best_epoch(self):
+        """The epoch (counted from 1) with the lowest validation, None where there was none."""
+        scored = [
+            (nats, epoch) for epoch, nats in enumerate(self.validation, 1) if nats is not None
+        ]
+        return min(scored)[1] if scored else None
+
+    def followed_by(self, later):
+        """Return this history and a later one as one."""
+        lists = {name: getattr(self, name) + getattr(later, name) for name in self.LISTS}
+        return History(**lists, epochs=self.epochs + later.epochs, interrupted=later.interrupted)
+
+    def cut(self, lengths):
+        """Return what came before and after the time at which it had these `lengths`."""
+        first, rest = (
+            {name: getattr(self, name)[part(lengths[name])] for name in self.LISTS}
+            for part in (lambda n: slice(n), lambda n: slice(n, None))
+        )
+        epochs = lengths["epochs"]
+        return History(**first, epochs=epochs), History(**rest, epochs=self.epochs - epochs)
+
+    def lengths(self):
+        """Return the length of each list, and the epochs."""
+        return {**{name: len(getattr(self, name)) for name in self.LISTS}, "epochs": self.epochs}
 
     def to_dict(self):
         """Return plain lists and numbers."""
@@ -36,8 +58,8 @@ class History:
     @classmethod
     def from_dict(cls, values):
         """Return the history that `to_dict` gave, checked."""
-        kinds = {"cost": float, "seconds": float, "validation": (float, type(None))}
-        for name, kind in kinds.items():
+        for name in cls.LISTS:
+            kind = (float, type(None)) if name == "validation" else float
             entries = values.get(name, [])
             if not isinstance(entries, list) or not all(isinstance(e, kind) for e in entries):
                 raise ValueError(f"the history's {name} must be a list of numbers")
@@ -50,35 +72,75 @@ class TrainingDiverged(FloatingPointError):
     """The cost or a weight became NaN or infinite; the weights are the last good ones."""
 
 
-def train(
-    update,
-    weights_store,
-    minibatches,
-    n_updates,
-    updates_per_minibatch,
-    n_epochs,
-    history,
-    validate=None,
-    compiling=None,
-    progress=True,
-):
+class Plan(NamedTuple):
+    """How long to train, and what to do when the validation stops falling."""
+
+    n_epochs: int
+    updates_per_minibatch: int = 1
+    patience: int | None = None  # epochs without a better validation until training ends
+    decay_patience: int | None = None  # until the learning rates are lowered
+    rate_decay: float = 0.5  # factor that lowers them
+
+
+@dataclass
+class Standing:
+    """Where a training stands: all that decides how it goes on, beside the weights."""
+
+    epoch: int = 0  # completed
+    update: int = 0  # made in the epoch under way
+    seed: int | None = None  # of the epoch under way
+    rate_factor: float = 1.0
+    best: float | None = None  # nats per step of the best validation
+    waited: int = 0  # epochs since then
+    since_decay: int = 0  # epochs since then, or since the rates were lowered
+
+    def is_over(self, plan):
+        """Return whether no epoch is left."""
+        waited = plan.patience is not None and self.waited >= plan.patience
+        return waited or self.epoch >= plan.n_epochs
+
+    def complete_epoch(self, nats, plan):
+        """Count an epoch with its validation (or None); return whether it is the best."""
+        self.epoch, self.update, self.seed = self.epoch + 1, 0, None
+        if nats is None:
+            return False
+        if self.best is None or nats < self.best:
+            self.best, self.waited, self.since_decay = nats, 0, 0
+            return True
+        self.waited, self.since_decay = self.waited + 1, self.since_decay + 1
+        if plan.decay_patience is not None and self.since_decay >= plan.decay_patience:
+            self.rate_factor, self.since_decay = self.rate_factor * plan.rate_decay, 0
+        return False
+
+    @classmethod
+    def from_dict(cls, values):
+        """Return the standing of a dict such as `vars` gives, checked."""
+        kinds = {"seed": (int, type(None)), "best": (float, type(None)), "rate_factor": float}
+        standing = cls(**values)
+        for name, value in vars(standing).items():
+            if type(value) is bool or not isinstance(value, kinds.get(name, int)):
+                raise ValueError(f"the training's {name} is {value!r}")
+        return standing
+
+
+def train(run, plan, standing, history, checkpoint=None, compiling=None, progress=True):
     """Run the updates and record them in `history`.
 
     Parameters
     ----------
-    update : callable
-        From a Minibatch to its cost before the update.
-    weights_store : object
-        Has `snapshot()`, `restore(snapshot)` and `is_finite()`.
-    minibatches : callable
-        Returns an iterable of the minibatches of one epoch.
-    n_updates : int
-        Updates in all, for the progress bar.
-    updates_per_minibatch, n_epochs : int
+    run : object
+        Has `draw_seed()`, for an epoch; `minibatches(seed)`, those of the epoch, and
+        `n_minibatches()`, about how many; `update(minibatch, standing)`, which returns the cost
+        before the update; `validates`, and if so `validate()`, nats per step, and
+        `keep_best()`, called after the best; `leave_result()`, called at the end; and `store`,
+        with `snapshot()`, `restore(snapshot)` and `is_finite()`.
+    plan : Plan
+    standing : Standing
+        Where to go on; changed in place.
     history : History
         Changed in place, so that it is complete whatever ends the training.
-    validate : callable, optional
-        Returns nats per step; called after each epoch.
+    checkpoint : object, optional
+        Has `first()`, `is_due()`, asked after each update, and `write(told=False)`.
     compiling : str, optional
         What to say before the first update, which compiles.
     progress : bool
@@ -90,83 +152,136 @@ def train(
         If the cost or the weights stop being finite. The weights with which the cost was
         last finite are restored first.
     """
-    good = checked = weights_store.snapshot()
+    if checkpoint:
+        checkpoint.first()
+    store = run.store
+    good = checked = store.snapshot()
 
     def diverged(what):
-        weights_store.restore(good)
-        if not weights_store.is_finite():  # an average had overflowed, unseen in the cost
-            weights_store.restore(checked)
+        store.restore(good)
+        if not store.is_finite():  # an average had overflowed, unseen in the cost
+            store.restore(checked)
         return TrainingDiverged(
             f"{what} at update {len(history.cost) + 1}; the last good weights are in place. "
             "Try lower learning rates (setNewRates), a lower gradClip or sparseParam, or smaller "
             "initial weights (sigRand)"
         )
 
-    bar = tqdm(total=n_updates, desc="training", unit="update", disable=not progress)
-    with bar, _interruptible(history) as interrupted:
-        for _ in range(n_epochs):
-            for minibatch in minibatches():
-                for _ in range(updates_per_minibatch):
-                    if interrupted.is_set():
-                        bar.set_description("stopped by Ctrl-C, keeping what was learned")
-                        return
-                    if compiling:
-                        bar.set_description(compiling)
-                    started = time.perf_counter()
-                    before = weights_store.snapshot()
-                    try:
-                        cost = update(minibatch)
-                    except KeyboardInterrupt:  # the second one: leave nothing half updated
-                        weights_store.restore(before)
-                        raise
-                    if not math.isfinite(cost):
-                        raise diverged(f"the cost became {cost}")
-                    good = before
-                    history.cost.append(cost)
-                    history.seconds.append(time.perf_counter() - started)
-                    if compiling:
-                        bar.set_description("training")
-                        bar.unpause()  # keeps compiling out of the estimate
-                        compiling = None
-                    bar.update()
-                    bar.set_postfix(cost=f"{cost:.1f}", refresh=False)
-            if not weights_store.is_finite():
-                raise diverged("a weight or an average is no longer finite")
-            checked = weights_store.snapshot()
-            nats = validate() if validate and not interrupted.is_set() else None
+    def ensure_finite():
+        if not store.is_finite():
+            raise diverged("a weight or an average is no longer finite")
+
+    visits = plan.updates_per_minibatch
+    shown = {}
+    bar = tqdm(
+        total=plan.n_epochs * visits * run.n_minibatches(),
+        initial=len(history.cost),
+        desc="training",
+        unit="update",
+        disable=not progress,
+    )
+
+    def update(minibatch):
+        nonlocal good, compiling
+        if compiling:
+            bar.set_description(compiling)
+        started = time.perf_counter()
+        before = store.snapshot()
+        try:
+            cost = run.update(minibatch, standing)
+        except KeyboardInterrupt:  # the second one: leave nothing half updated
+            store.restore(before)
+            raise
+        if not math.isfinite(cost):
+            raise diverged(f"the cost became {cost}")
+        good = before
+        standing.update += 1
+        history.cost.append(cost)
+        history.seconds.append(time.perf_counter() - started)
+        if compiling:
+            bar.set_description("training")
+            bar.unpause()  # keeps compiling out of the estimate
+            compiling = None
+        bar.update()
+        bar.set_postfix({"cost": f"{cost:.1f}", **shown}, refresh=False)
+
+    def finish_epoch():
+        """Make the updates that the epoch lacks; return whether all of them are made."""
+        for index, minibatch in enumerate(run.minibatches(standing.seed), start=1):
+            while standing.update < index * visits:  # not for those before an interruption
+                if interrupted.is_set():
+                    return False
+                update(minibatch)
+                if checkpoint and checkpoint.is_due():
+                    ensure_finite()
+                    checkpoint.write()
+        return True
+
+    with bar, _interruptible(history, catch_sigterm=checkpoint is not None) as interrupted:
+        while not (interrupted.is_set() or standing.is_over(plan)):
+            if standing.seed is None:
+                standing.seed = run.draw_seed()
+            if not finish_epoch() or (run.validates and interrupted.is_set()):
+                break  # the epoch is complete when it is scored, which may take long
+            ensure_finite()
+            checked = store.snapshot()
+            nats = run.validate() if run.validates else None
             history.validation.append(nats)
+            history.rate_factor.append(standing.rate_factor)
             history.epochs += 1
+            if standing.complete_epoch(nats, plan):
+                run.keep_best()
+            if nats is not None:
+                shown["validation"] = f"{nats:.3f}"
+        if interrupted.is_set():
+            bar.set_description("stopped, keeping what was learned")
+        if checkpoint:
+            ensure_finite()
+            checkpoint.write(told=interrupted.is_set())
+        run.leave_result()
 
 
 @contextlib.contextmanager
-def _interruptible(history):
-    """Let the first Ctrl-C finish the update under way; the second acts as ever.
+def _interruptible(history, catch_sigterm):
+    """Let the first Ctrl-C, or SIGTERM, finish the update under way; the second acts as ever.
 
-    Whether there was one is recorded in the history, whatever happens after it.
+    Whether there was a Ctrl-C is recorded in the history, whatever happens after it. After a
+    SIGTERM the process gets the signal again once all is done, and ends as it would have.
 
     Yields
     ------
     threading.Event
-        Set once Ctrl-C was pressed. Outside the main thread, where signals cannot be
-        handled, and in a process that ignores Ctrl-C, it stays unset.
+        Set once there was a signal. Outside the main thread, where signals cannot be
+        handled, and for signals that the process ignores, it stays unset.
     """
     interrupted = threading.Event()
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    previous = signal.getsignal(signal.SIGINT)
-    if not in_main_thread or previous in (None, signal.SIG_IGN):
-        yield interrupted
-        return
+    received, previous = [], {}
+    names = {signal.SIGINT: "Ctrl-C"}
+    if catch_sigterm:
+        names[signal.SIGTERM] = "SIGTERM"
 
     def stop(number, frame):
         if interrupted.is_set():
-            signal.signal(signal.SIGINT, previous)
-            raise KeyboardInterrupt
+            signal.signal(number, previous[number])
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            signal.raise_signal(number)
         interrupted.set()
-        tqdm.write("Ctrl-C: finishing what is under way (again: abort at once)", file=sys.stderr)
+        received.append(number)
+        message = f"{names[number]}: finishing what is under way (again: abort at once)"
+        tqdm.write(message, file=sys.stderr)
 
-    signal.signal(signal.SIGINT, stop)
+    if threading.current_thread() is threading.main_thread():
+        for number in names:
+            handler = signal.getsignal(number)
+            if handler not in (None, signal.SIG_IGN):
+                previous[number] = handler
+                signal.signal(number, stop)
     try:
         yield interrupted
     finally:
-        signal.signal(signal.SIGINT, previous)
-        history.interrupted = interrupted.is_set()
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        history.interrupted = signal.SIGINT in received
+    if signal.SIGTERM in received:
+        signal.raise_signal(signal.SIGTERM)

@@ -10,6 +10,7 @@ import pytest
 from conftest import SIZES, initial_states, random_roll, small_model
 
 from rnn4music import backend, network
+from rnn4music.parameters import named, shapes
 
 pytestmark = pytest.mark.core
 
@@ -77,7 +78,7 @@ def test_cost(case):
     np.testing.assert_allclose(case.cost, expected, rtol=1e-12)
 
 
-NAMES = list(network.named(network.shapes((3, 5, 4), 7)))
+NAMES = list(named(shapes((3, 5, 4), 7)))
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,7 @@ def automatic_gradients(case):
     compiled = case.model._network
     inputs, targets = (backend.tensor(n, "float64", (T, B, P)) for n in ("x", "k"))
     weights = backend.tensor("weights", "float64", (T, B))
-    total, _ = compiled._cost_and_gradients(inputs, targets, weights)
+    total, _ = compiled._whole(inputs, targets, weights)
     if backend.ENGINE == "theano":
         from theano import grad
     else:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rnn4music import backend, costs, gates, network, updates
+from rnn4music import backend, costs, gates, parameters, updates
 
 pytestmark = pytest.mark.core
 
@@ -73,12 +73,12 @@ def test_rmsprop_by_hand():
 
 
 def test_names_of_the_parameters_and_back():
-    shapes = network.shapes((3, 5, 4), 7)
-    names = network.named(shapes)
+    shapes = parameters.shapes((3, 5, 4), 7)
+    names = parameters.named(shapes)
     assert names["layer1/input_to_gates"] == (7, 12)
     assert names["layer2/below_to_gates"] == (3, 20)
     assert names["layer3/below_to_gates"] == (5, 16)
     assert names["layer3/peephole_output"] == (4,)
     assert names["output/layer2_to_output"] == (5, 7)
     assert "layer1/below_to_gates" not in names
-    assert network.unnamed(names) == shapes
+    assert parameters.unnamed(names) == shapes

@@ -30,8 +30,8 @@ def test_an_epoch_shows_every_tune_once_and_pads_with_what_counts_nothing(n_tune
     tunes = [np.full((4, 3), k / 16) for k in range(1, n_tunes + 1)]
     seen = []
     rng = np.random.default_rng(seed)
-    for windows, weights in minibatches.epoch(tunes, size, 4, "float64", rng):
-        assert windows.shape == (4, size, 3) and weights.shape == (3, size)
+    for windows, weights, begins in minibatches.epoch(tunes, size, 4, "float64", rng):
+        assert windows.shape == (4, size, 3) and weights.shape == (3, size) and begins.all()
         np.testing.assert_allclose(weights.sum(axis=1), 1)
         real = weights[0] > 0
         assert (windows[:, ~real] == 0).all()
@@ -43,7 +43,7 @@ def test_shuffling_differs_between_epochs():
     tunes = [np.full((2, 1), k / 16) for k in range(16)]
     rng = np.random.default_rng(0)
     orders = [
-        [float(w[0, 0, 0]) for w, _ in minibatches.epoch(tunes, 1, 2, "float64", rng)]
+        [float(w[0, 0, 0]) for w, *_ in minibatches.epoch(tunes, 1, 2, "float64", rng)]
         for _ in range(2)
     ]
     assert orders[0] != orders[1] and sorted(orders[0]) == sorted(orders[1])
@@ -54,14 +54,16 @@ def test_the_padded_minibatch_learns_as_if_it_were_smaller(tunes):
     model = small_model(seed=2)
     twin = small_model(seed=2)
     history = model.train(tunes[:3], 1, 1, 2, 6, progress=False)
-    shuffled = twin._rng.permutation(3)  # the order in which ours saw them
+    epoch_seed = twin._rng.integers(2**62)
+    shuffled = np.random.default_rng(epoch_seed).permutation(3)  # the order in which ours saw them
     for chosen in (shuffled[:2], shuffled[2:]):
-        windows, weights = minibatches.make_minibatch(
-            [tunes[k] for k in chosen], len(chosen), 6, "float64"
+        windows, weights, _ = minibatches.make_minibatch(
+            [minibatches.fit_window(tunes[k], 6) for k in chosen], len(chosen), 6, "float64"
         )
+        states = [np.tile(v, (len(chosen), 1)) for v in twin._store.initial_states()]
         update = twin._network.update((5, len(chosen), 7))
         settings = (1e-4, 1e-4, 1e-4, 1e-4, 30.0, 1e-5, 0.0)
-        update(windows, weights, *map(np.asarray, settings))
+        update(windows, weights, *states, *map(np.asarray, settings))
     assert len(history.cost) == 2
     for name, array in model.get_parameters().items():
         np.testing.assert_allclose(array, twin.get_parameters()[name], rtol=1e-9)
@@ -94,11 +96,13 @@ def test_history(tunes):
     first = model.train(tunes, 2, 3, 3, 5, validation=tunes[:2], progress=False)
     assert len(first.cost) == len(first.seconds) == 2 * 3 * 3
     assert len(first.validation) == first.epochs == 3 and not first.interrupted
-    assert first.validation[-1] == model.evaluate(tunes[:2]).nats_per_step
+    assert min(first.validation) == model.evaluate(tunes[:2]).nats_per_step
+    assert first.rate_factor == [1, 1, 1]
     assert all(seconds > 0 for seconds in first.seconds)
     second = model.train(tunes, 1, 1, 3, 5, progress=False)
     assert model.history.cost == first.cost + second.cost and model.history.epochs == 4
     assert model.history.validation == [*first.validation, None]
+    assert first.best_epoch == 1 + int(np.argmin(first.validation)) and second.best_epoch is None
 
 
 def test_training_twice_compiles_once(tunes):
@@ -193,22 +197,56 @@ class FakeStore:
         return np.isfinite(self.value)
 
 
+class FakeRun:
+    """What `training.train` asks of a run, around one function."""
+
+    def __init__(self, update, n_minibatches, validate=None):
+        self._update, self._n_minibatches = update, n_minibatches
+        self.store, self.validates, self.best, self.seeds = FakeStore(), validate is not None, [], 0
+        if validate:
+            self.validate = validate
+
+    def draw_seed(self):
+        self.seeds += 1
+        return self.seeds
+
+    def n_minibatches(self):
+        return self._n_minibatches
+
+    def minibatches(self, seed):
+        return [None] * self._n_minibatches
+
+    def update(self, minibatch, standing):
+        return self._update(self.store)
+
+    def keep_best(self):
+        self.best.append(self.store.value)
+
+    def leave_result(self):
+        self.store.value = self.best[-1] if self.best else self.store.value
+
+
+def fake_training(run, n_epochs, **plan):
+    history = training.History()
+    standing = training.Standing()
+    error = None
+    try:
+        training.train(run, training.Plan(n_epochs, **plan), standing, history, progress=False)
+    except TrainingDiverged as caught:
+        error = caught
+    return history, error
+
+
 def run_loop(costs, validate=None):
-    store, history = FakeStore(), training.History()
     stream = iter(costs)
 
-    def update(minibatch):
+    def update(store):
         store.value += 1
         return next(stream)
 
-    error = None
-    try:
-        training.train(
-            update, store, lambda: [None] * 3, 6, 1, 2, history, validate, progress=False
-        )
-    except TrainingDiverged as caught:
-        error = caught
-    return store.value, history, error
+    run = FakeRun(update, 3, validate)
+    history, error = fake_training(run, 2)
+    return run.store.value, history, error
 
 
 def test_the_weights_kept_are_those_whose_cost_was_last_finite():
@@ -216,14 +254,34 @@ def test_the_weights_kept_are_those_whose_cost_was_last_finite():
     assert value == 2 and history.cost == [5.0, 4.0, 3.0] and "update 4" in str(error)
     value, history, error = run_loop([np.inf])
     assert value == 0 and history.cost == [] and "update 1" in str(error)
-    value, history, error = run_loop([1.0] * 6, validate=lambda: 7.0)
-    assert value == 6 and error is None and history.validation == [7.0, 7.0]
+    nats = iter([8.0, 7.0])
+    value, history, error = run_loop([1.0] * 6, validate=lambda: next(nats))
+    assert value == 6 and error is None and history.validation == [8.0, 7.0]
+    nats = iter([7.0, 8.0])
+    value, history, error = run_loop([1.0] * 6, validate=lambda: next(nats))
+    assert value == 3 and error is None and history.validation == [7.0, 8.0]
+
+
+@pytest.mark.parametrize("plan, nats, epochs, factors", [
+    ({}, [5, 4, 5, 5, 5, 5], 6, [1, 1, 1, 1, 1, 1]),
+    ({"patience": 2}, [5, 4, 5, 5, 5, 5], 4, [1, 1, 1, 1]),
+    ({"patience": 2}, [5, 4, 5, 3, 5, 5], 6, [1, 1, 1, 1, 1, 1]),
+    ({"patience": 1}, [5, 5, 4, 3, 2, 1], 2, [1, 1]),
+    ({"decay_patience": 2}, [5, 5, 5, 5, 5, 5], 6, [1, 1, 1, 0.5, 0.5, 0.25]),
+    ({"decay_patience": 1, "rate_decay": 0.1}, [5, 6, 4, 6, 6, 6], 6, [1, 1, 0.1, 0.1, 0.01, 1e-3]),
+    ({"decay_patience": 1, "patience": 3}, [5, 6, 5, 6, 1, 1], 4, [1, 1, 0.5, 0.25]),
+])  # fmt: skip
+def test_early_stopping_and_decay(plan, nats, epochs, factors):
+    stream = iter(nats)
+    run = FakeRun(lambda store: 1.0, 1, lambda: float(next(stream)))
+    history, _ = fake_training(run, 6, **plan)
+    assert history.epochs == epochs and history.validation == nats[:epochs]
+    np.testing.assert_allclose(history.rate_factor, factors)
+    assert history.best_epoch == 1 + nats[:epochs].index(min(nats[:epochs]))
 
 
 def test_ctrl_c_finishes_the_update_and_keeps_what_was_learned(capsys):
-    store, history = FakeStore(), training.History()
-
-    def update(minibatch):
+    def update(store):
         if store.value == 3:
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.01)
@@ -231,16 +289,15 @@ def test_ctrl_c_finishes_the_update_and_keeps_what_was_learned(capsys):
         return 1.0
 
     before = signal.getsignal(signal.SIGINT)
-    training.train(update, store, lambda: [None] * 5, 50, 1, 10, history, progress=False)
-    assert store.value == len(history.cost) == 4 and history.interrupted
+    run = FakeRun(update, 5)
+    history, _ = fake_training(run, 10)
+    assert run.store.value == len(history.cost) == 4 and history.interrupted
     assert signal.getsignal(signal.SIGINT) is before
     assert "finishing what is under way" in capsys.readouterr().err
 
 
 def test_ctrl_c_in_the_last_update_skips_the_validation():
-    store, history = FakeStore(), training.History()
-
-    def update(minibatch):
+    def update(store):
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.01)
         return 1.0
@@ -248,24 +305,26 @@ def test_ctrl_c_in_the_last_update_skips_the_validation():
     def validate():
         raise AssertionError("this may take long, and the user wants to stop")
 
-    training.train(update, store, lambda: [None], 1, 1, 1, history, validate, progress=False)
+    history, _ = fake_training(FakeRun(update, 1, validate), 1)
+    assert history.interrupted and history.validation == [] and history.epochs == 0
+    history, _ = fake_training(FakeRun(update, 1), 1)
     assert history.interrupted and history.validation == [None] and history.epochs == 1
 
 
 def test_a_process_that_ignores_ctrl_c_goes_on_ignoring_it():
-    store, history = FakeStore(), training.History()
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    def update(minibatch):
+    def update(store):
         os.kill(os.getpid(), signal.SIGINT)
         store.value += 1
         return 1.0
 
+    run = FakeRun(update, 1)
     try:
-        training.train(update, store, lambda: [None], 3, 1, 3, history, progress=False)
+        history, _ = fake_training(run, 3)
     finally:
         signal.signal(signal.SIGINT, previous)
-    assert store.value == 3 and not history.interrupted
+    assert run.store.value == 3 and not history.interrupted
 
 
 def test_an_average_that_overflows_unseen_is_put_back_too(tunes, tmp_path):
@@ -277,18 +336,17 @@ def test_an_average_that_overflows_unseen_is_put_back_too(tunes, tmp_path):
 
 
 def test_a_second_ctrl_c_aborts_at_once_and_leaves_nothing_half_updated():
-    store = FakeStore()
-
-    def update(minibatch):
+    def update(store):
         store.value += 0.5
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.01)
         raise AssertionError("the second Ctrl-C came to nothing")
 
+    run = FakeRun(update, 1)
     with pytest.raises(KeyboardInterrupt):
-        training.train(update, store, lambda: [None], 1, 1, 1, training.History(), progress=False)
-    assert store.value == 0
+        fake_training(run, 1)
+    assert run.store.value == 0
 
 
 def test_training_in_a_thread_needs_no_signals():
@@ -344,6 +402,23 @@ def test_progress_says_what_it_does(tunes, capsys):
     (ValueError, r"validation\[0\] must have the shape", {"validation": [np.zeros((5, 6))]}),
     (ValueError, "the validation is empty", {"validation": []}),
     (ValueError, "validation has nothing to score", {"validation": [np.zeros((1, 7))]}),
+    (ValueError, "windows must be one of 'start', 'random', 'all', but is 'ends'",
+     {"windows": "ends"}),
+    (ValueError, "nothing to learn from: every tune has one step",
+     {"windows": "random", "dataset": [np.zeros((1, 7))]}),
+    (ValueError, "steps_at_once must divide lengthOfMB - 1 = 4, but is 3",
+     {"windows": "all", "steps_at_once": 3}),
+    (ValueError, "dropout must be finite and at least 0 and smaller than 1, but is 1",
+     {"dropout": 1}),
+    (ValueError, "weight_noise must be finite and at least 0", {"weight_noise": -0.1}),
+    (ValueError, "averaging must be finite and at least 0 and smaller than 1", {"averaging": 1}),
+    (ValueError, "rate_decay must be finite and larger than 0 and smaller", {"rate_decay": 0}),
+    (ValueError, "patience=3 needs tunes to score: give validation=", {"patience": 3}),
+    (ValueError, "decay_patience=3 needs tunes to score", {"decay_patience": 3}),
+    (ValueError, "patience must be at least 1", {"patience": 0}),
+    (ValueError, "checkpoint_every=5 needs a file: give checkpoint=", {"checkpoint_every": 5}),
+    (ValueError, "resume=True needs a file: give checkpoint=", {"resume": True}),
+    (TypeError, "resume must be True or False", {"resume": "yes"}),
 ])  # fmt: skip
 def test_bad_arguments(tunes, error, message, changes):
     arguments = {"dataset": tunes, "noOfEpochPerMB": 1, "noOfEpoch": 1, "sizeOfMiniBatch": 2,

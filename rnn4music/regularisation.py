@@ -1,0 +1,94 @@
+"""What disturbs an update, so that the network learns what holds in general.
+
+Dropout (Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov 2014): each layer's hidden
+state passes through a mask on its way to the layer above and to the output, one mask for each
+tune of a minibatch, the same at all steps. Recurrent connections see all of it (Zaremba,
+Sutskever and Vinyals 2014, arXiv 1409.2329). What is kept is scaled up, so that nothing changes
+when the network is used.
+
+Weight noise (Graves 2013, arXiv 1308.0850, section 4.1): Gaussian noise on the weight matrices,
+drawn anew for each update; the gradient is taken at the noisy weights, and changes the clean
+ones.
+
+Averaging (Polyak and Juditsky 1992): beside the weights runs their exponential mean over the
+updates, which is what is scored and kept.
+"""
+
+import numpy as np
+
+from rnn4music.functions import Regularised
+
+
+class Regularisation:
+    """Draws what disturbs each update.
+
+    Parameters
+    ----------
+    dropout : float
+        Probability that a unit is masked, in [0, 1).
+    weight_noise : float
+        Standard deviation.
+    layer_sizes : list of int
+    n_in_matrices : int
+        Elements of all weight matrices.
+    n_tunes : int
+        Columns of a minibatch.
+    dtype : str
+    """
+
+    def __init__(self, dropout, weight_noise, layer_sizes, n_in_matrices, n_tunes, dtype):
+        self.dropout, self.weight_noise = dropout, weight_noise
+        self.layer_sizes, self.n_in_matrices = layer_sizes, n_in_matrices
+        self.n_tunes, self.dtype = n_tunes, np.dtype(dtype)
+        self.kind = Regularised(dropout=dropout > 0, noise=weight_noise > 0)
+
+    def draw(self, *key):
+        """Return the arrays that `kind` asks for, the same whenever the key is the same.
+
+        Parameters
+        ----------
+        *key : int
+            Numbers that no other update has, such as the epoch's seed and the update in it.
+        """
+        if not any(self.kind):
+            return []
+        # a generator of its own for each update, so that an interrupted training finds its place
+        rng = np.random.Generator(np.random.SFC64(key))
+        arrays = []
+        if self.kind.dropout:
+            for H in self.layer_sizes:
+                kept = rng.random((self.n_tunes, H), self.dtype) >= self.dropout
+                arrays.append(kept.astype(self.dtype) / self.dtype.type(1 - self.dropout))
+        if self.kind.noise:
+            noise = rng.standard_normal(self.n_in_matrices, self.dtype)
+            noise *= self.dtype.type(self.weight_noise)
+            arrays.append(noise)
+        return arrays
+
+
+class AveragedWeights:
+    """The exponential mean of the weights over the updates.
+
+    In the first updates the mean is taken over fewer: the share of the past is at most
+    (1 + n) / (10 + n) after n updates, so that the initial weights are soon forgotten.
+
+    Parameters
+    ----------
+    kept : float
+        Share of the mean that an update keeps, in (0, 1).
+    weights : dict of name to array
+        The mean begins with.
+    """
+
+    def __init__(self, kept, weights):
+        self.kept = kept
+        self.weights = {name: np.array(array) for name, array in weights.items()}
+        self.n_updates = 0
+
+    def add(self, weights):
+        """Take the weights after an update into the mean."""
+        self.n_updates += 1
+        kept = min(self.kept, (1 + self.n_updates) / (10 + self.n_updates))
+        for name, array in weights.items():
+            mean = self.weights[name]
+            mean += mean.dtype.type(1 - kept) * (array - mean)

@@ -1,0 +1,403 @@
+"""How tunes look in numbers: to compare generated with real ones, and to find what is copied.
+
+Conventions
+-----------
+A roll is (T, P), zeros and ones; column 0 is `lowest_pitch`, and any P will do. A note is a run
+of steps in which a key is on: one that is struck again at once is no new note, since rolls do not
+show it. An onset is a note's first step. The highest voice is made of the onsets above which
+nothing sounds, the "skyline" of A. Uitdenbogerd and J. Zobel, "Manipulation of music for melody
+matching", ACM Multimedia 1998; here a held key covers what begins below it. What a tune leaves
+undefined, such as the note lengths of silence, is NaN, and is left out of means and comparisons.
+Several statistics grow with the length of the tune: compare tunes of like lengths. Only the
+pitch classes depend on the key: transpose the tunes (`rnn4music.keys`) where it should not matter.
+
+Source
+------
+L.-C. Yang and A. Lerch, "On the evaluation of generative models in music", Neural Computing and
+Applications 32 (2020, online 2018): pitch count, pitch range, the histograms of pitch classes
+and of note lengths, and the comparison of two sets by distances within and between them. The
+other statistics are ours, and so is `longest_copy`; it goes by how much happens in a passage,
+since in a chord that is held for 40 steps there is little to copy.
+"""
+
+from dataclasses import dataclass, fields
+from typing import NamedTuple
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+from rnn4music import checks
+
+WIDEST_INTERVAL = 12
+"""Semitones; larger leaps share the two outer bins of the interval histogram."""
+
+NOTE_LENGTHS = (1, 2, 3, 4, 5, 9, 17)
+"""Where the bins of the note length histogram begin: 1, 2, 3, 4, 5 to 8, 9 to 16, and longer."""
+
+PASSAGE = 8
+"""Steps of the passages that `self_similarity` looks for."""
+
+_N_CELLS = 1000  # on which densities are compared
+_MARGIN = 5  # bandwidths beyond the smallest and largest distance
+
+
+@dataclass(frozen=True, eq=False)
+class TuneStatistics:
+    """What `describe` finds in a tune; each histogram sums to 1.
+
+    Attributes
+    ----------
+    pitch_class_histogram : (12,)
+        C to B; each note counts with its length.
+    interval_histogram : (27,)
+        Of the highest voice, each onset against the one before, silence or not in between:
+        −13 semitones and below, −12, …, 12, and 13 and above. NaN if it has one onset only.
+    pitch_range : float
+        From the lowest to the highest key, in semitones.
+    n_pitches : float
+        How many different keys are used.
+    polyphony : float
+        Mean number of keys that sound, over the steps that are not silent.
+    note_density : float
+        Onsets per step.
+    mean_note_length : float
+        In steps.
+    note_length_histogram : (7,)
+        1, 2, 3, 4, 5 to 8, 9 to 16, and more steps.
+    silent_share : float
+        Of the steps.
+    repeated_share : float
+        Of the steps but the first: those that are the same as the step before. NaN if T = 1.
+    longest_held : float
+        Most steps in a row that are all the same, silence included.
+    self_similarity : float
+        Of the passages of eight steps in which something changes: the share that occurs
+        elsewhere in the tune as well, exactly and in the same key; both places may overlap.
+        NaN if there is no such passage.
+    """
+
+    pitch_class_histogram: np.ndarray
+    interval_histogram: np.ndarray
+    pitch_range: float
+    n_pitches: float
+    polyphony: float
+    note_density: float
+    mean_note_length: float
+    note_length_histogram: np.ndarray
+    silent_share: float
+    repeated_share: float
+    longest_held: float
+    self_similarity: float
+
+
+class Overlap(NamedTuple):
+    """How alike two distributions of distances are.
+
+    The area that lies under both densities, 0 to 1, and the Kullback-Leibler divergence of the
+    distances between the sets from those within the real one, in nats: 0 or more, perhaps inf.
+    """
+
+    overlapping_area: float
+    kl_divergence: float
+
+
+class Copy(NamedTuple):
+    """A passage of a tune that is in another as well; the places are None if there is none.
+
+    `n_changes` of its `length` steps differ from the step before, the first not counted. The
+    passage of the training tune, moved up by `transposition` semitones, is that of the tune.
+    """
+
+    length: int
+    n_changes: int
+    tune_index: int | None
+    generated_start: int | None
+    training_start: int | None
+    transposition: int | None
+
+
+def describe(roll, lowest_pitch=21):
+    """Describe a (T, P) roll.
+
+    A tune that is all silent has 0 pitches, onsets and sounding steps; what it leaves undefined
+    is NaN: the histograms, range, polyphony, note lengths and self-similarity.
+
+    Returns
+    -------
+    TuneStatistics
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no roll of zeros and ones, or an empty one.
+    """
+    roll = _checked_roll("the roll", roll)
+    lowest_pitch = checks.integer("lowest_pitch", lowest_pitch, 0)
+    T, P = roll.shape
+    n_sounding = roll.sum(axis=1)
+    steps_of_key = roll.sum(axis=0)
+    used = np.flatnonzero(steps_of_key)
+    pitch_class = (np.arange(P) + lowest_pitch) % 12
+
+    edges = np.diff(np.pad(roll, ((1, 1), (0, 0))).astype(np.int8), axis=0)
+    starts, ends = edges == 1, edges == -1  # (T + 1, P); an end is the step after a note
+    lengths = np.nonzero(ends.T)[1] - np.nonzero(starts.T)[1]  # key by key
+    bins = np.searchsorted(NOTE_LENGTHS, lengths, side="right") - 1
+
+    highest = P - 1 - roll[:, ::-1].argmax(axis=1)
+    voice = highest[starts[np.arange(T), highest]]
+    intervals = np.clip(np.diff(voice), -WIDEST_INTERVAL - 1, WIDEST_INTERVAL + 1)
+
+    changes = _changes(roll)
+    held = np.diff(np.flatnonzero(np.concatenate(([True], changes, [True]))))
+    return TuneStatistics(
+        pitch_class_histogram=_shares(pitch_class, 12, weights=steps_of_key),
+        interval_histogram=_shares(intervals + WIDEST_INTERVAL + 1, 2 * WIDEST_INTERVAL + 3),
+        pitch_range=float(used[-1] - used[0]) if len(used) else np.nan,
+        n_pitches=float(len(used)),
+        polyphony=_mean(n_sounding[n_sounding > 0]),
+        note_density=len(lengths) / T,
+        mean_note_length=_mean(lengths),
+        note_length_histogram=_shares(bins, len(NOTE_LENGTHS)),
+        silent_share=_mean(n_sounding == 0),
+        repeated_share=_mean(~changes),
+        longest_held=float(held.max()),
+        self_similarity=_self_similarity(roll, changes),
+    )
+
+
+def mean_statistics(rolls, lowest_pitch=21):
+    """Describe each of the rolls and take the mean of each statistic; each tune counts alike.
+
+    Returns
+    -------
+    TuneStatistics
+        A statistic is NaN only where it is so for every tune.
+    """
+    means = {}
+    for name, values in _statistics("rolls", rolls, 1, lowest_pitch).items():
+        mean = values.mean(axis=0) if len(values) else np.full(values.shape[1], np.nan)
+        means[name] = mean if len(mean) > 1 else float(mean[0])
+    return TuneStatistics(**means)
+
+
+def overlap(generated, real, lowest_pitch=21):
+    """Compare two sets of tunes, statistic by statistic, as Yang and Lerch do.
+
+    The Euclidean distance of each pair of real tunes, and of each generated to each real tune,
+    make two distributions; they are smoothed by a Gaussian kernel (Scott's rule) and compared.
+    Distances that are all the same get the other's bandwidth; if both are, the overlap is 1
+    where they are equal, else 0. What sounds like the real set has an overlap near 1, but 1 is
+    no praise: a set of copies overlaps as well. The measure for it is that of other real tunes.
+
+    Parameters
+    ----------
+    generated, real : list of (T, P)
+        At least two of each.
+    lowest_pitch : int
+
+    Returns
+    -------
+    dict of str to Overlap
+        By the names of `TuneStatistics`. NaN where not two tunes of each set have that statistic.
+    """
+    from scipy.spatial.distance import cdist, pdist
+
+    generated = _statistics("generated", generated, 2, lowest_pitch)
+    real = _statistics("real", real, 2, lowest_pitch)
+    result = {}
+    for name in real:
+        if min(len(generated[name]), len(real[name])) < 2:
+            result[name] = Overlap(np.nan, np.nan)
+        else:
+            within = pdist(real[name])  # each pair once
+            between = cdist(generated[name], real[name]).ravel()
+            result[name] = _compare(within, between)
+    return result
+
+
+def mean_overlap(overlaps):
+    """Return the mean overlapping area of what `overlap` returned, NaN left out."""
+    areas = np.array([each.overlapping_area for each in overlaps.values()])
+    return _mean(areas[~np.isnan(areas)])
+
+
+def longest_copy(tune, training, any_key=True):
+    """Find the passage of a tune that most happens in and that is in a training tune as well.
+
+    In a passage every key agrees at every step. It begins and ends with a step that sounds.
+    The longest is that with the most changes, then with the most steps, then the earliest one.
+
+    Parameters
+    ----------
+    tune : (T, P)
+    training : list of (T, P)
+    any_key : bool
+        Whether a passage may be transposed as a whole.
+
+    Returns
+    -------
+    Copy
+    """
+    tune = _checked_roll("the tune", tune)
+    training = _checked_rolls("training", training, 1)
+    for k, roll in enumerate(training):
+        if roll.shape[1] != tune.shape[1]:
+            raise ValueError(
+                f"training[{k}] has {roll.shape[1]} pitches, but the tune {tune.shape[1]}; "
+                "give all of them the same pitch range"
+            )
+    T, P = tune.shape
+    first_steps = np.cumsum([0, *map(len, training[:-1])])
+    chords, roots = zip(*(_chords_and_roots(roll, any_key) for roll in (tune, *training)))
+    chord = _numbers(np.concatenate(chords))
+    root = np.concatenate(roots)
+    interval = np.diff(root, prepend=root[0])
+    interval[T + first_steps] = P  # no interval is so wide: no passage goes on across these
+    sounds = np.any(tune, axis=1)
+    n_changes = np.concatenate(([0], np.cumsum(_changes(tune))))
+
+    best = Copy(0, 0, None, None, None, None)
+    run = np.zeros(len(chord) - T, np.int32)  # steps of the passage that ends at each training step
+    for t in range(T):
+        run[1:] = run[:-1]
+        run *= interval[T:] == interval[t]
+        run += (run > 0) | sounds[t]
+        run *= chord[T:] == chord[t]
+        end = int(run.argmax())
+        length = int(run[end])
+        start = t - length + 1
+        found = int(n_changes[t] - n_changes[start]) if length else 0
+        if sounds[t] and (found, length) > (best.n_changes, best.length):
+            k = int(np.searchsorted(first_steps, end, side="right")) - 1
+            training_start = end - length + 1 - int(first_steps[k])
+            best = Copy(length, found, k, start, training_start, int(root[t] - root[T + end]))
+    return best
+
+
+def _chords_and_roots(roll, any_key):
+    """Return a table of the chords, and the lowest key of each that they are relative to.
+
+    A silent step has the root of the last chord, so that a passage keeps its key over a rest.
+    """
+    T, P = roll.shape
+    if not any_key:
+        return np.packbits(roll, axis=1), np.zeros(T, int)
+    lowest = roll.argmax(axis=1)
+    chords = np.take_along_axis(roll, (lowest[:, None] + np.arange(P)) % P, axis=1)
+    last_chord = np.maximum.accumulate(np.where(roll.any(axis=1), np.arange(T), 0))
+    return np.packbits(chords, axis=1), lowest[last_chord]
+
+
+def _changes(roll):
+    """Return which of the steps but the first differ from the step before."""
+    return (roll[1:] != roll[:-1]).any(axis=1)
+
+
+def _numbers(table):
+    """Number the rows of a table of integers from 0 up; only equal rows have equal numbers."""
+    numbers = np.zeros(len(table), np.int64)
+    for column in table.T.astype(np.int64):
+        _, numbers = np.unique(numbers * (column.max() + 1) + column, return_inverse=True)
+    return numbers
+
+
+def _self_similarity(roll, changes):
+    """Return that statistic; `changes` has all the steps but the first."""
+    if len(roll) < PASSAGE or not changes.any():
+        return np.nan
+    steps = _numbers(np.packbits(roll, axis=1))
+    something_changes = sliding_window_view(changes, PASSAGE - 1).any(axis=1)
+    passage = _numbers(sliding_window_view(steps, PASSAGE)[something_changes])
+    return _mean(np.bincount(passage)[passage] > 1)
+
+
+def _statistics(name, rolls, least, lowest_pitch):
+    """Return of each statistic a (tunes, numbers) array, without the tunes that lack it."""
+    described = [describe(roll, lowest_pitch) for roll in _checked_rolls(name, rolls, least)]
+    result = {}
+    for field in fields(TuneStatistics):
+        values = np.array([np.atleast_1d(getattr(each, field.name)) for each in described])
+        result[field.name] = values[~np.isnan(values).any(axis=1)]
+    return result
+
+
+def _compare(within, between):
+    """Return the `Overlap` of two samples of distances."""
+    bandwidths = [_bandwidth(within), _bandwidth(between)]
+    widest = max(bandwidths)
+    if not widest:
+        return Overlap(1.0, 0.0) if within[0] == between[0] else Overlap(0.0, np.inf)
+    low = min(within.min(), between.min()) - _MARGIN * widest
+    high = max(within.max(), between.max()) + _MARGIN * widest
+    edges = np.linspace(low, high, _N_CELLS + 1)
+    p, q = (
+        _density(distances, edges, bandwidth or widest)
+        for distances, bandwidth in zip((within, between), bandwidths)
+    )
+    area = float(np.minimum(p, q).sum())
+    p, q = p[p > 0], q[p > 0]
+    with np.errstate(divide="ignore"):
+        divergence = float((p * (np.log(p) - np.log(q))).sum())
+    return Overlap(area, max(divergence, 0.0))
+
+
+def _bandwidth(distances):
+    """Return Scott's bandwidth, that of `scipy.stats.gaussian_kde`; 0 without variance."""
+    if np.ptp(distances) == 0:
+        return 0.0
+    return distances.std(ddof=1) * len(distances) ** -0.2
+
+
+def _density(distances, edges, bandwidth):
+    """Return the share of the smoothed distances that lies in each cell."""
+    counts, _ = np.histogram(distances, edges)
+    centres = (edges[1:] + edges[:-1]) / 2
+    kernel = np.exp(-(((centres[:, None] - centres) / bandwidth) ** 2) / 2)
+    density = kernel @ counts
+    return density / density.sum()
+
+
+def _shares(values, n_bins, weights=None):
+    counts = np.bincount(values, weights, n_bins)
+    return counts / counts.sum() if counts.any() else np.full(n_bins, np.nan)
+
+
+def _mean(values):
+    return float(np.mean(values)) if len(values) else np.nan
+
+
+def _checked_rolls(name, value, least):
+    """Return a list of at least so many checked rolls."""
+    if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype != object:
+        raise ValueError(
+            f"{name} is one array of shape {value.shape}; give a list of piano rolls, "
+            "also for one tune: [roll]"
+        )
+    try:
+        rolls = list(value)
+    except TypeError:
+        raise TypeError(
+            f"{name} must be a list of piano rolls, not {type(value).__name__}"
+        ) from None
+    if len(rolls) < least:
+        raise ValueError(f"{name} must be at least {least} piano rolls, but {len(rolls)} are given")
+    return [_checked_roll(f"{name}[{k}]", roll) for k, roll in enumerate(rolls)]
+
+
+def _checked_roll(name, value):
+    """Return `value` as a (T, P) array of booleans."""
+    roll = checks.numeric_array(name, value)
+    if roll.ndim != 2 or 0 in roll.shape:
+        raise ValueError(
+            f"{name} must have the shape (steps, pitches), at least one of each, "
+            f"but has {roll.shape}; give one tune's piano roll"
+        )
+    if roll.dtype.kind != "b":
+        odd = roll[(roll != 0) & (roll != 1)]
+        if odd.size:
+            raise ValueError(
+                f"{name} holds {odd[0]:g}; a piano roll holds 0 and 1: for velocities take "
+                "(roll > 0), for probabilities (roll >= 0.5)"
+            )
+    return roll.astype(bool)

@@ -1,0 +1,308 @@
+"""Interrupted trainings: they go on bit for bit, from whatever moment they were ended at."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import numpy as np
+import pytest
+from conftest import SIZES, random_roll, small_model
+
+from rnn4music import RNN4Music, checkpoints, training
+
+P = SIZES["io_length"]
+OPTIONS = {  # each names what has a state of its own that must survive
+    "2015": {},
+    "everything": {
+        "windows": "random",
+        "dropout": 0.3,
+        "weight_noise": 0.1,
+        "averaging": 0.9,
+        "decay_patience": 1,
+        "patience": 9,
+    },
+    "all windows": {"windows": "all", "dropout": 0.2},
+    "pieces": {"steps_at_once": 2, "weight_noise": 0.1},
+}
+
+
+@pytest.fixture
+def rolls(rng):
+    return [random_roll(rng, length, P) for length in (9, 4, 12, 6, 7, 15, 6)]
+
+
+def model(**changes):
+    rates = dict.fromkeys(("R1", "R2", "R3", "Rout"), 0.01)
+    return small_model(**{"optimiser": "adam", "sigRand": 0.2, **rates, **changes})
+
+
+def run(model, rolls, n_epochs=4, **options):
+    return model.train(
+        rolls, 2, n_epochs, 3, 5, validation=rolls[:3], progress=False, **options
+    )
+
+
+def assert_same(first, second):
+    """Two models are the same in all but the time that updates took."""
+    np.testing.assert_equal(second._store.arrays(), first._store.arrays())
+    assert second._rng.bit_generator.state == first._rng.bit_generator.state
+    for name in ("cost", "validation", "rate_factor", "epochs"):
+        assert getattr(second.history, name) == getattr(first.history, name), name
+
+
+class Stop(BaseException):
+    """Ends a training in the middle of things."""
+
+
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_a_training_that_ends_anywhere_goes_on_bit_for_bit(options, rolls, tmp_path, monkeypatch):
+    undisturbed = model()
+    history = run(undisturbed, rolls, **options)
+    n_updates = len(history.cost)
+    path = tmp_path / "run.npz"
+    endings = iter([0, 1, 4, 5, 7, 12, 13, n_updates - 1])
+    ending = next(endings)
+    update = training.Standing.complete_epoch  # the loop's own; broken off around updates instead
+    assert update
+
+    from rnn4music.runs import Run
+
+    made, original = 0, Run.update
+
+    def breaking(self, minibatch, standing):
+        nonlocal made
+        if made == ending:
+            raise Stop
+        made += 1
+        return original(self, minibatch, standing)
+
+    monkeypatch.setattr(Run, "update", breaking)
+    resumed = 0
+    while True:
+        other = model(seed=7) if resumed else model()  # all comes from the file
+        other = model()
+        try:
+            history = run(
+                other, rolls, checkpoint=path, checkpoint_every=1, resume=True, **options
+            )
+        except Stop:
+            ending = next(endings, 10**9)
+            resumed += 1
+            continue
+        break
+    assert resumed == 8
+    assert_same(undisturbed, other)
+    assert history.cost == undisturbed.history.cost
+    assert_same(undisturbed, RNN4Music.from_file(path))
+    again = model()
+    history = run(again, rolls, checkpoint=path, resume=True, **options)  # nothing is left to do
+    assert len(history.cost) == n_updates
+    assert_same(undisturbed, again)
+
+
+def test_a_finished_training_may_be_given_more_epochs(rolls, tmp_path):
+    whole = model()
+    run(whole, rolls, 5, averaging=0.9)
+    part = model()
+    run(part, rolls, 2, averaging=0.9, checkpoint=tmp_path / "c")
+    other = model()
+    history = run(other, rolls, 5, averaging=0.9, checkpoint=tmp_path / "c", resume=True)
+    assert history.epochs == 5
+    assert_same(whole, other)
+
+
+def test_what_came_before_the_training_stays_in_the_history(rolls, tmp_path):
+    first = model()
+    run(first, rolls, 1)
+    run(first, rolls, 2, checkpoint=tmp_path / "c")
+    second = RNN4Music.from_file(tmp_path / "c")
+    history = run(second, rolls, 2, checkpoint=tmp_path / "c", resume=True)
+    assert history.epochs == 2 and second.history.epochs == 3
+    assert_same(first, second)
+
+
+def test_a_checkpoint_is_a_model_with_the_best_weights_so_far(rolls, tmp_path):
+    trained = model(R1=0.3, R2=0.3, R3=0.3, Rout=0.3)  # so that the validation rises again
+    history = run(trained, rolls, 6, checkpoint=tmp_path / "c")
+    assert history.best_epoch < 6
+    loaded = RNN4Music.from_file(tmp_path / "c")
+    assert loaded.evaluate(rolls[:3]).nats_per_step == min(history.validation)
+    assert trained.evaluate(rolls[:3]).nats_per_step == min(history.validation)
+
+
+@pytest.mark.parametrize("changes, options, message", [
+    ({}, {"lengthOfMB": 6}, "lengthOfMB is 5 there and 6 here"),
+    ({}, {"dropout": 0.5}, "dropout is 0.0 there and 0.5 here"),
+    ({}, {"noOfEpochPerMB": 1}, "noOfEpochPerMB is 2 there and 1 here"),
+    ({"R2": 0.5}, {}, "R2 is 0.01 there and 0.5 here"),
+    ({"seed": 9}, {}, "seed is 1 there and 9 here"),
+    ({"h1_length": 9}, {}, "h1_length is 3 there and 9 here"),
+    ({}, {"dataset": [np.ones((5, P))] * 3}, "dataset is"),
+    ({}, {"validation": None}, "validation is"),
+])  # fmt: skip
+def test_the_checkpoint_of_another_training_is_refused(changes, options, message, rolls, tmp_path):
+    arguments = {"dataset": rolls, "noOfEpochPerMB": 2, "noOfEpoch": 1, "sizeOfMiniBatch": 3,
+                 "lengthOfMB": 5, "validation": rolls[:3], "progress": False,
+                 "checkpoint": tmp_path / "c"}  # fmt: skip
+    model().train(**arguments)
+    content = (tmp_path / "c.npz").read_bytes()
+    other = model(**changes)
+    before = other._store.arrays()
+    with pytest.raises(ValueError, match=message):
+        other.train(**{**arguments, **options}, resume=True)
+    np.testing.assert_equal(other._store.arrays(), before)
+    assert other.history.cost == [] and (tmp_path / "c.npz").read_bytes() == content
+
+
+def test_a_saved_model_is_no_checkpoint(rolls, tmp_path):
+    saved = model()
+    path = saved.saveParameters(tmp_path / "m")
+    with pytest.raises(ValueError, match="is a saved model, not a checkpoint"):
+        run(saved, rolls, checkpoint=path, resume=True)
+
+
+@pytest.mark.parametrize("damage, message", [
+    ({"checkpoint/under_way/layer1/bias": None}, "not those of this training.*layer1/bias"),
+    ({"checkpoint/under_way/layer1/bias": np.zeros(3)}, "must have the shape"),
+    ({"checkpoint/mean/layer1/bias": np.full(12, np.nan)}, "NaN or infinity"),
+    ({"parameters/layer1/bias": None}, "missing: layer1/bias"),
+    ({"checkpoint": np.array(json.dumps({"about": 3}))}, "does not fit or is damaged"),
+    ({"checkpoint": np.array("{")}, "checkpoint cannot be read"),
+    ({"standing": {"epoch": "many"}}, "training's epoch is 'many'"),
+    ({"standing": {"epochs": 3}}, "does not fit or is damaged"),
+])  # fmt: skip
+def test_damaged_checkpoints_are_refused(damage, message, rolls, tmp_path):
+    run(model(), rolls, 1, averaging=0.9, checkpoint=tmp_path / "c")
+    with np.load(tmp_path / "c.npz") as file:
+        entries = dict(file)
+    if "standing" in damage:
+        progress = json.loads(str(entries["checkpoint"]))
+        progress["standing"] |= damage["standing"]
+        damage = {"checkpoint": np.array(json.dumps(progress))}
+    entries = {k: v for k, v in {**entries, **damage}.items() if v is not None}
+    np.savez(tmp_path / "c.npz", **entries)
+    other = model(seed=1)
+    other.genMusic(None, 3)
+    before, state = other._store.arrays(), other._rng.bit_generator.state
+    with pytest.raises(ValueError, match=message):
+        run(other, rolls, 1, averaging=0.9, checkpoint=tmp_path / "c", resume=True)
+    np.testing.assert_equal(other._store.arrays(), before)
+    assert other._rng.bit_generator.state == state and other.history.cost == []
+
+
+def test_a_place_that_cannot_be_written_is_told_before_training(rolls, tmp_path):
+    for place, error in ((tmp_path / "missing" / "c", FileNotFoundError), (tmp_path, OSError)):
+        if place == tmp_path:
+            (tmp_path / "folder.npz").mkdir()
+            place = tmp_path / "folder"
+        tried = model()
+        with pytest.raises(error, match="missing|folder"):
+            run(tried, rolls, checkpoint=place)
+        assert tried.history.cost == []
+
+
+def test_a_disk_that_fills_up_stops_no_training(rolls, tmp_path, monkeypatch):
+    undisturbed = model()
+    run(undisturbed, rolls, 2)
+    savez, calls = np.savez, []
+
+    def full_for_a_while(file, **arrays):
+        calls.append(1)
+        if 3 <= len(calls) <= 6:
+            file.write(b"half a file")
+            raise OSError(28, "No space left on device")
+        savez(file, **arrays)
+
+    monkeypatch.setattr(np, "savez", full_for_a_while)
+    trained = model()
+    with pytest.warns(checkpoints.CheckpointWarning, match="No space left.*goes on") as warned:
+        run(trained, rolls, 2, checkpoint=tmp_path / "c", checkpoint_every=2)
+    assert len(warned) == 1 and len(calls) > 6
+    assert os.listdir(tmp_path) == ["c.npz"]
+    assert_same(undisturbed, trained)
+    assert_same(undisturbed, RNN4Music.from_file(tmp_path / "c"))
+
+
+SCRIPT = """
+    import sys
+    import numpy as np
+    from rnn4music import RNN4Music
+    rng = np.random.default_rng(0)
+    tunes = [(rng.random((n, 8)) < 0.3).astype(float) for n in (20, 31, 17, 40, 25, 12)]
+    model = RNN4Music(9, 8, 7, 8, R1=0.01, R2=0.01, R3=0.01, Rout=0.01, seed=1, optimiser="adam")
+    print("ready", flush=True)
+    history = model.train(
+        tunes, 1, 60, 2, 11, windows="random", dropout=0.2, weight_noise=0.05, averaging=0.95,
+        validation=tunes[:2], decay_patience=4, checkpoint=sys.argv[1], checkpoint_every=7,
+        resume=True,
+    )
+    print("finished", len(history.cost), history.interrupted)
+"""
+
+
+def start(path):
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(SCRIPT), path],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_updates(process, n):
+    """Wait until the progress bar shows that `n` updates were made."""
+    seen = ""
+    while True:
+        text = process.stderr.read(20)
+        if not text:
+            return seen
+        seen += text
+        counts = [word.split("/")[0] for word in seen.split() if word.endswith("/180")]
+        if any(int(count.split("|")[-1]) >= n for count in counts):
+            return seen
+
+
+def test_a_killed_process_goes_on_bit_for_bit(tmp_path):
+    """SIGKILL at random moments, until it is finished all the same."""
+    expected, _ = start(tmp_path / "whole.npz").communicate(timeout=120)
+    assert "finished 180 False" in expected
+    rng = np.random.default_rng()
+    kills, path = 0, tmp_path / "killed.npz"
+    while kills < 4:
+        process = start(path)
+        assert process.stdout.readline() == "ready\n"
+        wait_for_updates(process, 1)
+        try:
+            process.communicate(timeout=float(rng.uniform(0, 0.4)))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            kills += 1
+            process.communicate()
+        else:
+            break  # it was faster
+    out, _ = start(path).communicate(timeout=120)
+    assert "finished 180 False" in out
+    assert os.listdir(tmp_path).count("killed.npz") == 1
+    assert_same(RNN4Music.from_file(tmp_path / "whole"), RNN4Music.from_file(path))
+
+
+@pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM))
+def test_signals_save_and_say_where(number, tmp_path):
+    path = tmp_path / "stopped.npz"
+    process = start(path)
+    assert process.stdout.readline() == "ready\n"
+    wait_for_updates(process, 1)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=60)
+    assert f"saved in {path}; resume=True goes on there" in err
+    if number == signal.SIGINT:
+        assert process.returncode == 0 and "True" in out
+    else:
+        assert process.returncode == -signal.SIGTERM and not out  # it ended as it was told to
+    stopped = RNN4Music.from_file(path)
+    assert 0 < len(stopped.history.cost) < 180
+    out, _ = start(path).communicate(timeout=120)
+    assert "finished 180 False" in out
