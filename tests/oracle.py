@@ -48,15 +48,18 @@ def run_layer(parameters, n, inputs, below, hidden, cell):
     return {letter: np.array(values) for letter, values in rows.items()}
 
 
-def run(parameters, initial, inputs):
-    """Run the network over one tune: pre-activations (T, P) and each layer's activity."""
+def run(parameters, initial, inputs, masks=(1, 1, 1)):
+    """Run the network over one tune: pre-activations (T, P) and each layer's activity.
+
+    The output and the layer above see a layer's hidden state times its mask (H,).
+    """
     Y = parameters["output/bias"]
     below = None
     layers = []
     for n in (1, 2, 3):
         hidden, cell = initial[f"layer{n}/hidden"], initial[f"layer{n}/cell"]
         layer = run_layer(parameters, n, inputs, below, hidden, cell)
-        below = layer["h"]
+        below = layer["h"] * masks[n - 1]
         Y = Y + below @ parameters[f"output/layer{n}_to_output"]
         layers.append(layer)
     return Y, layers
@@ -79,15 +82,16 @@ def cost_of(Y, targets, cost):
     return ((sigma(Y) - targets) ** 2).sum() / 2
 
 
-def cost(parameters, initial, inputs, targets, name="cross_entropy"):
-    """Mean over the tunes (T, B, P) of the cost summed over steps and keys."""
-    tunes = range(inputs.shape[1])
-    return sum(
-        cost_of(run(parameters, initial, inputs[:, b])[0], targets[:, b], name) for b in tunes
-    ) / len(tunes)
+def cost(parameters, initial, inputs, targets, name="cross_entropy", masks=None):
+    """Mean over the tunes (T, B, P) of the cost summed over steps and keys; masks are (B, H)."""
+    total = 0
+    for b in range(inputs.shape[1]):
+        own = (1, 1, 1) if masks is None else [mask[b] for mask in masks]
+        total = total + cost_of(run(parameters, initial, inputs[:, b], own)[0], targets[:, b], name)
+    return total / inputs.shape[1]
 
 
-def gradients(parameters, initial, inputs, targets, name="cross_entropy"):
+def gradients(parameters, initial, inputs, targets, name="cross_entropy", masks=None):
     """The gradient of `cost` at every parameter, element by element."""
     step = 1e-30
     result = {}
@@ -96,6 +100,6 @@ def gradients(parameters, initial, inputs, targets, name="cross_entropy"):
         for index in np.ndindex(array.shape):
             moved = array.astype(complex)
             moved[index] += 1j * step
-            value = cost({**parameters, key: moved}, initial, inputs, targets, name)
+            value = cost({**parameters, key: moved}, initial, inputs, targets, name, masks)
             result[key][index] = value.imag / step
     return result

@@ -1,5 +1,6 @@
 """Interrupted trainings: they go on bit for bit, from whatever moment they were ended at."""
 
+import copy
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from conftest import SIZES, random_roll, small_model
 
-from rnn4music import RNN4Music, checkpoints, training
+from rnn4music import RNN4Music, checkpoints, runs
 
 P = SIZES["io_length"]
 OPTIONS = {  # each names what has a state of its own that must survive
@@ -40,9 +41,7 @@ def model(**changes):
 
 
 def run(model, rolls, n_epochs=4, **options):
-    return model.train(
-        rolls, 2, n_epochs, 3, 5, validation=rolls[:3], progress=False, **options
-    )
+    return model.train(rolls, 2, n_epochs, 3, 5, validation=rolls[:3], progress=False, **options)
 
 
 def assert_same(first, second):
@@ -59,18 +58,12 @@ class Stop(BaseException):
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 def test_a_training_that_ends_anywhere_goes_on_bit_for_bit(options, rolls, tmp_path, monkeypatch):
-    undisturbed = model()
-    history = run(undisturbed, rolls, **options)
-    n_updates = len(history.cost)
-    path = tmp_path / "run.npz"
+    trained = model()
+    new = trained.__getstate__()
+    history = run(trained, rolls, **options)
+    undisturbed, n_updates = copy.copy(trained), len(history.cost)
     endings = iter([0, 1, 4, 5, 7, 12, 13, n_updates - 1])
-    ending = next(endings)
-    update = training.Standing.complete_epoch  # the loop's own; broken off around updates instead
-    assert update
-
-    from rnn4music.runs import Run
-
-    made, original = 0, Run.update
+    made, ending, original = 0, next(endings), runs.Run.update
 
     def breaking(self, minibatch, standing):
         nonlocal made
@@ -79,28 +72,22 @@ def test_a_training_that_ends_anywhere_goes_on_bit_for_bit(options, rolls, tmp_p
         made += 1
         return original(self, minibatch, standing)
 
-    monkeypatch.setattr(Run, "update", breaking)
-    resumed = 0
-    while True:
-        other = model(seed=7) if resumed else model()  # all comes from the file
-        other = model()
-        try:
-            history = run(
-                other, rolls, checkpoint=path, checkpoint_every=1, resume=True, **options
-            )
-        except Stop:
-            ending = next(endings, 10**9)
-            resumed += 1
-            continue
-        break
-    assert resumed == 8
-    assert_same(undisturbed, other)
-    assert history.cost == undisturbed.history.cost
-    assert_same(undisturbed, RNN4Music.from_file(path))
-    again = model()
-    history = run(again, rolls, checkpoint=path, resume=True, **options)  # nothing is left to do
-    assert len(history.cost) == n_updates
-    assert_same(undisturbed, again)
+    monkeypatch.setattr(runs.Run, "update", breaking)
+    arguments = {"checkpoint": tmp_path / "run", "resume": True, **options}
+    for _ in range(8):
+        trained._take(new)  # as a new process would have it
+        with pytest.raises(Stop):
+            run(trained, rolls, checkpoint_every=1, **arguments)
+        ending = next(endings, None)
+    trained._take(new)
+    assert run(trained, rolls, checkpoint_every=1, **arguments).cost == history.cost
+    assert made == n_updates  # none was made twice
+    assert_same(undisturbed, trained)
+    assert_same(undisturbed, RNN4Music.from_file(tmp_path / "run"))
+    trained._take(new)
+    assert run(trained, rolls, **arguments).cost == history.cost  # nothing is left to do
+    assert made == n_updates
+    assert_same(undisturbed, trained)
 
 
 def test_a_finished_training_may_be_given_more_epochs(rolls, tmp_path):

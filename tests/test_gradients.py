@@ -10,11 +10,13 @@ import pytest
 from conftest import SIZES, initial_states, random_roll, small_model
 
 from rnn4music import backend, network
+from rnn4music.functions import Regularised, paired
 from rnn4music.parameters import named, shapes
 
 pytestmark = pytest.mark.core
 
 COSTS = ("cross_entropy", "squared_error")
+DISTURBED = "cross_entropy with dropout and weight noise"
 T, B, P = 6, 2, SIZES["io_length"]
 
 
@@ -28,12 +30,58 @@ class Case:
         self.parameters = self.model.get_parameters()
         self.initial = initial_states(self.model)
         self.data = self.inputs, self.targets
-        self.cost, self.gradients = self.model.gradients(*self.data)
+        self.masks = None
+        self.cost, self.gradients = self.evaluate()
+
+    def evaluate(self):
+        """The package's cost and gradients at the model's weights."""
+        return self.model.gradients(*self.data)
+
+    def seen(self):
+        """The parameters with which the network really ran."""
+        return self.parameters
 
 
-@pytest.fixture(scope="module", params=COSTS)
+class DisturbedCase(Case):
+    """The same in an update with dropout and weight noise, whose learning rates are 0."""
+
+    KIND = Regularised(dropout=True, noise=True)
+
+    def __init__(self, name):
+        rng = np.random.default_rng(2)
+        windows = random_roll(rng, T + 1, B, P)
+        self.model = small_model(seed=5, R1=0, R2=0, R3=0, Rout=0)
+        self.data = self.inputs, self.targets = windows[:-1], windows[1:]
+        self.windows = windows
+        self.parameters = self.model.get_parameters()
+        self.initial = initial_states(self.model)
+        self.masks = [2.0 * (rng.random((B, H)) < 0.5) for H in (3, 5, 4)]
+        self.masks[0][0, 0] = self.masks[1][0, 0] = self.masks[2][0, 0] = 2
+        self.masks[0][1, 0] = self.masks[1][1, 0] = self.masks[2][1, 0] = 0
+        self.noise = rng.normal(0, 0.3, self.model._store.n_in_matrices())
+        self.cost, self.gradients = self.evaluate()
+
+    def evaluate(self):
+        update = self.model._network.update((T, B, P), self.KIND)
+        states = [np.tile(vector, (B, 1)) for vector in self.model._store.initial_states()]
+        weights, settings = np.full((T, B), 1 / B), (0, 0, 0, 0, 30, 1e-5, 0)
+        settings = [np.asarray(value, "float64") for value in settings]
+        cost, *arrays = update(self.windows, weights, *states, *self.masks, self.noise, *settings)
+        return float(cost), dict(zip(NAMES, map(np.array, arrays)))
+
+    def seen(self):
+        start, noisy = 0, dict(self.parameters)
+        for name, array in self.parameters.items():
+            if array.ndim == 2:
+                noise = self.noise[start : start + array.size].reshape(array.shape)
+                noisy[name], start = array + noise, start + array.size
+        assert start == len(self.noise)
+        return noisy
+
+
+@pytest.fixture(scope="module", params=[*COSTS, DISTURBED])
 def case(request):
-    return Case(request.param)
+    return (DisturbedCase if request.param == DISTURBED else Case)(request.param)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +122,7 @@ def test_output(activity):
 
 
 def test_cost(case):
-    expected = oracle.cost(case.parameters, case.initial, *case.data, case.model.cost)
+    expected = oracle.cost(case.seen(), case.initial, *case.data, case.model.cost, case.masks)
     np.testing.assert_allclose(case.cost, expected, rtol=1e-12)
 
 
@@ -83,7 +131,7 @@ NAMES = list(named(shapes((3, 5, 4), 7)))
 
 @pytest.fixture(scope="module")
 def expected(case):
-    return oracle.gradients(case.parameters, case.initial, *case.data, case.model.cost)
+    return oracle.gradients(case.seen(), case.initial, *case.data, case.model.cost, case.masks)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -98,14 +146,25 @@ def automatic_gradients(case):
     compiled = case.model._network
     inputs, targets = (backend.tensor(n, "float64", (T, B, P)) for n in ("x", "k"))
     weights = backend.tensor("weights", "float64", (T, B))
-    total, _ = compiled._whole(inputs, targets, weights)
+    disturbances, values = [], []
+    if case.masks is None:
+        total, _ = compiled._whole(inputs, targets, weights)
+    else:
+        disturbances, disturbed = compiled._disturbed(B, case.KIND)
+        values = [*case.masks, case.noise]
+        vectors = case.model._store.initial.values()
+        initial = paired([backend.repeat_row(vector, B) for vector in vectors])
+        nothing = paired([backend.zeros_like(array) for state in initial for array in state])
+        total, *_ = compiled._cost_and_gradients(
+            inputs, targets, weights, initial, nothing, *disturbed
+        )
     if backend.ENGINE == "theano":
         from theano import grad
     else:
         from pytensor.gradient import grad
     derivatives = grad(total, list(case.model._store.weights.values()))
-    run = backend.function([inputs, targets, weights], derivatives)
-    return dict(zip(NAMES, run(*case.data, np.full((T, B), 1 / B))))
+    run = backend.function([inputs, targets, weights, *disturbances], derivatives)
+    return dict(zip(NAMES, run(*case.data, np.full((T, B), 1 / B), *values)))
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +186,7 @@ def test_gradient_agrees_with_finite_differences(case, name):
     def cost_at(distance):
         moved = case.parameters[name] + distance * direction
         case.model.set_parameters({**case.parameters, name: moved})
-        return case.model.gradients(*case.data)[0]
+        return case.evaluate()[0]
 
     difference = (cost_at(1e-5) - cost_at(-1e-5)) / 2e-5
     case.model.set_parameters(case.parameters)
@@ -143,6 +202,8 @@ def test_all_parameters_have_a_gradient_of_their_shape(case):
 
 
 def test_float32_gradients_are_those_of_float64_rounded(case):
+    if case.masks is not None:
+        pytest.skip("only an update has masks and noise")
     model = small_model(cost=case.model.cost, dtype="float32")
     parameters = {name: array.astype("float32") for name, array in case.parameters.items()}
     model.set_parameters(parameters)
