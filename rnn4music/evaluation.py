@@ -112,6 +112,72 @@ def evaluate(run_network, tunes, threshold, dtype):
     return _summary(counts.sum(axis=0), [_summary(row) for row in counts])
 
 
+def constant_probabilities(training):
+    """Return the floor that each key's own frequency gives.
+
+    Parameters
+    ----------
+    training : list of (length, P)
+        Tunes that the frequencies are taken from: (steps in which the key sounds + 1) /
+        (steps + 2), after Laplace, so that nothing is impossible.
+
+    Returns
+    -------
+    callable
+        From inputs (T, B, P) to pre-activations (T, B, P), as `evaluate` takes.
+    """
+    steps = np.concatenate([np.asarray(tune, float)[1:] for tune in training])
+    Y = _log_odds(steps.sum(axis=0), len(steps))
+    return lambda inputs: np.broadcast_to(Y, inputs.shape)
+
+
+def markov_probabilities(training):
+    """Return the floor that two chances for each key give: if it sounds now, and if not.
+
+    Otherwise as `constant_probabilities`.
+    """
+    rolls = [np.asarray(tune) >= 0.5 for tune in training]
+    before, after = (
+        np.concatenate([roll[part] for roll in rolls]) for part in (slice(-1), slice(1, None))
+    )
+    if_silent, if_sounding = (
+        _log_odds((after & state).sum(axis=0), state.sum(axis=0)) for state in (~before, before)
+    )
+    return lambda inputs: np.where(inputs >= 0.5, if_sounding, if_silent)
+
+
+def _log_odds(n_sounding, n_steps):
+    """Return log p / (1 − p) of Laplace's estimate p."""
+    return np.log((n_sounding + 1) / (n_steps - n_sounding + 1))
+
+
+BASELINES = {
+    "each key's frequency": constant_probabilities,
+    "each key's Markov chain": markov_probabilities,
+}
+"""The floors, by what they are."""
+
+
+def baselines(training, tunes, threshold=THRESHOLD):
+    """Score what knows nothing of music but the training set's frequencies.
+
+    Parameters
+    ----------
+    training, tunes : list of (length, P)
+        What is counted, and what is scored.
+    threshold : float
+        As for `evaluate`.
+
+    Returns
+    -------
+    dict of name to Evaluation
+    """
+    return {
+        name: evaluate(fit(training), tunes, threshold, "float64")
+        for name, fit in BASELINES.items()
+    }
+
+
 def _counts(Y, targets, threshold):
     """Return scored steps, nats, true positives, false positives, false negatives."""
     Y, targets = Y.astype(np.float64), targets.astype(np.float64)

@@ -58,6 +58,35 @@ def plot_probabilities(axes, probabilities, time_step, lowest_pitch=21):
     return axes
 
 
+def plot_learning_curve(axes, validation, floor=None, **line):
+    """Draw the validation over the epochs, with a mark at the best.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    validation : list of float or None
+        Nats per step after each epoch, such as ``history.validation``.
+    floor : float, optional
+        What a baseline scores: a dashed line.
+    **line
+        Passed to ``axes.plot``: colour, label, …
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    nats = np.array([np.nan if value is None else value for value in validation], float)
+    epochs = np.arange(1, len(nats) + 1)
+    (curve,) = axes.plot(epochs, nats, **line)
+    if np.isfinite(nats).any():
+        best = int(np.nanargmin(nats))
+        axes.plot(epochs[best], nats[best], "o", color=curve.get_color())
+    if floor is not None:
+        axes.axhline(floor, color="grey", linestyle="--", linewidth=1)
+    axes.set(xlabel="epoch", ylabel="nats per step")
+    return axes
+
+
 def _image(axes, roll, time_step, lowest_pitch, first_step, colours):
     seconds = first_step * time_step, (first_step + len(roll)) * time_step
     pitches = lowest_pitch - 0.5, lowest_pitch + roll.shape[1] - 0.5

@@ -1,0 +1,352 @@
+"""How well the network learns, on the standard sets, beside what was published.
+
+    python -m benchmarks.learning JSB_Chorales --data JSB_Chorales.mat
+    python -m benchmarks.learning Nottingham --data Nottingham.mat --seeds 3 --folder runs
+    python -m benchmarks.learning JSB_Chorales --data … --rows like-for-like keys ensemble
+
+Run it from the repository's root, with a file of one of the sets (JSB_Chorales, Nottingham,
+MuseData, Piano-midi.de) that you have; see `rnn4music.standard_sets` for the forms that are read.
+The recipe of each set is in `benchmarks/recipes.py`. Each seed is a process of its own on a core
+of its own; as many run at once as there are cores. With --folder an interrupted benchmark goes on
+where it was. The rows:
+
+    like-for-like   the recipe: three LSTM layers, independent outputs, one network, no other keys
+    no averaging    without the mean of the weights over the updates
+    no noise        without weight noise
+    no dropout      without dropout
+    2015            the rule of 2015: RMSprop, each tune's start, nothing against overfitting
+    keys            the recipe, learning from all tunes in all twelve keys
+    ensemble        the mean of the probabilities of the like-for-like networks
+
+Conventions
+-----------
+Scores are nats per step (see `rnn4music.evaluation`), mean and standard deviation over the seeds.
+Everything is chosen by the validation set; the test set is scored once, with the weights that
+training leaves.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import machine
+from benchmarks.figures import markdown
+from benchmarks.recipes import RECIPES, Recipe, published
+
+ROOT = Path(__file__).resolve().parent.parent
+LIKE_FOR_LIKE, ENSEMBLE = "like-for-like", "ensemble"
+OF_2015 = Recipe(
+    units=120,
+    rate=0.001,
+    optimiser="rmsprop",
+    windows="start",
+    batch=5,
+    length=101,
+    dropout=0,
+    weight_noise=0,
+    averaging=0,
+)
+CHANGES = {
+    LIKE_FOR_LIKE: {},
+    "no averaging": {"averaging": 0},
+    "no noise": {"weight_noise": 0},
+    "no dropout": {"dropout": 0},
+    "2015": dataclasses.asdict(OF_2015),
+    "keys": {},
+}
+"""What each row changes in the recipe."""
+
+
+def main():
+    """Train, score and print the table."""
+    arguments = parse_arguments()
+    if arguments.job:
+        run_job(json.loads(arguments.job))
+        return
+    print_machine()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(arguments.folder or temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        report = measure(arguments, folder)
+    print("\n" + table(report))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+    if arguments.plot:
+        draw(report, arguments.plot)
+
+
+def parse_arguments():
+    """Return the command line's settings."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.learning",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("set", nargs="?", choices=sorted(RECIPES), help="the standard set")
+    parser.add_argument("--data", type=Path, help="your file of it")
+    parser.add_argument("--seeds", type=int, default=3, help="networks of each row (default: 3)")
+    parser.add_argument("--rows", nargs="+", choices=[*CHANGES, ENSEMBLE], metavar="ROW",
+                        default=[LIKE_FOR_LIKE], help="see above")  # fmt: skip
+    parser.add_argument("--minutes", type=float, help="longest training of a network")
+    parser.add_argument("--folder", help="where checkpoints stay, to go on or to use them")
+    parser.add_argument("--processes", type=int, default=machine.available_cores())
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
+    parser.add_argument("--plot", type=Path, help="draw the learning curves")
+    parser.add_argument("--job", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if not arguments.job:
+        if not arguments.set or not arguments.data:
+            parser.error("give a set and --data with your file of it")
+        if not arguments.data.is_file():
+            parser.error(f"there is no file {arguments.data}")
+        if arguments.seeds < 1 or arguments.processes < 1:
+            parser.error("--seeds and --processes are at least 1")
+        if ENSEMBLE in arguments.rows and LIKE_FOR_LIKE not in arguments.rows:
+            parser.error(f"the ensemble is made of the networks of the row {LIKE_FOR_LIKE}")
+    return arguments
+
+
+def print_machine():
+    """Say what the times were measured on."""
+    about = machine.describe()
+    print(", ".join(f"{name} {value}" for name, value in about.items()), flush=True)
+
+
+# ---- one network, in a process of its own
+
+
+def run_job(job):
+    """Train a network and score it; print the result as a line of JSON."""
+    import numpy as np
+
+    from rnn4music import RNN4Music
+    from rnn4music.datasets import Dataset
+    from rnn4music.standard_sets import load_standard_set
+
+    data = load_standard_set(job["data"])
+    training: Dataset = data.train
+    recipe = Recipe(**job["recipe"])
+    if job["row"] == "keys":
+        training = training.in_keys()
+    model = RNN4Music(**recipe.model_settings(job["seed"]))
+    started = time.perf_counter()
+    history = model.train(
+        list(training),
+        validation=list(data.validation),
+        checkpoint=job["checkpoint"],
+        resume=True,
+        progress=False,
+        **recipe.train_settings(),
+    )
+    seconds = time.perf_counter() - started
+    model.saveParameters(job["model"])
+    test = model.evaluate(list(data.test))
+    print(json.dumps({
+        "validation": min(history.validation),
+        "test": test.nats_per_step,
+        "accuracy": test.accuracy,
+        "f_measure": test.f_measure,
+        "per_tune": {
+            "median": float(np.median([tune.nats_per_step for tune in test.per_tune])),
+            "worst": max(tune.nats_per_step for tune in test.per_tune),
+        },
+        "epochs": history.epochs,
+        "best_epoch": history.best_epoch,
+        "updates": len(history.cost),
+        "update_seconds": sum(history.seconds),
+        "seconds": seconds,
+        "curve": history.validation,
+        "rate_factor": history.rate_factor,
+    }))  # fmt: skip
+
+
+# ---- all networks
+
+
+def measure(arguments, folder):
+    """Train the networks of all rows; return the report."""
+    rows = [row for row in arguments.rows if row != ENSEMBLE]
+    jobs = []
+    for row in rows:
+        recipe = dataclasses.replace(RECIPES[arguments.set], **CHANGES[row])
+        if row == "keys":  # as many updates between validations, roughly
+            recipe = dataclasses.replace(recipe, epochs=max(1, recipe.epochs // 12))
+        for seed in range(1, arguments.seeds + 1):
+            stem = f"{arguments.set}-{row.replace(' ', '-')}-{seed}"
+            jobs.append({
+                "row": row,
+                "seed": seed,
+                "data": str(arguments.data.resolve()),
+                "recipe": dataclasses.asdict(recipe),
+                "checkpoint": str((folder / f"{stem}-checkpoint.npz").resolve()),
+                "model": str((folder / f"{stem}.npz").resolve()),
+            })  # fmt: skip
+    started = time.perf_counter()
+    results = run_all(jobs, arguments.processes)
+    report = {
+        "set": arguments.set,
+        "machine": machine.describe(),
+        "processes": arguments.processes,
+        "seconds": time.perf_counter() - started,
+        "baselines": floors(arguments.data),
+        "rows": {
+            row: [result for job, result in zip(jobs, results) if job["row"] == row] for row in rows
+        },
+    }
+    if ENSEMBLE in arguments.rows:
+        models = [job["model"] for job in jobs if job["row"] == LIKE_FOR_LIKE]
+        report["ensemble"] = ensemble(arguments.data, models)
+    return report
+
+
+def run_all(jobs, n_processes):
+    """Run the jobs, so many at a time, each on a core; return their results in order."""
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [None]
+    waiting, running, results = list(enumerate(jobs)), {}, {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < n_processes:
+                index, job = waiting.pop(0)
+                slot = next(k for k in range(n_processes) if k not in running)
+                running[slot] = index, start(job, cores[slot % len(cores)])
+            for slot, (index, process) in list(running.items()):
+                if process.poll() is None:
+                    continue
+                del running[slot]
+                results[index] = finished(jobs[index], process)
+            time.sleep(0.2)
+    finally:
+        for _, process in running.values():
+            process.terminate()  # it writes its checkpoint first
+            process.wait()
+    return [results[index] for index in range(len(jobs))]
+
+
+def start(job, core):
+    """Start the process of a job on a core (None where that cannot be chosen)."""
+
+    def pin():
+        if core is not None:
+            os.sched_setaffinity(0, {core})
+
+    return subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.learning", "--job", json.dumps(job)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=pin,
+    )
+
+
+def finished(job, process):
+    """Return what a process that has ended printed, or end with what it did not do."""
+    output = process.communicate()[0]
+    name = f"{job['row']}, seed {job['seed']}"
+    if process.returncode != 0:
+        raise SystemExit(f"{name}: the training ended with status {process.returncode}")
+    result = json.loads(output.splitlines()[-1])
+    print(
+        f"{name}: validation {result['validation']:.3f}, test {result['test']:.3f}, "
+        f"{result['epochs']} epochs, {result['updates']} updates, {result['seconds']:.0f} s",
+        flush=True,
+    )
+    return result
+
+
+def floors(path):
+    """Return the test set's nats per step of what knows no music."""
+    from rnn4music.evaluation import baselines
+    from rnn4music.standard_sets import load_standard_set
+
+    data = load_standard_set(path)
+    scores = baselines(list(data.train), list(data.test))
+    return {name: score.nats_per_step for name, score in scores.items()}
+
+
+def ensemble(path, models):
+    """Score the mean of the networks' probabilities on the validation and on the test set."""
+    import numpy as np
+
+    from rnn4music import RNN4Music, evaluation
+    from rnn4music.standard_sets import load_standard_set
+
+    networks = [RNN4Music.from_file(model) for model in models]
+
+    def run(inputs):
+        # log of the mean of σ(Y), and of 1 − σ(Y): exact also where a probability is nearly 1
+        Y = np.stack([network._run(inputs).astype(np.float64) for network in networks])
+        on, off = (-np.logaddexp(0, sign * Y) for sign in (-1, 1))
+        on, off = (np.logaddexp.reduce(logs, axis=0) for logs in (on, off))
+        return on - off
+
+    data = load_standard_set(path)
+    return {
+        part: evaluation.evaluate(run, list(tunes), evaluation.THRESHOLD, "float32").nats_per_step
+        for part, tunes in (("validation", data.validation), ("test", data.test))
+    }
+
+
+# ---- what is shown
+
+
+def mean_and_deviation(values):
+    """Return a cell such as 8.08 ± 0.02."""
+    deviation = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.3f}{deviation}"
+
+
+def table(report):
+    """Return the table in Markdown, from the worst to the best on the test set."""
+    lines = [(nats, name, "", f"{nats:.2f}", "", "") for name, nats in report["baselines"].items()]
+    lines += [(nats, name, "", f"{nats:.2f}", "", "") for name, nats in published(report["set"])]
+    for row, results in report["rows"].items():
+        columns = [[result[name] for result in results] for name in ("validation", "test")]
+        minutes = statistics.mean(result["seconds"] for result in results) / 60
+        lines.append((
+            statistics.mean(columns[1]),
+            f"**ours, {row}**",
+            *map(mean_and_deviation, columns),
+            str(len(results)),
+            f"{minutes:.1f}",
+        ))  # fmt: skip
+    if "ensemble" in report:
+        validation, test = report["ensemble"]["validation"], report["ensemble"]["test"]
+        n = len(report["rows"][LIKE_FOR_LIKE])
+        name = f"**ours, ensemble of {n}**"
+        lines.append((test, name, f"{validation:.3f}", f"{test:.3f}", "", ""))
+    lines.sort(key=lambda line: -line[0])
+    head = [report["set"], "validation", "test", "seeds", "minutes on a core, each"]
+    return "\n".join(markdown(head, [line[1:] for line in lines]))
+
+
+def draw(report, path):
+    """Draw each network's validation over the epochs."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    from rnn4music.plots import plot_learning_curve
+
+    figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
+    for number, (row, results) in enumerate(report["rows"].items()):
+        for result in results:
+            label = row if result is results[0] else None
+            plot_learning_curve(axes, result["curve"], color=f"C{number}", label=label)
+    worst = max(report["baselines"].values())
+    best = min(min(result["curve"]) for results in report["rows"].values() for result in results)
+    axes.set_ylim(best - 0.1, min(worst, best + 2))
+    axes.set_title(f"{report['set']}: validation")
+    axes.legend()
+    figure.savefig(path, dpi=120)
+
+
+if __name__ == "__main__":
+    main()

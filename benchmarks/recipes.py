@@ -1,0 +1,82 @@
+"""How `benchmarks.learning` trains on each standard set, and what was published for it.
+
+A recipe was chosen by the validation set alone. Where there is none for a set (MuseData,
+Piano-midi.de: their files were not at hand), the default is what serves both others.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """What `RNN4Music` and its `train` are told."""
+
+    units: int = 200  # of each layer
+    rate: float = 0.004
+    optimiser: str = "adam"
+    windows: str = "random"
+    batch: int = 8
+    length: int = 101
+    epochs: int = 1000
+    dropout: float = 0.2
+    weight_noise: float = 0.1
+    averaging: float = 0.995
+    decay_patience: int = 6
+    patience: int = 20
+
+    def model_settings(self, seed):
+        """Return the keyword arguments of `RNN4Music`."""
+        units = dict.fromkeys(("h1_length", "h2_length", "h3_length"), self.units)
+        rates = dict.fromkeys(("R1", "R2", "R3", "Rout"), self.rate)
+        return {**units, **rates, "io_length": 88, "optimiser": self.optimiser, "seed": seed}
+
+    def train_settings(self):
+        """Return the keyword arguments of `RNN4Music.train`, but for the data."""
+        own = dataclasses.asdict(self)
+        for name in ("units", "rate", "optimiser"):
+            del own[name]
+        return {
+            "noOfEpochPerMB": 1,
+            "noOfEpoch": own.pop("epochs"),
+            "sizeOfMiniBatch": own.pop("batch"),
+            "lengthOfMB": own.pop("length"),
+            **own,
+        }
+
+
+RECIPES = {
+    "JSB_Chorales": Recipe(units=100, length=65, epochs=300, weight_noise=0.17),
+    "Nottingham": Recipe(),
+    "MuseData": Recipe(),
+    "Piano-midi.de": Recipe(),
+}
+
+
+class Published(NamedTuple):
+    """A row of the literature: nats per step on the test sets, None where there is no figure."""
+
+    model: str
+    JSB_Chorales: float | None = None
+    Nottingham: float | None = None
+    MuseData: float | None = None
+    Piano_midi_de: float | None = None
+
+
+PUBLISHED = [
+    Published("LSTM (Chung et al. 2014)", 8.67, 3.20, 6.23, 9.03),
+    Published("LSTM (Bai et al. 2018)", 8.45, 3.29),
+    Published("LSTM, tuned (the RRU authors' table)", 8.33, 3.25, 7.24, 7.54),
+    Published("TCN (Bai et al. 2018)", 8.10, 3.07),
+    Published("RRU", 7.72, 2.92, 7.03, 7.38),
+    Published("RNN-NADE, joint output: another class (Boulanger-Lewandowski et al. 2012)",
+              5.56, 2.31, 5.60, 7.05),
+]  # fmt: skip
+"""Models with independent outputs, but for the last."""
+
+
+def published(set_name):
+    """Return pairs of model and figure for a set."""
+    field = set_name.replace("-", "_").replace(".", "_")
+    rows = [(row.model, getattr(row, field)) for row in PUBLISHED]
+    return [(model, nats) for model, nats in rows if nats is not None]

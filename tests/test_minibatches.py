@@ -1,0 +1,127 @@
+"""The three ways to cut windows, and that what is filled up counts exactly nothing."""
+
+import numpy as np
+import pytest
+from conftest import SIZES, random_roll, small_model
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnn4music import minibatches
+
+P = SIZES["io_length"]
+
+
+def numbered(lengths):
+    """Tunes of one key whose row t of tune k holds (100 k + t) / 4096: exact in any dtype."""
+    return [(100 * k + np.arange(n))[:, None] / 4096 for k, n in enumerate(lengths, start=1)]
+
+
+def predictions(minibatch):
+    """Return, for each real prediction, what was read, what was to come, and its weight."""
+    windows, weights, _ = minibatch
+    return [
+        (round(windows[t, b, 0] * 4096), round(windows[t + 1, b, 0] * 4096), weights[t, b])
+        for b in range(weights.shape[1])
+        for t in range(weights.shape[0])
+        if weights[t, b] > 0
+    ]
+
+
+LENGTHS = st.lists(st.integers(1, 23), min_size=1, max_size=7)
+
+
+@given(lengths=LENGTHS, size=st.integers(1, 4), window=st.integers(2, 9), seed=st.integers(0, 99))
+def test_all_windows_show_every_step_of_every_tune_once(lengths, size, window, seed):
+    rng = np.random.default_rng(seed)
+    seen = []
+    column_at = {}
+    for minibatch in minibatches.epoch(numbered(lengths), size, window, "float64", rng, "all"):
+        windows, weights, begins = minibatch
+        assert windows.shape == (window, size, 1) and weights.shape == (window - 1, size)
+        real = weights[0] > 0
+        assert set(np.unique(weights)) <= {0.0, 1 / real.sum()}
+        assert (windows[1:][weights == 0] == 0).all()
+        for b in np.flatnonzero(real):
+            first = round(windows[0, b, 0] * 4096)
+            # a window begins where the column's last one ended, or with a tune
+            assert begins[b] == (first % 100 == 0)
+            assert begins[b] or column_at[b] == first
+            column_at[b] = first + int((weights[:, b] > 0).sum())
+        seen += [(read, to_come) for read, to_come, _ in predictions(minibatch)]
+    expected = [
+        (100 * k + t, 100 * k + t + 1)
+        for k, length in enumerate(lengths, start=1)
+        for t in range(length - 1)
+    ]
+    assert sorted(seen) == expected
+
+
+@given(lengths=LENGTHS, size=st.integers(1, 4), window=st.integers(2, 9), seed=st.integers(0, 99))
+def test_random_windows_show_every_tune_once_unrepeated(lengths, size, window, seed):
+    rng = np.random.default_rng(seed)
+    seen = []
+    epoch = list(minibatches.epoch(numbered(lengths), size, window, "float64", rng, "random"))
+    assert len(epoch) == minibatches.n_minibatches(lengths, size, window, "random")
+    for minibatch in epoch:
+        assert minibatch.begins.all()
+        assert all(to_come == read + 1 for read, to_come, _ in predictions(minibatch))
+        for b in range(size):
+            steps = int((minibatch.weights[:, b] > 0).sum())
+            if steps:
+                seen.append((round(minibatch.windows[0, b, 0] * 4096) // 100, steps))
+    assert sorted(seen) == [
+        (k, min(length, window) - 1) for k, length in enumerate(lengths, 1) if length > 1
+    ]
+
+
+def test_random_windows_are_drawn_anew_and_reach_every_place():
+    tune, rng = numbered([30])[0], np.random.default_rng(0)
+    starts = {round(minibatches.random_window(tune, 10, rng)[0, 0] * 4096) for _ in range(600)}
+    assert starts == set(range(100, 121))
+
+
+@pytest.mark.core
+def test_what_is_filled_up_changes_neither_cost_nor_gradient_by_a_bit():
+    """A short tune in a long window, beside nothing, gives what it gives in a window of its own."""
+    rng = np.random.default_rng(3)
+    tune, noise = random_roll(rng, 6, P), random_roll(rng, 12, P)
+    results = []
+    for rest in (np.zeros((6, P)), noise[:6]):  # what lies in the rows that count nothing
+        model = small_model(R1=0.1, R2=0.1, R3=0.1, Rout=0.1)
+        minibatch = minibatches.make_minibatch([tune, None], 2, 12, "float64")
+        minibatch.windows[6:, 0] = rest
+        minibatch.windows[:, 1] = noise
+        update = model._network.update((11, 2, P))
+        states = [np.tile(vector, (2, 1)) for vector in model._store.initial_states()]
+        settings = [np.asarray(x, "float64") for x in (0.1, 0.1, 0.1, 0.1, 30, 1e-5, 0)]
+        cost, *gradients = update(minibatch.windows, minibatch.weights, *states, *settings)
+        results.append([float(cost), *map(np.array, gradients[: len(model._store.weights)])])
+    for padded_with_silence, padded_with_noise in zip(*results):
+        np.testing.assert_array_equal(padded_with_silence, padded_with_noise)
+    alone = small_model()
+    cost, gradients = alone.gradients(tune[:-1], tune[1:])
+    np.testing.assert_allclose(results[0][0], cost, rtol=1e-12)
+    for ours, expected in zip(results[0][1:], gradients.values()):
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.core
+def test_carried_states_make_consecutive_windows_one_long_run():
+    """With rates of 0 the costs of a tune's windows add up to the cost of the whole tune."""
+    rng = np.random.default_rng(4)
+    tunes = [random_roll(rng, length, P) for length in (14, 9, 5)]
+    model = small_model(R1=0, R2=0, R3=0, Rout=0)
+    history = model.train(tunes, 1, 1, 1, 5, windows="all", progress=False)
+    whole = sum(model.gradients(tune[:-1], tune[1:])[0] for tune in tunes)
+    assert len(history.cost) == 4 + 2 + 1
+    np.testing.assert_allclose(sum(history.cost), whole, rtol=1e-12)
+    in_pieces = small_model(R1=0, R2=0, R3=0, Rout=0)
+    pieces = in_pieces.train(tunes, 1, 1, 1, 5, windows="all", steps_at_once=2, progress=False)
+    np.testing.assert_allclose(pieces.cost, history.cost, rtol=1e-12)
+
+
+def test_the_progress_bar_s_estimate_for_all_windows_is_near():
+    lengths = np.random.default_rng(0).integers(2, 200, 50)
+    tunes = numbered(lengths)
+    made = len(list(minibatches.epoch(tunes, 8, 33, "float64", np.random.default_rng(1), "all")))
+    assert abs(made - minibatches.n_minibatches(tunes, 8, 33, "all")) <= 0.1 * made

@@ -1,0 +1,146 @@
+"""Dropout, weight noise, averaging: what is drawn, and that it does what it is meant to do."""
+
+import numpy as np
+import pytest
+from conftest import SIZES, random_roll, small_model
+
+from rnn4music import RNN4Music, evaluation
+from rnn4music.regularisation import AveragedWeights, Regularisation
+
+P = SIZES["io_length"]
+
+
+def regularisation(dropout=0.0, weight_noise=0.0, dtype="float64"):
+    return Regularisation(dropout, weight_noise, [300, 200, 100], 5000, 40, dtype)
+
+
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+def test_masks_keep_their_share_and_their_mean(dtype):
+    masks = regularisation(dropout=0.3, dtype=dtype).draw(1, 2)
+    assert [mask.shape for mask in masks] == [(40, 300), (40, 200), (40, 100)]
+    for mask in masks:
+        assert mask.dtype == dtype and set(np.unique(mask)) == {0, np.dtype(dtype).type(1 / 0.7)}
+    values = np.concatenate([mask.ravel() for mask in masks])
+    assert abs(values.mean() - 1) < 5 * np.sqrt(0.3 / 0.7 / len(values))
+    assert len({row.tobytes() for row in masks[0]}) == 40  # each tune has its own
+
+
+@pytest.mark.parametrize("dtype", ("float32", "float64"))
+def test_noise_has_its_deviation(dtype):
+    (noise,) = regularisation(weight_noise=0.2, dtype=dtype).draw(1, 2)
+    assert noise.shape == (5000,) and noise.dtype == dtype
+    assert abs(noise.std() - 0.2) < 0.01 and abs(noise.mean()) < 0.015
+    assert 0.6 < (np.abs(noise) < 0.2).mean() < 0.76  # as a Gaussian has it
+
+
+def test_draws_belong_to_their_key():
+    drawn = regularisation(0.5, 0.1)
+    np.testing.assert_equal(drawn.draw(3, 1), drawn.draw(3, 1))
+    for other in ((3, 2), (4, 1)):
+        for array, different in zip(drawn.draw(3, 1), drawn.draw(*other)):
+            assert (array != different).any()
+    assert regularisation().draw(3, 1) == []
+
+
+def test_the_mean_of_the_weights_by_hand():
+    mean = AveragedWeights(0.5, {"w": np.zeros(1)})
+    mean.add({"w": np.array([1.0])})  # kept: 2 / 11
+    np.testing.assert_allclose(mean.weights["w"], 9 / 11, rtol=1e-15)
+    mean.add({"w": np.array([3.0])})  # kept: 3 / 12
+    np.testing.assert_allclose(mean.weights["w"], 3 / 12 * 9 / 11 + 9 / 12 * 3, rtol=1e-15)
+    for _ in range(20):
+        mean.add({"w": np.array([3.0])})
+    before = mean.weights["w"].copy()
+    mean.add({"w": np.array([7.0])})  # kept: ½
+    np.testing.assert_allclose(mean.weights["w"], (before + 7) / 2, rtol=1e-15)
+
+
+def test_the_mean_starts_as_a_copy():
+    weights = {"w": np.zeros(2)}
+    AveragedWeights(0.5, weights).add({"w": np.ones(2)})
+    assert not weights["w"].any()
+
+
+def test_averaging_leaves_the_mean_of_the_weights_under_way(rng):
+    tunes = [random_roll(rng, 9, P) for _ in range(4)]
+    rates = dict.fromkeys(("R1", "R2", "R3", "Rout"), 0.05)
+    plain, averaged = (small_model(seed=2, **rates) for _ in range(2))
+    mean = AveragedWeights(0.7, plain.get_parameters())
+    for _ in range(6):  # an epoch is one update here
+        plain.train(tunes, 1, 1, 4, 6, progress=False)
+        mean.add(plain.get_parameters())
+    averaged.train(tunes, 1, 6, 4, 6, averaging=0.7, progress=False)
+    for name, array in averaged.get_parameters().items():
+        np.testing.assert_allclose(array, mean.weights[name], rtol=1e-9, err_msg=name)
+
+
+def test_validation_scores_the_mean_and_goes_on_with_the_weights_under_way(rng):
+    tunes = [random_roll(rng, 9, P) for _ in range(4)]
+    with_validation, without = small_model(seed=2), small_model(seed=2)
+    history = with_validation.train(
+        tunes, 1, 3, 2, 6, averaging=0.5, validation=tunes, progress=False
+    )
+    costs = without.train(tunes, 1, 3, 2, 6, averaging=0.5, progress=False).cost
+    assert history.cost == costs
+    score = with_validation.evaluate(tunes).nats_per_step
+    assert score == min(history.validation)
+
+
+@pytest.mark.parametrize("options", ({"dropout": 0.5}, {"weight_noise": 0.3}))
+def test_what_disturbs_training_does_not_disturb_its_use(options, rng):
+    tunes = [random_roll(rng, 9, P) for _ in range(4)]
+    model = small_model(seed=2)
+    model.train(tunes, 1, 2, 2, 6, progress=False, **options)
+    np.testing.assert_array_equal(model.predict(tunes[0]), model.predict(tunes[0]))
+    costs = [
+        small_model(seed=2).train(tunes, 1, 2, 2, 6, progress=False, **each).cost
+        for each in ({}, options, options)
+    ]
+    assert costs[0] != costs[1] == costs[2]  # it acts, and the seed settles it
+
+
+@pytest.mark.core
+def test_the_clean_weights_are_what_noise_leaves():
+    """With rates of 0 a noisy update changes no weight."""
+    model = small_model(R1=0, R2=0, R3=0, Rout=0)
+    before = model.get_parameters()
+    tunes = random_roll(np.random.default_rng(0), 3, 8, P)
+    model.train(tunes, 1, 2, 2, 6, weight_noise=0.5, dropout=0.5, progress=False)
+    np.testing.assert_equal(model.get_parameters(), before)
+
+
+def test_regularisation_helps_on_tunes_that_were_not_learned():
+    """A few tunes of one process, many updates: the plain network learns them by heart."""
+    rng = np.random.default_rng(1)
+
+    def tune():
+        """A melody that goes up or down by one, each a bit longer than the last."""
+        steps = rng.choice([-1, 1], 24, p=[0.4, 0.6])
+        return np.eye(12)[np.cumsum(steps) % 12]
+
+    learned, held_out = [tune() for _ in range(6)], [tune() for _ in range(60)]
+    scores = {}
+    for name, options in {
+        "plain": {},
+        "dropout": {"dropout": 0.5},
+        "noise": {"weight_noise": 0.3},
+    }.items():
+        model = RNN4Music(24, 24, 24, 12, R1=0.01, R2=0.01, R3=0.01, Rout=0.01, seed=1)
+        model.train(learned, 1, 150, 3, 24, progress=False, **options)
+        scores[name] = model.evaluate(held_out).nats_per_step
+    assert scores["dropout"] < 0.9 * scores["plain"] and scores["noise"] < 0.9 * scores["plain"]
+
+
+def test_floors_by_hand():
+    """Two keys; the first is always on, the second alternates."""
+    tune = np.array([[1, 0], [1, 1], [1, 0], [1, 1], [1, 0]], bool)
+    floors = evaluation.baselines([tune], [tune])
+    constant, chain = floors["each key's frequency"], floors["each key's Markov chain"]
+    # key 1 on in 4 of 4 scored steps: (4 + 1) / (4 + 2); key 2 in 2 of 4: ½
+    np.testing.assert_allclose(constant.nats_per_step, -np.log(5 / 6) - np.log(1 / 2))
+    # after on: (4 + 1) / (4 + 2); the second: after off 2 of 2 on, after on 0 of 2
+    np.testing.assert_allclose(chain.nats_per_step, -np.log(5 / 6) - np.log(3 / 4))
+    assert chain.accuracy == 1 and constant.n_steps == chain.n_steps == 4
+    unseen = np.ones((3, 2))
+    assert np.isfinite(evaluation.baselines([np.zeros((9, 2))], [unseen])[
+        "each key's Markov chain"].nats_per_step)  # fmt: skip
