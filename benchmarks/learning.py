@@ -288,7 +288,7 @@ def ensemble(path, models):
 
     data = load_standard_set(path)
     return {
-        part: evaluation.evaluate(run, list(tunes), evaluation.THRESHOLD, "float32").nats_per_step
+        part: evaluation.score(run, list(tunes), "float32")
         for part, tunes in (("validation", data.validation), ("test", data.test))
     }
 
@@ -307,15 +307,11 @@ def table(report):
     lines = [(nats, name, "", f"{nats:.2f}", "", "") for name, nats in report["baselines"].items()]
     lines += [(nats, name, "", f"{nats:.2f}", "", "") for name, nats in published(report["set"])]
     for row, results in report["rows"].items():
-        columns = [[result[name] for result in results] for name in ("validation", "test")]
-        minutes = statistics.mean(result["seconds"] for result in results) / 60
-        lines.append((
-            statistics.mean(columns[1]),
-            f"**ours, {row}**",
-            *map(mean_and_deviation, columns),
-            str(len(results)),
-            f"{minutes:.1f}",
-        ))  # fmt: skip
+        test = [result["test"] for result in results]
+        validation = mean_and_deviation([result["validation"] for result in results])
+        minutes = f"{statistics.mean(result['seconds'] for result in results) / 60:.1f}"
+        ours = f"**ours, {row}**", validation, mean_and_deviation(test), str(len(test)), minutes
+        lines.append((statistics.mean(test), *ours))
     if "ensemble" in report:
         validation, test = report["ensemble"]["validation"], report["ensemble"]["test"]
         n = len(report["rows"][LIKE_FOR_LIKE])

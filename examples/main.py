@@ -50,6 +50,8 @@ def main():
     weights = model.saveParameters(arguments.output / "weights")
     for epoch, nats in enumerate(history.validation, start=1):
         print(f"epoch {epoch}: {nats:.2f} nats per step on {len(validation)} tunes held out")
+    if history.floor:
+        print(f"(each key's own Markov chain: {history.floor:.2f})")
 
     start = (validation or dataset)[which_tune][:exampleLength]
     tune, probabilities = model.genMusic(start, noOfSteps)

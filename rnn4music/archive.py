@@ -22,9 +22,9 @@ from midi.files import written_whole
 from rnn4music import checks
 
 FORMAT = 2
-"""Format 1 had only RMSprop and the Gaussian initialisation, and the history as JSON text."""
+"""Format 1 had only RMSprop, and the history as JSON text."""
 
-SETTINGS_SINCE_2 = {"optimiser": "rmsprop", "initialisation": "gaussian", "forget_bias": 0.0}
+SETTINGS_SINCE_2 = {"optimiser": "rmsprop"}
 CHECKPOINT = "checkpoint"
 
 

@@ -112,6 +112,11 @@ def evaluate(run_network, tunes, threshold, dtype):
     return _summary(counts.sum(axis=0), [_summary(row) for row in counts])
 
 
+def score(run_network, tunes, dtype="float64"):
+    """Return the nats per step of whole tunes; see `evaluate`."""
+    return evaluate(run_network, tunes, THRESHOLD, dtype).nats_per_step
+
+
 def constant_probabilities(training):
     """Return the floor that each key's own frequency gives.
 

@@ -14,7 +14,6 @@ from rnn4music import (
     training,
 )
 from rnn4music.functions import CompiledNetwork
-from rnn4music.initialisation import draw_weights
 from rnn4music.optimisers import OPTIMISERS
 from rnn4music.parameters import WEIGHTS, ParameterStore, print_summary
 from rnn4music.settings import Settings
@@ -49,10 +48,6 @@ class RNN4Music(Settings):
         While composing, probabilities that do not exceed it are set to 0.
     optimiser : {"rmsprop", "graves", "adam"}
         The rule of an update; see `optimisers`. Adam takes rates of some 0.002.
-    initialisation : {"gaussian", "scaled", "orthogonal"}
-        How the weights are drawn; see `initialisation`. `sigRand` is for the first.
-    forget_bias : float
-        Added to the forget gates' initial biases.
     seed : int, optional
         Without it each object draws other numbers.
     dtype : {"float32", "float64"}
@@ -86,18 +81,12 @@ class RNN4Music(Settings):
         muRand=0.01,
         genProbThreshold=0.1,
         optimiser="rmsprop",
-        initialisation="gaussian",
-        forget_bias=0,
         seed=None,
         dtype="float32",
     ):
         super().__init__(locals())
         self._prepare()
-        self._store.set_weights(
-            draw_weights(
-                self._rng, self._store.shapes, self.initialisation, self.sigRand, self.forget_bias
-            )
-        )
+        self._store.draw_weights(self._rng, self.sigRand)
         self.resetStates()
 
     def _prepare(self):
@@ -267,6 +256,7 @@ class RNN4Music(Settings):
                 archive.write(path, **content, checkpoint=progress, under_way=run.arrays())
 
             file = checkpoints.Checkpoint(path, every, write)
+        history.floor = run.floor()
         try:
             training.train(
                 run,
@@ -330,7 +320,7 @@ class RNN4Music(Settings):
 
     # ---- composing and predicting
 
-    def genMusic(self, start, n, count=None, *, temperature=1):
+    def genMusic(self, start, n, count=None, *, temperature=1, sampling="independent"):
         """Compose: read `start`, then feed back what was sampled, for `n` steps.
 
         Parameters
@@ -344,6 +334,10 @@ class RNN4Music(Settings):
         temperature : float
             From 0.01 to 100. The network's pre-activations are divided by it: below 1 the likely
             notes become likelier and the others rarer, above 1 the other way round.
+        sampling : {"independent", "systematic"}
+            Whether each note is sampled by itself, or those of a step together with the same
+            probabilities: then as many sound as expected, rounded up or down, and of the keys
+            between which a voice may choose one sounds, not two or none; see `generation`.
 
         Returns
         -------
@@ -357,6 +351,7 @@ class RNN4Music(Settings):
         start = checks.piano_roll("start", start, self.io_length)
         n = checks.integer("n", n, low=0)
         temperature = checks.number("temperature", temperature, low=0.01, high=100)
+        sampling = checks.choice("sampling", sampling, generation.SAMPLINGS)
         n_tunes = 1 if count is None else checks.integer("count", count, low=1)
         tunes, probabilities = generation.compose(
             self._network.sampling,
@@ -366,6 +361,7 @@ class RNN4Music(Settings):
             n_tunes,
             self.genProbThreshold,
             temperature,
+            sampling == "systematic",
             self._rng,
         )
         return (tunes[0], probabilities[0]) if count is None else (tunes, probabilities)

@@ -91,6 +91,11 @@ class ParameterStore:
         """Return how many elements the weight matrices have together."""
         return sum(shape[0] * shape[1] for shape in self.shapes.values() if len(shape) == 2)
 
+    def draw_weights(self, rng, deviation):
+        """Draw all weights and biases from a Gaussian around 0."""
+        for name, shape in self.shapes.items():
+            self._set(self.weights[name], rng.normal(0, deviation, shape))
+
     def draw_initial(self, rng, highest):
         """Draw the states at t = −1 from U[0, highest]."""
         for name, size in self.state_sizes.items():

@@ -111,6 +111,13 @@ class Run:
         name = "piece" if self.in_pieces else "update"
         return not self.network.is_compiled(name, self.shape, self.regularisation.kind)
 
+    def floor(self):
+        """Return what each key's Markov chain scores on the validation set, or None."""
+        if not self.validates:
+            return None
+        fit = evaluation.BASELINES["each key's Markov chain"]
+        return evaluation.score(fit(self.tunes), self.validation)
+
     def draw_seed(self):
         """Return the seed of an epoch."""
         return int(self.rng.integers(2**62))
@@ -168,9 +175,7 @@ class Run:
         try:
             if self.mean:
                 self.store.set_weights(self.mean.weights)
-            return evaluation.evaluate(
-                self.run_network, self.validation, evaluation.THRESHOLD, self.store.dtype
-            ).nats_per_step
+            return evaluation.score(self.run_network, self.validation, self.store.dtype)
         finally:
             self.store.restore(before)
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from rnn4music import checks
 from rnn4music.costs import COSTS
-from rnn4music.initialisation import INITIALISATIONS
 from rnn4music.optimisers import OPTIMISERS
 
 
@@ -66,8 +65,6 @@ class Settings:
     muRand = Setting(checks.number, low=0)
     genProbThreshold = Setting(checks.number, low=0, high=1)
     optimiser = Setting(checks.choice, allowed=tuple(OPTIMISERS), fixed=True)
-    initialisation = Setting(checks.choice, allowed=INITIALISATIONS, fixed=True)
-    forget_bias = Setting(checks.number, fixed=True)
     seed = Setting(_seed, fixed=True)
     dtype = Setting(checks.choice, allowed=("float32", "float64"), fixed=True)
 

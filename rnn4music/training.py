@@ -20,6 +20,7 @@ class History:
     seconds: list = field(default_factory=list)  # that each update took, compiling included
     validation: list = field(default_factory=list)  # nats per step after each epoch, or None
     rate_factor: list = field(default_factory=list)  # on the learning rates in each epoch
+    floor: float | None = None  # what each key's Markov chain scores on the validation tunes
     epochs: int = 0  # completed
     interrupted: bool = False  # by Ctrl-C
 
@@ -36,7 +37,9 @@ class History:
     def followed_by(self, later):
         """Return this history and a later one as one."""
         lists = {name: getattr(self, name) + getattr(later, name) for name in self.LISTS}
-        return History(**lists, epochs=self.epochs + later.epochs, interrupted=later.interrupted)
+        floor = self.floor if later.floor is None else later.floor
+        epochs = self.epochs + later.epochs
+        return History(**lists, floor=floor, epochs=epochs, interrupted=later.interrupted)
 
     def cut(self, lengths):
         """Return what came before and after the time at which it had these `lengths`."""
@@ -45,7 +48,8 @@ class History:
             for part in (lambda n: slice(n), lambda n: slice(n, None))
         )
         epochs = lengths["epochs"]
-        return History(**first, epochs=epochs), History(**rest, epochs=self.epochs - epochs)
+        rest = History(**rest, floor=self.floor, epochs=self.epochs - epochs)
+        return History(**first, epochs=epochs), rest
 
     def lengths(self):
         """Return the length of each list, and the epochs."""
@@ -63,6 +67,8 @@ class History:
             entries = values.get(name, [])
             if not isinstance(entries, list) or not all(isinstance(e, kind) for e in entries):
                 raise ValueError(f"the history's {name} must be a list of numbers")
+        if not isinstance(values.get("floor"), (float, type(None))):
+            raise ValueError("the history's floor must be a number")
         if type(values.get("epochs", 0)) is not int:
             raise ValueError("the history's epochs must be a whole number")
         return cls(**values)

@@ -53,6 +53,48 @@ def test_precision_and_cost_come_from_the_file(tmp_path, tunes):
     assert model.gradients(*pair)[0] == saved.gradients(*pair)[0]
 
 
+@pytest.mark.parametrize("here, there", (("rmsprop", "adam"), ("graves", "rmsprop")))
+def test_the_optimiser_and_its_averages_come_from_the_file(here, there, tunes, tmp_path):
+    saved = small_model(optimiser=there, seed=1)
+    saved.train(tunes, 1, 2, 3, 5, progress=False)
+    path = saved.saveParameters(tmp_path / "m")
+    loaded = small_model(optimiser=here, seed=2)
+    loaded.loadParameters(path)
+    assert_same(saved, loaded)
+    assert loaded.optimiser == there
+    costs = [m.train(tunes, 1, 2, 3, 5, progress=False).cost for m in (saved, loaded)]
+    assert costs[0] == costs[1]
+    assert_same_weights(saved, loaded)
+
+
+def assert_same_weights(one, other):
+    np.testing.assert_equal(one._store.arrays(), other._store.arrays())
+
+
+def test_files_of_format_1_are_read(trained, tunes, tmp_path):
+    """They had the history as JSON text, and knew RMSprop alone."""
+    path = trained.saveParameters(tmp_path / "m")
+    settings = trained.settings()
+    for name in archive.SETTINGS_SINCE_2:
+        del settings[name]
+    history = trained.history.to_dict()
+    del history["rate_factor"]
+    changes = {
+        "format": np.array(1),
+        "settings": json_entry(settings),
+        "history": json_entry(history),
+        "optimiser/n_updates": None,
+        **{f"history/{name}": None for name in trained.history.LISTS},
+    }
+    old = rewritten(path, tmp_path / "old.npz", **changes)
+    loaded = RNN4Music.from_file(old)
+    assert loaded.settings() == trained.settings()
+    assert loaded.history.cost == trained.history.cost
+    assert loaded.history.validation == trained.history.validation == [None, None]
+    costs = [m.train(tunes, 1, 1, 3, 5, progress=False).cost for m in (trained, loaded)]
+    assert costs[0] == costs[1]
+
+
 def test_loading_the_same_dimensions_compiles_nothing(trained, tmp_path):
     trained.saveParameters(tmp_path / "m")
     compiled = dict(trained._network._compiled)
@@ -144,6 +186,8 @@ def damage(path, tmp_path):
         ("settings_list", {"settings": json_entry([])}, "not a table"),
         ("history_null", {"history": json_entry(None)}, "not a table"),
         ("random_null", {"random_state": json_entry(None)}, "not a table"),
+        ("history_array", {"history/cost": np.array(["x"])}, "array of numbers"),
+        ("updates", {"optimiser/n_updates": None}, "missing: optimiser/n_updates"),
         ("history_dict", {"history": json_entry({"cost": {}})}, "list of numbers"),
         ("epochs", {"history": json_entry({"epochs": "many"})}, "whole number"),
         ("format_array", {"format": np.array([1, 1])}, "its format is"),
@@ -178,7 +222,7 @@ def test_damaged_files_are_refused_and_the_object_stays_as_it_was(trained, tunes
         np.testing.assert_equal(other._store.arrays(), before, err_msg=what)
         assert other.settings() == settings and other._rng.bit_generator.state == state, what
         assert other.history.cost == []
-    assert len(cases) == 29
+    assert len(cases) == 31
 
 
 def test_a_flipped_byte_never_raises_anything_but_a_value_error(trained, tmp_path):

@@ -72,7 +72,6 @@ ALLOWED = {
     "costs": {"backend", "gates"},
     "updates": {"backend"},
     "optimisers": {"backend", "updates"},
-    "initialisation": {"gates"},
     "regularisation": {"functions"},
     "runs": {"evaluation", "minibatches", "pieces", "regularisation"},
     "checkpoints": {"runs"},
@@ -92,7 +91,7 @@ ALLOWED = {
     "standard_sets": {"checks", "datasets", "restricted_pickle"},
     "plots": set(),
     "tune_statistics": {"checks"},
-    "settings": {"checks", "costs", "initialisation", "optimisers"},
+    "settings": {"checks", "costs", "optimisers"},
     "parameters": {"backend", "checks", "lstm", "network"},
     "machine_code": set(),
     "tiles": {"machine_code"},
@@ -109,8 +108,7 @@ ALLOWED = {
     },
     "model": {
         "archive", "checkpoints", "checks", "evaluation", "functions", "generation",
-        "initialisation", "minibatches", "optimisers", "parameters", "runs", "settings",
-        "training",
+        "minibatches", "optimisers", "parameters", "runs", "settings", "training",
     },
     "__init__": {"evaluation", "minibatches", "model", "training"},
 }  # fmt: skip

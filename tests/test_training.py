@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnn4music import RNN4Music, TrainingDiverged, mark_silence, minibatches, training
+from rnn4music.evaluation import baselines
 
 
 @given(length=st.integers(1, 9), window=st.integers(2, 20))
@@ -98,6 +99,8 @@ def test_history(tunes):
     assert len(first.validation) == first.epochs == 3 and not first.interrupted
     assert min(first.validation) == model.evaluate(tunes[:2]).nats_per_step
     assert first.rate_factor == [1, 1, 1]
+    chain = baselines(tunes, tunes[:2])["each key's Markov chain"]
+    assert first.floor == model.history.floor == chain.nats_per_step
     assert all(seconds > 0 for seconds in first.seconds)
     second = model.train(tunes, 1, 1, 3, 5, progress=False)
     assert model.history.cost == first.cost + second.cost and model.history.epochs == 4
