@@ -94,7 +94,7 @@ def parse_arguments():
     parser.add_argument("--seeds", type=int, default=3, help="networks of each row (default: 3)")
     parser.add_argument("--rows", nargs="+", choices=[*CHANGES, ENSEMBLE], metavar="ROW",
                         default=[LIKE_FOR_LIKE], help="see above")  # fmt: skip
-    parser.add_argument("--minutes", type=float, help="longest training of a network")
+    parser.add_argument("--quick", action="store_true", help="tiny networks; figures mean nothing")
     parser.add_argument("--folder", help="where checkpoints stay, to go on or to use them")
     parser.add_argument("--processes", type=int, default=machine.available_cores())
     parser.add_argument("--json", type=Path, help="write all figures to this file")
@@ -176,6 +176,8 @@ def measure(arguments, folder):
     jobs = []
     for row in rows:
         recipe = dataclasses.replace(RECIPES[arguments.set], **CHANGES[row])
+        if arguments.quick:
+            recipe = dataclasses.replace(recipe, units=5, length=9, epochs=2)
         if row == "keys":  # as many updates between validations, roughly
             recipe = dataclasses.replace(recipe, epochs=max(1, recipe.epochs // 12))
         for seed in range(1, arguments.seeds + 1):

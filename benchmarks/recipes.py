@@ -46,7 +46,7 @@ class Recipe:
 
 
 RECIPES = {
-    "JSB_Chorales": Recipe(units=100, length=65, epochs=300, weight_noise=0.17),
+    "JSB_Chorales": Recipe(units=100, length=65, epochs=300, dropout=0.3, weight_noise=0.17),
     "Nottingham": Recipe(),
     "MuseData": Recipe(),
     "Piano-midi.de": Recipe(),

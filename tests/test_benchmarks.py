@@ -201,3 +201,83 @@ def test_wrong_arguments(arguments, message):
     ran = run(*arguments)
     assert ran.returncode == 2
     assert message in ran.stderr
+
+
+@pytest.fixture(scope="module")
+def tiny_set(tmp_path_factory):
+    """A standard set that nobody wrote."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    path = tmp_path_factory.mktemp("set") / "tiny.npz"
+    parts = {}
+    for part, n_tunes in (("train", 9), ("valid", 4), ("test", 4)):
+        tunes = np.empty(n_tunes, object)
+        tunes[:] = [rng.random((rng.integers(5, 30), 88)) < 0.05 for _ in range(n_tunes)]
+        parts[part] = tunes
+    np.savez(path, **parts)
+    return path
+
+
+def learning(*arguments):
+    return subprocess.run(
+        [sys.executable, "-m", "benchmarks.learning", *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_the_learning_benchmark_reports_what_the_models_score(tiny_set, tmp_path):
+    import numpy as np
+
+    from rnn4music import RNN4Music
+    from rnn4music.evaluation import baselines
+    from rnn4music.standard_sets import load_standard_set
+
+    options = ["JSB_Chorales", "--data", tiny_set, "--seeds", 2, "--quick", "--rows",
+               "like-for-like", "keys", "ensemble", "--folder", tmp_path / "runs",
+               "--json", tmp_path / "r.json", "--plot", tmp_path / "r.png"]  # fmt: skip
+    result = learning(*options)
+    assert result.returncode == 0, result.stderr
+    report = json.loads((tmp_path / "r.json").read_text())
+    data = load_standard_set(tiny_set)
+    test = list(data.test)
+    models = [
+        RNN4Music.from_file(tmp_path / "runs" / f"JSB_Chorales-like-for-like-{seed}")
+        for seed in (1, 2)
+    ]
+    scores = [model.evaluate(test).nats_per_step for model in models]
+    rows = report["rows"]["like-for-like"]
+    assert [row["test"] for row in rows] == pytest.approx(scores, rel=1e-12)
+    assert all(row["epochs"] == 2 and len(row["curve"]) == 2 for row in rows)
+    assert len(report["rows"]["keys"]) == 2
+    for name, score in baselines(list(data.train), test).items():
+        assert report["baselines"][name] == pytest.approx(score.nats_per_step)
+    nats = n_steps = 0
+    for tune in test:  # the ensemble, from the public probabilities
+        p = np.mean([model.predict(tune[:-1]) for model in models], axis=0, dtype=float)
+        nats -= (np.log(np.where(tune[1:], p, 1 - p))).sum()
+        n_steps += len(tune) - 1
+    assert report["ensemble"]["test"] == pytest.approx(nats / n_steps, rel=1e-5)
+    assert f"{np.mean(scores):.3f} ± {np.std(scores, ddof=1):.3f}" in result.stdout
+    assert "| TCN (Bai et al. 2018) |  | 8.10 |" in result.stdout
+    assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
+    again = learning(*options)  # nothing is left to train
+    assert "like-for-like, seed 1" in again.stdout
+    assert (
+        json.loads((tmp_path / "r.json").read_text())["rows"]["keys"][0]["test"]
+        == (report["rows"]["keys"][0]["test"])
+    )
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (["JSB_Chorales"], "give a set and --data"),
+    (["JSB_Chorales", "--data", "nowhere.mat"], "there is no file nowhere.mat"),
+    (["JSB_Chorales", "--data", __file__, "--rows", "ensemble"], "ensemble is made of"),
+    (["JSB_Chorales", "--data", __file__, "--seeds", "0"], "at least 1"),
+    (["Mozart", "--data", __file__], "invalid choice: 'Mozart'"),
+])  # fmt: skip
+def test_the_learning_benchmark_says_what_it_lacks(arguments, message):
+    result = learning(*arguments)
+    assert result.returncode == 2 and message in result.stderr
