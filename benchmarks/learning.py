@@ -21,6 +21,7 @@ where it was. The rows:
 Conventions
 -----------
 Scores are nats per step (see `rnn4music.evaluation`), mean and standard deviation over the seeds.
+The minutes are those of a network's updates on one core, without the validation between them.
 Everything is chosen by the validation set; the test set is scored once, with the weights that
 training leaves.
 """
@@ -136,7 +137,6 @@ def run_job(job):
     if job["row"] == "keys":
         training = training.in_keys()
     model = RNN4Music(**recipe.model_settings(job["seed"]))
-    started = time.perf_counter()
     history = model.train(
         list(training),
         validation=list(data.validation),
@@ -145,7 +145,6 @@ def run_job(job):
         progress=False,
         **recipe.train_settings(),
     )
-    seconds = time.perf_counter() - started
     model.saveParameters(job["model"])
     test = model.evaluate(list(data.test))
     print(json.dumps({
@@ -160,8 +159,7 @@ def run_job(job):
         "epochs": history.epochs,
         "best_epoch": history.best_epoch,
         "updates": len(history.cost),
-        "update_seconds": sum(history.seconds),
-        "seconds": seconds,
+        "seconds": sum(history.seconds),
         "curve": history.validation,
         "rate_factor": history.rate_factor,
     }))  # fmt: skip
@@ -256,7 +254,7 @@ def finished(job, process):
     result = json.loads(output.splitlines()[-1])
     print(
         f"{name}: validation {result['validation']:.3f}, test {result['test']:.3f}, "
-        f"{result['epochs']} epochs, {result['updates']} updates, {result['seconds']:.0f} s",
+        f"{result['epochs']} epochs, {result['updates']} updates in {result['seconds']:.0f} s",
         flush=True,
     )
     return result
@@ -320,7 +318,7 @@ def table(report):
         name = f"**ours, ensemble of {n}**"
         lines.append((test, name, f"{validation:.3f}", f"{test:.3f}", "", ""))
     lines.sort(key=lambda line: -line[0])
-    head = [report["set"], "validation", "test", "seeds", "minutes on a core, each"]
+    head = [report["set"], "validation", "test", "seeds", "minutes of updates, each"]
     return "\n".join(markdown(head, [line[1:] for line in lines]))
 
 
