@@ -174,14 +174,15 @@ class CompiledNetwork:
         )
 
     @_compiled_once
-    def sampling(self, shape):
-        """Compile a window of composing.
+    def sampling(self, shape, systematic=False):
+        """Compile a window of composing; `generation` says what systematic sampling is.
 
         The function takes ``given`` (T, B, P) and ``is_given`` (T,), 1 where the network
         reads a row of `given` and 0 where it reads its own last sample; ``uniform``
-        (T, B, P), random numbers in [0, 1); the threshold; one over the temperature; ``last``
-        (B, P), the sample before the window; and the states. It returns [tune (T, B, P),
-        probabilities (T, B, P), last, *states].
+        (T, B, P), random numbers in [0, 1), for systematic sampling one for all the pitches of
+        a step; the threshold; one over the temperature; ``last`` (B, P), the sample before the
+        window; and the states. It returns [tune (T, B, P), probabilities (T, B, P), last,
+        *states].
         """
         T, B, P = shape
         given = self._input("given", shape)
@@ -200,7 +201,8 @@ class CompiledNetwork:
             Y, states = network.network_step(x, paired(states), unnamed(dict(zip(names, weights))))
             probabilities = backend.sigmoid(Y * sharpness)
             probabilities = probabilities * (probabilities > threshold)
-            sample = backend.cast(uniform < probabilities, self.store.dtype)
+            sounds = _systematic if systematic else _independent
+            sample = backend.cast(sounds(probabilities, uniform), self.store.dtype)
             return [sample, *flattened(states), probabilities]
 
         sample, *new_states, probabilities = backend.scan(
@@ -271,6 +273,21 @@ class CompiledNetwork:
     def _state_inputs(self, n_tunes):
         sizes = self.store.state_sizes.items()
         return [self._input(name, (n_tunes, H)) for name, H in sizes]
+
+
+def _independent(probabilities, uniform):
+    """Return which keys sound; both arguments are (B, P)."""
+    return uniform < probabilities
+
+
+def _systematic(probabilities, uniform):
+    """Return the same, from random numbers that are alike for all keys.
+
+    A key sounds if its piece of the line, from where the one before it ends, holds a point.
+    """
+    n_points = (probabilities.cumsum(axis=1) - uniform).ceil()  # in this piece and before
+    before = backend.concatenate([n_points[:, :1] * 0, n_points[:, :-1]], axis=1)
+    return (n_points > before) * (probabilities > 0)
 
 
 def _no_states(states):

@@ -3,6 +3,13 @@
 Each note is sampled by comparing its probability with a uniform random number that NumPy's
 Generator draws, so that every engine composes the same tune from the same seed. A
 probability that does not exceed the threshold is reported as 0 and never sounds.
+
+Sampled independently, each key has a random number of its own. In systematic sampling a step
+has one, u: the keys lie on a line end to end, lowest first, each as long as its probability,
+and those sound on which u, u + 1, u + 2, … fall. Each key still sounds with its probability,
+but the number of keys is the expected one, rounded up or down, and neighbours compete: where a
+voice may go to one of several keys, it goes to one of them, and not to two or none. (W. G.
+Madow, "On the theory of systematic sampling, II", Annals of Mathematical Statistics 20, 1949.)
 """
 
 import numpy as np
@@ -10,20 +17,23 @@ import numpy as np
 WINDOW = 64
 """Steps that one call of the compiled sampler takes; one compilation serves every length."""
 
+SAMPLINGS = ("independent", "systematic")
 
-def compose(compile_for, initial, start, n_steps, n_tunes, threshold, temperature, rng):
+
+def compose(compile_for, initial, start, n_steps, n_tunes, threshold, temperature, systematic, rng):
     """Read `start`, then sample `n_steps` further steps of each of `n_tunes` tunes.
 
     Parameters
     ----------
     compile_for : callable
-        From a shape (T, B, P) to that of `CompiledNetwork.sampling`.
+        `CompiledNetwork.sampling`.
     initial : list of (H,)
         The states at t = −1, flat.
     start : (S, P)
         What every tune begins with, S at least 1.
     n_steps, n_tunes : int
     threshold, temperature : float
+    systematic : bool
     rng : numpy.random.Generator
 
     Returns
@@ -38,7 +48,7 @@ def compose(compile_for, initial, start, n_steps, n_tunes, threshold, temperatur
     if n_steps == 0:
         return tunes, probabilities
 
-    sampler = compile_for(shape)
+    sampler = compile_for(shape, systematic)
     threshold, sharpness = np.asarray(threshold, dtype), np.asarray(1 / temperature, dtype)
     last = np.zeros(shape[1:], dtype)
     states = [np.tile(vector, (shape[1], 1)) for vector in initial]
@@ -54,7 +64,8 @@ def compose(compile_for, initial, start, n_steps, n_tunes, threshold, temperatur
         n_new = tunes[:, composed].shape[1]
         in_window = slice(composed.start + S - 1 - first, composed.start + S - 1 - first + n_new)
         uniform = np.zeros(shape, dtype)
-        uniform[in_window, :n_tunes] = rng.random((n_new, n_tunes, P), dtype)
+        n_numbers = 1 if systematic else P
+        uniform[in_window, :n_tunes] = rng.random((n_new, n_tunes, n_numbers), dtype)
         sample, probability, last, *states = sampler(
             given, is_given, uniform, threshold, sharpness, last, *states
         )

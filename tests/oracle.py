@@ -66,13 +66,22 @@ def run(parameters, initial, inputs, masks=(1, 1, 1)):
 
 
 def compose(parameters, initial, start, uniform, threshold):
-    """Continue `start` (S, P) by as many steps as there are rows of uniform numbers."""
+    """Continue `start` (S, P) by as many steps as there are rows of uniform numbers.
+
+    A row has a number for each pitch, or one for systematic sampling.
+    """
     tune = list(start)
     for row in uniform:
         Y, _ = run(parameters, initial, np.array(tune))
         probabilities = sigma(Y[-1])
         probabilities[probabilities <= threshold] = 0
-        tune.append((row < probabilities).astype(float))
+        if len(row) == 1:
+            ends = np.cumsum(probabilities)
+            points = row + np.arange(len(probabilities))
+            sounding = np.searchsorted(ends, points[points < ends[-1]], side="right")
+            tune.append(np.isin(np.arange(len(probabilities)), sounding).astype(float))
+        else:
+            tune.append((row < probabilities).astype(float))
     return np.array(tune[len(start) :])
 
 

@@ -49,13 +49,22 @@ def test_the_threshold_acts_from_the_next_call(model, start):
     model.genProbThreshold = 0.4
 
 
-def test_samples_have_the_frequency_of_their_probabilities(start):
+@pytest.mark.parametrize("sampling", generation.SAMPLINGS)
+def test_samples_have_the_frequency_of_their_probabilities(start, sampling):
     model = small_model(genProbThreshold=0)
-    tunes, probabilities = model.genMusic(start, 1, count=4000)
+    tunes, probabilities = model.genMusic(start, 1, count=4000, sampling=sampling)
     np.testing.assert_array_equal(probabilities[0], probabilities[-1])
     expected = probabilities[0, 0]
     deviation = np.sqrt(expected * (1 - expected) / 4000)
     assert (np.abs(tunes[:, 0].mean(axis=0) - expected) < 5 * deviation).all()
+
+
+def test_systematic_samples_have_the_expected_number_of_notes(model, start):
+    tunes, probabilities = model.genMusic(start, 50, count=20, sampling="systematic")
+    assert (np.abs(tunes.sum(axis=2) - probabilities.sum(axis=2)) < 1).all()
+    assert not tunes[probabilities == 0].any()
+    independent = model.genMusic(start, 50, count=20)
+    assert (np.abs(independent[0].sum(axis=2) - independent[1].sum(axis=2)) > 1).any()
 
 
 def test_none_is_one_silent_step(start):
@@ -87,14 +96,15 @@ def test_the_window_does_not_change_the_tune(start, monkeypatch):
     np.testing.assert_array_equal(*tunes)
 
 
-def test_every_engine_composes_the_oracle_s_tune(start):
+@pytest.mark.parametrize("sampling, n_numbers", [("independent", P), ("systematic", 1)])
+def test_every_engine_composes_the_oracle_s_tune(start, sampling, n_numbers):
     """The same seed gives the same tune on all engines: that of plain NumPy."""
     model = small_model(seed=12, genProbThreshold=0.3)
     random = np.random.default_rng()
     random.bit_generator.state = model._rng.bit_generator.state
-    uniform = random.random((100, P))
+    uniform = random.random((100, n_numbers))
     expected = oracle.compose(model.get_parameters(), initial_states(model), start, uniform, 0.3)
-    tune, _ = model.genMusic(start, 100)
+    tune, _ = model.genMusic(start, 100, sampling=sampling)
     np.testing.assert_array_equal(tune, expected)
     assert 0 < tune.mean() < 1
 
@@ -124,3 +134,8 @@ def test_float32_probabilities(start):
 def test_bad_arguments(model, start, n, count, error, message):
     with pytest.raises(error, match=message):
         model.genMusic(start, n, count)
+
+
+def test_unknown_sampling(model, start):
+    with pytest.raises(ValueError, match="sampling must be one of 'independent', 'systematic'"):
+        model.genMusic(start, 5, sampling="together")

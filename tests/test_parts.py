@@ -76,18 +76,17 @@ def steps(name, gradients, rate, n_averages):
     """Apply an optimiser to a scalar parameter, one gradient after the other."""
     optimiser = optimisers.OPTIMISERS[name]
     assert len(optimiser.averages) == n_averages
-
-    def rule(w, g, n, rate, epsilon, **averages):
-        parameter, new = optimiser.rule(w, g, list(averages.values()), rate, epsilon, n)
-        return (parameter, *new)
-
-    values, weights = [1.0, *[0.0] * n_averages], []
-    for n, gradient in enumerate(gradients, start=1):
-        w, *averages = values
-        named = {f"a{k}": [value] for k, value in enumerate(averages)}
-        results = evaluate(rule, w=[w], g=[gradient], n=n, rate=rate, epsilon=1e-5, **named)
-        values = [float(result[0]) for result in results]
-        weights.append(values[0])
+    w, g, n, *averages = symbols = [
+        backend.tensor(letter, "float64", ()) for letter in ["w", "g", "n", *"abc"[:n_averages]]
+    ]
+    rate, epsilon = (backend.constant(value, "float64") for value in (rate, 1e-5))
+    parameter, new = optimiser.rule(w, g, averages, rate, epsilon, n)
+    step = backend.function(symbols, [parameter, *new])
+    weights, values = [], [np.zeros(())] * n_averages
+    for number, gradient in enumerate(gradients, start=1):
+        w = np.asarray(weights[-1] if weights else 1.0)
+        w, *values = step(w, np.asarray(gradient), np.asarray(float(number)), *values)
+        weights.append(float(w))
     return weights
 
 

@@ -1,0 +1,400 @@
+"""How composed tunes compare with real ones, by training, sampling, threshold and temperature.
+
+    python -m benchmarks.music JSB_Chorales --data JSB_Chorales.mat
+    python -m benchmarks.music JSB_Chorales --data … --models recipe:150 --folder models
+    python -m benchmarks.music JSB_Chorales --data … --models models/mine.npz --thresholds 0.02
+    python -m benchmarks.music JSB_Chorales --data … --quick      tries everything at tiny sizes
+
+Run it from the repository's root, with a file of one of the sets that you have; see
+`rnn4music.standard_sets`. A model is a saved file, or a training: ``2015:20`` is 20 epochs of the
+rule of 2015 (RMSprop, each tune's start, nothing against overfitting), ``recipe:150`` at most 150
+epochs of the set's recipe in `benchmarks.recipes`. Each model continues the first steps of test
+tunes, with each sampling, threshold and temperature.
+
+Conventions
+-----------
+What is compared is what follows the start, cut to the length of the real tune's own rest; tunes
+of other lengths have other statistics. The first rows are real tunes: the measure for the others.
+
+alike           mean overlapping area with the test tunes (`tune_statistics.mean_overlap`)
+notes           at a time, over the steps that are not silent
+onsets          per step
+length          of a note, in steps
+silent          share of the steps
+repeated        share of the steps that are the same as the one before
+pitch classes, intervals, lengths
+                what of the mean histogram would have to move to make it that of the test tunes
+chords          share of the sounding steps whose chord, in any key, is in the training tunes
+copied          changes in the longest passage that is in the training tunes, in any key:
+                the median, and the most of any tune
+recurs          self-similarity
+
+The second table is of tunes composed beyond that, --steps from the start on:
+
+silent          the last 16 steps are silent
+stuck           the last 32 steps hold at most two different chords, and are not all silent
+crowded         a quarter of the steps of the second half has more than six notes
+silent steps    share of the steps of the second half
+
+The third is of what the models predict for the test tunes themselves:
+
+nats            per step
+notes           expected, at a time
+kept            share of the expected notes in probabilities above each threshold
+strays          by how much the number of notes strays from the expected one (root mean square):
+                in the test tunes, and sampled independently and systematically
+
+All settings compose with the same random numbers.
+"""
+
+import argparse
+import dataclasses
+import itertools
+import json
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import machine
+from benchmarks.figures import markdown
+from benchmarks.learning import OF_2015
+from benchmarks.recipes import RECIPES
+from rnn4music import RNN4Music, checks
+from rnn4music.generation import SAMPLINGS
+from rnn4music.standard_sets import load_standard_set
+from rnn4music.tune_statistics import longest_copy, mean_overlap, mean_statistics, overlap
+
+MODELS = ("2015:5", "2015:20", "2015:100", "recipe:150")
+QUICK_MODELS = ("2015:1", "recipe:1")
+SHORTEST_REST = 8  # steps; shorter tunes are left out
+SILENT, STUCK = 16, 32  # steps at the end of a tune
+CROWDED, CROWDED_SHARE = 6, 0.25  # more notes than that at a time, in that share of the steps
+HISTOGRAMS = {
+    "pitch_classes": "pitch_class_histogram",
+    "intervals": "interval_histogram",
+    "lengths": "note_length_histogram",
+}
+SINGLE = ("polyphony", "note_density", "mean_note_length", "silent_share", "repeated_share",
+          "self_similarity", "pitch_range", "n_pitches", "longest_held")  # fmt: skip
+COLUMNS = {
+    "alike": ("alike", "{:.2f}"),
+    "notes": ("polyphony", "{:.2f}"),
+    "onsets": ("note_density", "{:.2f}"),
+    "length": ("mean_note_length", "{:.2f}"),
+    "silent": ("silent_share", "{:.1%}"),
+    "repeated": ("repeated_share", "{:.1%}"),
+    "pitch classes": ("pitch_classes", "{:.2f}"),
+    "intervals": ("intervals", "{:.2f}"),
+    "lengths": ("lengths", "{:.2f}"),
+    "chords": ("known_chords", "{:.0%}"),
+    "copied": ("copied", "{0[0]:.0f}, {0[1]}"),
+    "recurs": ("self_similarity", "{:.1%}"),
+}
+ENDINGS = {"silent": "silent", "stuck": "stuck", "crowded": "crowded", "silent steps": "silence"}
+
+
+def main(words=None):
+    """Train, compose, compare and print the tables."""
+    arguments = parse_arguments(words)
+    try:
+        report = measure(arguments)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"python -m benchmarks.music: {error}") from None
+    print(tables(report))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(report, indent=2, default=str) + "\n")
+    if arguments.plot:
+        draw(report, arguments.plot)
+
+
+def parse_arguments(words=None):
+    """Return the command line's settings."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.music",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("set", choices=sorted(RECIPES), help="the standard set")
+    add("--data", type=Path, required=True, help="your file of it")
+    add("--models", nargs="+", help=f"see above ({' '.join(MODELS)})")
+    add("--samplings", nargs="+", choices=SAMPLINGS, default=SAMPLINGS, help="(both)")
+    add("--thresholds", nargs="+", type=float, default=[0, 0.02, 0.05, 0.1, 0.2])
+    add("--temperatures", nargs="+", type=float, default=[1.0])
+    add("--tunes", type=int, default=100, help="composed with each setting (%(default)s)")
+    add("--start", type=int, default=16, help="steps of a test tune to continue (%(default)s)")
+    add("--steps", type=int, default=300, help="composed of each tune (%(default)s)")
+    add("--searched", type=int, default=100, help="tunes searched for copies (%(default)s)")
+    add("--seed", type=int, default=1, help="of training and of composing (%(default)s)")
+    add("--folder", type=Path, help="where trained models are kept, and taken from")
+    add("--quick", action="store_true", help="tiny sizes, to try it out; figures mean nothing")
+    add("--json", type=Path, help="write all figures to this file")
+    add("--plot", type=Path, help="draw the statistics against the threshold")
+    arguments = parser.parse_args(words)
+    arguments.models = arguments.models or (QUICK_MODELS if arguments.quick else MODELS)
+    if arguments.quick:
+        arguments.thresholds, arguments.tunes, arguments.steps = [0, 0.1], 3, 40
+    try:
+        for threshold in arguments.thresholds:
+            checks.number("a threshold", threshold, low=0, high=1)
+        for temperature in arguments.temperatures:
+            checks.number("a temperature", temperature, low=0.01, high=100)
+        for name, low in {"tunes": 2, "start": 1, "steps": STUCK, "searched": 0, "seed": 0}.items():
+            checks.integer(f"--{name}", getattr(arguments, name), low)
+        for name in arguments.models:
+            check_model(name)
+    except ValueError as error:
+        parser.error(str(error))
+    return arguments
+
+
+def check_model(name):
+    """Raise a ValueError if this is no training and no file."""
+    rule, _, epochs = name.partition(":")
+    if rule in ("2015", "recipe"):
+        if not epochs.isdecimal() or int(epochs) < 1:
+            raise ValueError(f"{name!r} lacks its number of epochs; give {rule}:20")
+    elif not Path(name).is_file():
+        raise ValueError(
+            f"{name!r} is no training and no file; give 2015:20, recipe:150 or a model's .npz file"
+        )
+
+
+# ---- training and composing
+
+
+def measure(arguments):
+    """Return the report: a row of figures for each set of tunes, real and composed."""
+    data = load_standard_set(arguments.data)
+    training = [tune[arguments.start :] for tune in data.train]
+    test = long_enough(data.test, arguments.start)
+    if len(test) < 2:
+        raise ValueError(
+            f"{len(test)} test tunes have more than --start {arguments.start} and "
+            f"{SHORTEST_REST} steps, at least 2 are needed; give a lower --start"
+        )
+    starts, rests = zip(*itertools.islice(itertools.cycle(test), arguments.tunes))
+    rests = [rest[: arguments.steps] for rest in rests]
+    real = rests[: len(test)]
+    compared = Compared(real, list(data.train), arguments.searched)
+    others = [rest[: arguments.steps] for _, rest in long_enough(data.validation, arguments.start)]
+    long = [rest for rest in real if len(rest) >= STUCK]
+    rows = [
+        {"label": "test tunes", **compared.figures(real), "endings": endings(long)},
+        {"label": "validation tunes", **compared.figures(others[: arguments.tunes])},
+        {
+            "label": "training tunes",
+            **compared.figures(
+                [rest[: arguments.steps] for rest in training if len(rest) > SHORTEST_REST],
+                is_training=True,
+            ),
+        },
+    ]
+    predicted = {}
+    for name in arguments.models:
+        model = trained(name, data, arguments)
+        predicted[Path(name).stem] = predictions(model, data.test, arguments.thresholds)
+        for sampling, temperature, threshold in itertools.product(
+            arguments.samplings, arguments.temperatures, arguments.thresholds
+        ):
+            setting = {"sampling": sampling, "threshold": threshold, "temperature": temperature}
+            tunes = composed(model, starts, arguments, **setting)
+            cut = [tune[: len(rest)] for tune, rest in zip(tunes, rests)]
+            figures = {**compared.figures(cut), "endings": endings(tunes)}
+            rows.append({"label": Path(name).stem, **setting, **figures})
+    return {
+        "set": arguments.set,
+        "machine": machine.describe(),
+        "settings": {**vars(arguments), "data": arguments.data.name},
+        "predicted": predicted,
+        "rows": rows,
+    }
+
+
+def predictions(model, tunes, thresholds):
+    """Return what a model predicts for tunes: how many notes, and how surely how many."""
+    odds = np.concatenate([model.predict(tune)[:-1] for tune in tunes]).astype(float)
+    n_notes = np.concatenate([tune[1:].sum(axis=1) for tune in tunes])
+    expected = odds.sum(axis=1)
+    return {
+        "nats_per_step": model.evaluate(list(tunes)).nats_per_step,
+        "notes": float(expected.mean()),
+        "kept": [float(odds[odds > threshold].sum() / odds.sum()) for threshold in thresholds],
+        "strays_real": float(np.sqrt(((n_notes - expected) ** 2).mean())),
+        "strays_independent": float(np.sqrt((odds * (1 - odds)).sum(axis=1).mean())),
+        "strays_systematic": float(np.sqrt((expected % 1 * (1 - expected % 1)).mean())),
+    }
+
+
+def long_enough(tunes, n_start):
+    """Return pairs of the start and the rest of the tunes that have both."""
+    return [(t[:n_start], t[n_start:]) for t in tunes if len(t) >= n_start + SHORTEST_REST]
+
+
+def trained(name, data, arguments):
+    """Return the model of this name, from its file or newly trained."""
+    rule, _, epochs = name.partition(":")
+    if rule not in ("2015", "recipe"):
+        return RNN4Music.from_file(name)
+    file = f"{arguments.set}-{rule}-{epochs}-{arguments.seed}.npz"
+    if arguments.folder and (arguments.folder / file).is_file():
+        return RNN4Music.from_file(arguments.folder / file)
+    changes: dict = {"epochs": int(epochs)}
+    if rule == "2015":
+        changes |= {**dataclasses.asdict(OF_2015), "patience": None, "decay_patience": None}
+        changes["epochs"] = int(epochs)
+    if arguments.quick:
+        changes["units"] = 8
+    recipe = dataclasses.replace(RECIPES[arguments.set], **changes)
+    model = RNN4Music(**recipe.model_settings(arguments.seed))
+    validation = list(data.validation) if recipe.patience else None
+    model.train(list(data.train), validation=validation, **recipe.train_settings())
+    if arguments.folder:
+        arguments.folder.mkdir(parents=True, exist_ok=True)
+        model.saveParameters(arguments.folder / file)
+    return model
+
+
+def composed(model, starts, arguments, sampling, threshold, temperature):
+    """Return (tunes, steps, 88): each of the starts continued."""
+    model.genProbThreshold = threshold
+    model._rng = np.random.default_rng(arguments.seed)
+    options = {"temperature": temperature, "sampling": sampling}
+    return np.array([model.genMusic(start, arguments.steps, **options)[0] for start in starts])
+
+
+# ---- figures
+
+
+class Compared:
+    """Describes sets of tunes beside `real` tunes, and beside the `training` set."""
+
+    def __init__(self, real, training, n_searched):
+        self.real, self.training, self.n_searched = real, training, n_searched
+        self.of_real = mean_statistics(real)
+        self.known = set(chords(training))
+
+    def figures(self, tunes, is_training=False):
+        """Return a row of figures; those of what is copied are None for the training set."""
+        statistics = mean_statistics(tunes)
+        overlaps = overlap(tunes, self.real)
+        copies = []
+        if not is_training:
+            copies = [longest_copy(tune, self.training) for tune in tunes[: self.n_searched]]
+        changes = [copy.n_changes for copy in copies]
+        return {
+            "n_tunes": len(tunes),
+            "alike": mean_overlap(overlaps),
+            "overlapping_areas": {name: one.overlapping_area for name, one in overlaps.items()},
+            **{name: getattr(statistics, name) for name in SINGLE},
+            **{
+                name: difference(getattr(statistics, field), getattr(self.of_real, field))
+                for name, field in HISTOGRAMS.items()
+            },
+            "known_chords": float(np.mean([chord in self.known for chord in chords(tunes)] or [0])),
+            "copied": [float(np.median(changes)), max(changes)] if changes else None,
+            "copied_steps": max((copy.length for copy in copies), default=None),
+        }
+
+
+def difference(histogram, other):
+    """Return the share of a histogram that would have to move to make it the other one."""
+    return float(np.abs(histogram - other).sum() / 2)
+
+
+def chords(tunes):
+    """Return the chord of each sounding step: its keys, relative to the lowest."""
+    keys = [np.flatnonzero(step) for tune in tunes for step in np.asarray(tune, bool)]
+    return [tuple(each - each[0]) for each in keys if len(each)]
+
+
+def endings(tunes):
+    """Return what becomes of tunes: shares of the tunes, and of their steps."""
+    found = {name: [] for name in ENDINGS.values()}
+    for tune in tunes:
+        n_notes = tune[len(tune) // 2 :].sum(axis=1)
+        n_chords = len(np.unique(tune[-STUCK:], axis=0))
+        found["silent"].append(not tune[-SILENT:].any())
+        found["stuck"].append(n_chords <= 2 and tune[-STUCK:].any())
+        found["crowded"].append((n_notes > CROWDED).mean() >= CROWDED_SHARE)
+        found["silence"].append((n_notes == 0).mean())
+    return {name: float(np.mean(values)) for name, values in found.items()}
+
+
+# ---- what is shown
+
+
+def tables(report):
+    """Return the tables in Markdown."""
+    rows = report["rows"]
+    varied = ["sampling", "threshold", "temperature"]
+    names = [
+        [
+            row["label"],
+            *(f"{row[name]}".removesuffix(".0") if name in row else "" for name in varied),
+        ]
+        for row in rows
+    ]
+    cells = [
+        ["" if row[key] is None else form.format(row[key]) for key, form in COLUMNS.values()]
+        for row in rows
+    ]
+    lines = markdown([report["set"], *varied, *COLUMNS], [a + b for a, b in zip(names, cells)])
+    ends = [
+        name + [f"{row['endings'][key]:.0%}" for key in ENDINGS.values()]
+        for name, row in zip(names, rows)
+        if "endings" in row
+    ]
+    lines += ["", *markdown(["what becomes of them", *varied, *ENDINGS], ends)]
+    kept = [f"kept, {threshold:g}" for threshold in report["settings"]["thresholds"]]
+    strays = ["strays: real", "independent", "systematic"]
+    predicted = [
+        [
+            name,
+            *(f"{one[key]:.2f}" for key in ("nats_per_step", "notes")),
+            *map("{:.0%}".format, one["kept"]),
+            *(f"{one[key]:.2f}" for key in one if key.startswith("strays")),
+        ]
+        for name, one in report["predicted"].items()
+    ]
+    lines += ["", *markdown(["predictions", "nats", "notes", *kept, *strays], predicted)]
+    return "\n".join(lines)
+
+
+def draw(report, path):
+    """Draw four statistics against the threshold, and the test tunes' own as a line."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    real, composed_rows = report["rows"][0], [row for row in report["rows"] if "sampling" in row]
+    figure, axes = plt.subplots(2, 2, figsize=(10, 7), layout="constrained", sharex=True)
+    shown = {"polyphony": "notes at a time", "repeated_share": "repeated steps",
+             "known_chords": "known chords", "alike": "alike"}  # fmt: skip
+    lines = {}
+    for row in composed_rows:
+        key = row["label"], row["sampling"], row["temperature"]
+        lines.setdefault(key, []).append(row)
+    labels = list(dict.fromkeys(label for label, *_ in lines))
+    for axis, (key, title) in zip(axes.flat, shown.items()):
+        axis.axhline(real[key], color="black", linewidth=1, label="test tunes")
+        for (label, sampling, temperature), points in lines.items():
+            style = "-" if sampling == "systematic" else ":"
+            axis.plot(
+                [row["threshold"] for row in points],
+                [row[key] for row in points],
+                style,
+                marker=".",
+                color=f"C{labels.index(label)}",
+                label=f"{label}, {sampling}, temperature {temperature:g}",
+            )
+        axis.set(title=title, xlabel="threshold")
+        axis.set_ylim(bottom=0)
+    axes[0, 0].legend(fontsize=7)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+if __name__ == "__main__":
+    main()
