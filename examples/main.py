@@ -32,7 +32,8 @@ def main():
     which_tune = 0  # of those held out, the one that is continued
     exampleLength = 50  # steps of it that the network hears
     noOfSteps = 300  # steps that it composes
-    genProbThreshold = 0.1  # notes less probable than this never sound
+    genProbThreshold = 0.02  # notes less probable than this never sound
+    sampling = "systematic"  # as many notes at a time as are expected; or "independent"
     seed = 1
 
     arguments = parse_arguments()
@@ -54,7 +55,7 @@ def main():
         print(f"(each key's own Markov chain: {history.floor:.2f})")
 
     start = (validation or dataset)[which_tune][:exampleLength]
-    tune, probabilities = model.genMusic(start, noOfSteps)
+    tune, probabilities = model.genMusic(start, noOfSteps, sampling=sampling)
     midiwrite(arguments.output / "tune.mid", tune, PITCH_RANGE, TIME_STEP)
     draw(start, tune, probabilities, arguments.output, arguments.show)
     print(f"wrote {weights}, tune.mid, probabilities.png and piano_roll.png beside it")
