@@ -136,6 +136,26 @@ def test_bad_arguments(model, start, n, count, error, message):
         model.genMusic(start, n, count)
 
 
+@pytest.mark.parametrize("temperature", (0.5, 1, 3))
+def test_temperature_divides_the_pre_activations(start, temperature):
+    model = small_model(genProbThreshold=0)
+    parameters, initial = model.get_parameters(), initial_states(model)
+    tune, probabilities = model.genMusic(start, 20, temperature=temperature)
+    Y, _ = oracle.run(parameters, initial, np.vstack([start, tune])[:-1])
+    expected = oracle.sigma(Y[len(start) - 1 :] / temperature)
+    np.testing.assert_allclose(probabilities, expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("temperature, error, message", [
+    (0, ValueError, "temperature must be finite and at least 0.01 and at most 100, but is 0"),
+    (1e9, ValueError, "temperature must be finite"),
+    ("hot", TypeError, "temperature must be a number"),
+])  # fmt: skip
+def test_bad_temperatures(model, start, temperature, error, message):
+    with pytest.raises(error, match=message):
+        model.genMusic(start, 5, temperature=temperature)
+
+
 def test_unknown_sampling(model, start):
     with pytest.raises(ValueError, match="sampling must be one of 'independent', 'systematic'"):
         model.genMusic(start, 5, sampling="together")
