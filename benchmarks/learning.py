@@ -124,7 +124,7 @@ def print_machine():
 
 
 def run_job(job):
-    """Train a network and score it; print the result as a line of JSON."""
+    """Train a network and score it; write the result as JSON."""
     import numpy as np
 
     from rnn4music import RNN4Music
@@ -145,9 +145,11 @@ def run_job(job):
         progress=False,
         **recipe.train_settings(),
     )
+    if history.interrupted:
+        raise SystemExit("interrupted; with --folder the same command goes on here")
     model.saveParameters(job["model"])
     test = model.evaluate(list(data.test))
-    print(json.dumps({
+    result = {
         "validation": min(history.validation),
         "test": test.nats_per_step,
         "accuracy": test.accuracy,
@@ -162,7 +164,8 @@ def run_job(job):
         "seconds": sum(history.seconds),
         "curve": history.validation,
         "rate_factor": history.rate_factor,
-    }))  # fmt: skip
+    }
+    Path(job["result"]).write_text(json.dumps(result))
 
 
 # ---- all networks
@@ -189,6 +192,7 @@ def measure(arguments, folder):
                 "recipe": dataclasses.asdict(recipe),
                 "checkpoint": str((folder / f"{stem}-checkpoint.npz").resolve()),
                 "model": str((folder / f"{stem}.npz").resolve()),
+                "result": str((folder / f"{stem}.json").resolve()),
             })  # fmt: skip
     started = time.perf_counter()
     results = run_all(jobs, arguments.processes)
@@ -241,19 +245,16 @@ def start(job, core):
     return subprocess.Popen(
         [sys.executable, "-m", "benchmarks.learning", "--job", json.dumps(job)],
         cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
         preexec_fn=pin,
     )
 
 
 def finished(job, process):
-    """Return what a process that has ended printed, or end with what it did not do."""
-    output = process.communicate()[0]
+    """Return what a process that has ended wrote, or end with what it did not do."""
     name = f"{job['row']}, seed {job['seed']}"
     if process.returncode != 0:
         raise SystemExit(f"{name}: the training ended with status {process.returncode}")
-    result = json.loads(output.splitlines()[-1])
+    result = json.loads(Path(job["result"]).read_text())
     print(
         f"{name}: validation {result['validation']:.3f}, test {result['test']:.3f}, "
         f"{result['epochs']} epochs, {result['updates']} updates in {result['seconds']:.0f} s",

@@ -13,17 +13,17 @@ class Recipe:
     """What `RNN4Music` and its `train` are told."""
 
     units: int = 200  # of each layer
-    rate: float = 0.004
+    rate: float = 0.002
     optimiser: str = "adam"
-    windows: str = "random"
-    batch: int = 8
+    windows: str = "all"
+    batch: int = 16
     length: int = 101
-    epochs: int = 1000
+    epochs: int = 300
     dropout: float = 0.2
-    weight_noise: float = 0.1
-    averaging: float = 0.995
-    decay_patience: int = 6
-    patience: int = 20
+    weight_noise: float = 0.075
+    averaging: float = 0.998
+    decay_patience: int = 3
+    patience: int = 6
 
     def model_settings(self, seed):
         """Return the keyword arguments of `RNN4Music`."""
@@ -46,7 +46,18 @@ class Recipe:
 
 
 RECIPES = {
-    "JSB_Chorales": Recipe(units=100, length=65, epochs=300, dropout=0.3, weight_noise=0.17),
+    "JSB_Chorales": Recipe(
+        units=100,
+        rate=0.004,
+        windows="random",
+        batch=8,
+        length=65,
+        dropout=0.3,
+        weight_noise=0.17,
+        averaging=0.995,
+        decay_patience=6,
+        patience=20,
+    ),
     "Nottingham": Recipe(),
     "MuseData": Recipe(),
     "Piano-midi.de": Recipe(),

@@ -135,6 +135,8 @@ def _read(archive, path):
     if version == 1:
         texts["settings"] = {**SETTINGS_SINCE_2, **texts["settings"]}
         arrays["optimiser/n_updates"] = np.zeros(())
+        n_epochs = len(texts["history"].get("validation") or ())
+        texts["history"].setdefault("rate_factor", [1.0] * n_epochs)
     lists, under_way = _taken(arrays, "history"), _taken(arrays, CHECKPOINT)
     for name, values in lists.items():
         values = checks.numeric_array(f"the history's {name}", values).astype(float)

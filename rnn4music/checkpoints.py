@@ -2,21 +2,25 @@
 
 A checkpoint is a model's file (see `archive`) with the weights that training would leave
 if it ended now, and beside them what only a training in progress has: the weights under way,
-their running mean, carried states, and where the training stands.
+carried states, and where the training stands.
 """
 
 import hashlib
-import sys
+import os
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from rnn4music.runs import PUBLIC_NAMES
+from rnn4music import archive
+from rnn4music.screen import tell
 
 SECONDS_BETWEEN = 60
 """Unless a number of updates is asked for."""
+
+FREE = ("noOfEpoch", "patience", "genProbThreshold")
+"""What may be otherwise when a training goes on."""
 
 
 class CheckpointWarning(UserWarning):
@@ -56,35 +60,58 @@ class Checkpoint:
             return self.n_updates % self.every == 0
         return time.monotonic() - self.written_at >= SECONDS_BETWEEN
 
-    def write(self, told=False):
+    def write(self, last=False, stopped=False):
         """Write; where that fails, warn, and let the training go on.
 
         Parameters
         ----------
-        told : bool
-            Whether to tell on standard error where the file is.
+        last : bool
+            Whether training ends here: then a failure is told in any case.
+        stopped : bool
+            Whether it was stopped: then it is told where the file is.
         """
         self.written_at = time.monotonic()
         try:
             self._write()
         except OSError as error:
-            if not self.failed:  # not again each minute of the night
+            advice = "save the model elsewhere with saveParameters"
+            if not last:
+                advice = f"training goes on, and tries again; make room, or stop and {advice}"
+            if last or not self.failed:  # not again each minute of the night
                 warnings.warn(
-                    f"the checkpoint {self.path} could not be written ({error}); training goes on, "
-                    "and tries again. An earlier checkpoint there is untouched. Make room, or "
-                    "stop with Ctrl-C and save the model elsewhere with saveParameters",
+                    f"the checkpoint {self.path} could not be written ({error}), and stays as it "
+                    f"was before; {advice}",
                     CheckpointWarning,
                     stacklevel=2,
                 )
             self.failed = True
         else:
             self.failed = False
-            if told:
-                tqdm.write(f"saved in {self.path}; resume=True goes on there", file=sys.stderr)
+            if stopped:
+                tell(f"saved in {self.path}; resume=True goes on there")
+
+
+def checked_path(checkpoint, every, resume):
+    """Return the checkpoint's file, or None; raise for what does not go together."""
+    for name, value in {"checkpoint_every": every, "resume": resume or None}.items():
+        if value is not None and checkpoint is None:
+            raise ValueError(f"{name}={value} needs a file: give checkpoint=")
+    if checkpoint is None:
+        return None
+    if not isinstance(checkpoint, (str, os.PathLike)):
+        raise TypeError(f"checkpoint must be a file's name, not {checkpoint!r}")
+    if not Path(checkpoint).name:
+        raise ValueError(f"checkpoint={str(checkpoint)!r} names no file; give such as 'night.npz'")
+    path = archive.npz_path(checkpoint)
+    if path.is_dir():
+        raise IsADirectoryError(f"the checkpoint {path} is a folder; choose another name")
+    return path
 
 
 def fingerprint(tunes):
-    """Return a text that tells whether two datasets are the same."""
+    """Return a text that tells whether two datasets are the same; None for none."""
+    if tunes is None:
+        return None
     digest = hashlib.sha256()
     for tune in tunes:
         digest.update(repr(tune.shape).encode())
@@ -92,15 +119,12 @@ def fingerprint(tunes):
     return digest.hexdigest()[:16]
 
 
-def description(tunes, validation, plan, options, settings):
+def description(tunes, validation, plan, options):
     """Return all that a training must have in common with the checkpoint that it goes on from."""
-    about = {**options, **plan._asdict(), **settings}
-    about = {PUBLIC_NAMES.get(name, name): value for name, value in about.items()}
-    for free in ("noOfEpoch", "genProbThreshold"):
-        del about[free]
-    about["dataset"] = fingerprint(tunes)
-    about["validation"] = None if validation is None else fingerprint(validation)
-    return about
+    about = {**options._asdict(), **plan._asdict()}
+    names = {**options.PUBLIC_NAMES, **plan.PUBLIC_NAMES}
+    about = {names.get(name, name): value for name, value in about.items()}
+    return {**about, "dataset": fingerprint(tunes), "validation": fingerprint(validation)}
 
 
 def check_same(path, saved, asked):
@@ -108,7 +132,7 @@ def check_same(path, saved, asked):
     different = [
         f"{name} is {saved.get(name)!r} there and {asked[name]!r} here"
         for name in asked
-        if saved.get(name) != asked[name]
+        if name not in FREE and saved.get(name) != asked[name]
     ]
     if different:
         raise AnotherTraining(

@@ -83,7 +83,7 @@ class CompiledNetwork:
         return backend.function([inputs, targets, weights], [total, *gradients.values()])
 
     @_compiled_once
-    def update(self, shape, regularised=PLAIN):
+    def update(self, shape, regularised):
         """Compile one update: forward, backward, clip, L1, and the optimiser's rule.
 
         The function takes windows (T + 1, B, P), weights (T, B), the states before them, what
@@ -108,7 +108,7 @@ class CompiledNetwork:
         )
 
     @_compiled_once
-    def piece(self, shape, regularised=PLAIN):
+    def piece(self, shape, regularised):
         """Compile the cost and the gradient of a piece of a window; see `pieces`.
 
         The function takes windows (T + 1, B, P), weights (T, B), the gradients of the pieces
@@ -159,12 +159,13 @@ class CompiledNetwork:
             changes += [(parameter, new_parameter), *zip(averages, new_averages)]
         return changes
 
-    @_compiled_once
-    def forward(self, shape, regularised=PLAIN):
-        """Compile (inputs, *states, *disturbances) → [Y (T, B, P), *states after them].
+    def forward(self, shape):
+        """Return (inputs, *states) → [pre-activations (T, B, P), *states after them]."""
+        return self.regularised_forward(shape, PLAIN)
 
-        Y are the pre-activations of the output.
-        """
+    @_compiled_once
+    def regularised_forward(self, shape, regularised):
+        """Compile `forward` with what `Regularised` asks for as further inputs."""
         inputs = self._input("inputs", shape)
         states = self._state_inputs(shape[1])
         disturbances, disturbed = self._disturbed(shape[1], regularised)
@@ -174,7 +175,7 @@ class CompiledNetwork:
         )
 
     @_compiled_once
-    def sampling(self, shape, systematic=False):
+    def sampling(self, shape, systematic):
         """Compile a window of composing; `generation` says what systematic sampling is.
 
         The function takes ``given`` (T, B, P) and ``is_given`` (T,), 1 where the network

@@ -75,6 +75,8 @@ def epoch(tunes, size, length, dtype, rng, windows="start"):
     Minibatch
     """
     order = [tunes[k] for k in rng.permutation(len(tunes))]
+    if windows != "start":  # a single step, unrepeated, predicts nothing
+        order = [tune for tune in order if len(tune) > 1]
     if windows == "all":
         yield from _consecutive(order, size, length, dtype)
         return
@@ -89,7 +91,7 @@ def epoch(tunes, size, length, dtype, rng, windows="start"):
 
 def _consecutive(tunes, size, length, dtype):
     """Yield minibatches whose columns go through whole tunes, each taking the next when done."""
-    waiting = iter(tune for tune in tunes if len(tune) > 1)
+    waiting = iter(tunes)
     rest = [None] * size  # of each column's tune
     while True:
         begins = np.array([tune is None for tune in rest])
@@ -103,6 +105,8 @@ def _consecutive(tunes, size, length, dtype):
 
 def n_minibatches(tunes, size, length, windows="start"):
     """Return how many minibatches an epoch has; for "all" about how many."""
+    if windows == "random":
+        tunes = [tune for tune in tunes if len(tune) > 1]
     if windows == "all":
         n_windows = sum(-(-(len(tune) - 1) // (length - 1)) for tune in tunes)
         return max(1, -(-n_windows // size))

@@ -96,9 +96,13 @@ class RNN4Music(Settings):
         self._last_gradients = None
 
     def __getstate__(self):
+        return self._content(self.history)
+
+    def _content(self, history):
+        """Return all that a file holds, with this history."""
         return {
             "settings": self.settings(),
-            "history": self.history.to_dict(),
+            "history": history.to_dict(),
             "random_state": self._rng.bit_generator.state,
             "arrays": self._store.arrays(),
         }
@@ -179,7 +183,7 @@ class RNN4Music(Settings):
             gradient is taken, drawn for each update.
         averaging : float
             In [0, 1). Above 0 the result is the exponential mean of the weights over the
-            updates, each of which keeps so much of it: 0.995 averages over some 200 updates.
+            updates, each of which keeps so much of it: 0.998 averages over some 500 updates.
         steps_at_once : int, optional
             Work through longer windows in pieces of so many steps. The gradient stays exact;
             the memory is that of a piece, and an update takes a third longer.
@@ -190,8 +194,8 @@ class RNN4Music(Settings):
             Updates between two checkpoints; default once a minute.
         resume : bool
             Go on where the checkpoint stands, bit for bit as if nothing had interrupted it;
-            begin anew if there is no such file yet. All other arguments must be as before, but
-            `noOfEpoch` may be larger.
+            begin anew if there is no such file yet. The model becomes what the file holds. All
+            other arguments must be as before, but `noOfEpoch` and `patience` may be larger.
         progress : bool
             Whether to show a progress bar on standard error.
 
@@ -203,7 +207,8 @@ class RNN4Music(Settings):
         Raises
         ------
         training.TrainingDiverged
-            If the cost becomes NaN or infinite; the last good weights are in place.
+            If the cost becomes NaN or infinite; the best weights are in place, or without
+            validation the last good ones.
         ValueError
             If `resume` finds a checkpoint that is damaged or of another training.
         OSError
@@ -214,62 +219,63 @@ class RNN4Music(Settings):
         if validation is not None:
             validation = checks.scorable_dataset(validation, self.io_length, "validation")
         resume, progress = checked_flag("resume", resume), checked_flag("progress", progress)
-        options = {
-            "size": min(checks.integer("sizeOfMiniBatch", sizeOfMiniBatch, low=1), len(tunes)),
-            "length": checks.integer("lengthOfMB", lengthOfMB, low=2),
-            "sparsity": checks.number("sparseParam", sparseParam, low=0),
-            "windows": checks.choice("windows", windows, minibatches.WINDOWS),
-            "dropout": checks.number("dropout", dropout, low=0, below=1),
-            "weight_noise": checks.number("weight_noise", weight_noise, low=0),
-            "averaging": checks.number("averaging", averaging, low=0, below=1),
-            "steps_at_once": checks.optional_integer("steps_at_once", steps_at_once),
-        }
+        options = runs.Options(
+            size=min(checks.integer("sizeOfMiniBatch", sizeOfMiniBatch, low=1), len(tunes)),
+            length=checks.integer("lengthOfMB", lengthOfMB, low=2),
+            sparsity=checks.number("sparseParam", sparseParam, low=0),
+            windows=checks.choice("windows", windows, minibatches.WINDOWS),
+            dropout=checks.number("dropout", dropout, low=0, below=1),
+            weight_noise=checks.number("weight_noise", weight_noise, low=0),
+            averaging=checks.number("averaging", averaging, low=0, below=1),
+            steps_at_once=checks.optional_integer("steps_at_once", steps_at_once),
+        )
         plan = training.Plan(
-            checks.integer("noOfEpoch", noOfEpoch, low=1),
-            checks.integer("noOfEpochPerMB", noOfEpochPerMB, low=1),
-            checks.optional_integer("patience", patience),
-            checks.optional_integer("decay_patience", decay_patience),
-            checks.number("rate_decay", rate_decay, above=0, below=1),
+            n_epochs=checks.integer("noOfEpoch", noOfEpoch, low=1),
+            updates_per_minibatch=checks.integer("noOfEpochPerMB", noOfEpochPerMB, low=1),
+            patience=checks.optional_integer("patience", patience),
+            decay_patience=checks.optional_integer("decay_patience", decay_patience),
+            rate_decay=checks.number("rate_decay", rate_decay, above=0, below=1),
         )
         every = checks.optional_integer("checkpoint_every", checkpoint_every)
-        runs.check_options(tunes, validation, plan, options, checkpoint, every, resume)
+        runs.check_together(tunes, validation, plan, options)
+        path = checkpoints.checked_path(checkpoint, every, resume)
+        about = checkpoints.description(tunes, validation, plan, options) if path else None
 
         def begin():
             return runs.Run(
-                self._network, self._update_settings, self._rng, tunes, validation, **options
+                self._network, self._update_settings, self._rng, tunes, validation, options
             )
 
-        standing, history, before = training.Standing(), training.History(), self.history
-        file, run = None, begin()
-        if checkpoint is not None:
-            path = archive.npz_path(checkpoint)
-            about = checkpoints.description(tunes, validation, plan, options, self.settings())
-            if resume and path.exists():
-                run, standing, before, history = self._resume(path, about, begin)
-
-            def write():
-                content = self.__getstate__()
-                content["history"] = before.followed_by(history).to_dict()
-                result = run.result().items()
-                content["arrays"] |= {f"{WEIGHTS}/{name}": array for name, array in result}
-                progress = {"about": about, "standing": vars(standing), "before": before.lengths()}
-                archive.write(path, **content, checkpoint=progress, under_way=run.arrays())
-
-            file = checkpoints.Checkpoint(path, every, write)
+        if path and resume and path.exists():
+            run, standing, before, history = self._resume(path, about, begin)
+        else:
+            run, standing = begin(), training.Standing()
+            before, history = self.history, training.History()
         history.floor = run.floor()
+
+        def write():
+            content = self._content(before.followed_by(history))
+            result = run.result().items()
+            content["arrays"] |= {f"{WEIGHTS}/{name}": array for name, array in result}
+            standing_now = {"standing": vars(standing), "before": before.lengths()}
+            standing_now["before_floor"] = before.floor
+            archive.write(
+                path, **content, checkpoint={"about": about, **standing_now}, under_way=run.arrays()
+            )
+
         try:
             training.train(
                 run,
                 plan,
                 standing,
                 history,
-                checkpoint=file,
+                checkpoint=checkpoints.Checkpoint(path, every, write) if path else None,
                 compiling="compiling (once for this size)" if run.compiles() else None,
                 progress=progress,
             )
         finally:
             self.history = before.followed_by(history)
-            self._last_gradients = run.last_gradients
+            self._last_gradients = run.last_gradients or self._last_gradients
         return history
 
     def _resume(self, path, about, begin):
@@ -282,23 +288,28 @@ class RNN4Music(Settings):
             Of all that came before this training, and of this training so far.
         """
         content, earlier = archive.read(path), self.__getstate__()
-        if content["checkpoint"] is None:
+        saved, gradients = content["checkpoint"], self._last_gradients
+        if saved is None:
             raise ValueError(
                 f"{path} is a saved model, not a checkpoint: load it with loadParameters, and "
                 "give another file as checkpoint="
             )
         try:
-            progress = content["checkpoint"]
-            checkpoints.check_same(path, progress["about"], about)
-            standing = training.Standing.from_dict(progress["standing"])
+            there = {**saved["about"], **content["settings"]}
+            checkpoints.check_same(path, there, {**about, **self.settings()})
+            standing = training.Standing.from_dict(saved["standing"])
             self._take(content)
-            before, history = self.history.cut(progress["before"])
+            before, history = self.history.cut(saved["before"])
+            before.floor = saved["before_floor"] and checks.number("floor", saved["before_floor"])
             run = begin()
             run.take(content["under_way"], has_best=standing.best is not None)
         except checkpoints.AnotherTraining:
             raise
-        except Exception as error:
+        except BaseException as error:
             self._take(earlier)
+            self._last_gradients = gradients
+            if not isinstance(error, Exception):
+                raise
             raise ValueError(f"{path} does not fit or is damaged: {error}") from error
         return run, standing, before, history
 
@@ -505,17 +516,6 @@ class RNN4Music(Settings):
 
     def _load(self, content, path):
         """Take over what `archive.read` returned, or raise a ValueError and change nothing."""
-        settings = content["settings"]
-        different = [
-            f"{size} is {settings.get(size)} in the file and {getattr(self, size)} here"
-            for size in self.SIZES
-            if settings.get(size) != getattr(self, size)
-        ]
-        if different:
-            raise ValueError(
-                f"{path} holds another network: {'; '.join(different)}. "
-                "RNN4Music.from_file builds the one that the file describes"
-            )
         try:
             self._take(content)
         except Exception as error:
@@ -529,6 +529,16 @@ class RNN4Music(Settings):
             if missing:
                 raise ValueError(f"the settings lack {', '.join(missing)}")
         settings = self.checked_settings(content["settings"])
+        different = [
+            f"{size} is {settings[size]} in the file and {getattr(self, size)} here"
+            for size in self.SIZES
+            if settings[size] != getattr(self, size)
+        ]
+        if different:
+            raise ValueError(
+                f"it holds another network: {'; '.join(different)}. "
+                "RNN4Music.from_file builds the one that the file describes"
+            )
         history = training.History.from_dict(content["history"])
         store, rng = self._store, self._rng
         if (settings["dtype"], settings["optimiser"]) != (self.dtype, self.optimiser):

@@ -17,6 +17,8 @@ its R was 1e-4)::
     s ← 0.9 s − R · g / √(m − a² + 1e-4)
     w ← w + s
 
+(m − a² is a variance, which rounding may make negative: 0 then)
+
 ``adam`` (Kingma and Ba 2015, arXiv 1412.6980, algorithm 1)::
 
     a ← 0.9 a + 0.1 g
@@ -27,7 +29,7 @@ its R was 1e-4)::
 import math
 from typing import Any, NamedTuple
 
-from rnn4music.backend import constant, expm1, sqrt
+from rnn4music.backend import constant, expm1, maximum, sqrt
 from rnn4music.updates import rmsprop
 
 
@@ -56,7 +58,8 @@ def graves_rule(parameter, gradient, averages, rate, epsilon, n_updates):
     mean_square = running_mean(mean_square, gradient * gradient, 0.95)
     mean = running_mean(mean, gradient, 0.95)
     momentum, floor = (constant(value, gradient.dtype) for value in (0.9, 1e-4))
-    step = momentum * step - rate * gradient / sqrt(mean_square - mean * mean + floor)
+    variance = maximum(mean_square - mean * mean, 0)
+    step = momentum * step - rate * gradient / sqrt(variance + floor)
     return parameter + step, (mean_square, mean, step)
 
 

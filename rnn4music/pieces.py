@@ -47,7 +47,8 @@ def cost_and_gradients(
     n_steps, B = weights.shape
     P = windows.shape[2]
     shape = (length, B, P)
-    forward, piece = network.forward(shape, regularised), network.piece(shape, regularised)
+    forward = network.regularised_forward(shape, regularised)
+    piece = network.piece(shape, regularised)
 
     def cut(start):
         """Return a piece's windows and weights, filled up."""

@@ -8,37 +8,45 @@ kept, or else the weights under way.
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
 from rnn4music import evaluation, minibatches, pieces
 from rnn4music.regularisation import AveragedWeights, Regularisation
 
-PUBLIC_NAMES = {
-    "size": "sizeOfMiniBatch",
-    "length": "lengthOfMB",
-    "sparsity": "sparseParam",
-    "updates_per_minibatch": "noOfEpochPerMB",
-    "n_epochs": "noOfEpoch",
-}
-"""What users call an option, where they call it otherwise."""
+
+class Options(NamedTuple):
+    """How an update is made; `RNN4Music.train` says what they mean, and has checked them."""
+
+    size: int
+    length: int
+    sparsity: float
+    windows: str
+    dropout: float
+    weight_noise: float
+    averaging: float
+    steps_at_once: int | None
+
+    PUBLIC_NAMES = {  # noqa: RUF012 (no field: it has no annotation)
+        "size": "sizeOfMiniBatch",
+        "length": "lengthOfMB",
+        "sparsity": "sparseParam",
+    }
 
 
-def check_options(tunes, validation, plan, options, checkpoint, checkpoint_every, resume):
-    """Raise a ValueError for options that do not go together."""
+def check_together(tunes, validation, plan, options):
+    """Raise a ValueError for arguments of `train` that do not go together."""
     for name in ("patience", "decay_patience"):
         if getattr(plan, name) is not None and validation is None:
             raise ValueError(f"{name}={getattr(plan, name)} needs tunes to score: give validation=")
-    for name, value in {"checkpoint_every": checkpoint_every, "resume": resume or None}.items():
-        if value is not None and checkpoint is None:
-            raise ValueError(f"{name}={value} needs a file: give checkpoint=")
-    if options["windows"] != "start" and max(map(len, tunes)) < 2:
+    if options.windows != "start" and max(map(len, tunes)) < 2:
         raise ValueError(
             "the dataset has nothing to learn from: every tune has one step; give longer tunes, "
             'or windows="start", which repeats them'
         )
-    at_once, n_steps = options["steps_at_once"], options["length"] - 1
-    if options["windows"] == "all" and at_once and at_once < n_steps and n_steps % at_once:
+    at_once, n_steps = options.steps_at_once, options.length - 1
+    if options.windows == "all" and at_once and at_once < n_steps and n_steps % at_once:
         raise ValueError(
             f'with windows="all" steps_at_once must divide lengthOfMB - 1 = {n_steps}, '
             f"but is {at_once}"
@@ -57,48 +65,30 @@ class Run:
         Gives each epoch its seed, from which all that is random in it follows.
     tunes, validation : list of (length, P)
         `validation` may be None.
-    size, length, sparsity, windows, dropout, weight_noise, averaging, steps_at_once
-        As `RNN4Music.train` takes them, checked; see `PUBLIC_NAMES`.
+    options : Options
     """
 
-    def __init__(
-        self,
-        network,
-        settings,
-        rng,
-        tunes,
-        validation,
-        *,
-        size,
-        length,
-        sparsity,
-        windows,
-        dropout,
-        weight_noise,
-        averaging,
-        steps_at_once,
-    ):
+    def __init__(self, network, settings, rng, tunes, validation, options):
         self.network, self.store = network, network.store
         self.settings, self.rng = settings, rng
         self.tunes, self.validation = tunes, validation
-        self.size, self.length, self.sparsity = size, length, sparsity
-        self.windows = windows
-        self.n_steps = min(steps_at_once or length, length - 1)
-        self.in_pieces = self.n_steps < length - 1
-        self.shape = (self.n_steps, size, tunes[0].shape[1])
-        dtype = self.store.dtype
+        self.options = options
+        self.n_steps = min(options.steps_at_once or options.length, options.length - 1)
+        self.in_pieces = self.n_steps < options.length - 1
+        self.shape = (self.n_steps, options.size, tunes[0].shape[1])
         self.regularisation = Regularisation(
-            dropout,
-            weight_noise,
+            options.dropout,
+            options.weight_noise,
             list(self.store.state_sizes.values())[::2],
             self.store.n_in_matrices(),
-            size,
-            dtype,
+            options.size,
+            self.store.dtype,
         )
-        self.mean = AveragedWeights(averaging, self.weights()) if averaging else None
+        self.mean = AveragedWeights(options.averaging, self._under_way())
         self.best = None  # weights with the best validation
-        self.initial = [np.tile(vector, (size, 1)) for vector in self.store.initial_states()]
-        self.carried = self.initial
+        vectors = self.store.initial_states()
+        self.initial = [np.tile(vector, (options.size, 1)) for vector in vectors]
+        self.before = self.after = self.initial  # the minibatch under way
         self.last_gradients = None
 
     @property
@@ -124,31 +114,40 @@ class Run:
 
     def n_minibatches(self):
         """Return about how many minibatches an epoch has."""
-        return minibatches.n_minibatches(self.tunes, self.size, self.length, self.windows)
+        size, length, windows = self.options.size, self.options.length, self.options.windows
+        return minibatches.n_minibatches(self.tunes, size, length, windows)
 
     def minibatches(self, seed):
         """Return the minibatches of the epoch with this seed."""
+        size, length, windows = self.options.size, self.options.length, self.options.windows
         rng = np.random.default_rng(seed)
-        return minibatches.epoch(
-            self.tunes, self.size, self.length, self.store.dtype, rng, self.windows
-        )
+        return minibatches.epoch(self.tunes, size, length, self.store.dtype, rng, windows)
 
-    def update(self, minibatch, standing):
-        """Update the weights once; return the cost before."""
+    def update(self, minibatch, visit, *key, rate_factor=1.0):
+        """Update the weights once; return the cost before.
+
+        Parameters
+        ----------
+        minibatch : minibatches.Minibatch
+        visit : int
+            How many updates it has had already.
+        *key : int
+            What no other update has; see `Regularisation.draw`.
+        rate_factor : float
+        """
         windows, weights, begins = minibatch
+        if visit == 0:
+            self.before = self.after
         states = self.initial
         if not begins.all():
-            pairs = zip(self.initial, self.carried)
-            states = [np.where(begins[:, None], first, after) for first, after in pairs]
+            pairs = zip(self.initial, self.before)
+            states = [np.where(begins[:, None], first, carried) for first, carried in pairs]
         *rates, bound, epsilon = self.settings()
-        rates = [standing.rate_factor * rate for rate in rates]
-        settings = [
-            np.asarray(x, self.store.dtype) for x in (*rates, bound, epsilon, self.sparsity)
-        ]
-        disturbances = self.regularisation.draw(standing.seed, standing.update)
-        kind = self.regularisation.kind
+        settings = [*(rate_factor * rate for rate in rates), bound, epsilon, self.options.sparsity]
+        settings = [np.asarray(value, self.store.dtype) for value in settings]
+        kind, disturbances = self.regularisation.kind, self.regularisation.draw(*key)
         if self.in_pieces:
-            cost, self.last_gradients, after = pieces.cost_and_gradients(
+            cost, self.last_gradients, self.after = pieces.cost_and_gradients(
                 self.network,
                 states,
                 windows,
@@ -156,65 +155,63 @@ class Run:
                 self.n_steps,
                 kind,
                 disturbances,
-                carry=self.windows == "all",
+                carry=self.options.windows == "all",
             )
             if math.isfinite(cost):
                 self.network.change(())(*self.last_gradients, *settings)
         else:
             update = self.network.update(self.shape, kind)
             cost, *results = update(windows, weights, *states, *disturbances, *settings)
-            self.last_gradients, after = results[: -len(states)], results[-len(states) :]
-        self.carried = after
-        if self.mean:
-            self.mean.add(self.weights())
-        return float(cost)
+            self.last_gradients = results[: -len(states)]
+            self.after = results[-len(states) :]
+        cost = float(cost)
+        if self.options.averaging:
+            self.mean.add(self._under_way())
+        return cost
 
     def validate(self):
-        """Return the nats per step of the result without the best, on the validation set."""
-        before = self.store.snapshot()
+        """Return the nats per step on the validation set, of the mean where one is kept."""
+        under_way = self.store.snapshot()
         try:
-            if self.mean:
-                self.store.set_weights(self.mean.weights)
-            return evaluation.score(self.run_network, self.validation, self.store.dtype)
+            self.store.set_weights(self._latest())
+            return evaluation.score(self._run_network, self.validation, self.store.dtype)
         finally:
-            self.store.restore(before)
+            self.store.restore(under_way)
 
-    def run_network(self, inputs):
-        """Return the pre-activations (T, B, P) of inputs (T, B, P)."""
+    def _run_network(self, inputs):
         return evaluation.run(self.network.forward, self.store.initial_states(), inputs)
 
     def keep_best(self):
         """Keep the weights that were validated last."""
-        self.best = {name: np.array(a) for name, a in self._without_best().items()}
+        self.best = {name: np.array(array) for name, array in self._latest().items()}
 
     def result(self):
         """Return what training would leave if it ended now: dict of name to array."""
-        return self._without_best() if self.best is None else self.best
+        return self._latest() if self.best is None else self.best
 
     def leave_result(self):
         """Put the result in the place of the weights under way."""
         self.store.set_weights(self.result())
 
-    def _without_best(self):
-        return self.mean.weights if self.mean else self.weights()
+    def _latest(self):
+        return self.mean.weights if self.options.averaging else self._under_way()
 
-    def weights(self):
-        """Return the weights under way: dict of name to array, not to be changed."""
-        return {
-            name: np.asarray(v.get_value(borrow=True)) for name, v in self.store.weights.items()
-        }
+    def _under_way(self):
+        weights = self.store.weights.items()
+        return {name: np.asarray(variable.get_value(borrow=True)) for name, variable in weights}
 
     # ---- checkpoints
 
     def arrays(self):
         """Return what a checkpoint has to hold beside the model."""
-        arrays = {f"under_way/{name}": array for name, array in self.weights().items()}
-        if self.mean:
+        arrays = {f"under_way/{name}": array for name, array in self._under_way().items()}
+        if self.options.averaging:
             arrays |= {f"mean/{name}": array for name, array in self.mean.weights.items()}
             arrays["mean/n_updates"] = np.array(self.mean.n_updates)
-        if self.windows == "all":
-            names = self.store.state_sizes
-            arrays |= {f"carried/{n}": np.asarray(a) for n, a in zip(names, self.carried)}
+        if self.options.windows == "all":
+            for group, states in {"before": self.before, "after": self.after}.items():
+                for name, state in zip(self.store.state_sizes, states):
+                    arrays[f"{group}/{name}"] = np.asarray(state)
         return arrays
 
     def take(self, arrays, has_best):
@@ -226,24 +223,18 @@ class Run:
             If something is missing or does not fit.
         """
         expected = {key: array.shape for key, array in self.arrays().items()}
-        if arrays.keys() != expected.keys():
-            different = sorted(arrays.keys() ^ expected.keys())
+        different = sorted(arrays.keys() ^ expected.keys())
+        if different:
             raise ValueError(f"its arrays are not those of this training: {', '.join(different)}")
-        checked = {key: self.store.checked(key, arrays[key], shape)
-                   for key, shape in expected.items()}  # fmt: skip
-
-        def group(name):
-            return {
-                key[len(name) + 1 :]: array
-                for key, array in checked.items()
-                if key.startswith(f"{name}/")
-            }
-
+        groups = {"under_way": {}, "mean": {}, "before": {}, "after": {}}
+        for key, shape in expected.items():
+            group, name = key.split("/", 1)
+            groups[group][name] = self.store.checked(key, arrays[key], shape)
         if has_best:
-            self.best = {name: np.array(array) for name, array in self.weights().items()}
-        self.store.set_weights(group("under_way"))
-        if self.mean:
-            self.mean.weights = group("mean")
-            self.mean.n_updates = int(self.mean.weights.pop("n_updates"))
-        if self.windows == "all":
-            self.carried = list(group("carried").values())
+            self.best = {name: np.array(array) for name, array in self._under_way().items()}
+        self.store.set_weights(groups["under_way"])
+        if self.options.averaging:
+            self.mean.n_updates = int(groups["mean"].pop("n_updates"))
+            self.mean.weights = groups["mean"]
+        if self.options.windows == "all":
+            self.before, self.after = (list(groups[name].values()) for name in ("before", "after"))

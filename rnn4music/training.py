@@ -3,13 +3,15 @@
 import contextlib
 import math
 import signal
-import sys
 import threading
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import ClassVar, NamedTuple
 
 from tqdm import tqdm
+
+from rnn4music import checks
+from rnn4music.screen import SCREEN, tell
 
 
 @dataclass
@@ -42,14 +44,25 @@ class History:
         return History(**lists, floor=floor, epochs=epochs, interrupted=later.interrupted)
 
     def cut(self, lengths):
-        """Return what came before and after the time at which it had these `lengths`."""
-        first, rest = (
-            {name: getattr(self, name)[part(lengths[name])] for name in self.LISTS}
-            for part in (lambda n: slice(n), lambda n: slice(n, None))
-        )
-        epochs = lengths["epochs"]
-        rest = History(**rest, floor=self.floor, epochs=self.epochs - epochs)
-        return History(**first, epochs=epochs), rest
+        """Return what came before and after the time at which it had these `lengths`.
+
+        Raises
+        ------
+        ValueError
+            If it never had.
+        """
+        now = self.lengths()
+        if lengths.keys() != now.keys() or not all(
+            type(n) is int and 0 <= n <= now[name] for name, n in lengths.items()
+        ):
+            raise ValueError(f"a history of the lengths {now} cannot have had {lengths}")
+        before, after = History(epochs=lengths["epochs"]), History(floor=self.floor)
+        after.epochs = self.epochs - before.epochs
+        for name in self.LISTS:
+            entries = getattr(self, name)
+            setattr(before, name, entries[: lengths[name]])
+            setattr(after, name, entries[lengths[name] :])
+        return before, after
 
     def lengths(self):
         """Return the length of each list, and the epochs."""
@@ -57,7 +70,7 @@ class History:
 
     def to_dict(self):
         """Return plain lists and numbers."""
-        return asdict(self)
+        return {**vars(self), **{name: list(getattr(self, name)) for name in self.LISTS}}
 
     @classmethod
     def from_dict(cls, values):
@@ -86,6 +99,8 @@ class Plan(NamedTuple):
     patience: int | None = None  # epochs without a better validation until training ends
     decay_patience: int | None = None  # until the learning rates are lowered
     rate_decay: float = 0.5  # factor that lowers them
+
+    PUBLIC_NAMES = {"n_epochs": "noOfEpoch", "updates_per_minibatch": "noOfEpochPerMB"}
 
 
 @dataclass
@@ -121,12 +136,16 @@ class Standing:
     @classmethod
     def from_dict(cls, values):
         """Return the standing of a dict such as `vars` gives, checked."""
-        kinds = {"seed": (int, type(None)), "best": (float, type(None)), "rate_factor": float}
-        standing = cls(**values)
-        for name, value in vars(standing).items():
-            if type(value) is bool or not isinstance(value, kinds.get(name, int)):
-                raise ValueError(f"the training's {name} is {value!r}")
-        return standing
+        if values.keys() != vars(cls()).keys():
+            raise ValueError(f"the training stands at {values!r}")
+        for name in ("epoch", "update", "waited", "since_decay"):
+            checks.integer(name, values[name], low=0)
+        if values["seed"] is not None:
+            checks.integer("seed", values["seed"], low=0)
+        if values["best"] is not None:
+            checks.number("best", values["best"])
+        checks.number("rate_factor", values["rate_factor"], above=0, high=1)
+        return cls(**values)
 
 
 def train(run, plan, standing, history, checkpoint=None, compiling=None, progress=True):
@@ -136,17 +155,17 @@ def train(run, plan, standing, history, checkpoint=None, compiling=None, progres
     ----------
     run : object
         Has `draw_seed()`, for an epoch; `minibatches(seed)`, those of the epoch, and
-        `n_minibatches()`, about how many; `update(minibatch, standing)`, which returns the cost
-        before the update; `validates`, and if so `validate()`, nats per step, and
-        `keep_best()`, called after the best; `leave_result()`, called at the end; and `store`,
-        with `snapshot()`, `restore(snapshot)` and `is_finite()`.
+        `n_minibatches()`, about how many; `update(minibatch, visit, seed, number,
+        rate_factor=)`, which returns the cost before the update; `validates`, and if so
+        `validate()`, nats per step, and `keep_best()`, called after the best; `leave_result()`,
+        called at the end; and `store`, with `snapshot()`, `restore(snapshot)`, `is_finite()`.
     plan : Plan
     standing : Standing
         Where to go on; changed in place.
     history : History
         Changed in place, so that it is complete whatever ends the training.
     checkpoint : object, optional
-        Has `first()`, `is_due()`, asked after each update, and `write(told=False)`.
+        Has `first()`, `is_due()`, asked after each update, and `write(last=, stopped=)`.
     compiling : str, optional
         What to say before the first update, which compiles.
     progress : bool
@@ -155,11 +174,9 @@ def train(run, plan, standing, history, checkpoint=None, compiling=None, progres
     Raises
     ------
     TrainingDiverged
-        If the cost or the weights stop being finite. The weights with which the cost was
-        last finite are restored first.
+        If the cost or the weights stop being finite. The weights with the best validation are
+        in place then, or, where there was none yet, those with which the cost was last finite.
     """
-    if checkpoint:
-        checkpoint.first()
     store = run.store
     good = checked = store.snapshot()
 
@@ -167,10 +184,11 @@ def train(run, plan, standing, history, checkpoint=None, compiling=None, progres
         store.restore(good)
         if not store.is_finite():  # an average had overflowed, unseen in the cost
             store.restore(checked)
+        again = " (then begin anew: without resume=True)" if checkpoint else ""
         return TrainingDiverged(
             f"{what} at update {len(history.cost) + 1}; the last good weights are in place. "
             "Try lower learning rates (setNewRates), a lower gradClip or sparseParam, or smaller "
-            "initial weights (sigRand)"
+            f"initial weights (sigRand){again}"
         )
 
     def ensure_finite():
@@ -185,16 +203,23 @@ def train(run, plan, standing, history, checkpoint=None, compiling=None, progres
         desc="training",
         unit="update",
         disable=not progress,
+        file=SCREEN,
     )
 
-    def update(minibatch):
+    def update(minibatch, visit):
         nonlocal good, compiling
         if compiling:
             bar.set_description(compiling)
         started = time.perf_counter()
         before = store.snapshot()
         try:
-            cost = run.update(minibatch, standing)
+            cost = run.update(
+                minibatch,
+                visit,
+                standing.seed,
+                standing.update,
+                rate_factor=standing.rate_factor,
+            )
         except KeyboardInterrupt:  # the second one: leave nothing half updated
             store.restore(before)
             raise
@@ -217,13 +242,22 @@ def train(run, plan, standing, history, checkpoint=None, compiling=None, progres
             while standing.update < index * visits:  # not for those before an interruption
                 if interrupted.is_set():
                     return False
-                update(minibatch)
+                update(minibatch, standing.update % visits)
                 if checkpoint and checkpoint.is_due():
                     ensure_finite()
                     checkpoint.write()
         return True
 
-    with bar, _interruptible(history, catch_sigterm=checkpoint is not None) as interrupted:
+    with (
+        bar,
+        _interruptible(history, catch_sigterm=checkpoint is not None) as interrupted,
+        contextlib.ExitStack() as at_the_end,
+    ):
+        at_the_end.callback(run.leave_result)  # whatever ends the training
+        if checkpoint:
+            checkpoint.first()
+        if standing.is_over(plan):
+            tell(f"nothing is left to train: {standing.epoch} epochs are done")
         while not (interrupted.is_set() or standing.is_over(plan)):
             if standing.seed is None:
                 standing.seed = run.draw_seed()
@@ -232,6 +266,8 @@ def train(run, plan, standing, history, checkpoint=None, compiling=None, progres
             ensure_finite()
             checked = store.snapshot()
             nats = run.validate() if run.validates else None
+            if nats is not None and not math.isfinite(nats):
+                raise diverged(f"the validation became {nats}")
             history.validation.append(nats)
             history.rate_factor.append(standing.rate_factor)
             history.epochs += 1
@@ -243,13 +279,12 @@ def train(run, plan, standing, history, checkpoint=None, compiling=None, progres
             bar.set_description("stopped, keeping what was learned")
         if checkpoint:
             ensure_finite()
-            checkpoint.write(told=interrupted.is_set())
-        run.leave_result()
+            checkpoint.write(last=True, stopped=interrupted.is_set())
 
 
 @contextlib.contextmanager
 def _interruptible(history, catch_sigterm):
-    """Let the first Ctrl-C, or SIGTERM, finish the update under way; the second acts as ever.
+    """Let the first Ctrl-C, or SIGTERM, finish the update under way; the same again acts as ever.
 
     Whether there was a Ctrl-C is recorded in the history, whatever happens after it. After a
     SIGTERM the process gets the signal again once all is done, and ends as it would have.
@@ -261,21 +296,19 @@ def _interruptible(history, catch_sigterm):
         handled, and for signals that the process ignores, it stays unset.
     """
     interrupted = threading.Event()
-    received, previous = [], {}
+    received, previous = set(), {}
     names = {signal.SIGINT: "Ctrl-C"}
     if catch_sigterm:
         names[signal.SIGTERM] = "SIGTERM"
 
     def stop(number, frame):
-        if interrupted.is_set():
+        if number in received:
             signal.signal(number, previous[number])
-            if number == signal.SIGINT:
-                raise KeyboardInterrupt
             signal.raise_signal(number)
+            return
+        received.add(number)
         interrupted.set()
-        received.append(number)
-        message = f"{names[number]}: finishing what is under way (again: abort at once)"
-        tqdm.write(message, file=sys.stderr)
+        tell(f"{names[number]}: finishing what is under way (again: abort at once)")
 
     if threading.current_thread() is threading.main_thread():
         for number in names:
@@ -289,5 +322,5 @@ def _interruptible(history, catch_sigterm):
         for number, handler in previous.items():
             signal.signal(number, handler)
         history.interrupted = signal.SIGINT in received
-    if signal.SIGTERM in received:
-        signal.raise_signal(signal.SIGTERM)
+        if signal.SIGTERM in received:
+            signal.raise_signal(signal.SIGTERM)

@@ -23,7 +23,7 @@ OPTIONS = {  # each names what has a state of its own that must survive
         "weight_noise": 0.1,
         "averaging": 0.9,
         "decay_patience": 1,
-        "patience": 9,
+        "patience": 3,
     },
     "all windows": {"windows": "all", "dropout": 0.2},
     "pieces": {"steps_at_once": 2, "weight_noise": 0.1},
@@ -48,8 +48,9 @@ def assert_same(first, second):
     """Two models are the same in all but the time that updates took."""
     np.testing.assert_equal(second._store.arrays(), first._store.arrays())
     assert second._rng.bit_generator.state == first._rng.bit_generator.state
-    for name in ("cost", "validation", "rate_factor", "epochs"):
-        assert getattr(second.history, name) == getattr(first.history, name), name
+    histories = [model.history.to_dict() for model in (first, second)]
+    assert len({len(history.pop("seconds")) for history in histories}) == 1
+    assert histories[0] == histories[1]
 
 
 class Stop(BaseException):
@@ -65,12 +66,12 @@ def test_a_training_that_ends_anywhere_goes_on_bit_for_bit(options, rolls, tmp_p
     endings = iter([0, 1, 4, 5, 7, 12, 13, n_updates - 1])
     made, ending, original = 0, next(endings), runs.Run.update
 
-    def breaking(self, minibatch, standing):
+    def breaking(self, *arguments, **options):
         nonlocal made
         if made == ending:
             raise Stop
         made += 1
-        return original(self, minibatch, standing)
+        return original(self, *arguments, **options)
 
     monkeypatch.setattr(runs.Run, "update", breaking)
     arguments = {"checkpoint": tmp_path / "run", "resume": True, **options}
@@ -101,13 +102,29 @@ def test_a_finished_training_may_be_given_more_epochs(rolls, tmp_path):
     assert_same(whole, other)
 
 
+def test_a_training_that_ended_early_may_be_given_more_patience(rolls, tmp_path, capsys):
+    fast = {"R1": 0.3, "R2": 0.3, "R3": 0.3, "Rout": 0.3}  # so that the validation rises again
+    whole = model(**fast)
+    run(whole, rolls, 9, patience=4)
+    part = model(**fast)
+    early = run(part, rolls, 9, patience=1, checkpoint=tmp_path / "c")
+    assert early.epochs < whole.history.epochs
+    same = run(part, rolls, 9, patience=1, checkpoint=tmp_path / "c", resume=True)
+    assert same.cost == early.cost
+    assert f"nothing is left to train: {early.epochs} epochs" in capsys.readouterr().err
+    run(part, rolls, 9, patience=4, checkpoint=tmp_path / "c", resume=True)
+    assert_same(whole, part)
+
+
 def test_what_came_before_the_training_stays_in_the_history(rolls, tmp_path):
     first = model()
     run(first, rolls, 1)
-    run(first, rolls, 2, checkpoint=tmp_path / "c")
+    arguments = {"checkpoint": tmp_path / "c", "progress": False}
+    first.train(rolls, 1, 2, 3, 5, **arguments)  # without validation: the floor is the first's
     second = RNN4Music.from_file(tmp_path / "c")
-    history = run(second, rolls, 2, checkpoint=tmp_path / "c", resume=True)
+    history = second.train(rolls, 1, 2, 3, 5, **arguments, resume=True)
     assert history.epochs == 2 and second.history.epochs == 3
+    assert second.history.floor == first.history.floor is not None
     assert_same(first, second)
 
 
@@ -158,17 +175,27 @@ def test_a_saved_model_is_no_checkpoint(rolls, tmp_path):
     ({"parameters/layer1/bias": None}, "missing: layer1/bias"),
     ({"checkpoint": np.array(json.dumps({"about": 3}))}, "does not fit or is damaged"),
     ({"checkpoint": np.array("{")}, "checkpoint cannot be read"),
-    ({"standing": {"epoch": "many"}}, "training's epoch is 'many'"),
-    ({"standing": {"epochs": 3}}, "does not fit or is damaged"),
+    ({"standing": {"epoch": "many"}}, "epoch must be a whole number"),
+    ({"standing": {"epoch": -4}}, "epoch must be at least 0"),
+    ({"standing": {"update": -3}}, "update must be at least 0"),
+    ({"standing": {"seed": -1}}, "seed must be at least 0"),
+    ({"standing": {"rate_factor": -1.0}}, "rate_factor must be"),
+    ({"standing": {"best": float("nan")}}, "best must be finite"),
+    ({"standing": {"epochs": 3}}, "the training stands at"),
+    ({"before": {"cost": 99}}, "cannot have had"),
+    ({"before": {"epochs": -1}}, "cannot have had"),
+    ({"sizes": {"h1_length": 9}}, "h1_length is 9 there and 3 here"),
+    ({"sizes": {"R1": 5.0}}, "R1 is 5.0 there and 0.01 here"),
 ])  # fmt: skip
 def test_damaged_checkpoints_are_refused(damage, message, rolls, tmp_path):
     run(model(), rolls, 1, averaging=0.9, checkpoint=tmp_path / "c")
     with np.load(tmp_path / "c.npz") as file:
         entries = dict(file)
-    if "standing" in damage:
-        progress = json.loads(str(entries["checkpoint"]))
-        progress["standing"] |= damage["standing"]
-        damage = {"checkpoint": np.array(json.dumps(progress))}
+    entry_of = {"standing": "checkpoint", "before": "checkpoint", "sizes": "settings"}
+    for part in damage.keys() & entry_of.keys():
+        content = json.loads(str(entries[entry_of[part]]))
+        (content if part == "sizes" else content[part]).update(damage[part])
+        damage = {entry_of[part]: np.array(json.dumps(content))}
     entries = {k: v for k, v in {**entries, **damage}.items() if v is not None}
     np.savez(tmp_path / "c.npz", **entries)
     other = model(seed=1)
@@ -213,6 +240,33 @@ def test_a_disk_that_fills_up_stops_no_training(rolls, tmp_path, monkeypatch):
     assert_same(undisturbed, RNN4Music.from_file(tmp_path / "c"))
 
 
+def test_a_disk_that_stays_full_is_told_at_the_end_too(rolls, tmp_path, monkeypatch):
+    savez, calls = np.savez, []
+
+    def full(file, **arrays):
+        calls.append(1)
+        if len(calls) > 1:
+            raise OSError(28, "No space left on device")
+        savez(file, **arrays)
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.warns(checkpoints.CheckpointWarning) as warned:
+        run(model(), rolls, 2, checkpoint=tmp_path / "c", checkpoint_every=2)
+    messages = [str(warning.message) for warning in warned]
+    assert len(messages) == 2 and len(calls) > 3
+    assert "training goes on" in messages[0] and "training goes on" not in messages[1]
+    assert "save the model elsewhere with saveParameters" in messages[1]
+
+
+@pytest.mark.parametrize("checkpoint, error, message", [
+    (5, TypeError, "checkpoint must be a file's name, not 5"),
+    ("", ValueError, "checkpoint='' names no file"),
+])  # fmt: skip
+def test_bad_names(checkpoint, error, message, rolls):
+    with pytest.raises(error, match=message):
+        run(model(), rolls, checkpoint=checkpoint)
+
+
 SCRIPT = """
     import sys
     import numpy as np
@@ -222,17 +276,17 @@ SCRIPT = """
     model = RNN4Music(9, 8, 7, 8, R1=0.01, R2=0.01, R3=0.01, Rout=0.01, seed=1, optimiser="adam")
     print("ready", flush=True)
     history = model.train(
-        tunes, 1, 60, 2, 11, windows="random", dropout=0.2, weight_noise=0.05, averaging=0.95,
-        validation=tunes[:2], decay_patience=4, checkpoint=sys.argv[1], checkpoint_every=7,
-        resume=True,
+        tunes, 1, 60, 2, 11, windows="random", dropout=0.2, weight_noise=0.05,
+        validation=tunes[:2], decay_patience=4, checkpoint=sys.argv[1],
+        checkpoint_every=int(sys.argv[2]), resume=True,
     )
     print("finished", len(history.cost), history.interrupted)
 """
 
 
-def start(path):
+def start(path, every=7):
     return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(SCRIPT), path],
+        [sys.executable, "-c", textwrap.dedent(SCRIPT), path, str(every)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -270,9 +324,9 @@ def test_a_killed_process_goes_on_bit_for_bit(tmp_path):
             process.communicate()
         else:
             break  # it was faster
+    assert kills
     out, _ = start(path).communicate(timeout=120)
     assert "finished 180 False" in out
-    assert os.listdir(tmp_path).count("killed.npz") == 1
     assert_same(RNN4Music.from_file(tmp_path / "whole"), RNN4Music.from_file(path))
 
 
@@ -293,3 +347,21 @@ def test_signals_save_and_say_where(number, tmp_path):
     assert 0 < len(stopped.history.cost) < 180
     out, _ = start(path).communicate(timeout=120)
     assert "finished 180 False" in out
+    whole, _ = start(tmp_path / "whole.npz").communicate(timeout=120)
+    assert_same(RNN4Music.from_file(tmp_path / "whole"), RNN4Music.from_file(path))
+
+
+@pytest.mark.parametrize("broken", (False, True))
+def test_two_different_signals_still_save(broken, tmp_path):
+    """As from a terminal that is closed: Ctrl-C, then SIGTERM, and nobody to read about it."""
+    path = tmp_path / "stopped.npz"
+    with start(path, every=10**6) as process:  # nothing is written but at the end
+        assert process.stdout.readline() == "ready\n"
+        wait_for_updates(process, 1)
+        if broken:
+            process.stderr.close()
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGTERM)
+        process.stdout.read()
+        assert process.wait(timeout=60) == -signal.SIGTERM
+    assert RNN4Music.from_file(path).history.cost

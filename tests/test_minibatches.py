@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnn4music import minibatches
+from rnn4music.functions import PLAIN
 
 P = SIZES["io_length"]
 
@@ -61,9 +62,11 @@ def test_random_windows_show_every_tune_once_unrepeated(lengths, size, window, s
     rng = np.random.default_rng(seed)
     seen = []
     epoch = list(minibatches.epoch(numbered(lengths), size, window, "float64", rng, "random"))
-    assert len(epoch) == minibatches.n_minibatches(lengths, size, window, "random")
+    assert len(epoch) == minibatches.n_minibatches(numbered(lengths), size, window, "random")
     for minibatch in epoch:
         assert minibatch.begins.all()
+        real = minibatch.weights[0] > 0  # each of which counts as much as any other
+        assert real.any() and (minibatch.weights[0, real] == 1 / real.sum()).all()
         assert all(to_come == read + 1 for read, to_come, _ in predictions(minibatch))
         for b in range(size):
             steps = int((minibatch.weights[:, b] > 0).sum())
@@ -91,7 +94,7 @@ def test_what_is_filled_up_changes_neither_cost_nor_gradient_by_a_bit():
         minibatch = minibatches.make_minibatch([tune, None], 2, 12, "float64")
         minibatch.windows[6:, 0] = rest
         minibatch.windows[:, 1] = noise
-        update = model._network.update((11, 2, P))
+        update = model._network.update((11, 2, P), PLAIN)
         states = [np.tile(vector, (2, 1)) for vector in model._store.initial_states()]
         settings = [np.asarray(x, "float64") for x in (0.1, 0.1, 0.1, 0.1, 30, 1e-5, 0)]
         cost, *gradients = update(minibatch.windows, minibatch.weights, *states, *settings)
@@ -115,9 +118,10 @@ def test_carried_states_make_consecutive_windows_one_long_run():
     whole = sum(model.gradients(tune[:-1], tune[1:])[0] for tune in tunes)
     assert len(history.cost) == 4 + 2 + 1
     np.testing.assert_allclose(sum(history.cost), whole, rtol=1e-12)
-    in_pieces = small_model(R1=0, R2=0, R3=0, Rout=0)
-    pieces = in_pieces.train(tunes, 1, 1, 1, 5, windows="all", steps_at_once=2, progress=False)
-    np.testing.assert_allclose(pieces.cost, history.cost, rtol=1e-12)
+    # more updates on a window all begin where the window before it ended
+    thrice = small_model(R1=0, R2=0, R3=0, Rout=0)
+    costs = thrice.train(tunes, 3, 1, 1, 5, windows="all", steps_at_once=2, progress=False).cost
+    np.testing.assert_allclose(costs, np.repeat(history.cost, 3), rtol=1e-12)
 
 
 def test_the_progress_bar_s_estimate_for_all_windows_is_near():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import small_model
 
 from rnn4music import backend, costs, gates, optimisers, parameters, updates
 
@@ -112,6 +113,18 @@ def test_graves_s_rule_is_his_equations_38_to_41():
         w += delta
         expected.append(w)
     np.testing.assert_allclose(steps("graves", GRADIENTS, 1e-4, 3), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("gradient", (18.5, 23.5, 30.0))
+def test_graves_s_rule_survives_a_constant_gradient_in_single_precision(gradient):
+    """Where m − a² is rounded below 0 there is still a root."""
+    model = small_model(optimiser="graves", dtype="float32", R1=1e-4)
+    change = model._network.change(())
+    gradients = [np.full(s, gradient, "float32") for s in model._store.shapes.values()]
+    settings = [np.asarray(x, "float32") for x in (1e-4, 1e-4, 1e-4, 1e-4, 30, 1e-5, 0)]
+    for _ in range(400):
+        change(*gradients, *settings)
+    assert model._store.is_finite()
 
 
 def test_adam_is_its_paper_s_algorithm_1():

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from rnn4music import RNN4Music, TrainingDiverged, mark_silence, minibatches, training
 from rnn4music.evaluation import baselines
+from rnn4music.functions import PLAIN
 
 
 @given(length=st.integers(1, 9), window=st.integers(2, 20))
@@ -62,7 +63,7 @@ def test_the_padded_minibatch_learns_as_if_it_were_smaller(tunes):
             [minibatches.fit_window(tunes[k], 6) for k in chosen], len(chosen), 6, "float64"
         )
         states = [np.tile(v, (len(chosen), 1)) for v in twin._store.initial_states()]
-        update = twin._network.update((5, len(chosen), 7))
+        update = twin._network.update((5, len(chosen), 7), PLAIN)
         settings = (1e-4, 1e-4, 1e-4, 1e-4, 30.0, 1e-5, 0.0)
         update(windows, weights, *states, *map(np.asarray, settings))
     assert len(history.cost) == 2
@@ -219,7 +220,7 @@ class FakeRun:
     def minibatches(self, seed):
         return [None] * self._n_minibatches
 
-    def update(self, minibatch, standing):
+    def update(self, minibatch, visit, seed, number, rate_factor):
         return self._update(self.store)
 
     def keep_best(self):
@@ -263,6 +264,10 @@ def test_the_weights_kept_are_those_whose_cost_was_last_finite():
     nats = iter([7.0, 8.0])
     value, history, error = run_loop([1.0] * 6, validate=lambda: next(nats))
     assert value == 3 and error is None and history.validation == [7.0, 8.0]
+    value, history, error = run_loop([*[1.0] * 5, np.nan], validate=lambda: 7.0)
+    assert value == 3 and "update 6" in str(error)  # the best, not the last that were good
+    value, history, error = run_loop([1.0] * 6, validate=lambda: np.nan)
+    assert "the validation became nan" in str(error) and history.validation == []
 
 
 @pytest.mark.parametrize("plan, nats, epochs, factors", [

@@ -1,0 +1,35 @@
+"""Standard error, as long as it is there: a message that nobody can read ends no training.
+
+A terminal may be closed, a pipe broken, in the middle of a long run.
+"""
+
+import contextlib
+import sys
+
+from tqdm import tqdm
+
+
+class Screen:
+    """A file for progress bars that forgets what cannot be written."""
+
+    def write(self, text):
+        """Write to standard error, if it is there."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            sys.stderr.write(text)
+
+    def flush(self):
+        """See `write`."""
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            sys.stderr.flush()
+
+    def __getattr__(self, name):
+        return getattr(sys.stderr, name)
+
+
+SCREEN = Screen()
+
+
+def tell(message):
+    """Print a line on standard error, above the progress bars; may be called by signal handlers."""
+    with contextlib.suppress(RuntimeError):  # the handler came in the middle of a write
+        tqdm.write(message, file=SCREEN)
