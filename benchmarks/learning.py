@@ -53,6 +53,8 @@ OF_2015 = Recipe(
     dropout=0,
     weight_noise=0,
     averaging=0,
+    decay_patience=6,
+    patience=20,
 )
 CHANGES = {
     LIKE_FOR_LIKE: {},
