@@ -190,8 +190,10 @@ class Run:
         return self._latest() if self.best is None else self.best
 
     def leave_result(self):
-        """Put the result in the place of the weights under way."""
-        self.store.set_weights(self.result())
+        """Put the result in the place of the weights under way, unless their mean overflowed."""
+        result = self.result()
+        if all(np.isfinite(array).all() for array in result.values()):
+            self.store.set_weights(result)
 
     def _latest(self):
         return self.mean.weights if self.options.averaging else self._under_way()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from conftest import SIZES, random_roll, small_model
 
-from rnn4music import RNN4Music, evaluation
+from rnn4music import RNN4Music, TrainingDiverged, evaluation
 from rnn4music.regularisation import AveragedWeights, Regularisation
 
 P = SIZES["io_length"]
@@ -84,6 +84,14 @@ def test_validation_scores_the_mean_and_goes_on_with_the_weights_under_way(rng):
     assert history.cost == costs
     score = with_validation.evaluate(tunes).nats_per_step
     assert score == min(history.validation)
+
+
+def test_a_mean_that_overflowed_is_not_left(rng):
+    model = small_model(seed=2, R1=1e308)
+    with pytest.raises(TrainingDiverged):
+        model.train(random_roll(rng, 4, 9, P), 1, 9, 2, 6, averaging=0.5, progress=False)
+    for name, array in model.get_parameters().items():
+        assert np.isfinite(array).all(), name
 
 
 @pytest.mark.parametrize("options", ({"dropout": 0.5}, {"weight_noise": 0.3}))
