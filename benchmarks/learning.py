@@ -30,6 +30,7 @@ import argparse
 import dataclasses
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -73,6 +74,7 @@ def main():
     if arguments.job:
         run_job(json.loads(arguments.job))
         return
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which ends the networks' processes
     print_machine()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(arguments.folder or temporary)
