@@ -15,6 +15,7 @@ from conftest import SIZES, random_roll, small_model
 from rnn4music import RNN4Music, checkpoints, runs
 
 P = SIZES["io_length"]
+LENGTHS = (9, 4, 12, 6, 7, 15, 6)
 OPTIONS = {  # each names what has a state of its own that must survive
     "2015": {},
     "everything": {
@@ -32,7 +33,7 @@ OPTIONS = {  # each names what has a state of its own that must survive
 
 @pytest.fixture
 def rolls(rng):
-    return [random_roll(rng, length, P) for length in (9, 4, 12, 6, 7, 15, 6)]
+    return [random_roll(rng, length, P) for length in LENGTHS]
 
 
 def model(**changes):
@@ -168,6 +169,15 @@ def test_a_saved_model_is_no_checkpoint(rolls, tmp_path):
         run(saved, rolls, checkpoint=path, resume=True)
 
 
+@pytest.fixture(scope="module")
+def checkpoint_of_an_epoch(tmp_path_factory):
+    rng = np.random.default_rng(0)  # as the fixtures `rng` and `rolls` have it
+    rolls = [random_roll(rng, length, P) for length in LENGTHS]
+    path = tmp_path_factory.mktemp("checkpoint") / "c.npz"
+    run(model(), rolls, 1, averaging=0.9, checkpoint=path)
+    return path
+
+
 @pytest.mark.parametrize("damage, message", [
     ({"checkpoint/under_way/layer1/bias": None}, "not those of this training.*layer1/bias"),
     ({"checkpoint/under_way/layer1/bias": np.zeros(3)}, "must have the shape"),
@@ -187,9 +197,8 @@ def test_a_saved_model_is_no_checkpoint(rolls, tmp_path):
     ({"sizes": {"h1_length": 9}}, "h1_length is 9 there and 3 here"),
     ({"sizes": {"R1": 5.0}}, "R1 is 5.0 there and 0.01 here"),
 ])  # fmt: skip
-def test_damaged_checkpoints_are_refused(damage, message, rolls, tmp_path):
-    run(model(), rolls, 1, averaging=0.9, checkpoint=tmp_path / "c")
-    with np.load(tmp_path / "c.npz") as file:
+def test_damaged_checkpoints_are_refused(damage, message, rolls, tmp_path, checkpoint_of_an_epoch):
+    with np.load(checkpoint_of_an_epoch) as file:
         entries = dict(file)
     entry_of = {"standing": "checkpoint", "before": "checkpoint", "sizes": "settings"}
     for part in damage.keys() & entry_of.keys():
@@ -199,7 +208,7 @@ def test_damaged_checkpoints_are_refused(damage, message, rolls, tmp_path):
     entries = {k: v for k, v in {**entries, **damage}.items() if v is not None}
     np.savez(tmp_path / "c.npz", **entries)
     other = model(seed=1)
-    other.genMusic(None, 3)
+    other.resetStates()
     before, state = other._store.arrays(), other._rng.bit_generator.state
     with pytest.raises(ValueError, match=message):
         run(other, rolls, 1, averaging=0.9, checkpoint=tmp_path / "c", resume=True)

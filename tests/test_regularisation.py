@@ -107,7 +107,6 @@ def test_what_disturbs_training_does_not_disturb_its_use(options, rng):
     assert costs[0] != costs[1] == costs[2]  # it acts, and the seed settles it
 
 
-@pytest.mark.core
 def test_the_clean_weights_are_what_noise_leaves():
     """With rates of 0 a noisy update changes no weight."""
     model = small_model(R1=0, R2=0, R3=0, Rout=0)
