@@ -105,6 +105,11 @@ def checked_path(checkpoint, every, resume):
     path = archive.npz_path(checkpoint)
     if path.is_dir():
         raise IsADirectoryError(f"the checkpoint {path} is a folder; choose another name")
+    if path.exists() and not resume:
+        raise FileExistsError(
+            f"the checkpoint {path} is there already: resume=True goes on with it; to begin anew "
+            "delete it, or choose another name"
+        )
     return path
 
 
@@ -116,7 +121,8 @@ def fingerprint(tunes):
     for tune in tunes:
         digest.update(repr(tune.shape).encode())
         digest.update(np.ascontiguousarray(tune, np.float32).tobytes())
-    return digest.hexdigest()[:16]
+    n_steps = sum(map(len, tunes))
+    return f"{len(tunes)} tunes, {n_steps} steps ({digest.hexdigest()[:16]})"
 
 
 def description(tunes, validation, plan, options):
@@ -137,6 +143,6 @@ def check_same(path, saved, asked):
     if different:
         raise AnotherTraining(
             f"{path} is the checkpoint of another training: {'; '.join(different)}. Go on with "
-            "what it was begun with, give another checkpoint=, or leave resume=True out to "
-            "begin anew (the file is then overwritten)"
+            "what it was begun with, or give another checkpoint=: RNN4Music.from_file(...) takes "
+            "what was learned, to train it on otherwise"
         )

@@ -161,7 +161,7 @@ class RNN4Music(Settings):
         sparseParam : float
             Strength of the L1 penalty on all weights but the biases.
         windows : {"start", "random", "all"}
-            What is learned from at a visit to a tune: its first `lengthOfMB` steps, repeated
+            What is learned from at a visit to a tune: its first `lengthOfMB` steps alone, repeated
             where it has fewer; as many steps from a random place, where a shorter tune is
             filled up with steps that count nothing; or all of it, in consecutive windows with
             the states carried from one to the next.
@@ -194,8 +194,9 @@ class RNN4Music(Settings):
             Updates between two checkpoints; default once a minute.
         resume : bool
             Go on where the checkpoint stands, bit for bit as if nothing had interrupted it;
-            begin anew if there is no such file yet. The model becomes what the file holds. All
-            other arguments must be as before, but `noOfEpoch` and `patience` may be larger.
+            begin anew if there is no such file yet. The model becomes what the file holds. Data,
+            settings and arguments must be as before, but for `noOfEpoch`, `patience`,
+            `checkpoint_every` and `genProbThreshold`. Without it a file that is there is an error.
         progress : bool
             Whether to show a progress bar on standard error.
 
@@ -211,6 +212,8 @@ class RNN4Music(Settings):
             validation the last good ones.
         ValueError
             If `resume` finds a checkpoint that is damaged or of another training.
+        FileExistsError
+            If the checkpoint is there and `resume` is False.
         OSError
             If the first checkpoint, before the first update, cannot be written. Should a later
             one fail there is a `CheckpointWarning`, and training goes on.
@@ -298,6 +301,7 @@ class RNN4Music(Settings):
             there = {**saved["about"], **content["settings"]}
             checkpoints.check_same(path, there, {**about, **self.settings()})
             standing = training.Standing.from_dict(saved["standing"])
+            content["settings"]["genProbThreshold"] = self.genProbThreshold  # no part of training
             self._take(content)
             before, history = self.history.cut(saved["before"])
             before.floor = saved["before_floor"] and checks.number("floor", saved["before_floor"])

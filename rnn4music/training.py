@@ -14,7 +14,7 @@ from rnn4music import checks
 from rnn4music.screen import SCREEN, tell
 
 
-@dataclass
+@dataclass(repr=False)
 class History:
     """What happened in training; all lists grow in the order of time."""
 
@@ -22,9 +22,16 @@ class History:
     seconds: list = field(default_factory=list)  # that each update took, compiling included
     validation: list = field(default_factory=list)  # nats per step after each epoch, or None
     rate_factor: list = field(default_factory=list)  # on the learning rates in each epoch
-    floor: float | None = None  # what each key's Markov chain scores on the validation tunes
+    floor: float | None = None  # of the validation: each key's Markov chain of what is learned
     epochs: int = 0  # completed
     interrupted: bool = False  # by Ctrl-C
+
+    def __repr__(self):
+        best = ""
+        if self.best_epoch:
+            nats = self.validation[self.best_epoch - 1]
+            best = f", best validation {nats:.3f} after epoch {self.best_epoch}"
+        return f"History({len(self.cost)} updates, {self.epochs} epochs{best})"
 
     LISTS: ClassVar = ("cost", "seconds", "validation", "rate_factor")
 
@@ -184,7 +191,7 @@ def train(run, plan, standing, history, checkpoint=None, compiling=None, progres
         store.restore(good)
         if not store.is_finite():  # an average had overflowed, unseen in the cost
             store.restore(checked)
-        again = " (then begin anew: without resume=True)" if checkpoint else ""
+        again = " (and give another checkpoint=)" if checkpoint else ""
         return TrainingDiverged(
             f"{what} at update {len(history.cost) + 1}; the last good weights are in place. "
             "Try lower learning rates (setNewRates), a lower gradClip or sparseParam, or smaller "

@@ -145,7 +145,7 @@ def test_a_checkpoint_is_a_model_with_the_best_weights_so_far(rolls, tmp_path):
     ({"R2": 0.5}, {}, "R2 is 0.01 there and 0.5 here"),
     ({"seed": 9}, {}, "seed is 1 there and 9 here"),
     ({"h1_length": 9}, {}, "h1_length is 3 there and 9 here"),
-    ({}, {"dataset": [np.ones((5, P))] * 3}, "dataset is"),
+    ({}, {"dataset": [np.ones((5, P))] * 3}, r"dataset is '7 tunes, 59 steps .* and '3 tunes, 15"),
     ({}, {"validation": None}, "validation is"),
 ])  # fmt: skip
 def test_the_checkpoint_of_another_training_is_refused(changes, options, message, rolls, tmp_path):
@@ -160,6 +160,21 @@ def test_the_checkpoint_of_another_training_is_refused(changes, options, message
         other.train(**{**arguments, **options}, resume=True)
     np.testing.assert_equal(other._store.arrays(), before)
     assert other.history.cost == [] and (tmp_path / "c.npz").read_bytes() == content
+
+
+def test_a_checkpoint_is_not_overwritten_by_a_training_that_begins(rolls, tmp_path):
+    run(model(), rolls, 1, checkpoint=tmp_path / "c")
+    content = (tmp_path / "c.npz").read_bytes()
+    with pytest.raises(FileExistsError, match="resume=True goes on with it; to begin anew delete"):
+        run(model(), rolls, 1, checkpoint=tmp_path / "c")
+    assert (tmp_path / "c.npz").read_bytes() == content
+
+
+def test_the_threshold_for_composing_may_change_between_runs(rolls, tmp_path):
+    run(model(), rolls, 1, checkpoint=tmp_path / "c")
+    other = model(genProbThreshold=0.02)
+    run(other, rolls, 1, checkpoint=tmp_path / "c", resume=True)
+    assert other.genProbThreshold == 0.02
 
 
 def test_a_saved_model_is_no_checkpoint(rolls, tmp_path):

@@ -100,6 +100,8 @@ def test_history(tunes):
     assert len(first.validation) == first.epochs == 3 and not first.interrupted
     assert min(first.validation) == model.evaluate(tunes[:2]).nats_per_step
     assert first.rate_factor == [1, 1, 1]
+    best = f"{min(first.validation):.3f} after epoch {first.best_epoch}"
+    assert repr(first) == f"History(18 updates, 3 epochs, best validation {best})"
     chain = baselines(tunes, tunes[:2])["each key's Markov chain"]
     assert first.floor == model.history.floor == chain.nats_per_step
     assert all(seconds > 0 for seconds in first.seconds)
