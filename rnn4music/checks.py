@@ -119,6 +119,21 @@ def piano_roll(name, value, n_pitches, ndims=(2,)):
     return roll
 
 
+def listed(name, value):
+    """Return the items of a list of piano rolls, themselves unchecked."""
+    if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype != object:
+        raise ValueError(
+            f"{name} is one array of shape {value.shape}: give a list of piano rolls, "
+            "also for one tune: [roll]"
+        )
+    try:
+        return list(value)
+    except TypeError:
+        raise TypeError(
+            f"{name} must be a list of piano rolls, not {type(value).__name__}"
+        ) from None
+
+
 def dataset(value, n_pitches, name="dataset"):
     """Return the tunes of a dataset: a list of (length, P) rolls or a 3-D array.
 
@@ -127,17 +142,7 @@ def dataset(value, n_pitches, name="dataset"):
     TypeError, ValueError
         As for `piano_roll`, naming the tune by its index; and if there are no tunes.
     """
-    if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype != object:
-        raise ValueError(
-            f"the {name} is one array of shape {value.shape}: give a list of piano rolls, "
-            "also for one tune: [roll]"
-        )
-    try:
-        tunes = list(value)
-    except TypeError:
-        raise TypeError(
-            f"the {name} must be a list of piano rolls, not {type(value).__name__}"
-        ) from None
+    tunes = listed(f"the {name}", value)
     if not tunes:
         raise ValueError(f"the {name} is empty; give at least one piano roll")
     return [piano_roll(f"{name}[{k}]", tune, n_pitches) for k, tune in enumerate(tunes)]

@@ -173,7 +173,8 @@ class Run:
         """Return the nats per step on the validation set, of the mean where one is kept."""
         under_way = self.store.snapshot()
         try:
-            self.store.set_weights(self._latest())
+            if self.options.averaging:
+                self.store.set_weights(self.mean.weights)
             return evaluation.score(self._run_network, self.validation, self.store.dtype)
         finally:
             self.store.restore(under_way)

@@ -369,17 +369,7 @@ def _mean(values):
 
 def _checked_rolls(name, value, least):
     """Return a list of at least so many checked rolls."""
-    if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype != object:
-        raise ValueError(
-            f"{name} is one array of shape {value.shape}; give a list of piano rolls, "
-            "also for one tune: [roll]"
-        )
-    try:
-        rolls = list(value)
-    except TypeError:
-        raise TypeError(
-            f"{name} must be a list of piano rolls, not {type(value).__name__}"
-        ) from None
+    rolls = checks.listed(name, value)
     if len(rolls) < least:
         raise ValueError(f"{name} must be at least {least} piano rolls, but {len(rolls)} are given")
     return [_checked_roll(f"{name}[{k}]", roll) for k, roll in enumerate(rolls)]
