@@ -91,6 +91,7 @@ ALLOWED = {
     "restricted_pickle": set(),
     "standard_sets": {"checks", "datasets", "restricted_pickle"},
     "plots": set(),
+    "numpy_network": set(),
     "tune_statistics": {"checks"},
     "settings": {"checks", "costs", "optimisers"},
     "parameters": {"backend", "checks", "lstm", "network"},

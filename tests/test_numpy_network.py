@@ -1,0 +1,103 @@
+"""Composing with NumPy alone: the same predictions, activities and tunes as with the engine."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import oracle
+import pytest
+from conftest import SIZES, initial_states, random_roll, small_model
+
+from rnn4music import generation, numpy_network
+from rnn4music.numpy_network import NumpyNetwork
+
+P = SIZES["io_length"]
+
+
+@pytest.fixture(scope="module")
+def model():
+    return small_model(seed=6, genProbThreshold=0.4)
+
+
+@pytest.fixture
+def file(model, tmp_path):
+    return model.saveParameters(tmp_path / "model")
+
+
+@pytest.mark.parametrize("sampling", generation.SAMPLINGS)
+@pytest.mark.parametrize("count", (None, 3))
+def test_the_tunes_are_those_of_the_engine(model, file, rng, sampling, count):
+    """Also the second one, which the file's generator goes on to."""
+    network = NumpyNetwork.from_file(file)
+    for start in (random_roll(rng, 5, P), None):
+        arguments = {"count": count, "temperature": 1.3, "sampling": sampling}
+        ours = network.gen_music(start, 150, **arguments)
+        theirs = model.genMusic(start, 150, **arguments)
+        assert ours[0].any()
+        np.testing.assert_array_equal(ours[0], theirs[0])
+        np.testing.assert_allclose(ours[1], theirs[1], rtol=1e-9)
+
+
+def test_a_float32_model_draws_the_same_random_numbers(tmp_path, rng):
+    model = small_model(dtype="float32", genProbThreshold=0.3)
+    network = NumpyNetwork.from_file(model.saveParameters(tmp_path / "model"))
+    start = random_roll(rng, 5, P)
+    np.testing.assert_array_equal(network.gen_music(start, 60)[0], model.genMusic(start, 60)[0])
+
+
+def test_predictions_and_activities_are_the_oracle_s(model, file, rng):
+    network = NumpyNetwork.from_file(str(file).removesuffix(".npz"))
+    roll = random_roll(rng, 9, P)
+    Y, layers = oracle.run(model.get_parameters(), initial_states(model), roll)
+    np.testing.assert_allclose(network.predict(roll), oracle.sigma(Y), rtol=1e-12)
+    np.testing.assert_allclose(
+        network.predict(np.stack([roll, 1 - roll], axis=1))[:, 0], oracle.sigma(Y), rtol=1e-12
+    )
+    names = ("input", "forget", "candidate", "output", "cell", "hidden")
+    for ours, theirs in zip(network.activity(roll), layers):
+        for name, letter in zip(names, "ifgoch"):
+            np.testing.assert_allclose(ours[name], theirs[letter], rtol=1e-12, err_msg=name)
+
+
+def test_arrays_alone_are_enough(model, rng):
+    network = NumpyNetwork(model.get_parameters(), initial_states(model))
+    roll = random_roll(rng, 9, P)
+    np.testing.assert_allclose(network.predict(roll), model.predict(roll), rtol=1e-12)
+    assert NumpyNetwork(model.get_parameters()).gen_music(None, 4)[0].shape == (4, P)
+
+
+def test_the_file_needs_nothing_but_numpy(file, tmp_path):
+    """Copied beside the model, where no package and no engine can be imported."""
+    source = Path(numpy_network.__file__).read_text("utf8")
+    (tmp_path / "numpy_network.py").write_text(source, "utf8")
+    script = """
+        import sys
+        for name in ("rnn4music", "midi", "pytensor", "theano", "jax", "scipy", "matplotlib"):
+            sys.modules[name] = None
+        from numpy_network import NumpyNetwork
+        print(NumpyNetwork.from_file("model").gen_music(None, 7)[0].shape)
+    """.replace("\n        ", "\n")
+    command = [sys.executable, "-W", "error", "-c", script]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert result.stdout == "(7, 7)\n", result.stderr
+
+
+@pytest.mark.parametrize("content", (b"", b"no model", b"PK\x03\x04 damaged"))
+def test_what_is_no_model_is_refused(tmp_path, content):
+    (tmp_path / "x.npz").write_bytes(content)
+    with pytest.raises(ValueError, match="x.npz is no model of rnn4music"):
+        NumpyNetwork.from_file(tmp_path / "x.npz")
+
+
+def test_a_file_that_is_not_there_is_said_so(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere.npz"):
+        NumpyNetwork.from_file(tmp_path / "nowhere")
+
+
+def test_arguments_are_checked(model):
+    network = NumpyNetwork(model.get_parameters())
+    with pytest.raises(ValueError, match="start must be .steps, 7., but is .0, 7."):
+        network.gen_music(np.zeros((0, P)), 3)
+    with pytest.raises(ValueError, match="sampling must be independent or systematic"):
+        network.gen_music(None, 3, sampling="both")
