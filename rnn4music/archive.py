@@ -3,7 +3,7 @@
 Conventions
 -----------
 One file holds, each under a name of its own: ``format``, a version number; ``settings``,
-``history`` and ``random_state``, JSON text; ``parameters/<name>`` with the names of
+``history``, ``random_state`` and ``notes`` (which may be missing), JSON text; ``parameters/<name>`` with the names of
 `parameters.named`, and so the optimiser's averages, such as ``mean_squares/<name>``; how many
 updates these have seen, ``optimiser/n_updates``; ``initial/layer1/hidden``,
 ``initial/layer1/cell``, …; and the history's lists, ``history/cost``, …, where NaN stands for
@@ -25,7 +25,7 @@ FORMAT = 2
 """Format 1 had only RMSprop, and the history as JSON text."""
 
 SETTINGS_SINCE_2 = {"optimiser": "rmsprop"}
-CHECKPOINT = "checkpoint"
+CHECKPOINT, NOTES = "checkpoint", "notes"
 
 
 class ArchiveError(ValueError):
@@ -38,14 +38,14 @@ def npz_path(name):
     return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
 
 
-def write(name, settings, history, random_state, arrays, checkpoint=None, under_way=None):
+def write(name, settings, history, random_state, arrays, notes, checkpoint=None, under_way=None):
     """Write a model's file: to a temporary file beside it, flushed, then renamed.
 
     Parameters
     ----------
     name : path
         With or without ``.npz``.
-    settings, history, random_state : dict
+    settings, history, random_state, notes : dict
         What JSON can hold.
     arrays : dict of name to array
     checkpoint : dict, optional
@@ -62,6 +62,7 @@ def write(name, settings, history, random_state, arrays, checkpoint=None, under_
     lists = {name: value for name, value in history.items() if isinstance(value, list)}
     history = {name: value for name, value in history.items() if name not in lists}
     texts = {"settings": settings, "history": history, "random_state": random_state}
+    texts[NOTES] = notes
     if checkpoint is not None:
         texts[CHECKPOINT] = checkpoint
     with written_whole(path) as file:
@@ -82,8 +83,8 @@ def read(name):
     Returns
     -------
     dict
-        ``settings``, ``history``, ``random_state``, ``checkpoint`` (dicts; None where the file
-        has none), and ``arrays`` and ``under_way``, dicts of arrays under the names above, the
+        ``settings``, ``history``, ``random_state``, ``notes``, ``checkpoint`` (dicts; where the
+        file has none None, and no notes), and ``arrays`` and ``under_way``, dicts of arrays under the names above, the
         latter without ``checkpoint/``; from 2015 only ``parameters/…``.
 
     Raises
@@ -122,9 +123,9 @@ def _read(archive, path):
             f"{path} has format {version}, this version of rnn4music reads up to {FORMAT}; "
             "install a newer one"
         )
-    texts: dict[str, Any] = {CHECKPOINT: None}
-    keys = ["settings", "history", "random_state"]
-    for key in [*keys, CHECKPOINT] if CHECKPOINT in archive else keys:
+    texts: dict[str, Any] = {CHECKPOINT: None, NOTES: {}}
+    optional = [key for key in texts if key in archive]
+    for key in ["settings", "history", "random_state", *optional]:
         try:
             texts[key] = json.loads(str(archive[key]))
         except json.JSONDecodeError as error:
@@ -188,4 +189,4 @@ def _read_2015(archive, path):
     )
     history = {"cost": [float(cost) for cost in costs]}
     content = {"settings": settings, "history": history, "random_state": None, "arrays": arrays}
-    return {**content, CHECKPOINT: None, "under_way": {}}
+    return {**content, NOTES: {}, CHECKPOINT: None, "under_way": {}}

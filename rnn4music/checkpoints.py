@@ -121,16 +121,23 @@ def fingerprint(tunes):
     for tune in tunes:
         digest.update(repr(tune.shape).encode())
         digest.update(np.ascontiguousarray(tune, np.float32).tobytes())
-    n_steps = sum(map(len, tunes))
-    return f"{len(tunes)} tunes, {n_steps} steps ({digest.hexdigest()[:16]})"
+    return f"{extent(tunes)} ({digest.hexdigest()[:16]})"
 
 
-def description(tunes, validation, plan, options):
-    """Return all that a training must have in common with the checkpoint that it goes on from."""
+def extent(tunes):
+    """Return how much music there is, as a text; None for none."""
+    return None if tunes is None else f"{len(tunes)} tunes, {sum(map(len, tunes))} steps"
+
+
+def description(tunes, validation, plan, options, of=fingerprint):
+    """Return all that a training must have in common with the checkpoint that it goes on from.
+
+    With `extent` for the last argument the music itself is left out.
+    """
     about = {**options._asdict(), **plan._asdict()}
     names = {**options.PUBLIC_NAMES, **plan.PUBLIC_NAMES}
     about = {names.get(name, name): value for name, value in about.items()}
-    return {**about, "dataset": fingerprint(tunes), "validation": fingerprint(validation)}
+    return {**about, "dataset": of(tunes), "validation": of(validation)}
 
 
 def check_same(path, saved, asked):

@@ -1,5 +1,7 @@
 """`RNN4Music`: the network, its training and its composing, under the names of 2015."""
 
+import json
+
 import numpy as np
 
 from midi.reading import checked_flag
@@ -13,6 +15,7 @@ from rnn4music import (
     runs,
     training,
 )
+from rnn4music.callbacks import Following
 from rnn4music.functions import CompiledNetwork
 from rnn4music.optimisers import OPTIMISERS
 from rnn4music.parameters import WEIGHTS, ParameterStore, print_summary
@@ -57,6 +60,10 @@ class RNN4Music(Settings):
     ----------
     history : training.History
         Of all training so far; saved and loaded with the weights.
+    notes : dict
+        What JSON can hold, saved and loaded too: write what others should know of the model.
+        ``time_step`` (seconds), ``lowest_pitch``, ``data`` and ``licence`` are known to the
+        command line; ``trained_on`` is added to by `train`.
 
     All parameters can be read as attributes; the rates, `epsilon`, `gradClip` and
     `genProbThreshold` can be set at any time and act from the next call, `muRand` from the
@@ -90,7 +97,7 @@ class RNN4Music(Settings):
         self.resetStates()
 
     def _prepare(self):
-        self.history = training.History()
+        self.history, self.notes = training.History(), {}
         self._rng = np.random.default_rng(self.seed)
         self._connect(self._new_store(self.settings()), self.settings())
         self._last_gradients = None
@@ -105,6 +112,7 @@ class RNN4Music(Settings):
             "history": history.to_dict(),
             "random_state": self._rng.bit_generator.state,
             "arrays": self._store.arrays(),
+            "notes": checked_notes(self.notes),
         }
 
     def __setstate__(self, content):
@@ -140,6 +148,7 @@ class RNN4Music(Settings):
         checkpoint_every=None,
         resume=False,
         progress=True,
+        callbacks=None,
     ):
         """Learn to predict each step of the tunes from the steps before it.
 
@@ -199,6 +208,8 @@ class RNN4Music(Settings):
             `checkpoint_every` and `genProbThreshold`. Without it a file that is there is an error.
         progress : bool
             Whether to show a progress bar on standard error.
+        callbacks : callbacks.Callback, or list of them, optional
+            Called at the start, after each update and each epoch, and at the end.
 
         Returns
         -------
@@ -241,6 +252,7 @@ class RNN4Music(Settings):
         )
         every = checks.optional_integer("checkpoint_every", checkpoint_every)
         runs.check_together(tunes, validation, plan, options)
+        following = Following(callbacks, self, self._rng)
         path = checkpoints.checked_path(checkpoint, every, resume)
         about = checkpoints.description(tunes, validation, plan, options) if path else None
 
@@ -254,6 +266,11 @@ class RNN4Music(Settings):
         else:
             run, standing = begin(), training.Standing()
             before, history = self.history, training.History()
+            trained_on = checkpoints.description(
+                tunes, validation, plan, options, of=checkpoints.extent
+            )
+            earlier = self.notes.get("trained_on") or []
+            self.notes = {**self.notes, "trained_on": [*earlier, trained_on]}
         history.floor = run.floor()
 
         def write():
@@ -275,6 +292,7 @@ class RNN4Music(Settings):
                 checkpoint=checkpoints.Checkpoint(path, every, write) if path else None,
                 compiling="compiling (once for this size)" if run.compiles() else None,
                 progress=progress,
+                callbacks=following if following.callbacks else None,
             )
         finally:
             self.history = before.followed_by(history)
@@ -335,7 +353,17 @@ class RNN4Music(Settings):
 
     # ---- composing and predicting
 
-    def genMusic(self, start, n, count=None, *, temperature=1, sampling="independent"):
+    def genMusic(
+        self,
+        start,
+        n,
+        count=None,
+        *,
+        temperature=1,
+        sampling="independent",
+        threshold=None,
+        seed=None,
+    ):
         """Compose: read `start`, then feed back what was sampled, for `n` steps.
 
         Parameters
@@ -353,13 +381,18 @@ class RNN4Music(Settings):
             Whether each note is sampled by itself, or those of a step together with the same
             probabilities: then as many sound as expected, rounded up or down, and of the keys
             between which a voice may choose one sounds, not two or none; see `generation`.
+        threshold : float, optional
+            In the place of `genProbThreshold`, for this call.
+        seed : int, optional
+            Of random numbers of its own: the same seed composes the same, and the model's
+            generator stays as it was.
 
         Returns
         -------
         tune : (n, io_length), or (count, n, io_length)
             Zeros and ones, without `start`.
         probabilities : same shape
-            What each note was sampled with; 0 where it does not exceed `genProbThreshold`.
+            What each note was sampled with; 0 where it does not exceed the threshold.
         """
         if start is None:
             start = np.zeros((1, self.io_length))
@@ -368,16 +401,22 @@ class RNN4Music(Settings):
         temperature = checks.number("temperature", temperature, low=0.01, high=100)
         sampling = checks.choice("sampling", sampling, generation.SAMPLINGS)
         n_tunes = 1 if count is None else checks.integer("count", count, low=1)
+        if threshold is None:
+            threshold = self.genProbThreshold
+        threshold = checks.number("threshold", threshold, low=0, high=1)
+        rng = self._rng
+        if seed is not None:
+            rng = np.random.default_rng(checks.integer("seed", seed, low=0))
         tunes, probabilities = generation.compose(
             self._network.sampling,
             self._store.initial_states(),
             self._array(start),
             n,
             n_tunes,
-            self.genProbThreshold,
+            threshold,
             temperature,
             sampling == "systematic",
-            self._rng,
+            rng,
         )
         return (tunes[0], probabilities[0]) if count is None else (tunes, probabilities)
 
@@ -543,7 +582,7 @@ class RNN4Music(Settings):
                 f"it holds another network: {'; '.join(different)}. "
                 "RNN4Music.from_file builds the one that the file describes"
             )
-        history = training.History.from_dict(content["history"])
+        history, notes = training.History.from_dict(content["history"]), content["notes"]
         store, rng = self._store, self._rng
         if (settings["dtype"], settings["optimiser"]) != (self.dtype, self.optimiser):
             store = self._new_store(settings)
@@ -561,6 +600,7 @@ class RNN4Music(Settings):
         vars(self).update(settings)
         store.assign(checked)
         self._rng, self.history, self._last_gradients = rng, history, None
+        self.notes = notes
 
     def _run(self, inputs):
         """Return the pre-activations (T, B, P) of inputs (T, B, P)."""
@@ -578,3 +618,15 @@ class RNN4Music(Settings):
 
     def _array(self, value):
         return np.asarray(value, self.dtype)
+
+
+def checked_notes(notes):
+    """Return a copy of a model's notes, or raise if they cannot be saved."""
+    if not isinstance(notes, dict):
+        raise TypeError(f"notes must be a dict, not {type(notes).__name__}")
+    try:
+        return json.loads(json.dumps(notes, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"notes must hold text, finite numbers, lists and dicts: {error}"
+        ) from None

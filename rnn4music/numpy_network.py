@@ -132,7 +132,17 @@ class NumpyNetwork:
             for n in range(3)
         ]
 
-    def gen_music(self, start, n, count=None, *, temperature=1, sampling="independent"):
+    def gen_music(
+        self,
+        start,
+        n,
+        count=None,
+        *,
+        temperature=1,
+        sampling="independent",
+        threshold=None,
+        seed=None,
+    ):
         """Compose, as `RNN4Music.genMusic` does; its arguments and results are the same."""
         if sampling not in ("independent", "systematic"):
             raise ValueError(f"sampling must be independent or systematic, not {sampling!r}")
@@ -141,6 +151,9 @@ class NumpyNetwork:
             raise ValueError(f"start must be (steps, {self.n_pitches}), but is {given.shape}")
         n_tunes = 1 if count is None else count
         n_random = 1 if sampling == "systematic" else self.n_pitches
+        if threshold is None:
+            threshold = self.settings["genProbThreshold"]
+        rng = self.rng if seed is None else np.random.default_rng(seed)
         states = self._initial_states(n_tunes)
         for x in given:
             Y, states, _ = self._step(np.tile(x, (n_tunes, 1)), states)
@@ -148,8 +161,8 @@ class NumpyNetwork:
         probabilities = np.zeros_like(tunes)
         for t in range(n):
             y = sigmoid(Y / temperature)
-            y[y <= self.settings["genProbThreshold"]] = 0
-            uniform = self.rng.random((n_tunes, n_random), self.settings["dtype"])
+            y[y <= threshold] = 0
+            uniform = rng.random((n_tunes, n_random), self.settings["dtype"])
             if sampling == "systematic":  # keys end to end on a line, with points 1 apart
                 points = np.ceil(np.cumsum(y, axis=1) - uniform)  # up to the end of each key
                 sounds = (np.diff(points, axis=1, prepend=0) > 0) & (y > 0)

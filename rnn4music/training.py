@@ -155,7 +155,9 @@ class Standing:
         return cls(**values)
 
 
-def train(run, plan, standing, history, checkpoint=None, compiling=None, progress=True):
+def train(
+    run, plan, standing, history, checkpoint=None, compiling=None, progress=True, callbacks=None
+):
     """Run the updates and record them in `history`.
 
     Parameters
@@ -177,6 +179,7 @@ def train(run, plan, standing, history, checkpoint=None, compiling=None, progres
         What to say before the first update, which compiles.
     progress : bool
         Whether to show a progress bar on standard error.
+    callbacks : callbacks.Following, optional
 
     Raises
     ------
@@ -204,6 +207,7 @@ def train(run, plan, standing, history, checkpoint=None, compiling=None, progres
 
     visits = plan.updates_per_minibatch
     shown = {}
+    is_enough = False  # for a callback
     bar = tqdm(
         total=plan.n_epochs * visits * run.n_minibatches(),
         initial=len(history.cost),
@@ -245,11 +249,14 @@ def train(run, plan, standing, history, checkpoint=None, compiling=None, progres
 
     def finish_epoch():
         """Make the updates that the epoch lacks; return whether all of them are made."""
+        nonlocal is_enough
         for index, minibatch in enumerate(run.minibatches(standing.seed), start=1):
             while standing.update < index * visits:  # not for those before an interruption
-                if interrupted.is_set():
+                if is_enough or interrupted.is_set():
                     return False
                 update(minibatch, standing.update % visits)
+                if callbacks:
+                    is_enough = callbacks.call("on_update", history)
                 if checkpoint and checkpoint.is_due():
                     ensure_finite()
                     checkpoint.write()
@@ -260,12 +267,16 @@ def train(run, plan, standing, history, checkpoint=None, compiling=None, progres
         _interruptible(history, catch_sigterm=checkpoint is not None) as interrupted,
         contextlib.ExitStack() as at_the_end,
     ):
+        if callbacks:
+            at_the_end.callback(callbacks.call, "on_end", history)
         at_the_end.callback(run.leave_result)  # whatever ends the training
         if checkpoint:
             checkpoint.first()
+        if callbacks:
+            callbacks.call("on_start", history)
         if standing.is_over(plan):
             tell(f"nothing is left to train: {standing.epoch} epochs are done")
-        while not (interrupted.is_set() or standing.is_over(plan)):
+        while not (is_enough or interrupted.is_set() or standing.is_over(plan)):
             if standing.seed is None:
                 standing.seed = run.draw_seed()
             if not finish_epoch() or (run.validates and interrupted.is_set()):
@@ -282,6 +293,8 @@ def train(run, plan, standing, history, checkpoint=None, compiling=None, progres
                 run.keep_best()
             if nats is not None:
                 shown["validation"] = f"{nats:.3f}"
+            if callbacks:
+                is_enough = callbacks.call("on_epoch", history) or is_enough
         if interrupted.is_set():
             bar.set_description("stopped, keeping what was learned")
         if checkpoint:

@@ -1,0 +1,187 @@
+"""Following a training: an interface, a log in JSON lines, and TensorBoard.
+
+>>> from rnn4music.callbacks import Callback
+>>> class Listen(Callback):                                     # a tune after every epoch
+...     def on_epoch(self, model, history):
+...         tune, _ = model.genMusic(None, 100)
+...         midiwrite(f"epoch{history.epochs}.mid", tune)
+>>> model.train(dataset, 1, 30, 5, 100, callbacks=[Listen()])   # doctest: +SKIP
+
+Callbacks look on: the random numbers that they draw from the model, to compose for example, are
+not missed by the training, which learns the same with them and without.
+"""
+
+import json
+import os
+from datetime import datetime, timezone
+from pathlib import Path
+
+
+class Callback:
+    """What `RNN4Music.train` calls; each method does nothing unless you write it anew.
+
+    `model` has the weights under way, and after `on_end` those that training leaves; `history`
+    is the `training.History` of this training so far. An error in a callback ends the training,
+    which keeps what was learned.
+    """
+
+    def on_start(self, model, history):
+        """Before the first update; after an interruption `history` has what came before."""
+
+    def on_update(self, model, history):
+        """Follow an update: ``history.cost[-1]`` is the cost before it. True ends the training."""
+
+    def on_epoch(self, model, history):
+        """Follow an epoch and its validation, ``history.validation[-1]``. True ends the training."""
+
+    def on_end(self, model, history):
+        """Last of all, whatever ended the training."""
+
+
+class Following:
+    """The callbacks of one training, and the model that they look at.
+
+    Parameters
+    ----------
+    callbacks : Callback, or list of Callback, or None
+    model : RNN4Music
+    rng : numpy.random.Generator
+        The model's; each call finds it, and leaves it, as training does.
+
+    Raises
+    ------
+    TypeError
+        For what is no callback.
+    """
+
+    def __init__(self, callbacks, model, rng):
+        self.callbacks = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
+        for callback in self.callbacks:
+            if not isinstance(callback, Callback):
+                raise TypeError(
+                    f"{callback!r} is no callback: derive its class from "
+                    "rnn4music.callbacks.Callback, and give an object of that class"
+                )
+        self.model, self.rng = model, rng
+
+    def call(self, event, history):
+        """Call a method of each callback; return whether one of them answered True."""
+        answers = []
+        for callback in self.callbacks:
+            state = self.rng.bit_generator.state
+            try:
+                answers.append(getattr(callback, event)(self.model, history))
+            finally:
+                self.rng.bit_generator.state = state
+        return any(answer is True for answer in answers)
+
+
+class JsonLines(Callback):
+    """A log that programs read: one JSON object a line, added to a file.
+
+    Each has ``event`` (start, update, epoch or end) and ``update``, how many were made. A
+    training that goes on from a checkpoint makes the updates since then once more: of two
+    lines with the same number the later one counts.
+
+    Parameters
+    ----------
+    path : path
+    every : int
+        Updates from one line to the next.
+    """
+
+    def __init__(self, path, every=1):
+        if every < 1:
+            raise ValueError(f"every must be at least 1, but is {every}")
+        self.path, self.every = Path(path).expanduser(), every
+
+    def on_start(self, model, history):
+        """Say when, with what settings, and with what floor of the validation."""
+        self._add("start", history, settings=model.settings(), floor=history.floor)
+
+    def on_update(self, model, history):
+        """Give the cost and the seconds of the update."""
+        if len(history.cost) % self.every == 0:
+            cost, seconds = history.cost[-1], history.seconds[-1]
+            self._add("update", history, cost=cost, seconds=round(seconds, 6))
+
+    def on_epoch(self, model, history):
+        """Give the validation and the factor on the learning rates."""
+        validation, rate_factor = history.validation[-1], history.rate_factor[-1]
+        self._add("epoch", history, validation=validation, rate_factor=rate_factor)
+
+    def on_end(self, model, history):
+        """Say which epoch was the best."""
+        self._add("end", history, best_epoch=history.best_epoch)
+
+    def _add(self, event, history, **values):
+        now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+        line = {"event": event, "time": now, "update": len(history.cost), "epoch": history.epochs}
+        # One write of a whole line in append mode: nothing is half written, nothing stays open.
+        with open(self.path, "a", encoding="utf8") as file:
+            file.write(json.dumps({**line, **values}) + os.linesep)
+
+
+class TensorBoard(Callback):
+    """Cost, validation and, after each epoch, a tune to see and to hear, for TensorBoard.
+
+    Needs tensorboardX: ``pip install 'rnn4music[tensorboard]'``.
+
+    Parameters
+    ----------
+    folder : path
+        Where ``tensorboard --logdir`` will look.
+    n : int
+        Steps of the tune that is composed after each epoch; 0 for none.
+    start : (steps, io_length), optional
+        What it continues.
+    time_step : float
+        Seconds.
+    lowest_pitch : int
+        MIDI pitch of column 0.
+    sampling : {"systematic", "independent"}
+    """
+
+    def __init__(
+        self, folder, n=100, start=None, time_step=0.3, lowest_pitch=21, sampling="systematic"
+    ):
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError as error:
+            raise ImportError(
+                "TensorBoard needs tensorboardX: pip install 'rnn4music[tensorboard]'"
+            ) from error
+        self._open, self.writer = lambda: SummaryWriter(str(folder), flush_secs=10), None
+        self.n, self.start, self.sampling = n, start, sampling
+        self.time_step, self.lowest_pitch = time_step, lowest_pitch
+
+    def on_start(self, model, history):
+        """Open the log."""
+        self.writer = self._open()
+        self.writer.add_text("model", repr(model), len(history.cost))
+
+    def on_update(self, model, history):
+        """Write the cost."""
+        self.writer.add_scalar("cost", history.cost[-1], len(history.cost))
+
+    def on_epoch(self, model, history):
+        """Write the validation, and compose."""
+        from rnn4music.sound import SAMPLE_RATE, synthesise
+
+        step = len(history.cost)
+        self.writer.add_scalar("rate_factor", history.rate_factor[-1], step)
+        if history.validation[-1] is not None:
+            scores = {"validation": history.validation[-1], "floor": history.floor}
+            for name, nats in scores.items():
+                self.writer.add_scalar(f"nats_per_step/{name}", nats, step)
+        if self.n:
+            tune, probabilities = model.genMusic(self.start, self.n, sampling=self.sampling)
+            for name, roll in (("tune", tune), ("probabilities", probabilities)):
+                self.writer.add_image(name, 1 - roll.T[None, ::-1], step)
+            sound = synthesise(tune, self.time_step, self.lowest_pitch)
+            self.writer.add_audio("sound", sound, step, SAMPLE_RATE)
+
+    def on_end(self, model, history):
+        """Close the log."""
+        if self.writer is not None:
+            self.writer.close()

@@ -1,0 +1,172 @@
+"""Callbacks: when they are called, that they change nothing, and the two that come with us."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import SIZES, small_model
+
+from rnn4music import RNN4Music
+from rnn4music.callbacks import Callback, JsonLines, TensorBoard
+
+ARGUMENTS = {"noOfEpochPerMB": 1, "noOfEpoch": 2, "sizeOfMiniBatch": 4, "lengthOfMB": 6}
+
+
+def train(model, tunes, **options):
+    return model.train(tunes, **{**ARGUMENTS, **options}, validation=tunes[:2], progress=False)
+
+
+class Recorder(Callback):
+    def __init__(self):
+        self.events = []
+
+    def on_start(self, model, history):
+        self.events.append(("start", len(history.cost)))
+
+    def on_update(self, model, history):
+        self.events.append(("update", len(history.cost)))
+        model.genMusic(None, 3)
+
+    def on_epoch(self, model, history):
+        self.events.append(("epoch", history.epochs, history.validation[-1]))
+        model.genMusic(None, 3)
+
+    def on_end(self, model, history):
+        self.events.append(("end", len(history.cost)))
+        self.weights = model.get_parameters()
+
+
+def test_each_event_is_told_once_and_composing_changes_nothing(tunes):
+    alone, followed = small_model(), small_model()
+    recorder = Recorder()
+    history = train(followed, tunes, callbacks=[recorder])
+    first, second = history.validation
+    assert recorder.events == [
+        ("start", 0), ("update", 1), ("update", 2), ("epoch", 1, first),
+        ("update", 3), ("update", 4), ("epoch", 2, second), ("end", 4),
+    ]  # fmt: skip
+    assert train(alone, tunes).cost == history.cost
+    for name, array in alone.get_parameters().items():
+        np.testing.assert_array_equal(array, recorder.weights[name])
+    np.testing.assert_array_equal(alone.genMusic(None, 9), followed.genMusic(None, 9))
+
+
+@pytest.mark.parametrize(
+    ("event", "n_updates", "n_epochs"), (("on_update", 3, 1), ("on_epoch", 2, 1))
+)
+def test_true_ends_the_training(tunes, event, n_updates, n_epochs):
+    class Enough(Callback):
+        pass
+
+    setattr(Enough, event, lambda self, model, history: len(history.cost) >= n_updates)
+    history = train(small_model(), tunes, callbacks=Enough(), noOfEpoch=9)
+    assert (len(history.cost), history.epochs, history.interrupted) == (n_updates, n_epochs, False)
+
+
+def test_a_training_that_a_callback_ended_goes_on_from_its_checkpoint(tunes, tmp_path):
+    class Enough(Callback):
+        def on_update(self, model, history):
+            return len(history.cost) == 3
+
+    whole = small_model()
+    train(whole, tunes)
+    train(small_model(), tunes, callbacks=Enough(), checkpoint=tmp_path / "c")
+    recorder, again = Recorder(), small_model()
+    history = train(again, tunes, callbacks=recorder, checkpoint=tmp_path / "c", resume=True)
+    assert recorder.events[:2] == [("start", 3), ("update", 4)] and len(history.cost) == 4
+    for name, array in whole.get_parameters().items():
+        np.testing.assert_array_equal(array, again.get_parameters()[name])
+
+
+def test_an_error_in_a_callback_ends_the_training_with_what_was_learned(tunes):
+    class Broken(Recorder):
+        def on_update(self, model, history):
+            super().on_update(model, history)
+            raise OSError("the log is full")
+
+    model, broken = small_model(), Broken()
+    with pytest.raises(OSError, match="the log is full"):
+        train(model, tunes, callbacks=[broken])
+    assert broken.events == [("start", 0), ("update", 1), ("end", 1)]
+    assert len(model.history.cost) == 1
+
+
+@pytest.mark.parametrize("callbacks", (Callback, [print], [None], "JsonLines"))
+def test_what_is_no_callback_is_refused(tunes, callbacks):
+    with pytest.raises(TypeError, match=r"(no callback: derive its class|not iterable)"):
+        train(small_model(), tunes, callbacks=callbacks)
+
+
+def test_the_json_lines_hold_what_the_history_holds(tunes, tmp_path):
+    model = small_model()
+    history = train(model, tunes, callbacks=JsonLines(tmp_path / "log.jsonl", every=2))
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [line["event"] for line in lines] == [
+        "start", "update", "epoch", "update", "epoch", "end",
+    ]  # fmt: skip
+    assert lines[0]["settings"] == model.settings() and lines[0]["floor"] == history.floor
+    assert [line["cost"] for line in lines if line["event"] == "update"] == history.cost[1::2]
+    epochs = [line for line in lines if line["event"] == "epoch"]
+    assert [line["validation"] for line in epochs] == history.validation
+    assert [line["update"] for line in epochs] == [2, 4]
+    assert lines[-1]["best_epoch"] == history.best_epoch
+    train(model, tunes, callbacks=JsonLines(tmp_path / "log.jsonl"))
+    assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 6 + 8
+
+
+def test_tensorboard_gets_scalars_a_roll_and_a_sound(tunes, tmp_path):
+    pytest.importorskip("tensorboardX")
+    from tensorboardX.proto.event_pb2 import Event
+
+    board = TensorBoard(tmp_path / "runs", n=5, lowest_pitch=60)
+    history = train(small_model(genProbThreshold=0), tunes, callbacks=board)
+    values = {}
+    for path in sorted((tmp_path / "runs").rglob("events*")):
+        for event in _events(path, Event):
+            for value in event.summary.value:
+                values.setdefault(value.tag, []).append((event.step, value))
+    assert [step for step, _ in values["cost"]] == [1, 2, 3, 4]
+    np.testing.assert_allclose([v.simple_value for _, v in values["cost"]], history.cost, 1e-6)
+    for name, nats in (("validation", history.validation), ("floor", [history.floor] * 2)):
+        scores = [v.simple_value for _, v in values[f"nats_per_step/{name}"]]
+        np.testing.assert_allclose(scores, nats, 1e-6)
+    (step, picture), *_ = values["tune"]
+    assert step == 2 and (picture.image.width, picture.image.height) == (5, SIZES["io_length"])
+    assert values["sound"][0][1].audio.length_frames == round(5 * 0.3 * 44100)
+
+
+def _events(path, event):
+    """Read a file of records: length (8 bytes), checksum (4), data, checksum (4)."""
+    data = path.read_bytes()
+    while data:
+        length = int.from_bytes(data[:8], "little")
+        yield event.FromString(data[12 : 12 + length])
+        data = data[16 + length :]
+
+
+def test_notes_are_saved_and_say_what_was_learned_from(tunes, tmp_path):
+    model = small_model()
+    model.notes["data"] = "seven tunes"
+    train(model, tunes)
+    loaded = RNN4Music.from_file(model.saveParameters(tmp_path / "model"))
+    (trained_on,) = loaded.notes["trained_on"]
+    assert loaded.notes["data"] == "seven tunes" and trained_on["dataset"] == "7 tunes, 54 steps"
+    assert trained_on["lengthOfMB"] == 6 and trained_on["validation"] == "2 tunes, 13 steps"
+    model.notes = {"data": {1, 2}}
+    with pytest.raises(TypeError, match="notes must hold text, finite numbers"):
+        model.saveParameters(tmp_path / "model")
+    assert RNN4Music.from_file(tmp_path / "model").notes == loaded.notes
+
+
+def test_composing_with_a_seed_and_a_threshold_of_its_own(tunes):
+    model = small_model(genProbThreshold=0.4)
+    state = model._rng.bit_generator.state
+    tune, probabilities = model.genMusic(None, 20, threshold=0.2, seed=3)
+    assert 0.2 < probabilities[probabilities > 0].min() < 0.4
+    np.testing.assert_array_equal(model.genMusic(None, 20, threshold=0.2, seed=3)[0], tune)
+    assert (model.genMusic(None, 20, threshold=0.2, seed=4)[0] != tune).any()
+    assert model._rng.bit_generator.state == state and model.genProbThreshold == 0.4
+    with pytest.raises(ValueError, match="threshold must be finite and at least 0 and at most 1"):
+        model.genMusic(None, 2, threshold=1.5)
+    with pytest.raises(ValueError, match="seed must be at least 0"):
+        model.genMusic(None, 2, seed=-1)
