@@ -15,16 +15,18 @@ if TYPE_CHECKING:
     from rnn4music.minibatches import mark_silence
     from rnn4music.model import RNN4Music
     from rnn4music.training import History, TrainingDiverged
+    from rnn4music.tune import Tune
 
 _MODULES = {
     "Evaluation": "evaluation",
     "History": "training",
     "RNN4Music": "model",
     "TrainingDiverged": "training",
+    "Tune": "tune",
     "mark_silence": "minibatches",
 }
 
-__all__ = ["Evaluation", "History", "RNN4Music", "TrainingDiverged", "mark_silence"]
+__all__ = ["Evaluation", "History", "RNN4Music", "TrainingDiverged", "Tune", "mark_silence"]
 
 
 def __getattr__(name):

@@ -3,12 +3,12 @@
 Conventions
 -----------
 One file holds, each under a name of its own: ``format``, a version number; ``settings``,
-``history``, ``random_state`` and ``notes`` (which may be missing), JSON text; ``parameters/<name>`` with the names of
-`parameters.named`, and so the optimiser's averages, such as ``mean_squares/<name>``; how many
-updates these have seen, ``optimiser/n_updates``; ``initial/layer1/hidden``,
-``initial/layer1/cell``, …; and the history's lists, ``history/cost``, …, where NaN stands for
-None. A checkpoint has besides ``checkpoint``, JSON text, and arrays under ``checkpoint/``.
-Nothing is pickled, and nothing that is pickled is read.
+``history``, ``random_state`` and ``notes`` (which may be missing), JSON text;
+``parameters/<name>`` with the names of `parameters.named`, and so the optimiser's averages, such
+as ``mean_squares/<name>``; how many updates these have seen, ``optimiser/n_updates``;
+``initial/layer1/hidden``, ``initial/layer1/cell``, …; and the history's lists,
+``history/cost``, …, where NaN stands for None. A checkpoint has besides ``checkpoint``, JSON
+text, and arrays under ``checkpoint/``. Nothing is pickled, and nothing that is pickled is read.
 """
 
 import json
@@ -83,9 +83,10 @@ def read(name):
     Returns
     -------
     dict
-        ``settings``, ``history``, ``random_state``, ``notes``, ``checkpoint`` (dicts; where the
-        file has none None, and no notes), and ``arrays`` and ``under_way``, dicts of arrays under the names above, the
-        latter without ``checkpoint/``; from 2015 only ``parameters/…``.
+        ``settings``, ``history``, ``random_state``, ``notes``, ``checkpoint`` (dicts; None where
+        the file has none, but for notes), and ``arrays`` and ``under_way``, dicts of arrays
+        under the names above, the latter without ``checkpoint/``; from 2015 only
+        ``parameters/…``.
 
     Raises
     ------

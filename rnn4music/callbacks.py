@@ -32,7 +32,7 @@ class Callback:
         """Follow an update: ``history.cost[-1]`` is the cost before it. True ends the training."""
 
     def on_epoch(self, model, history):
-        """Follow an epoch and its validation, ``history.validation[-1]``. True ends the training."""
+        """Follow an epoch: ``history.validation[-1]`` scores it. True ends the training."""
 
     def on_end(self, model, history):
         """Last of all, whatever ended the training."""

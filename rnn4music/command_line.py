@@ -1,0 +1,251 @@
+"""The command ``rnn4music``, also ``python -m rnn4music``: what there is to type.
+
+What the commands do is in the modules of `COMMANDS`, each loaded once its command is called: for
+``--help`` neither an engine nor NumPy is. Results go to standard output, progress and warnings
+to standard error. The exit code is 0; 1 after an error, told in one sentence; 2 for a command
+line that is wrong; 130 after Ctrl-C.
+"""
+
+import argparse
+import importlib
+import io
+import json
+import os
+import sys
+import warnings
+
+from rnn4music import __version__, configuration
+
+COMMANDS = {
+    "train": "rnn4music.commands_learn",
+    "evaluate": "rnn4music.commands_learn",
+    "compose": "rnn4music.commands_compose",
+    "render": "rnn4music.commands_compose",
+    "info": "rnn4music.commands_look",
+    "plot": "rnn4music.commands_look",
+    "demo": "rnn4music.commands_demo",
+}
+"""Where each is."""
+
+EPILOG = """\
+examples:
+  rnn4music demo                                   learn from Bach's chorales, make a page
+  rnn4music train "my music" -o model.npz          a folder or .zip of MIDI files
+  rnn4music compose model.npz -o tune.mid --wav tune.wav --html tune.html
+  rnn4music compose model.npz --start bach.mid --start-steps 50 --steps 300
+  rnn4music evaluate model.npz JSB_Chorales.mat
+  rnn4music info model.npz
+"""
+TRAIN_EPILOG = """\
+examples:
+  rnn4music train music -o model.npz --epochs 50 --patience 5
+  rnn4music train music.zip --steps-per-beat 4 --units 200 200 200 --keys all
+  rnn4music train music --checkpoint night --resume       again after any interruption
+  rnn4music train --config run.toml --epochs 100          flags win over the file
+  rnn4music train JSB_Chorales.mat --windows random --dropout 0.3 --weight-noise 0.1
+
+A TOML file has the flags' names without the dashes: units = [200, 200, 200].
+"""
+COMPOSE_EPILOG = """\
+examples:
+  rnn4music compose model.npz                               300 steps from silence: tune.mid
+  rnn4music compose model.npz --count 5 --seed 1 --html five.html
+  rnn4music compose model.npz --start bach.mid --with-start --wav bach.wav --png bach.png
+
+Needs no engine: it computes with NumPy alone.
+"""
+
+
+def build_parser():
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser(
+        prog="rnn4music",
+        description="Learn polyphonic music from MIDI files with a three-layer LSTM, and compose.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"rnn4music {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+
+    def command(name, summary, epilog=None):
+        new = commands.add_parser(
+            name,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            epilog=epilog,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        new.add_argument("--json", action="store_true", help="print the result as JSON")
+        new.add_argument("--debug", action="store_true", help="show an error's whole traceback")
+        return new
+
+    train = command("train", "learn from MIDI files, or a standard set", TRAIN_EPILOG)
+    train.add_argument(
+        "data",
+        nargs="?",
+        metavar="FOLDER",
+        help="MIDI files: a folder, a .zip, a pattern; or a standard set (.mat, .pickle, .json, "
+        ".npz)",
+    )
+    train.add_argument("--config", metavar="TOML", help="a file with any of the options below")
+    train.add_argument("--quiet", action="store_true", help="no progress bar")
+    configuration.add_options(train)
+
+    compose = command("compose", "compose with a trained model", COMPOSE_EPILOG)
+    compose.add_argument("model", metavar="MODEL")
+    compose.add_argument(
+        "--start",
+        metavar="FILE",
+        default="none",
+        help="MIDI file that is continued; none: begin from silence",
+    )
+    compose.add_argument(
+        "--start-steps", type=int, default=50, metavar="N", help="steps of it that are heard (50)"
+    )
+    compose.add_argument("--steps", type=int, default=300, metavar="N", help="to compose (300)")
+    compose.add_argument(
+        "-o", "--output", metavar="MID", default="tune.mid", help="the tune (tune.mid)"
+    )
+    compose.add_argument("--wav", metavar="FILE", help="its sound")
+    compose.add_argument("--png", metavar="FILE", help="its piano roll and probabilities")
+    compose.add_argument("--html", metavar="FILE", help="a page with all of it, to share")
+    compose.add_argument("--soundfont", metavar="SF2", help="an instrument for --wav and --html")
+    compose.add_argument(
+        "--count", type=int, metavar="K", help="compose K tunes: tune-1.mid, tune-2.mid, …"
+    )
+    compose.add_argument(
+        "--threshold",
+        type=float,
+        metavar="P",
+        help="notes less probable than this never sound (the model's)",
+    )
+    compose.add_argument(
+        "--temperature",
+        type=float,
+        default=1.0,
+        metavar="X",
+        help="below 1 the likely becomes likelier, above 1 rarer (1)",
+    )
+    compose.add_argument(
+        "--sampling",
+        choices=("systematic", "independent"),
+        default="systematic",
+        help="notes of a step together, or each by itself (systematic)",
+    )
+    compose.add_argument("--seed", type=int, metavar="S", help="the same seed, the same tune")
+    compose.add_argument(
+        "--with-start", action="store_true", help="put the start before the tune, in all files"
+    )
+    compose.add_argument(
+        "--dt",
+        type=float,
+        metavar="SECONDS",
+        help="length of a step, if the model does not tell (0.3)",
+    )
+
+    evaluate = command("evaluate", "score a model on tunes that it has not learned from")
+    evaluate.add_argument("model", metavar="MODEL")
+    evaluate.add_argument("data", metavar="DATA", help="as for train")
+    evaluate.add_argument(
+        "--part",
+        choices=("train", "validation", "test"),
+        default="test",
+        help="of a standard set (test)",
+    )
+    evaluate.add_argument(
+        "--threshold",
+        type=float,
+        default=0.5,
+        metavar="P",
+        help="from what probability on a note counts as predicted (0.5)",
+    )
+
+    info = command("info", "say what is in a model, or in a MIDI file")
+    info.add_argument("file", metavar="FILE")
+    info.add_argument("--markdown", action="store_true", help="a model card")
+
+    plot = command("plot", "draw a tune, or a model's inside")
+    plot.add_argument("what", choices=("roll", "learning", "weights", "probabilities", "activity"))
+    plot.add_argument("file", metavar="FILE", help="a MIDI file for roll, otherwise a model")
+    plot.add_argument("--tune", metavar="MID", help="what the model reads, for the last two")
+    plot.add_argument("--layer", type=int, default=1, choices=(1, 2, 3), help="of the network (1)")
+    plot.add_argument(
+        "--part",
+        default="cell",
+        help="of activity: cell, hidden, input, forget, candidate or output (cell)",
+    )
+    plot.add_argument("--dt", type=float, metavar="SECONDS", help="length of a step (0.3)")
+    plot.add_argument(
+        "-o",
+        "--output",
+        metavar="FILE",
+        help=".png, .pdf or .svg (picture.png)",
+        default="picture.png",
+    )
+
+    render = command("render", "make a sound of a MIDI file")
+    render.add_argument("tune", metavar="MID")
+    render.add_argument("-o", "--output", metavar="FILE", help=".wav or .mp3", required=True)
+    render.add_argument("--soundfont", metavar="SF2", help="an instrument of yours")
+
+    demo = command("demo", "the whole way, on Bach's chorales, to a page that can be opened")
+    demo.add_argument("-o", "--output", metavar="DIR", default="demo", help="folder (demo)")
+    demo.add_argument("--epochs", type=int, default=5, metavar="N", help="visits to all tunes (5)")
+    demo.add_argument("--data", metavar="FOLDER", help="MIDI files instead of the chorales")
+    return parser
+
+
+def main(arguments=None):
+    """Run a command; return the exit code."""
+    for stream in (sys.stdout, sys.stderr):  # names that a terminal cannot show end nothing
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    parser = build_parser()
+    asked = parser.parse_args(arguments)
+    if asked.command is None:
+        parser.print_help()
+        return 0
+    try:
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            result = _run(asked)
+        print(json.dumps(result.values, allow_nan=False) if asked.json else result.text)
+        sys.stdout.flush()
+        return result.status
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except KeyboardInterrupt:
+        print("rnn4music: stopped", file=sys.stderr)
+        return 130
+    except Exception as error:
+        if asked.debug:
+            raise
+        print(f"rnn4music: error: {_sentence(error)}", file=sys.stderr)
+        return 1
+
+
+def _run(asked):
+    command = getattr(importlib.import_module(COMMANDS[asked.command]), asked.command)
+    if asked.command != "train":
+        return command(asked)
+    return command(configuration.merged(asked, asked.config), progress=not asked.quiet)
+
+
+def _sentence(error):
+    """Return what an error says; one that nobody foresaw with its name and what to do."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, (ValueError, TypeError, OSError, ImportError, ArithmeticError)):
+        return str(error) or type(error).__name__
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory: {error}"
+    return f"unexpected {type(error).__name__}: {error}; please report it, with what --debug shows"
+
+
+def _show_warning(message, category, filename, lineno, file=None, line=None):
+    from rnn4music.screen import tell
+
+    tell(f"rnn4music: warning: {message}")

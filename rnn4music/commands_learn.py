@@ -1,0 +1,231 @@
+"""``rnn4music train`` and ``evaluate``."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import NamedTuple
+
+from midi.reading import PIANO
+from rnn4music import archive
+from rnn4music.callbacks import Callback, JsonLines, TensorBoard
+from rnn4music.commands import (
+    Result,
+    pitch_range,
+    reading_options,
+    seconds_per_step,
+    without_nan,
+)
+from rnn4music.datasets import load_midi
+from rnn4music.model import RNN4Music
+from rnn4music.screen import tell
+from rnn4music.standard_sets import load_standard_set
+from rnn4music.training import TrainingDiverged
+
+STANDARD_SETS = (".mat", ".pickle", ".pkl", ".json", ".npz")
+BEATS_A_MINUTE = 120  # of music whose steps are parts of a beat
+
+
+def train(settings, progress=True):
+    """Learn from music, and save the model."""
+    output = _output_of_training(settings)
+    if settings.data is None:
+        raise ValueError("there is no music to learn from: name a folder, or data= in the file")
+    model = _model(settings)
+    music = read_music(settings.data, settings, model)
+    learned, validation = music.parts["train"], music.parts["validation"]
+    model.notes |= music.notes
+    if settings.licence is not None:
+        model.notes["licence"] = settings.licence
+    tell(f"learning from {_extent(learned)}, validating on {_extent(validation)}")
+    try:
+        history = model.train(
+            learned,
+            settings.updates_per_minibatch,
+            settings.epochs,
+            settings.batch,
+            settings.length,
+            settings.sparsity,
+            windows=settings.windows,
+            validation=validation or None,
+            patience=settings.patience,
+            decay_patience=settings.decay_patience,
+            rate_decay=settings.rate_decay,
+            dropout=settings.dropout,
+            weight_noise=settings.weight_noise,
+            averaging=settings.averaging,
+            steps_at_once=settings.steps_at_once,
+            checkpoint=settings.checkpoint,
+            checkpoint_every=settings.checkpoint_every,
+            resume=settings.resume,
+            progress=progress,
+            callbacks=_logs(settings, music),
+        )
+    except TrainingDiverged:
+        tell(f"saved what was good until then in {model.saveParameters(output)}")
+        raise
+    model.saveParameters(output)
+    return _trained(history, output)
+
+
+def _model(settings):
+    """Return a new model, or the one that is trained on."""
+    rates = list(settings.rate or [])
+    if len(rates) not in (0, 1, 4):
+        raise ValueError(f"rate must be one number or four, but is {rates}")
+    if settings.start_from is not None:
+        model = RNN4Music.from_file(settings.start_from)
+        if rates:
+            model.setNewRates(*rates * (4 // len(rates)))
+        return model
+    R1, R2, R3, Rout = (rates or [0.001]) * (1 if len(rates) == 4 else 4)
+    low, high = settings.pitch_range or PIANO
+    return RNN4Music(
+        *settings.units,
+        io_length=high - low,
+        R1=R1,
+        R2=R2,
+        R3=R3,
+        Rout=Rout,
+        cost=settings.cost,
+        epsilon=settings.epsilon,
+        gradClip=settings.clip,
+        genProbThreshold=settings.threshold,
+        optimiser=settings.optimiser,
+        seed=settings.seed,
+        dtype=settings.dtype,
+    )
+
+
+def _output_of_training(settings):
+    """Return where the model will be saved, once nothing is in the way."""
+    output = archive.npz_path(settings.output)
+    if not output.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {output.parent} for the model; make it first")
+    goes_on = settings.resume or (
+        settings.start_from is not None and archive.npz_path(settings.start_from) == output
+    )
+    if output.exists() and not (settings.force or goes_on):
+        raise FileExistsError(
+            f"{output} is there already: give another --output, or --force to replace it; "
+            f"--start-from {output} trains it on"
+        )
+    return output
+
+
+def _logs(settings, music):
+    """Return the callbacks that were asked for."""
+    logs: list[Callback] = []
+    if settings.log:
+        logs.append(JsonLines(settings.log))
+    if settings.tensorboard:
+        where = {name: music.notes[name] for name in ("time_step", "lowest_pitch")}
+        logs.append(TensorBoard(settings.tensorboard, **where))
+    return logs
+
+
+def _trained(history, output):
+    best = history.best_epoch
+    values = {
+        "output": str(output),
+        "updates": len(history.cost),
+        "epochs": history.epochs,
+        "seconds": round(sum(history.seconds), 3),
+        "interrupted": history.interrupted,
+        "validation": None if best is None else history.validation[best - 1],
+        "best_epoch": best,
+        "floor": history.floor,
+    }
+    lines = [f"{values['updates']} updates in {values['epochs']} whole epochs"]
+    if best is not None:
+        lines.append(
+            f"best validation {values['validation']:.3f} nats per step, after epoch {best} "
+            f"(each key's own Markov chain: {history.floor:.3f})"
+        )
+    if history.interrupted:
+        lines.append("stopped by Ctrl-C")
+    lines.append(f"wrote {output}")
+    return Result(values, "\n".join(lines), 130 if history.interrupted else 0)
+
+
+def evaluate(asked):
+    """Score a model."""
+    model = RNN4Music.from_file(asked.model)
+    keys = pitch_range(model.notes, model.io_length)
+    if _is_standard_set(asked.data):
+        tunes = getattr(load_standard_set(asked.data, keys), asked.part)
+    else:
+        tunes = load_midi(asked.data, keys, **reading_options(model.notes))
+    scores = asdict(model.evaluate(tunes, asked.threshold))
+    per_tune = [
+        {"name": name, "nats_per_step": tune["nats_per_step"], "n_steps": tune["n_steps"]}
+        for name, tune in zip(tunes.names, scores.pop("per_tune"))
+    ]
+    values = {"model": str(asked.model), "data": str(asked.data), **scores, "tunes": per_tune}
+    text = (
+        f"{scores['nats_per_step']:.3f} nats per step on {_extent(tunes)}\n"
+        f"frame accuracy {scores['accuracy']:.3f}, precision {scores['precision']:.3f}, "
+        f"recall {scores['recall']:.3f}, F measure {scores['f_measure']:.3f}"
+    )
+    return Result(without_nan(values), text)
+
+
+class Music(NamedTuple):
+    """What is learned from, and what a model should know of it."""
+
+    parts: dict  # "train" and "validation": Dataset
+    notes: dict
+
+
+def read_music(source, settings, model):
+    """Read tunes as `settings` say; where they say nothing, as `model` has read before."""
+    if settings.dt is not None and settings.steps_per_beat is not None:
+        raise ValueError("give dt or steps_per_beat, not both")
+    if not 0 <= settings.validation < 1:
+        raise ValueError(
+            f"validation={settings.validation} must be at least 0 and smaller than 1: the share of "
+            "the tunes that is kept apart"
+        )
+    keys = tuple(settings.pitch_range or pitch_range(model.notes, model.io_length))
+    reading = {"sustain": settings.sustain, "keep_short": settings.keep_short}
+    reading |= {"tempo": settings.tempo, "steps_per_beat": settings.steps_per_beat}
+    reading = {**reading_options(model.notes), **{k: v for k, v in reading.items() if v}}
+    if settings.dt is not None:
+        reading.pop("steps_per_beat", None)
+    if "steps_per_beat" in reading:
+        time_step = 60 / (reading.get("tempo") or BEATS_A_MINUTE) / reading["steps_per_beat"]
+    else:
+        time_step = seconds_per_step(model.notes, settings.dt)
+    notes = {"data": str(source), "lowest_pitch": keys[0], "keys": settings.keys, **reading}
+    notes["time_step"] = time_step
+    if _is_standard_set(source):
+        split = load_standard_set(source, keys)
+    else:
+        dataset = load_midi(
+            source,
+            keys,
+            None if "steps_per_beat" in reading else time_step,
+            **reading,
+            to_c=settings.keys == "c",
+            cache=settings.cache,
+        )
+        split = dataset.split(_share(settings.validation, len(dataset)), 0)
+    learned = split.train.in_keys() if settings.keys == "all" else split.train
+    return Music({"train": learned, "validation": split.validation}, notes)
+
+
+def _share(share, n_tunes):
+    """Return a share that is at least one tune, where there are two or more."""
+    if share == 0:
+        return 0
+    if n_tunes < 2:
+        tell("there is one tune only: nothing is kept apart for validation")
+        return 0
+    return max(share, 1 / n_tunes)
+
+
+def _is_standard_set(source):
+    return Path(source).suffix.lower() in STANDARD_SETS
+
+
+def _extent(tunes):
+    n_tunes = f"{len(tunes)} tune{'s' * (len(tunes) != 1)}"
+    return f"{n_tunes}, {sum(map(len, tunes))} steps" if len(tunes) else "nothing"

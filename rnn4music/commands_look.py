@@ -1,0 +1,103 @@
+"""``rnn4music info`` and ``plot``."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from midi import midiread
+from midi.contents import describe
+from rnn4music import archive, checks, model_card, plots
+from rnn4music.commands import (
+    TIME_STEP,
+    Result,
+    check_outputs,
+    pitch_range,
+    read_network,
+    read_tune,
+    seconds_per_step,
+    without_nan,
+)
+from rnn4music.numpy_network import GATES
+from rnn4music.training import History
+
+MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
+
+
+def info(asked):
+    """Say what is in a model, or in a MIDI file."""
+    if _is_midi(asked.file):
+        contents = describe(asked.file)
+        return Result(without_nan(asdict(contents)), str(contents))
+    content = archive.read(asked.file)
+    values = {name: content[name] for name in ("settings", "history", "notes")}
+    card = model_card.markdown if asked.markdown else model_card.text
+    return Result({"file": str(asked.file), **without_nan(values)}, card(asked.file, content))
+
+
+def _is_midi(name):
+    try:
+        with open(name, "rb") as file:
+            return file.read(4) in (b"MThd", b"RIFF")
+    except FileNotFoundError:
+        return Path(name).suffix.lower() in MIDI_SUFFIXES
+
+
+def plot(asked):
+    """Draw a picture to a file."""
+    if not Path(asked.output).suffix:
+        raise ValueError(f"{asked.output} has no ending; give it .png, .pdf or .svg")
+    check_outputs([asked.output], [asked.file, asked.tune or asked.file])
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    draw = {"roll": _plot_roll, "learning": _plot_learning, "weights": _plot_weights}
+    draw.get(asked.what, _plot_reading)(asked, figure)
+    figure.savefig(asked.output, dpi=150)
+    return Result({"file": str(asked.output)}, f"wrote {asked.output}")
+
+
+def _plot_roll(asked, figure):
+    time_step = checks.number("dt", TIME_STEP if asked.dt is None else asked.dt, above=0)
+    roll = midiread(asked.file, (0, 128), time_step).piano_roll
+    plots.plot_piano_roll(figure.add_subplot(), roll, time_step, 0)
+
+
+def _plot_learning(asked, figure):
+    history = History.from_dict(archive.read(asked.file)["history"])
+    if not history.cost:
+        raise ValueError(f"{asked.file} has not been trained, so there is no curve to draw")
+    plots.plot_history(figure.add_subplot(), history)
+
+
+def _plot_weights(asked, figure):
+    content = archive.read(asked.file)
+    group = f"layer{asked.layer}/"
+    matrices = {
+        key.removeprefix("parameters/"): array
+        for key, array in content["arrays"].items()
+        if key.startswith(f"parameters/{group}") and array.ndim == 2
+    }
+    lowest_pitch, _ = pitch_range(content["notes"], content["settings"]["io_length"])
+    figure.set_size_inches(12, 5 * len(matrices))
+    for axes, name in zip(figure.subplots(len(matrices)), matrices):
+        plots.plot_weights(axes, matrices, name, lowest_pitch)
+
+
+def _plot_reading(asked, figure):
+    """Draw what goes on in a network while it reads a tune."""
+    if asked.tune is None:
+        raise ValueError(f"plot {asked.what} needs a tune that the model reads: give --tune FILE")
+    network, content = read_network(asked.file)
+    notes = content["notes"]
+    time_step, keys = seconds_per_step(notes, asked.dt), pitch_range(notes, network.n_pitches)
+    roll = read_tune(asked.tune, notes, keys, asked.dt)
+    if asked.what == "activity":
+        checks.choice("part", asked.part, (*GATES, "cell", "hidden"))
+        activity = network.activity(roll)[asked.layer - 1]
+        plots.plot_activity(figure.add_subplot(), activity, asked.part, time_step)
+        return
+    figure.set_size_inches(12, 8)
+    # what is predicted at a step is for the next one
+    probabilities = np.vstack([np.zeros(network.n_pitches), network.predict(roll)[:-1]])
+    panels = figure.subplots(2, sharex=True)
+    plots.plot_composition(panels, roll, probabilities, time_step, keys[0])

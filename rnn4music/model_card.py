@@ -1,0 +1,122 @@
+"""What a model's file says of itself: as facts for a page, as text, as a model card.
+
+The functions take the file's name and what `archive.read` returned, and load no engine.
+"""
+
+import re
+from pathlib import Path
+
+KNOWN_NOTES = ("time_step", "lowest_pitch", "data", "licence", "trained_on")
+_SIZES = ("h1_length", "h2_length", "h3_length")
+
+
+def facts(name, content):
+    """Return what is most worth knowing: dict of names to values."""
+    settings, history, notes = (content[part] for part in ("settings", "history", "notes"))
+    arrays = content["arrays"].items()
+    n_weights = sum(array.size for key, array in arrays if key.startswith("parameters/"))
+    units = ", ".join(str(settings[size]) for size in _SIZES)
+    lowest = f" from MIDI pitch {notes['lowest_pitch']} on" if "lowest_pitch" in notes else ""
+    found = {
+        "File": Path(name).name,
+        "Network": f"three LSTM layers with peepholes and skip connections: {units} units",
+        "Keys": f"{settings['io_length']}{lowest}",
+        "Weights": f"{n_weights:,}",
+    }
+    if "time_step" in notes:
+        found["Time step"] = f"{notes['time_step']:g} s"
+    if "data" in notes:
+        found["Data"] = notes["data"]
+    for training in notes.get("trained_on") or []:
+        before = found.get("Learned from")
+        learned = f"{training['dataset']}, validated on {training['validation'] or 'nothing'}"
+        found["Learned from"] = learned if before is None else f"{before}; then {learned}"
+    cost, seconds = history.get("cost", []), history.get("seconds", [])
+    found["Training"] = f"{len(cost):,} updates, {history.get('epochs', 0)} epochs"
+    if seconds:
+        found["Training"] += f", {_time(sum(seconds))}"
+    scored = [(nats, k) for k, nats in enumerate(history.get("validation", []), 1) if nats]
+    if scored:
+        nats, epoch = min(scored)
+        found["Best validation"] = f"{nats:.3f} nats per step, after epoch {epoch}"
+    if history.get("floor"):
+        found["Each key's own Markov chain"] = f"{history['floor']:.3f} nats per step"
+    found["Licence"] = notes.get("licence") or "not given"
+    return found
+
+
+def text(name, content):
+    """Return some lines for a terminal."""
+    shown = {**facts(name, content), **_user_notes(content), "": ""}
+    shown |= content["settings"]
+    if content["checkpoint"]:
+        standing = content["checkpoint"]["standing"]
+        shown |= {" ": "", "checkpoint": f"of a training: {standing['epoch']} epochs complete"}
+    width = max(map(len, shown))
+    return "\n".join(f"{key:<{width}}  {value}".rstrip() for key, value in shown.items())
+
+
+def markdown(name, content):
+    """Return a model card: what it is, data, training, results, use, limits, licence."""
+    found = facts(name, content)
+    licence = found.pop("Licence")
+    nats = [each for each in ("Best validation", "Each key's own Markov chain") if each in found]
+    results = {each: found.pop(each) for each in nats}
+    trainings = content["notes"].get("trained_on") or []
+    file, stem = found["File"], Path(name).stem
+    parts = [
+        f"# {_inline(stem)}",
+        "A recurrent network that composes polyphonic music, made with rnn4music: it predicts "
+        "which keys sound in the next time step from all steps before.",
+        "## Model",
+        _table({**found, **_user_notes(content)}),
+        "## Settings",
+        _table(content["settings"]),
+    ]
+    for number, training in enumerate(trainings, start=1):
+        parts += [
+            f"## Training {number}" if len(trainings) > 1 else "## Training",
+            _table(training),
+        ]
+    parts += [
+        "## Results",
+        _table(results) if results else "It was not validated while it was trained.",
+        "Nats per step: the negative log-likelihood of the next step's keys, summed over the keys; "
+        "lower is better. The tunes of the validation were not learned from, but the weights were "
+        "chosen by them.",
+        "## Use",
+        f"```python\nfrom rnn4music.numpy_network import NumpyNetwork\n\n"
+        f"network = NumpyNetwork.from_file({file!r})\n"
+        f'tune, probabilities = network.gen_music(None, 300, sampling="systematic")\n```',
+        "## Limits",
+        "It knows the music that it learned from, and may repeat passages of it: compare with "
+        "`rnn4music.tune_statistics` before you call a tune new. It knows no form beyond some "
+        "bars, no loudness, and no notes shorter than its time step.",
+        "## Licence",
+        _inline(licence),
+    ]
+    return "\n\n".join(parts)
+
+
+def _user_notes(content):
+    notes = content["notes"].items()
+    return {key: note for key, note in notes if key not in KNOWN_NOTES and note is not None}
+
+
+def _table(rows):
+    lines = [f"| {_inline(key)} | {_inline(value)} |" for key, value in rows.items()]
+    return "\n".join(["| | |", "|---|---|", *lines])
+
+
+def _inline(value):
+    """Return a text that stays in its place in Markdown, and is no HTML."""
+    value = " ".join(str(value).split())
+    value = value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return re.sub(r"([\\`*_\[\]|#])", r"\\\1", value)
+
+
+def _time(seconds):
+    """Return seconds as people say them."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

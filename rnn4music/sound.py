@@ -1,0 +1,273 @@
+"""Tunes as sound: a small synthesiser of its own, any SoundFont, WAV and MP3.
+
+A note is a sum of harmonics, the sines of 1, 2, 3, … times its frequency. Each dies away
+exponentially, the faster the higher it is, which sounds like a soft electric piano. In complex
+numbers such a sine is a geometric sequence z⁰, z¹, z², …, and since z^(Bm + j) = z^(Bm) · z^j, B
+samples times m blocks of all harmonics together are one matrix product.
+
+Conventions
+-----------
+A sound is an (n, 2) float32 array, left and right, in [−1, 1], `SAMPLE_RATE` samples a second. A
+note is (pitch, start, end), seconds from the start of the sound; in a roll it is a run of steps in
+which a key is on. It is released at its end and fades within `RELEASE` seconds, which start earlier
+where the sound would otherwise end first: nothing reaches beyond the sound's length. Notes are
+struck equally loud, at a level that leaves room for four or five at once; only a sound whose peak
+would exceed `PEAK` is made softer, all of it by the same factor.
+"""
+
+import io
+
+import numpy as np
+
+import midi
+from midi.files import written_whole
+from rnn4music import checks, soundfonts
+
+SAMPLE_RATE = 44100
+"""Samples a second."""
+
+LONGEST = 7200
+"""Seconds of the longest sound that is made; an hour takes 1.3 GB."""
+
+LOUDNESS = 0.14
+"""Amplitude of the sine as strong as A4 (pitch 69) just struck; an octave up is 1.5 dB softer."""
+
+PEAK = 0.9
+ATTACK, RELEASE = 0.005, 0.08  # seconds
+
+_DECAY = 1.5  # seconds in which the fundamental of A4 falls to 1/e; half of it two octaves up
+_MOST_HARMONICS = 24
+_BRIGHTNESS = 2000  # Hz in which the harmonics' amplitudes fall to 1/e
+_INAUDIBLE = 2.0**-15  # of the fundamental's first amplitude
+_BLOCK, _ROWS = 256, 8  # samples; blocks of a product, few enough for BLAS to use one thread
+_MIDDLE, _HIGHEST = 64, 127  # pitches
+_WIDTH = np.pi / 3  # from the direction of the lowest pitch to that of the highest
+
+
+def synthesise(roll, time_step, lowest_pitch=21):
+    """Return the sound of a piano roll.
+
+    Parameters
+    ----------
+    roll : (T, P)
+        Zeros and ones, or booleans.
+    time_step : float
+        Seconds that a row lasts.
+    lowest_pitch : int
+        MIDI pitch of column 0.
+
+    Returns
+    -------
+    (n, 2) float32
+        n = round(T · time_step · SAMPLE_RATE), however silent the roll's end is.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a roll that is empty, has another shape, or holds other values; for a time step that
+        is not above 0; for pitches beyond 127.
+    """
+    is_on = _checked_roll(roll)
+    time_step = checks.number("time_step", time_step, above=0)
+    lowest_pitch = checks.integer("lowest_pitch", lowest_pitch, low=0)
+    if lowest_pitch + is_on.shape[1] - 1 > _HIGHEST:
+        raise ValueError(
+            f"a roll of {is_on.shape[1]} pitches from lowest_pitch={lowest_pitch} on ends beyond "
+            f"pitch {_HIGHEST}, the highest of MIDI; 88 pitches from 21 on are the piano's"
+        )
+    edge = np.diff(np.pad(is_on.T.astype(np.int8), ((0, 0), (1, 1))), axis=1)  # (P, T + 1)
+    column, first = np.nonzero(edge == 1)
+    _, end = np.nonzero(edge == -1)
+    notes = np.column_stack([column + lowest_pitch, first * time_step, end * time_step])
+    return synthesise_notes(notes, len(is_on) * time_step)
+
+
+def synthesise_notes(notes, seconds):
+    """Return the sound of notes.
+
+    Parameters
+    ----------
+    notes : iterable of (pitch, start, end)
+        Such as ``midiread(path).notes``. What lies beyond `seconds` is not heard, nor is a note
+        that ends where it starts.
+    seconds : float
+        How long the sound lasts.
+
+    Returns
+    -------
+    (n, 2) float32
+        n = round(seconds · SAMPLE_RATE).
+
+    Raises
+    ------
+    TypeError, ValueError
+        For notes that are none: a pitch outside 0..127, an end before the start, NaN.
+    """
+    sound = np.zeros((_n_samples(seconds), 2), np.float32)
+    notes = _checked_notes(notes)
+    release = round(RELEASE * SAMPLE_RATE)
+    fade = (np.cos(np.linspace(0, np.pi / 2, release)) ** 2).astype(np.float32)[:, None]
+    start, end = np.minimum(np.rint(notes[:, 1:] * SAMPLE_RATE), len(sound)).astype(int).T
+    stop = np.where(start < end, np.minimum(end + release, len(sound)), start)
+    for pitch in np.unique(notes[:, 0]):
+        is_here = notes[:, 0] == pitch
+        key = _struck(pitch, max(stop[is_here] - start[is_here]))
+        for begin, length in zip(start[is_here], (stop - start)[is_here]):
+            length = min(length, len(key))
+            held = max(length - release, 0)
+            sound[begin : begin + held] += key[:held]
+            faded = fade[release - (length - held) :]
+            sound[begin + held : begin + length] += key[held:length] * faded
+    return _without_clipping(sound)
+
+
+def render(midi_path, soundfont=None, seconds=None):
+    """Return the sound of a MIDI file.
+
+    The built-in synthesiser plays all notes but the drums, with the sustain pedal, on its one
+    instrument and equally loud. A SoundFont has the instruments that the file asks for, and the
+    loudness of its notes; symusic plays it, without pedals and other controllers.
+
+    Parameters
+    ----------
+    midi_path : str or path
+    soundfont : str or path, optional
+        A SoundFont file, .sf2 or .sf3, instead of the built-in synthesiser; this needs
+        the extra "soundfont".
+    seconds : float, optional
+        How long the sound lasts; as long as the file if not given.
+
+    Returns
+    -------
+    (n, 2) float32
+        n = round(seconds · SAMPLE_RATE).
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such file.
+    midi.MidiError
+        The MIDI file cannot be read; a ValueError.
+    ValueError
+        The SoundFont is damaged or none; or symusic does not take the MIDI file.
+    ImportError
+        A SoundFont is given, and symusic is missing.
+    """
+    length = midi.describe(midi_path).seconds
+    seconds = length if seconds is None else seconds
+    n_samples = _n_samples(seconds)
+    if soundfont is None:
+        return synthesise_notes(midi.midiread(midi_path, (0, 128), sustain=True).notes, seconds)
+    played = soundfonts.play(midi_path, soundfont, SAMPLE_RATE)
+    sound = np.zeros((n_samples, 2), np.float32)
+    sound[: len(played)] = played[:n_samples]
+    if len(played) > n_samples:
+        n_faded = min(round(RELEASE * SAMPLE_RATE), n_samples)
+        sound[n_samples - n_faded :] *= np.cos(np.linspace(0, np.pi / 2, n_faded))[:, None] ** 2
+    return _without_clipping(sound)
+
+
+def encoded(samples, format):
+    """Return a sound as the bytes of a file.
+
+    Parameters
+    ----------
+    samples : (n, 2)
+        In [−1, 1].
+    format : str
+        "WAV" (16 bits a sample) or "MP3".
+    """
+    import soundfile
+
+    checks.choice("format", format, ("WAV", "MP3"))
+    if format not in soundfile.available_formats():
+        raise RuntimeError(
+            f"libsndfile {soundfile.__libsndfile_version__} writes no {format}; 1.1 and later do: "
+            "pip install --upgrade soundfile brings one on most systems"
+        )
+    sound = checks.numeric_array("samples", samples)
+    if sound.ndim != 2 or sound.shape[1] != 2:
+        raise ValueError(f"samples must have the shape (n, 2), but has {sound.shape}")
+    if not (sound.min(initial=0) >= -1 and sound.max(initial=0) <= 1):  # not so if NaN either
+        raise ValueError("samples must be from −1 to 1, and not NaN; divide them by the largest")
+    file = io.BytesIO()
+    subtype = "PCM_16" if format == "WAV" else None
+    soundfile.write(file, sound.astype(np.float32, copy=False), SAMPLE_RATE, subtype, format=format)
+    return file.getvalue()
+
+
+def write_wav(path, samples):
+    """Write a sound, (n, 2), to a WAV file of 16 bits, whole or not at all."""
+    data = encoded(samples, "WAV")
+    with written_whole(path) as file:
+        file.write(data)
+
+
+def _struck(pitch, n_samples):
+    """Return the sound of a key struck at once and held, (n, 2), as far as it is audible."""
+    frequency = 440 * 2 ** ((pitch - 69) / 12)
+    number = np.arange(1, _MOST_HARMONICS + 1)
+    number = number[number * frequency < SAMPLE_RATE / 2]
+    amplitude = np.exp(-number * frequency / _BRIGHTNESS) / number**1.3
+    amplitude *= LOUDNESS * 2 ** ((69 - pitch) / 48) / np.sqrt(np.sum(amplitude**2))
+    decay = _DECAY * 2 ** ((69 - pitch) / 24) * SAMPLE_RATE  # samples
+    n_samples = min(n_samples, round(-np.log(_INAUDIBLE) * decay))
+    log_z = 2j * np.pi * number * frequency / SAMPLE_RATE - number**0.7 / decay
+    block = np.arange(0, n_samples, _BLOCK * _ROWS)[:, None] + _BLOCK * np.arange(_ROWS)
+    first = np.exp(block[:, :, None] * log_z).astype(np.complex64)  # (products, rows, harmonics)
+    within = (amplitude * np.exp(np.outer(np.arange(_BLOCK), log_z))).astype(np.complex64)
+    mono = (first @ within.T).imag.ravel()[:n_samples]
+    attack = np.sin(np.linspace(0, np.pi / 2, round(ATTACK * SAMPLE_RATE))) ** 2
+    mono[: len(attack)] *= attack[:n_samples]
+    direction = np.pi / 4 + _WIDTH * (pitch - _MIDDLE) / _HIGHEST  # 0 is left, π/2 is right
+    return mono[:, None] * np.array([np.cos(direction), np.sin(direction)], np.float32)
+
+
+def _without_clipping(sound):
+    """Scale a sound, in place, if its peak exceeds `PEAK`."""
+    peak = max(sound.max(initial=0), -sound.min(initial=0))
+    if peak > PEAK:
+        sound *= PEAK / peak
+    return sound
+
+
+def _n_samples(seconds):
+    seconds = checks.number("seconds", seconds, low=0)
+    if seconds > LONGEST:
+        raise ValueError(f"{seconds:g} s of sound are more than LONGEST={LONGEST}; cut the tune")
+    return round(seconds * SAMPLE_RATE)
+
+
+def _checked_roll(roll):
+    """Return which cells are on, as booleans (T, P)."""
+    cells = checks.numeric_array("roll", roll)
+    if cells.ndim != 2 or 0 in cells.shape:
+        raise ValueError(
+            f"roll must have the shape (steps, pitches), at least one of each, but has "
+            f"{cells.shape}"
+        )
+    is_on = cells != 0
+    if (cells[is_on] != 1).any():
+        raise ValueError(
+            f"roll holds {cells[is_on & (cells != 1)][0]}; 0 is off and 1 is on: for velocities "
+            "take roll > 0, for probabilities roll >= 0.5"
+        )
+    return is_on
+
+
+def _checked_notes(notes):
+    """Return the notes as an array (N, 3)."""
+    array = checks.numeric_array("notes", list(notes)).astype(float)
+    array = array.reshape(0, 3) if array.size == 0 else array
+    if array.ndim != 2 or array.shape[1] != 3:
+        raise ValueError(f"each note must be (pitch, start, end); notes has shape {array.shape}")
+    pitch, start, end = array.T
+    fits = (pitch >= 0) & (pitch <= _HIGHEST) & (pitch % 1 == 0)
+    fits &= (start >= 0) & (start <= end) & (end < np.inf)
+    if not fits.all():
+        k = int(np.argmin(fits))
+        raise ValueError(
+            f"notes[{k}] is {tuple(array[k].tolist())}; it must be a whole pitch from 0 to "
+            f"{_HIGHEST}, a start of at least 0 and an end that is not before it, in seconds"
+        )
+    return array

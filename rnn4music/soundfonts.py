@@ -1,0 +1,85 @@
+"""MIDI files played with a SoundFont, by symusic, which the extra "soundfont" brings.
+
+symusic plays in a process of its own: a damaged SoundFont crashes it now and then, and must not
+take along the process that asked, which may hold a night's training.
+"""
+
+import importlib.util
+import os
+import signal
+from typing import Any
+
+import numpy as np
+
+
+def play(midi_path, soundfont, sample_rate):
+    """Return what symusic makes of a MIDI file and a SoundFont, of any length and loudness.
+
+    Parameters
+    ----------
+    midi_path, soundfont : str or path
+    sample_rate : int
+        Samples a second.
+
+    Returns
+    -------
+    (n, 2) float32
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such SoundFont.
+    ValueError
+        It is damaged or none; or symusic does not take the MIDI file.
+    ImportError
+        symusic is missing, or is the version that cannot render.
+    """
+    midi_path, soundfont = (
+        os.path.expanduser(os.fsdecode(path)) for path in (midi_path, soundfont)
+    )
+    if importlib.util.find_spec("symusic") is None:
+        raise ImportError("a SoundFont needs symusic: pip install 'rnn4music[soundfont]'")
+    with open(soundfont, "rb") as file:
+        head = file.read(12)
+    if head[:4] != b"RIFF" or head[8:] != b"sfbk":
+        raise ValueError(f"{soundfont} is no SoundFont: it does not begin as a .sf2 or .sf3 does")
+    from loky import BrokenProcessPool, ProcessPoolExecutor
+
+    pool = ProcessPoolExecutor(
+        1, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
+    )
+    try:
+        return pool.submit(_play, midi_path, soundfont, sample_rate).result()
+    except BrokenProcessPool:
+        raise ValueError(
+            f"symusic crashed while playing {midi_path} with {soundfont}, which must be damaged"
+        ) from None
+    except (ImportError, ValueError) as error:
+        raise error from None  # the other process's traceback would say no more
+    finally:
+        pool.shutdown(kill_workers=True)
+
+
+def _play(midi_path, soundfont, sample_rate):
+    """Do the work of `play` in a process that may crash."""
+    import symusic  # pyright: ignore[reportMissingImports]
+
+    try:
+        score: Any = symusic.Score(midi_path)
+    except Exception as error:
+        raise ValueError(f"{midi_path}: symusic cannot read it: {error}") from None
+    try:
+        synthesizer = symusic.Synthesizer(soundfont, sample_rate, 0)
+        if score.note_num() == 0:  # which symusic does not render
+            return np.zeros((0, 2), np.float32)
+        sound = synthesizer.render(score, stereo=True).T
+    except TypeError as error:  # symusic 0.6.0, with every SoundFont
+        raise ImportError(
+            f"this version of symusic cannot render ({error}): "
+            "pip install 'rnn4music[soundfont]' brings one that can"
+        ) from None
+    except Exception as error:
+        raise ValueError(f"{soundfont}: symusic cannot play it: {error}") from None
+    if not np.isfinite(sound).all():
+        raise ValueError(f"{soundfont} is damaged: it sounds infinitely loud")
+    return sound

@@ -1,0 +1,427 @@
+"""The command line: what a user types, and what comes back."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import wave
+
+import numpy as np
+import pytest
+
+from midi import midiread, midiwrite
+from rnn4music import RNN4Music, command_line, configuration
+
+SMALL = ["--units", "3", "4", "5", "--seed", "1", "--quiet", "--validation", "0.2"]
+
+
+def run(*arguments):
+    return command_line.main([str(argument) for argument in arguments])
+
+
+def tune_file(path, k=0, n_steps=40):
+    roll = np.zeros((n_steps, 88))
+    for t in range(n_steps):
+        roll[t, [30 + t * (k + 1) % 13, 34 + t * (k + 1) % 13]] = 1
+    midiwrite(path, roll, (21, 109), 0.3)
+    return path
+
+
+@pytest.fixture(scope="module")
+def music(tmp_path_factory):
+    """Five tunes in which chords walk along scales."""
+    folder = tmp_path_factory.mktemp("music")
+    for k in range(5):
+        tune_file(folder / f"{k}.mid", k)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(music, tmp_path_factory):
+    """A model that was trained from the command line."""
+    path = tmp_path_factory.mktemp("model") / "model.npz"
+    assert run("train", music, "-o", path, *SMALL, "--epochs", 2, "--length", 20) == 0
+    return path
+
+
+# ---- help and errors
+
+
+def test_help_loads_neither_an_engine_nor_numpy():
+    script = """
+import sys
+from rnn4music.command_line import main
+try:
+    main(["train", "--help"])
+except SystemExit as exit:
+    assert exit.code == 0
+heavy = {"numpy", "matplotlib", "tqdm", "scipy", "jax", "pytensor", "theano", "soundfile"}
+assert not heavy & set(sys.modules), heavy & set(sys.modules)
+"""
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert "examples:" in result.stdout and "--weight-noise" in result.stdout
+
+
+@pytest.mark.parametrize("command", (None, *command_line.COMMANDS))
+def test_every_command_has_help(command, capsys):
+    with pytest.raises(SystemExit) as exit:
+        run(*([command] if command else []), "--help")
+    assert exit.value.code == 0
+    assert "usage: rnn4music" in capsys.readouterr().out
+
+
+def test_no_command_shows_what_there_is(capsys):
+    assert run() == 0
+    assert "rnn4music demo" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    (
+        (["compose", "nowhere.npz"], "there is no file nowhere.npz"),
+        (["info", "nowhere.npz"], "there is no file nowhere.npz"),
+        (["info", "nowhere.mid"], "nowhere.mid: No such file"),
+        (["train", "nowhere"], "there is no file or folder nowhere"),
+        (["train"], "there is no music to learn from"),
+        (["train", "x", "-o", "no/folder/m.npz"], "there is no folder no/folder for the model"),
+        (["train", "x", "--config", "no.toml"], "no.toml: No such file"),
+        (["evaluate", "nowhere", "x"], "there is no file nowhere.npz"),
+        (["render", "nowhere.mid", "-o", "x.wav"], "nowhere.mid: No such file"),
+        (["render", "nowhere.mid", "-o", "x.ogg"], "x.ogg has to end in .wav or .mp3"),
+        (["plot", "roll", "nowhere.mid", "-o", "picture"], "picture has no ending"),
+    ),
+)
+def test_an_error_is_one_sentence(arguments, message, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run(*arguments) == 1
+    out, err = capsys.readouterr()
+    assert not out and err.startswith("rnn4music: error: ") and err.count("\n") == 1
+    assert message in err
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(Exception, match=re.escape(message.split(": No such")[0])):
+        run(*arguments, "--debug")
+
+
+@pytest.mark.parametrize("arguments", (["fly"], ["compose"], ["train", "x", "--epoch", "3"]))
+def test_a_wrong_command_line_is_exit_code_2(arguments, capsys):
+    with pytest.raises(SystemExit) as exit:
+        run(*arguments)
+    assert exit.value.code == 2 and "usage: " in capsys.readouterr().err
+
+
+def test_what_nobody_foresaw_asks_for_a_report(monkeypatch, capsys):
+    monkeypatch.setitem(command_line.COMMANDS, "info", "json")  # which has no `info`
+    assert run("info", "x") == 1
+    assert "unexpected AttributeError: " in capsys.readouterr().err
+
+
+# ---- train, and configurations
+
+
+def test_training_saves_a_model_that_knows_what_it_learned_from(model, music):
+    loaded = RNN4Music.from_file(model)
+    assert (loaded.h1_length, loaded.h2_length, loaded.h3_length) == (3, 4, 5)
+    assert loaded.genProbThreshold == 0.02 and loaded.history.epochs == 2
+    assert loaded.notes["data"] == str(music) and loaded.notes["time_step"] == 0.3
+    (trained_on,) = loaded.notes["trained_on"]
+    assert (trained_on["dataset"], trained_on["validation"]) == (
+        "4 tunes, 160 steps", "1 tunes, 40 steps",
+    )  # fmt: skip
+    assert trained_on["windows"] == "all" and trained_on["lengthOfMB"] == 20
+
+
+def test_a_model_is_not_overwritten_but_trained_on(model, music, capsys):
+    before = model.read_bytes()
+    assert run("train", music, "-o", model, *SMALL) == 1
+    assert "is there already: give another --output, or --force" in capsys.readouterr().err
+    assert model.read_bytes() == before
+    other = model.with_name("other.npz")
+    flags = ["--start-from", model, "-o", other, "--quiet", "--epochs", 1, "--length", 20, "--json"]
+    assert run("train", music, *flags, "--rate", 0.01, "--licence", "CC0") == 0
+    out, err = capsys.readouterr()
+    result = json.loads(out)
+    assert result["epochs"] == 1 and result["output"] == str(other) and not result["interrupted"]
+    assert "learning from 4 tunes, 160 steps, validating on 1 tune, 40 steps" in err
+    loaded = RNN4Music.from_file(other)
+    assert loaded.history.epochs == 3 and loaded.R2 == 0.01 and loaded.notes["licence"] == "CC0"
+    assert len(loaded.notes["trained_on"]) == 2
+
+
+def test_flags_win_over_the_file_and_the_file_over_the_defaults(tmp_path):
+    path = tmp_path / "run.toml"
+    path.write_text(
+        'data = "music"\nunits = [7, 8, 9]\nweight-noise = 1\nsustain = true\nrate = [0.1]\n'
+        "steps_per_beat = 4\nepochs = 3\n"
+    )
+    parser = command_line.build_parser()
+    asked = parser.parse_args(["train", "--epochs", "5", "--no-sustain", "--config", str(path)])
+    settings = configuration.merged(asked, asked.config)
+    assert settings.data == "music" and settings.units == [7, 8, 9] and settings.epochs == 5
+    assert settings.weight_noise == 1.0 and settings.sustain is False and settings.batch == 5
+    assert settings.rate == [0.1] and settings.steps_per_beat == 4.0
+    asked = parser.parse_args(["train", "other", "--dt", "0.2", "--config", str(path)])
+    settings = configuration.merged(asked, asked.config)
+    assert settings.data == "other" and settings.dt == 0.2 and settings.steps_per_beat is None
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    (
+        ("epochs = 2.5", "epochs must be a whole number, but is 2.5"),
+        ("epochs = true", "epochs must be a whole number, but is True"),
+        ("rate = 'much'", "rate must be a number, but is 'much'"),
+        ("units = [1, 2]", r"units must be a list of 3, each a whole number, but is \[1, 2\]"),
+        ("windows = 'some'", "windows must be one of all, random, start, but is 'some'"),
+        ("sustain = 1", "sustain must be true or false, but is 1"),
+        ("log = 3", "log must be text, but is 3"),
+        ("epoch = 3", "there is no setting 'epoch'; did you mean epochs?"),
+        ("xyz = 3", "there is no setting 'xyz'; `rnn4music train --help` has all"),
+        ("[training]\nepochs = 3", "there is no setting 'training'"),
+        ("epochs 3", "is no TOML file"),
+    ),
+)
+def test_a_configuration_is_checked(tmp_path, line, message):
+    (tmp_path / "run.toml").write_text(line)
+    with pytest.raises(ValueError, match=message):
+        configuration.read(tmp_path / "run.toml")
+
+
+def test_the_table_of_options_has_the_library_s_choices():
+    from rnn4music import costs, minibatches, optimisers
+
+    assert set(configuration.WINDOWS) == set(minibatches.WINDOWS)
+    assert set(configuration.OPTIMISERS) == set(optimisers.OPTIMISERS)
+    assert set(configuration.COSTS) == set(costs.COSTS)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_ctrl_c_saves_the_model_and_resuming_goes_on(music, tmp_path):
+    arguments = ["train", music, "-o", tmp_path / "m.npz", *SMALL, "--epochs", 100000]
+    arguments += ["--log", tmp_path / "log", "--checkpoint", tmp_path / "night"]
+    arguments = [str(each) for each in arguments]
+    script = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    script += f"from rnn4music.command_line import main; sys.exit(main({arguments}))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    log = tmp_path / "log"
+    while process.poll() is None and not (log.exists() and log.read_text().count("\n") > 20):
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "stopped by Ctrl-C" in out and f"wrote {tmp_path / 'm.npz'}" in out
+    done = RNN4Music.from_file(tmp_path / "m.npz").history
+    assert done.epochs > 1
+    arguments[arguments.index("100000")] = str(done.epochs + 1)
+    assert run(*arguments, "--resume") == 0
+    history = RNN4Music.from_file(tmp_path / "m.npz").history
+    assert history.epochs == done.epochs + 1 and history.cost[: len(done.cost)] == done.cost
+
+
+# ---- compose
+
+
+def test_composing_writes_all_that_is_asked_for(model, music, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    flags = ["--start", music / "0.mid", "--start-steps", 10, "--steps", 21, "--seed", 5]
+    files = ["-o", "a.mid", "--wav", "a.wav", "--png", "a.png", "--html", "a.html"]
+    assert run("compose", model, *flags, *files, "--threshold", 0.01, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["files"] == ["a.mid", "a.wav", "a.png", "a.html"] and result["seed"] == 5
+    tune = midiread("a.mid", (21, 109), 0.3).piano_roll
+    start = midiread(music / "0.mid", (21, 109), 0.3).piano_roll[:10]
+    expected, _ = RNN4Music.from_file(model).genMusic(
+        start, 21, sampling="systematic", threshold=0.01, seed=5
+    )
+    np.testing.assert_array_equal(tune, expected)
+    with wave.open("a.wav") as sound:
+        assert sound.getnframes() == round(21 * 0.3 * sound.getframerate())
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    page = (tmp_path / "a.html").read_text("utf8")
+    assert "model.npz" in page and "10 steps of" in page and "0.01" in page
+
+
+def test_with_start_puts_the_start_into_all_files(model, music, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    flags = ["--start", music / "1.mid", "--start-steps", 8, "--steps", 6, "--wav", "tune.wav"]
+    assert run("compose", model, *flags, "--with-start") == 0
+    roll = midiread("tune.mid", (21, 109), 0.3).piano_roll
+    assert len(roll) == 14
+    np.testing.assert_array_equal(roll[:8], midiread(music / "1.mid").piano_roll[:8])
+    with wave.open("tune.wav") as sound:
+        assert sound.getnframes() == round(14 * 0.3 * sound.getframerate())
+
+
+def test_several_tunes_have_numbers_and_one_page(model, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run("compose", model, "--count", 2, "--steps", 5, "--html", "all.html") == 0
+    assert "tune-1.mid, tune-2.mid, all.html" in capsys.readouterr().out
+    assert sorted(each.name for each in tmp_path.iterdir()) == [
+        "all.html", "tune-1.mid", "tune-2.mid",
+    ]  # fmt: skip
+    assert (tmp_path / "all.html").read_text("utf8").count("<audio") == 2
+
+
+def test_each_call_composes_another_tune_and_tells_its_seed(model, tmp_path, capsys):
+    seeds = []
+    for name in ("a.mid", "b.mid"):
+        flags = ["--steps", 30, "--threshold", 0, "-o", tmp_path / name]
+        assert run("compose", model, *flags) == 0
+        seeds.append(re.search(r"\(seed (\d+)\)", capsys.readouterr().out)[1])
+    a, b = (midiread(tmp_path / name).piano_roll for name in ("a.mid", "b.mid"))
+    assert (a != b).any() and seeds[0] != seeds[1]
+    flags = ["--steps", 30, "--threshold", 0, "-o", tmp_path / "c.mid", "--seed", seeds[0]]
+    assert run("compose", model, *flags) == 0
+    np.testing.assert_array_equal(midiread(tmp_path / "c.mid").piano_roll, a)
+
+
+@pytest.mark.filterwarnings("default:100% of the steps")
+def test_a_silent_tune_is_warned_of_and_keeps_its_length(model, tmp_path, capsys):
+    files = ["-o", tmp_path / "t.mid", "--wav", tmp_path / "t.wav"]
+    assert run("compose", model, "--threshold", 1, "--steps", 20, *files) == 0
+    assert "warning: 100% of the steps are silent" in capsys.readouterr().err
+    with wave.open(str(tmp_path / "t.wav")) as sound:
+        assert sound.getnframes() == round(20 * 0.3 * sound.getframerate())
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    (
+        (["--start", "{music}/0.mid", "-o", "{music}/0.mid"], "is read or written twice"),
+        (["-o", "x.mid", "--wav", "x.mid"], "is read or written twice"),
+        (["--wav", "no/folder.wav"], "there is no folder no for no/folder.wav"),
+        (["--steps", "0"], "steps must be at least 1, but is 0"),
+        (["--count", "0"], "count must be at least 1"),
+        (["--threshold", "2"], "threshold must be finite and at least 0 and at most 1"),
+        (["--temperature", "0"], "temperature must be finite and at least 0.01"),
+        (["--start", "{silent}"], "are silent in the model's pitch range"),
+        (["--soundfont", "no.sf2", "--wav", "x.wav"], "no.sf2"),
+    ),
+)
+def test_what_cannot_be_composed(model, music, flags, message, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    silent = tmp_path / "silent.mid"
+    midiwrite(silent, np.zeros((9, 88)), (21, 109), 0.3)
+    flags = [flag.format(music=music, silent=silent) for flag in flags]
+    before = (music / "0.mid").read_bytes()
+    assert run("compose", model, *flags) == 1
+    assert message in capsys.readouterr().err
+    assert (music / "0.mid").read_bytes() == before
+
+
+def test_a_model_that_learned_in_beats_reads_and_writes_beats(music, tmp_path, capsys):
+    model = tmp_path / "beats.npz"
+    flags = [*SMALL, "--epochs", 1, "--steps-per-beat", 2, "--tempo", 60, "--keys", "c"]
+    assert run("train", music, "-o", model, *flags) == 0
+    notes = RNN4Music.from_file(model).notes
+    assert notes["time_step"] == 0.5 and notes["steps_per_beat"] == 2
+    files = ["--start", music / "2.mid", "--start-steps", 4, "--with-start", "--steps", 5]
+    assert run("compose", model, *files, "-o", tmp_path / "t.mid") == 0
+    roll = midiread(tmp_path / "t.mid", (21, 109), 0.5).piano_roll
+    start = midiread(music / "2.mid", (21, 109), steps_per_beat=2).piano_roll[:4]
+    np.testing.assert_array_equal(roll[:4], start)
+
+
+# ---- the others
+
+
+def test_evaluating_scores_each_tune(model, music, capsys):
+    assert run("evaluate", model, music, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    dataset = [midiread(music / f"{k}.mid").piano_roll for k in range(5)]
+    expected = RNN4Music.from_file(model).evaluate(dataset)
+    assert result["nats_per_step"] == pytest.approx(expected.nats_per_step)
+    assert [tune["name"] for tune in result["tunes"]] == [f"{k}.mid" for k in range(5)]
+    assert run("evaluate", model, music) == 0
+    assert f"{expected.nats_per_step:.3f} nats per step on 5 tunes" in capsys.readouterr().out
+
+
+def test_a_standard_set_is_scored_by_its_parts(model, tmp_path, capsys):
+    parts = {part: [[[60, 64], [62]], [[60], []]] for part in ("train", "valid", "test")}
+    parts["test"].append([[70]] * 9)
+    (tmp_path / "set.json").write_text(json.dumps(parts))
+    assert run("evaluate", model, tmp_path / "set.json") == 0
+    assert "on 3 tunes, 13 steps" in capsys.readouterr().out
+    assert run("evaluate", model, tmp_path / "set.json", "--part", "train") == 0
+    assert "on 2 tunes, 4 steps" in capsys.readouterr().out
+
+
+def test_info_tells_of_models_and_midi_files(model, music, capsys):
+    assert run("info", model) == 0
+    out = capsys.readouterr().out
+    for what in ("3, 4, 5 units", "4 tunes, 160 steps", "genProbThreshold", "nats per step"):
+        assert what in out
+    assert run("info", model, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["settings"]["h2_length"] == 4
+    assert run("info", music / "0.mid") == 0
+    assert "ticks a quarter note" in capsys.readouterr().out
+    assert run("info", music / "0.mid", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["seconds"] == pytest.approx(12)
+
+
+def test_the_model_card_is_markdown_that_nothing_breaks(model, tmp_path, capsys):
+    loaded = RNN4Music.from_file(model)
+    loaded.notes |= {"licence": "CC | <b>0</b>", "composer": "a_b*c\n# no heading"}
+    path = loaded.saveParameters(tmp_path / "my_model")
+    assert run("info", path, "--markdown") == 0
+    card = capsys.readouterr().out
+    headings = [line for line in card.splitlines() if line.startswith("#")]
+    assert headings == [
+        r"# my\_model", "## Model", "## Settings", "## Training", "## Results", "## Use",
+        "## Limits", "## Licence",
+    ]  # fmt: skip
+    assert r"CC \| &lt;b&gt;0&lt;/b&gt;" in card and r"a\_b\*c \# no heading" in card
+    assert f"{min(loaded.history.validation):.3f} nats per step" in card
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    (
+        ["roll", "{tune}"],
+        ["learning", "{model}"],
+        ["weights", "{model}", "--layer", "2"],
+        ["probabilities", "{model}", "--tune", "{tune}"],
+        ["activity", "{model}", "--tune", "{tune}", "--part", "forget"],
+    ),
+)
+def test_pictures(model, music, tmp_path, arguments, capsys):
+    arguments = [each.format(model=model, tune=music / "0.mid") for each in arguments]
+    assert run("plot", *arguments, "-o", tmp_path / "p.svg") == 0
+    assert "<svg" in (tmp_path / "p.svg").read_text("utf8")
+    assert str(tmp_path / "p.svg") in capsys.readouterr().out
+
+
+def test_pictures_that_need_a_tune_say_so(model, tmp_path, capsys):
+    assert run("plot", "activity", model, "-o", tmp_path / "p.png") == 1
+    assert "give --tune FILE" in capsys.readouterr().err
+
+
+def test_rendering_lasts_as_long_as_the_file(music, tmp_path, capsys):
+    for name in ("t.wav", "t.mp3"):
+        assert run("render", music / "0.mid", "-o", tmp_path / name) == 0
+        assert (tmp_path / name).stat().st_size > 1000
+    with wave.open(str(tmp_path / "t.wav")) as sound:
+        assert sound.getnframes() == 12 * sound.getframerate()
+    assert "12.0 s" in capsys.readouterr().out
+
+
+def test_the_demo_goes_the_whole_way(music, tmp_path, capsys):
+    assert run("demo", "--data", music, "--epochs", 1, "-o", tmp_path / "demo") == 0
+    out = capsys.readouterr().out
+    assert {each.name for each in (tmp_path / "demo").iterdir()} == {
+        "demo.npz", "demo.mid", "demo.wav", "demo.png", "demo.html",
+    }  # fmt: skip
+    assert f"open {(tmp_path / 'demo' / 'demo.html').as_uri()} in a browser" in out
+
+
+def test_it_works_in_a_pipe_that_closes_early(model):
+    command = [sys.executable, "-m", "rnn4music", "info", str(model)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        assert process.wait(30) == 1
+        assert process.stderr.read() == b""

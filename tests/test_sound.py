@@ -1,0 +1,416 @@
+"""Sound: what is heard, when, from where, and that nothing else is."""
+
+import io
+import os
+import wave
+
+import numpy as np
+import pytest
+import tiny_soundfont
+
+import midi
+from rnn4music import sound
+from rnn4music.sound import SAMPLE_RATE, encoded, render, synthesise, synthesise_notes, write_wav
+
+
+def rows(pitch, pattern):
+    """Return the roll of one key, on where the pattern has an x."""
+    roll = np.zeros((len(pattern), 88))
+    roll[:, pitch - 21] = [sign == "x" for sign in pattern]
+    return roll
+
+
+def spectrum(samples, start=0.0, end=None):
+    """Return a part's amplitudes, both sides together, at frequencies 0.25 Hz apart or less."""
+    end = len(samples) if end is None else round(end * SAMPLE_RATE)
+    part = samples[round(start * SAMPLE_RATE) : end].sum(axis=1)
+    return np.abs(np.fft.rfft(part * np.hanning(len(part)), 4 * SAMPLE_RATE))
+
+
+def loudest(amplitudes):
+    return np.argmax(amplitudes) / 4  # Hz
+
+
+def at(amplitudes, frequency):
+    """Return the greatest amplitude within 3 Hz."""
+    return amplitudes[round(4 * frequency) - 12 : round(4 * frequency) + 13].max()
+
+
+def level(samples, start, end):
+    """Return the root of the mean square of both sides."""
+    part = samples[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)].astype(float)
+    return np.sqrt(np.mean(part**2))
+
+
+def greatest_jump(samples):
+    """Return the greatest step between neighbours, silence before and after included."""
+    return np.abs(np.diff(np.pad(samples, ((1, 1), (0, 0))), axis=0)).max()
+
+
+def test_a_note_sounds_at_its_pitch():
+    amplitudes = spectrum(synthesise(rows(69, "x" * 10), 0.3))
+    assert loudest(amplitudes) == pytest.approx(440, abs=1)
+    for lowest_pitch in (0, 57):
+        roll = np.zeros((10, 20))
+        roll[:, 12] = 1
+        heard = loudest(spectrum(synthesise(roll, 0.3, lowest_pitch)))
+        assert heard == pytest.approx(440 * 2 ** ((lowest_pitch + 12 - 69) / 12), abs=1)
+
+
+def test_a_chord_has_all_its_notes_and_no_others():
+    roll = sum(rows(pitch, "x" * 7) for pitch in (60, 64, 67))
+    amplitudes = spectrum(synthesise(roll, 0.3))
+    for pitch in range(60, 72):
+        share = at(amplitudes, 440 * 2 ** ((pitch - 69) / 12)) / amplitudes.max()
+        assert (share > 0.5) == (pitch in (60, 64, 67)) and (share > 0.5 or share < 0.02), pitch
+
+
+@pytest.mark.parametrize("time_step", [0.3, 0.1, 1 / 3, 0.21371, 1 / 44100, 2])
+@pytest.mark.parametrize("n_steps", [1, 7])
+def test_a_sound_lasts_as_long_as_its_roll(time_step, n_steps):
+    for pattern in ("x" * n_steps, "." * n_steps, "x" + "." * (n_steps - 1)):
+        samples = synthesise(rows(60, pattern), time_step)
+        assert samples.shape == (round(n_steps * time_step * SAMPLE_RATE), 2)
+        assert samples.dtype == np.float32
+
+
+def test_silence_is_silent():
+    samples = synthesise(rows(60, "...xx......"), 0.3)
+    begin, end = round(0.9 * SAMPLE_RATE), round((1.5 + sound.RELEASE) * SAMPLE_RATE)
+    assert not samples[:begin].any() and not samples[end:].any()
+    assert level(samples, 0.95, 1.5) > 0.01
+    assert not synthesise(np.zeros((4, 88), bool), 0.3).any()
+
+
+def test_nothing_clicks():
+    """A cut wave would jump by a large part of its amplitude; a low note's is smooth."""
+    smooth = greatest_jump(synthesise_notes([(40, 0, 2)], 2.5)[2000:12000])
+    roll = rows(40, "xxxxx.x.x.xx..xxx")
+    for time_step in (0.3, 0.1, 0.05, 0.01, 0.001):
+        samples = synthesise(roll, time_step)
+        assert greatest_jump(samples) < 2 * smooth, time_step
+        assert np.abs(samples[-1]).max() < 1e-6
+    seconds = 1
+    for note in [(0, 0.0001), (0, 0.003), (0.5, 0.501), (0.9, 1), (0.99, 1), (0.9999, 1), (0.2, 9)]:
+        samples = synthesise_notes([(40, *note)], seconds)
+        assert samples.any() and greatest_jump(samples) < 1.2 * smooth, note
+    assert not synthesise_notes([(40, 0.5, 0.5), (40, 1, 2), (40, 5, 9)], seconds).any()
+    np.testing.assert_array_equal(
+        synthesise_notes([(40, 0, 0.9), (40, 0.5, 0.5), (40, 1.2, 3)], seconds),
+        synthesise_notes([(40, 0, 0.9)], seconds),
+    )
+    onset = np.abs(synthesise_notes([(84, 0, 1)], 1))  # a period of this note takes 1 ms
+    assert (
+        onset[:44].max() < 0.15 * onset[400:].max() and onset[:400].max() < 1.1 * onset[400:].max()
+    )
+
+
+def test_a_repeated_note_does_not_click_where_it_is_struck_again():
+    notes = [(40, k / 10, (k + 1) / 10) for k in range(10)]
+    smooth = greatest_jump(synthesise_notes([(40, 0, 2)], 2.5)[2000:12000])
+    assert greatest_jump(synthesise_notes(notes, 1.2)) < 2 * smooth
+
+
+def test_nothing_clips_and_a_soft_sound_stays_soft():
+    everything = synthesise(np.ones((4, 88)), 0.3)
+    assert np.abs(everything).max() == pytest.approx(0.9, abs=1e-4)
+    for lowest_pitch in (0, 88):
+        assert np.abs(synthesise(np.ones((4, 40)), 0.3, lowest_pitch)).max() <= 0.9001
+    one = synthesise(rows(60, "xxxx"), 0.3)
+    assert 0.05 < np.abs(one).max() < 0.3
+    three = sum(rows(pitch, "xxxx") for pitch in (60, 64, 67))
+    alone = sum(synthesise(rows(pitch, "xxxx"), 0.3) for pitch in (60, 64, 67))
+    np.testing.assert_allclose(synthesise(three, 0.3), alone, atol=1e-6)
+
+
+def test_on_cells_in_a_row_are_one_held_note():
+    held = synthesise(rows(60, "xxxxx."), 0.3)
+    np.testing.assert_array_equal(held, synthesise_notes([(60, 0, 1.5)], 1.8))
+    assert level(held, 1.2, 1.25) < level(held, 0.6, 0.65) < level(held, 0.1, 0.15)
+    struck_twice = synthesise(rows(60, "xxx.xx"), 0.3)
+    assert level(struck_twice, 1.25, 1.3) > 1.2 * level(struck_twice, 0.75, 0.8)
+    np.testing.assert_array_equal(
+        struck_twice, synthesise_notes([(60, 0, 0.9), (60, 1.2, 1.8)], 1.8)
+    )
+
+
+def test_a_note_is_released_at_its_end():
+    samples = synthesise_notes([(60, 0, 0.5)], 1)
+    held = synthesise_notes([(60, 0, 1)], 1)
+    np.testing.assert_array_equal(samples[: SAMPLE_RATE // 2], held[: SAMPLE_RATE // 2])
+    assert 0 < level(samples, 0.54, 0.58) < 0.5 * level(held, 0.54, 0.58)
+
+
+def test_a_sound_decays_its_upper_partials_and_high_notes_first():
+    held = synthesise_notes([(57, 0, 4)], 4)
+    levels = [level(held, start, start + 0.5) for start in np.arange(0, 3.5, 0.5)]
+    assert all(later < 0.95 * earlier for earlier, later in zip(levels, levels[1:]))
+    assert levels[-1] > 0.1 * levels[0]
+    early, late = spectrum(held, 0, 1), spectrum(held, 2, 3)
+    fall = [at(late, 220 * number) / at(early, 220 * number) for number in (1, 2, 3, 4)]
+    assert fall == sorted(fall, reverse=True)
+    assert at(early, 220) > at(early, 440) > at(early, 660) > at(early, 220) / 100
+
+    def kept(pitch):
+        samples = synthesise_notes([(pitch, 0, 2)], 2)
+        return level(samples, 1, 1.1) / level(samples, 0.1, 0.2)
+
+    kept_of = [kept(pitch) for pitch in (36, 60, 84, 108)]
+    assert kept_of == sorted(kept_of, reverse=True)
+
+
+def test_no_partial_above_half_the_sample_rate_is_folded_back():
+    for pitch in (96, 108, 127):
+        amplitudes = spectrum(synthesise_notes([(pitch, 0, 1)], 1), 0.05, 0.9)
+        frequency = 440 * 2 ** ((pitch - 69) / 12)
+        numbers = np.arange(1, SAMPLE_RATE / 2 // frequency + 1)
+        of_the_note = np.zeros(len(amplitudes), bool)
+        for partial in numbers * frequency:
+            of_the_note[round(4 * partial) - 400 : round(4 * partial) + 400] = True
+        assert amplitudes[~of_the_note].max() < 1e-4 * amplitudes.max(), pitch
+
+
+def test_higher_notes_come_from_further_right_and_no_less_strongly():
+    samples = [synthesise_notes([(pitch, 0, 1)], 1) for pitch in range(21, 109, 3)]
+    sides = np.array([np.sqrt(np.mean(each.astype(float) ** 2, axis=0)) for each in samples])
+    right_by = 20 * np.log10(sides[:, 1] / sides[:, 0])  # dB
+    assert (np.diff(right_by) > 0).all()
+    assert -12 < right_by[0] < -3 and 3 < right_by[-1] < 12
+    assert abs(right_by[len(right_by) // 2]) < 1
+    mono = synthesise_notes([(64, 0, 1)], 1)  # comes from the middle
+    np.testing.assert_allclose(mono[:, 0], mono[:, 1], rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "roll, message",
+    [
+        (np.zeros((0, 88)), "at least one of each"),
+        (np.zeros((5, 0)), "at least one of each"),
+        (np.zeros(88), r"\(steps, pitches\)"),
+        (np.zeros((2, 3, 88)), r"\(steps, pitches\)"),
+        (np.full((5, 88), np.nan), "holds nan"),
+        (np.full((5, 88), 0.3), "holds 0.3"),
+        (np.full((5, 88), 90), "holds 90"),
+        (np.zeros((5, 108)), "beyond pitch 127"),
+    ],
+)
+def test_rolls_that_are_none_are_refused(roll, message):
+    with pytest.raises(ValueError, match=message):
+        synthesise(roll, 0.3)
+
+
+def test_times_and_notes_that_are_none_are_refused():
+    roll = rows(60, "xx")
+    for time_step in (0, -0.3, np.nan, np.inf):
+        with pytest.raises(ValueError, match="time_step must be"):
+            synthesise(roll, time_step)
+    with pytest.raises(TypeError, match="time_step"):
+        synthesise(roll, "0.3")
+    with pytest.raises(TypeError, match="roll"):
+        synthesise("roll", 0.3)
+    with pytest.raises(ValueError, match="lowest_pitch"):
+        synthesise(roll, 0.3, -1)
+    with pytest.raises(ValueError, match="LONGEST=7200"):
+        synthesise(roll, 4000)
+    for note in [(128, 0, 1), (-1, 0, 1), (60.5, 0, 1), (60, -1, 1), (60, 2, 1), (60, 0, np.inf)]:
+        with pytest.raises(ValueError, match=r"notes\[1\] is"):
+            synthesise_notes([(60, 0, 1), note], 3)
+    with pytest.raises(ValueError, match=r"notes\[0\] is"):
+        synthesise_notes([(60, np.nan, 1)], 3)
+    with pytest.raises(ValueError, match=r"\(pitch, start, end\)"):
+        synthesise_notes([(60, 1)], 3)
+    for seconds in (-1, np.nan, 1e9):
+        with pytest.raises(ValueError, match="seconds|LONGEST"):
+            synthesise_notes([], seconds)
+    assert synthesise_notes(iter([]), 0).shape == (0, 2)
+
+
+def test_a_midi_file_sounds_as_its_roll_and_lasts_as_long(tmp_path):
+    roll = rows(60, ".xx.x....") + rows(72, "xxxx.....")
+    midi.midiwrite(tmp_path / "tune.mid", roll, (21, 109), 0.3)
+    samples = render(tmp_path / "tune.mid")
+    np.testing.assert_allclose(samples, synthesise(roll, 0.3), atol=1e-4)
+    longer = render(tmp_path / "tune.mid", seconds=3.00001)
+    assert len(longer) == round(3.00001 * SAMPLE_RATE)
+    np.testing.assert_array_equal(longer[: len(samples)], samples)
+    for seconds in (None, 3):
+        with pytest.raises(FileNotFoundError):
+            render(tmp_path / "none.mid", seconds=seconds)
+    (tmp_path / "text.mid").write_text("no music")
+    with pytest.raises(midi.MidiError, match="text.mid"):
+        render(tmp_path / "text.mid")
+
+
+def test_a_midi_file_s_pedal_is_heard_and_its_drums_are_not(tmp_path):
+    def file(name, *events):
+        track = b"".join(events) + b"\x83\x60\xff\x2f\x00"  # ends a quarter note, 0.5 s, later
+        head = b"MThd\x00\x00\x00\x06\x00\x00\x00\x01\x01\xe0MTrk"
+        (tmp_path / name).write_bytes(head + len(track).to_bytes(4, "big") + track)
+        return render(tmp_path / name)
+
+    quarter = b"\x83\x60"
+    note = b"\x00\x90\x45\x40", quarter + b"\x80\x45\x40"
+    assert len(file("dry.mid", *note)) == SAMPLE_RATE
+    assert level(file("dry.mid", *note), 0.7, 0.9) == 0
+    assert level(file("pedal.mid", b"\x00\xb0\x40\x7f", *note), 0.7, 0.9) > 0.01
+    assert not file("drums.mid", b"\x00\x99\x45\x40", quarter + b"\x89\x45\x40").any()
+
+
+def test_a_wav_file_holds_the_samples(tmp_path):
+    samples = synthesise(rows(60, "xx.x.."), 0.21371)
+    write_wav(tmp_path / "tune.wav", samples)
+    with wave.open(str(tmp_path / "tune.wav")) as file:
+        assert file.getparams()[:4] == (2, 2, SAMPLE_RATE, len(samples))
+        stored = np.frombuffer(file.readframes(len(samples)), "<i2").reshape(-1, 2)
+    assert np.abs(stored / 32768 - samples).max() <= 1 / 32768
+    assert not stored[samples == 0].any()
+
+
+def test_a_file_that_cannot_be_written_leaves_what_was_there(tmp_path, monkeypatch):
+    (tmp_path / "tune.wav").write_bytes(b"earlier")
+    samples = synthesise(rows(60, "xx"), 0.3)
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        write_wav(tmp_path / "none" / "tune.wav", samples)
+    with pytest.raises(ValueError, match="NaN"):
+        write_wav(tmp_path / "tune.wav", np.full((9, 2), np.nan))
+
+    def full(*_):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="no space left"):
+        write_wav(tmp_path / "tune.wav", samples)
+    assert [path.name for path in tmp_path.iterdir()] == ["tune.wav"]
+    assert (tmp_path / "tune.wav").read_bytes() == b"earlier"
+
+
+def test_encoded_refuses_what_is_no_sound(monkeypatch):
+    for samples in (np.zeros((2, 9)), np.zeros(9)):
+        with pytest.raises(ValueError, match=r"\(n, 2\)"):
+            encoded(samples, "WAV")
+    for worst in (1.1, -1.1, np.inf, np.nan):
+        with pytest.raises(ValueError, match="from −1 to 1"):
+            encoded([[0, worst]], "WAV")
+    with pytest.raises(ValueError, match="'WAV', 'MP3'"):
+        encoded(np.zeros((9, 2)), "OGG")
+    monkeypatch.setattr("soundfile.available_formats", lambda: {"WAV": ""})
+    with pytest.raises(RuntimeError, match="writes no MP3; 1.1 and later do"):
+        encoded(np.zeros((9, 2)), "MP3")
+
+
+def test_an_mp3_sounds_the_same():
+    import soundfile
+
+    if "MP3" not in soundfile.available_formats():
+        pytest.skip(f"libsndfile {soundfile.__libsndfile_version__} writes no MP3")
+    samples = synthesise(rows(69, "xxx") + rows(45, "xxx"), 0.3)
+    data = encoded(samples, "MP3")
+    assert len(data) < len(encoded(samples, "WAV")) / 5
+    heard, sample_rate = soundfile.read(io.BytesIO(data))
+    assert sample_rate == SAMPLE_RATE and heard.shape[1] == 2
+    heard = heard[: len(samples)]
+    difference = heard - samples[: len(heard)]
+    assert np.sqrt(np.mean(difference**2)) < 0.1 * level(samples, 0, 0.9)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Return the paths of a MIDI file of 3 s, of a SoundFont, and the folder."""
+    soundfont, tune = tmp_path / "Flügel ♪.sf2", tmp_path / "Stück ♫.mid"
+    soundfont.write_bytes(tiny_soundfont.tiny_soundfont())
+    midi.midiwrite(tune, rows(69, "..xxx.....") + rows(81, "......xx.."), (21, 109), 0.3)
+    return tune, soundfont, tmp_path
+
+
+def test_a_soundfont_plays_a_midi_file(files):
+    tune, soundfont, folder = files
+    try:
+        samples = render(tune, soundfont)
+    except ImportError as error:
+        pytest.skip(str(error))
+    assert samples.shape == (3 * SAMPLE_RATE, 2) and samples.dtype == np.float32
+    assert loudest(spectrum(samples, 0.7, 1.4)) == pytest.approx(tiny_soundfont.FREQUENCY, abs=0.5)
+    octave_up = loudest(spectrum(samples, 1.82, 2.3))
+    assert octave_up == pytest.approx(2 * tiny_soundfont.FREQUENCY, abs=0.5)
+    assert level(samples, 0, 0.59) < 1e-4 < level(samples, 0.7, 1.4) and np.abs(samples).max() < 1
+    assert level(samples, 2.6, 3) < 1e-4
+
+    midi.midiwrite(folder / "silent.mid", np.zeros((7, 88)), (21, 109), 0.3)
+    for seconds, length in (None, 2.1), (2.5, 2.5):
+        silent = render(folder / "silent.mid", soundfont, seconds)
+        assert silent.shape == (round(length * SAMPLE_RATE), 2) and not silent.any()
+
+    damaged = folder / "damaged.sf2"
+    damaged.write_bytes(soundfont.read_bytes()[:-200])
+    with pytest.raises(ValueError, match="damaged.sf2"):
+        render(tune, damaged)
+
+
+def test_what_is_no_soundfont_is_named(files, monkeypatch):
+    tune, _, folder = files
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    with pytest.raises(FileNotFoundError, match="none.sf2"):
+        render(tune, folder / "none.sf2")
+    for content in (b"", b"RIFF1234WAVE", b"text that is long enough"):
+        (folder / "text.sf2").write_bytes(content)
+        with pytest.raises(ValueError, match="text.sf2 is no SoundFont"):
+            render(tune, folder / "text.sf2")
+    with pytest.raises(FileNotFoundError, match="none.mid"):
+        render(folder / "none.mid", folder / "text.sf2", seconds=3)
+
+
+def test_a_missing_symusic_names_its_cure(files, monkeypatch):
+    tune, soundfont, _ = files
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match=r"pip install 'rnn4music\[soundfont\]'"):
+        render(tune, soundfont)
+
+
+SYMUSIC = """
+import os
+import numpy as np
+
+class Score:
+    def __init__(self, path):
+        REFUSES_THE_FILE
+
+    def note_num(self):
+        return 1
+
+class Synthesizer:
+    def __init__(self, path, sample_rate, quality):
+        pass
+
+    def render(self, score, stereo):
+        RENDERS
+"""
+"""A stand-in for symusic that does what is written into it."""
+
+
+@pytest.mark.parametrize(
+    "renders, refuses, error, message",
+    [
+        ("os._exit(11)", "pass", ValueError, "symusic crashed while playing .*mid with .*sf2"),
+        ("raise TypeError('Eigen')", "pass", ImportError, r"'rnn4music\[soundfont\]' brings one"),
+        ("return np.full((2, 9), np.nan)", "pass", ValueError, ".sf2 is damaged"),
+        ("pass", "raise RuntimeError('odd')", ValueError, ".mid: symusic cannot read it: odd"),
+    ],
+)
+def test_whatever_symusic_does_is_an_error(files, monkeypatch, renders, refuses, error, message):
+    tune, soundfont, folder = files
+    stand_in = SYMUSIC.replace("RENDERS", renders).replace("REFUSES_THE_FILE", refuses)
+    (folder / "symusic.py").write_text(stand_in)
+    monkeypatch.syspath_prepend(str(folder))
+    with pytest.raises(error, match=message):
+        render(tune, soundfont)
+
+
+def test_a_soundfont_s_long_and_loud_sound_is_cut_softly(files, monkeypatch):
+    tune, soundfont, folder = files
+    stand_in = SYMUSIC.replace("RENDERS", "return np.float32([[0], [-2]]) * np.ones(5 * 44100)")
+    (folder / "symusic.py").write_text(stand_in.replace("REFUSES_THE_FILE", "pass"))
+    monkeypatch.syspath_prepend(str(folder))
+    samples = render(tune, soundfont)
+    assert samples.shape == (3 * SAMPLE_RATE, 2)
+    assert samples.min() == pytest.approx(-0.9) and np.abs(samples[-1]).max() < 1e-6
+    assert np.abs(np.diff(samples, axis=0)).max() < 0.001
