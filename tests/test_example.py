@@ -2,6 +2,8 @@
 
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +78,33 @@ def test_the_snippets_of_the_readme(folder):
     assert midiread(folder / "tune.mid", (21, 109), 0.3).piano_roll.shape == (300, 88)
     assert (folder / "file_name.npz").exists() and (folder / "tonight.npz").exists()
     assert list((folder / "rolls").iterdir())
+
+
+ELSEWHERE = {
+    "python3 -m venv": "the two commands of the set-up, which .ci/run and a new user run",
+    ".venv/bin/rnn4music demo": "on other music in test_command_line",
+}
+"""Commands of the README that are not run here, and why."""
+
+
+def test_the_commands_of_the_readme(folder):
+    """Each as it stands there, with our tunes in the place of the reader's."""
+    text = (ROOT / "README.md").read_text("utf8")
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.S)
+    commands = [line for block in blocks for line in block.splitlines()]
+    assert len(commands) >= 11
+    shutil.copytree(folder / "music", folder / "my music")
+    shutil.copytree(folder / "music", folder / "other music")
+    shutil.copy(folder / "music" / "part0" / "0.MID", folder / "my music" / "bach.mid")
+    (folder / "examples").symlink_to(ROOT / "examples")
+    for command in commands:
+        if any(command.startswith(start) for start in ELSEWHERE):
+            continue
+        words = shlex.split(command.replace("SOURCE", "music --epochs 1"))
+        program = {"python": [], "rnn4music": ["-m", "rnn4music"]}[Path(words[0]).name]
+        run([sys.executable, *program, *words[1:]], folder)
+    for name in ("tune.mid", "tune.html", "tune-3.mid", "activity.png", "tune.mp3", "tune.png"):
+        assert (folder / name).stat().st_size > 100, name
 
 
 def test_the_example_fits_on_a_page():
