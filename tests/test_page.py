@@ -1,0 +1,509 @@
+"""The page of a tune: what stands in it, and what it does in a browser, where there is one."""
+
+import base64
+import hashlib
+import html
+import json
+import re
+import shutil
+
+import numpy as np
+import pytest
+
+from midi.utils import midiread
+from rnn4music import page
+from rnn4music.tune import Tune, write_page
+
+HOSTILE = '</title></script><script>window.hacked=1</script><img src=x onerror="hacked=2">\'&amp;'
+ABOUT = {
+    "seed": 7,
+    HOSTILE + "name": HOSTILE + "value",
+    HOSTILE + "heading": {"sampling": "systematic", HOSTILE + "in it": HOSTILE + "too"},
+}
+STEP = 0.1
+
+
+def a_tune(title=HOSTILE):
+    """6 seconds, after a start, with probabilities; in every step something sounds."""
+    rng = np.random.default_rng(3)
+    start, roll = np.zeros((8, 88)), np.zeros((60, 88))
+    start[2:5, 30] = 1
+    roll[np.arange(60), 36 + np.arange(60) // 4] = 1
+    roll[20:50, 60] = 1
+    probabilities = np.clip(roll * 0.8 + rng.random(roll.shape) * 0.04, 0, 1)
+    return Tune(roll, STEP, start=start, probabilities=probabilities, title=title)
+
+
+def recordings(*tunes):
+    return [page.Recording(tune, b"sound", b"midi") for tune in tunes]
+
+
+def silent(**changes):
+    return Tune(np.zeros((4, 88)), **changes)
+
+
+# ---- what stands in the file
+
+
+def test_a_page_is_the_same_for_the_same_tune_and_is_closed_to_the_outside():
+    document = page.page(recordings(a_tune()), ABOUT)
+    assert document == page.page(recordings(a_tune()), ABOUT)
+    assert "{{" not in document and "<!-- tune" not in document
+    addresses = re.findall(r'(?:src|href|srcset|action)="([^"]*)"', document)
+    assert len(addresses) == 3 and all(address.startswith("data:") for address in addresses)
+    assert not re.search(r"https?:|@import|url\(|\bstyle=|\bon[a-z]+=\"", without_text(document))
+
+
+def without_text(document):
+    return document.replace(html.escape(HOSTILE), "")
+
+
+def test_the_policy_allows_the_one_style_and_the_one_script():
+    document = page.page(recordings(a_tune()))
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', document)
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert rules["default-src"] == rules["base-uri"] == rules["form-action"] == "'none'"
+    assert rules["img-src"] == rules["media-src"] == "data:"
+    for tag in ("style", "script"):
+        (content,) = re.findall(f"<{tag}>(.*?)</{tag}>", document, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert rules[f"{tag}-src"] == f"'sha256-{digest}'"
+
+
+def test_text_of_the_user_is_escaped_and_never_taken_for_a_place_to_fill():
+    title = "{{script}} {{about}} \udcff <b>"
+    document = page.page(recordings(a_tune(), a_tune(title)), ABOUT, title="<i>")
+    assert "<script>window" not in document and "<img" not in document and "<b>" not in document
+    assert "<title>&lt;i&gt;</title>" in document
+    assert '<h2 id="tune-2">{{script}} {{about}} ? &lt;b&gt;</h2>' in document
+    assert document.count(html.escape(HOSTILE)) > 8
+    document.encode("utf-8")
+
+
+def test_the_script_reads_numbers_alone():
+    tune = a_tune()
+    document = page.page(recordings(tune))
+    (data,) = re.findall(r'<script type="application/json">(.*?)</script>', document)
+    data = json.loads(data)
+    assert set(re.sub(r'"\w+":', "", json.dumps(data["notes"]))) <= set("0123456789-, []")
+    assert (data["step"], data["steps"], data["given"]) == (STEP, 60, 8)
+    notes = np.reshape(data["notes"], (-1, 3))
+    roll = np.zeros((68, 128))
+    for pitch, start, length in notes:
+        assert not roll[start + 8 : start + 8 + length, pitch].any()
+        roll[start + 8 : start + 8 + length, pitch] = 1
+    np.testing.assert_array_equal(roll[:, 21:109], np.vstack([tune.start, tune.roll]))
+    assert (np.diff(notes[:, 1]) >= 0).all()
+    cells = np.frombuffer(base64.b64decode(data["probabilities"]), np.uint8).reshape(60, -1)
+    in_view = tune.probabilities[:, data["low"] - 21 : data["high"] - 20]
+    np.testing.assert_allclose(cells / 255, in_view, rtol=0, atol=0.5 / 255 + 1e-9)
+
+
+def test_pitches_at_the_ends_of_the_range_of_midi_are_drawn():
+    roll = np.zeros((3, 128))
+    roll[0, 0] = roll[2, 127] = 1
+    document = page.page(recordings(Tune(roll, lowest_pitch=0, probabilities=roll)))
+    assert '"low":0,"high":127,"notes":[0,0,1,127,2,1]' in document
+
+
+def test_what_a_tune_has_is_said_in_a_sentence():
+    assert page.facts(a_tune()) == (
+        "16 notes from A3 to A5 in 6.0 seconds: 60 steps of 0.1\N{NO-BREAK SPACE}s, "
+        "after a given start of 8."
+    )
+    roll = np.zeros((1, 88))
+    assert page.facts(Tune(roll, 0.25)).startswith("Silence in 0.2 seconds: 1 step of 0.25")
+    roll[0, 40] = 1
+    assert page.facts(Tune(roll)).startswith("1 note on C♯4 in 0.3 seconds")
+
+
+def test_names_and_values_stand_in_lists_under_their_headings():
+    document = page.page(recordings(silent()), {"Model": {"units": 200}, "seed": 7})
+    lists = document[document.index("How it was made") :]
+    assert lists.index("<dt>seed</dt><dd>7</dd>") < lists.index("<h3>Model</h3>")
+    assert lists.index("<h3>Model</h3>") < lists.index("<dt>units</dt><dd>200</dd>")
+    assert "How it was made" not in page.page(recordings(silent()))
+
+
+def test_files_to_download_have_names_of_their_own():
+    def names(*titles):
+        document = page.page(recordings(*(silent(title=title) for title in titles)))
+        return re.findall(r'download="([^"]*)"', document)
+
+    assert names("../Für Élise: 1/2\n") == ["Für-Élise-1-2.mid"]
+    assert names("") == names("//") == ["tune.mid"]
+    assert names("A", "A", "") == ["A-1.mid", "A-2.mid", "tune-3.mid"]
+    assert names("x" * 500) == ["x" * 60 + ".mid"]
+
+
+# ---- what it does in a browser
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
+    chromium, chromedriver = (shutil.which(name) for name in ("chromium", "chromedriver"))
+    if not chromium or not chromedriver:
+        pytest.skip("needs the programs chromium and chromedriver")
+    folder = tmp_path_factory.mktemp("browser")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in (
+        "--headless=new --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
+        "--disable-component-update --disable-sync --mute-audio "
+        "--autoplay-policy=no-user-gesture-required"
+    ).split():
+        options.add_argument(argument)
+    options.add_argument(f"--user-data-dir={folder / 'profile'}")
+    options.add_experimental_option("prefs", {"download.default_directory": str(folder / "down")})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(
+        options=options, service=webdriver.ChromeService(executable_path=chromedriver)
+    )
+    driver.set_script_timeout(30)
+    driver.downloads = folder / "down"
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pages")
+    a_tune().write_page(folder / "one.html", ABOUT)
+    write_page(folder / "two.html", [a_tune("First"), a_tune("Second")])
+    return folder
+
+
+def opening(browser, path, width=1000, scheme="light", motion="no-preference"):
+    """Open a page of so many CSS pixels on a screen of two dots a pixel."""
+    browser.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": 800, "deviceScaleFactor": 2, "mobile": width < 500},
+    )
+    features = {"prefers-color-scheme": scheme, "prefers-reduced-motion": motion}
+    features = [{"name": name, "value": value} for name, value in features.items()]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    browser.get(path.as_uri())
+    until(browser, "document.querySelector('audio').readyState >= 1")
+
+
+@pytest.fixture
+def opened(browser, files):
+    """Open a page; in the end it must have logged nothing and fetched nothing."""
+
+    def open_(name="one.html", **how):
+        opening(browser, files / name, **how)
+        return browser
+
+    browser.get_log("browser")
+    yield open_
+    assert browser.get_log("browser") == []
+    fetched = js(browser, "performance.getEntriesByType('resource').map((entry) => entry.name)")
+    assert [name for name in fetched if not name.startswith("data:")] == []
+
+
+def js(browser, expression):
+    return browser.execute_script(f"return {expression}")
+
+
+def wait(browser, condition):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(browser, 30, poll_frequency=0.05).until(lambda _: condition())
+
+
+def until(browser, expression):
+    wait(browser, lambda: js(browser, expression))
+
+
+def pixels(browser, colour, rows):
+    """Return the canvas columns with the page's `colour` among `rows`, in CSS pixels."""
+    columns = browser.execute_script(
+        """
+        const [name, first, last] = arguments, canvas = document.querySelector("canvas");
+        const style = getComputedStyle(document.documentElement);
+        const ink = style.getPropertyValue(name).match(/\\w\\w/g).map((x) => parseInt(x, 16));
+        const copy = document.createElement("canvas");  // whose reading slows nothing down
+        [copy.width, copy.height] = [canvas.width, canvas.height];
+        const context = copy.getContext("2d", { willReadFrequently: true });
+        context.drawImage(canvas, 0, 0);
+        const data = context.getImageData(0, 2 * first, copy.width, 2 * (last - first)).data;
+        const found = new Set();
+        for (let k = 0; k < data.length / 4; k++) {
+            if (ink.every((value, j) => data[4 * k + j] === value)) found.add(k % copy.width);
+        }
+        return [...found];
+        """,
+        f"--{colour}",
+        *rows,
+    )
+    return np.sort(columns) / 2
+
+
+def playhead(browser):
+    """Return where the playhead is, by the dot at its top; None where it is not in view."""
+    columns = pixels(browser, "playhead", (9, 11))
+    return (columns[0] + columns[-1]) / 2 if len(columns) else None
+
+
+def press(browser, *keys):
+    """Press keys on the roll, and wait until the player is there."""
+    browser.find_element("css selector", "canvas").send_keys(*keys)
+    until(browser, "!document.querySelector('audio').seeking")
+    return js(browser, "document.querySelector('audio').currentTime")
+
+
+def test_the_sound_plays_and_the_playhead_moves_with_it(opened):
+    browser = opened()
+    assert js(browser, "document.querySelector('audio').duration") == pytest.approx(6, abs=0.1)
+    beginning = playhead(browser)
+    picture = js(browser, "document.querySelector('canvas').toDataURL()")
+    browser.execute_script("document.querySelector('audio').play()")
+    until(browser, "document.querySelector('audio').currentTime > 1.1")
+    browser.execute_script("document.querySelector('audio').pause()")
+    until(browser, "document.querySelector('canvas').ariaValueNow > 1")
+    assert js(browser, "document.querySelector('audio').error") is None
+    assert js(browser, "document.querySelector('canvas').toDataURL()") != picture
+    now = js(browser, "document.querySelector('audio').currentTime")
+    middle = playhead(browser)
+    assert press(browser, "\ue010") == pytest.approx(6, abs=0.05)  # End
+    ending = playhead(browser)
+    assert middle == pytest.approx(beginning + (ending - beginning) * now / 6, abs=1)
+    assert beginning < middle < ending
+
+
+def test_the_playhead_moves_while_it_plays_and_what_sounds_is_lit(opened):
+    browser = opened()
+    roll = (20, 250)
+    assert not len(pixels(browser, "sounding", roll))
+    press(browser, " ")
+    positions = []
+    for second in (0.2, 0.5, 0.8):
+        until(browser, f"document.querySelector('audio').currentTime > {second}")
+        positions.append(playhead(browser))
+    assert positions == sorted(set(positions))
+    assert not js(browser, "document.querySelector('audio').paused")
+    lit = pixels(browser, "sounding", roll)
+    assert len(lit) and lit[0] <= playhead(browser) + 1
+    press(browser, " ")
+    assert js(browser, "document.querySelector('audio').paused")
+
+
+def test_keys_and_clicks_on_the_roll_seek(opened):
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    browser = opened()
+    assert press(browser, Keys.ARROW_RIGHT) == pytest.approx(1, abs=0.01)
+    assert press(browser, Keys.ARROW_RIGHT) == pytest.approx(2, abs=0.01)
+    assert press(browser, Keys.ARROW_LEFT) == pytest.approx(1, abs=0.01)
+    assert press(browser, Keys.PAGE_UP) == pytest.approx(6, abs=0.05)  # ten seconds, if it had them
+    assert press(browser, Keys.HOME) == 0
+    slider = browser.find_element("css selector", "canvas")
+    beginning = playhead(browser)
+    press(browser, Keys.END)
+    assert slider.get_attribute("aria-valuenow") == "6"
+    assert slider.get_attribute("aria-valuetext") == "6 of 6 seconds"
+    ending = playhead(browser)
+    x = (beginning + ending) / 2 - slider.size["width"] / 2  # from the middle of the canvas
+    ActionChains(browser).move_to_element_with_offset(slider, round(x), 0).click().perform()
+    until(browser, "!document.querySelector('audio').seeking")
+    assert js(browser, "document.querySelector('audio').currentTime") == pytest.approx(3, abs=0.02)
+
+
+def test_the_downloaded_file_is_the_tune(opened):
+    browser = opened()
+    link = browser.find_element("css selector", "a.download")
+    name = link.get_attribute("download")
+    content = base64.b64decode(link.get_attribute("href").split(",")[1])
+    link.click()
+    path = browser.downloads / name
+    wait(browser, lambda: path.exists() and path.stat().st_size)
+    assert path.read_bytes() == content
+    np.testing.assert_array_equal(midiread(path, (21, 109), STEP).piano_roll, a_tune().roll)
+
+
+def test_hostile_text_is_shown_and_does_nothing(opened):
+    browser = opened()
+    assert js(browser, "document.title") == HOSTILE
+    assert js(browser, "document.querySelector('h1').textContent") == HOSTILE
+    assert js(browser, "typeof window.hacked") == "undefined"
+    assert js(browser, "document.images.length") == 0
+    assert js(browser, "document.scripts.length") == 2
+    shown = js(browser, "[...document.querySelectorAll('dt, dd, h3')].map((e) => e.textContent)")
+    assert shown == [
+        "seed", "7", HOSTILE + "name", HOSTILE + "value", HOSTILE + "heading",
+        "sampling", "systematic", HOSTILE + "in it", HOSTILE + "too",
+    ]  # fmt: skip
+    assert HOSTILE in js(browser, "document.querySelector('audio').ariaLabel")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_contrast_in_both_schemes(opened, scheme):
+    browser = opened(scheme=scheme)
+    ratios = browser.execute_script("""
+        const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+        const light = (colour) => {
+            const [r, g, b] = numbers(colour).map((x) => x / 255)
+                .map((x) => x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4);
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+        };
+        const ratio = (a, b) => {
+            const [dark, bright] = [light(a), light(b)].sort((x, y) => x - y);
+            return (bright + 0.05) / (dark + 0.05);
+        };
+        const ground = (element) => {
+            const colour = getComputedStyle(element).backgroundColor;
+            const isThere = numbers(colour)[3] !== 0;
+            return isThere ? colour : ground(element.parentElement);
+        };
+        const hasText = (e) => [...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim());
+        const texts = [...document.body.querySelectorAll("*")].filter((e) =>
+            hasText(e) && e.checkVisibility() && !["SCRIPT", "STYLE"].includes(e.tagName));
+        const swatches = [...document.querySelectorAll("i.note, i.given, i.sounding")];
+        return {
+            text: texts.map((e) => ratio(getComputedStyle(e).color, ground(e))),
+            notes: swatches.map((e) => ratio(ground(e), ground(e.parentElement))),
+            paper: light(ground(document.body)),
+        };
+    """)
+    assert len(ratios["text"]) > 15 and min(ratios["text"]) >= 4.5
+    assert len(ratios["notes"]) == 3 and min(ratios["notes"]) >= 3
+    assert (ratios["paper"] > 0.5) is (scheme == "light")
+
+
+def test_the_roll_is_drawn_anew_when_the_scheme_changes(opened):
+    browser = opened()
+    width = js(browser, "document.querySelector('canvas').clientWidth")
+    assert len(pixels(browser, "note", (20, 250))) > width / 2
+    browser.execute_cdp_cmd(
+        "Emulation.setEmulatedMedia",
+        {"features": [{"name": "prefers-color-scheme", "value": "dark"}]},
+    )
+    wait(browser, lambda: len(pixels(browser, "note", (20, 250))) > width / 2)
+    assert len(pixels(browser, "surface", (0, 2))) > width / 2
+
+
+@pytest.mark.parametrize("name", ["one.html", "two.html"])
+def test_a_phone_scrolls_the_roll_and_not_the_page(opened, name):
+    from selenium.webdriver.common.keys import Keys
+
+    browser = opened(name, width=360)
+    assert js(browser, "innerWidth") == 360
+    assert js(browser, "document.scrollingElement.scrollWidth") <= 360
+    assert js(browser, "document.querySelector('canvas').width") == 2 * js(
+        browser, "document.querySelector('.scroller').clientWidth"
+    )
+    place = "document.querySelector('.scroller').scrollLeft"
+    assert playhead(browser) is not None
+    press(browser, Keys.END)
+    assert js(browser, place) > 30
+    width = js(browser, "document.querySelector('canvas').clientWidth")
+    assert 38 <= playhead(browser) <= width
+    browser.execute_script("document.querySelector('.scroller').scrollLeft = 0")
+    wait(browser, lambda: playhead(browser) is None)  # who scrolls looks elsewhere
+    press(browser, Keys.ARROW_LEFT)
+    assert 38 <= playhead(browser) <= width
+    browser.execute_script("document.querySelector('.show-whole').click()")
+    assert js(browser, place) == 0 and 38 <= playhead(browser) <= width
+
+
+@pytest.mark.parametrize("motion", ["no-preference", "reduce"])
+def test_the_roll_glides_unless_less_motion_is_asked_for(opened, motion):
+    browser = opened(width=360, motion=motion)
+    place = "document.querySelector('.scroller').scrollLeft"
+    browser.execute_script("document.querySelector('audio').currentTime = 1.5")
+    until(browser, "!document.querySelector('audio').seeking")
+    before = js(browser, place)
+    press(browser, " ")
+    until(browser, "document.querySelector('audio').currentTime > 2")
+    press(browser, " ")
+    assert (js(browser, place) == before) is (motion == "reduce")
+    assert 38 <= playhead(browser)
+
+
+def test_seconds_and_octaves_are_written_beside_the_roll(opened):
+    browser = opened()
+    width, height = (js(browser, f"document.querySelector('canvas').client{side}")
+                     for side in ("Width", "Height"))  # fmt: skip
+    seconds = pixels(browser, "muted", (height - 26, height))
+    assert seconds[0] < 60 and seconds[-1] > width - 60
+    octaves = pixels(browser, "muted", (20, height - 40))
+    assert (octaves < 38).any()
+
+
+def test_the_probabilities_can_be_left_out(opened):
+    browser = opened()
+    height = js(browser, "document.querySelector('canvas').clientHeight")
+    browser.execute_script("document.querySelector('.show-probabilities').click()")
+    assert js(browser, "document.querySelector('canvas').clientHeight") < height - 50
+    hidden = js(browser, "document.querySelector('.is-long').hidden")
+    assert hidden  # at this width all of the tune is in view anyway
+
+
+def test_everything_that_takes_the_focus_has_a_name_and_the_keyboard_gets_there(opened):
+    from selenium.webdriver.common.action_chains import ActionChains
+    from selenium.webdriver.common.keys import Keys
+
+    browser = opened(width=360)
+    nodes = browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    found = {}
+    for node in nodes:
+        properties = (
+            {each["name"]: each["value"].get("value") for each in node["properties"]}
+            if ("properties" in node)
+            else {}
+        )
+        if properties.get("focusable") and not node["ignored"]:
+            role = node["role"]["value"]
+            found.setdefault(role, []).append(node["name"]["value"])
+    assert all(name for names in found.values() for name in names), found
+    assert found["slider"][-1] == f"Piano roll of {HOSTILE}: place in the tune"
+    assert found["link"] == [f"Download {HOSTILE} as a MIDI file"]
+    assert sorted(found["checkbox"]) == ["probability: 0 1", "whole tune"]
+    assert js(browser, "document.documentElement.lang") == "en"
+    reached = set()
+    for _ in range(12):
+        ActionChains(browser).send_keys(Keys.TAB).perform()
+        reached.add(js(browser, "document.activeElement.tagName"))
+    assert reached >= {"AUDIO", "A", "CANVAS", "INPUT"}
+
+
+def test_of_two_tunes_one_plays(opened):
+    browser = opened("two.html")
+    assert js(browser, "[...document.querySelectorAll('h2')].map((e) => e.textContent)") == [
+        "First", "Second",
+    ]  # fmt: skip
+    paused = "[...document.querySelectorAll('audio')].map((audio) => audio.paused)"
+    browser.execute_script("document.querySelectorAll('audio')[0].play()")
+    until(browser, "document.querySelectorAll('audio')[0].currentTime > 0.1")
+    browser.execute_script("document.querySelectorAll('audio')[1].play()")
+    until(browser, "document.querySelectorAll('audio')[1].currentTime > 0.1")
+    assert js(browser, paused) == [True, False]
+
+
+def test_without_scripts_there_are_a_picture_a_player_and_the_file(opened):
+    browser = opened()
+    names = ("h1", ".facts", "audio", "a.download", "dl", ".still svg", ".moving")
+
+    def visible():
+        return {n for n in names if browser.find_element("css selector", n).is_displayed()}
+
+    assert visible() == set(names) - {".still svg"}
+    browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
+    try:
+        browser.refresh()
+        assert visible() == set(names) - {".moving"}
+    finally:
+        browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_the_page_cannot_fetch(opened, browser):
+    opened()
+    answer = browser.execute_async_script(
+        "const done = arguments[0]; fetch('data:,x').then(() => done('fetched'), () => done('no'))"
+    )
+    assert answer == "no"
+    assert all(
+        "Content Security Policy" in entry["message"] for entry in browser.get_log("browser")
+    )

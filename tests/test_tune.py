@@ -1,0 +1,165 @@
+"""What a `Tune` accepts, and that each file it writes holds the tune."""
+
+import base64
+import io
+import re
+import struct
+
+import numpy as np
+import pytest
+import soundfile
+
+from midi.utils import midiread
+from rnn4music import sound
+from rnn4music.tune import Tune, write_page
+
+
+@pytest.fixture
+def roll(rng):
+    return (rng.random((12, 20)) < 0.2).astype(float)
+
+
+@pytest.fixture
+def tune(roll):
+    return Tune(roll, 0.25, 50, start=roll[:5], probabilities=roll / 2, title="A & <b>")
+
+
+def test_a_tune_knows_its_length_and_shows_no_arrays(tune):
+    assert (len(tune), tune.seconds) == (12, 3)
+    assert repr(tune) == "Tune('A & <b>': 12 steps of 0.25 s)"
+    assert repr(Tune([[0, 1]])) == "Tune(1 step of 0.3 s)"
+    assert Tune(np.zeros((10, 88), bool), np.float32(0.3)).time_step == 0.3
+
+
+def test_a_midi_file_holds_what_was_composed(tune, roll, tmp_path):
+    path = tmp_path / "tune.mid"
+    assert tune.write_midi(path) == path
+    np.testing.assert_array_equal(midiread(path, (50, 70), 0.25).piano_roll, roll)
+    assert b"A & <b>" in path.read_bytes()
+    Tune(roll, title="\udcff.mid").write_midi(path)
+    assert b"?.mid" in path.read_bytes()
+
+
+def test_a_sound_file_lasts_as_long_and_sounds_as_high(tmp_path):
+    roll = np.zeros((8, 3))
+    roll[2:6, 1] = 1
+    path = tmp_path / "tune.wav"
+    assert Tune(roll, 0.25, 68, start=1 - roll[:1]).write_wav(path) == path
+    samples, rate = soundfile.read(path)
+    assert samples.shape == (2 * rate, 2)
+    assert not samples[: rate // 2].any() and samples[rate // 2 :].any()
+    spectrum = np.abs(np.fft.rfft(samples[rate // 2 : rate + rate // 2].sum(axis=1)))
+    assert np.argmax(spectrum) == pytest.approx(440, abs=2)
+
+
+def test_a_soundfont_plays_the_midi_file(tune, roll, tmp_path, monkeypatch):
+    def render(midi_path, soundfont):
+        assert soundfont == "piano.sf2"
+        np.testing.assert_array_equal(midiread(midi_path, (50, 70), 0.25).piano_roll, roll)
+        return np.full((44100, 2), 0.5, np.float32)
+
+    monkeypatch.setattr(sound, "render", render)
+    samples, _ = soundfile.read(tune.write_wav(tmp_path / "tune.wav", "piano.sf2"))
+    np.testing.assert_allclose(samples, 0.5, atol=1e-4)
+    page = tune.write_page(tmp_path / "tune.html", soundfont="piano.sf2").read_text("utf-8")
+    assert duration(page) == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize(
+    "ending, signature", [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")]
+)
+def test_pictures(tune, tmp_path, ending, signature):
+    path = tmp_path / f"tune.{ending}"
+    assert tune.write_picture(path) == path
+    assert path.read_bytes().startswith(signature)
+    if ending == "png":  # two panels, and one where there are no probabilities
+        height = struct.unpack(">I", path.read_bytes()[20:24])
+        alone = Tune(
+            tune.roll, title=r"$\x$ " + "\N{SNOWMAN}\N{MUSICAL SYMBOL G CLEF}"
+        ).write_picture(path)
+        assert struct.unpack(">I", alone.read_bytes()[20:24]) < height
+
+
+def test_a_picture_needs_the_name_of_a_kind(tune, tmp_path):
+    with pytest.raises(ValueError, match="no ending; give it .png"):
+        tune.write_picture(tmp_path / "tune")
+    with pytest.raises(ValueError, match="xyz"):
+        tune.write_picture(tmp_path / "tune.xyz")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_page_has_sound_and_midi_file_of_each_tune(tune, roll, tmp_path):
+    other = Tune(roll[:4], 0.5, 40)
+    path = write_page(tmp_path / "tunes.html", [tune, other], {"seed": 1}, "Two of them")
+    document = path.read_text("utf-8")
+    assert "<title>Two of them</title>" in document and "<dt>seed</dt>" in document
+    for number, each in enumerate((tune, other)):
+        assert duration(document, number) == pytest.approx(each.seconds, abs=0.1)
+        content = re.findall(r'"data:audio/midi;base64,([^"]*)"', document)[number]
+        (tmp_path / "again.mid").write_bytes(base64.b64decode(content))
+        pitches = each.lowest_pitch, each.lowest_pitch + 20
+        again = midiread(tmp_path / "again.mid", pitches, each.time_step).piano_roll
+        np.testing.assert_array_equal(again, each.roll)
+
+
+def duration(document, number=0):
+    """Return how many seconds the embedded sound lasts."""
+    content = re.findall(r'"data:audio/mpeg;base64,([^"]*)"', document)[number]
+    samples, rate = soundfile.read(io.BytesIO(base64.b64decode(content)))
+    return len(samples) / rate
+
+
+@pytest.mark.parametrize("write", ["midi", "wav", "picture", "page"])
+def test_where_there_is_no_folder_nothing_is_written(tune, tmp_path, write):
+    ending = {"picture": "png", "page": "html"}.get(write, write)
+    with pytest.raises(FileNotFoundError, match="make it"):
+        getattr(tune, f"write_{write}")(tmp_path / "none" / f"tune.{ending}")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_jupyter_shows_roll_and_player_without_a_script(tune):
+    shown = tune._repr_html_()
+    assert "<script" not in shown and "<b>" not in shown and "A &amp; &lt;b&gt;" in shown
+    assert duration(shown) == pytest.approx(3, abs=0.1)
+    given, composed = re.findall(r'<path d="([^"]*)"', shown)
+    drawn = np.zeros((17, 128))
+    view = re.search(r'viewBox="-5 0 17 (\d+)"', shown)
+    for x, y, length in re.findall(r"M(-?\d+) (\d+)h(\d+)", given + composed):
+        assert int(y) < int(view[1])
+        drawn[int(x) + 5 : int(x) + 5 + int(length), int(y)] += 1
+    # pitch runs upwards: the highest one that is drawn stands in row 0
+    expected = np.vstack([tune.start, tune.roll])[:, ::-1]
+    first = np.flatnonzero(drawn.any(axis=0))[0] - np.flatnonzero(expected.any(axis=0))[0]
+    np.testing.assert_array_equal(drawn[:, first : first + 20], expected)
+    assert drawn.sum() == expected.sum()
+
+
+@pytest.mark.parametrize(
+    "change, error, message",
+    [
+        ({"roll": np.zeros((2, 12, 20))}, ValueError, r"roll must .* of several tunes make one"),
+        ({"roll": np.zeros((0, 20))}, ValueError, "roll is empty"),
+        ({"roll": np.full((12, 20), 0.5)}, ValueError, r"roll holds 0.5; .* roll >= 0.5"),
+        ({"roll": np.full((12, 20), 90)}, ValueError, r"take \(roll > 0\)"),
+        ({"roll": "tune.mid"}, TypeError, "roll must be an array of numbers"),
+        ({"time_step": 0}, ValueError, "time_step=0 must be a finite number above 0"),
+        ({"time_step": 4000}, ValueError, "time_step must .* at most 3600"),
+        ({"time_step": "0.3"}, TypeError, "time_step must be a number of seconds"),
+        ({"lowest_pitch": 109}, ValueError, "pitch 128, above 127; give at most 108"),
+        ({"lowest_pitch": -1}, ValueError, "lowest_pitch must be at least 0"),
+        ({"lowest_pitch": 21.5}, TypeError, "lowest_pitch must be a whole number"),
+        ({"start": np.zeros((5, 21))}, ValueError, r"start must have the shape \(steps, 20\)"),
+        ({"start": np.full((5, 20), 0.5)}, ValueError, "start holds 0.5"),
+        ({"probabilities": np.zeros((11, 20))}, ValueError, "11 rows, the roll 12"),
+        ({"probabilities": np.full((12, 20), 1.5)}, ValueError, "probabilities holds .* 1.5"),
+        ({"title": 7}, TypeError, "title must be text, not int 7"),
+    ],
+)
+def test_what_does_not_fit_is_refused(roll, change, error, message):
+    with pytest.raises(error, match=message):
+        Tune(**{"roll": roll, **change})
+
+
+def test_what_just_fits_is_accepted(roll):
+    assert Tune(roll, lowest_pitch=108).lowest_pitch == 108
+    assert Tune(roll.astype(bool).tolist(), 1e-6).roll.shape == (12, 20)
