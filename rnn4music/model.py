@@ -65,6 +65,8 @@ class RNN4Music(Settings):
         ``time_step`` (seconds), ``lowest_pitch``, ``data`` and ``licence`` are known to the
         command line; ``trained_on`` is added to by `train`.
 
+    Notes
+    -----
     All parameters can be read as attributes; the rates, `epsilon`, `gradClip` and
     `genProbThreshold` can be set at any time and act from the next call, `muRand` from the
     next `resetStates`. Models can be copied and pickled; saving is for keeping them.

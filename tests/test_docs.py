@@ -1,0 +1,257 @@
+"""The pages under docs: their snippets run, their quotations are true, their site builds."""
+
+import ast
+import doctest
+import importlib
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_archive import file_of_2015
+
+from midi import midiwrite
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+TEXTS = {str(path.relative_to(DOCS)): path.read_text("utf8") for path in PAGES}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT), "MPLBACKEND": "Agg"}
+
+
+def blocks(text, language):
+    """Return the fenced blocks of a language."""
+    return re.findall(rf"^```{re.escape(language)}\n(.*?)^```", text, re.M | re.S)
+
+
+def pages_with(language):
+    return [name for name, text in TEXTS.items() if blocks(text, language)]
+
+
+def run(command, folder):
+    result = subprocess.run(
+        command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=300
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    return result.stdout
+
+
+def script_of(name):
+    """Return the module of a script under docs."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+exercises = script_of("exercises")
+
+
+# ---- snippets
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """What the snippets of the pages find beside them: music, and a file of 2015."""
+    (tmp_path / "music").mkdir()
+    for k in range(6):
+        roll = np.zeros((60 + 10 * k, 88))
+        for t in range(0, len(roll), 2):
+            roll[t, [30 + t * (k + 1) % 13, 34 + t * (k + 1) % 13]] = 1
+        midiwrite(tmp_path / "music" / f"{k}.mid", roll, (21, 109), 0.3)
+    np.savez(tmp_path / "old.npz", **file_of_2015(np.random.default_rng(0), (3, 5, 4)))
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", pages_with("python"))
+def test_the_snippets_of_a_page_run(page, folder):
+    script = "\n".join(blocks(TEXTS[page], "python"))
+    if page == "from_2015.md":
+        script = script.replace("120", "12")  # units, for the sake of the time
+    (folder / "script.py").write_text(script, encoding="utf8")
+    out = run([sys.executable, folder / "script.py"], folder)
+    if page == "from_2015.md":
+        assert re.search(r"composed \d+\.0 notes\n", out) and "best validation" in out
+        assert out.endswith("RNN4Music(h1_length=3, h2_length=5, h3_length=4, io_length=7, "
+                            "dtype='float32', updates=2)\n")  # fmt: skip
+        assert (folder / "weights.npz").exists() and (folder / "tune.mid").exists()
+
+
+def test_the_tutorial_asks_the_judge_about_every_quantity_of_a_step():
+    script = "\n".join(blocks(TEXTS["tutorial.md"], "python"))
+    for name in ("Y", "h", "o", "c", "i", "f", "g", "a_o", "a_g", "a_f", "a_i", "c_previous"):
+        assert f'judge(one_step, "{name}")' in script or f'("{name}", d_' in script, name
+
+
+# ---- quotations
+
+
+def quotations():
+    """Yield (page, file, quoted lines) for each block that has a file as its caption."""
+    for page, text in TEXTS.items():
+        for block in blocks(text, "{code-block} python"):
+            file, *lines = block.splitlines()
+            assert file.startswith(":caption: "), (page, file)
+            yield page, file.removeprefix(":caption: "), lines
+
+
+def test_what_is_quoted_stands_in_the_source():
+    found = list(quotations())
+    assert len(found) > 25
+    for page, file, lines in found:
+        source = (ROOT / file).read_text("utf8")
+        quoted = "\n".join(lines).strip("\n")
+        assert f"\n{quoted}\n" in source, f"{page}: {file} has no such lines:\n{quoted}"
+
+
+def test_the_tutorial_quotes_all_of_the_backward_step():
+    """None of its lines goes underived, and the whole stands there in one piece."""
+    source = (ROOT / "rnn4music" / "lstm.py").read_text("utf8")
+    tree = ast.parse(source)
+    step = next(n for n in tree.body if getattr(n, "name", "") == "lstm_step_backward")
+    body = source.splitlines()[step.body[1].lineno - 1 : step.end_lineno]
+    quoted = [lines for _, file, lines in quotations() if file == "rnn4music/lstm.py"]
+    assert sum(lines == ["", *body] for lines in quoted) == 1
+    singly = {line for lines in quoted if len(lines) < 5 for line in lines}
+    for line in body:
+        assert line in singly or "#" not in line, line
+
+
+def test_names_of_tests_that_the_pages_mention_exist():
+    names = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        names |= set(re.findall(r"^def (test_\w+)", path.read_text("utf8"), re.M))
+    for page, text in TEXTS.items():
+        for name, rest in re.findall(r"\b(test_\w+)(…?)", text):
+            known = name in names or (rest and any(each.startswith(name) for each in names))
+            assert known, f"{page} speaks of {name}{rest}"
+
+
+# ---- exercises
+
+
+@pytest.mark.parametrize("exercise", exercises.read(), ids=lambda exercise: exercise.number)
+def test_an_exercise_changes_lines_that_are_there_and_names_a_test_that_exists(exercise):
+    """That the named test turns red is proved by ``python docs/exercises.py``, in minutes."""
+    assert exercise.changes
+    for change in exercise.changes:
+        source = (ROOT / change.file).read_text("utf8")
+        assert source.count(change.right) == 1, f"{change.file}:\n{change.right}"
+        broken = source.replace(change.right, change.wrong)
+        assert ast.dump(ast.parse(broken)) != ast.dump(ast.parse(source))
+    file, name = exercise.test.split("::")
+    assert f"\ndef {name}(" in (ROOT / file).read_text("utf8")
+
+
+def test_each_of_the_eight_defects_has_an_exercise():
+    numbers = [exercise.number for exercise in exercises.read()]
+    assert {number.split()[0] for number in numbers} == set("12345678")
+    assert len(set(numbers)) == len(numbers) == TEXTS["exercises.md"].count("```diff")
+    answers = TEXTS["exercises.md"].count("<summary>Answer</summary>")
+    assert answers == TEXTS["exercises.md"].count("**Question.**") == 8
+
+
+# ---- commands
+
+
+def commands():
+    """Return the (page, command) of all shell blocks, a command a line."""
+    found = []
+    for page, text in TEXTS.items():
+        for block in blocks(text, "sh"):
+            lines = block.replace("\\\n", " ").splitlines()
+            found += [(page, part.strip()) for line in lines for part in line.split("&&")]
+    return [(page, command) for page, command in found if command]
+
+
+@pytest.mark.parametrize("command", sorted({command for _, command in commands()}))
+def test_a_command_of_the_pages_is_understood(command):
+    words = shlex.split(command, comments=True)
+    while "=" in words[0]:
+        words = words[1:]
+    program, *words = words
+    program = Path(program).name
+    if program == "rnn4music":
+        program, words = "python", ["-m", "rnn4music", *words]
+    assert program in ("python", "python3"), f"no test knows what to do with: {command}"
+    if words[:3] == ["-m", "pip", "install"]:
+        named = {e for word in words for m in re.findall(r"\[(.*?)\]", word) for e in m.split(",")}
+        for extra in named:
+            assert re.search(rf"^{extra} = \[", (ROOT / "pyproject.toml").read_text("utf8"), re.M)
+    elif words[:2] == ["-m", "pytest"]:
+        for word in words[2:]:
+            file, _, name = word.partition("::")
+            assert (ROOT / file).exists() and f"def {name}(" in (ROOT / file).read_text("utf8")
+    elif words[:2] != ["-m", "venv"]:
+        described = run([sys.executable, *words, "--help"], ROOT)
+        for option in (word.split("=")[0] for word in words if word.startswith("--")):
+            assert option in described, option
+
+
+# ---- docstrings, figures, site
+
+
+def documented():
+    """Return the modules whose docstrings are in the reference."""
+    pages = "\n".join(path.read_text("utf8") for path in (DOCS / "api").rglob("*.rst"))
+    return sorted({"rnn4music", *re.findall(r"automodule:: (\S+)", pages)})
+
+
+@pytest.mark.parametrize("name", documented())
+def test_the_doctests_of_a_module_pass(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
+
+
+def test_what_a_user_needs_is_in_the_reference():
+    assert {
+        "rnn4music", "midi", "rnn4music.datasets", "rnn4music.standard_sets", "rnn4music.chorales",
+        "rnn4music.keys", "rnn4music.evaluation", "rnn4music.tune_statistics", "rnn4music.plots",
+        "rnn4music.tune", "rnn4music.sound", "rnn4music.numpy_network", "rnn4music.callbacks",
+    } <= set(documented())  # fmt: skip
+    shown = (DOCS / "api" / "model.rst").read_text("utf8")
+    import rnn4music
+
+    for name in rnn4music.__all__:
+        assert f":: {name}\n" in shown or f"rnn4music.{name.lower()}" in documented(), name
+
+
+QUICK = ("step", "unrolled", "judges", "through_time")
+
+
+def test_the_figures_are_drawn_by_the_script(tmp_path):
+    run([sys.executable, DOCS / "figures.py", *QUICK, "--output", tmp_path], tmp_path)
+    drawn = {path.name for path in tmp_path.iterdir()}
+    kept = {path.name for path in (DOCS / "figures").iterdir()}
+    assert drawn == {f"{name}.svg" for name in QUICK} and kept == {*drawn, "mistakes.svg"}
+    for name in drawn:
+        assert (tmp_path / name).stat().st_size > 10_000
+    text = "".join(TEXTS.values())
+    for name in kept:
+        assert f"](figures/{name})" in text, name
+
+
+def test_the_site_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path):
+    for package in ("sphinx", "myst_nb", "numpydoc", "furo"):
+        pytest.importorskip(package, reason=f"{package} is not installed: extra docs")
+    command = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-n", "-b", "html"]
+    run([*command, "-d", tmp_path / "doctrees", DOCS, tmp_path / "site"], ROOT)
+    pages = {path.relative_to(tmp_path / "site"): path for path in tmp_path.rglob("*.html")}
+    assert len(pages) > 12
+    for name, path in pages.items():
+        html = path.read_text("utf8")
+        loaded = re.findall(
+            r"<(?:script|img|link|iframe|source)\b[^>]*?(?:src|href)=\"([^\"]*)", html
+        )
+        assert loaded and not [url for url in loaded if re.match(r"(\w+:)?//", url)], name
+        assert not re.search(r"@import|url\((['\"]?)(https?:)?//", html), name
+    tutorial = pages[Path("tutorial.html")].read_text("utf8")
+    assert "c_t = f_t ⊙ c_{t−1} + i_t ⊙ g_t" in tutorial
+    heart = pages[Path("api/heart.html")].read_text("utf8")
+    equations = re.search(r"<pre>.*?\(1\)\n.*?\(6\)\n", heart, re.S)
+    assert equations and "lstm_step_backward" in heart
