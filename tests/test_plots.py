@@ -2,33 +2,372 @@
 
 import matplotlib
 import numpy as np
+import pytest
 
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # noqa: E402
 
-from rnn4music.plots import plot_piano_roll, plot_probabilities  # noqa: E402
+from rnn4music import plots  # noqa: E402
+from rnn4music.training import History  # noqa: E402
+
+LOWEST = 21
 
 
-def test_piano_roll_with_its_start():
+@pytest.fixture
+def axes():
     figure, axes = plt.subplots()
-    start, roll = np.zeros((4, 88)), np.zeros((10, 88))
-    start[0, 30], roll[9, 50] = 1, 1
-    assert plot_piano_roll(axes, roll, 0.5, start=start) is axes
+    yield axes
+    figure.canvas.draw()  # whatever was drawn can be drawn, without a warning
+    plt.close(figure)
+
+
+@pytest.fixture
+def panels():
+    figure, axes = plt.subplots(2, sharex=True, layout="constrained")
+    yield axes
+    plt.close(figure)
+
+
+def roll_of(n_steps, *notes):
+    """A roll with the given (step, pitch) cells on."""
+    roll = np.zeros((n_steps, 88))
+    for step, pitch in notes:
+        roll[step, pitch - LOWEST] = 1
+    return roll
+
+
+def names(axis):
+    return [label.get_text() for label in axis.get_ticklabels()]
+
+
+def value_at(image, x, y):
+    """What an image shows at a place in the coordinates of its Axes."""
+    assert image.origin == "lower"
+    left, right, bottom, top = image.get_extent()
+    array = image.get_array()
+    row = int((y - bottom) / (top - bottom) * array.shape[0])
+    return array[row, int((x - left) / (right - left) * array.shape[1])]
+
+
+# ---- tunes
+
+
+def test_piano_roll_with_its_start(axes):
+    start, roll = roll_of(4, (0, 51)), roll_of(10, (9, 71))
+    assert plots.plot_piano_roll(axes, roll, 0.5, start=start) is axes
     assert axes.get_xlim() == (-2, 5)
     given, composed = axes.images
     assert given.get_extent() == [-2, 0, 20.5, 108.5]
     assert composed.get_extent() == [0, 5, 20.5, 108.5]
     np.testing.assert_array_equal(composed.get_array(), roll.T)
     low, high = axes.get_ylim()
-    assert low < 21 + 30 and 21 + 50 < high
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["C4", "C5"]
-    plt.close(figure)
+    assert low < 51 and 71 < high and axes.get_xlabel() == "seconds"
+    assert names(axes.yaxis) == ["C4", "C5"]
 
 
-def test_probabilities_have_a_colour_bar_and_silence_can_be_drawn():
-    figure, axes = plt.subplots()
-    assert plot_probabilities(axes, np.zeros((10, 88)), 0.3) is axes
-    assert len(figure.axes) == 2 and axes.images[0].get_cmap().name == "gist_stern_r"
+def test_a_note_stands_where_its_time_and_pitch_are(axes):
+    start, roll = roll_of(4, (1, 60)), roll_of(10, (7, 64))
+    plots.plot_piano_roll(axes, roll, 0.25, start=start)
+    given, composed = axes.images
+    assert value_at(composed, 7 * 0.25 + 0.01, 64) == value_at(composed, 8 * 0.25 - 0.01, 64) == 1
+    assert value_at(given, -3 * 0.25 + 0.01, 60) == 1
+    assert composed.get_array().sum() == given.get_array().sum() == 1
+    on, off = given.get_cmap()(1.0), given.get_cmap()(0.0)
+    assert on != composed.get_cmap()(1.0) and off != composed.get_cmap()(0.0)
+    assert [list(line.get_xdata()) for line in axes.lines] == [[0, 0]]
+
+
+@pytest.mark.parametrize(
+    "pitches, expected",
+    (
+        ((36, 84), ["C2", "C3", "C4", "C5", "C6"]),
+        ((60, 76), ["C4", "E4", "G4", "C5", "E5"]),
+        ((59, 62), ["A3", "B3", "C4", "D4", "E4"]),
+    ),
+)
+def test_the_fewer_pitches_the_more_names(axes, pitches, expected):
+    plots.plot_piano_roll(axes, roll_of(3, *((1, pitch) for pitch in pitches)), 0.3)
+    assert names(axes.yaxis) == expected
+    for place, name in zip(axes.get_yticks(), names(axes.yaxis)):
+        assert "C D EF G A B"[int(place) % 12] == name[0] and place // 12 - 1 == int(name[1:])
+
+
+def test_another_lowest_pitch(axes):
+    plots.plot_piano_roll(axes, np.eye(12), 1, lowest_pitch=60)
+    assert axes.images[0].get_extent() == [0, 12, 59.5, 71.5]
+    assert "C4" in names(axes.yaxis)
+
+
+def test_bars_are_numbered_from_the_first_composed_one(axes):
+    start, roll = roll_of(8, (0, 60)), roll_of(20, (3, 60))
+    plots.plot_piano_roll(axes, roll, 0.5, start=start, steps_per_bar=4)
+    assert axes.get_xlabel() == "bar" and axes.get_xlim() == (-4, 10)
+    assert dict(zip(names(axes.xaxis), axes.get_xticks())) == {
+        "−1": -4, "0": -2, "1": 0, "2": 2, "3": 4, "4": 6, "5": 8
+    }  # fmt: skip
+    assert all(line.get_visible() for line in axes.get_xgridlines())
+
+
+def test_bars_go_through_the_end_of_the_start(axes):
+    """A start of one bar and a half: bar 1 begins half a bar after what was composed."""
+    plots.plot_piano_roll(axes, roll_of(9), 1, start=roll_of(6), steps_per_bar=4)
+    assert dict(zip(names(axes.xaxis), axes.get_xticks())) == {"−1": -6, "0": -2, "1": 2, "2": 6}
+
+
+def test_of_many_bars_few_have_numbers(axes):
+    plots.plot_piano_roll(axes, roll_of(160), 0.25, steps_per_bar=4)
+    assert names(axes.xaxis) == [str(bar) for bar in range(1, 41, 4)]
+    np.testing.assert_array_equal(axes.get_xticks(), np.arange(0, 40, 4))
+    assert set(axes.get_xticks(minor=True)) == set(range(40)) - set(range(0, 40, 4))
+
+
+def test_probabilities_have_a_colour_bar_that_takes_no_room(axes):
+    before = axes.get_position().bounds
+    assert plots.plot_probabilities(axes, np.zeros((10, 88)), 0.3) is axes
+    axes.figure.canvas.draw()
+    assert axes.get_position().bounds == before
+    assert axes.images[0].get_cmap().name == "gist_stern_r"
+    assert axes.images[0].get_clim() == (0, 1)
+    (bar,) = axes.child_axes
+    assert bar.get_ylabel() == "probability"
+
+
+def test_sampled_notes_are_framed(axes):
+    roll = roll_of(10, (2, 60), (3, 60), (4, 60), (4, 67), (6, 60))
+    plots.plot_probabilities(axes, 0.5 * roll, 0.5, start=roll[:3], roll=roll)
+    (frames,) = axes.collections
+    corners = [path.vertices for path in frames.get_paths()]
+    boxes = {(*c.min(axis=0).tolist(), *c.max(axis=0).tolist()) for c in corners}
+    assert boxes == {(1, 59.5, 2.5, 60.5), (2, 66.5, 2.5, 67.5), (3, 59.5, 3.5, 60.5)}
+
+
+@pytest.mark.parametrize("shared", (True, False))
+@pytest.mark.parametrize("layout", (None, "constrained", "tight"))
+def test_roll_and_probabilities_are_aligned(layout, shared):
+    figure, panels = plt.subplots(2, sharex=shared, layout=layout)
+    roll = roll_of(10, (2, 60), (3, 72))
+    probabilities = 0.5 * roll + 0.3 * roll_of(10, (9, 40))
+    start = roll_of(4, (1, 90))
+    assert plots.plot_composition(panels, roll, probabilities, 0.5, LOWEST, start) is panels
     figure.canvas.draw()
+    upper, lower = panels
+    for one, other in zip(upper.get_position().intervalx, lower.get_position().intervalx):
+        assert one == pytest.approx(other, abs=1e-12)
+    assert upper.get_xlim() == lower.get_xlim() == (-2, 5)
+    assert upper.get_ylim() == lower.get_ylim()
+    assert upper.get_ylim()[0] < 40 and 90 < upper.get_ylim()[1]
+    assert (upper.get_xlabel(), lower.get_xlabel()) == ("", "seconds")
+    np.testing.assert_array_equal(lower.images[-1].get_array(), probabilities.T)
+    np.testing.assert_array_equal(upper.images[-1].get_array(), roll.T)
     plt.close(figure)
+
+
+@pytest.mark.parametrize(
+    "call, message",
+    (
+        (lambda axes, roll: plots.plot_piano_roll(axes, roll[0], 0.3), r"two axes.*\(88,\)"),
+        (lambda axes, roll: plots.plot_piano_roll(axes, roll[:0], 0.3), r"\(0, 88\)"),
+        (lambda axes, roll: plots.plot_piano_roll(axes, roll * np.nan, 0.3), "roll holds NaN"),
+        (lambda axes, roll: plots.plot_piano_roll(axes, 90 * roll, 0.3), r"take \(roll > 0\)"),
+        (lambda axes, roll: plots.plot_piano_roll(axes, roll, 0), "time_step .* larger than 0"),
+        (lambda axes, roll: plots.plot_piano_roll(axes, roll, 1, start=roll[:, 1:]), "start must"),
+        (lambda axes, roll: plots.plot_piano_roll(axes, roll, 1, steps_per_bar=0), "steps_per_bar"),
+        (lambda axes, roll: plots.plot_probabilities(axes, roll, 1, roll=roll[1:]), "roll must"),
+    ),
+)
+def test_what_cannot_be_drawn_is_named(axes, call, message):
+    with pytest.raises(ValueError, match=message):
+        call(axes, roll_of(4, (1, 60)))
+
+
+def test_roll_and_probabilities_of_two_tunes_are_refused(panels):
+    with pytest.raises(ValueError, match=r"probabilities must have the shape \(4, 88\)"):
+        plots.plot_composition(panels, roll_of(4), roll_of(5), 0.3)
+
+
+# ---- training
+
+
+def test_learning_curve_marks_its_best_and_the_floor(axes):
+    assert plots.plot_learning_curve(axes, [3, None, 1, 2], 2.5, color="green") is axes
+    curve, best, floor = axes.lines
+    np.testing.assert_array_equal(curve.get_xydata(), [[1, 3], [2, np.nan], [3, 1], [4, 2]])
+    assert best.get_xydata().tolist() == [[3, 1]]
+    assert set(floor.get_ydata()) == {2.5} and floor.get_linestyle() == "--"
+    assert [text.get_text() for text in axes.texts] == ["each key's Markov chain"]
+
+
+def a_history(**changes):
+    values = {
+        "cost": [900.0, 60, 40, 40, 30, 10],
+        "validation": [4.0, 3.0, 3.5],
+        "rate_factor": [1.0, 1.0, 0.5],
+        "floor": 5.0,
+        "epochs": 3,
+    }
+    return History(**{**values, **changes})
+
+
+def legend(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_history_has_cost_and_validation_in_the_same_unit(axes):
+    assert plots.plot_history(axes, a_history(), steps=10) is axes
+    assert axes.get_ylabel() == "nats per step"
+    validation, best, floor, cost, means, lowered = axes.lines
+    assert list(validation.get_ydata()) == [4, 3, 3.5] and best.get_xydata().tolist() == [[2, 3]]
+    assert list(cost.get_xydata()[3]) == [2, 4]  # of the fourth of six updates in three epochs
+    assert means.get_xydata().tolist() == [[0.5, 48], [1.5, 4], [2.5, 2]]
+    assert set(lowered.get_xdata()) == {2}  # the third epoch had the lower rates
+    assert legend(axes) == ["validation", "training", "rates lowered"]
+
+
+def test_history_without_the_unit_of_the_cost_shows_the_validation_alone(axes):
+    plots.plot_history(axes, a_history(rate_factor=[1.0] * 3))
+    assert legend(axes) == ["validation"]
+    assert axes.get_ylabel() == "nats per step" and axes.get_ylim()[1] < 6
+
+
+def test_history_without_validation_shows_the_cost(axes):
+    history = a_history(validation=[None] * 3, rate_factor=[1.0, 0.5, 0.25])
+    plots.plot_history(axes, history)
+    assert legend(axes) == ["training", "rates lowered"]
+    assert axes.get_ylabel() == "nats per tune and window"
+    assert not axes.texts  # the floor is in nats per step
+
+
+def test_history_of_a_training_that_was_interrupted_at_once(axes):
+    plots.plot_history(axes, History(cost=[7.0], floor=5.0))
+    with pytest.raises(ValueError, match="no updates; train first"):
+        plots.plot_history(axes, History())
+
+
+# ---- inside the network
+
+
+@pytest.fixture
+def activity():
+    """Of four units: the first and the last, and the two between, do nearly the same."""
+    wave = np.sin(np.arange(12.0))
+    cell = np.stack([wave, -2 * wave, -2.1 * wave, 1.1 * wave], axis=1)
+    gate = np.tile([0.1, 0.2, 0.3, 0.4], (12, 1))
+    return {"cell": cell, "forget": gate, "hidden": gate * np.tanh(cell)}
+
+
+def test_activity_has_similar_units_side_by_side(axes, activity):
+    order = plots.similar_units(activity)
+    assert {*order[:2].tolist()} in ({0, 3}, {1, 2}) and sorted(order) == [0, 1, 2, 3]
+    assert plots.plot_activity(axes, activity, time_step=0.5, n_given=4) is axes
+    (image,) = axes.images
+    np.testing.assert_array_equal(image.get_array(), np.tanh(activity["cell"]).T[order])
+    assert image.get_extent() == [-2, 4, 0, 4] and axes.get_xlim() == (-2, 4)
+    assert image.get_clim() == (-1, 1)
+
+
+def test_units_along_a_line_are_in_its_order():
+    """Where the tree alone leaves it open which end of a cluster comes first."""
+    places = np.array([0.5, 0.1, 0.32, 0.0, 0.71, 0.4])
+    order = plots.similar_units({"cell": np.tile(np.arctanh(places), (3, 1))})
+    assert sorted(places) in (list(places[order]), list(places[order])[::-1])
+
+
+def test_gates_are_in_the_order_of_the_cells_or_in_a_given_one(axes, activity):
+    plots.plot_activity(axes, activity, "forget")
+    plots.plot_activity(axes, activity, "hidden", order=[3, 2, 1, 0])
+    gate, hidden = axes.images
+    assert gate.get_clim() == (0, 1) and hidden.get_clim() == (-1, 1)
+    expected = [(k + 1) / 10 for k in plots.similar_units(activity)]
+    assert gate.get_array()[:, 0].tolist() == pytest.approx(expected)
+    np.testing.assert_array_equal(hidden.get_array()[0], activity["hidden"][:, 3])
+
+
+def test_in_a_stack_the_lowest_names_the_time(panels, activity):
+    plots.plot_piano_roll(panels[0], roll_of(12, (1, 60)), 0.3, steps_per_bar=4)
+    plots.plot_activity(panels[1], activity, "forget", 0.3, steps_per_bar=4)
+    assert [axes.get_xlabel() for axes in panels] == ["", "bar"]
+    assert names(panels[1].xaxis) == ["1", "2", "3"]
+    panels[0].figure.canvas.draw()
+    widths = [axes.get_position().intervalx for axes in panels]
+    np.testing.assert_allclose(widths[0], widths[1], atol=1e-12)
+
+
+def test_activity_of_one_unit(axes):
+    plots.plot_activity(axes, {"cell": np.ones((5, 1))})
+    assert axes.images[0].get_array().shape == (1, 5)
+
+
+def test_what_is_no_activity_is_named(axes, activity):
+    with pytest.raises(ValueError, match="what must be one of 'cell', 'forget', 'hidden'"):
+        plots.plot_activity(axes, activity, "gate")
+    activity["cell"][3, 1] = np.nan
+    with pytest.raises(ValueError, match="cell holds NaN"):
+        plots.plot_activity(axes, activity)
+
+
+def test_influence_is_drawn_on_the_notes_before(axes):
+    roll = roll_of(6, (0, 60), (1, 64), (4, 67))
+    influence = np.zeros_like(roll)
+    influence[1, 64 - LOWEST] = -2
+    result = plots.plot_influence(axes, roll, influence, 3, 62 - LOWEST, 0.5)
+    assert result is axes and axes.get_xlim() == (0, 2)
+    (image,) = axes.images
+    assert image.get_extent()[:2] == [0, 1.5] and image.get_clim() == (-2, 2)
+    shown = image.get_array()
+    assert shown.count() == 2  # the notes that were heard, and no silence
+    assert shown[60 - LOWEST, 0] == 0 and shown[64 - LOWEST, 1] == -2
+    (frame,) = axes.collections
+    assert frame.get_paths()[0].get_extents().bounds == (1.5, 61.5, 0.5, 1)
+    with pytest.raises(ValueError, match="step must be at most 6 for this roll, but is 7"):
+        plots.plot_influence(axes, roll, influence, 7, 0, 0.5)
+
+
+@pytest.fixture
+def parameters(rng):
+    """Those of a layer 2 of three units, above one of two, and of eight pitches."""
+    shapes = {
+        "layer2/input_to_gates": (8, 12),
+        "layer2/below_to_gates": (2, 12),
+        "layer2/hidden_to_gates": (3, 12),
+        "layer2/bias": (12,),
+        "output/layer2_to_output": (3, 8),
+    }
+    return {name: rng.normal(size=shape) for name, shape in shapes.items()}
+
+
+@pytest.mark.parametrize(
+    "source, label", (("input", "pitch"), ("below", "layer 1"), ("hidden", "layer 2, a step"))
+)
+def test_weights_to_gates_are_separated_by_gate(axes, parameters, source, label):
+    name = f"layer2/{source}_to_gates"
+    assert plots.plot_weights(axes, parameters, name, lowest_pitch=60) is axes
+    (image,) = axes.images
+    np.testing.assert_array_equal(image.get_array(), parameters[name])
+    low, high = image.get_clim()
+    assert low == -high and 0 < high <= np.abs(parameters[name]).max()
+    assert [line.get_xdata()[0] for line in axes.lines] == [3, 6, 9]
+    assert names(axes.xaxis) == ["input", "forget", "candidate", "output"]
+    assert list(axes.get_xticks()) == [1.5, 4.5, 7.5, 10.5]
+    assert axes.get_xlabel() == "layer 2" and axes.get_ylabel().startswith(label)
+    if source == "input":
+        assert names(axes.yaxis) == ["C4", "D4", "E4", "F4", "G4"]
+        assert image.get_extent()[2:] == [59.5, 67.5]
+
+
+def test_weights_to_the_output_have_pitches_upwards(axes, parameters):
+    plots.plot_weights(axes, parameters, "output/layer2_to_output", lowest_pitch=60)
+    (image,) = axes.images
+    np.testing.assert_array_equal(image.get_array(), parameters["output/layer2_to_output"].T)
+    assert names(axes.yaxis)[0] == "C4" and axes.get_xlabel() == "layer 2" and not axes.lines
+
+
+def test_weights_that_are_no_matrix_are_refused(axes, parameters):
+    for name in ("layer2/bias", "layer7/bias"):
+        with pytest.raises(ValueError, match="name must be one of 'layer2/input_to_gates'"):
+            plots.plot_weights(axes, parameters, name)
+
+
+def test_weights_that_are_all_zero_can_be_drawn(axes):
+    plots.plot_weights(axes, {"layer1/hidden_to_gates": np.zeros((2, 8))}, "layer1/hidden_to_gates")
+    assert axes.images[0].get_clim() == (-1, 1)

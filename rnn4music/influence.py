@@ -1,0 +1,77 @@
+"""What a network attends to: how much each note that it has heard speaks for one to come.
+
+The note is taken out of the tune, from its start to its end, and the network hears the tune
+without it; the change in the log-odds of the note to come is the influence. That is a
+statement about this network and this tune alone: notes that say the same stand in for each
+other, and a tune with a hole may be unlike any that was learned.
+
+Conventions
+-----------
+A note is a run of steps in which a key is on. An influence is in nats: with ln 2, the note
+doubles the odds; below 0 it speaks against.
+"""
+
+import numpy as np
+
+from rnn4music import checks
+
+_MOST_CELLS = 2**22  # of the tunes that are predicted at once: 32 MB
+
+
+def influence(network, roll, step, column):
+    """Return how much each note before `step` speaks for the note in `column` at `step`.
+
+    Parameters
+    ----------
+    network : object
+        Has `predict`, such as `NumpyNetwork` and `RNN4Music`.
+    roll : (T, P)
+        A tune; its rows from `step` on are not heard.
+    step : int
+        From 1 to T; T is the step after the last row.
+    column : int
+        From 0 to P − 1; whether it sounds in the roll does not matter.
+
+    Returns
+    -------
+    (T, P) float
+        Log-odds with the note minus log-odds without it, in each cell of the note; 0 elsewhere.
+    """
+    roll = np.asarray(checks.piano_roll("roll", roll, np.shape(roll)[-1]), float)
+    step, column = checked_place(roll, step, column)
+    heard = roll[:step]
+    notes = note_numbers(heard)
+    n_at_once = max(1, _MOST_CELLS // heard.size)
+    changes = [0.0]  # of note number 0, which is silence
+    with_all = _log_odds(network.predict(heard)[-1, column])
+    for first in range(1, notes.max() + 1, n_at_once):
+        left_out = np.arange(first, min(first + n_at_once, notes.max() + 1))
+        tunes = heard[:, None] * (notes[:, None] != left_out[:, None])  # (step, notes, P)
+        changes.extend(with_all - _log_odds(network.predict(tunes)[-1, :, column]))
+    result = np.zeros_like(roll)
+    result[:step] = np.array(changes)[notes]
+    return result
+
+
+def checked_place(roll, step, column):
+    """Return the step and the column of a note to come, which the roll has to have room for."""
+    step = checks.integer("step", step, low=1)
+    column = checks.integer("column", column, low=0)
+    for name, value, most in (("step", step, len(roll)), ("column", column, roll.shape[1] - 1)):
+        if value > most:
+            raise ValueError(f"{name} must be at most {most} for this roll, but is {value}")
+    return step, column
+
+
+def note_numbers(roll):
+    """Return (T, P) integers: which note a cell belongs to, counted from 1; 0 is silence."""
+    is_on = np.asarray(roll) > 0
+    starts = is_on & ~np.pad(is_on, ((1, 0), (0, 0)))[:-1]
+    return np.cumsum(starts.T).reshape(is_on.T.shape).T * is_on
+
+
+def _log_odds(probability):
+    """Return ln p/(1 − p), of a p that is rounded to 0 or 1 that of the nearest other number."""
+    smallest = np.finfo(np.asarray(probability).dtype).eps
+    p = np.clip(np.asarray(probability, float), smallest, 1 - smallest)
+    return np.log(p) - np.log1p(-p)

@@ -1,0 +1,172 @@
+"""Pictures of the inside of the network: activity, influence, weights; `plots` has them all.
+
+Conventions
+-----------
+Those of `plots`. The colours of a quantity that has a sign reach from −m to m.
+"""
+
+import numpy as np
+
+from rnn4music import checks
+from rnn4music.influence import checked_place
+from rnn4music.numpy_network import GATES
+from rnn4music.picture_parts import (
+    checked_matrix,
+    checked_roll,
+    colour_bar,
+    fit_pitches,
+    image,
+    outline,
+    pitch_axis,
+    time_axis,
+)
+
+_WITHIN = 99.5  # per cent of the weights for which the colours are enough
+
+
+def plot_activity(
+    axes, activity, what="cell", time_step=0.3, *, n_given=0, steps_per_bar=None, order=None
+):
+    """Draw one quantity in all units of a layer while it reads a tune, with a colour bar.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    activity : dict of str to (T, H)
+        Of one layer: ``network.activity(roll)[0]`` of a `NumpyNetwork`.
+    what : {"cell", "input", "forget", "candidate", "output", "hidden"}
+        The cell state is drawn as its tanh, which is what passes the output gate.
+    time_step : float
+        Seconds that a row lasts.
+    n_given : int
+        Rows to be drawn before second 0, as those of a start are.
+    steps_per_bar : int, optional
+        As for `plot_piano_roll`.
+    order : (H,) int, optional
+        Which unit stands in each row, from below; default ``similar_units(activity)``.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    checks.choice("what", what, activity)
+    values = checked_matrix(what, activity[what])
+    values = values[:, similar_units(activity) if order is None else order]
+    first, end = -n_given, len(values) - n_given
+    time_step = checks.number("time_step", time_step, above=0)
+    if what in ("input", "forget", "output"):
+        label, colours, low = f"{what} gate", "viridis", 0
+    else:
+        names = {"cell": "tanh c", "hidden": "hidden state"}
+        label, colours, low = names.get(what, what), "RdBu_r", -1
+    values = np.tanh(values) if what == "cell" else values
+    drawn = image(axes, values, first * time_step, end * time_step, 0, colours, low)
+    colour_bar(axes, drawn, label)
+    time_axis(axes, first, end, time_step, steps_per_bar)
+    axes.set(ylabel=f"{values.shape[1]} units", yticks=[])
+    return axes
+
+
+def similar_units(activity):
+    """Return an order of a layer's units in which neighbours do nearly the same.
+
+    Parameters
+    ----------
+    activity : dict of str to (T, H)
+        Its cell states decide.
+
+    Returns
+    -------
+    (H,) int
+        The leaves of a tree of clusters (average linkage of the Euclidean distances between
+        tanh c of all steps), turned so that neighbours are as near as the tree allows.
+    """
+    from scipy.cluster.hierarchy import leaves_list, linkage
+
+    cells = np.tanh(checked_matrix("cell", activity["cell"])).T
+    if len(cells) == 1:
+        return np.zeros(1, int)
+    return leaves_list(linkage(cells, "average", optimal_ordering=True))
+
+
+def plot_influence(
+    axes, roll, influence, step, column, time_step, lowest_pitch=21, *, steps_per_bar=None
+):
+    """Draw what the network attends to: which notes speak for one note to come, and which against.
+
+    Parameters
+    ----------
+    axes, time_step, lowest_pitch, steps_per_bar
+        As for `plot_piano_roll`.
+    roll, step, column
+        As `influence.influence` got them: the note to come gets a frame.
+    influence : (T, P)
+        What that returned: red speaks for the note, blue against it, grey changes nothing.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    roll = checked_roll("roll", roll)
+    influence = checked_matrix("influence", influence, roll.shape)
+    step, column = checked_place(roll, step, column)
+    time_step = checks.number("time_step", time_step, above=0)
+    limit = np.abs(influence).max() or 1
+    heard = np.ma.masked_where(roll[:step] == 0, influence[:step])
+    bottom = lowest_pitch - 0.5
+    drawn = image(axes, heard, 0, step * time_step, bottom, "coolwarm", -limit, limit)
+    colour_bar(axes, drawn, "influence (nats)")
+    to_come = np.zeros((step + 1, roll.shape[1]))
+    to_come[step, column] = 1
+    outline(axes, to_come, time_step, lowest_pitch)
+    time_axis(axes, 0, step + 1, time_step, steps_per_bar)
+    fit_pitches(axes, [roll[:step], to_come], lowest_pitch)
+    return axes
+
+
+def plot_weights(axes, parameters, name, lowest_pitch=21):
+    """Draw a weight matrix, with a colour bar.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    parameters : dict of str to array
+        As `RNN4Music.get_parameters` returns them.
+    name : str
+        One of the matrices among them, such as ``layer1/input_to_gates``. Of those to gates a
+        column is a unit, gate by gate, and a row what it reads; of those to the output a column
+        is a unit, and a row the pitch that it speaks for.
+    lowest_pitch : int
+        MIDI pitch of column 0 of the piano rolls.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    checks.choice("name", name, [key for key, value in parameters.items() if value.ndim == 2])
+    matrix = checked_matrix(name, parameters[name])
+    group, _, ends = name.partition("/")
+    source, _, target = ends.partition("_to_")
+    columns = matrix if target == "output" else matrix.T
+    largest = np.abs(matrix).max() or 1.0
+    limit = np.percentile(np.abs(matrix), _WITHIN) or largest
+    has_pitches = target == "output" or source == "input"
+    bottom = lowest_pitch - 0.5 if has_pitches else 0
+    drawn = image(axes, columns, 0, len(columns), bottom, "RdBu_r", -limit, limit)
+    colour_bar(axes, drawn, "weight", extend="both" if largest > limit else "neither")
+    if has_pitches:
+        pitch_axis(axes, bottom, bottom + columns.shape[1])
+    else:
+        layer = int(group[-1])
+        names = {"below": f"layer {layer - 1}", "hidden": f"layer {layer}, a step earlier"}
+        axes.set_ylabel(names[source])
+    if target == "output":
+        axes.set_xlabel(source.replace("layer", "layer "))
+        return axes
+    n_units = len(columns) // len(GATES)
+    for k in range(1, len(GATES)):
+        axes.axvline(k * n_units, color="black", linewidth=0.8)
+    axes.set_xticks(n_units * (np.arange(len(GATES)) + 0.5), GATES)
+    axes.tick_params(axis="x", length=0)
+    axes.set_xlabel(group.replace("layer", "layer "))
+    return axes

@@ -1,0 +1,126 @@
+"""What the pictures of `plots` have in common: checks, images, colour bars, axes of time and pitch.
+
+Conventions
+-----------
+Arrays have time, or whatever runs to the right, as their first axis. Time is in seconds on every
+Axes, also where bars are numbered.
+"""
+
+import numpy as np
+from matplotlib.collections import PolyCollection
+
+from rnn4music import checks
+from rnn4music.influence import note_numbers
+
+_NATURALS = {0: "C", 2: "D", 4: "E", 5: "F", 7: "G", 9: "A", 11: "B"}
+_MOST_LABELS, _MOST_LINES = 12, 60  # of bars
+
+
+def checked_roll(name, roll, shape=None):
+    """Return a (T, P) roll, or probabilities; `shape` is what it has to have."""
+    roll = checked_matrix(name, roll, shape)
+    return np.asarray(checks.piano_roll(name, roll, roll.shape[1]), float)
+
+
+def checked_matrix(name, matrix, shape=None):
+    """Return a matrix of finite numbers; `shape` is what it has to have."""
+    matrix = checks.numeric_array(name, matrix)
+    if shape is not None and matrix.shape != shape:
+        raise ValueError(f"{name} must have the shape {shape}, but has {matrix.shape}")
+    if matrix.ndim != 2 or 0 in matrix.shape:
+        raise ValueError(
+            f"{name} must have two axes, neither of them empty, but its shape is {matrix.shape}"
+        )
+    if not np.isfinite(matrix).all():
+        raise ValueError(f"{name} holds NaN or infinity; only finite numbers can be drawn")
+    return matrix
+
+
+def image(axes, array, left, right, bottom, colours, low=0.0, high=1.0):
+    """Draw an array (columns, rows), from `left` to `right` and from `bottom` on upwards.
+
+    Parameters
+    ----------
+    colours : str or matplotlib.colors.Colormap
+        From `low` to `high`.
+
+    Returns
+    -------
+    matplotlib.image.AxesImage
+    """
+    return axes.imshow(
+        array.T,
+        extent=(left, right, bottom, bottom + array.shape[1]),
+        cmap=colours,
+        vmin=low,
+        vmax=high,
+        origin="lower",
+        aspect="auto",
+        interpolation="nearest",
+    )
+
+
+def colour_bar(axes, drawn, label, extend="neither"):
+    """Stand a colour bar beside the Axes, which keeps its size."""
+    beside = axes.inset_axes((1.015, 0, 0.02, 1))
+    axes.figure.colorbar(drawn, cax=beside, label=label, extend=extend)
+
+
+def outline(axes, roll, time_step, lowest_pitch):
+    """Draw a frame around each note."""
+    pitches, steps = np.nonzero(roll.T)  # note by note
+    numbers = note_numbers(roll)[steps, pitches]
+    _, firsts, lengths = np.unique(numbers, return_index=True, return_counts=True)
+    left, right = steps[firsts] * time_step, (steps[firsts] + lengths) * time_step
+    low, high = pitches[firsts] + lowest_pitch - 0.5, pitches[firsts] + lowest_pitch + 0.5
+    corners = np.stack([left, low, right, low, right, high, left, high], axis=1)
+    axes.add_collection(
+        PolyCollection(
+            list(corners.reshape(-1, 4, 2)), facecolors="none", edgecolors="black", linewidths=0.7
+        )
+    )
+
+
+def time_axis(axes, first, end, time_step, steps_per_bar=None):
+    """Show the time from step `first` to step `end`, in seconds or in bars.
+
+    Bars are counted from step `first`; bar 1 is the first that begins at step 0 or later. Where
+    the numbers are hidden, those of a shared axis, there is no label either.
+    """
+    axes.set_xlim(first * time_step, end * time_step)
+    if axes.xaxis.get_major_ticks(1)[0].label1.get_visible():
+        axes.set_xlabel("seconds" if steps_per_bar is None else "bar")
+    if steps_per_bar is None:
+        return
+    steps_per_bar = checks.integer("steps_per_bar", steps_per_bar, low=1)
+    numbers = np.arange(-(-(end - first) // steps_per_bar)) + first // steps_per_bar + 1
+    lines = first + steps_per_bar * np.arange(len(numbers))
+    every = 1
+    while len(numbers) > _MOST_LABELS * every:
+        every *= 2
+    labelled = (numbers - 1) % every == 0
+    names = [str(number).replace("-", "−") for number in numbers[labelled]]
+    axes.set_xticks(lines[labelled] * time_step, names)
+    axes.set_xticks(lines[~labelled] * time_step, minor=True)
+    which = "both" if len(numbers) <= _MOST_LINES else "major"
+    axes.grid(axis="x", which=which, color="0.5", alpha=0.4, linewidth=0.5)
+
+
+def fit_pitches(axes, rolls, lowest_pitch):
+    """Show the pitches that occur in the rolls, and a little more."""
+    used = np.flatnonzero(np.vstack(rolls).max(axis=0) > 0.01)
+    low, high = (used[0], used[-1]) if len(used) else (0, rolls[0].shape[1] - 1)
+    pitch_axis(axes, lowest_pitch + low - 3, lowest_pitch + high + 3)
+
+
+def pitch_axis(axes, low, high):
+    """Show the pitches from `low` to `high`, with names: C4 is 60; the fewer the more of them."""
+    axes.set_ylim(low, high)
+    named = "CDEFGAB" if high - low <= 15 else "CEG" if high - low <= 25 else "C"
+    names = {
+        pitch: f"{_NATURALS[pitch % 12]}{pitch // 12 - 1}"
+        for pitch in range(128)
+        if low < pitch < high and _NATURALS.get(pitch % 12, "") in list(named)
+    }
+    axes.set_yticks(list(names), names.values())
+    axes.set_ylabel("pitch")

@@ -1,0 +1,108 @@
+"""What a note does to a prediction, on networks in which that is known."""
+
+import numpy as np
+import pytest
+
+from rnn4music import influence as module
+from rnn4music.influence import influence, note_numbers
+from rnn4music.numpy_network import NumpyNetwork
+
+
+class LastSteps:
+    """Log-odds of column 0: what the last three steps of each column weigh, and a bias."""
+
+    weights = np.array([[0, 2, 1], [0, 0, -3], [0.5, 0, 0]])  # (steps back, columns)
+    calls = 0
+
+    def predict(self, inputs):
+        self.calls += 1
+        Y = np.full(inputs.shape, 0.7)
+        for back, weights in enumerate(self.weights):
+            Y[back:, ..., 0] += inputs[: len(inputs) - back] @ weights
+        return 1 / (1 + np.exp(-Y))
+
+
+ROLL = np.array([[1, 0, 0], [0, 1, 1], [0, 1, 1], [0, 1, 0], [1, 1, 1]])
+
+
+def test_each_note_has_its_weights():
+    """At step 4, from the notes in steps 0 to 3; that of step 0 is forgotten."""
+    found = influence(LastSteps(), ROLL, 4, 0)
+    held, ended = 2, -3  # column 1 in the last step; column 2 in the one before
+    expected = [[0, 0, 0], [0, held, ended], [0, held, ended], [0, held, 0], [0, 0, 0]]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_what_was_forgotten_is_found_earlier():
+    assert influence(LastSteps(), ROLL, 3, 0)[0, 0] == pytest.approx(0.5)
+
+
+def test_the_step_after_the_last_can_be_asked_for():
+    """The fourth note of column 2 is one of its own, after a rest."""
+    found = influence(LastSteps(), ROLL, 5, 0)
+    np.testing.assert_allclose(found[4], [0, 2, 1], atol=1e-12)
+    np.testing.assert_allclose(found[2, 2], 0, atol=1e-12)
+
+
+def test_in_parts_it_is_the_same(monkeypatch):
+    whole, network = influence(LastSteps(), ROLL, 5, 0), LastSteps()
+    monkeypatch.setattr(module, "_MOST_CELLS", 2 * ROLL.size)
+    np.testing.assert_array_equal(influence(network, ROLL, 5, 0), whole)
+    assert network.calls == 1 + 3  # five notes, two at a time
+
+
+def test_a_network_of_one_weight():
+    """Only key 1 of the last step reaches key 0; one unit, and the numbers are known."""
+    sizes = {"input_to_gates": (2, 4), "hidden_to_gates": (1, 4), "below_to_gates": (1, 4)}
+    parameters = {f"layer{n}/{name}": np.zeros(sizes[name]) for n in (1, 2, 3) for name in sizes}
+    for n in (1, 2, 3):
+        parameters[f"layer{n}/bias"] = np.zeros(4)
+        for gate in ("input", "forget", "output"):
+            parameters[f"layer{n}/peephole_{gate}"] = np.zeros(1)
+        parameters[f"output/layer{n}_to_output"] = np.zeros((1, 2))
+    parameters["output/bias"] = np.zeros(2)
+    del parameters["layer1/below_to_gates"]
+    parameters["layer1/bias"][1] = -800  # forget everything
+    parameters["layer1/input_to_gates"][1, 2] = 3  # the candidate sees key 1
+    parameters["output/layer1_to_output"][0, 0] = 5
+    network = NumpyNetwork(parameters)
+    roll = np.array([[1, 1], [1, 0], [1, 1]])
+    found = influence(network, roll, 3, 0)
+    hidden = 0.5 * np.tanh(0.5 * np.tanh(3))
+    np.testing.assert_allclose(found, [[0, 0], [0, 0], [0, 5 * hidden]], atol=1e-12)
+    np.testing.assert_array_equal(influence(network, roll, 3, 1), np.zeros((3, 2)))
+
+
+def test_silence_and_certainty_have_an_influence_of_zero():
+    class Certain:
+        def predict(self, inputs):
+            return np.ones(inputs.shape, np.float32)
+
+    assert not influence(Certain(), ROLL, 3, 0).any()
+    assert not influence(LastSteps(), np.zeros((4, 3)), 4, 0).any()
+
+
+def test_notes_are_runs_of_a_column():
+    roll = np.array([[1, 0, 1], [1, 1, 0], [0, 1, 1]])
+    np.testing.assert_array_equal(note_numbers(roll), [[1, 0, 3], [1, 2, 0], [0, 2, 4]])
+
+
+@pytest.mark.parametrize(
+    "step, column, message",
+    (
+        (0, 0, "step must be at least 1"),
+        (6, 0, "step must be at most 5 for this roll, but is 6"),
+        (1, 3, "column must be at most 2 for this roll, but is 3"),
+        (1, -1, "column must be at least 0"),
+    ),
+)
+def test_places_outside_the_roll_are_refused(step, column, message):
+    with pytest.raises(ValueError, match=message):
+        influence(LastSteps(), ROLL, step, column)
+
+
+def test_what_is_no_roll_is_refused():
+    with pytest.raises(ValueError, match="roll holds values from 0 to 90"):
+        influence(LastSteps(), 90 * ROLL, 1, 0)
+    with pytest.raises(ValueError, match="roll must have the shape"):
+        influence(LastSteps(), ROLL[0], 1, 0)
