@@ -15,6 +15,7 @@ import json
 import os
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 
 class Callback:
@@ -151,7 +152,8 @@ class TensorBoard(Callback):
             raise ImportError(
                 "TensorBoard needs tensorboardX: pip install 'rnn4music[tensorboard]'"
             ) from error
-        self._open, self.writer = lambda: SummaryWriter(str(folder), flush_secs=10), None
+        self._open = lambda: SummaryWriter(str(folder), flush_secs=10)
+        self.writer: Any = None
         self.n, self.start, self.sampling = n, start, sampling
         self.time_step, self.lowest_pitch = time_step, lowest_pitch
 

@@ -28,12 +28,8 @@ class Result(NamedTuple):
 def read_network(name):
     """Return the network of a model's file, and what `archive.read` returned."""
     content = archive.read(name)
-    parameters, initial = (
-        {key[len(group) :]: a for key, a in content["arrays"].items() if key.startswith(group)}
-        for group in ("parameters/", "initial/")
-    )
     try:
-        return NumpyNetwork(parameters, initial, content["settings"]), content
+        return NumpyNetwork.from_arrays(content["arrays"], content["settings"]), content
     except (KeyError, ValueError) as error:
         raise ValueError(f"{name} is damaged: {error!r}") from error
 

@@ -17,6 +17,7 @@ from rnn4music import (
 )
 from rnn4music.callbacks import Following
 from rnn4music.functions import CompiledNetwork
+from rnn4music.numpy_network import NumpyNetwork
 from rnn4music.optimisers import OPTIMISERS
 from rnn4music.parameters import WEIGHTS, ParameterStore, print_summary
 from rnn4music.settings import Settings
@@ -545,6 +546,11 @@ class RNN4Music(Settings):
             raise ValueError(f"{path} is damaged: its sizes are wrong: {error}") from error
         model._load(content, path)
         return model
+
+    def to_numpy(self):
+        """Return a copy of the network in NumPy, whose `activity` shows gates and cells."""
+        state = self._rng.bit_generator.state
+        return NumpyNetwork.from_arrays(self._store.arrays(), self.settings(), state)
 
     def printWeights(self):
         """Print each weight's shape, mean size and extremes."""

@@ -80,16 +80,21 @@ class NumpyNetwork:
             settings, random_state = (
                 json.loads(str(arrays[key])) for key in ("settings", "random_state")
             )
-            groups = {"parameters": {}, "initial": {}}
-            for key, array in arrays.items():
-                group, _, rest = key.partition("/")
-                if group in groups:
-                    groups[group][rest] = array
-            return cls(*groups.values(), settings, random_state)
+            return cls.from_arrays(arrays, settings, random_state)
         except OSError:
             raise
         except Exception as error:
             raise ValueError(f"{path} is no model of rnn4music, or damaged: {error!r}") from error
+
+    @classmethod
+    def from_arrays(cls, arrays, settings=None, random_state=None):
+        """Take a dict of arrays under the names that they have in a file."""
+        parameters, initial = {}, {}
+        groups = {"parameters": parameters, "initial": initial}
+        for key, array in arrays.items():
+            group, _, name = key.partition("/")
+            groups.get(group, {})[name] = array  # what is of no other use is dropped
+        return cls(parameters, initial, settings, random_state)
 
     def predict(self, inputs):
         """Return the probabilities of each next step's notes.

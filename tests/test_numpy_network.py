@@ -60,6 +60,12 @@ def test_predictions_and_activities_are_the_oracle_s(model, file, rng):
             np.testing.assert_allclose(ours[name], theirs[letter], rtol=1e-12, err_msg=name)
 
 
+def test_a_model_in_memory_becomes_one(model, rng):
+    start = random_roll(rng, 5, P)
+    network = model.to_numpy()
+    np.testing.assert_array_equal(network.gen_music(start, 40)[0], model.genMusic(start, 40)[0])
+
+
 def test_arrays_alone_are_enough(model, rng):
     network = NumpyNetwork(model.get_parameters(), initial_states(model))
     roll = random_roll(rng, 9, P)

@@ -118,7 +118,7 @@ ALLOWED = {
     },
     "model": {
         "archive", "callbacks", "checkpoints", "checks", "evaluation", "functions", "generation",
-        "minibatches", "optimisers", "parameters", "runs", "settings", "training",
+        "minibatches", "numpy_network", "optimisers", "parameters", "runs", "settings", "training",
     },
     "model_card": set(),
     "configuration": set(),

@@ -53,8 +53,8 @@ def test_a_sound_file_lasts_as_long_and_sounds_as_high(tmp_path):
 
 
 def test_a_soundfont_plays_the_midi_file(tune, roll, tmp_path, monkeypatch):
-    def render(midi_path, soundfont):
-        assert soundfont == "piano.sf2"
+    def render(midi_path, soundfont, seconds):
+        assert soundfont == "piano.sf2" and seconds == tune.seconds
         np.testing.assert_array_equal(midiread(midi_path, (50, 70), 0.25).piano_roll, roll)
         return np.full((44100, 2), 0.5, np.float32)
 
