@@ -126,7 +126,9 @@ def fingerprint(tunes):
 
 def extent(tunes):
     """Return how much music there is, as a text; None for none."""
-    return None if tunes is None else f"{len(tunes)} tunes, {sum(map(len, tunes))} steps"
+    if tunes is None:
+        return None
+    return f"{len(tunes)} tune{'s' * (len(tunes) != 1)}, {sum(map(len, tunes))} steps"
 
 
 def description(tunes, validation, plan, options, of=fingerprint):

@@ -8,6 +8,7 @@ thing, ValueError for a value or a shape that does not fit.
 import math
 import numbers
 import operator
+import os
 import warnings
 
 import numpy as np
@@ -65,6 +66,11 @@ def choice(name, value, allowed):
 
 def numeric_array(name, value):
     """Return `value` as an array of numbers or booleans."""
+    if isinstance(value, (str, os.PathLike)):
+        raise TypeError(
+            f"{name} must be an array of numbers, not {str(value)!r}; of a MIDI file give "
+            "midiread(path).piano_roll"
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # all that old NumPy does about unequal rows
@@ -121,6 +127,11 @@ def piano_roll(name, value, n_pitches, ndims=(2,)):
 
 def listed(name, value):
     """Return the items of a list of piano rolls, themselves unchecked."""
+    if isinstance(value, (str, os.PathLike)):
+        raise TypeError(
+            f"{name} must be a list of piano rolls, not {str(value)!r}; "
+            "rnn4music.datasets.load_midi reads a folder of MIDI files"
+        )
     if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype != object:
         raise ValueError(
             f"{name} is one array of shape {value.shape}: give a list of piano rolls, "

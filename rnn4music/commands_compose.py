@@ -2,9 +2,11 @@
 
 import secrets
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from midi.files import written_whole
 from rnn4music import checks, model_card, sound
@@ -16,6 +18,7 @@ from rnn4music.commands import (
     read_tune,
     seconds_per_step,
 )
+from rnn4music.screen import SCREEN
 from rnn4music.tune import Tune, write_page
 
 MOSTLY = 0.5
@@ -31,7 +34,8 @@ def compose(asked):
     steps = checks.integer("steps", asked.steps, low=1)
     count = checks.optional_integer("count", asked.count)
     settings = _settings(asked, content)
-    rolls, probabilities = network.gen_music(start, steps, count or 1, **settings)
+    track = partial(tqdm, desc="composing", unit="step", delay=1, file=SCREEN)
+    rolls, probabilities = network.gen_music(start, steps, count or 1, track=track, **settings)
 
     tunes = _tunes(asked, content, start, rolls, probabilities)
     files = []

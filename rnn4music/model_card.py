@@ -24,13 +24,15 @@ def facts(name, content):
         "Weights": f"{n_weights:,}",
     }
     if "time_step" in notes:
-        found["Time step"] = f"{notes['time_step']:g} s"
+        found["Time step"] = f"{notes['time_step']} s"
     if "data" in notes:
         found["Data"] = notes["data"]
-    for training in notes.get("trained_on") or []:
-        before = found.get("Learned from")
-        learned = f"{training['dataset']}, validated on {training['validation'] or 'nothing'}"
-        found["Learned from"] = learned if before is None else f"{before}; then {learned}"
+    learned = [
+        f"{training.get('dataset')}, validated on {training.get('validation') or 'nothing'}"
+        for training in _trainings(notes)
+    ]
+    if learned:
+        found["Learned from"] = "; then ".join(learned)
     cost, seconds = history.get("cost", []), history.get("seconds", [])
     found["Training"] = f"{len(cost):,} updates, {history.get('epochs', 0)} epochs"
     if seconds:
@@ -62,7 +64,7 @@ def markdown(name, content):
     licence = found.pop("Licence")
     nats = [each for each in ("Best validation", "Each key's own Markov chain") if each in found]
     results = {each: found.pop(each) for each in nats}
-    trainings = content["notes"].get("trained_on") or []
+    trainings = _trainings(content["notes"])
     file, stem = found["File"], Path(name).stem
     parts = [
         f"# {_inline(stem)}",
@@ -96,6 +98,12 @@ def markdown(name, content):
         _inline(licence),
     ]
     return "\n\n".join(parts)
+
+
+def _trainings(notes):
+    """Return what `RNN4Music.train` noted; whoever wrote something else gets nothing."""
+    noted = notes.get("trained_on")
+    return [each for each in noted if isinstance(each, dict)] if isinstance(noted, list) else []
 
 
 def _user_notes(content):

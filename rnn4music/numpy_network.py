@@ -147,8 +147,12 @@ class NumpyNetwork:
         sampling="independent",
         threshold=None,
         seed=None,
+        track=iter,
     ):
-        """Compose, as `RNN4Music.genMusic` does; its arguments and results are the same."""
+        """Compose, as `RNN4Music.genMusic` does; its arguments and results are the same.
+
+        `track` may be tqdm, or whatever goes through the steps and tells of it.
+        """
         if sampling not in ("independent", "systematic"):
             raise ValueError(f"sampling must be independent or systematic, not {sampling!r}")
         given = np.zeros((1, self.n_pitches)) if start is None else np.asarray(start, float)
@@ -164,7 +168,7 @@ class NumpyNetwork:
             Y, states, _ = self._step(np.tile(x, (n_tunes, 1)), states)
         tunes = np.zeros((n_tunes, n, self.n_pitches))
         probabilities = np.zeros_like(tunes)
-        for t in range(n):
+        for t in track(range(n)):
             y = sigmoid(Y / temperature)
             y[y <= threshold] = 0
             uniform = rng.random((n_tunes, n_random), self.settings["dtype"])

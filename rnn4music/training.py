@@ -206,7 +206,9 @@ def train(
             raise diverged("a weight or an average is no longer finite")
 
     visits = plan.updates_per_minibatch
-    shown = {}
+    shown = {}  # beside the cost
+    if history.validation and history.validation[-1] is not None:
+        shown["validation"] = f"{history.validation[-1]:.3f}"
     is_enough = False  # for a callback
     bar = tqdm(
         total=plan.n_epochs * visits * run.n_minibatches(),

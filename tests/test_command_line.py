@@ -129,7 +129,7 @@ def test_training_saves_a_model_that_knows_what_it_learned_from(model, music):
     assert loaded.notes["data"] == str(music) and loaded.notes["time_step"] == 0.3
     (trained_on,) = loaded.notes["trained_on"]
     assert (trained_on["dataset"], trained_on["validation"]) == (
-        "4 tunes, 160 steps", "1 tunes, 40 steps",
+        "4 tunes, 160 steps", "1 tune, 40 steps",
     )  # fmt: skip
     assert trained_on["windows"] == "all" and trained_on["lengthOfMB"] == 20
 
@@ -377,6 +377,16 @@ def test_the_model_card_is_markdown_that_nothing_breaks(model, tmp_path, capsys)
     ]  # fmt: skip
     assert r"CC \| &lt;b&gt;0&lt;/b&gt;" in card and r"a\_b\*c \# no heading" in card
     assert f"{min(loaded.history.validation):.3f} nats per step" in card
+
+
+def test_odd_notes_end_nothing(model, tmp_path, capsys):
+    loaded = RNN4Music.from_file(model)
+    loaded.notes = {"trained_on": ["elsewhere", {}], "time_step": "short", "lowest_pitch": 21}
+    path = loaded.saveParameters(tmp_path / "odd")
+    assert run("info", path) == 0 and run("info", path, "--markdown") == 0
+    assert run("compose", path, "-o", tmp_path / "t.mid", "--steps", 2) == 1
+    assert "error: dt must be a number, not str 'short'" in capsys.readouterr().err
+    assert run("compose", path, "-o", tmp_path / "t.mid", "--steps", 2, "--dt", 0.2) == 0
 
 
 @pytest.mark.parametrize(

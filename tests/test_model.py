@@ -1,6 +1,7 @@
 """The class's border: settings, parameters, predictions, evaluation, summaries."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import oracle
@@ -209,3 +210,11 @@ def test_summaries(capsys):
     row = next(line for line in lines if line.startswith("layer1/bias")).split()
     assert row[1:] == ["12", *(f"{x:.3g}" for x in (np.abs(bias).mean(), bias.min(), bias.max()))]
     assert "h2_length=5" in repr(model)
+
+
+def test_a_path_in_the_place_of_piano_rolls_is_told_how_to_read_it():
+    model = small_model()
+    with pytest.raises(TypeError, match="not 'my folder'; rnn4music.datasets.load_midi reads"):
+        model.train("my folder", 1, 1, 1, 5)
+    with pytest.raises(TypeError, match=r"not 'bach.mid'; of a MIDI file give midiread\(path\)"):
+        model.genMusic(Path("bach.mid"), 5)

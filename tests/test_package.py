@@ -128,7 +128,7 @@ ALLOWED = {
         "archive", "callbacks", "commands", "datasets", "model", "screen", "standard_sets",
         "training",
     },
-    "commands_compose": {"checks", "commands", "model_card", "sound", "tune"},
+    "commands_compose": {"checks", "commands", "model_card", "screen", "sound", "tune"},
     "commands_look": {
         "archive", "checks", "commands", "model_card", "network_plots", "numpy_network", "plots",
         "training",

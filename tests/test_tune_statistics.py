@@ -385,7 +385,7 @@ ROLL = np.eye(3)
         (lambda: describe([0, 1]), ValueError, r"\(steps, pitches\).*\(2,\)"),
         (lambda: describe(ROLL / 4), ValueError, "holds 0.25;.*0 and 1.*roll > 0"),
         (lambda: describe(ROLL * np.nan), ValueError, "holds nan"),
-        (lambda: describe("tune"), TypeError, "numbers, not str"),
+        (lambda: describe("tune"), TypeError, "numbers, not 'tune'"),
         (lambda: describe(ROLL, -1), ValueError, "lowest_pitch must be at least 0"),
         (lambda: mean_statistics([]), ValueError, "rolls must be at least 1 piano rolls, but 0"),
         (lambda: mean_statistics(ROLL), ValueError, r"give a list.*\[roll\]"),
