@@ -12,7 +12,6 @@ not missed by the training, which learns the same with them and without.
 """
 
 import json
-import os
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -39,31 +38,37 @@ class Callback:
         """Last of all, whatever ended the training."""
 
 
-class Following:
-    """The callbacks of one training, and the model that they look at.
-
-    Parameters
-    ----------
-    callbacks : Callback, or list of Callback, or None
-    model : RNN4Music
-    rng : numpy.random.Generator
-        The model's; each call finds it, and leaves it, as training does.
+def checked_callbacks(callbacks):
+    """Return a list of callbacks: of one, of several, of None.
 
     Raises
     ------
     TypeError
         For what is no callback.
     """
+    callbacks = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
+    for callback in callbacks:
+        if not isinstance(callback, Callback):
+            raise TypeError(
+                f"{callback!r} is no callback: derive its class from "
+                "rnn4music.callbacks.Callback, and give an object of that class"
+            )
+    return callbacks
+
+
+class Following:
+    """The callbacks of one training, and the model that they look at.
+
+    Parameters
+    ----------
+    callbacks : list of Callback
+    model : RNN4Music
+    rng : numpy.random.Generator
+        The model's; each call finds it, and leaves it, as training does.
+    """
 
     def __init__(self, callbacks, model, rng):
-        self.callbacks = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
-        for callback in self.callbacks:
-            if not isinstance(callback, Callback):
-                raise TypeError(
-                    f"{callback!r} is no callback: derive its class from "
-                    "rnn4music.callbacks.Callback, and give an object of that class"
-                )
-        self.model, self.rng = model, rng
+        self.callbacks, self.model, self.rng = callbacks, model, rng
 
     def call(self, event, history):
         """Call a method of each callback; return whether one of them answered True."""
@@ -74,7 +79,7 @@ class Following:
                 answers.append(getattr(callback, event)(self.model, history))
             finally:
                 self.rng.bit_generator.state = state
-        return any(answer is True for answer in answers)
+        return any(answers)
 
 
 class JsonLines(Callback):
@@ -119,8 +124,8 @@ class JsonLines(Callback):
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         line = {"event": event, "time": now, "update": len(history.cost), "epoch": history.epochs}
         # One write of a whole line in append mode: nothing is half written, nothing stays open.
-        with open(self.path, "a", encoding="utf8") as file:
-            file.write(json.dumps({**line, **values}) + os.linesep)
+        with open(self.path, "a", encoding="utf8", newline="\n") as file:
+            file.write(json.dumps({**line, **values}) + "\n")
 
 
 class TensorBoard(Callback):

@@ -121,7 +121,8 @@ def fingerprint(tunes):
     for tune in tunes:
         digest.update(repr(tune.shape).encode())
         digest.update(np.ascontiguousarray(tune, np.float32).tobytes())
-    return f"{extent(tunes)} ({digest.hexdigest()[:16]})"
+    n_steps = sum(map(len, tunes))
+    return f"{len(tunes)} tunes, {n_steps} steps ({digest.hexdigest()[:16]})"
 
 
 def extent(tunes):

@@ -142,7 +142,7 @@ def build_parser():
         "--dt",
         type=float,
         metavar="SECONDS",
-        help="length of a step, if the model does not tell (0.3)",
+        help="length of a step (the model's, or 0.3)",
     )
 
     evaluate = command("evaluate", "score a model on tunes that it has not learned from")

@@ -11,10 +11,15 @@ from typing import Any, NamedTuple
 from midi import midiread
 from midi.reading import PIANO
 from rnn4music import archive, checks
+from rnn4music.keys import find_key, semitones_to_c, transpose
 from rnn4music.numpy_network import NumpyNetwork
 
 TIME_STEP = 0.3
 """Seconds, where a model does not tell."""
+
+PICTURES = (".png", ".pdf", ".svg")
+SOUNDS = (".wav", ".mp3")
+PAGES = (".html", ".htm")
 
 
 class Result(NamedTuple):
@@ -46,14 +51,19 @@ def seconds_per_step(notes, asked=None):
     return checks.number("dt", seconds, above=0)
 
 
-def reading_options(notes):
-    """Return how `load_midi` and `midiread` read what a model has learned from."""
-    names = ("steps_per_beat", "tempo", "sustain", "keep_short")
-    return {name: notes[name] for name in names if notes.get(name)}
+def reading_options(notes) -> dict[str, Any]:
+    """Return how `load_midi` reads what a model has learned from."""
+    options: dict[str, Any] = {
+        "steps_per_beat": notes.get("steps_per_beat") or None,
+        "tempo": notes.get("tempo") or None,
+    }
+    options |= {name: bool(notes.get(name)) for name in ("sustain", "keep_short", "to_c")}
+    options["time_step"] = None if options["steps_per_beat"] else seconds_per_step(notes)
+    return options
 
 
 def read_tune(path, notes, pitch_range, dt=None):
-    """Return the roll of a MIDI file, read as the model has learned to read.
+    """Read a MIDI file as the model has learned to read.
 
     Parameters
     ----------
@@ -63,23 +73,43 @@ def read_tune(path, notes, pitch_range, dt=None):
     pitch_range : (int, int)
     dt : float, optional
         Seconds of a step, in place of the model's.
+
+    Returns
+    -------
+    roll : (T, P)
+    semitones : int
+        By which it was moved, for a model that knows C major and A minor alone.
     """
     options = reading_options(notes)
-    if dt is not None or "steps_per_beat" not in options:
-        options |= {"steps_per_beat": None, "dt": seconds_per_step(notes, dt)}
-    return midiread(path, pitch_range, **options).piano_roll
+    to_c, options["dt"] = options.pop("to_c"), options.pop("time_step")
+    if dt is not None:
+        options |= {"steps_per_beat": None, "dt": dt}
+    if not to_c:
+        return midiread(path, pitch_range, **options).piano_roll, 0
+    roll = midiread(path, (0, 128), **options).piano_roll
+    key = find_key(roll, lowest_pitch=0)
+    semitones = semitones_to_c(key) if key else 0
+    return transpose(roll, semitones)[:, slice(*pitch_range)], semitones
 
 
 def check_outputs(outputs, inputs):
     """Raise where a file would overwrite what is read, or another one, or has no folder."""
     seen = {Path(name).resolve() for name in inputs}
-    for name in filter(None, outputs):
+    for name in outputs:
         path = Path(name)
         if path.resolve() in seen:
             raise ValueError(f"{name} is read or written twice: give each file a name of its own")
         if not path.parent.is_dir():
             raise FileNotFoundError(f"there is no folder {path.parent} for {name}; make it first")
+        if path.is_dir():
+            raise IsADirectoryError(f"{name} is a folder; give the name of a file")
         seen.add(path.resolve())
+
+
+def check_ending(name, endings):
+    """Raise if a file's name does not end as what is written into it."""
+    if Path(name).suffix.lower() not in endings:
+        raise ValueError(f"{name} has to end in {' or '.join(endings)}")
 
 
 def without_nan(value) -> Any:

@@ -11,13 +11,18 @@ from tqdm import tqdm
 from midi.files import written_whole
 from rnn4music import checks, model_card, sound
 from rnn4music.commands import (
+    PAGES,
+    PICTURES,
+    SOUNDS,
     Result,
+    check_ending,
     check_outputs,
     pitch_range,
     read_network,
     read_tune,
     seconds_per_step,
 )
+from rnn4music.keys import transpose
 from rnn4music.screen import SCREEN
 from rnn4music.tune import Tune, write_page
 
@@ -27,45 +32,63 @@ MOSTLY = 0.5
 
 def compose(asked):
     """Compose with a model, and write what was asked for."""
-    network, content = read_network(asked.model)
-    outputs = {"mid": asked.output, "wav": asked.wav, "png": asked.png, "html": asked.html}
-    check_outputs(outputs.values(), [asked.model, asked.start])
-    start = _start(asked, network, content)
-    steps = checks.integer("steps", asked.steps, low=1)
     count = checks.optional_integer("count", asked.count)
+    outputs = _outputs(asked, count)
+    network, content = read_network(asked.model)
+    start, semitones = _start(asked, network, content)
+    steps = checks.integer("steps", asked.steps, low=1)
     settings = _settings(asked, content)
     track = partial(tqdm, desc="composing", unit="step", delay=1, file=SCREEN)
     rolls, probabilities = network.gen_music(start, steps, count or 1, track=track, **settings)
+    back = [[transpose(roll, -semitones) for roll in each] for each in (rolls, probabilities)]
+    given = None if start is None else transpose(start, -semitones)
 
-    tunes = _tunes(asked, content, start, rolls, probabilities)
+    tunes = _tunes(asked, content, given, *back)
     files = []
-    for k, tune in enumerate(tunes, start=1):
-        names = {kind: _numbered(name, k, count) for kind, name in outputs.items() if name}
+    for tune, names in zip(tunes, outputs):
         files.append(tune.write_midi(names["mid"]))
-        if asked.wav:
+        if "wav" in names:
             files.append(tune.write_wav(names["wav"], asked.soundfont))
-        if asked.png:
+        if "png" in names:
             files.append(tune.write_picture(names["png"]))
     if asked.html:
-        about = _about(asked, content, settings)
+        about = _about(asked, content, given, settings)
         title = f"Composed by {Path(asked.model).stem}"
         files.append(write_page(asked.html, tunes, about, title, asked.soundfont))
     return _composed([str(file) for file in files], rolls, tunes[0].time_step, settings)
 
 
+def _outputs(asked, count):
+    """Return the names of each tune's files, by kind, once nothing is in the way."""
+    asked_for = {"mid": asked.output, "wav": asked.wav, "png": asked.png}
+    outputs = []
+    for k in range(1, (count or 1) + 1):
+        names = {kind: Path(name) for kind, name in asked_for.items() if name}
+        if count is not None:
+            names = {kind: n.with_name(f"{n.stem}-{k}{n.suffix}") for kind, n in names.items()}
+        outputs.append(names)
+    for name, endings in ((asked.wav, SOUNDS[:1]), (asked.png, PICTURES), (asked.html, PAGES)):
+        if name:
+            check_ending(name, endings)
+    everything = [name for names in outputs for name in names.values()]
+    check_outputs([*everything, *([asked.html] if asked.html else [])], [asked.model, asked.start])
+    return outputs
+
+
 def _start(asked, network, content):
-    """Return the rows of the given file that are continued, or None."""
+    """Return the rows of the given file that are continued, or None, and how they were moved."""
     n_steps = checks.integer("start-steps", asked.start_steps, low=1)
     if asked.start == "none":
-        return None
+        return None, 0
     keys = pitch_range(content["notes"], network.n_pitches)
-    start = read_tune(asked.start, content["notes"], keys, asked.dt)[:n_steps]
+    roll, semitones = read_tune(asked.start, content["notes"], keys, asked.dt)
+    start = roll[:n_steps]
     if not start.any():
         raise ValueError(
             f"the first {len(start)} steps of {asked.start} are silent in the model's pitch range "
             f"{keys}; give more --start-steps, or --start none"
         )
-    return start
+    return start, semitones
 
 
 def _settings(asked, content):
@@ -86,7 +109,8 @@ def _settings(asked, content):
 def _tunes(asked, content, start, rolls, probabilities):
     """Return a `Tune` of each roll; with --with-start the start is a part of it."""
     notes = content["notes"]
-    time_step, (lowest, _) = seconds_per_step(notes, asked.dt), pitch_range(notes, rolls.shape[2])
+    time_step = seconds_per_step(notes, asked.dt)
+    lowest, _ = pitch_range(notes, rolls[0].shape[1])
     stem = Path(asked.output).stem
     tunes = []
     for k, (roll, odds) in enumerate(zip(rolls, probabilities), start=1):
@@ -99,16 +123,10 @@ def _tunes(asked, content, start, rolls, probabilities):
     return tunes
 
 
-def _numbered(name, k, count):
-    """Return a file's name, with a number where there are several."""
-    path = Path(name)
-    return path if count is None else path.with_name(f"{path.stem}-{k}{path.suffix}")
-
-
-def _about(asked, content, settings):
+def _about(asked, content, start, settings):
     """Return what a page tells of how its tunes were made."""
-    start = "silence" if asked.start == "none" else f"{asked.start_steps} steps of {asked.start}"
-    made = {"Start": start, "Steps": asked.steps}
+    begun = "silence" if start is None else f"{len(start)} steps of {Path(asked.start).name}"
+    made = {"Start": begun, "Steps": asked.steps}
     made |= {name.capitalize(): value for name, value in settings.items()}
     return {"Composing": made, "Model": model_card.facts(asked.model, content)}
 
@@ -139,16 +157,11 @@ def _composed(files, rolls, time_step, settings):
 
 def render(asked):
     """Make a sound of a MIDI file."""
-    kind = Path(asked.output).suffix.lower()
-    if kind not in (".wav", ".mp3"):
-        raise ValueError(f"{asked.output} has to end in .wav or .mp3")
+    check_ending(asked.output, SOUNDS)
     check_outputs([asked.output], [asked.tune])
     samples = sound.render(asked.tune, asked.soundfont)
-    if kind == ".mp3":
-        with written_whole(asked.output) as file:
-            file.write(sound.encoded(samples, "MP3"))
-    else:
-        sound.write_wav(asked.output, samples)
+    with written_whole(asked.output) as file:
+        file.write(sound.encoded(samples, Path(asked.output).suffix[1:].upper()))
     seconds = len(samples) / sound.SAMPLE_RATE
     return Result(
         {"file": str(asked.output), "seconds": seconds}, f"wrote {asked.output}, {seconds:.1f} s"

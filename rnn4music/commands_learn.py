@@ -4,11 +4,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-from midi.reading import PIANO
 from rnn4music import archive
 from rnn4music.callbacks import Callback, JsonLines, TensorBoard
 from rnn4music.commands import (
     Result,
+    check_outputs,
     pitch_range,
     reading_options,
     seconds_per_step,
@@ -18,7 +18,6 @@ from rnn4music.datasets import load_midi
 from rnn4music.model import RNN4Music
 from rnn4music.screen import tell
 from rnn4music.standard_sets import load_standard_set
-from rnn4music.training import TrainingDiverged
 
 STANDARD_SETS = (".mat", ".pickle", ".pkl", ".json", ".npz")
 BEATS_A_MINUTE = 120  # of music whose steps are parts of a beat
@@ -26,16 +25,15 @@ BEATS_A_MINUTE = 120  # of music whose steps are parts of a beat
 
 def train(settings, progress=True):
     """Learn from music, and save the model."""
-    output = _output_of_training(settings)
+    output = _check_files(settings)
     if settings.data is None:
         raise ValueError("there is no music to learn from: name a folder, or data= in the file")
     model = _model(settings)
     music = read_music(settings.data, settings, model)
     learned, validation = music.parts["train"], music.parts["validation"]
     model.notes |= music.notes
-    if settings.licence is not None:
-        model.notes["licence"] = settings.licence
     tell(f"learning from {_extent(learned)}, validating on {_extent(validation)}")
+    n_before = len(model.history.cost)
     try:
         history = model.train(
             learned,
@@ -59,56 +57,72 @@ def train(settings, progress=True):
             progress=progress,
             callbacks=_logs(settings, music),
         )
-    except TrainingDiverged:
-        tell(f"saved what was good until then in {model.saveParameters(output)}")
+    except Exception:  # it diverged, or a log could not be written
+        if len(model.history.cost) > n_before:
+            tell(f"what was learned until then is in {model.saveParameters(output)}")
         raise
+    if settings.licence is not None:  # after a checkpoint has brought its own notes
+        model.notes["licence"] = settings.licence
     model.saveParameters(output)
     return _trained(history, output)
 
 
-def _model(settings):
-    """Return a new model, or the one that is trained on."""
-    rates = list(settings.rate or [])
-    if len(rates) not in (0, 1, 4):
-        raise ValueError(f"rate must be one number or four, but is {rates}")
-    if settings.start_from is not None:
-        model = RNN4Music.from_file(settings.start_from)
-        if rates:
-            model.setNewRates(*rates * (4 // len(rates)))
-        return model
-    R1, R2, R3, Rout = (rates or [0.001]) * (1 if len(rates) == 4 else 4)
-    low, high = settings.pitch_range or PIANO
-    return RNN4Music(
-        *settings.units,
-        io_length=high - low,
-        R1=R1,
-        R2=R2,
-        R3=R3,
-        Rout=Rout,
-        cost=settings.cost,
-        epsilon=settings.epsilon,
-        gradClip=settings.clip,
-        genProbThreshold=settings.threshold,
-        optimiser=settings.optimiser,
-        seed=settings.seed,
-        dtype=settings.dtype,
-    )
-
-
-def _output_of_training(settings):
-    """Return where the model will be saved, once nothing is in the way."""
+def _check_files(settings):
+    """Return where the model will be saved, once nothing is in the way of any file."""
     output = archive.npz_path(settings.output)
-    if not output.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {output.parent} for the model; make it first")
-    goes_on = settings.resume or (
-        settings.start_from is not None and archive.npz_path(settings.start_from) == output
-    )
-    if output.exists() and not (settings.force or goes_on):
+    checkpoint = settings.checkpoint and archive.npz_path(settings.checkpoint)
+    check_outputs([each for each in (output, checkpoint, settings.log) if each], [])
+    trains_on = settings.start_from is not None and archive.npz_path(settings.start_from) == output
+    resumes = settings.resume and checkpoint is not None and checkpoint.exists()
+    if output.exists() and not (settings.force or trains_on or resumes):
         raise FileExistsError(
             f"{output} is there already: give another --output, or --force to replace it; "
             f"--start-from {output} trains it on"
         )
     return output
+
+
+FIXED = ("units", "optimiser", "cost", "seed", "dtype")
+SETTABLE = {"clip": "gradClip", "epsilon": "epsilon", "threshold": "genProbThreshold"}
+"""What a model that is trained on keeps, and what of it may change."""
+
+
+def _model(settings):
+    """Return a new model, or the one that is trained on."""
+    rates = list(settings.rate)
+    if len(rates) not in (1, 4):
+        raise ValueError(f"rate must be one number or four, but is {rates}")
+    R1, R2, R3, Rout = rates * (4 // len(rates))
+    if settings.start_from is None:
+        low, high = settings.pitch_range
+        return RNN4Music(
+            *settings.units,
+            io_length=high - low,
+            R1=R1,
+            R2=R2,
+            R3=R3,
+            Rout=Rout,
+            cost=settings.cost,
+            epsilon=settings.epsilon,
+            gradClip=settings.clip,
+            genProbThreshold=settings.threshold,
+            optimiser=settings.optimiser,
+            seed=settings.seed,
+            dtype=settings.dtype,
+        )
+    fixed = [name for name in FIXED if name in settings.given]
+    if fixed:
+        raise ValueError(
+            f"{', '.join(fixed)} cannot change in a model that is trained on: leave it out, or "
+            "begin a new model without --start-from"
+        )
+    model = RNN4Music.from_file(settings.start_from)
+    if "rate" in settings.given:
+        model.setNewRates(R1, R2, R3, Rout)
+    for name, attribute in SETTABLE.items():
+        if name in settings.given:
+            setattr(model, attribute, getattr(settings, name))
+    return model
 
 
 def _logs(settings, music):
@@ -177,39 +191,39 @@ class Music(NamedTuple):
 
 def read_music(source, settings, model):
     """Read tunes as `settings` say; where they say nothing, as `model` has read before."""
-    if settings.dt is not None and settings.steps_per_beat is not None:
+    given = settings.given
+    if {"dt", "steps_per_beat"} <= given:
         raise ValueError("give dt or steps_per_beat, not both")
     if not 0 <= settings.validation < 1:
         raise ValueError(
             f"validation={settings.validation} must be at least 0 and smaller than 1: the share of "
             "the tunes that is kept apart"
         )
-    keys = tuple(settings.pitch_range or pitch_range(model.notes, model.io_length))
-    reading = {"sustain": settings.sustain, "keep_short": settings.keep_short}
-    reading |= {"tempo": settings.tempo, "steps_per_beat": settings.steps_per_beat}
-    reading = {**reading_options(model.notes), **{k: v for k, v in reading.items() if v}}
-    if settings.dt is not None:
-        reading.pop("steps_per_beat", None)
-    if "steps_per_beat" in reading:
-        time_step = 60 / (reading.get("tempo") or BEATS_A_MINUTE) / reading["steps_per_beat"]
+    keys = pitch_range(model.notes, model.io_length)
+    if "pitch_range" in given:
+        keys = tuple(settings.pitch_range)
+    notes = {name: getattr(settings, name) for name in READ_SO if name in given}
+    notes = {**{name: model.notes.get(name) for name in READ_SO}, **notes}
+    if "dt" in given:
+        notes["steps_per_beat"] = None
+    if "keys" in given:
+        notes["to_c"] = settings.keys == "c"
+    if notes["steps_per_beat"]:
+        notes["time_step"] = 60 / (notes["tempo"] or BEATS_A_MINUTE) / notes["steps_per_beat"]
     else:
-        time_step = seconds_per_step(model.notes, settings.dt)
-    notes = {"data": str(source), "lowest_pitch": keys[0], "keys": settings.keys, **reading}
-    notes["time_step"] = time_step
+        notes["time_step"] = seconds_per_step(model.notes, settings.dt)
+    notes |= {"data": Path(source).name, "keys": settings.keys, "lowest_pitch": keys[0]}
     if _is_standard_set(source):
         split = load_standard_set(source, keys)
     else:
-        dataset = load_midi(
-            source,
-            keys,
-            None if "steps_per_beat" in reading else time_step,
-            **reading,
-            to_c=settings.keys == "c",
-            cache=settings.cache,
-        )
+        dataset = load_midi(source, keys, **reading_options(notes), cache=settings.cache)
         split = dataset.split(_share(settings.validation, len(dataset)), 0)
     learned = split.train.in_keys() if settings.keys == "all" else split.train
     return Music({"train": learned, "validation": split.validation}, notes)
+
+
+READ_SO = ("steps_per_beat", "tempo", "sustain", "keep_short", "to_c")
+"""What a model's notes tell of how its tunes are read, beside ``time_step``."""
 
 
 def _share(share, n_tunes):

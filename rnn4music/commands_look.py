@@ -4,14 +4,15 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from midi import midiread
 from midi.contents import describe
-from rnn4music import archive, checks, model_card, plots
+from rnn4music import archive, checks, model_card
 from rnn4music.commands import (
+    PICTURES,
     TIME_STEP,
     Result,
+    check_ending,
     check_outputs,
     pitch_range,
     read_network,
@@ -40,36 +41,39 @@ def _is_midi(name):
     try:
         with open(name, "rb") as file:
             return file.read(4) in (b"MThd", b"RIFF")
-    except FileNotFoundError:
+    except (FileNotFoundError, IsADirectoryError):  # a model may lack its suffix
         return Path(name).suffix.lower() in MIDI_SUFFIXES
 
 
 def plot(asked):
     """Draw a picture to a file."""
-    if not Path(asked.output).suffix:
-        raise ValueError(f"{asked.output} has no ending; give it .png, .pdf or .svg")
+    from matplotlib.figure import Figure  # which `info` can do without
+
+    from rnn4music import plots
+
+    check_ending(asked.output, PICTURES)
     check_outputs([asked.output], [asked.file, asked.tune or asked.file])
     figure = Figure(figsize=(12, 4), layout="constrained")
     draw = {"roll": _plot_roll, "learning": _plot_learning, "weights": _plot_weights}
-    draw.get(asked.what, _plot_reading)(asked, figure)
+    draw.get(asked.what, _plot_reading)(asked, figure, plots)
     figure.savefig(asked.output, dpi=150)
     return Result({"file": str(asked.output)}, f"wrote {asked.output}")
 
 
-def _plot_roll(asked, figure):
+def _plot_roll(asked, figure, plots):
     time_step = checks.number("dt", TIME_STEP if asked.dt is None else asked.dt, above=0)
     roll = midiread(asked.file, (0, 128), time_step).piano_roll
     plots.plot_piano_roll(figure.add_subplot(), roll, time_step, 0)
 
 
-def _plot_learning(asked, figure):
+def _plot_learning(asked, figure, plots):
     history = History.from_dict(archive.read(asked.file)["history"])
     if not history.cost:
         raise ValueError(f"{asked.file} has not been trained, so there is no curve to draw")
     plots.plot_history(figure.add_subplot(), history)
 
 
-def _plot_weights(asked, figure):
+def _plot_weights(asked, figure, plots):
     content = archive.read(asked.file)
     group = f"layer{asked.layer}/"
     matrices = {
@@ -83,14 +87,14 @@ def _plot_weights(asked, figure):
         plots.plot_weights(axes, matrices, name, lowest_pitch)
 
 
-def _plot_reading(asked, figure):
+def _plot_reading(asked, figure, plots):
     """Draw what goes on in a network while it reads a tune."""
     if asked.tune is None:
         raise ValueError(f"plot {asked.what} needs a tune that the model reads: give --tune FILE")
     network, content = read_network(asked.file)
     notes = content["notes"]
     time_step, keys = seconds_per_step(notes, asked.dt), pitch_range(notes, network.n_pitches)
-    roll = read_tune(asked.tune, notes, keys, asked.dt)
+    roll, _ = read_tune(asked.tune, notes, keys, asked.dt)
     if asked.what == "activity":
         checks.choice("part", asked.part, (*GATES, "cell", "hidden"))
         activity = network.activity(roll)[asked.layer - 1]

@@ -41,7 +41,7 @@ MUSIC = (
     Option("--dt", float, None, "seconds of a time step (0.3)", "SECONDS"),
     Option("--steps-per-beat", float, None, "steps of a quarter note, instead of --dt", "N"),
     Option("--tempo", float, None, "quarter notes a minute, instead of the files' own", "BPM"),
-    Option("--pitch-range", int, None, "lowest pitch, and the first above the highest (21 109)",
+    Option("--pitch-range", int, (21, 109), "lowest pitch, and the first above the highest",
            ("LOW", "HIGH"), 2),
     Option("--sustain", bool, False, "let the sustain pedal lengthen notes"),
     Option("--keep-short", bool, False, "keep notes that lie between two steps"),
@@ -51,7 +51,7 @@ MUSIC = (
 )  # fmt: skip
 NETWORK = (
     Option("--units", int, (120, 120, 120), "units of the three layers", ("H1", "H2", "H3"), 3),
-    Option("--rate", float, None, "learning rate, or four: three layers and the output (0.001)",
+    Option("--rate", float, (0.001,), "learning rate, or four: three layers and the output",
            "R", "+"),
     Option("--optimiser", str, "rmsprop", "rule of an update", choices=OPTIMISERS),
     Option("--cost", str, "cross_entropy", "what is made small", choices=COSTS),
@@ -83,8 +83,8 @@ TRAINING = (
 )  # fmt: skip
 FILES = (
     Option("--output", str, "model.npz", "the model's file", "FILE"),
-    Option("--start-from", str, None, "a model that is trained on: it keeps its sizes, "
-           "settings, and steps of time", "FILE"),
+    Option("--start-from", str, None, "a model that is trained on, with its settings and "
+           "its way of reading", "FILE"),
     Option("--checkpoint", str, None, "written once a minute, to go on from with --resume", "FILE"),
     Option("--checkpoint-every", int, None, "updates, instead of once a minute", "N"),
     Option("--resume", bool, False, "go on from the checkpoint, if there is one"),
@@ -132,6 +132,11 @@ def merged(arguments, path=None):
     path : path, optional
         A TOML file.
 
+    Returns
+    -------
+    argparse.Namespace
+        With ``given`` besides, the names of those that are no defaults.
+
     Raises
     ------
     FileNotFoundError, ValueError
@@ -147,7 +152,8 @@ def merged(arguments, path=None):
         if one in given and other not in given:
             from_file.pop(other, None)  # a flag wins over the other in the file
     defaults = {option.name: option.default for option in [*OPTIONS.values(), DATA]}
-    return argparse.Namespace(**{**defaults, **from_file, **given})
+    given = {**from_file, **given}
+    return argparse.Namespace(**{**defaults, **given}, given=set(given))
 
 
 def read(path):

@@ -1,7 +1,5 @@
 """`RNN4Music`: the network, its training and its composing, under the names of 2015."""
 
-import json
-
 import numpy as np
 
 from midi.reading import checked_flag
@@ -12,10 +10,11 @@ from rnn4music import (
     evaluation,
     generation,
     minibatches,
+    notes,
     runs,
     training,
 )
-from rnn4music.callbacks import Following
+from rnn4music.callbacks import Following, checked_callbacks
 from rnn4music.functions import CompiledNetwork
 from rnn4music.numpy_network import NumpyNetwork
 from rnn4music.optimisers import OPTIMISERS
@@ -115,7 +114,7 @@ class RNN4Music(Settings):
             "history": history.to_dict(),
             "random_state": self._rng.bit_generator.state,
             "arrays": self._store.arrays(),
-            "notes": checked_notes(self.notes),
+            "notes": notes.checked(self.notes),
         }
 
     def __setstate__(self, content):
@@ -255,7 +254,7 @@ class RNN4Music(Settings):
         )
         every = checks.optional_integer("checkpoint_every", checkpoint_every)
         runs.check_together(tunes, validation, plan, options)
-        following = Following(callbacks, self, self._rng)
+        callbacks = checked_callbacks(callbacks)
         path = checkpoints.checked_path(checkpoint, every, resume)
         about = checkpoints.description(tunes, validation, plan, options) if path else None
 
@@ -269,15 +268,17 @@ class RNN4Music(Settings):
         else:
             run, standing = begin(), training.Standing()
             before, history = self.history, training.History()
-            trained_on = checkpoints.description(
-                tunes, validation, plan, options, of=checkpoints.extent
-            )
-            earlier = self.notes.get("trained_on") or []
-            self.notes = {**self.notes, "trained_on": [*earlier, trained_on]}
         history.floor = run.floor()
+
+        what = checkpoints.description(tunes, validation, plan, options, of=checkpoints.extent)
+
+        def noted():
+            first = before.epochs + 1
+            return notes.with_training(self.notes, what, first, history.epochs)
 
         def write():
             content = self._content(before.followed_by(history))
+            content["notes"] = notes.checked(noted())
             result = run.result().items()
             content["arrays"] |= {f"{WEIGHTS}/{name}": array for name, array in result}
             standing_now = {"standing": vars(standing), "before": before.lengths()}
@@ -295,10 +296,12 @@ class RNN4Music(Settings):
                 checkpoint=checkpoints.Checkpoint(path, every, write) if path else None,
                 compiling="compiling (once for this size)" if run.compiles() else None,
                 progress=progress,
-                callbacks=following if following.callbacks else None,
+                callbacks=Following(callbacks, self, self._rng) if callbacks else None,
             )
         finally:
             self.history = before.followed_by(history)
+            if history.cost:
+                self.notes = noted()
             self._last_gradients = run.last_gradients or self._last_gradients
         return history
 
@@ -590,7 +593,7 @@ class RNN4Music(Settings):
                 f"it holds another network: {'; '.join(different)}. "
                 "RNN4Music.from_file builds the one that the file describes"
             )
-        history, notes = training.History.from_dict(content["history"]), content["notes"]
+        history = training.History.from_dict(content["history"])
         store, rng = self._store, self._rng
         if (settings["dtype"], settings["optimiser"]) != (self.dtype, self.optimiser):
             store = self._new_store(settings)
@@ -608,7 +611,7 @@ class RNN4Music(Settings):
         vars(self).update(settings)
         store.assign(checked)
         self._rng, self.history, self._last_gradients = rng, history, None
-        self.notes = notes
+        self.notes = content["notes"]
 
     def _run(self, inputs):
         """Return the pre-activations (T, B, P) of inputs (T, B, P)."""
@@ -626,15 +629,3 @@ class RNN4Music(Settings):
 
     def _array(self, value):
         return np.asarray(value, self.dtype)
-
-
-def checked_notes(notes):
-    """Return a copy of a model's notes, or raise if they cannot be saved."""
-    if not isinstance(notes, dict):
-        raise TypeError(f"notes must be a dict, not {type(notes).__name__}")
-    try:
-        return json.loads(json.dumps(notes, allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise type(error)(
-            f"notes must hold text, finite numbers, lists and dicts: {error}"
-        ) from None

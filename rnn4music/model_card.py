@@ -6,6 +6,8 @@ The functions take the file's name and what `archive.read` returned, and load no
 import re
 from pathlib import Path
 
+from rnn4music.notes import trainings
+
 KNOWN_NOTES = ("time_step", "lowest_pitch", "data", "licence", "trained_on")
 _SIZES = ("h1_length", "h2_length", "h3_length")
 
@@ -29,7 +31,7 @@ def facts(name, content):
         found["Data"] = notes["data"]
     learned = [
         f"{training.get('dataset')}, validated on {training.get('validation') or 'nothing'}"
-        for training in _trainings(notes)
+        for training in trainings(notes)
     ]
     if learned:
         found["Learned from"] = "; then ".join(learned)
@@ -37,7 +39,10 @@ def facts(name, content):
     found["Training"] = f"{len(cost):,} updates, {history.get('epochs', 0)} epochs"
     if seconds:
         found["Training"] += f", {_time(sum(seconds))}"
-    scored = [(nats, k) for k, nats in enumerate(history.get("validation", []), 1) if nats]
+    validation = history.get("validation", [])
+    begun = trainings(notes)[-1].get("first_epoch") if learned else None
+    first = begun if isinstance(begun, int) else 1  # scores of earlier data are of another kind
+    scored = [(nats, k) for k, nats in enumerate(validation, 1) if nats and k >= first]
     if scored:
         nats, epoch = min(scored)
         found["Best validation"] = f"{nats:.3f} nats per step, after epoch {epoch}"
@@ -55,7 +60,8 @@ def text(name, content):
         standing = content["checkpoint"]["standing"]
         shown |= {" ": "", "checkpoint": f"of a training: {standing['epoch']} epochs complete"}
     width = max(map(len, shown))
-    return "\n".join(f"{key:<{width}}  {value}".rstrip() for key, value in shown.items())
+    lines = (f"{key:<{width}}  {value}".rstrip() for key, value in shown.items())
+    return "\n".join(map(_printable, lines))
 
 
 def markdown(name, content):
@@ -64,7 +70,7 @@ def markdown(name, content):
     licence = found.pop("Licence")
     nats = [each for each in ("Best validation", "Each key's own Markov chain") if each in found]
     results = {each: found.pop(each) for each in nats}
-    trainings = _trainings(content["notes"])
+    noted = trainings(content["notes"])
     file, stem = found["File"], Path(name).stem
     parts = [
         f"# {_inline(stem)}",
@@ -75,9 +81,9 @@ def markdown(name, content):
         "## Settings",
         _table(content["settings"]),
     ]
-    for number, training in enumerate(trainings, start=1):
+    for number, training in enumerate(noted, start=1):
         parts += [
-            f"## Training {number}" if len(trainings) > 1 else "## Training",
+            f"## Training {number}" if len(noted) > 1 else "## Training",
             _table(training),
         ]
     parts += [
@@ -100,15 +106,11 @@ def markdown(name, content):
     return "\n\n".join(parts)
 
 
-def _trainings(notes):
-    """Return what `RNN4Music.train` noted; whoever wrote something else gets nothing."""
-    noted = notes.get("trained_on")
-    return [each for each in noted if isinstance(each, dict)] if isinstance(noted, list) else []
-
-
 def _user_notes(content):
     notes = content["notes"].items()
-    return {key: note for key, note in notes if key not in KNOWN_NOTES and note is not None}
+    return {
+        key: note for key, note in notes if key not in KNOWN_NOTES and note not in (None, False)
+    }
 
 
 def _table(rows):
@@ -121,6 +123,11 @@ def _inline(value):
     value = " ".join(str(value).split())
     value = value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|#])", r"\\\1", value)
+
+
+def _printable(line):
+    """Return a line without what would move a terminal's cursor, or worse."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line)
 
 
 def _time(seconds):

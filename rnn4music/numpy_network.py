@@ -153,15 +153,22 @@ class NumpyNetwork:
 
         `track` may be tqdm, or whatever goes through the steps and tells of it.
         """
+        if threshold is None:
+            threshold = self.settings["genProbThreshold"]
         if sampling not in ("independent", "systematic"):
             raise ValueError(f"sampling must be independent or systematic, not {sampling!r}")
+        if not (0.01 <= temperature <= 100 and 0 <= threshold <= 1):
+            raise ValueError(
+                "temperature must be from 0.01 to 100 and threshold from 0 to 1, "
+                f"but they are {temperature} and {threshold}"
+            )
         given = np.zeros((1, self.n_pitches)) if start is None else np.asarray(start, float)
         if given.ndim != 2 or given.shape[1] != self.n_pitches or len(given) == 0:
             raise ValueError(f"start must be (steps, {self.n_pitches}), but is {given.shape}")
+        if not ((given >= 0) & (given <= 1)).all():
+            raise ValueError("start must hold zeros and ones; for velocities take (start > 0)")
         n_tunes = 1 if count is None else count
         n_random = 1 if sampling == "systematic" else self.n_pitches
-        if threshold is None:
-            threshold = self.settings["genProbThreshold"]
         rng = self.rng if seed is None else np.random.default_rng(seed)
         states = self._initial_states(n_tunes)
         for x in given:

@@ -66,7 +66,7 @@ def test_true_ends_the_training(tunes, event, n_updates, n_epochs):
 def test_a_training_that_a_callback_ended_goes_on_from_its_checkpoint(tunes, tmp_path):
     class Enough(Callback):
         def on_update(self, model, history):
-            return len(history.cost) == 3
+            return np.equal(len(history.cost), 3)  # NumPy's True is true as well
 
     whole = small_model()
     train(whole, tunes)
@@ -76,6 +76,21 @@ def test_a_training_that_a_callback_ended_goes_on_from_its_checkpoint(tunes, tmp
     assert recorder.events[:2] == [("start", 3), ("update", 4)] and len(history.cost) == 4
     for name, array in whole.get_parameters().items():
         np.testing.assert_array_equal(array, again.get_parameters()[name])
+
+
+def test_composing_in_callbacks_changes_nothing_after_an_interruption_either(tunes, tmp_path):
+    class Once(Recorder):
+        def on_epoch(self, model, history):
+            super().on_epoch(model, history)
+            return history.epochs == 2
+
+    whole, again = small_model(), small_model()
+    train(whole, tunes, noOfEpoch=5)
+    begun = {"noOfEpoch": 5, "checkpoint": tmp_path / "c"}
+    train(small_model(), tunes, callbacks=Once(), **begun)
+    history = train(again, tunes, callbacks=Recorder(), resume=True, **begun)
+    assert history.cost == whole.history.cost
+    np.testing.assert_array_equal(whole.genMusic(None, 9), again.genMusic(None, 9))
 
 
 def test_an_error_in_a_callback_ends_the_training_with_what_was_learned(tunes):
@@ -152,10 +167,21 @@ def test_notes_are_saved_and_say_what_was_learned_from(tunes, tmp_path):
     (trained_on,) = loaded.notes["trained_on"]
     assert loaded.notes["data"] == "seven tunes" and trained_on["dataset"] == "7 tunes, 54 steps"
     assert trained_on["lengthOfMB"] == 6 and trained_on["validation"] == "2 tunes, 13 steps"
+    assert (trained_on["first_epoch"], trained_on["epochs"]) == (1, 2)
+    train(loaded, tunes)
+    assert loaded.notes["trained_on"] == [{**trained_on, "epochs": 4}]
+    train(loaded, tunes[:6], checkpoint=tmp_path / "c")
+    train(loaded, tunes[:6], checkpoint=tmp_path / "c", resume=True, noOfEpoch=3)
+    first, second = loaded.notes["trained_on"]
+    assert first["epochs"] == 4 and second["dataset"] == "6 tunes, 48 steps"
+    assert (second["first_epoch"], second["epochs"], second["noOfEpoch"]) == (5, 3, 3)
+    with pytest.raises(FileNotFoundError):
+        train(loaded, tunes, checkpoint=tmp_path / "no" / "c")
+    assert loaded.notes["trained_on"] == [first, second]
     model.notes = {"data": {1, 2}}
     with pytest.raises(TypeError, match="notes must hold text, finite numbers"):
         model.saveParameters(tmp_path / "model")
-    assert RNN4Music.from_file(tmp_path / "model").notes == loaded.notes
+    assert RNN4Music.from_file(tmp_path / "model").notes["data"] == "seven tunes"
 
 
 def test_composing_with_a_seed_and_a_threshold_of_its_own(tunes):

@@ -14,6 +14,8 @@ import pytest
 
 from midi import midiread, midiwrite
 from rnn4music import RNN4Music, command_line, configuration
+from rnn4music.datasets import load_midi
+from rnn4music.keys import find_key, semitones_to_c, transpose
 
 SMALL = ["--units", "3", "4", "5", "--seed", "1", "--quiet", "--validation", "0.2"]
 
@@ -87,12 +89,18 @@ def test_no_command_shows_what_there_is(capsys):
         (["info", "nowhere.mid"], "nowhere.mid: No such file"),
         (["train", "nowhere"], "there is no file or folder nowhere"),
         (["train"], "there is no music to learn from"),
-        (["train", "x", "-o", "no/folder/m.npz"], "there is no folder no/folder for the model"),
+        (
+            ["train", "x", "-o", "no/folder/m.npz"],
+            "there is no folder no/folder for no/folder/m.npz",
+        ),
         (["train", "x", "--config", "no.toml"], "no.toml: No such file"),
         (["evaluate", "nowhere", "x"], "there is no file nowhere.npz"),
         (["render", "nowhere.mid", "-o", "x.wav"], "nowhere.mid: No such file"),
         (["render", "nowhere.mid", "-o", "x.ogg"], "x.ogg has to end in .wav or .mp3"),
-        (["plot", "roll", "nowhere.mid", "-o", "picture"], "picture has no ending"),
+        (
+            ["plot", "roll", "nowhere.mid", "-o", "picture"],
+            "picture has to end in .png or .pdf or .svg",
+        ),
     ),
 )
 def test_an_error_is_one_sentence(arguments, message, capsys, tmp_path, monkeypatch):
@@ -126,7 +134,7 @@ def test_training_saves_a_model_that_knows_what_it_learned_from(model, music):
     loaded = RNN4Music.from_file(model)
     assert (loaded.h1_length, loaded.h2_length, loaded.h3_length) == (3, 4, 5)
     assert loaded.genProbThreshold == 0.02 and loaded.history.epochs == 2
-    assert loaded.notes["data"] == str(music) and loaded.notes["time_step"] == 0.3
+    assert loaded.notes["data"] == music.name and loaded.notes["time_step"] == 0.3
     (trained_on,) = loaded.notes["trained_on"]
     assert (trained_on["dataset"], trained_on["validation"]) == (
         "4 tunes, 160 steps", "1 tune, 40 steps",
@@ -149,6 +157,48 @@ def test_a_model_is_not_overwritten_but_trained_on(model, music, capsys):
     loaded = RNN4Music.from_file(other)
     assert loaded.history.epochs == 3 and loaded.R2 == 0.01 and loaded.notes["licence"] == "CC0"
     assert len(loaded.notes["trained_on"]) == 2
+
+
+def test_what_a_model_keeps_is_not_changed_in_silence(model, music, capsys):
+    flags = ["--start-from", model, "-o", model, "--units", 9, 9, 9, "--optimiser", "adam"]
+    assert run("train", music, *flags) == 1
+    assert "error: units, optimiser cannot change in a model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    (
+        (["--checkpoint", "fresh", "--resume"], "is there already"),
+        (["--checkpoint", "model.npz", "--force"], "model.npz is read or written twice"),
+        (["--log", "no/log.jsonl", "--force"], "there is no folder no"),
+        (["--force", "--rate", "1", "2"], "rate must be one number or four, but is [1.0, 2.0]"),
+        (["--force", "--validation", "1"], "validation=1.0 must be at least 0 and smaller than 1"),
+        (["--force", "--dt", "1", "--steps-per-beat", "2"], "give dt or steps_per_beat"),
+    ),
+)
+def test_training_that_cannot_begin_touches_nothing(
+    model, music, flags, message, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.npz").write_bytes(model.read_bytes())
+    assert run("train", music, *flags, "--quiet") == 1
+    assert message in capsys.readouterr().err
+    assert [each.name for each in tmp_path.iterdir()] == ["model.npz"]
+    assert (tmp_path / "model.npz").read_bytes() == model.read_bytes()
+
+
+def test_a_log_that_fails_loses_nothing_that_was_learned(music, tmp_path, monkeypatch, capsys):
+    from rnn4music import callbacks
+
+    def full(self, model, history):
+        raise OSError(28, "No space left on device", str(self.path))
+
+    monkeypatch.setattr(callbacks.JsonLines, "on_epoch", full)
+    flags = ["-o", tmp_path / "m.npz", *SMALL, "--log", tmp_path / "log"]
+    assert run("train", music, *flags) == 1
+    err = capsys.readouterr().err
+    assert "log: No space left on device" in err and "what was learned until then is in" in err
+    assert RNN4Music.from_file(tmp_path / "m.npz").history.epochs == 1
 
 
 def test_flags_win_over_the_file_and_the_file_over_the_defaults(tmp_path):
@@ -293,8 +343,11 @@ def test_a_silent_tune_is_warned_of_and_keeps_its_length(model, tmp_path, capsys
     ("flags", "message"),
     (
         (["--start", "{music}/0.mid", "-o", "{music}/0.mid"], "is read or written twice"),
-        (["-o", "x.mid", "--wav", "x.mid"], "is read or written twice"),
+        (["-o", "x.wav", "--wav", "x.wav"], "is read or written twice"),
         (["--wav", "no/folder.wav"], "there is no folder no for no/folder.wav"),
+        (["--wav", "x.mp3"], "x.mp3 has to end in .wav"),
+        (["--png", "x.xyz"], "x.xyz has to end in .png or .pdf or .svg"),
+        (["--start", "{music}/tune-1.mid", "--count", "2", "-o", "{music}/tune.mid"], "twice"),
         (["--steps", "0"], "steps must be at least 1, but is 0"),
         (["--count", "0"], "count must be at least 1"),
         (["--threshold", "2"], "threshold must be finite and at least 0 and at most 1"),
@@ -316,15 +369,44 @@ def test_what_cannot_be_composed(model, music, flags, message, tmp_path, capsys,
 
 def test_a_model_that_learned_in_beats_reads_and_writes_beats(music, tmp_path, capsys):
     model = tmp_path / "beats.npz"
-    flags = [*SMALL, "--epochs", 1, "--steps-per-beat", 2, "--tempo", 60, "--keys", "c"]
+    flags = [*SMALL, "--epochs", 1, "--steps-per-beat", 2, "--tempo", 60, "--sustain"]
     assert run("train", music, "-o", model, *flags) == 0
     notes = RNN4Music.from_file(model).notes
-    assert notes["time_step"] == 0.5 and notes["steps_per_beat"] == 2
+    assert notes["time_step"] == 0.5 and notes["steps_per_beat"] == 2 and notes["sustain"]
     files = ["--start", music / "2.mid", "--start-steps", 4, "--with-start", "--steps", 5]
     assert run("compose", model, *files, "-o", tmp_path / "t.mid") == 0
     roll = midiread(tmp_path / "t.mid", (21, 109), 0.5).piano_roll
     start = midiread(music / "2.mid", (21, 109), steps_per_beat=2).piano_roll[:4]
     np.testing.assert_array_equal(roll[:4], start)
+    flags = ["--start-from", model, "-o", model, "--epochs", 1, "--quiet", "--dt", 0.1]
+    assert run("train", music, *flags, "--no-sustain") == 0
+    notes = RNN4Music.from_file(model).notes
+    assert notes["time_step"] == 0.1 and not notes["steps_per_beat"] and not notes["sustain"]
+    capsys.readouterr()
+    assert run("evaluate", model, music, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["n_steps"] == 5 * (200 - 1)  # at its tempo of 60
+
+
+def test_a_model_of_one_key_hears_in_it_and_answers_in_the_other(music, tmp_path, capsys):
+    """Its start is moved to C major or A minor, and what it composes back again."""
+    model = tmp_path / "c.npz"
+    assert run("train", music, "-o", model, *SMALL, "--epochs", 1, "--keys", "c") == 0
+    dataset = load_midi(music, to_c=True)
+    capsys.readouterr()
+    assert run("evaluate", model, music, "--json") == 0
+    score = json.loads(capsys.readouterr().out)["nats_per_step"]
+    assert score == pytest.approx(RNN4Music.from_file(model).evaluate(dataset).nats_per_step)
+    key = find_key(midiread(music / "2.mid").piano_roll)
+    semitones = semitones_to_c(key)
+    assert semitones != 0
+    flags = ["--start", music / "2.mid", "--start-steps", 9, "--steps", 8, "--seed", 3]
+    assert run("compose", model, *flags, "-o", tmp_path / "t.mid", "--with-start") == 0
+    roll = midiread(tmp_path / "t.mid").piano_roll
+    np.testing.assert_array_equal(roll[:9], midiread(music / "2.mid").piano_roll[:9])
+    composed, _ = RNN4Music.from_file(model).genMusic(
+        dataset[2][:9], 8, sampling="systematic", seed=3
+    )
+    np.testing.assert_array_equal(roll[9:], transpose(composed, -semitones))
 
 
 # ---- the others
@@ -382,8 +464,11 @@ def test_the_model_card_is_markdown_that_nothing_breaks(model, tmp_path, capsys)
 def test_odd_notes_end_nothing(model, tmp_path, capsys):
     loaded = RNN4Music.from_file(model)
     loaded.notes = {"trained_on": ["elsewhere", {}], "time_step": "short", "lowest_pitch": 21}
+    loaded.notes["data"] = "\x1b]0;title\x07\nkeys  forged"
     path = loaded.saveParameters(tmp_path / "odd")
-    assert run("info", path) == 0 and run("info", path, "--markdown") == 0
+    assert run("info", path) == 0
+    assert "\\x1b]0;title\\x07\\nkeys  forged\n" in capsys.readouterr().out
+    assert run("info", path, "--markdown") == 0
     assert run("compose", path, "-o", tmp_path / "t.mid", "--steps", 2) == 1
     assert "error: dt must be a number, not str 'short'" in capsys.readouterr().err
     assert run("compose", path, "-o", tmp_path / "t.mid", "--steps", 2, "--dt", 0.2) == 0

@@ -107,3 +107,9 @@ def test_arguments_are_checked(model):
         network.gen_music(np.zeros((0, P)), 3)
     with pytest.raises(ValueError, match="sampling must be independent or systematic"):
         network.gen_music(None, 3, sampling="both")
+    for wrong in ({"temperature": 0}, {"temperature": -1}, {"threshold": 7}):
+        with pytest.raises(ValueError, match="temperature must be from 0.01 to 100 and threshold"):
+            network.gen_music(None, 3, **wrong)
+    for start in (np.full((1, P), 90), np.full((1, P), np.nan)):
+        with pytest.raises(ValueError, match="start must hold zeros and ones"):
+            network.gen_music(start, 3)

@@ -1,0 +1,50 @@
+"""The notes of a model: what others should know of it, saved with the weights.
+
+Conventions
+-----------
+Notes are a dict of what JSON can hold. ``trained_on`` is a list with a dict for each training: the
+arguments of `RNN4Music.train`, how much music there was, its first epoch among all of the
+model's history, counted from 1, and how many it had. Notes may come from anywhere; where they
+are not as here, they are left out.
+"""
+
+import json
+
+TRAINED_ON = "trained_on"
+
+
+def checked(notes):
+    """Return a copy of notes, or raise if they cannot be saved."""
+    if not isinstance(notes, dict):
+        raise TypeError(f"notes must be a dict, not {type(notes).__name__}")
+    try:
+        return json.loads(json.dumps(notes, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"notes must hold text, finite numbers, lists and dicts: {error}"
+        ) from None
+
+
+def trainings(notes):
+    """Return the dicts of all trainings, the earliest first."""
+    noted = notes.get(TRAINED_ON)
+    return [each for each in noted if isinstance(each, dict)] if isinstance(noted, list) else []
+
+
+def with_training(notes, about, first_epoch, epochs):
+    """Return notes with a training, in the place of the last one if that began where it does.
+
+    A training of the same kind as the last one goes on with it.
+    """
+    earlier = trainings(notes)
+    if earlier and earlier[-1].get("first_epoch") == first_epoch:  # before an interruption
+        earlier.pop()
+    if earlier and {**earlier[-1], **about} == earlier[-1]:
+        last = earlier.pop()
+        begun = last.get("first_epoch")
+        if isinstance(begun, int):
+            first_epoch, epochs = begun, epochs + first_epoch - begun
+    return {
+        **notes,
+        TRAINED_ON: [*earlier, {**about, "first_epoch": first_epoch, "epochs": epochs}],
+    }
