@@ -54,6 +54,31 @@ examples:
 
 Needs no engine: it computes with NumPy alone.
 """
+EXAMPLES = {
+    "evaluate": """\
+  rnn4music evaluate model.npz "other music"
+  rnn4music evaluate model.npz JSB_Chorales.mat --part validation --json
+""",
+    "info": """\
+  rnn4music info model.npz
+  rnn4music info model.npz --markdown > CARD.md
+  rnn4music info tune.mid
+""",
+    "plot": """\
+  rnn4music plot roll tune.mid -o tune.png
+  rnn4music plot learning model.npz -o learning.pdf
+  rnn4music plot probabilities model.npz --tune tune.mid -o odds.png
+  rnn4music plot activity model.npz --tune tune.mid --layer 2 --part forget
+""",
+    "render": """\
+  rnn4music render tune.mid -o tune.wav
+  rnn4music render tune.mid -o tune.mp3 --soundfont piano.sf2
+""",
+    "demo": """\
+  rnn4music demo
+  rnn4music demo --data "my music" --epochs 20 -o mine
+""",
+}
 
 
 def build_parser():
@@ -69,6 +94,8 @@ def build_parser():
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
 
     def command(name, summary, epilog=None):
+        if epilog is None:
+            epilog = f"examples:\n{EXAMPLES[name]}"
         new = commands.add_parser(
             name,
             help=summary,

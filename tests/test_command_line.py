@@ -73,7 +73,8 @@ def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as exit:
         run(*([command] if command else []), "--help")
     assert exit.value.code == 0
-    assert "usage: rnn4music" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "usage: rnn4music" in out and f"\n  rnn4music {command or 'demo'}" in out
 
 
 def test_no_command_shows_what_there_is(capsys):
