@@ -2,7 +2,8 @@
 
     python -m sphinx -W -n -b html docs build/docs
 
-Warnings are errors, and references that lead nowhere are warnings.
+Warnings are errors. A link to a page or a heading that is not there is a warning; a name in a
+docstring's backticks that nothing bears is none, it becomes text.
 """
 
 import logging

@@ -13,7 +13,7 @@ doubles the odds; below 0 it speaks against.
 
 import numpy as np
 
-from rnn4music import checks
+from rnn4music import checks, rolls
 
 _MOST_CELLS = 2**22  # of the tunes that are predicted at once: 32 MB
 
@@ -26,7 +26,7 @@ def influence(network, roll, step, column):
     network : object
         Has `predict`, such as `NumpyNetwork` and `RNN4Music`.
     roll : (T, P)
-        A tune; its rows from `step` on are not heard.
+        A tune, zeros and ones; its rows from `step` on are not heard.
     step : int
         From 1 to T; T is the step after the last row.
     column : int
@@ -37,19 +37,21 @@ def influence(network, roll, step, column):
     (T, P) float
         Log-odds with the note minus log-odds without it, in each cell of the note; 0 elsewhere.
     """
-    roll = np.asarray(checks.piano_roll("roll", roll, np.shape(roll)[-1]), float)
+    roll = np.asarray(rolls.checked("roll", roll), float)
     step, column = checked_place(roll, step, column)
     heard = roll[:step]
-    notes = note_numbers(heard)
+    cells = [(slice(first, end), key) for key, first, end in rolls.notes(heard)]  # of each note
     n_at_once = max(1, _MOST_CELLS // heard.size)
-    changes = [0.0]  # of note number 0, which is silence
     with_all = _log_odds(network.predict(heard)[-1, column])
-    for first in range(1, notes.max() + 1, n_at_once):
-        left_out = np.arange(first, min(first + n_at_once, notes.max() + 1))
-        tunes = heard[:, None] * (notes[:, None] != left_out[:, None])  # (step, notes, P)
-        changes.extend(with_all - _log_odds(network.predict(tunes)[-1, :, column]))
     result = np.zeros_like(roll)
-    result[:step] = np.array(changes)[notes]
+    for k in range(0, len(cells), n_at_once):
+        left_out = cells[k : k + n_at_once]
+        tunes = np.repeat(heard[:, None], len(left_out), axis=1)  # (step, notes, P)
+        for n, (steps, key) in enumerate(left_out):
+            tunes[steps, n, key] = 0
+        changes = with_all - _log_odds(network.predict(tunes)[-1, :, column])
+        for each, change in zip(left_out, changes):
+            result[each] = change
     return result
 
 
@@ -63,15 +65,12 @@ def checked_place(roll, step, column):
     return step, column
 
 
-def note_numbers(roll):
-    """Return (T, P) integers: which note a cell belongs to, counted from 1; 0 is silence."""
-    is_on = np.asarray(roll) > 0
-    starts = is_on & ~np.pad(is_on, ((1, 0), (0, 0)))[:-1]
-    return np.cumsum(starts.T).reshape(is_on.T.shape).T * is_on
-
-
 def _log_odds(probability):
-    """Return ln p/(1 − p), of a p that is rounded to 0 or 1 that of the nearest other number."""
-    smallest = np.finfo(np.asarray(probability).dtype).eps
-    p = np.clip(np.asarray(probability, float), smallest, 1 - smallest)
+    """Return ln p/(1 − p); a p that is rounded to 0 or 1 counts as the number next to it.
+
+    That is the smallest normal number of its precision, or the largest below 1. Small p are
+    exact; near 1 they are as coarse as the numbers there, in float32 6e-8 apart.
+    """
+    limits = np.finfo(np.asarray(probability).dtype)
+    p = np.clip(np.asarray(probability, float), float(limits.tiny), 1 - float(limits.epsneg))
     return np.log(p) - np.log1p(-p)

@@ -23,6 +23,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnn4music import rolls
+
 _NAMES = "C C♯ D D♯ E F F♯ G G♯ A A♯ B".split()
 _LEAST_PITCHES = 25  # rows that are drawn, also of a tune with one pitch
 _LEAST_PROBABILITY = 0.05  # that has to be in view
@@ -126,11 +128,8 @@ def notes(roll, lowest_pitch, first_step=0):
     (number of notes, 3) int
         Pitch, first step, and number of steps.
     """
-    is_on = np.pad(np.asarray(roll) > 0, ((1, 1), (0, 0))).T.astype(np.int8)
-    changes = np.diff(is_on, axis=1)
-    column, starts = np.nonzero(changes == 1)  # in both arrays one column after the other
-    ends = np.nonzero(changes == -1)[1]
-    found = np.stack([column + lowest_pitch, starts + first_step, ends - starts], axis=1)
+    column, first, end = rolls.notes(roll).T
+    found = np.column_stack([column + lowest_pitch, first + first_step, end - first])
     return found[np.lexsort((found[:, 0], found[:, 1]))]
 
 

@@ -9,8 +9,7 @@ Axes, also where bars are numbered.
 import numpy as np
 from matplotlib.collections import PolyCollection
 
-from rnn4music import checks
-from rnn4music.influence import note_numbers
+from rnn4music import checks, rolls
 
 _NATURALS = {0: "C", 2: "D", 4: "E", 5: "F", 7: "G", 9: "A", 11: "B"}
 _MOST_LABELS, _MOST_LINES = 12, 60  # of bars
@@ -68,11 +67,9 @@ def colour_bar(axes, drawn, label, extend="neither"):
 
 def outline(axes, roll, time_step, lowest_pitch):
     """Draw a frame around each note."""
-    pitches, steps = np.nonzero(roll.T)  # note by note
-    numbers = note_numbers(roll)[steps, pitches]
-    _, firsts, lengths = np.unique(numbers, return_index=True, return_counts=True)
-    left, right = steps[firsts] * time_step, (steps[firsts] + lengths) * time_step
-    low, high = pitches[firsts] + lowest_pitch - 0.5, pitches[firsts] + lowest_pitch + 0.5
+    column, first, end = rolls.notes(roll).T
+    left, right = first * time_step, end * time_step
+    low, high = column + lowest_pitch - 0.5, column + lowest_pitch + 0.5
     corners = np.stack([left, low, right, low, right, high, left, high], axis=1)
     axes.add_collection(
         PolyCollection(

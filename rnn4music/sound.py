@@ -21,7 +21,7 @@ import numpy as np
 
 import midi
 from midi.files import written_whole
-from rnn4music import checks, soundfonts
+from rnn4music import checks, rolls, soundfonts
 
 SAMPLE_RATE = 44100
 """Samples a second."""
@@ -67,19 +67,17 @@ def synthesise(roll, time_step, lowest_pitch=21):
         For a roll that is empty, has another shape, or holds other values; for a time step that
         is not above 0; for pitches beyond 127.
     """
-    is_on = _checked_roll(roll)
+    roll = rolls.checked("roll", roll)
     time_step = checks.number("time_step", time_step, above=0)
     lowest_pitch = checks.integer("lowest_pitch", lowest_pitch, low=0)
-    if lowest_pitch + is_on.shape[1] - 1 > _HIGHEST:
+    if lowest_pitch + roll.shape[1] - 1 > _HIGHEST:
         raise ValueError(
-            f"a roll of {is_on.shape[1]} pitches from lowest_pitch={lowest_pitch} on ends beyond "
+            f"a roll of {roll.shape[1]} pitches from lowest_pitch={lowest_pitch} on ends beyond "
             f"pitch {_HIGHEST}, the highest of MIDI; 88 pitches from 21 on are the piano's"
         )
-    edge = np.diff(np.pad(is_on.T.astype(np.int8), ((0, 0), (1, 1))), axis=1)  # (P, T + 1)
-    column, first = np.nonzero(edge == 1)
-    _, end = np.nonzero(edge == -1)
+    column, first, end = rolls.notes(roll).T
     notes = np.column_stack([column + lowest_pitch, first * time_step, end * time_step])
-    return synthesise_notes(notes, len(is_on) * time_step)
+    return synthesise_notes(notes, len(roll) * time_step)
 
 
 def synthesise_notes(notes, seconds):
@@ -236,23 +234,6 @@ def _n_samples(seconds):
     if seconds > LONGEST:
         raise ValueError(f"{seconds:g} s of sound are more than LONGEST={LONGEST}; cut the tune")
     return round(seconds * SAMPLE_RATE)
-
-
-def _checked_roll(roll):
-    """Return which cells are on, as booleans (T, P)."""
-    cells = checks.numeric_array("roll", roll)
-    if cells.ndim != 2 or 0 in cells.shape:
-        raise ValueError(
-            f"roll must have the shape (steps, pitches), at least one of each, but has "
-            f"{cells.shape}"
-        )
-    is_on = cells != 0
-    if (cells[is_on] != 1).any():
-        raise ValueError(
-            f"roll holds {cells[is_on & (cells != 1)][0]}; 0 is off and 1 is on: for velocities "
-            "take roll > 0, for probabilities roll >= 0.5"
-        )
-    return is_on
 
 
 def _checked_notes(notes):

@@ -18,7 +18,7 @@ import numpy as np
 from midi.files import written_whole
 from midi.timing import exact_time_step
 from midi.utils import midiwrite
-from rnn4music import checks
+from rnn4music import checks, rolls
 
 _HIGHEST_PITCH = 127
 _SHORTEST_STEP, _LONGEST_STEP = 1e-6, 3600  # what a MIDI file can hold
@@ -56,7 +56,7 @@ class Tune:
     title: str = ""
 
     def __post_init__(self):
-        roll = _checked_notes("roll", self.roll)
+        roll = rolls.checked("roll", self.roll)
         n_pitches = roll.shape[1]
         time_step = float(exact_time_step(self.time_step, "time_step"))
         checks.number("time_step", time_step, low=_SHORTEST_STEP, high=_LONGEST_STEP)
@@ -69,7 +69,7 @@ class Tune:
             )
         start, probabilities = self.start, self.probabilities
         if start is not None:
-            start = _checked_notes("start", start, n_pitches)
+            start = rolls.checked("start", start, n_pitches)
         if probabilities is not None:
             probabilities = checks.piano_roll("probabilities", probabilities, n_pitches)
             if len(probabilities) != len(roll):
@@ -213,21 +213,3 @@ def write_page(path, tunes, about=None, title=None, soundfont=None):
     with written_whole(path) as file:
         file.write(document.encode("utf-8"))
     return path
-
-
-def _checked_notes(name, value, n_pitches=None):
-    """Return a roll of zeros and ones, of this width or of any."""
-    roll = checks.numeric_array(name, value)
-    if roll.ndim != 2:
-        raise ValueError(
-            f"{name} must have the shape (steps, pitches), but has {roll.shape}; "
-            "of several tunes make one Tune each"
-        )
-    roll = checks.piano_roll(name, roll, roll.shape[1] if n_pitches is None else n_pitches)
-    between = roll[(roll != 0) & (roll != 1)]
-    if len(between):
-        raise ValueError(
-            f"{name} holds {between[0]:g}; 0 is off and 1 is on: turn probabilities into notes "
-            "first, e.g. roll >= 0.5"
-        )
-    return roll

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rnn4music import influence as module
-from rnn4music.influence import influence, note_numbers
+from rnn4music.influence import influence
 from rnn4music.numpy_network import NumpyNetwork
 
 
@@ -82,9 +82,28 @@ def test_silence_and_certainty_have_an_influence_of_zero():
     assert not influence(LastSteps(), np.zeros((4, 3)), 4, 0).any()
 
 
-def test_notes_are_runs_of_a_column():
-    roll = np.array([[1, 0, 1], [1, 1, 0], [0, 1, 1]])
-    np.testing.assert_array_equal(note_numbers(roll), [[1, 0, 3], [1, 2, 0], [0, 2, 4]])
+NEXT_TO_1 = 1 - 2.0**-24  # the largest number below 1 in single precision
+
+
+@pytest.mark.parametrize(
+    "dtype, without, with_note, expected",
+    (
+        (np.float32, 1e-9, 1e-8, np.log(10)),
+        (np.float32, 1e-30, 1e-37, -7 * np.log(10)),
+        (np.float32, 0, 1e-30, 18.26),  # 0 counts as 2⁻¹²⁶
+        (np.float64, 1e-300, 1e-20, 280 * np.log(10)),
+        (np.float32, 1 - 2.0**-23, NEXT_TO_1, np.log(2)),
+        (np.float32, NEXT_TO_1, 1, 0),
+        (np.float64, NEXT_TO_1, 1, 29 * np.log(2)),  # 1 counts as 1 − 2⁻⁵³
+    ),
+)
+def test_the_influence_on_what_is_nearly_certain(dtype, without, with_note, expected):
+    class OfOneNote:
+        def predict(self, inputs):
+            return np.where(inputs > 0, with_note, without).astype(dtype)
+
+    found = influence(OfOneNote(), [[1]], 1, 0)
+    np.testing.assert_allclose(found, [[expected]], rtol=1e-4, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -106,3 +125,5 @@ def test_what_is_no_roll_is_refused():
         influence(LastSteps(), 90 * ROLL, 1, 0)
     with pytest.raises(ValueError, match="roll must have the shape"):
         influence(LastSteps(), ROLL[0], 1, 0)
+    with pytest.raises(ValueError, match="roll holds 0.5"):
+        influence(LastSteps(), 0.5 * ROLL, 1, 0)

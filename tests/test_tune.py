@@ -137,7 +137,7 @@ def test_jupyter_shows_roll_and_player_without_a_script(tune):
 @pytest.mark.parametrize(
     "change, error, message",
     [
-        ({"roll": np.zeros((2, 12, 20))}, ValueError, r"roll must .* of several tunes make one"),
+        ({"roll": np.zeros((2, 12, 20))}, ValueError, r"roll must .* give one tune at a time"),
         ({"roll": np.zeros((0, 20))}, ValueError, "roll is empty"),
         ({"roll": np.full((12, 20), 0.5)}, ValueError, r"roll holds 0.5; .* roll >= 0.5"),
         ({"roll": np.full((12, 20), 90)}, ValueError, r"take \(roll > 0\)"),

@@ -1,0 +1,58 @@
+"""What counts as a roll of zeros and ones, and which notes stand in it."""
+
+import numpy as np
+import pytest
+
+from rnn4music import rolls
+
+
+def test_notes_are_runs_of_a_column():
+    roll = np.array([[1, 0, 0, 1], [1, 1, 0, 0], [0, 1, 0, 1]])
+    expected = [[0, 0, 2], [1, 1, 3], [3, 0, 1], [3, 2, 3]]
+    for each in (roll, roll.astype(bool), roll.astype(float), np.asfortranarray(roll)):
+        np.testing.assert_array_equal(rolls.notes(each), expected)
+
+
+def test_the_notes_fill_the_roll(rng):
+    roll = rng.random((40, 9)) < 0.6
+    filled = np.zeros(roll.shape, int)
+    for column, first, end in rolls.notes(roll):
+        filled[first:end, column] += 1
+        assert not roll[first - 1, column] or first == 0
+        assert end == len(roll) or not roll[end, column]
+    np.testing.assert_array_equal(filled, roll)
+
+
+def test_silence_has_no_notes():
+    assert rolls.notes(np.zeros((5, 3))).shape == rolls.notes(np.zeros((0, 3))).shape == (0, 3)
+
+
+def test_a_roll_of_zeros_and_ones_is_returned_as_it_is():
+    for dtype in (bool, np.uint8, np.float32):
+        assert rolls.checked("roll", np.eye(3, dtype=dtype), 3).dtype == dtype
+    np.testing.assert_array_equal(rolls.checked("roll", [[0, 1]]), [[0, 1]])
+
+
+@pytest.mark.parametrize(
+    "value, error, message",
+    [
+        (np.zeros((2, 12, 20)), ValueError, r"tune must have the shape .*; give one tune at a"),
+        (np.zeros(20), ValueError, r"tune must have the shape \(steps, pitches\), but has \(20,\)"),
+        (7, ValueError, r"tune must have the shape \(steps, pitches\), but has \(\)"),
+        (np.zeros((0, 20)), ValueError, "tune is empty"),
+        (np.zeros((5, 0)), ValueError, "tune is empty"),
+        ([[0, 0.5]], ValueError, r"tune holds 0.5; .* roll >= 0.5"),
+        ([[0, 90]], ValueError, r"tune holds values from 0 to 90; .* take \(roll > 0\)"),
+        ([[0, np.nan]], ValueError, "tune holds NaN"),
+        ([[0, 1], [0]], ValueError, "tune must have rows of equal length"),
+        ("tune.mid", TypeError, "tune must be an array of numbers"),
+    ],
+)
+def test_what_is_none_is_named(value, error, message):
+    with pytest.raises(error, match=message):
+        rolls.checked("tune", value)
+
+
+def test_another_width_is_refused():
+    with pytest.raises(ValueError, match=r"roll must have the shape \(steps, 4\)"):
+        rolls.checked("roll", np.eye(3), 4)
