@@ -106,6 +106,8 @@ def read(name):
                     return _read_2015(archive, path)
                 return _read(archive, path)
     except FileNotFoundError:
+        if Path(name).is_file():
+            raise ArchiveError(f"{name} is no model: their names end in .npz") from None
         raise FileNotFoundError(f"there is no file {path}") from None
     except (ArchiveError, OSError):
         raise

@@ -100,6 +100,12 @@ class JsonLines(Callback):
         if every < 1:
             raise ValueError(f"every must be at least 1, but is {every}")
         self.path, self.every = Path(path).expanduser(), every
+        if self.path.exists():
+            with open(self.path, "rb") as file:
+                if file.read(1) not in (b"", b"{"):
+                    raise ValueError(
+                        f"{path} is there, and is no log in JSON lines; choose another"
+                    )
 
     def on_start(self, model, history):
         """Say when, with what settings, and with what floor of the validation."""
@@ -131,7 +137,7 @@ class JsonLines(Callback):
 class TensorBoard(Callback):
     """Cost, validation and, after each epoch, a tune to see and to hear, for TensorBoard.
 
-    Needs tensorboardX: ``pip install 'rnn4music[tensorboard]'``.
+    Needs tensorboardX (extra ``tensorboard``).
 
     Parameters
     ----------
@@ -154,9 +160,7 @@ class TensorBoard(Callback):
         try:
             from tensorboardX import SummaryWriter
         except ImportError as error:
-            raise ImportError(
-                "TensorBoard needs tensorboardX: pip install 'rnn4music[tensorboard]'"
-            ) from error
+            raise ImportError("TensorBoard needs tensorboardX: pip install tensorboardX") from error
         self._open = lambda: SummaryWriter(str(folder), flush_secs=10)
         self.writer: Any = None
         self.n, self.start, self.sampling = n, start, sampling

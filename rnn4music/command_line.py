@@ -109,6 +109,7 @@ def build_parser():
         return new
 
     train = command("train", "learn from MIDI files, or a standard set", TRAIN_EPILOG)
+    train.usage = "rnn4music train FOLDER [-o MODEL] [options]"
     train.add_argument(
         "data",
         nargs="?",
@@ -121,6 +122,7 @@ def build_parser():
     configuration.add_options(train)
 
     compose = command("compose", "compose with a trained model", COMPOSE_EPILOG)
+    compose.usage = "rnn4music compose MODEL [-o MID] [options]"
     compose.add_argument("model", metavar="MODEL")
     compose.add_argument(
         "--start",
@@ -133,7 +135,7 @@ def build_parser():
     )
     compose.add_argument("--steps", type=int, default=300, metavar="N", help="to compose (300)")
     compose.add_argument(
-        "-o", "--output", metavar="MID", default="tune.mid", help="the tune (tune.mid)"
+        "-o", "--output", metavar="MID", help="the tune (tune.mid, or tune_2.mid, … if it is there)"
     )
     compose.add_argument("--wav", metavar="FILE", help="its sound")
     compose.add_argument("--png", metavar="FILE", help="its piano roll and probabilities")
@@ -239,10 +241,11 @@ def main(arguments=None):
             warnings.showwarning = _show_warning
             result = _run(asked)
         print(json.dumps(result.values, allow_nan=False) if asked.json else result.text)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # it may have been closed
+            sys.stdout.flush()
         return result.status
     except BrokenPipeError:  # whoever read the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except KeyboardInterrupt:
         print("rnn4music: stopped", file=sys.stderr)
@@ -250,7 +253,10 @@ def main(arguments=None):
     except Exception as error:
         if asked.debug:
             raise
-        print(f"rnn4music: error: {_sentence(error)}", file=sys.stderr)
+        sentence = _sentence(error)
+        if asked.command in ("train", "demo"):
+            sentence = configuration.in_flags(sentence)
+        print(f"rnn4music: error: {sentence}", file=sys.stderr)
         return 1
 
 

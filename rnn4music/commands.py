@@ -19,6 +19,7 @@ TIME_STEP = 0.3
 
 PICTURES = (".png", ".pdf", ".svg")
 SOUNDS = (".wav", ".mp3")
+TUNES = (".mid", ".midi")
 PAGES = (".html", ".htm")
 
 
@@ -84,18 +85,21 @@ def read_tune(path, notes, pitch_range, dt=None):
     to_c, options["dt"] = options.pop("to_c"), options.pop("time_step")
     if dt is not None:
         options |= {"steps_per_beat": None, "dt": dt}
-    if not to_c:
-        return midiread(path, pitch_range, **options).piano_roll, 0
     roll = midiread(path, (0, 128), **options).piano_roll
-    key = find_key(roll, lowest_pitch=0)
+    key = find_key(roll, lowest_pitch=0) if to_c else None
     semitones = semitones_to_c(key) if key else 0
-    return transpose(roll, semitones)[:, slice(*pitch_range)], semitones
+    roll = transpose(roll, semitones)[:, slice(*pitch_range)]
+    if not roll.any():
+        raise ValueError(f"{path} has no notes in the model's pitch range {pitch_range}")
+    return roll, semitones
 
 
 def check_outputs(outputs, inputs):
     """Raise where a file would overwrite what is read, or another one, or has no folder."""
     seen = {Path(name).resolve() for name in inputs}
     for name in outputs:
+        if not str(name):
+            raise ValueError("the name of a file is empty")
         path = Path(name)
         if path.resolve() in seen:
             raise ValueError(f"{name} is read or written twice: give each file a name of its own")

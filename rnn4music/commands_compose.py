@@ -1,5 +1,6 @@
 """``rnn4music compose`` and ``render``: with NumPy alone, so that they start at once."""
 
+import itertools
 import secrets
 import warnings
 from functools import partial
@@ -10,10 +11,12 @@ from tqdm import tqdm
 
 from midi.files import written_whole
 from rnn4music import checks, model_card, sound
+from rnn4music.archive import npz_path
 from rnn4music.commands import (
     PAGES,
     PICTURES,
     SOUNDS,
+    TUNES,
     Result,
     check_ending,
     check_outputs,
@@ -26,6 +29,7 @@ from rnn4music.keys import transpose
 from rnn4music.screen import SCREEN
 from rnn4music.tune import Tune, write_page
 
+ENDINGS = {"mid": TUNES, "wav": SOUNDS[:1], "png": PICTURES, "html": PAGES}
 MOSTLY = 0.5
 """Share of silent steps from which on there is a warning."""
 
@@ -60,19 +64,31 @@ def compose(asked):
 
 def _outputs(asked, count):
     """Return the names of each tune's files, by kind, once nothing is in the way."""
+    if asked.output is None:
+        asked.output = _free_name(count)
     asked_for = {"mid": asked.output, "wav": asked.wav, "png": asked.png}
     outputs = []
     for k in range(1, (count or 1) + 1):
-        names = {kind: Path(name) for kind, name in asked_for.items() if name}
+        names = {kind: Path(name) for kind, name in asked_for.items() if name is not None}
         if count is not None:
             names = {kind: n.with_name(f"{n.stem}-{k}{n.suffix}") for kind, n in names.items()}
         outputs.append(names)
-    for name, endings in ((asked.wav, SOUNDS[:1]), (asked.png, PICTURES), (asked.html, PAGES)):
-        if name:
-            check_ending(name, endings)
+    for kind, name in (*asked_for.items(), ("html", asked.html)):
+        if name is not None:
+            check_ending(name, ENDINGS[kind])
     everything = [name for names in outputs for name in names.values()]
-    check_outputs([*everything, *([asked.html] if asked.html else [])], [asked.model, asked.start])
+    everything += [asked.html] if asked.html is not None else []
+    check_outputs(everything, [asked.model, npz_path(asked.model), asked.start])
     return outputs
+
+
+def _free_name(count):
+    """Return tune.mid, or tune_2.mid, …: the first that loses no earlier tune."""
+    for k in itertools.count(1):
+        stem = "tune" if k == 1 else f"tune_{k}"
+        first = f"{stem}.mid" if count is None else f"{stem}-1.mid"
+        if not Path(first).exists():
+            return f"{stem}.mid"
 
 
 def _start(asked, network, content):
@@ -160,6 +176,8 @@ def render(asked):
     check_ending(asked.output, SOUNDS)
     check_outputs([asked.output], [asked.tune])
     samples = sound.render(asked.tune, asked.soundfont)
+    if not len(samples):
+        raise ValueError(f"{asked.tune} lasts 0 seconds")
     with written_whole(asked.output) as file:
         file.write(sound.encoded(samples, Path(asked.output).suffix[1:].upper()))
     seconds = len(samples) / sound.SAMPLE_RATE

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rnn4music import command_line, commands_compose, commands_learn, configuration
+from rnn4music import checks, command_line, commands_compose, commands_learn, configuration
 from rnn4music.chorales import write_chorales
 from rnn4music.commands import Result
 from rnn4music.model import RNN4Music
@@ -10,6 +10,7 @@ from rnn4music.model import RNN4Music
 
 def demo(asked):
     """Learn from Bach's chorales, or other music, compose, and make a page."""
+    checks.integer("epochs", asked.epochs, low=1)
     folder = Path(asked.output)
     folder.mkdir(parents=True, exist_ok=True)
     music = asked.data or write_chorales(folder / "chorales")

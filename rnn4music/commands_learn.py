@@ -1,5 +1,7 @@
 """``rnn4music train`` and ``evaluate``."""
 
+import math
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
@@ -7,6 +9,7 @@ from typing import NamedTuple
 from rnn4music import archive
 from rnn4music.callbacks import Callback, JsonLines, TensorBoard
 from rnn4music.commands import (
+    TIME_STEP,
     Result,
     check_outputs,
     pitch_range,
@@ -21,6 +24,7 @@ from rnn4music.standard_sets import load_standard_set
 
 STANDARD_SETS = (".mat", ".pickle", ".pkl", ".json", ".npz")
 BEATS_A_MINUTE = 120  # of music whose steps are parts of a beat
+MANY = 0.05  # share of the notes from which on their loss is told
 
 
 def train(settings, progress=True):
@@ -71,8 +75,13 @@ def _check_files(settings):
     """Return where the model will be saved, once nothing is in the way of any file."""
     output = archive.npz_path(settings.output)
     checkpoint = settings.checkpoint and archive.npz_path(settings.checkpoint)
-    check_outputs([each for each in (output, checkpoint, settings.log) if each], [])
+    inputs = [each for each in (settings.data, settings.start_from) if each]
+    others = [each for each in (checkpoint, settings.log) if each]
+    check_outputs(others, inputs)
     trains_on = settings.start_from is not None and archive.npz_path(settings.start_from) == output
+    check_outputs([output, *others], [settings.data] if settings.data else [])
+    with tempfile.TemporaryFile(dir=output.parent):  # told now, not after a night
+        pass
     resumes = settings.resume and checkpoint is not None and checkpoint.exists()
     if output.exists() and not (settings.force or trains_on or resumes):
         raise FileExistsError(
@@ -82,7 +91,7 @@ def _check_files(settings):
     return output
 
 
-FIXED = ("units", "optimiser", "cost", "seed", "dtype")
+FIXED = ("units", "pitch_range", "optimiser", "cost", "seed", "dtype")
 SETTABLE = {"clip": "gradClip", "epsilon": "epsilon", "threshold": "genProbThreshold"}
 """What a model that is trained on keeps, and what of it may change."""
 
@@ -174,10 +183,10 @@ def evaluate(asked):
         for name, tune in zip(tunes.names, scores.pop("per_tune"))
     ]
     values = {"model": str(asked.model), "data": str(asked.data), **scores, "tunes": per_tune}
-    text = (
-        f"{scores['nats_per_step']:.3f} nats per step on {_extent(tunes)}\n"
-        f"frame accuracy {scores['accuracy']:.3f}, precision {scores['precision']:.3f}, "
-        f"recall {scores['recall']:.3f}, F measure {scores['f_measure']:.3f}"
+    text = f"{scores['nats_per_step']:.3f} nats per step on {_extent(tunes)}\n" + ", ".join(
+        f"{name.replace('_', ' ')} {'undefined' if math.isnan(share) else f'{share:.3f}'}"
+        for name, share in scores.items()
+        if name not in ("nats_per_step", "n_steps")
     )
     return Result(without_nan(values), text)
 
@@ -215,8 +224,14 @@ def read_music(source, settings, model):
     notes |= {"data": Path(source).name, "keys": settings.keys, "lowest_pitch": keys[0]}
     if _is_standard_set(source):
         split = load_standard_set(source, keys)
+        if "dt" not in given and "time_step" not in model.notes:
+            tell(f"a step of {source} is a note's length; played as {TIME_STEP} s: --dt says else")
     else:
         dataset = load_midi(source, keys, **reading_options(notes), cache=settings.cache)
+        lost = sum(dataset.lost_notes.values())
+        if lost > MANY * dataset.n_notes:
+            tell(dataset.summary().splitlines()[-1])
+            tell("of notes too short for a step a shorter one (--dt) keeps more, --keep-short all")
         split = dataset.split(_share(settings.validation, len(dataset)), 0)
     learned = split.train.in_keys() if settings.keys == "all" else split.train
     return Music({"train": learned, "validation": split.validation}, notes)

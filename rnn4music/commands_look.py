@@ -52,7 +52,8 @@ def plot(asked):
     from rnn4music import plots
 
     check_ending(asked.output, PICTURES)
-    check_outputs([asked.output], [asked.file, asked.tune or asked.file])
+    inputs = [asked.file, archive.npz_path(asked.file), *([asked.tune] if asked.tune else [])]
+    check_outputs([asked.output], inputs)
     figure = Figure(figsize=(12, 4), layout="constrained")
     draw = {"roll": _plot_roll, "learning": _plot_learning, "weights": _plot_weights}
     draw.get(asked.what, _plot_reading)(asked, figure, plots)
@@ -63,6 +64,8 @@ def plot(asked):
 def _plot_roll(asked, figure, plots):
     time_step = checks.number("dt", TIME_STEP if asked.dt is None else asked.dt, above=0)
     roll = midiread(asked.file, (0, 128), time_step).piano_roll
+    if not roll.any():
+        raise ValueError(f"{asked.file} has no notes")
     plots.plot_piano_roll(figure.add_subplot(), roll, time_step, 0)
 
 

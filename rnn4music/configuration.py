@@ -12,6 +12,7 @@ Flags win over the file, the file over the defaults. Within a name - and _ are t
 
 import argparse
 import difflib
+import re
 from typing import Any, NamedTuple
 
 
@@ -96,6 +97,38 @@ FILES = (
 GROUPS = {"music": MUSIC, "network": NETWORK, "training": TRAINING, "files": FILES}
 OPTIONS = {option.name: option for group in GROUPS.values() for option in group}
 DATA = Option("data", str, None, "")
+
+
+LIBRARY_NAMES = {
+    "noOfEpochPerMB": "updates-per-minibatch",
+    "noOfEpoch": "epochs",
+    "sizeOfMiniBatch": "batch",
+    "lengthOfMB": "length",
+    "sparseParam": "sparsity",
+    "h1_length": "units",
+    "h2_length": "units",
+    "h3_length": "units",
+    "io_length": "pitch-range",
+    "R1": "rate",
+    "R2": "rate",
+    "R3": "rate",
+    "Rout": "rate",
+    "gradClip": "clip",
+    "genProbThreshold": "threshold",
+    "pitch_range": "pitch-range",
+    "time_step": "dt",
+    "steps_per_beat": "steps-per-beat",
+    "resume=True": "--resume",
+    "checkpoint=": "--checkpoint",
+    "setNewRates": "--rate",
+}
+"""What the library's messages speak of, and what stands in its place on the command line."""
+
+
+def in_flags(message):
+    """Return a message of the library in the words of the command line."""
+    names = "|".join(map(re.escape, LIBRARY_NAMES))
+    return re.sub(rf"\b({names})(?!\w)", lambda match: LIBRARY_NAMES[match[1]], message)
 
 
 def add_options(parser):

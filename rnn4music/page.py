@@ -56,6 +56,8 @@ def page(recordings, about=None, title=None):
     str
         The same for the same arguments.
     """
+    if not isinstance(about or {}, Mapping):
+        raise TypeError(f"about must be a dict of names to values, not {type(about).__name__}")
     template = resources.files("rnn4music").joinpath("page.html").read_text("utf-8")
     head, section, tail = template.split("<!-- tune -->\n")
     style, script = (_between(template, tag) for tag in ("style", "script"))

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+CURE = "pip install 'symusic>=0.5.8,!=0.6.0'"
+
 
 def play(midi_path, soundfont, sample_rate):
     """Return what symusic makes of a MIDI file and a SoundFont, of any length and loudness.
@@ -37,12 +39,12 @@ def play(midi_path, soundfont, sample_rate):
     midi_path, soundfont = (
         os.path.expanduser(os.fsdecode(path)) for path in (midi_path, soundfont)
     )
-    if importlib.util.find_spec("symusic") is None:
-        raise ImportError("a SoundFont needs symusic: pip install 'rnn4music[soundfont]'")
     with open(soundfont, "rb") as file:
         head = file.read(12)
     if head[:4] != b"RIFF" or head[8:] != b"sfbk":
         raise ValueError(f"{soundfont} is no SoundFont: it does not begin as a .sf2 or .sf3 does")
+    if importlib.util.find_spec("symusic") is None:
+        raise ImportError(f"a SoundFont needs symusic: {CURE}")
     from loky import BrokenProcessPool, ProcessPoolExecutor
 
     pool = ProcessPoolExecutor(
@@ -75,8 +77,7 @@ def _play(midi_path, soundfont, sample_rate):
         sound = synthesizer.render(score, stereo=True).T
     except TypeError as error:  # symusic 0.6.0, with every SoundFont
         raise ImportError(
-            f"this version of symusic cannot render ({error}): "
-            "pip install 'rnn4music[soundfont]' brings one that can"
+            f"this version of symusic cannot render ({error}): another can: {CURE}"
         ) from None
     except Exception as error:
         raise ValueError(f"{soundfont}: symusic cannot play it: {error}") from None

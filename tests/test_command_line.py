@@ -174,7 +174,11 @@ def test_what_a_model_keeps_is_not_changed_in_silence(model, music, capsys):
         (["--log", "no/log.jsonl", "--force"], "there is no folder no"),
         (["--force", "--rate", "1", "2"], "rate must be one number or four, but is [1.0, 2.0]"),
         (["--force", "--validation", "1"], "validation=1.0 must be at least 0 and smaller than 1"),
-        (["--force", "--dt", "1", "--steps-per-beat", "2"], "give dt or steps_per_beat"),
+        (["--force", "--dt", "1", "--steps-per-beat", "2"], "give dt or steps-per-beat"),
+        (["--force", "--epochs", "0"], "epochs must be at least 1, but is 0"),
+        (["--force", "--units", "0", "3", "4"], "units must be at least 1, but is 0"),
+        (["--resume", "--force"], "--resume needs a file: give --checkpoint"),
+        (["--log", "model.npz"], "model.npz is read or written twice"),
     ),
 )
 def test_training_that_cannot_begin_touches_nothing(
@@ -194,6 +198,10 @@ def test_a_log_that_fails_loses_nothing_that_was_learned(music, tmp_path, monkey
     def full(self, model, history):
         raise OSError(28, "No space left on device", str(self.path))
 
+    (tmp_path / "diary").write_text("Dear diary")
+    assert run("train", music, "-o", tmp_path / "m.npz", *SMALL, "--log", tmp_path / "diary") == 1
+    assert "is no log in JSON lines" in capsys.readouterr().err
+    assert (tmp_path / "diary").read_text() == "Dear diary"
     monkeypatch.setattr(callbacks.JsonLines, "on_epoch", full)
     flags = ["-o", tmp_path / "m.npz", *SMALL, "--log", tmp_path / "log"]
     assert run("train", music, *flags) == 1
@@ -344,7 +352,8 @@ def test_a_silent_tune_is_warned_of_and_keeps_its_length(model, tmp_path, capsys
     ("flags", "message"),
     (
         (["--start", "{music}/0.mid", "-o", "{music}/0.mid"], "is read or written twice"),
-        (["-o", "x.wav", "--wav", "x.wav"], "is read or written twice"),
+        (["-o", "{model}"], "model.npz has to end in .mid or .midi"),
+        (["-o", ""], "has to end in .mid"),
         (["--wav", "no/folder.wav"], "there is no folder no for no/folder.wav"),
         (["--wav", "x.mp3"], "x.mp3 has to end in .wav"),
         (["--png", "x.xyz"], "x.xyz has to end in .png or .pdf or .svg"),
@@ -353,7 +362,8 @@ def test_a_silent_tune_is_warned_of_and_keeps_its_length(model, tmp_path, capsys
         (["--count", "0"], "count must be at least 1"),
         (["--threshold", "2"], "threshold must be finite and at least 0 and at most 1"),
         (["--temperature", "0"], "temperature must be finite and at least 0.01"),
-        (["--start", "{silent}"], "are silent in the model's pitch range"),
+        (["--start", "{silent}"], "has no notes in the model's pitch range"),
+        (["--start", "{late}", "--start-steps", "9"], "the first 9 steps of late.mid are silent"),
         (["--soundfont", "no.sf2", "--wav", "x.wav"], "no.sf2"),
     ),
 )
@@ -361,7 +371,9 @@ def test_what_cannot_be_composed(model, music, flags, message, tmp_path, capsys,
     monkeypatch.chdir(tmp_path)
     silent = tmp_path / "silent.mid"
     midiwrite(silent, np.zeros((9, 88)), (21, 109), 0.3)
-    flags = [flag.format(music=music, silent=silent) for flag in flags]
+    midiwrite("late.mid", np.eye(88)[[0] * 10 + [40]] * np.arange(11)[:, None] // 10, (21, 109))
+    where = {"music": music, "silent": silent, "late": "late.mid", "model": model}
+    flags = [flag.format(**where) for flag in flags]
     before = (music / "0.mid").read_bytes()
     assert run("compose", model, *flags) == 1
     assert message in capsys.readouterr().err
@@ -408,6 +420,15 @@ def test_a_model_of_one_key_hears_in_it_and_answers_in_the_other(music, tmp_path
         dataset[2][:9], 8, sampling="systematic", seed=3
     )
     np.testing.assert_array_equal(roll[9:], transpose(composed, -semitones))
+
+
+def test_without_a_name_no_earlier_tune_is_lost(model, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for flags in ([], ["--count", 2], [], ["--count", 2]):
+        assert run("compose", model, "--steps", 2, *flags) == 0
+    assert sorted(each.name for each in tmp_path.iterdir()) == [
+        "tune-1.mid", "tune-2.mid", "tune.mid", "tune_2-1.mid", "tune_2-2.mid", "tune_2.mid",
+    ]  # fmt: skip
 
 
 # ---- the others
@@ -513,6 +534,26 @@ def test_the_demo_goes_the_whole_way(music, tmp_path, capsys):
         "demo.npz", "demo.mid", "demo.wav", "demo.png", "demo.html",
     }  # fmt: skip
     assert f"open {(tmp_path / 'demo' / 'demo.html').as_uri()} in a browser" in out
+
+
+def test_a_standard_set_is_not_overwritten_by_what_learned_from_it(tmp_path, capsys):
+    (tmp_path / "set.npz").write_bytes(b"a set")
+    assert run("train", tmp_path / "set.npz", "-o", tmp_path / "set.npz", "--force") == 1
+    assert "is read or written twice" in capsys.readouterr().err
+    assert (tmp_path / "set.npz").read_bytes() == b"a set"
+
+
+def test_what_is_no_model_is_told_so(tmp_path, capsys):
+    (tmp_path / "README.md").write_text("# Read me")
+    assert run("info", tmp_path / "README.md") == 1
+    assert "README.md is no model: their names end in .npz" in capsys.readouterr().err
+
+
+def test_it_works_with_its_output_closed(model):
+    script = "import sys; sys.stdout = None; from rnn4music.command_line import main; "
+    script += f"sys.exit(main(['info', {str(model)!r}]))"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_it_works_in_a_pipe_that_closes_early(model):

@@ -130,13 +130,15 @@ ALLOWED = {
     "commands_learn": {
         "archive", "callbacks", "commands", "datasets", "model", "screen", "standard_sets",
     },
-    "commands_compose": {"checks", "commands", "keys", "model_card", "screen", "sound", "tune"},
+    "commands_compose": {
+        "archive", "checks", "commands", "keys", "model_card", "screen", "sound", "tune",
+    },
     "commands_look": {
         "archive", "checks", "commands", "model_card", "network_plots", "numpy_network", "plots",
         "training",
     },
     "commands_demo": {
-        "chorales", "command_line", "commands", "commands_compose", "commands_learn",
+        "checks", "chorales", "command_line", "commands", "commands_compose", "commands_learn",
         "configuration", "model",
     },
     "__main__": {"command_line"},
