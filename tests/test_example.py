@@ -84,15 +84,24 @@ ELSEWHERE = {
     "python3 -m venv": "the two commands of the set-up, which .ci/run and a new user run",
     ".venv/bin/rnn4music demo": "on other music in test_command_line",
 }
-"""Commands of the README that are not run here, and why."""
+"""Commands of the pages that are not run here, and why."""
 
 
-def test_the_commands_of_the_readme(folder):
+@pytest.mark.parametrize(
+    ("page", "n_commands", "made"),
+    (
+        ("README.md", 11, "tune.mid tune.html tune-3.mid activity.png tune.mp3 tune.png"),
+        ("docs/command_line.md", 7, "night.npz night.jsonl further.npz sixteenths.html t.wav"),
+    ),
+)
+def test_the_commands_of_a_page(folder, page, n_commands, made):
     """Each as it stands there, with our tunes in the place of the reader's."""
-    text = (ROOT / "README.md").read_text("utf8")
+    text = (ROOT / page).read_text("utf8")
     blocks = re.findall(r"```sh\n(.*?)```", text, re.S)
     commands = [line for block in blocks for line in block.splitlines()]
-    assert len(commands) >= 11
+    assert len(commands) >= n_commands
+    for block in re.findall(r"```toml\n(.*?)```", text, re.S):
+        (folder / "run.toml").write_text(block, "utf8")
     shutil.copytree(folder / "music", folder / "my music")
     shutil.copytree(folder / "music", folder / "other music")
     shutil.copy(folder / "music" / "part0" / "0.MID", folder / "my music" / "bach.mid")
@@ -103,7 +112,7 @@ def test_the_commands_of_the_readme(folder):
         words = shlex.split(command.replace("SOURCE", "music --epochs 1"))
         program = {"python": [], "rnn4music": ["-m", "rnn4music"]}[Path(words[0]).name]
         run([sys.executable, *program, *words[1:]], folder)
-    for name in ("tune.mid", "tune.html", "tune-3.mid", "activity.png", "tune.mp3", "tune.png"):
+    for name in made.split():
         assert (folder / name).stat().st_size > 100, name
 
 
