@@ -1,7 +1,13 @@
 """What all tests share: small models of pairwise different sizes, and random tunes."""
 
+import signal
+
 import numpy as np
 import pytest
+
+# A shell that starts tests in the background lets them ignore Ctrl-C, which some are about.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SIZES = {"h1_length": 3, "h2_length": 5, "h3_length": 4, "io_length": 7}
 
