@@ -270,8 +270,11 @@ def test_ctrl_c_saves_the_model_and_resuming_goes_on(music, tmp_path):
     log = tmp_path / "log"
     while process.poll() is None and not (log.exists() and log.read_text().count("\n") > 20):
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    try:
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130, err
     assert "stopped by Ctrl-C" in out and f"wrote {tmp_path / 'm.npz'}" in out
     done = RNN4Music.from_file(tmp_path / "m.npz").history

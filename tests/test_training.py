@@ -379,11 +379,14 @@ def test_ctrl_c_in_a_real_run_ends_cleanly():
     process = subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    seen = ""
-    while "cost=" not in seen:
-        seen += process.stderr.read(50)
-    process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    try:
+        seen = ""
+        while "cost=" not in seen:
+            seen += process.stderr.read(50)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()  # whatever failed: it would go on for days
     assert process.returncode == 0 and out.strip() == "interrupted True True"
 
 
