@@ -12,7 +12,9 @@ text, and arrays under ``checkpoint/``. Nothing is pickled, and nothing that is 
 """
 
 import json
+import math
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,9 @@ from rnn4music import checks
 
 FORMAT = 2
 """Format 1 had only RMSprop, and the history as JSON text."""
+
+MOST_EXPANDED, MOST_TIMES = 2**30, 100
+"""A file may hold so many bytes, or so many times what it takes on the disk."""
 
 SETTINGS_SINCE_2 = {"optimiser": "rmsprop"}
 CHECKPOINT, NOTES = "checkpoint", "notes"
@@ -100,6 +105,7 @@ def read(name):
         with open(path, "rb") as file:
             if file.read(4) != b"PK\x03\x04":
                 raise ArchiveError(f"{path} is not an .npz file; saveParameters writes them")
+            _check_sizes(file)
             file.seek(0)
             with np.load(file, allow_pickle=False) as archive:
                 if "Wxi_1" in archive:
@@ -113,6 +119,34 @@ def read(name):
         raise
     except Exception as error:  # a damaged file makes NumPy, zipfile and json raise all sorts
         raise ArchiveError(f"{path} is damaged and cannot be read: {error}") from error
+
+
+def _check_sizes(file):
+    """Raise a ValueError for what would take more memory than a file of this size holds."""
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+        n_bytes = sum(member.file_size for member in members)
+        n_on_disk = max(sum(member.compress_size for member in members), 1)
+        if n_bytes > MOST_EXPANDED and n_bytes > MOST_TIMES * n_on_disk:
+            raise ValueError(f"its {n_on_disk} bytes claim to hold {n_bytes}")
+        for member in members:
+            if not member.filename.endswith(".npy"):
+                continue
+            with archive.open(member) as entry:
+                version = np.lib.format.read_magic(entry)
+                if version not in _HEADERS:
+                    raise ValueError(f"{member.filename} has the unknown format {version}")
+                shape, _, dtype = _HEADERS[version](entry)
+            if math.prod(shape) * dtype.itemsize > member.file_size:
+                raise ValueError(
+                    f"{member.filename} claims the shape {shape} in {member.file_size} bytes"
+                )
+
+
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 
 
 def _read(archive, path):

@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import pickle
+import re
 import zipfile
 
 import numpy as np
@@ -364,3 +365,30 @@ def test_a_link_goes_on_pointing_to_the_newer_file(trained, tmp_path):
     path.write_bytes(b"old")
     trained.saveParameters(link)
     assert link.is_symlink() and RNN4Music.from_file(path).h1_length == 3
+
+
+def test_an_array_that_claims_terabytes_is_refused_before_it_is_allocated(tmp_path):
+    path = small_model().saveParameters(tmp_path / "model")
+    with zipfile.ZipFile(path) as file:
+        content = {name: file.read(name) for name in file.namelist()}
+    name = "parameters/output/bias.npy"
+    header, data = content[name][:128], content[name][128:]
+    claimed = re.sub(rb"\(7,\), \} +\n", b"(10000000000000,), }", header)
+    content[name] = claimed.ljust(127) + b"\n" + data
+    with zipfile.ZipFile(path, "w") as file:
+        for each, value in content.items():
+            file.writestr(each, value)
+    with pytest.raises(ValueError, match=r"bias.npy claims the shape \(10000000000000,\) in 184 "):
+        RNN4Music.from_file(path)
+
+
+def test_a_zip_bomb_is_refused_and_a_compressed_model_is_not(tmp_path, monkeypatch):
+    path = small_model().saveParameters(tmp_path / "model")
+    with np.load(path) as file:
+        content = dict(file)
+    monkeypatch.setattr(archive, "MOST_EXPANDED", 1000)
+    np.savez_compressed(path, **content)
+    RNN4Music.from_file(path)
+    np.savez_compressed(path, **content, x=np.zeros(10**7))
+    with pytest.raises(ValueError, match=r"its \d+ bytes claim to hold 80\d{6}"):
+        RNN4Music.from_file(path)
