@@ -12,7 +12,6 @@ text, and arrays under ``checkpoint/``. Nothing is pickled, and nothing that is 
 """
 
 import json
-import math
 import warnings
 import zipfile
 from pathlib import Path
@@ -22,6 +21,7 @@ import numpy as np
 
 from midi.files import written_whole
 from rnn4music import checks
+from rnn4music.npy_header import read_header
 
 FORMAT = 2
 """Format 1 had only RMSprop, and the history as JSON text."""
@@ -133,20 +133,7 @@ def _check_sizes(file):
             if not member.filename.endswith(".npy"):
                 continue
             with archive.open(member) as entry:
-                version = np.lib.format.read_magic(entry)
-                if version not in _HEADERS:
-                    raise ValueError(f"{member.filename} has the unknown format {version}")
-                shape, _, dtype = _HEADERS[version](entry)
-            if math.prod(shape) * dtype.itemsize > member.file_size:
-                raise ValueError(
-                    f"{member.filename} claims the shape {shape} in {member.file_size} bytes"
-                )
-
-
-_HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
+                read_header(entry, member.file_size, member.filename)
 
 
 def _read(archive, path):

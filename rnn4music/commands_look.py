@@ -50,6 +50,7 @@ def plot(asked):
     from matplotlib.figure import Figure  # which `info` can do without
 
     from rnn4music import plots
+    from rnn4music.picture_parts import write_figure
 
     check_ending(asked.output, PICTURES)
     inputs = [asked.file, archive.npz_path(asked.file), *([asked.tune] if asked.tune else [])]
@@ -57,7 +58,7 @@ def plot(asked):
     figure = Figure(figsize=(12, 4), layout="constrained")
     draw = {"roll": _plot_roll, "learning": _plot_learning, "weights": _plot_weights}
     draw.get(asked.what, _plot_reading)(asked, figure, plots)
-    figure.savefig(asked.output, dpi=150)
+    write_figure(figure, asked.output, dpi=150)
     return Result({"file": str(asked.output)}, f"wrote {asked.output}")
 
 

@@ -1,4 +1,4 @@
-"""What the pictures of `plots` have in common: checks, images, colour bars, axes of time and pitch.
+"""What the pictures of `plots` have in common: checks, images, colour bars, axes, files.
 
 Conventions
 -----------
@@ -6,13 +6,28 @@ Arrays have time, or whatever runs to the right, as their first axis. Time is in
 Axes, also where bars are numbered.
 """
 
+import io
+import os
+import warnings
+
 import numpy as np
 from matplotlib.collections import PolyCollection
 
+from midi.files import written_whole
 from rnn4music import checks, rolls
 
 _NATURALS = {0: "C", 2: "D", 4: "E", 5: "F", 7: "G", 9: "A", 11: "B"}
 _MOST_LABELS, _MOST_LINES = 12, 60  # of bars
+
+
+def write_figure(figure, path, dpi):
+    """Write a figure whole or not at all; the ending of `path` chooses the kind."""
+    picture = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")  # a sign of a title that the font lacks
+        figure.savefig(picture, format=os.path.splitext(os.fsdecode(path))[1][1:], dpi=dpi)
+    with written_whole(path) as file:
+        file.write(picture.getvalue())
 
 
 def checked_roll(name, roll, shape=None):

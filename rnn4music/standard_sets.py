@@ -28,6 +28,7 @@ import numpy as np
 from midi.reading import checked_pitch_range
 from rnn4music import checks, restricted_pickle
 from rnn4music.datasets import Dataset, Split
+from rnn4music.npy_header import read_header
 
 PIANO = (21, 109)
 _PARTS = {
@@ -150,18 +151,9 @@ def _read_npz(path):
 
 def _read_npy(file, n_bytes):
     """Read an array; one of objects is a pickle behind the usual header."""
-    version = np.lib.format.read_magic(file)
-    readers = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    if version not in readers:
-        raise ValueError(f"an array of the unknown format {version}")
-    shape, is_fortran, dtype = readers[version](file)
+    shape, is_fortran, dtype = read_header(file, n_bytes)
     if dtype.hasobject:
         return restricted_pickle.loads(file.read())
-    if prod(shape) * dtype.itemsize > n_bytes:
-        raise ValueError(f"an array claims the shape {shape} in {n_bytes} bytes")
     array = np.frombuffer(file.read(), dtype, count=prod(shape))
     return array.reshape(shape, order="F" if is_fortran else "C")
 

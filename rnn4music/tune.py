@@ -7,10 +7,8 @@ The start is what the network was given: pictures and pages draw it before secon
 sound files hold what was composed alone.
 """
 
-import io
 import os
 import tempfile
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -128,15 +126,11 @@ class Tune:
 
         The ending of `path` chooses the kind: .png, .svg, .pdf.
         """
-        kind = os.path.splitext(os.fsdecode(path))[1][1:]
-        if not kind:
+        if not os.path.splitext(os.fsdecode(path))[1]:
             raise ValueError(f"the picture {os.fsdecode(path)!r} has no ending; give it .png")
-        picture = io.BytesIO()
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Glyph")  # a sign of the title that the font lacks
-            self._figure().savefig(picture, format=kind, dpi=120)
-        with written_whole(path) as file:
-            file.write(picture.getvalue())
+        from rnn4music.picture_parts import write_figure
+
+        write_figure(self._figure(), path, dpi=120)
         return path
 
     def write_page(self, path, about=None, soundfont=None):
