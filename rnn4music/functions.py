@@ -64,7 +64,7 @@ class CompiledNetwork:
 
     def __init__(self, store, cost, optimiser="rmsprop"):
         self.store = store
-        self.cost = COSTS[cost]
+        self.cost_name, self.cost = cost, COSTS[cost]
         self.optimiser = OPTIMISERS[optimiser]
         self.parameters = unnamed(store.weights)
         self._compiled = {}
@@ -91,21 +91,18 @@ class CompiledNetwork:
         gradClip, epsilon and sparseParam. It changes the store and returns [cost, *gradients,
         *states after the windows], the gradients unclipped.
         """
-        T, B, P = shape
-        windows = self._input("windows", (T + 1, B, P))
-        weights = self._input("weights", (T, B))
-        states = self._state_inputs(B)
-        disturbances, disturbed = self._disturbed(B, regularised)
+        inputs, gradients, results = self._learning(shape, regularised)
         settings = self._setting_inputs()
-        initial = paired(states)
-        total, gradients, after, _ = self._cost_and_gradients(
-            windows[:-1], windows[1:], weights, initial, _no_states(initial), *disturbed
-        )
-        return backend.function(
-            [windows, weights, *states, *disturbances, *settings],
-            [total, *gradients.values(), *flattened(after)],
-            self._changes(gradients, settings),
-        )
+        return backend.function([*inputs, *settings], results, self._changes(gradients, settings))
+
+    @_compiled_once
+    def part(self, shape, regularised):
+        """Compile what `update` does but for the change.
+
+        The function takes windows, weights, states and disturbances, and returns the same.
+        """
+        inputs, _, results = self._learning(shape, regularised)
+        return backend.function(inputs, results)
 
     @_compiled_once
     def piece(self, shape, regularised):
@@ -141,6 +138,20 @@ class CompiledNetwork:
         gradients = {name: self._input(name, shape) for name, shape in self.store.shapes.items()}
         changes = self._changes(gradients, settings)
         return backend.function([*gradients.values(), *settings], [], changes)
+
+    def _learning(self, shape, regularised):
+        """Return the inputs of an update, the dict of gradients, and all results."""
+        T, B, P = shape
+        windows = self._input("windows", (T + 1, B, P))
+        weights = self._input("weights", (T, B))
+        states = self._state_inputs(B)
+        disturbances, disturbed = self._disturbed(B, regularised)
+        initial = paired(states)
+        total, gradients, after, _ = self._cost_and_gradients(
+            windows[:-1], windows[1:], weights, initial, _no_states(initial), *disturbed
+        )
+        inputs = [windows, weights, *states, *disturbances]
+        return inputs, gradients, [total, *gradients.values(), *flattened(after)]
 
     def _changes(self, gradients, settings):
         """Return what becomes of each weight and average: clip, L1, the optimiser's rule."""

@@ -1,5 +1,7 @@
 """`RNN4Music`: the network, its training and its composing, under the names of 2015."""
 
+from functools import partial
+
 import numpy as np
 
 from midi.reading import checked_flag
@@ -7,6 +9,7 @@ from rnn4music import (
     archive,
     checkpoints,
     checks,
+    data_parallel,
     evaluation,
     generation,
     minibatches,
@@ -15,6 +18,7 @@ from rnn4music import (
     training,
 )
 from rnn4music.callbacks import Following, checked_callbacks
+from rnn4music.cluster import connected
 from rnn4music.functions import CompiledNetwork
 from rnn4music.numpy_network import NumpyNetwork
 from rnn4music.optimisers import OPTIMISERS
@@ -151,6 +155,7 @@ class RNN4Music(Settings):
         resume=False,
         progress=True,
         callbacks=None,
+        cluster=None,
     ):
         """Learn to predict each step of the tunes from the steps before it.
 
@@ -212,6 +217,9 @@ class RNN4Music(Settings):
             Whether to show a progress bar on standard error.
         callbacks : callbacks.Callback, or list of them, optional
             Called at the start, after each update and each epoch, and at the end.
+        cluster : int, str, distributed.Client or a cluster of Dask's, optional
+            Spread each minibatch over so many workers on this machine, or over those of a
+            scheduler; see `cluster.connected`. The gradients are those of one process.
 
         Returns
         -------
@@ -223,6 +231,8 @@ class RNN4Music(Settings):
         training.TrainingDiverged
             If the cost becomes NaN or infinite; the best weights are in place, or without
             validation the last good ones.
+        ConnectionError
+            If there is no such cluster, or it is lost; what was learned until then is in place.
         ValueError
             If `resume` finds a checkpoint that is damaged or of another training.
         FileExistsError
@@ -256,10 +266,20 @@ class RNN4Music(Settings):
         runs.check_together(tunes, validation, plan, options)
         callbacks = checked_callbacks(callbacks)
         path = checkpoints.checked_path(checkpoint, every, resume)
+        with connected(cluster) as client:
+            new_run = runs.Run if client is None else partial(data_parallel.ClusterRun, client)
+            saving = path, every, resume
+            return self._train(
+                new_run, tunes, validation, plan, options, saving, progress, callbacks
+            )
+
+    def _train(self, new_run, tunes, validation, plan, options, saving, progress, callbacks):
+        """Do what `train` has checked."""
+        path, every, resume = saving
         about = checkpoints.description(tunes, validation, plan, options) if path else None
 
         def begin():
-            return runs.Run(
+            return new_run(
                 self._network, self._update_settings, self._rng, tunes, validation, options
             )
 

@@ -145,28 +145,32 @@ class Run:
         *rates, bound, epsilon = self.settings()
         settings = [*(rate_factor * rate for rate in rates), bound, epsilon, self.options.sparsity]
         settings = [np.asarray(value, self.store.dtype) for value in settings]
+        cost = self._change(windows, weights, states, key, settings)
+        if self.options.averaging:
+            self.mean.add(self._under_way())
+        return cost
+
+    def _change(self, windows, weights, states, key, settings):
+        """Change the weights; return the cost before, and leave the states after in `after`."""
         kind, disturbances = self.regularisation.kind, self.regularisation.draw(*key)
-        if self.in_pieces:
-            cost, self.last_gradients, self.after = pieces.cost_and_gradients(
-                self.network,
-                states,
-                windows,
-                weights,
-                self.n_steps,
-                kind,
-                disturbances,
-                carry=self.options.windows == "all",
-            )
-            if math.isfinite(cost):
-                self.network.change(())(*self.last_gradients, *settings)
-        else:
+        if not self.in_pieces:
             update = self.network.update(self.shape, kind)
             cost, *results = update(windows, weights, *states, *disturbances, *settings)
             self.last_gradients = results[: -len(states)]
             self.after = results[-len(states) :]
-        cost = float(cost)
-        if self.options.averaging:
-            self.mean.add(self._under_way())
+            return float(cost)
+        cost, self.last_gradients, self.after = pieces.cost_and_gradients(
+            self.network,
+            states,
+            windows,
+            weights,
+            self.n_steps,
+            kind,
+            disturbances,
+            carry=self.options.windows == "all",
+        )
+        if math.isfinite(cost):
+            self.network.change(())(*self.last_gradients, *settings)
         return cost
 
     def validate(self):

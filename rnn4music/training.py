@@ -183,6 +183,8 @@ def train(
 
     Raises
     ------
+    ConnectionError
+        If the cluster that updates are made on is lost; a checkpoint is written then.
     TrainingDiverged
         If the cost or the weights stop being finite. The weights with the best validation are
         in place then, or, where there was none yet, those with which the cost was last finite.
@@ -233,8 +235,10 @@ def train(
                 standing.update,
                 rate_factor=standing.rate_factor,
             )
-        except KeyboardInterrupt:  # the second one: leave nothing half updated
+        except BaseException as error:  # such as a second Ctrl-C: leave nothing half updated
             store.restore(before)
+            if checkpoint and isinstance(error, ConnectionError):  # a cluster is lost
+                checkpoint.write(last=True, stopped=True)
             raise
         if not math.isfinite(cost):
             raise diverged(f"the cost became {cost}")

@@ -1,0 +1,196 @@
+"""Connections to Dask: to workers on this machine, or to a cluster that is there already.
+
+>>> from rnn4music.cluster import connected
+>>> with connected(2) as client:                                        # doctest: +SKIP
+...     model.train(dataset, 1, 30, 64, 100, cluster=client)
+...     model.train(dataset, 1, 30, 64, 100, windows="all", cluster=client)
+
+What is sent to workers and back is pickled by Dask: whoever can reach a scheduler can run any
+program on its workers and on this machine. Where the network is not yours alone, give a
+`distributed.Client` made with TLS (its ``security=``).
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import rnn4music
+from rnn4music.processes import n_cores
+from rnn4music.screen import tell
+
+SECONDS_TO_BEGIN = 60
+"""So long workers may take to appear; and again, if all of them are lost."""
+
+_SECONDS_TO_CONNECT = 10
+_SECONDS_TO_END = 5
+_SECONDS_ALONE = 15  # until a worker ends whose scheduler is gone
+
+
+class ClusterLost(ConnectionError):
+    """The scheduler is gone, or all workers are and none comes back."""
+
+
+def parsed(text):
+    """Return what ``--cluster`` means: a number of local workers, or an address."""
+    return int(text) if text.strip().isdecimal() else text
+
+
+@contextlib.contextmanager
+def connected(cluster):
+    """Connect to workers; those that are started here end with the block.
+
+    Parameters
+    ----------
+    cluster : int, str, distributed.Client, a cluster of Dask's, or None
+        So many workers on this machine, each bound to its share of the cores; the address of
+        a scheduler, such as ``"tcp://host:8786"``; a client, which stays open; or what Dask,
+        dask-jobqueue and the like start workers with, such as a ``SLURMCluster``.
+
+    Yields
+    ------
+    distributed.Client
+        None for None.
+
+    Raises
+    ------
+    ImportError
+        Without `distributed`.
+    ConnectionError
+        If there is no scheduler or no worker, or one with another version of this package.
+    """
+    if cluster is None:
+        yield None
+        return
+    try:
+        import distributed
+    except ImportError:
+        raise ImportError(
+            "training on a cluster needs Dask; run: python -m pip install 'rnn4music[cluster]'"
+        ) from None
+    with contextlib.ExitStack() as at_the_end:
+        if isinstance(cluster, distributed.Client):
+            client = cluster
+        else:
+            address = cluster
+            if isinstance(cluster, int) and not isinstance(cluster, bool):
+                address = at_the_end.enter_context(_local(cluster))
+            elif not isinstance(cluster, str) and not hasattr(cluster, "scheduler_address"):
+                raise TypeError(
+                    "cluster must be a number of workers on this machine, a scheduler's address, "
+                    f"a distributed.Client, or a cluster of Dask's, not {cluster!r}"
+                )
+            client = at_the_end.enter_context(_client(address))
+        _wait_for_workers(client)
+        _check_versions(client)
+        yield client
+
+
+@contextlib.contextmanager
+def _client(address):
+    import distributed
+
+    try:
+        # results do not have to pass through the scheduler
+        client = distributed.Client(address, timeout=_SECONDS_TO_CONNECT, direct_to_workers=True)
+    except (OSError, ValueError) as error:
+        raise ConnectionError(
+            f"there is no Dask scheduler at {address} ({error}); start one with `dask scheduler`, "
+            "give its address as it prints it, or a number for workers on this machine"
+        ) from error
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@contextlib.contextmanager
+def _local(n_workers):
+    """Start workers on this machine, and a scheduler in this process; yield its cluster."""
+    import distributed
+
+    if n_workers < 1:
+        raise ValueError(f"cluster={n_workers} must be at least 1: the number of local workers")
+    options: Any = {"n_workers": 0, "dashboard_address": None, "silence_logs": logging.CRITICAL}
+    with (
+        tempfile.TemporaryDirectory(prefix="rnn4music-", ignore_cleanup_errors=True) as folder,
+        contextlib.closing(distributed.LocalCluster(**options)) as scheduler,
+    ):
+        workers = []
+        try:
+            for k in range(n_workers):
+                workers.append(_start(str(scheduler.scheduler_address), k, n_workers, folder))
+            with distributed.Client(scheduler, set_as_default=False) as client:
+                try:
+                    client.wait_for_workers(n_workers, timeout=SECONDS_TO_BEGIN)
+                except TimeoutError:
+                    said = "".join(log.read_text()[-500:] for log in Path(folder).glob("*.log"))
+                    raise ConnectionError(f"the local workers did not start: {said}") from None
+            yield scheduler
+        finally:
+            for worker in workers:
+                worker.terminate()
+            for worker in workers:
+                _end(worker)
+
+
+def _start(address, k, n_workers, folder):
+    """Start worker `k`: a process that starts another in the place of one that died."""
+    command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-dashboard"]
+    command += ["--nthreads", "1", "--death-timeout", str(_SECONDS_ALONE)]
+    command += ["--local-directory", folder]
+    with open(Path(folder) / f"worker-{k}.log", "wb") as log:
+        # not in our session: Ctrl-C is the caller's affair
+        worker = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    if hasattr(os, "sched_setaffinity"):
+        cores = sorted(os.sched_getaffinity(0))
+        share = cores[k::n_workers] if n_workers <= n_cores() else [cores[k % len(cores)]]
+        os.sched_setaffinity(worker.pid, share)
+    return worker
+
+
+def _end(worker):
+    try:
+        worker.wait(_SECONDS_TO_END)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(OSError):
+            if hasattr(os, "killpg"):
+                os.killpg(worker.pid, signal.SIGKILL)
+            worker.kill()
+        worker.wait()
+
+
+def _wait_for_workers(client):
+    if client.scheduler_info(n_workers=-1)["workers"]:
+        return
+    tell(f"waiting for workers of {client.scheduler.address}")
+    try:
+        client.wait_for_workers(1, timeout=SECONDS_TO_BEGIN)
+    except TimeoutError:
+        raise ConnectionError(
+            f"the scheduler {client.scheduler.address} has no workers after {SECONDS_TO_BEGIN} s; "
+            "start some with `dask worker ADDRESS --nthreads 1`"
+        ) from None
+
+
+def _check_versions(client):
+    for worker, version in client.run(_version, on_error="return").items():
+        if version != rnn4music.__version__:
+            there = f"has version {version}" if isinstance(version, str) else f"lacks it: {version}"
+            raise ConnectionError(
+                f"the worker {worker} {there}, here runs rnn4music {rnn4music.__version__}; "
+                "install the same version on all machines"
+            )
+
+
+def _version():
+    import rnn4music
+
+    return rnn4music.__version__

@@ -1,0 +1,238 @@
+"""Synchronous data-parallel training on the workers of a Dask cluster.
+
+The columns of each minibatch are dealt to as many parts as there were workers in the beginning.
+An update sends the weights, and the columns of its part, to each worker, which goes forward and
+backward through them; the gradients come back, each in one flat array, and their sum changes the
+weights here. A column counts 1 / number of tunes of the whole minibatch, so that the sum is the
+minibatch's own gradient (Dean et al. 2012 and many since; here no worker is ever ahead or behind).
+
+A worker keeps nothing but what it compiled: each can compute each part at any time. The part of
+one that dies is computed by another, to the same bits on the same kind of processor, and a worker
+that appears takes part as soon as it has compiled.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rnn4music import runs
+from rnn4music.cluster import SECONDS_TO_BEGIN, ClusterLost
+from rnn4music.replicas import Part, Replica, Task, flattened, packed, split
+from rnn4music.screen import tell
+
+_SECONDS_BETWEEN_LOOKS = 2  # for workers, where some are missing
+_SECONDS_TO_ANSWER = 10  # the scheduler
+_MOST_ATTEMPTS = 4  # at a part
+
+
+class Workers:
+    """The workers that compute the parts of an update.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    task : Task
+    n_parts : int
+    """
+
+    def __init__(self, client, task, n_parts):
+        self.client, self.task, self.n_parts = client, task, n_parts
+        self.ready, self.coming = {}, {}  # actors, and futures of actors, by address
+        self.looked_at = -math.inf
+
+    def compute(self, weights, parts):
+        """Return the `Gradient` of each part.
+
+        Raises
+        ------
+        ClusterLost
+            If no worker is left and none appears, or a part kills whoever computes it.
+        """
+        gradients: list[Any] = [None] * len(parts)
+        missing = list(range(len(parts)))
+        for _ in range(_MOST_ATTEMPTS):
+            self._look()
+            while not self.ready:
+                self._wait()
+            actors = list(self.ready.items())
+            asked = [(k, *actors[k % len(actors)]) for k in missing]
+            asked = [(k, address, _call(actor, weights, parts[k])) for k, address, actor in asked]
+            for k, address, future in asked:
+                try:
+                    gradients[k] = future.result()
+                except Exception as error:  # Dask has several for a worker that is gone
+                    if self.ready.pop(address, None):
+                        tell(f"the worker {address} is lost ({error}); others take over its part")
+            missing = [k for k in missing if gradients[k] is None]
+            if not missing:
+                break
+            self.looked_at = -math.inf
+        else:
+            raise ClusterLost(
+                f"part {missing[0]} of an update was lost with its worker {_MOST_ATTEMPTS} times; "
+                "their logs may tell why (little memory?)"
+            )
+        for answer in gradients:
+            if isinstance(answer, Exception):
+                raise answer
+        return gradients
+
+    def wait_for_all(self):
+        """Wait until all workers have compiled that are there, and at least one."""
+        self._look()
+        while self.coming or not self.ready:
+            self._wait()
+
+    def _wait(self):
+        """Wait a little for workers that were asked to compile; raise if there are none."""
+        until = time.monotonic() + SECONDS_TO_BEGIN
+        self._look()
+        while not (self.ready or self.coming):
+            if time.monotonic() > until:
+                raise ClusterLost(f"all workers are lost, and none came in {SECONDS_TO_BEGIN} s")
+            time.sleep(0.1)
+            self._look()
+        time.sleep(0.01)
+
+    def _look(self):
+        """Ask workers that have appeared to compile, and take in those that have."""
+        n_missing = self.n_parts - len(self.ready) - len(self.coming)
+        if time.monotonic() - self.looked_at > _SECONDS_BETWEEN_LOOKS and (
+            n_missing or self.coming
+        ):
+            there = self._addresses()
+            self.coming = {a: future for a, future in self.coming.items() if a in there}
+            new = [a for a in there if a not in self.ready and a not in self.coming]
+            for address in new[:n_missing]:
+                self.coming[address] = self.client.submit(
+                    Replica, self.task, actor=True, workers=[address], pure=False
+                )
+            self.looked_at = time.monotonic()
+        for address, future in list(self.coming.items()):
+            if future.status == "pending":
+                continue
+            del self.coming[address]
+            if future.status == "error":
+                raise future.exception()
+            if future.status == "finished":
+                self.ready[address] = future.result()
+
+    def _addresses(self):
+        try:
+            scheduler = self.client.sync(
+                self.client.scheduler.identity, n_workers=-1, callback_timeout=_SECONDS_TO_ANSWER
+            )
+        except Exception as error:
+            raise ClusterLost(
+                f"the scheduler does not answer any more ({error!r}); what was learned until "
+                "then is in place: train again when there is another"
+            ) from error
+        return list(scheduler["workers"])
+
+
+def _call(actor, weights, part):
+    """Begin to compute; what is wrong already shows in the result."""
+    try:
+        return actor.gradient(weights, part)
+    except Exception as error:
+        return _Failed(error)
+
+
+class _Failed(NamedTuple):
+    error: Exception
+
+    def result(self):
+        raise self.error
+
+
+@dataclass
+class Traffic:
+    """What a training sent and received, and how long it took; sums over the updates."""
+
+    n_updates: int = 0
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    seconds_computing: float = 0.0  # of the slowest part of each update
+    seconds: float = 0.0
+
+    def add(self, weights, parts, gradients, seconds):
+        """Count an update."""
+        self.n_updates += 1
+        self.bytes_sent += len(parts) * weights.nbytes
+        self.bytes_sent += sum(_n_bytes([part.roll, part.weights, *part.states]) for part in parts)
+        self.bytes_received += sum(_n_bytes([each.flat, *each.after]) for each in gradients)
+        self.seconds_computing += max(gradient.seconds for gradient in gradients)
+        self.seconds += seconds
+
+    def __str__(self):
+        n = max(self.n_updates, 1)
+        return (
+            f"{self.n_updates} updates of {1e3 * self.seconds / n:.1f} ms, of which workers "
+            f"computed {1e3 * self.seconds_computing / n:.1f}; {self.bytes_sent / n / 1e6:.2f} MB "
+            f"sent and {self.bytes_received / n / 1e6:.2f} received for each"
+        )
+
+
+def _n_bytes(arrays):
+    return sum(array.nbytes for array in arrays)
+
+
+class ClusterRun(runs.Run):
+    """A `runs.Run` whose gradients come from a cluster.
+
+    Parameters
+    ----------
+    client : distributed.Client
+    *arguments
+        Those of `runs.Run`.
+    """
+
+    def __init__(self, client, *arguments):
+        super().__init__(*arguments)
+        n_workers = len(client.scheduler_info(n_workers=-1)["workers"])
+        n_parts = min(n_workers, self.options.size)
+        if n_parts < n_workers:
+            tell(f"{n_parts} tunes in a minibatch: of {n_workers} workers {n_parts} are used")
+        self.n_columns = -(-self.options.size // n_parts)
+        n_parts = -(-self.options.size // self.n_columns)  # 5 columns on 4 workers: 2 + 2 + 1
+        sizes = tuple(self.store.state_sizes.values())[::2]
+        names = self.store.dtype, self.network.cost_name
+        self.task = Task(sizes, self.shape[2], *names, self.options, self.n_columns)
+        self.workers = Workers(client, self.task, n_parts)
+        self.is_first = True  # of its updates, which compiles
+        self.traffic = Traffic()
+
+    def compiles(self):
+        """Return True: workers may have to."""
+        return True
+
+    def leave_result(self):
+        """See `runs.Run`; and tell whether it was worth it."""
+        super().leave_result()
+        if self.traffic.n_updates:
+            tell(f"on {len(self.workers.ready)} workers: {self.traffic}")
+
+    def _change(self, windows, weights, states, key, settings):
+        if self.is_first:
+            self.workers.wait_for_all()
+        started = time.perf_counter()
+        flat = flattened(self._under_way().values())
+        parts = []
+        for first in range(0, self.options.size, self.n_columns):
+            columns = slice(first, first + self.n_columns)
+            roll, counts = packed(windows[:, columns]), weights[:, columns]
+            parts.append(Part(columns, roll, counts, [s[columns] for s in states], key))
+        gradients = self.workers.compute(flat, parts)
+        cost = sum(gradient.cost for gradient in gradients)
+        total = np.sum([gradient.flat for gradient in gradients], axis=0)
+        self.last_gradients = split(total, self.store.shapes.values())
+        self.after = [np.concatenate(states) for states in zip(*(g.after for g in gradients))]
+        if math.isfinite(cost):
+            self.network.change(())(*self.last_gradients, *settings)
+        if not self.is_first:
+            self.traffic.add(flat, parts, gradients, time.perf_counter() - started)
+        self.is_first = False
+        return cost

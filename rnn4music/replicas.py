@@ -1,0 +1,153 @@
+"""What a worker of `data_parallel` does: the gradient of some columns of a minibatch.
+
+Conventions
+-----------
+T steps, B columns of a part, P pitches, H units, as in `functions`. Weights and gradients travel as
+one flat array (N,) in the model's dtype, the parameters one after the other in the order of
+`parameters.named`; rolls of zeros and ones in eight cells a byte.
+"""
+
+import functools
+import math
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rnn4music import pieces, runs
+from rnn4music.functions import CompiledNetwork
+from rnn4music.parameters import ParameterStore
+from rnn4music.regularisation import Regularisation
+
+
+class Task(NamedTuple):
+    """All that a worker has to know to compile its part of an update."""
+
+    layer_sizes: tuple
+    n_pitches: int
+    dtype: str
+    cost: str
+    options: runs.Options
+    n_columns: int  # of a part
+
+    def shape(self):
+        """Return the (T, B, P) of what is computed at once, and whether there is more."""
+        n_steps = self.options.length - 1
+        at_once = min(self.options.steps_at_once or n_steps, n_steps)
+        return (at_once, self.n_columns, self.n_pitches), at_once < n_steps
+
+    def regularisation(self, store):
+        """Return what draws the disturbances of a whole minibatch."""
+        dropout, weight_noise = self.options.dropout, self.options.weight_noise
+        units, n_in_matrices = list(self.layer_sizes), store.n_in_matrices()
+        size, dtype = self.options.size, self.dtype
+        return Regularisation(dropout, weight_noise, units, n_in_matrices, size, dtype)
+
+
+class Part(NamedTuple):
+    """Some columns of a minibatch."""
+
+    columns: slice
+    roll: Any  # what `packed` returned of (T + 1, columns, P)
+    weights: Any  # (T, columns)
+    states: list  # of (columns, H)
+    key: tuple  # of the update
+
+
+class Gradient(NamedTuple):
+    """What a worker returns of a part."""
+
+    cost: float
+    flat: Any  # (N,): the gradients of all parameters, one after the other
+    after: list  # of (columns, H): the states after the part
+    seconds: float
+
+
+def packed(roll):
+    """Return a roll of zeros and ones in eight cells a byte, any other as it is."""
+    cells = roll.astype(bool)
+    return np.packbits(cells, axis=-1) if np.array_equal(cells, roll) else roll
+
+
+def unpacked(roll, n_pitches):
+    """Return what `packed` was given."""
+    return roll if roll.dtype != np.uint8 else np.unpackbits(roll, axis=-1, count=n_pitches)
+
+
+def flattened(arrays):
+    """Return arrays as one of a single axis."""
+    return np.concatenate([np.ravel(array) for array in arrays])
+
+
+def split(flat, shapes):
+    """Return views on what `flattened` put together."""
+    ends = np.cumsum([math.prod(shape) for shape in shapes])
+    return [part.reshape(shape) for part, shape in zip(np.split(flat, ends[:-1]), shapes)]
+
+
+def widened(array, n_columns, axis):
+    """Return an array with columns of zeros in the place of those that are missing."""
+    missing = [(0, 0)] * array.ndim
+    missing[axis] = (0, n_columns - array.shape[axis])
+    return np.pad(array, missing)
+
+
+@functools.lru_cache(maxsize=4)
+def _compiled(layer_sizes, n_pitches, dtype, cost):
+    """Return a network with weights of its own; a process keeps the last four."""
+    return CompiledNetwork(ParameterStore(layer_sizes, n_pitches, dtype, averages=()), cost)
+
+
+class Replica:
+    """What runs in a worker (an actor of Dask's)."""
+
+    def __init__(self, task):
+        self.task = task
+        self.network = _compiled(task.layer_sizes, task.n_pitches, task.dtype, task.cost)
+        self.store = self.network.store
+        self.regularisation = task.regularisation(self.store)
+        self._compile()
+
+    def _compile(self):
+        """Compute the gradient of nothing, which compiles."""
+        T, B, dtype = self.task.options.length, self.task.n_columns, self.task.dtype
+        roll, counts = np.zeros((T, B, self.task.n_pitches), bool), np.zeros((T - 1, B), dtype)
+        states = [np.zeros((B, H), dtype) for H in self.store.state_sizes.values()]
+        weights = flattened(np.zeros(shape, dtype) for shape in self.store.shapes.values())
+        answer = self.gradient(weights, Part(slice(0, B), packed(roll), counts, states, (0,)))
+        if isinstance(answer, Exception):
+            raise answer
+
+    def gradient(self, weights, part):
+        """Return the `Gradient` of a part at these weights, or the exception that was raised."""
+        try:
+            return self._gradient(weights, part)
+        except Exception as error:  # so that what is raised is the connection's
+            return error
+
+    def _gradient(self, weights, part):
+        started = time.perf_counter()
+        B, (shape, in_pieces) = self.task.n_columns, self.task.shape()
+        shapes = self.store.shapes
+        self.store.set_weights(dict(zip(shapes, split(weights, shapes.values()))))
+        kind = self.regularisation.kind
+        disturbances = self.regularisation.draw(*part.key)
+        if kind.dropout:
+            n = len(self.task.layer_sizes)
+            masks = [widened(mask[part.columns], B, 0) for mask in disturbances[:n]]
+            disturbances = [*masks, *disturbances[n:]]
+        roll = unpacked(part.roll, self.task.n_pitches).astype(self.task.dtype)
+        windows, counts = widened(roll, B, 1), widened(part.weights, B, 1)
+        states = [widened(state, B, 0) for state in part.states]
+        if in_pieces:
+            carry = self.task.options.windows == "all"
+            cost, gradients, after = pieces.cost_and_gradients(
+                self.network, states, windows, counts, shape[0], kind, disturbances, carry
+            )
+        else:
+            compute = self.network.part(shape, kind)
+            cost, *results = compute(windows, counts, *states, *disturbances)
+            gradients, after = results[: len(shapes)], results[len(shapes) :]
+        n_columns = part.weights.shape[1]
+        after = [np.asarray(state)[:n_columns] for state in after]
+        return Gradient(float(cost), flattened(gradients), after, time.perf_counter() - started)

@@ -1,0 +1,214 @@
+"""Training on the workers of a Dask cluster: the same as in one process, whoever dies."""
+
+import contextlib
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import rnn4music
+from rnn4music import RNN4Music, cluster, data_parallel, replicas
+from rnn4music.callbacks import Callback
+
+distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
+
+P = 7
+RATES = {"R1": 0.01, "R2": 0.01, "R3": 0.01, "Rout": 0.01}
+
+
+OPTIONS = {
+    "plain": {},
+    "all of it": {"windows": "all", "dropout": 0.3, "weight_noise": 0.1, "averaging": 0.9},
+    "in pieces": {"windows": "all", "steps_at_once": 6, "dropout": 0.2},
+}
+DRAWN = np.random.default_rng(0)
+TUNES = [(DRAWN.random((length, P)) < 0.3).astype(float) for length in DRAWN.integers(12, 40, 13)]
+
+
+@pytest.fixture(scope="module")
+def two_workers():
+    with cluster.connected(2) as client:
+        yield client
+
+
+def trained(name, on=None, **options):
+    model = RNN4Music(5, 4, 6, io_length=P, **RATES, seed=3, dtype="float64")
+    options |= OPTIONS[name]
+    model.train(TUNES, 1, 7, 5, 13, 0.001, cluster=on, progress=False, **options)
+    return model
+
+
+@functools.cache
+def trained_in_one_process(name):
+    return trained(name)
+
+
+def assert_alike(model, other, tolerance):
+    assert len(model.history.cost) == len(other.history.cost) >= 20
+    np.testing.assert_allclose(model.history.cost, other.history.cost, rtol=tolerance)
+    for name, array in model.get_parameters().items():
+        error = np.abs(array - other.get_parameters()[name]).max()
+        assert error <= tolerance * np.abs(array).max(), name
+
+
+@pytest.mark.parametrize("n_workers", [1, 4])
+def test_twenty_updates_on_workers_are_those_of_one_process(n_workers):
+    assert_alike(trained_in_one_process("plain"), trained("plain", on=n_workers), 1e-10)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_two_workers_and_every_way_to_make_an_update(two_workers, name, capsys):
+    assert_alike(trained_in_one_process(name), trained(name, two_workers), 1e-10)
+    assert "on 2 workers: " in capsys.readouterr().err
+
+
+class Killing(Callback):
+    """Ends worker processes after some updates."""
+
+    def __init__(self, client, victims):
+        self.client, self.victims = client, victims
+
+    def on_update(self, model, history):
+        n_victims = self.victims.get(len(history.cost), 0)
+        processes = sorted(self.client.run(os.getpid).items()) if n_victims else []
+        for _, process in processes[:n_victims]:
+            os.kill(process, signal.SIGKILL)
+
+
+def test_workers_that_die_change_no_bit(two_workers, capsys):
+    undisturbed = trained("all of it", two_workers)
+    killing = Killing(two_workers, {4: 1, 12: 2})  # then there is nobody until two are replaced
+    disturbed = trained("all of it", two_workers, callbacks=killing)
+    assert "is lost" in capsys.readouterr().err
+    assert disturbed.history.cost == undisturbed.history.cost
+    for name, array in undisturbed.get_parameters().items():
+        np.testing.assert_array_equal(disturbed.get_parameters()[name], array)
+
+
+@pytest.fixture
+def a_scheduler(tmp_path):
+    """Yield the process and the address of a scheduler with one worker."""
+    file, distributed = tmp_path / "scheduler", "distributed.cli.dask_"
+    options = [["scheduler", "--port", "0", "--host", "127.0.0.1", "--scheduler-file"]]
+    options += [["worker", "--nthreads", "1", "--no-nanny", "--death-timeout", "5"]]
+    options[1] += ["--local-directory", str(tmp_path), "--scheduler-file"]
+    with contextlib.ExitStack() as at_the_end, open(os.devnull, "wb") as nowhere:
+        processes = []
+        for name, *flags in options:
+            command = [sys.executable, "-m", distributed + name, *flags, str(file)]
+            command += ["--no-dashboard"]
+            process = subprocess.Popen(command, stdout=nowhere, stderr=nowhere)
+            for end in (process.wait, process.kill):  # the last one first
+                at_the_end.callback(end)
+            processes.append(process)
+            until = time.monotonic() + 30
+            while not (file.exists() and file.stat().st_size) and time.monotonic() < until:
+                time.sleep(0.05)
+        yield processes[0], json.loads(file.read_text())["address"]
+
+
+def test_the_end_of_the_scheduler_leaves_a_checkpoint(a_scheduler, tmp_path, monkeypatch):
+    import dask
+
+    scheduler, address = a_scheduler
+    monkeypatch.setattr(data_parallel, "_SECONDS_TO_ANSWER", 1)
+
+    class Ending(Callback):
+        def on_update(self, model, history):
+            if len(history.cost) == 5:
+                scheduler.kill()
+
+    path = tmp_path / "night.npz"
+    with (
+        dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
+        pytest.raises(cluster.ClusterLost, match="scheduler does not answer"),
+    ):
+        trained("plain", address, checkpoint=path, checkpoint_every=100, callbacks=Ending())
+    assert len(RNN4Music.from_file(path).history.cost) >= 5
+    resumed = trained("plain", checkpoint=path, resume=True)
+    assert_alike(trained_in_one_process("plain"), resumed, 1e-10)
+
+
+def test_what_is_no_cluster(monkeypatch, two_workers):
+    with pytest.raises(TypeError, match="must be a number of workers.*not True"):
+        cluster.connected(True).__enter__()
+    with pytest.raises(ValueError, match="cluster=0 must be at least 1"):
+        cluster.connected(0).__enter__()
+    with pytest.raises(ConnectionError, match="no Dask scheduler at nowhere"):
+        cluster.connected("nowhere").__enter__()
+    with monkeypatch.context() as patched:
+        patched.setattr(rnn4music, "__version__", "0.0.1")
+        with pytest.raises(ConnectionError, match=r"has version .*, here runs rnn4music 0\.0\.1"):
+            cluster.connected(two_workers).__enter__()
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(ImportError, match=r"pip install 'rnn4music\[cluster\]'"):
+        cluster.connected(2).__enter__()
+
+
+def test_the_command_line_has_numbers_and_addresses():
+    assert cluster.parsed("2") == 2
+    assert cluster.parsed("tcp://10.0.0.1:8786") == "tcp://10.0.0.1:8786"
+
+
+def test_rolls_travel_as_bits_and_probabilities_as_they_are():
+    rng = np.random.default_rng(1)
+    roll = (rng.random((5, 3, 11)) < 0.5).astype("float32")
+    assert replicas.packed(roll).nbytes == 5 * 3 * 2
+    np.testing.assert_array_equal(replicas.unpacked(replicas.packed(roll), 11), roll)
+    odds = rng.random((5, 3, 11)).astype("float32")
+    np.testing.assert_array_equal(replicas.unpacked(replicas.packed(odds), 11), odds)
+
+
+def test_arrays_travel_as_one():
+    arrays = [np.arange(6.0).reshape(2, 3), np.array([7.0]), np.ones((1, 4))]
+    shapes = [array.shape for array in arrays]
+    for array, same in zip(arrays, replicas.split(replicas.flattened(arrays), shapes)):
+        np.testing.assert_array_equal(same, array)
+
+
+class Answer:
+    """An actor whose calls end as they are told to."""
+
+    def __init__(self, *outcomes):
+        self.outcomes = list(outcomes)
+
+    def gradient(self, weights, part):
+        return self
+
+    def result(self):
+        outcome = self.outcomes.pop(0)
+        if isinstance(outcome, OSError):
+            raise outcome
+        return outcome
+
+
+class Workers(data_parallel.Workers):
+    """With these actors, and a new one whenever one is lost."""
+
+    def __init__(self, *actors):
+        super().__init__(None, None, len(actors))
+        self.ready, self.others = dict(enumerate(actors)), iter(range(100, 200))
+
+    def _look(self):
+        while len(self.ready) < self.n_parts:
+            self.ready[next(self.others)] = Answer(OSError("killed"))
+
+
+def test_a_part_that_kills_its_workers_ends_the_training():
+    workers = Workers(Answer("gradient"), Answer(OSError("killed")))
+    workers.ready[0].outcomes *= 5
+    with pytest.raises(cluster.ClusterLost, match="part 1 .* lost with its worker 4 times"):
+        workers.compute("weights", ["part", "part"])
+
+
+def test_an_error_in_the_computation_is_raised_as_it_is():
+    workers = Workers(Answer("gradient"), Answer(MemoryError("too large")))
+    with pytest.raises(MemoryError, match="too large"):
+        workers.compute("weights", ["part", "part"])
+    assert len(workers.ready) == 2
