@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def parsed(text):
 
 
 @contextlib.contextmanager
-def connected(cluster):
+def connected(cluster) -> Iterator[Any]:
     """Connect to workers; those that are started here end with the block.
 
     Parameters
@@ -88,7 +89,8 @@ def connected(cluster):
             client = at_the_end.enter_context(_client(address))
         _wait_for_workers(client)
         _check_versions(client)
-        yield client
+        with client.as_current():  # actors belong to it then, whatever other client there is
+            yield client
 
 
 @contextlib.contextmanager
@@ -116,7 +118,11 @@ def _local(n_workers):
 
     if n_workers < 1:
         raise ValueError(f"cluster={n_workers} must be at least 1: the number of local workers")
-    options: Any = {"n_workers": 0, "dashboard_address": None, "silence_logs": logging.CRITICAL}
+    options: Any = {
+        "n_workers": 0,
+        "dashboard_address": "127.0.0.1:0",
+        "silence_logs": logging.CRITICAL,
+    }
     with (
         tempfile.TemporaryDirectory(prefix="rnn4music-", ignore_cleanup_errors=True) as folder,
         contextlib.closing(distributed.LocalCluster(**options)) as scheduler,

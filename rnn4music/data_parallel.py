@@ -11,6 +11,7 @@ one that dies is computed by another, to the same bits on the same kind of proce
 that appears takes part as soon as it has compiled.
 """
 
+import asyncio
 import math
 import time
 from dataclasses import dataclass
@@ -62,7 +63,7 @@ class Workers:
             asked = [(k, address, _call(actor, weights, parts[k])) for k, address, actor in asked]
             for k, address, future in asked:
                 try:
-                    gradients[k] = future.result()
+                    gradients[k] = self._result(address, future)
                 except Exception as error:  # Dask has several for a worker that is gone
                     if self.ready.pop(address, None):
                         tell(f"the worker {address} is lost ({error}); others take over its part")
@@ -79,6 +80,15 @@ class Workers:
             if isinstance(answer, Exception):
                 raise answer
         return gradients
+
+    def _result(self, address, future):
+        """Wait for an answer as long as the worker is there: Dask would wait for a dead one."""
+        while True:
+            try:
+                return future.result(timeout=_SECONDS_BETWEEN_LOOKS)
+            except (TimeoutError, asyncio.TimeoutError):  # two classes in Python 3.10
+                if address not in self._addresses():
+                    raise ConnectionError("it is gone") from None
 
     def wait_for_all(self):
         """Wait until all workers have compiled that are there, and at least one."""
@@ -144,7 +154,7 @@ def _call(actor, weights, part):
 class _Failed(NamedTuple):
     error: Exception
 
-    def result(self):
+    def result(self, timeout):
         raise self.error
 
 

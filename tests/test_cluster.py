@@ -151,6 +151,11 @@ def test_what_is_no_cluster(monkeypatch, two_workers):
         cluster.connected(2).__enter__()
 
 
+def test_another_client_in_the_same_process_changes_nothing(two_workers):
+    with cluster.connected(1):  # the newest, and so what Dask takes for its own
+        assert_alike(trained_in_one_process("plain"), trained("plain", two_workers), 1e-10)
+
+
 def test_the_command_line_has_numbers_and_addresses():
     assert cluster.parsed("2") == 2
     assert cluster.parsed("tcp://10.0.0.1:8786") == "tcp://10.0.0.1:8786"
@@ -181,7 +186,7 @@ class Answer:
     def gradient(self, weights, part):
         return self
 
-    def result(self):
+    def result(self, timeout):
         outcome = self.outcomes.pop(0)
         if isinstance(outcome, OSError):
             raise outcome
@@ -205,6 +210,15 @@ def test_a_part_that_kills_its_workers_ends_the_training():
     workers.ready[0].outcomes *= 5
     with pytest.raises(cluster.ClusterLost, match="part 1 .* lost with its worker 4 times"):
         workers.compute("weights", ["part", "part"])
+
+
+def test_nobody_waits_for_the_answer_of_a_worker_that_is_gone():
+    workers = Workers(Answer("first"), Answer(TimeoutError(), TimeoutError()))
+    there = iter([[0, 1], [0]])
+    workers._addresses = lambda: next(there)
+    workers._look = lambda: None
+    workers.ready[0].outcomes.append("second")
+    assert workers.compute("weights", ["part", "part"]) == ["first", "second"]
 
 
 def test_an_error_in_the_computation_is_raised_as_it_is():
