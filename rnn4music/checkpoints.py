@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rnn4music import archive
+from rnn4music import archive, streams
 from rnn4music.screen import tell
 
 SECONDS_BETWEEN = 60
@@ -117,6 +117,8 @@ def fingerprint(tunes):
     """Return a text that tells whether two datasets are the same; None for none."""
     if tunes is None:
         return None
+    if streams.is_stored(tunes):
+        return tunes.fingerprint
     digest = hashlib.sha256()
     for tune in tunes:
         digest.update(repr(tune.shape).encode())
@@ -129,7 +131,7 @@ def extent(tunes):
     """Return how much music there is, as a text; None for none."""
     if tunes is None:
         return None
-    return f"{len(tunes)} tune{'s' * (len(tunes) != 1)}, {sum(map(len, tunes))} steps"
+    return f"{len(tunes)} tune{'s' * (len(tunes) != 1)}, {streams.lengths(tunes).sum()} steps"
 
 
 def description(tunes, validation, plan, options, of=fingerprint):

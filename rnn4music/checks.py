@@ -13,6 +13,8 @@ import warnings
 
 import numpy as np
 
+from rnn4music import streams
+
 
 def number(name, value, low=-math.inf, high=math.inf, above=-math.inf, below=math.inf):
     """Return `value` as a float in [low, high], larger than `above` and smaller than `below`.
@@ -148,14 +150,24 @@ def listed(name, value):
 def dataset(value, n_pitches, name="dataset"):
     """Return the tunes of a dataset: a list of (length, P) rolls or a 3-D array.
 
+    A store on disk is returned as it is; it checks each roll that it reads.
+
     Raises
     ------
     TypeError, ValueError
         As for `piano_roll`, naming the tune by its index; and if there are no tunes.
     """
-    tunes = listed(f"the {name}", value)
-    if not tunes:
+    stored = streams.is_stored(value)
+    tunes = value if stored else listed(f"the {name}", value)
+    if not len(tunes):
         raise ValueError(f"the {name} is empty; give at least one piano roll")
+    if stored:
+        if value.n_pitches != n_pitches:
+            raise ValueError(
+                f"the rolls of the {name} have {value.n_pitches} pitches, but the model's "
+                f"io_length is {n_pitches}; convert the MIDI files with a pitch range of that width"
+            )
+        return value
     return [piano_roll(f"{name}[{k}]", tune, n_pitches) for k, tune in enumerate(tunes)]
 
 
@@ -168,7 +180,7 @@ def scorable_dataset(value, n_pitches, name="dataset"):
         As for `dataset`; and if every tune has one step.
     """
     tunes = dataset(value, n_pitches, name)
-    if max(map(len, tunes)) < 2:
+    if streams.lengths(tunes).max() < 2:
         raise ValueError(
             f"the {name} has nothing to score: every tune has one step, and the first is not "
             "scored; give a tune of two steps or more"

@@ -14,10 +14,10 @@ of it.
 
 import glob
 import os
+import stat
 import warnings
 import zipfile
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
@@ -27,42 +27,36 @@ import numpy as np
 from tqdm import tqdm
 
 from midi import MidiError
-from midi.reading import check_options, checked_flag, checked_pitch_range, read_bytes, summary
-from rnn4music import checks, roll_cache
-from rnn4music.keys import find_key, semitones_to_c, transpose
+from midi.files import opened
+from midi.reading import (
+    Options,
+    check_options,
+    checked_flag,
+    checked_pitch_range,
+    read_bytes,
+    summary,
+)
+from rnn4music import checks, npz, roll_cache
+from rnn4music.collection import (
+    Collection,
+    DatasetWarning,
+    Remark,
+    checked_semitones,
+    nothing_left,
+)
+from rnn4music.keys import ALL_KEYS, find_key, semitones_to_c, transpose
 from rnn4music.near_copies import group_near_copies
 from rnn4music.processes import in_processes, n_cores
 
 SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
-ALL_KEYS = range(-5, 7)  # semitones
 MOST_CELLS = 10**7  # of one roll: nine hours of piano at 0.3 s
 MOST_BYTES = 2**24  # of one file
 _BYTES_WORTH_PROCESSES = 2**24
-_ROWS_OF_A_TABLE = 20
 _EVERY_PITCH = (0, 128)
 
 
-class DatasetWarning(UserWarning):
-    """Files that were left out, or read in part."""
-
-
-class Remark(NamedTuple):
-    """A file's name, and why it was left out, or what is damaged in it."""
-
-    file: str
-    reason: str
-
-
-class Split(NamedTuple):
-    """A dataset in three parts."""
-
-    train: "Dataset"
-    validation: "Dataset"
-    test: "Dataset"
-
-
-@dataclass(frozen=True, eq=False)
-class Dataset(Sequence):
+@dataclass(frozen=True, eq=False, repr=False)
+class Dataset(Collection):
     """Tunes with their names; a sequence of piano rolls, as `RNN4Music.train` takes it.
 
     Attributes
@@ -89,30 +83,24 @@ class Dataset(Sequence):
     def __len__(self):
         return len(self.rolls)
 
+    @property
+    def lengths(self):
+        """Steps of each tune, (number of tunes,)."""
+        return np.array([len(roll) for roll in self.rolls], np.int64)
+
     def __getitem__(self, index):
         """Return one roll, or for a slice a dataset."""
         if isinstance(index, slice):
             return self.select(range(len(self))[index])
         return self.rolls[index]
 
-    def __repr__(self):
-        return f"<Dataset: {len(self)} tunes, {sum(map(len, self.rolls))} steps>"
-
     def select(self, indices):
         """Return a dataset of some of the tunes, without the remarks."""
         return Dataset([self.rolls[k] for k in indices], [self.names[k] for k in indices])
 
-    def summary(self):
-        """Say in some lines what is here, and what was left out and why."""
-        lines = [f"{len(self)} tunes, {sum(map(len, self.rolls))} steps"]
-        if self.left_out:
-            lines += [f"{_files(self.left_out)} left out:", *_table(self.left_out)]
-        if self.damaged:
-            lines += [f"{_files(self.damaged)} damaged, read in part:", *_table(self.damaged)]
-        lost = [f"{count} {reason}" for reason, count in self.lost_notes.items() if count]
-        if lost:
-            lines.append(f"notes not in the rolls: {', '.join(lost)}; of {self.n_notes} in range")
-        return "\n".join(lines)
+    def near_copies(self):
+        """Return for each tune the number of its group; see `rnn4music.near_copies`."""
+        return group_near_copies(self.rolls)
 
     def in_keys(self, semitones=ALL_KEYS):
         """Return every tune in several transpositions, by default in all twelve keys.
@@ -122,10 +110,7 @@ class Dataset(Sequence):
         semitones : iterable of int
             Notes that leave the pitch range are left out.
         """
-        try:
-            semitones = [checks.integer("each of the semitones", key, -127) for key in semitones]
-        except TypeError as error:
-            raise TypeError(f"semitones must be a list of whole numbers: {error}") from None
+        semitones = checked_semitones(semitones)
         moved = [
             (roll, name, key) for roll, name in zip(self.rolls, self.names) for key in semitones
         ]
@@ -133,52 +118,6 @@ class Dataset(Sequence):
             [transpose(roll, key) for roll, _, key in moved],
             [f"{name} {key:+d}" for _, name, key in moved],
         )
-
-    def split(self, validation=0.1, test=0.1, seed=1):
-        """Divide the tunes by chance, near copies of a tune on one side.
-
-        Parameters
-        ----------
-        validation, test : float
-            Shares of the number of tunes, rounded. A part has fewer where near copies would
-            have to be torn apart, and none if all tunes are copies of each other.
-        seed : int
-            The same seed gives the same parts.
-
-        Returns
-        -------
-        Split
-            ``train``, ``validation`` and ``test``.
-
-        Notes
-        -----
-        What near copies are is said in `rnn4music.near_copies`.
-        """
-        shares = {
-            "test": checks.number("test", test, low=0, high=1),
-            "validation": checks.number("validation", validation, low=0, high=1),
-        }
-        if sum(shares.values()) >= 1:
-            raise ValueError(
-                f"validation={validation} and test={test} leave nothing to learn from; "
-                "together they must be less than 1"
-            )
-        groups = {}
-        for tune, group in enumerate(group_near_copies(self.rolls)):
-            groups.setdefault(group, []).append(tune)
-        waiting = list(groups.values())
-        rng = np.random.default_rng(checks.integer("seed", seed, 0))
-        waiting = [waiting[k] for k in rng.permutation(len(waiting))]
-        parts = {}
-        for name, share in shares.items():
-            room = round(share * len(self))
-            chosen, others = [], []
-            for group in waiting:
-                fits = len(chosen) + len(group) <= room
-                (chosen if fits else others).extend(group if fits else [group])
-            parts[name], waiting = chosen, others
-        parts["train"] = [tune for group in waiting for tune in group]
-        return Split(**{name: self.select(sorted(tunes)) for name, tunes in parts.items()})
 
 
 def load_midi(
@@ -263,36 +202,32 @@ def load_midi(
     DatasetWarning
         With a table, if files were left out or read in part.
     """
-    to_c = checked_flag("to_c", to_c)
-    pitch_range = checked_pitch_range(pitch_range, "pitch_range")
-    options = check_options(
-        _EVERY_PITCH if to_c else pitch_range, time_step, steps_per_beat, tempo, drums, sustain,
-        keep_short, strict, most_cells, dt_name="time_step",
+    reading = Reading.checked(
+        pitch_range, time_step, steps_per_beat, tempo, sustain, drums, keep_short, to_c, strict,
+        most_cells,
     )  # fmt: skip
     progress = checked_flag("progress", progress)
     min_steps = checks.integer("min_steps", min_steps, 1)
     checks.choice("short_tunes", short_tunes, _SHORT_TUNES)
     files = find_files(source)
-    n_bytes = sum(file.size for file in files)
-    if workers is None:
-        workers = n_cores() if n_bytes >= _BYTES_WORTH_PROCESSES else 1
-    workers = min(checks.integer("workers", workers, 1), len(files))
+    workers = n_workers(workers, files)
 
-    read = partial(_read_file, options, pitch_range, to_c)
-    key = ("midi", options, pitch_range, to_c)
+    read = partial(read_file, reading)
     try:
         with tqdm(
             desc="reading", total=len(files), unit="file", disable=not progress, delay=1
         ) as bar:
             found = roll_cache.through(
-                cache, key, files, lambda: _counted(in_processes(read, files, workers), bar)
+                cache,
+                ("midi", *reading),
+                files,
+                lambda: _counted(in_processes(read, files, workers), bar),
             )
     finally:
-        _open_zip.cache_clear()
+        forget_zips()
     dataset = _collect(found, min_steps, short_tunes)
     if not len(dataset):
-        table = "\n".join(_table(dataset.left_out))
-        raise ValueError(f"none of the {len(files)} files can be used:\n{table}")
+        raise ValueError(nothing_left(len(files), dataset.left_out))
     if dataset.left_out or dataset.damaged:
         warnings.warn(dataset.summary(), DatasetWarning, stacklevel=2)
     return dataset
@@ -308,14 +243,19 @@ class File(NamedTuple):
     path: str
     member: str | None
     size: int
+    stamp: int = 0  # of its last change: nanoseconds, or its CRC in the .zip
 
     def read(self):
         """Return the bytes."""
         if self.size > MOST_BYTES:
             raise MidiError(f"it has {self.size} bytes; more than {MOST_BYTES} are not read")
         if self.member is None:
-            return Path(self.path).read_bytes()
-        with _open_zip(self.path).open(self.member) as file:
+            with opened(self.path) as file:
+                return file.read()
+        archive = _open_zip(self.path)
+        if archive.getinfo(self.member).compress_type not in npz.METHODS:
+            raise MidiError("in the .zip it is compressed by a method that is not read")
+        with archive.open(self.member) as file:
             data = file.read(MOST_BYTES + 1)  # what it says of its size may be wrong
         if len(data) > MOST_BYTES:
             raise MidiError(f"it has more than {MOST_BYTES} bytes, which are not read")
@@ -323,6 +263,11 @@ class File(NamedTuple):
 
 
 _open_zip = lru_cache(maxsize=1)(zipfile.ZipFile)
+
+
+def forget_zips():
+    """Close what is open, so that a .zip that is replaced is opened anew."""
+    _open_zip.cache_clear()
 
 
 def find_files(source):
@@ -343,16 +288,16 @@ def find_files(source):
     path = Path(source).expanduser()
     if path.is_dir():
         inside = sorted(map(Path, _inside(path)))
-        files = [_file(each, each.relative_to(path)) for each in inside if _is_midi(each)]
+        files = _midi_files((each, each.relative_to(path)) for each in inside)
     elif path.suffix.lower() == ".zip" and path.is_file():
         files = _zip_members(path)
     elif path.exists():
-        return [_file(path, path)]
+        return [_file(path, path) or File(path.as_posix(), os.fspath(path), None, 0)]
     else:
         matches = [Path(each) for each in sorted(glob.glob(os.fspath(path), recursive=True))]
         if not matches:
             raise FileNotFoundError(f"there is no file or folder {source}, and nothing matches it")
-        files = [_file(each, each) for each in matches if _is_midi(each)]
+        files = _midi_files((each, each) for each in matches)
     if not files:
         raise FileNotFoundError(
             f"{source} has no files that end in {', '.join(SUFFIXES)}; folders that a pattern "
@@ -374,23 +319,33 @@ def _inside(folder):
         yield from (os.path.join(each, name) for name in names)
 
 
-def _is_midi(path):
-    """Say whether a file has a MIDI file's name; a link to nothing does, and is told of."""
-    return path.suffix.lower() in SUFFIXES and (path.is_file() or not path.exists())
+def _midi_files(paths):
+    """List those of some paths, each with a name, that are MIDI files by their ending."""
+    named = [each for each in paths if each[0].suffix.lower() in SUFFIXES]
+    return [file for path, name in named if (file := _file(path, name))]
 
 
 def _file(path, name):
-    return File(name.as_posix(), os.fspath(path), None, path.stat().st_size if path.exists() else 0)
+    """Return a file, or None if it is a folder; a link to nothing is a file, and told of."""
+    try:
+        about = path.stat()
+    except OSError:  # met again when it is read
+        return File(name.as_posix(), os.fspath(path), None, 0)
+    if not stat.S_ISREG(about.st_mode):
+        return None
+    return File(name.as_posix(), os.fspath(path), None, about.st_size, about.st_mtime_ns)
 
 
 def _zip_members(path):
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-    except zipfile.BadZipFile as error:
+    except Exception as error:  # damage makes zipfile raise all sorts
+        if not npz.is_damage(error):
+            raise
         raise ValueError(f"{path} is not a .zip file, or damaged: {error}") from None
     return sorted(
-        File(each.filename, os.fspath(path), each.filename, each.file_size)
+        File(each.filename, os.fspath(path), each.filename, each.file_size, each.CRC)
         for each in members
         if PurePosixPath(each.filename).suffix.lower() in SUFFIXES and not each.is_dir()
     )
@@ -399,8 +354,39 @@ def _zip_members(path):
 # ---- what is in them
 
 
-def _read_file(options, pitch_range, to_c, file):
+class Reading(NamedTuple):
+    """How files are read: the arguments of `load_midi`, checked."""
+
+    options: Options
+    pitch_range: tuple[int, int]
+    to_c: bool
+
+    @classmethod
+    def checked(
+        cls, pitch_range, time_step, steps_per_beat, tempo, sustain, drums, keep_short, to_c,
+        strict, most_cells,
+    ):  # fmt: skip
+        """Return the arguments, or say what they should have been."""
+        to_c = checked_flag("to_c", to_c)
+        pitch_range = checked_pitch_range(pitch_range, "pitch_range")
+        options = check_options(
+            _EVERY_PITCH if to_c else pitch_range, time_step, steps_per_beat, tempo, drums,
+            sustain, keep_short, strict, most_cells, dt_name="time_step",
+        )  # fmt: skip
+        return cls(options, pitch_range, to_c)
+
+
+def n_workers(workers, files):
+    """Return how many processes read the files: as many as are asked for, or pay."""
+    if workers is None:
+        n_bytes = sum(file.size for file in files)
+        workers = n_cores() if n_bytes >= _BYTES_WORTH_PROCESSES else 1
+    return min(checks.integer("workers", workers, 1), len(files))
+
+
+def read_file(reading, file):
     """Read one file, in whatever process."""
+    options, pitch_range, to_c = reading
     try:
         content = read_bytes(file.read(), options, dtype=bool)
     except MidiError as error:
@@ -463,15 +449,3 @@ def _collect(found, min_steps, short_tunes):
             dataset.damaged.append(Remark(tune.name, tune.damage))
     n_notes = counts.pop("n_notes", 0)
     return replace(dataset, n_notes=n_notes, lost_notes=dict(counts))
-
-
-def _files(remarks):
-    return "1 file" if len(remarks) == 1 else f"{len(remarks)} files"
-
-
-def _table(remarks):
-    shown = remarks[:_ROWS_OF_A_TABLE]
-    width = max((len(remark.file) for remark in shown), default=0)
-    rows = [f"  {remark.file:<{width}}  {remark.reason}" for remark in shown]
-    more = len(remarks) - len(shown)
-    return rows + ([f"  and {more} more"] if more else [])

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from rnn4music import streams
+
 WINDOW = 100
 """Steps that one call of the compiled network takes; longer tunes take several calls."""
 
@@ -86,7 +88,8 @@ def evaluate(run_network, tunes, threshold, dtype):
     ----------
     run_network : callable
         From inputs (T, B, P) to pre-activations (T, B, P).
-    tunes : list of (length, P)
+    tunes : sequence of (length, P)
+        Some are accessed at a time.
     threshold : float
         A key counts as predicted where its probability is at least this.
     dtype : str
@@ -97,16 +100,17 @@ def evaluate(run_network, tunes, threshold, dtype):
     """
     counts = np.zeros((len(tunes), 5))
     # Tunes of like length run side by side, so that little of a batch is padding.
-    order = sorted(range(len(tunes)), key=lambda k: len(tunes[k]))
+    order = np.argsort(streams.lengths(tunes), kind="stable")
     for first in range(0, len(order), LARGEST_BATCH):
         chosen = order[first : first + LARGEST_BATCH]
-        longest = max(len(tunes[k]) for k in chosen)
-        inputs = np.zeros((longest, len(chosen), tunes[0].shape[1]), dtype)
-        for column, k in enumerate(chosen):
-            inputs[: len(tunes[k]), column] = tunes[k]
+        batch = [tunes[k] for k in chosen]
+        inputs = np.zeros((len(batch[-1]), len(batch), batch[0].shape[1]), dtype)
+        for column, tune in enumerate(batch):
+            inputs[: len(tune), column] = tune
         Y = run_network(inputs)
-        for column, k in enumerate(chosen):
-            counts[k] = _counts(Y[: len(tunes[k]) - 1, column], tunes[k][1:], threshold)
+        for column, tune in enumerate(batch):
+            of_tune = Y[: len(tune) - 1, column]
+            counts[chosen[column]] = _counts(of_tune, tune[1:], threshold)
     if not counts[:, 0].any():
         raise ValueError("nothing to score: every tune has one step, and the first is not scored")
     return _summary(counts.sum(axis=0), [_summary(row) for row in counts])
@@ -122,17 +126,20 @@ def constant_probabilities(training):
 
     Parameters
     ----------
-    training : list of (length, P)
-        Tunes that the frequencies are taken from: (steps in which the key sounds + 1) /
-        (steps + 2), after Laplace, so that nothing is impossible.
+    training : sequence of (length, P)
+        Tunes, accessed one after the other, that the frequencies are taken from: (steps in which
+        the key sounds + 1) / (steps + 2), after Laplace, so that nothing is impossible.
 
     Returns
     -------
     callable
         From inputs (T, B, P) to pre-activations (T, B, P), as `evaluate` takes.
     """
-    steps = np.concatenate([np.asarray(tune, float)[1:] for tune in training])
-    Y = _log_odds(steps.sum(axis=0), len(steps))
+    n_sounding, n_steps = 0, 0
+    for tune in training:
+        n_sounding = n_sounding + np.asarray(tune, float)[1:].sum(axis=0)
+        n_steps += len(tune) - 1
+    Y = _log_odds(n_sounding, n_steps)
     return lambda inputs: np.broadcast_to(Y, inputs.shape)
 
 
@@ -141,13 +148,16 @@ def markov_probabilities(training):
 
     Otherwise as `constant_probabilities`.
     """
-    rolls = [np.asarray(tune) >= 0.5 for tune in training]
-    before, after = (
-        np.concatenate([roll[part] for roll in rolls]) for part in (slice(-1), slice(1, None))
-    )
-    if_silent, if_sounding = (
-        _log_odds((after & state).sum(axis=0), state.sum(axis=0)) for state in (~before, before)
-    )
+    n_steps, n_before, n_after, n_both = 0, 0, 0, 0  # the last three for each key
+    for tune in training:
+        roll = np.asarray(tune) >= 0.5
+        sounding = roll.sum(axis=0)
+        n_steps += len(roll) - 1
+        n_before = n_before + sounding - roll[-1]
+        n_after = n_after + sounding - roll[0]
+        n_both = n_both + (roll[:-1] & roll[1:]).sum(axis=0)
+    if_silent = _log_odds(n_after - n_both, n_steps - n_before)
+    if_sounding = _log_odds(n_both, n_before)
     return lambda inputs: np.where(inputs >= 0.5, if_sounding, if_silent)
 
 
@@ -168,7 +178,7 @@ def baselines(training, tunes, threshold=THRESHOLD):
 
     Parameters
     ----------
-    training, tunes : list of (length, P)
+    training, tunes : sequence of (length, P)
         What is counted, and what is scored.
     threshold : float
         As for `evaluate`.

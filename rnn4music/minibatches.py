@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from rnn4music import streams
+
 WINDOWS = ("start", "random", "all")
 """Ways to cut windows: see `epoch`."""
 
@@ -59,7 +61,8 @@ def epoch(tunes, size, length, dtype, rng, windows="start"):
 
     Parameters
     ----------
-    tunes : list of (length, P)
+    tunes : sequence of (length, P)
+        Only those of a minibatch are accessed for it.
     size, length : int
         Of the minibatches.
     dtype : str
@@ -74,14 +77,14 @@ def epoch(tunes, size, length, dtype, rng, windows="start"):
     ------
     Minibatch
     """
-    order = [tunes[k] for k in rng.permutation(len(tunes))]
+    order = rng.permutation(len(tunes))
     if windows != "start":  # a single step, unrepeated, predicts nothing
-        order = [tune for tune in order if len(tune) > 1]
+        order = order[streams.lengths(tunes)[order] > 1]
     if windows == "all":
-        yield from _consecutive(order, size, length, dtype)
+        yield from _consecutive((tunes[k] for k in order), size, length, dtype)
         return
     for start in range(0, len(order), size):
-        chosen = order[start : start + size]
+        chosen = [tunes[k] for k in order[start : start + size]]
         if windows == "random":
             cut = [random_window(tune, length, rng) for tune in chosen]
         else:
@@ -91,11 +94,10 @@ def epoch(tunes, size, length, dtype, rng, windows="start"):
 
 def _consecutive(tunes, size, length, dtype):
     """Yield minibatches whose columns go through whole tunes, each taking the next when done."""
-    waiting = iter(tunes)
     rest = [None] * size  # of each column's tune
     while True:
         begins = np.array([tune is None for tune in rest])
-        rest = [next(waiting, None) if tune is None else tune for tune in rest]
+        rest = [next(tunes, None) if tune is None else tune for tune in rest]
         if all(tune is None for tune in rest):
             return
         cut = [None if tune is None else tune[:length] for tune in rest]
@@ -105,12 +107,12 @@ def _consecutive(tunes, size, length, dtype):
 
 def n_minibatches(tunes, size, length, windows="start"):
     """Return how many minibatches an epoch has; for "all" about how many."""
-    if windows == "random":
-        tunes = [tune for tune in tunes if len(tune) > 1]
+    lengths = streams.lengths(tunes)
     if windows == "all":
-        n_windows = sum(-(-(len(tune) - 1) // (length - 1)) for tune in tunes)
+        n_windows = int((-(-(lengths - 1) // (length - 1))).sum())
         return max(1, -(-n_windows // size))
-    return -(-len(tunes) // size)
+    n_tunes = len(lengths) if windows == "start" else np.count_nonzero(lengths > 1)
+    return -(-n_tunes // size)
 
 
 def mark_silence(roll):

@@ -12,8 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnn4music import evaluation, minibatches, pieces
+from rnn4music import evaluation, minibatches, pieces, streams
 from rnn4music.regularisation import AveragedWeights, Regularisation
+
+AHEAD = 4
+"""Minibatches that are read ahead, where tunes are on the disk."""
 
 
 class Options(NamedTuple):
@@ -40,7 +43,7 @@ def check_together(tunes, validation, plan, options):
     for name in ("patience", "decay_patience"):
         if getattr(plan, name) is not None and validation is None:
             raise ValueError(f"{name}={getattr(plan, name)} needs tunes to score: give validation=")
-    if options.windows != "start" and max(map(len, tunes)) < 2:
+    if options.windows != "start" and streams.lengths(tunes).max() < 2:
         raise ValueError(
             "the dataset has nothing to learn from: every tune has one step; give longer tunes, "
             'or windows="start", which repeats them'
@@ -121,7 +124,8 @@ class Run:
         """Return the minibatches of the epoch with this seed."""
         size, length, windows = self.options.size, self.options.length, self.options.windows
         rng = np.random.default_rng(seed)
-        return minibatches.epoch(self.tunes, size, length, self.store.dtype, rng, windows)
+        made = minibatches.epoch(self.tunes, size, length, self.store.dtype, rng, windows)
+        return streams.prefetched(made, AHEAD) if streams.is_stored(self.tunes) else made
 
     def update(self, minibatch, visit, *key, rate_factor=1.0):
         """Update the weights once; return the cost before.

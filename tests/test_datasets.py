@@ -14,7 +14,7 @@ import pytest
 
 import rnn4music
 from midi import MidiError, midiread, midiwrite
-from rnn4music import RNN4Music, datasets
+from rnn4music import RNN4Music, datasets, roll_cache
 from rnn4music.datasets import Dataset, DatasetWarning, load_midi
 from rnn4music.keys import find_key
 
@@ -381,7 +381,7 @@ def test_threads_may_use_processes_at_once(folder):
 
 
 def forbid_reading(monkeypatch):
-    monkeypatch.setattr(datasets, "_read_file", lambda *_: pytest.fail("a file was read again"))
+    monkeypatch.setattr(datasets, "read_file", lambda *_: pytest.fail("a file was read again"))
 
 
 def test_the_cache_gives_the_same_without_reading(folder, tmp_path, monkeypatch):
@@ -435,13 +435,13 @@ def test_the_cache_knows_what_a_tune_was_moved_into_and_every_name(folder, tmp_p
 
 def test_nothing_is_kept_of_files_that_change_while_they_are_read(folder, tmp_path, monkeypatch):
     cache, path = tmp_path / "cache", folder / "b.mid"
-    before, read = path.read_bytes(), datasets._read_file
+    before, read = path.read_bytes(), datasets.read_file
 
     def replaced_first(*arguments):
         midiwrite(path, tune(7), RANGE)
         return read(*arguments)
 
-    monkeypatch.setattr(datasets, "_read_file", replaced_first)
+    monkeypatch.setattr(datasets, "read_file", replaced_first)
     load_midi(folder, cache=cache)
     monkeypatch.undo()
     path.write_bytes(before)
@@ -459,6 +459,16 @@ def test_a_cache_file_is_written_whole(folder, tmp_path, monkeypatch):
     with pytest.warns(UserWarning, match="nothing is kept in the cache"):
         assert same_rolls(load_midi(folder, cache=cache), SEEDS)
     assert not list(cache.iterdir())
+
+
+def test_a_cache_whose_arrays_tell_of_another_shape_is_damaged(tmp_path):
+    roll = np.random.default_rng(0).random((9, 24)) < 0.5
+    path = tmp_path / "c.npz"
+    roll_cache._save(path, [roll_cache.Tune("a", roll)])
+    data = path.read_bytes()
+    assert roll_cache._load(path) is not None and data.count(b"(9, 3)") == 1
+    path.write_bytes(data.replace(b"(9, 3)", b"(9, 2)"))
+    assert roll_cache._load(path) is None
 
 
 def test_a_damaged_cache_is_written_anew(folder, tmp_path):

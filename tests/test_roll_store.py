@@ -1,0 +1,706 @@
+"""Large collections: converted to stores of piano rolls, and learned from on the disk."""
+
+import copy
+import gc
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+import weakref
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from midi import midiwrite
+from rnn4music import (
+    checkpoints,
+    checks,
+    command_line,
+    commands_learn,
+    configuration,
+    datasets,
+    evaluation,
+    minibatches,
+    roll_store,
+    runs,
+    shards,
+    streams,
+)
+from rnn4music.collection import DatasetWarning
+from rnn4music.datasets import load_midi
+from rnn4music.roll_store import RollStore, StoreError, convert
+
+RANGE = (21, 109)
+N_TUNES = 13
+
+
+def tune(seed, n_steps=None):
+    rng = np.random.default_rng(seed)
+    roll = rng.random((n_steps or 20 + 7 * seed, 88)) < 0.04
+    roll[[0, -1], 30] = True
+    return roll
+
+
+def write_tunes(folder):
+    folder.mkdir()
+    for k in range(N_TUNES):
+        midiwrite(folder / f"{k:02}.mid", tune(k), RANGE, 0.3)
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_shards():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(roll_store, "FILES_OF_A_SHARD", 4)
+        yield
+
+
+@pytest.fixture(scope="module")
+def tunes(tmp_path_factory):
+    """Thirteen tunes of 20 to 104 steps."""
+    return write_tunes(tmp_path_factory.mktemp("tunes") / "music")
+
+
+@pytest.fixture(scope="module")
+def made(tunes, tmp_path_factory):
+    """The folder of their store, of four shards; not to be changed."""
+    folder = tmp_path_factory.mktemp("store") / "rolls"
+    convert(tunes, folder, progress=False)
+    return folder
+
+
+@pytest.fixture
+def folder(made, tmp_path):
+    """A copy of it."""
+    return shutil.copytree(made, tmp_path / "rolls")
+
+
+def same(store, dataset):
+    assert store.names == dataset.names and store.lengths.tolist() == [*map(len, dataset)]
+    for one, other in zip(store, dataset, strict=True):
+        assert one.dtype == bool
+        np.testing.assert_array_equal(one, other)
+    return True
+
+
+def files_of(folder):
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# ---- converting
+
+
+@pytest.mark.parametrize(
+    "options", ({}, {"pitch_range": (40, 71), "to_c": True}, {"steps_per_beat": 3, "tempo": 90})
+)
+def test_a_store_holds_what_load_midi_reads(tunes, tmp_path, options):
+    store = convert(tunes, tmp_path / "rolls", **options, progress=False)
+    dataset = load_midi(tunes, **options)
+    assert same(store, dataset) and same(RollStore(tmp_path / "rolls"), dataset)
+    assert (store.n_notes, store.lost_notes) == (dataset.n_notes, dataset.lost_notes)
+    assert store.summary() == dataset.summary()
+    low, high = options.get("pitch_range", RANGE)
+    assert store.n_pitches == high - low and store.options["to_c"] == options.get("to_c", False)
+    assert store.options["steps_per_beat"] == options.get("steps_per_beat")
+    assert store.options["time_step"] == (None if "tempo" in options else 0.3)
+
+
+def test_nothing_is_left_out_in_silence(tunes, tmp_path):
+    music = shutil.copytree(tunes, tmp_path / "music")
+    (music / "03.mid").write_bytes(b"no music")
+    (music / "05.mid").write_bytes((music / "05.mid").read_bytes()[:-20])
+    with pytest.warns(DatasetWarning, match=r"03\.mid +not a MIDI file") as warned:
+        store = convert(music, tmp_path / "rolls", progress=False)
+    with pytest.warns(DatasetWarning):
+        dataset = load_midi(music)
+    assert same(store, dataset) and str(warned[0].message) == dataset.summary()
+    assert (store.left_out, store.damaged) == (dataset.left_out, dataset.damaged)
+    assert same(RollStore(tmp_path / "rolls"), dataset)
+
+
+def test_nothing_left_is_an_error_with_the_reasons(tmp_path):
+    (tmp_path / "a.mid").write_bytes(b"no music")
+    with pytest.raises(ValueError, match="none of the 1 files can be used:\n  .*a.mid  not a"):
+        convert(tmp_path / "a.mid", tmp_path / "rolls", progress=False)
+
+
+def test_a_store_with_files_left_out_can_be_converted_again(tunes, tmp_path):
+    (tmp_path / "music").mkdir()
+    shutil.copy(tunes / "03.mid", tmp_path / "music" / "a.mid")
+    (tmp_path / "music" / "b.mid").write_bytes(b"")
+    for _ in range(2):
+        with pytest.warns(DatasetWarning, match="b.mid"):
+            store = convert(tmp_path / "music", tmp_path / "store", progress=False)
+        assert len(store) == 1 and len(store.left_out) == 1
+
+
+def test_a_file_that_changes_meanwhile_is_left_out(tunes, tmp_path, monkeypatch):
+    music = shutil.copytree(tunes, tmp_path / "music")
+    read = roll_store.read_file
+
+    def changing(reading, file):
+        if file.name == "07.mid":
+            shutil.copy(tunes / "06.mid", music / "07.mid")
+        return read(reading, file)
+
+    monkeypatch.setattr(roll_store, "read_file", changing)
+    with pytest.warns(DatasetWarning, match="07.mid +it was changed while"):
+        store = convert(music, tmp_path / "rolls", progress=False)
+    assert len(store) == N_TUNES - 1
+
+
+def test_processes_and_a_cluster_make_the_same_files(tunes, made, tmp_path, monkeypatch):
+    monkeypatch.chdir(tunes.parent)
+    convert("music", tmp_path / "two", workers=2, progress=False)
+    assert files_of(tmp_path / "two") == files_of(made)
+    pytest.importorskip("distributed")
+    monkeypatch.chdir(tmp_path)
+    convert(tunes, "of a cluster", cluster=1, progress=False)
+    assert files_of(tmp_path / "of a cluster") == files_of(made)
+
+
+def test_processes_are_told_of_files_from_the_root(tunes, tmp_path, monkeypatch):
+    """Those on other machines work in folders of their own."""
+    told = []
+    monkeypatch.setattr(
+        roll_store, "in_processes", lambda make, jobs, workers: told.extend(jobs) or map(make, jobs)
+    )
+    monkeypatch.chdir(tunes.parent)
+    convert("music", "../rolls of " + tmp_path.name, progress=False)
+    assert len(told) == 4 and all(job.folder.is_absolute() for job in told)
+    assert all(os.path.isabs(file.path) for job in told for file in job.files)
+
+
+def test_a_machine_without_the_folders_says_so(tunes, tmp_path):
+    plan, jobs = roll_store._planned(
+        tmp_path, datasets.find_files(tunes), datasets.Reading.checked(
+            RANGE, None, None, None, False, False, False, False, False, 10**7
+        ),
+    )  # fmt: skip
+    with pytest.raises(FileNotFoundError, match="all machines need the store's folder"):
+        roll_store._make(jobs[0])
+    (tmp_path / "shards").mkdir()
+    elsewhere = [file._replace(path=f"/nowhere/{file.name}") for file in jobs[0].files]
+    with pytest.raises(FileNotFoundError, match="all machines need the MIDI files"):
+        roll_store._make(jobs[0]._replace(files=elsewhere))
+
+
+# ---- going on
+
+
+def test_only_what_is_missing_is_made(tunes, folder):
+    paths = sorted((folder / "shards").iterdir())
+    before, contents = [path.stat() for path in paths], files_of(folder)
+    paths[2].unlink()
+    with pytest.raises(StoreError, match="it is gone; convert the MIDI files into the same"):
+        RollStore(folder)
+    assert same(convert(tunes, folder, progress=False), load_midi(tunes))
+    assert files_of(folder) == contents
+    after = [path.stat() for path in paths]
+    untouched = [old.st_ino == new.st_ino for old, new in zip(before, after)]
+    assert [untouched[k] for k in (0, 1, 3)] == [True] * 3
+    assert before[0].st_mtime_ns == after[0].st_mtime_ns
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
+@pytest.mark.parametrize("killed_in", ("shards", "stored_rolls"))
+def test_a_conversion_that_was_killed_goes_on(tunes, made, tmp_path, killed_in):
+    """Killed in the third shard; and when the list of the shards is to be written."""
+    script = f"""
+        import os, signal
+        from rnn4music import {killed_in}, roll_store
+        roll_store.FILES_OF_A_SHARD = 4
+        whole, calls = {killed_in}.written_whole, []
+        def written_whole(path):
+            calls.append(path)
+            if len(calls) == {3 if killed_in == "shards" else 2}:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return whole(path)
+        {killed_in}.written_whole = written_whole
+        roll_store.convert({str(tunes)!r}, {str(tmp_path / "rolls")!r}, progress=False)
+    """
+    result = subprocess.run([sys.executable, "-c", textwrap.dedent(script)])
+    assert result.returncode == -signal.SIGKILL
+    with pytest.raises(StoreError, match="is not finished"):
+        RollStore(tmp_path / "rolls")
+    (tmp_path / "rolls" / "shards" / ".0123.tmp").write_bytes(b"left by a kill in a write")
+    convert(tunes, tmp_path / "rolls", progress=False)
+    (tmp_path / "rolls" / "shards" / ".0123.tmp").unlink()
+    assert files_of(tmp_path / "rolls") == files_of(made)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
+def test_processes_end_with_the_one_that_was_killed():
+    script = """
+        from rnn4music.processes import in_processes
+        for _ in in_processes(lambda item: item, range(100), 2):
+            print("working", flush=True)
+            while True: pass
+    """
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout.readline() == b"working\n"
+        process.kill()
+        process.communicate(timeout=60)  # the pipe is closed once all who have it are gone
+
+
+def test_conversions_into_one_folder_at_once(tunes, made, tmp_path):
+    script = f"""
+        import sys
+        from rnn4music import roll_store
+        roll_store.FILES_OF_A_SHARD = 4
+        sys.stdin.read()
+        for k in range(5):
+            roll_store.convert({str(tunes)!r}, f"{tmp_path}/{{k}}", progress=False)
+    """
+    command = [sys.executable, "-W", "error", "-c", textwrap.dedent(script)]
+    both = [subprocess.Popen(command, stdin=subprocess.PIPE) for _ in range(2)]
+    for process in both:
+        process.stdin.close()
+    assert [process.wait() for process in both] == [0, 0]
+    for k in range(5):
+        assert files_of(tmp_path / f"{k}") == files_of(made)
+
+
+def test_other_options_or_files_are_refused_and_nothing_is_changed(
+    tunes, folder, tmp_path, monkeypatch
+):
+    before = files_of(folder)
+
+    def refused(message, source=tunes, **options):
+        with pytest.raises(ValueError, match=message):
+            convert(source, folder, progress=False, **options)
+        assert files_of(folder) == before
+
+    refused("other options: time_step is 0.3 there and 0.2 here; convert into", time_step=0.2)
+    refused(r"pitch_range is \[21, 109\] there and \[0, 128\] here", pitch_range=(0, 128))
+    music = shutil.copytree(tunes, tmp_path / "music")
+    (music / "extra.mid").write_bytes((music / "00.mid").read_bytes())
+    refused(r"other files \(13 there, 14 here\)", source=music)
+    (music / "extra.mid").unlink()
+    os.utime(music / "12.mid", ns=(0, 0))
+    refused("or some were changed since", source=music)
+    with monkeypatch.context() as patch:
+        patch.setattr("rnn4music.__version__", "999")
+        refused("was begun by rnn4music .*, this is 999")
+
+
+def test_a_folder_with_something_else_is_refused(tunes, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(OSError, match="holds something else, such as thesis.txt"):
+        convert(tunes, tmp_path, progress=False)
+    with pytest.raises(OSError, match="thesis.txt is not a folder"):
+        convert(tunes, tmp_path / "thesis.txt", progress=False)
+    with pytest.raises(ValueError, match='the folder of the store is ""'):
+        convert(tunes, "", progress=False)
+    assert files_of(tmp_path) == {"thesis.txt": b"years of work"}
+    with pytest.raises(FileNotFoundError, match="make one with `rnn4music convert`"):
+        RollStore(tmp_path)
+
+
+def test_workers_and_a_cluster_exclude_each_other(tunes, tmp_path):
+    with pytest.raises(ValueError, match="give workers=2 or cluster=2, not both"):
+        convert(tunes, tmp_path / "rolls", workers=2, cluster=2)
+
+
+# ---- damage
+
+
+def use(folder):
+    """Open a store, and read all of it."""
+    store = RollStore(folder)
+    return [*store], store.near_copies(), store.names, store.fingerprint
+
+
+def test_no_byte_of_a_store_can_change_unnoticed(made, folder):
+    before = use(made)
+    shard = min((folder / "shards").iterdir())
+    n_found = 0
+    for path, every in ((shard, 29), (folder / "store.json", 7)):
+        whole = path.read_bytes()
+        places = {*range(0, len(whole), every), *range(len(whole) - 32, len(whole))}
+        damaged = [whole[:k] + bytes([whole[k] ^ 1 << k % 8]) + whole[k + 1 :] for k in places]
+        damaged += [whole[:k] for k in (0, 1, 31, len(whole) // 2, len(whole) - 1)]
+        damaged += [whole + b"\0", bytes(len(whole))]
+        for content in damaged:
+            path.write_bytes(content)
+            try:
+                after = use(folder)
+            except StoreError as error:
+                assert "convert the MIDI files into the same folder again" in str(error)
+                assert path.name in str(error)
+                n_found += 1
+            else:  # such as another space in JSON text
+                assert path.name == "store.json" and str(after) == str(before)
+        path.write_bytes(whole)
+    assert n_found > 150
+
+
+@pytest.mark.parametrize("where", (0.1, 0.7, 0.95, 0.999))
+def test_a_damaged_shard_is_made_anew(tunes, made, folder, where):
+    path = sorted((folder / "shards").iterdir())[1]
+    content = bytearray(path.read_bytes())
+    content[int(where * len(content))] ^= 4
+    path.write_bytes(content)
+    convert(tunes, folder, progress=False)
+    assert files_of(folder) == files_of(made)
+
+
+def test_a_damaged_list_of_shards_is_made_anew_from_what_is_there(tunes, made, folder):
+    inodes = {path: path.stat().st_ino for path in (folder / "shards").iterdir()}
+    for content in (b"", b"[]", b'{"checksum": 1}', b"\xff", b'{"a": [' * 9999):
+        (folder / "store.json").write_bytes(content)
+        with pytest.raises(StoreError, match="store.json is damaged: convert"):
+            RollStore(folder)
+        convert(tunes, folder, progress=False)
+        assert files_of(folder) == files_of(made)
+    assert inodes == {path: path.stat().st_ino for path in (folder / "shards").iterdir()}
+
+
+def test_shards_that_changed_places_are_told_of(tunes, made, folder):
+    one, other = sorted((folder / "shards").iterdir())[:2]
+    content = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(content)
+    with pytest.raises(StoreError, match="it is not the one that was made"):
+        RollStore(folder)
+    convert(tunes, folder, progress=False)
+    assert files_of(folder) == files_of(made)
+
+
+def test_a_shard_that_is_cut_short_while_it_is_used(folder):
+    store = RollStore(folder)
+    for path in (folder / "shards").iterdir():
+        os.truncate(path, 10)
+    with pytest.raises(StoreError, match="the checksum of 05.mid is wrong"):
+        store[5]
+
+
+def rewritten(folder, change):
+    """Change the list of shards, checksum and all."""
+    from rnn4music.stored_rolls import read_manifest, write_manifest
+
+    manifest = read_manifest(folder)
+    change(manifest)
+    write_manifest(folder, manifest)
+
+
+def test_a_list_of_shards_cannot_name_files_elsewhere(folder):
+    rewritten(folder, lambda manifest: manifest["shards"][0].update(digest="/../../../etc/pas"))
+    with pytest.raises(StoreError, match="store.json is damaged"):
+        RollStore(folder)
+
+
+def test_a_later_format_is_left_alone(tunes, folder, monkeypatch):
+    monkeypatch.setattr(shards, "FORMAT", 2)
+    rewritten(folder, lambda manifest: manifest.update(format=2))
+    monkeypatch.undo()
+    before = files_of(folder)
+    for attempt in (lambda: RollStore(folder), lambda: convert(tunes, folder, progress=False)):
+        with pytest.raises(ValueError, match="has format 2, .* reads up to 1; install a newer"):
+            attempt()
+    assert files_of(folder) == before
+
+
+# ---- a sequence of rolls
+
+
+def test_a_store_is_a_sequence_of_rolls(made, tunes):
+    store, dataset = RollStore(made), load_midi(tunes)
+    assert repr(store) == f"<RollStore: 13 tunes, {dataset.lengths.sum()} steps>"
+    assert same(store[3:9:2], dataset[3:9:2]) and same(store.select([7, 1]), dataset.select([7, 1]))
+    np.testing.assert_array_equal(store[-1], dataset[-1])
+    np.testing.assert_array_equal(store[np.int64(2)], dataset[2])
+    with pytest.raises(IndexError):
+        store[13]
+    assert same(store.in_keys(), dataset.in_keys())
+    assert same(store[2:4].in_keys([3, -90]), dataset[2:4].in_keys([3, -90]))
+    assert same(store.in_keys()[5:30].select([4, 0]), dataset.in_keys()[5:30].select([4, 0]))
+    for semitones, error in (([0.5], TypeError), ([-128], ValueError)):
+        with pytest.raises(error):
+            store.in_keys(semitones)
+    with pytest.raises(ValueError, match="in several keys already"):
+        store.in_keys().in_keys()
+    assert same(copy.deepcopy(store.in_keys([2])[1:4]), dataset.in_keys([2])[1:4])
+
+
+def test_a_store_can_be_moved_and_keeps_its_fingerprint(tunes, made, folder, tmp_path):
+    store, moved = RollStore(made), RollStore(folder)
+    assert checkpoints.fingerprint(store) == moved.fingerprint
+    others = [
+        moved[1:],
+        moved.select([1, 0, *range(2, 13)]),
+        moved.in_keys([0]),
+        moved.in_keys([1]),
+    ]
+    music = shutil.copytree(tunes, tmp_path / "music")
+    midiwrite(music / "00.mid", np.roll(tune(0), 2, axis=1), RANGE, 0.3)
+    others.append(convert(music, tmp_path / "as long", progress=False))
+    assert others[-1].lengths.tolist() == store.lengths.tolist()
+    fingerprints = {each.fingerprint for each in [store, *others]}
+    assert len(fingerprints) == 6
+    assert checkpoints.extent(moved) == checkpoints.extent([*moved])
+
+
+def test_a_split_is_that_of_the_same_tunes_in_memory(tunes, tmp_path):
+    """Their passages are few enough for the sketches to have all of them."""
+    music = shutil.copytree(tunes, tmp_path / "music")
+    for k in range(5):
+        midiwrite(music / f"copy {k}.mid", np.roll(tune(k), 2, axis=1), RANGE, 0.3)
+    store, dataset = convert(music, tmp_path / "rolls", progress=False), load_midi(music)
+    assert store.near_copies() == dataset.near_copies()
+    for mine, theirs in zip(store.split(0.2, 0.3, seed=3), dataset.split(0.2, 0.3, seed=3)):
+        assert len(mine) > 1 and same(mine, theirs)
+    groups = store.in_keys([0, 1])[:9].near_copies()  # their numbers are of the tunes before
+    assert [groups.index(each) for each in groups] == dataset.in_keys([0, 1])[:9].near_copies()
+    with pytest.raises(ValueError, match="leave nothing to learn from"):
+        store.split(0.5, 0.5)
+
+
+# ---- learning from it
+
+
+class Counted(RollStore):
+    """A store that counts what is read, and what of it is in memory."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self.read, self.alive, self.most_alive = [], weakref.WeakSet(), 0
+
+    def __getitem__(self, index):
+        class Roll(np.ndarray):
+            __hash__ = object.__hash__
+
+        if isinstance(index, slice):
+            return super().__getitem__(index)
+        roll = super().__getitem__(index).view(Roll)
+        self.read.append(int(index))
+        self.alive.add(roll)
+        self.most_alive = max(self.most_alive, len(self.alive))
+        return roll
+
+
+@pytest.mark.parametrize("in_keys", (False, True))
+@pytest.mark.parametrize("windows", minibatches.WINDOWS)
+def test_the_minibatches_are_those_of_the_same_tunes_in_memory(made, tunes, windows, in_keys):
+    store, rolls = RollStore(made), load_midi(tunes)
+    if in_keys:
+        store, rolls = store.in_keys([-2, 0, 9]), rolls.in_keys([-2, 0, 9])
+    asked = 4, 30, "float32"
+    both = (
+        minibatches.epoch(each, *asked, np.random.default_rng(5), windows)
+        for each in (store, rolls.rolls)
+    )
+    n_made = 0
+    for mine, theirs in zip(*both, strict=True):
+        n_made += 1
+        for one, other in zip(mine, theirs):
+            np.testing.assert_array_equal(one, other)
+    assert n_made > 3
+    n_expected = minibatches.n_minibatches(rolls.rolls, 4, 30, windows)
+    assert minibatches.n_minibatches(store, 4, 30, windows) == n_expected
+
+
+@pytest.mark.parametrize("windows", minibatches.WINDOWS)
+def test_only_the_tunes_at_hand_are_read_and_each_once(made, windows):
+    store = Counted(made)
+    epoch = minibatches.epoch(store, 3, 110, "float32", np.random.default_rng(5), windows)
+    for k, _ in enumerate(epoch, start=1):
+        assert len(store.read) == min(3 * k, N_TUNES)
+    assert sorted(store.read) == list(range(N_TUNES))
+    assert store.most_alive <= 3 + 3  # those of the next minibatch beside those of the last
+
+
+def test_nothing_is_read_to_check_a_store_or_to_count(made):
+    store = Counted(made)
+    assert checks.dataset(store, 88) is store and checks.scorable_dataset(store, 88) is store
+    checkpoints.extent(store), checkpoints.fingerprint(store)
+    minibatches.n_minibatches(store, 3, 20, "all")
+    store.split()
+    assert store.read == []
+    with pytest.raises(
+        ValueError, match="have 88 pitches, but the model's io_length is 7; convert"
+    ):
+        checks.dataset(store, 7)
+    with pytest.raises(ValueError, match="the dataset is empty"):
+        checks.dataset(store[:0], 88)
+
+
+def test_scores_and_floors_are_those_of_the_same_tunes_in_memory(made, tunes, monkeypatch):
+    monkeypatch.setattr(evaluation, "LARGEST_BATCH", 3)
+    store, rolls = Counted(made), load_midi(tunes).rolls
+    mine, theirs = evaluation.baselines(store, store), evaluation.baselines(rolls, rolls)
+    assert (
+        str(mine) == str(theirs)
+        and mine["each key's Markov chain"].n_steps == sum(map(len, rolls)) - 13
+    )
+    assert store.most_alive <= 3 + 3
+
+
+# ---- reading ahead
+
+
+def test_reading_ahead_keeps_the_order_and_goes_no_further():
+    begun = []
+
+    def items():
+        for k in range(50):
+            begun.append(k)
+            yield k
+
+    ahead = streams.prefetched(items(), 3)
+    for k in range(5):
+        assert next(ahead) == k
+        until = time.monotonic() + 5
+        while len(begun) < k + 4 and time.monotonic() < until:
+            time.sleep(0.001)
+        assert len(begun) == k + 4
+    assert [*ahead] == list(range(5, 50))
+
+
+def test_an_error_while_reading_ahead_comes_in_its_place():
+    def items():
+        yield 1
+        yield 2
+        raise OSError("the disk is gone")
+
+    ahead, got = streams.prefetched(items(), 5), []
+    with pytest.raises(OSError, match="the disk is gone"):
+        for item in ahead:
+            got.append(item)
+    assert got == [1, 2]
+
+
+def test_training_reads_ahead_from_a_store_alone(made):
+    class Watched(RollStore):
+        def __getitem__(self, index):
+            threads.add(threading.current_thread())
+            return super().__getitem__(index)
+
+    options = SimpleNamespace(size=4, length=9, windows="all")
+    for tunes, is_ahead in ((Watched(made), True), ([*RollStore(made)], False)):
+        threads = set()
+        training = SimpleNamespace(
+            tunes=tunes, options=options, store=SimpleNamespace(dtype="float32")
+        )
+        epoch = runs.Run.minibatches(training, 7)
+        assert len([*epoch]) > 10 and epoch.__name__ == ("prefetched" if is_ahead else "epoch")
+        assert threading.current_thread() not in threads and len(threads) == is_ahead
+
+
+def prefetching():
+    return [each for each in threading.enumerate() if each.name.startswith("prefetch")]
+
+
+def test_the_thread_ends_with_its_consumer():
+    def endless():
+        while True:
+            yield np.zeros(10)
+
+    def consumer(error):
+        for k, _ in enumerate(streams.prefetched(endless(), 2)):
+            if k == 3 and error:
+                raise error
+            if k == 3:
+                return
+
+    for error in (None, ValueError("stop"), KeyboardInterrupt()):
+        try:
+            consumer(error)
+        except BaseException as raised:
+            raised.__traceback__ = None
+        gc.collect()
+        assert not prefetching()
+    assert [*streams.prefetched(iter([]), 2)] == [] and not prefetching()
+
+
+# ---- the command line
+
+
+def run(*arguments):
+    return command_line.main([str(argument) for argument in arguments])
+
+
+def test_converting_from_the_command_line_and_learning(tunes, tmp_path, capsys):
+    store, model = tmp_path / "rolls", tmp_path / "model.npz"
+    flags = ["--dt", 0.5, "--pitch-range", 30, 100, "--keep-short", "--keys", "c", "--quiet"]
+    assert run("convert", tunes, store, *flags, "--json") == 0
+    options = {"time_step": 0.5, "pitch_range": (30, 100), "keep_short": True, "to_c": True}
+    dataset = load_midi(tunes, **options)
+    assert same(RollStore(store), dataset)
+    told = json.loads(capsys.readouterr().out)
+    assert told["tunes"] == N_TUNES and told["steps"] == dataset.lengths.sum()
+    assert told["left_out"] == [] and told["n_notes"] == dataset.n_notes
+
+    small = ["--units", 3, 4, 5, "--quiet", "--epochs", 2, "--length", 20, "--windows", "random"]
+    assert run("train", store, "-o", model, *small, "--validation", 0.2) == 0
+    assert not prefetching()
+    assert run("evaluate", model, store) == 0
+    assert f"on 13 tunes, {dataset.lengths.sum()} steps" in capsys.readouterr().out
+    other = tmp_path / "other"
+    assert run("convert", tunes, other, "--quiet") == 0
+    assert run("evaluate", model, other) == 1
+    assert "the model has learned with another pitch_range" in capsys.readouterr().err
+    assert run("train", other, "-o", model, "--start-from", model) == 1
+    assert "convert the MIDI files with --pitch-range 30 100" in capsys.readouterr().err
+
+
+def music_of(source, *flags, io_length=88, notes=None):
+    asked = command_line.build_parser().parse_args(["train", str(source), *map(str, flags)])
+    settings = configuration.merged(asked)
+    model = SimpleNamespace(notes=notes or {}, io_length=io_length)
+    return commands_learn.read_music(source, settings, model)
+
+
+def test_a_model_knows_of_a_store_what_it_would_of_the_files(tunes, made, tmp_path):
+    beats = tmp_path / "rolls"
+    convert(tunes, beats, steps_per_beat=4, tempo=100, sustain=True, progress=False)
+    flags = ["--steps-per-beat", 4, "--tempo", 100, "--sustain"]
+    for store, same_options in ((made, []), (beats, flags)):
+        mine, theirs = music_of(store), music_of(tunes, *same_options)
+        about = {name: value or None for name, value in theirs.notes.items()}
+        assert {name: value or None for name, value in mine.notes.items()} == {
+            **about, "data": "rolls",
+        }  # fmt: skip
+        for part in ("train", "validation"):
+            assert same(mine.parts[part], theirs.parts[part])
+    keys = music_of(made, "--keys", "all").parts["train"]
+    assert isinstance(keys, RollStore) and len(keys) == 12 * 12
+
+    in_c = tmp_path / "in C"
+    convert(tunes, in_c, to_c=True, progress=False)
+    for flags, to_c in (([], True), (["--keys", "c"], True), (["--keys", "all"], False)):
+        notes = music_of(in_c, *flags).notes
+        assert notes["to_c"] == to_c and notes["keys"] == ("c" if to_c else "all")
+    with pytest.raises(ValueError, match="converted with --keys c: leave out --keys own, or"):
+        music_of(in_c, "--keys", "own")
+
+
+@pytest.mark.parametrize(
+    ("flags", "keywords", "message"),
+    (
+        (["--dt", 0.2], {}, "leave out --dt, or convert the MIDI files once more"),
+        (["--keep-short", "--cache", "x"], {}, "leave out --keep-short, --cache"),
+        (["--keys", "c"], {}, "converted with --keys own: leave out --keys c, or"),
+        ([], {"io_length": 80}, "the model those from 21 up to 101"),
+        ([], {"notes": {"lowest_pitch": 24}}, "the model those from 24 up to 112"),
+    ),
+)
+def test_what_is_chosen_in_a_store_is_not_chosen_again(made, flags, keywords, message):
+    with pytest.raises(ValueError, match=message):
+        music_of(made, *flags, **keywords)
+
+
+def test_one_error_of_a_conversion_is_one_sentence(tunes, made, tmp_path, capsys):
+    assert run("convert", tunes, made, "--dt", 0.1, "--quiet") == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "dt is 0.3 there and 0.1 here" in err
+    with pytest.raises(SystemExit) as exit:
+        run("convert", tunes, made, "--keys", "all")
+    assert exit.value.code == 2
