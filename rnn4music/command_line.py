@@ -18,7 +18,9 @@ from rnn4music import __version__, configuration
 
 COMMANDS = {
     "train": "rnn4music.commands_learn",
+    "convert": "rnn4music.commands_convert",
     "evaluate": "rnn4music.commands_learn",
+    "search": "rnn4music.commands_search",
     "compose": "rnn4music.commands_compose",
     "render": "rnn4music.commands_compose",
     "info": "rnn4music.commands_look",
@@ -55,9 +57,30 @@ examples:
 Needs no engine: it computes with NumPy alone.
 """
 EXAMPLES = {
+    "convert": """\
+  rnn4music convert "my collection" rolls --workers 8
+  rnn4music convert "my collection" rolls --cluster tcp://host:8786
+  rnn4music train rolls -o model.npz --windows random --batch 64
+
+For collections that are too large for the memory, or take long to read. Stopped at any time, the
+same command goes on. A cluster's machines need both folders in a shared file system.
+""",
     "evaluate": """\
   rnn4music evaluate model.npz "other music"
   rnn4music evaluate model.npz JSB_Chorales.mat --part validation --json
+""",
+    "search": """\
+  rnn4music search space.toml music --trials 30
+  rnn4music search space.toml music --trials 60        the same search, 30 trials further
+  rnn4music search space.toml music --trials 60 --workers 4
+  rnn4music search space.toml music --trials 60 --cluster tcp://host:8786
+  rnn4music train --config search/best.toml
+
+A space is a TOML file as for train, in which values may be tables:
+  epochs = 30
+  rate = {low = 1e-4, high = 1e-2, log = true}
+  batch = {low = 4, high = 32, step = 4}
+  units = {choices = [[100, 100, 100], [200, 200, 200]]}
 """,
     "info": """\
   rnn4music info model.npz
@@ -114,12 +137,25 @@ def build_parser():
         "data",
         nargs="?",
         metavar="FOLDER",
-        help="MIDI files: a folder, a .zip, a pattern; or a standard set (.mat, .pickle, .json, "
-        ".npz)",
+        help="MIDI files: a folder, a .zip, a pattern; a store made by convert; or a standard set "
+        "(.mat, .pickle, .json, .npz)",
     )
     train.add_argument("--config", metavar="TOML", help="a file with any of the options below")
     train.add_argument("--quiet", action="store_true", help="no progress bar")
     configuration.add_options(train)
+
+    convert = command("convert", "convert a large collection, to learn from it on the disk")
+    convert.add_argument("data", metavar="FOLDER", help="MIDI files: a folder, a .zip, a pattern")
+    convert.add_argument("store", metavar="STORE", help="folder for the piano rolls")
+    configuration.add_group(convert, configuration.CONVERSION)
+    where = convert.add_mutually_exclusive_group()
+    where.add_argument("--workers", type=int, metavar="N", help="processes on this machine")
+    where.add_argument(
+        "--cluster",
+        metavar="ADDRESS|N",
+        help="convert on a Dask cluster, or on so many local workers of Dask's",
+    )
+    convert.add_argument("--quiet", action="store_true", help="no progress bar")
 
     compose = command("compose", "compose with a trained model", COMPOSE_EPILOG)
     compose.usage = "rnn4music compose MODEL [-o MID] [options]"
@@ -191,6 +227,40 @@ def build_parser():
         help="from what probability on a note counts as predicted (0.5)",
     )
 
+    search = command("search", "try settings, and find those that learn best")
+    search.add_argument("space", metavar="SPACE", help="a TOML file as below")
+    search.add_argument("data", metavar="DATA", help="as for train")
+    search.add_argument(
+        "--trials",
+        type=int,
+        required=True,
+        metavar="N",
+        help="to be finished in the end, earlier ones and those of other machines included",
+    )
+    search.add_argument(
+        "-o",
+        "--output",
+        metavar="DIR",
+        default="search",
+        help="folder for the table, the plots, best.toml and the journal (search)",
+    )
+    search.add_argument(
+        "--storage",
+        metavar="FILE",
+        help="the journal, which other machines may share (search.journal in DIR)",
+    )
+    where = search.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers", type=int, default=1, metavar="N", help="trials at once, on this machine (1)"
+    )
+    where.add_argument(
+        "--cluster",
+        metavar="ADDRESS|N",
+        help="run trials on a Dask cluster, or on so many local workers of Dask's",
+    )
+    search.add_argument("--seed", type=int, metavar="S", help="makes the search repeatable")
+    search.add_argument("--quiet", action="store_true", help="no progress bar")
+
     info = command("info", "say what is in a model, or in a MIDI file")
     info.add_argument("file", metavar="FILE")
     info.add_argument("--markdown", action="store_true", help="a model card")
@@ -254,7 +324,7 @@ def main(arguments=None):
         if asked.debug:
             raise
         sentence = _sentence(error)
-        if asked.command in ("train", "demo"):
+        if asked.command in ("train", "demo", "search", "convert"):
             sentence = configuration.in_flags(sentence)
         print(f"rnn4music: error: {sentence}", file=sys.stderr)
         return 1

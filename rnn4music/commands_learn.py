@@ -6,8 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-from rnn4music import archive
+from rnn4music import archive, streams
 from rnn4music.callbacks import Callback, JsonLines, TensorBoard
+from rnn4music.cluster import parsed
 from rnn4music.commands import (
     TIME_STEP,
     Result,
@@ -19,6 +20,7 @@ from rnn4music.commands import (
 )
 from rnn4music.datasets import load_midi
 from rnn4music.model import RNN4Music
+from rnn4music.roll_store import RollStore, is_store
 from rnn4music.screen import tell
 from rnn4music.standard_sets import load_standard_set
 
@@ -32,35 +34,14 @@ def train(settings, progress=True):
     output = _check_files(settings)
     if settings.data is None:
         raise ValueError("there is no music to learn from: name a folder, or data= in the file")
-    model = _model(settings)
+    model = new_model(settings)
     music = read_music(settings.data, settings, model)
     learned, validation = music.parts["train"], music.parts["validation"]
     model.notes |= music.notes
     tell(f"learning from {_extent(learned)}, validating on {_extent(validation)}")
     n_before = len(model.history.cost)
     try:
-        history = model.train(
-            learned,
-            settings.updates_per_minibatch,
-            settings.epochs,
-            settings.batch,
-            settings.length,
-            settings.sparsity,
-            windows=settings.windows,
-            validation=validation or None,
-            patience=settings.patience,
-            decay_patience=settings.decay_patience,
-            rate_decay=settings.rate_decay,
-            dropout=settings.dropout,
-            weight_noise=settings.weight_noise,
-            averaging=settings.averaging,
-            steps_at_once=settings.steps_at_once,
-            checkpoint=settings.checkpoint,
-            checkpoint_every=settings.checkpoint_every,
-            resume=settings.resume,
-            progress=progress,
-            callbacks=_logs(settings, music),
-        )
+        history = learn(model, settings, music, progress, _logs(settings, music))
     except Exception:  # it diverged, or a log could not be written
         if len(model.history.cost) > n_before:
             tell(f"what was learned until then is in {model.saveParameters(output)}")
@@ -69,6 +50,33 @@ def train(settings, progress=True):
         model.notes["licence"] = settings.licence
     model.saveParameters(output)
     return _trained(history, output)
+
+
+def learn(model, settings, music, progress, callbacks):
+    """Train a model on `music` as `settings` say; return the history."""
+    return model.train(
+        music.parts["train"],
+        settings.updates_per_minibatch,
+        settings.epochs,
+        settings.batch,
+        settings.length,
+        settings.sparsity,
+        windows=settings.windows,
+        validation=music.parts["validation"] or None,
+        patience=settings.patience,
+        decay_patience=settings.decay_patience,
+        rate_decay=settings.rate_decay,
+        dropout=settings.dropout,
+        weight_noise=settings.weight_noise,
+        averaging=settings.averaging,
+        steps_at_once=settings.steps_at_once,
+        checkpoint=settings.checkpoint,
+        checkpoint_every=settings.checkpoint_every,
+        resume=settings.resume,
+        progress=progress,
+        callbacks=callbacks,
+        cluster=settings.cluster and parsed(settings.cluster),
+    )
 
 
 def _check_files(settings):
@@ -96,7 +104,7 @@ SETTABLE = {"clip": "gradClip", "epsilon": "epsilon", "threshold": "genProbThres
 """What a model that is trained on keeps, and what of it may change."""
 
 
-def _model(settings):
+def new_model(settings):
     """Return a new model, or the one that is trained on."""
     rates = list(settings.rate)
     if len(rates) not in (1, 4):
@@ -104,6 +112,8 @@ def _model(settings):
     R1, R2, R3, Rout = rates * (4 // len(rates))
     if settings.start_from is None:
         low, high = settings.pitch_range
+        if "pitch_range" not in settings.given and settings.data and is_store(settings.data):
+            low, high = RollStore(settings.data).options["pitch_range"]
         return RNN4Music(
             *settings.units,
             io_length=high - low,
@@ -175,6 +185,16 @@ def evaluate(asked):
     keys = pitch_range(model.notes, model.io_length)
     if _is_standard_set(asked.data):
         tunes = getattr(load_standard_set(asked.data, keys), asked.part)
+    elif is_store(asked.data):
+        tunes = RollStore(asked.data)
+        asks = {"pitch_range": list(keys), **reading_options(model.notes)}
+        different = [name for name in asks if asks[name] != tunes.options[name]]
+        if different:
+            raise ValueError(
+                f"the model has learned with another {', '.join(different)} than the store "
+                f"{asked.data} has: convert the MIDI files as the model has read, or give their "
+                "folder"
+            )
     else:
         tunes = load_midi(asked.data, keys, **reading_options(model.notes))
     scores = asdict(model.evaluate(tunes, asked.threshold))
@@ -208,6 +228,8 @@ def read_music(source, settings, model):
             f"validation={settings.validation} must be at least 0 and smaller than 1: the share of "
             "the tunes that is kept apart"
         )
+    if is_store(source):
+        return _read_store(source, settings, model)
     keys = pitch_range(model.notes, model.io_length)
     if "pitch_range" in given:
         keys = tuple(settings.pitch_range)
@@ -218,7 +240,7 @@ def read_music(source, settings, model):
     if "keys" in given:
         notes["to_c"] = settings.keys == "c"
     if notes["steps_per_beat"]:
-        notes["time_step"] = 60 / (notes["tempo"] or BEATS_A_MINUTE) / notes["steps_per_beat"]
+        notes["time_step"] = _seconds_of_beats(notes)
     else:
         notes["time_step"] = seconds_per_step(model.notes, settings.dt)
     notes |= {"data": Path(source).name, "keys": settings.keys, "lowest_pitch": keys[0]}
@@ -233,11 +255,54 @@ def read_music(source, settings, model):
             tell(dataset.summary().splitlines()[-1])
             tell("of notes too short for a step a shorter one (--dt) keeps more, --keep-short all")
         split = dataset.split(_share(settings.validation, len(dataset)), 0)
+    return _music(split, settings, notes)
+
+
+def _read_store(source, settings, model):
+    """Open a store of piano rolls; how it was made is how the model will read."""
+    store = RollStore(source)
+    asked = [name for name in (*CONVERTED_SO, "dt", "cache") if name in settings.given]
+    if asked:
+        flags = ", ".join("--" + name.replace("_", "-") for name in asked)
+        raise ValueError(
+            f"{source} is a store of piano rolls, in which the time step and what goes with it are "
+            f"chosen already: leave out {flags}, or convert the MIDI files once more, with other "
+            "options into another folder"
+        )
+    low, high = store.options["pitch_range"]
+    keys = pitch_range({"lowest_pitch": low, **model.notes}, model.io_length)
+    if keys != (low, high):
+        raise ValueError(
+            f"the store {source} has the pitches from {low} up to {high}, the model those from "
+            f"{keys[0]} up to {keys[1]}: convert the MIDI files with --pitch-range {keys[0]} "
+            f"{keys[1]} into another folder, or begin a model with --pitch-range {low} {high}"
+        )
+    kept = "c" if store.options["to_c"] else "own"
+    if "keys" in settings.given and settings.keys not in (kept, "all"):
+        raise ValueError(
+            f"the store {source} was converted with --keys {kept}: leave out --keys "
+            f"{settings.keys}, or convert the MIDI files with it into another folder"
+        )
+    in_keys = "all" if settings.keys == "all" else kept
+    notes = {name: store.options[name] for name in (*CONVERTED_SO, "time_step")}
+    if notes["steps_per_beat"]:
+        notes["time_step"] = _seconds_of_beats(notes)
+    notes |= {"data": Path(source).name, "keys": in_keys, "to_c": in_keys == "c"}
+    notes["lowest_pitch"] = low
+    return _music(store.split(_share(settings.validation, len(store)), 0), settings, notes)
+
+
+def _music(split, settings, notes):
     learned = split.train.in_keys() if settings.keys == "all" else split.train
     return Music({"train": learned, "validation": split.validation}, notes)
 
 
-READ_SO = ("steps_per_beat", "tempo", "sustain", "keep_short", "to_c")
+def _seconds_of_beats(notes):
+    return 60 / (notes["tempo"] or BEATS_A_MINUTE) / notes["steps_per_beat"]
+
+
+CONVERTED_SO = ("steps_per_beat", "tempo", "sustain", "keep_short")
+READ_SO = (*CONVERTED_SO, "to_c")
 """What a model's notes tell of how its tunes are read, beside ``time_step``."""
 
 
@@ -257,4 +322,4 @@ def _is_standard_set(source):
 
 def _extent(tunes):
     n_tunes = f"{len(tunes)} tune{'s' * (len(tunes) != 1)}"
-    return f"{n_tunes}, {sum(map(len, tunes))} steps" if len(tunes) else "nothing"
+    return f"{n_tunes}, {streams.lengths(tunes).sum()} steps" if len(tunes) else "nothing"

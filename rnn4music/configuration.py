@@ -12,7 +12,9 @@ Flags win over the file, the file over the defaults. Within a name - and _ are t
 
 import argparse
 import difflib
+import json
 import re
+import reprlib
 from typing import Any, NamedTuple
 
 
@@ -81,6 +83,8 @@ TRAINING = (
            "A"),
     Option("--sparsity", float, 0.0, "strength of the L1 penalty", "L1"),
     Option("--steps-at-once", int, None, "work through windows in pieces, to save memory", "N"),
+    Option("--cluster", str, None, "spread minibatches over the workers of a Dask scheduler, or "
+           "over so many on this machine", "ADDRESS|N"),
 )  # fmt: skip
 FILES = (
     Option("--output", str, "model.npz", "the model's file", "FILE"),
@@ -95,8 +99,15 @@ FILES = (
     Option("--force", bool, False, "replace --output if it is there"),
 )  # fmt: skip
 GROUPS = {"music": MUSIC, "network": NETWORK, "training": TRAINING, "files": FILES}
+_CONVERTED_KEYS = "own: as written (train can take all twelve); c: moved to C major or A minor"
+CONVERSION = tuple(
+    option._replace(help=_CONVERTED_KEYS, choices=("own", "c")) if option.name == "keys" else option
+    for option in MUSIC
+    if option.name != "cache"
+)
 OPTIONS = {option.name: option for group in GROUPS.values() for option in group}
 DATA = Option("data", str, None, "")
+MOST_BYTES = 2**20  # of a file
 
 
 LIBRARY_NAMES = {
@@ -134,18 +145,20 @@ def in_flags(message):
 def add_options(parser):
     """Add the flags of all groups to a parser; what is not given is no attribute then."""
     for title, group in GROUPS.items():
-        flags = parser.add_argument_group(title)
-        for option in group:
-            names = [option.flag] + ["-o"] * (option.flag == "--output")
-            text = option.help + default_text(option)
-            if option.kind is bool:
-                kind: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
-            else:
-                kind = {"type": option.kind, "nargs": option.n, "choices": option.choices}
-                kind["metavar"] = option.metavar
-            flags.add_argument(
-                *names, dest=option.name, default=argparse.SUPPRESS, help=text, **kind
-            )
+        add_group(parser.add_argument_group(title), group)
+
+
+def add_group(flags, group):
+    """Add the flags of a group to a parser, or a part of one."""
+    for option in group:
+        names = [option.flag] + ["-o"] * (option.flag == "--output")
+        text = option.help + default_text(option)
+        if option.kind is bool:
+            kind: dict[str, Any] = {"action": argparse.BooleanOptionalAction}
+        else:
+            kind = {"type": option.kind, "nargs": option.n, "choices": option.choices}
+            kind["metavar"] = option.metavar
+        flags.add_argument(*names, dest=option.name, default=argparse.SUPPRESS, help=text, **kind)
 
 
 def default_text(option):
@@ -184,35 +197,50 @@ def merged(arguments, path=None):
     for one, other in (("dt", "steps_per_beat"), ("steps_per_beat", "dt")):
         if one in given and other not in given:
             from_file.pop(other, None)  # a flag wins over the other in the file
+    return complete({**from_file, **given})
+
+
+def complete(given):
+    """Return the settings of a run: those that were given, a dict, and defaults for the others."""
     defaults = {option.name: option.default for option in [*OPTIONS.values(), DATA]}
-    given = {**from_file, **given}
     return argparse.Namespace(**{**defaults, **given}, given=set(given))
 
 
 def read(path):
     """Return the settings in a TOML file: dict of name to value."""
+    options = known(path, table(path))
+    return {o.name: checked(path, key, value, o) for key, value, o in options}
+
+
+def table(path):
+    """Return what is in a TOML file, unchecked."""
     try:
         import tomllib
     except ImportError:  # Python 3.10
         import tomli as tomllib  # pyright: ignore[reportMissingImports]
+    with open(path, "rb") as file:
+        text = file.read(MOST_BYTES + 1)
+    if len(text) > MOST_BYTES:
+        raise ValueError(f"{path} has more than {MOST_BYTES} bytes, which are not read")
     try:
-        with open(path, "rb") as file:
-            content = tomllib.load(file)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(text.decode())
+    except (ValueError, RecursionError) as error:  # a number of many digits, lists in lists
         raise ValueError(f"{path} is no TOML file: {error}") from None
-    settings = {}
+
+
+def known(path, content):
+    """Yield key, value and `Option` of each entry; raise ValueError for what is no option."""
     for key, value in content.items():
         name = key.replace("-", "_")
         option = {**OPTIONS, "data": DATA}.get(name)
         if option is None:
             close = difflib.get_close_matches(name, [*OPTIONS, "data"], 1)
             hint = f"; did you mean {close[0]}?" if close else "; `rnn4music train --help` has all"
-            raise ValueError(f"{path}: there is no setting {key!r}{hint}")
-        settings[name] = _checked(path, key, value, option)
-    return settings
+            raise ValueError(f"{path}: there is no setting {reprlib.repr(key)}{hint}")
+        yield key, value, option
 
 
-def _checked(path, key, value, option):
+def checked(path, key, value, option):
     """Return a file's value in the form that the flag gives, or raise ValueError."""
     values: list[Any] = value if isinstance(value, list) and option.n else [value]
     kinds = (int, float) if option.kind is float else option.kind
@@ -227,6 +255,23 @@ def _checked(path, key, value, option):
         what = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
         what = f"one of {', '.join(option.choices)}" if option.choices else what[option.kind]
         what = f"a list of {option.n}, each {what}" if isinstance(option.n, int) else what
-        raise ValueError(f"{path}: {key} must be {what}, but is {value!r}")
-    values = [option.kind(each) for each in values]
+        raise ValueError(f"{path}: {key} must be {what}, but is {reprlib.repr(value)}")
+    try:
+        values = [option.kind(each) for each in values]
+    except OverflowError:
+        raise ValueError(f"{path}: {key} is too large a number") from None
     return values if option.n else values[0]
+
+
+def as_toml(settings):
+    """Return the text of a file from which `read` gets these settings; None is left out."""
+    lines = [f"{name} = {_written(each)}" for name, each in settings.items() if each is not None]
+    return "\n".join(lines) + "\n"
+
+
+def _written(value):
+    if isinstance(value, (list, tuple)):
+        return f"[{', '.join(map(_written, value))}]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    return str(value).lower() if isinstance(value, bool) else repr(value)

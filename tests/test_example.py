@@ -83,6 +83,8 @@ def test_the_snippets_of_the_readme(folder):
 ELSEWHERE = {
     "python3 -m venv": "the two commands of the set-up, which .ci/run and a new user run",
     ".venv/bin/rnn4music demo": "on other music in test_command_line",
+    "rnn4music search": "a smaller one in test_search",
+    "rnn4music train --config search/best.toml": "what that one found, in test_search",
 }
 """Commands of the pages that are not run here, and why."""
 
@@ -100,8 +102,8 @@ def test_the_commands_of_a_page(folder, page, n_commands, made):
     blocks = re.findall(r"```sh\n(.*?)```", text, re.S)
     commands = [line for block in blocks for line in block.splitlines()]
     assert len(commands) >= n_commands
-    for block in re.findall(r"```toml\n(.*?)```", text, re.S):
-        (folder / "run.toml").write_text(block, "utf8")
+    for name, block in re.findall(r"`(\w+\.toml)`:\n\n```toml\n(.*?)```", text, re.S):
+        (folder / name).write_text(block, "utf8")
     shutil.copytree(folder / "music", folder / "my music")
     shutil.copytree(folder / "music", folder / "other music")
     shutil.copy(folder / "music" / "part0" / "0.MID", folder / "my music" / "bach.mid")
