@@ -9,6 +9,7 @@ import numpy as np
 
 from .errors import MidiError
 from .events import META, META_TEMPO, PROGRAM, Events, read_events
+from .files import opened, whole
 from .notes import DRUM_CHANNEL, NoteEvents, pair_notes
 from .timing import clock_in_seconds, lay_out, tempo_map
 
@@ -83,9 +84,9 @@ def describe(path: str | os.PathLike[str]) -> Contents:
         There is no such file.
     """
     name = os.path.expanduser(os.fsdecode(path))
-    with open(name, "rb") as file:
-        data = file.read()
     try:
+        with opened(name) as file:
+            data = whole(file)
         return _contents(data, name)
     except MidiError as error:
         raise MidiError(error.reason, name) from None

@@ -22,6 +22,7 @@ import numpy as np
 
 from .errors import MidiError, MidiWarning
 from .events import read_events
+from .files import opened, whole
 from .notes import Note, pair_notes, sustained_ends
 from .timing import (
     Number,
@@ -165,9 +166,9 @@ def midiread(
         r, dt, steps_per_beat, tempo, drums, sustain, keep_short, strict, most_cells
     )
     name = os.path.expanduser(os.fspath(path))
-    with open(name, "rb") as file:
-        data = file.read()
     try:
+        with opened(name) as file:
+            data = whole(file)
         content = read_bytes(data, options)
     except MidiError as error:
         raise MidiError(error.reason, os.fsdecode(name)) from None

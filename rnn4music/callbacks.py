@@ -11,10 +11,18 @@ Callbacks look on: the random numbers that they draw from the model, to compose 
 not missed by the training, which learns the same with them and without.
 """
 
+import errno
 import json
+import warnings
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
+
+from midi.files import opened
+
+
+class LogWarning(UserWarning):
+    """Lines of a log could not be written; training goes on."""
 
 
 class Callback:
@@ -87,7 +95,8 @@ class JsonLines(Callback):
 
     Each has ``event`` (start, update, epoch or end) and ``update``, how many were made. A
     training that goes on from a checkpoint makes the updates since then once more: of two
-    lines with the same number the later one counts.
+    lines with the same number the later one counts. Lines that cannot be written later than the
+    first, since a disk is full, are left out with one `LogWarning`.
 
     Parameters
     ----------
@@ -99,9 +108,9 @@ class JsonLines(Callback):
     def __init__(self, path, every=1):
         if every < 1:
             raise ValueError(f"every must be at least 1, but is {every}")
-        self.path, self.every = Path(path).expanduser(), every
+        self.path, self.every, self.failed = Path(path).expanduser(), every, False
         if self.path.exists():
-            with open(self.path, "rb") as file:
+            with opened(self.path) as file:
                 if file.read(1) not in (b"", b"{"):
                     raise ValueError(
                         f"{path} is there, and is no log in JSON lines; choose another"
@@ -129,9 +138,29 @@ class JsonLines(Callback):
     def _add(self, event, history, **values):
         now = datetime.now(timezone.utc).isoformat(timespec="milliseconds")
         line = {"event": event, "time": now, "update": len(history.cost), "epoch": history.epochs}
-        # One write of a whole line in append mode: nothing is half written, nothing stays open.
-        with open(self.path, "a", encoding="utf8", newline="\n") as file:
-            file.write(json.dumps({**line, **values}) + "\n")
+        try:
+            self._write(json.dumps({**line, **values}).encode() + b"\n")
+        except OSError as error:
+            is_told, self.failed = self.failed, True
+            if event == "start":
+                raise
+            if not is_told:
+                warnings.warn(
+                    f"{self.path} lacks lines from update {len(history.cost)} on ({error}); "
+                    "training goes on",
+                    LogWarning,
+                    stacklevel=2,
+                )
+        else:
+            self.failed = False
+
+    def _write(self, line):
+        # One write of a whole line in append mode: nothing stays open, or half written.
+        with open(self.path, "ab", buffering=0) as file:
+            before = file.tell()
+            if file.write(line) != len(line):
+                file.truncate(before)
+                raise OSError(errno.ENOSPC, "no space left for a line")
 
 
 class TensorBoard(Callback):

@@ -7,6 +7,7 @@ import numpy as np
 
 from midi import midiread
 from midi.contents import describe
+from midi.files import opened
 from rnn4music import archive, checks, model_card
 from rnn4music.commands import (
     PICTURES,
@@ -39,7 +40,7 @@ def info(asked):
 
 def _is_midi(name):
     try:
-        with open(name, "rb") as file:
+        with opened(name) as file:
             return file.read(4) in (b"MThd", b"RIFF")
     except (FileNotFoundError, IsADirectoryError):  # a model may lack its suffix
         return Path(name).suffix.lower() in MIDI_SUFFIXES

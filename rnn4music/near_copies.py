@@ -105,6 +105,8 @@ def _pairs(passages, owner, tunes, n_tunes, fewest):
     from scipy.sparse import csr_matrix
 
     lengths = np.bincount(owner, minlength=n_tunes)
+    shared = _stands_twice(passages)
+    passages, owner = passages[shared], owner[shared]
     _, passage, n_owners = np.unique(passages, return_inverse=True, return_counts=True)
     counts = n_owners[passage] <= _COMMON
     shape = (n_tunes, len(n_owners))
@@ -117,6 +119,16 @@ def _pairs(passages, owner, tunes, n_tunes, fewest):
         shared.eliminate_zeros()
         rows.append(shared)
     return rows
+
+
+def _stands_twice(values):
+    """Return where there are those values that others equal."""
+    order = np.argsort(values)
+    is_next = values[order[1:]] == values[order[:-1]]
+    twice = np.zeros(len(values), bool)
+    twice[1:] |= is_next
+    twice[:-1] |= is_next
+    return order[twice]
 
 
 def sketch_of(roll):

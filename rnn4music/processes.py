@@ -2,6 +2,8 @@
 
 import os
 import signal
+import threading
+import time
 from collections import deque
 
 _PORTIONS = 32  # of the work of each process
@@ -29,7 +31,7 @@ def in_processes(function, items, workers):
 
     at_once = max(1, min(_MOST_AT_ONCE, len(items) // (_PORTIONS * workers)))
     portions = (items[start : start + at_once] for start in range(0, len(items), at_once))
-    pool = ProcessPoolExecutor(workers, initializer=_ignore_interrupts)
+    pool = ProcessPoolExecutor(workers, initializer=_prepare, initargs=(os.getpid(),))
     try:
         waiting = deque(pool.submit(_each, function, portion) for portion in portions)
         while waiting:
@@ -42,5 +44,13 @@ def _each(function, items):
     return [function(item) for item in items]
 
 
-def _ignore_interrupts():
+def _prepare(parent):
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent):
+    """End this process once its parent is gone: killed, it could not end it."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from midi.files import opened
+
 CURE = "pip install 'symusic>=0.5.8,!=0.6.0'"
 
 
@@ -39,7 +41,7 @@ def play(midi_path, soundfont, sample_rate):
     midi_path, soundfont = (
         os.path.expanduser(os.fsdecode(path)) for path in (midi_path, soundfont)
     )
-    with open(soundfont, "rb") as file:
+    with opened(soundfont) as file:
         head = file.read(12)
     if head[:4] != b"RIFF" or head[8:] != b"sfbk":
         raise ValueError(f"{soundfont} is no SoundFont: it does not begin as a .sf2 or .sf3 does")

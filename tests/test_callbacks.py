@@ -1,12 +1,13 @@
 """Callbacks: when they are called, that they change nothing, and the two that come with us."""
 
+import io
 import json
 
 import numpy as np
 import pytest
 from conftest import SIZES, small_model
 
-from rnn4music import RNN4Music
+from rnn4music import RNN4Music, callbacks
 from rnn4music.callbacks import Callback, JsonLines, TensorBoard
 
 ARGUMENTS = {"noOfEpochPerMB": 1, "noOfEpoch": 2, "sizeOfMiniBatch": 4, "lengthOfMB": 6}
@@ -127,6 +128,29 @@ def test_the_json_lines_hold_what_the_history_holds(tunes, tmp_path):
     assert lines[-1]["best_epoch"] == history.best_epoch
     train(model, tunes, callbacks=JsonLines(tmp_path / "log.jsonl"))
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 6 + 8
+
+
+def test_a_log_on_a_full_disk_lacks_lines_and_ends_no_training(tunes, tmp_path, monkeypatch):
+    path, calls = tmp_path / "log.jsonl", []
+
+    class Full(io.FileIO):
+        """Takes half of the lines from the third to the fifth."""
+
+        def write(self, line):
+            calls.append(line)
+            return super().write(line[: len(line) // 2] if 3 <= len(calls) <= 5 else line)
+
+    monkeypatch.setattr(callbacks, "open", lambda name, *_, **__: Full(name, "a"), raising=False)
+    model = small_model()
+    with pytest.warns(callbacks.LogWarning, match="lacks lines from update 2 .*no space") as all_:
+        history = train(model, tunes, callbacks=JsonLines(path))
+    assert len(all_) == 1 and len(history.cost) == 4
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line["event"] for line in lines] == ["start", "update", "update", "epoch", "end"]
+    path.unlink()
+    calls[:] = [1, 1]  # the first line does not fit
+    with pytest.raises(OSError, match="no space"):
+        train(model, tunes, callbacks=JsonLines(path))
 
 
 def test_tensorboard_gets_scalars_a_roll_and_a_sound(tunes, tmp_path):

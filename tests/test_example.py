@@ -83,6 +83,7 @@ def test_the_snippets_of_the_readme(folder):
 ELSEWHERE = {
     "python3 -m venv": "the two commands of the set-up, which .ci/run and a new user run",
     ".venv/bin/rnn4music demo": "on other music in test_command_line",
+    ".venv/bin/rnn4music search": "a smaller one in test_search",
     "rnn4music search": "a smaller one in test_search",
     "rnn4music train --config search/best.toml": "what that one found, in test_search",
 }
@@ -92,7 +93,11 @@ ELSEWHERE = {
 @pytest.mark.parametrize(
     ("page", "n_commands", "made"),
     (
-        ("README.md", 11, "tune.mid tune.html tune-3.mid activity.png tune.mp3 tune.png"),
+        (
+            "README.md",
+            15,
+            "big.npz from_store.npz tune.mid tune.html tune-3.mid activity.png tune.mp3",
+        ),
         ("docs/command_line.md", 7, "night.npz night.jsonl further.npz sixteenths.html t.wav"),
     ),
 )

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from rnn4music import near_copies
-from rnn4music.near_copies import PASSAGE, group_near_copies, passages_of
+from rnn4music.near_copies import (
+    PASSAGE,
+    group_near_copies,
+    group_sketches,
+    passages_of,
+    sketch_of,
+)
 
 
 @pytest.fixture
@@ -108,3 +114,50 @@ def test_short_and_silent_tunes(rng):
     assert group_near_copies([]) == []
     assert group_near_copies([silent, short, silent[:1], short.copy()]) == [0, 1, 0, 1]
     assert len(passages_of(short)) == 1
+
+
+# ---- sketches, of collections that do not fit into memory
+
+
+def test_a_sketch_has_all_passages_of_a_short_tune_and_a_sample_of_a_long_one(rng):
+    for n_passages, level in ((1, 0), (64, 0), (65, 1), (128, 1), (129, 2), (257, 3), (5000, 3)):
+        roll = rng.random((n_passages + PASSAGE - 1, 88)) < 0.05
+        roll[:, 40] = True  # no step is silent
+        sketch, whole = sketch_of(roll), passages_of(roll)
+        assert sketch.level == level and set(sketch.passages) <= set(whole)
+        expected = n_passages / 2**level
+        assert abs(len(sketch.passages) - expected) <= 5 * np.sqrt(expected) * (level > 0)
+
+
+def test_sketches_of_short_tunes_group_them_as_all_their_passages_do(rng):
+    long = rng.random((140, 88)) < 0.05
+    rolls = [long[start : start + 70] for start in (60, 20, 70, 0, 40)]
+    rolls += [rng.random((n, 88)) < 0.05 for n in (1, 3, 70)] + [np.zeros((5, 88), bool)] * 2
+    assert group_sketches([sketch_of(roll) for roll in rolls]) == group_near_copies(rolls)
+
+
+def test_sketches_find_copies_of_long_tunes_and_parts_of_them(rng):
+    def sketched(n_steps):
+        roll = rng.random((n_steps, 88)) < 0.05
+        roll[:, :20] = False
+        changed = shift(roll, -7)
+        changed[rng.integers(0, n_steps, n_steps // 80)] = False
+        part = roll[n_steps // 4 : 3 * n_steps // 4]
+        return [sketch_of(each) for each in (roll, changed, np.repeat(part, 2, axis=0))]
+
+    lengths = (100, 200, 300, 700, 3000, 150, 400)
+    sketches = [sketch for n_steps in lengths for sketch in sketched(n_steps)]
+    assert group_sketches(sketches) == [k - k % 3 for k in range(len(sketches))]
+    order = rng.permutation(len(sketches)).tolist()
+    groups = group_sketches([sketches[k] for k in order])
+    assert len(set(groups)) == len(lengths)
+    assert all(groups[groups[k]] == groups[k] <= k for k in range(len(groups)))
+    assert len({(order[k] // 3, group) for k, group in enumerate(groups)}) == len(lengths)
+
+
+def test_a_passage_that_a_short_and_a_long_tune_share_does_not_make_them_copies(rng):
+    """Of a short tune a long one's sketch may leave one passage to compare, a common one."""
+    tunes = [rng.random((3000, 88)) < 0.05]
+    tunes += [np.concatenate((tunes[0][k : k + 10], rng.random((50, 88)) < 0.05))
+              for k in range(0, 2900, 30)]  # fmt: skip
+    assert len(set(group_sketches([sketch_of(tune) for tune in tunes]))) == len(tunes)
