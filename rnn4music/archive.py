@@ -13,21 +13,21 @@ text, and arrays under ``checkpoint/``. Nothing is pickled, and nothing that is 
 
 import json
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from midi.files import written_whole
-from rnn4music import checks
-from rnn4music.npy_header import read_header
+from midi.files import opened, written_whole
+from rnn4music import checks, npz
 
 FORMAT = 2
 """Format 1 had only RMSprop, and the history as JSON text."""
 
 MOST_EXPANDED, MOST_TIMES = 2**30, 100
 """A file may hold so many bytes, or so many times what it takes on the disk."""
+
+MOST_TEXT = 2**26  # bytes of a JSON text, four to a letter
 
 SETTINGS_SINCE_2 = {"optimiser": "rmsprop"}
 CHECKPOINT, NOTES = "checkpoint", "notes"
@@ -102,44 +102,43 @@ def read(name):
     """
     path = npz_path(name)
     try:
-        with open(path, "rb") as file:
+        with opened(path) as file:
             if file.read(4) != b"PK\x03\x04":
                 raise ArchiveError(f"{path} is not an .npz file; saveParameters writes them")
-            _check_sizes(file)
-            file.seek(0)
-            with np.load(file, allow_pickle=False) as archive:
-                if "Wxi_1" in archive:
-                    return _read_2015(archive, path)
-                return _read(archive, path)
+            entries = npz.read(file, MOST_EXPANDED, MOST_TIMES)
+        content = _read_2015(entries, path) if "Wxi_1" in entries else _read(entries, path)
+        _check_sizes(content["settings"], content["arrays"])
+        return content
     except FileNotFoundError:
         if Path(name).is_file():
             raise ArchiveError(f"{name} is no model: their names end in .npz") from None
         raise FileNotFoundError(f"there is no file {path}") from None
-    except (ArchiveError, OSError):
+    except ArchiveError:
         raise
     except Exception as error:  # a damaged file makes NumPy, zipfile and json raise all sorts
+        if not npz.is_damage(error):
+            raise
         raise ArchiveError(f"{path} is damaged and cannot be read: {error}") from error
 
 
-def _check_sizes(file):
-    """Raise a ValueError for what would take more memory than a file of this size holds."""
-    with zipfile.ZipFile(file) as archive:
-        members = archive.infolist()
-        n_bytes = sum(member.file_size for member in members)
-        n_on_disk = max(sum(member.compress_size for member in members), 1)
-        if n_bytes > MOST_EXPANDED and n_bytes > MOST_TIMES * n_on_disk:
-            raise ValueError(f"its {n_on_disk} bytes claim to hold {n_bytes}")
-        for member in members:
-            if not member.filename.endswith(".npy"):
-                continue
-            with archive.open(member) as entry:
-                read_header(entry, member.file_size, member.filename)
+def _check_sizes(settings, arrays):
+    """Raise a ValueError where a network is claimed for whose matrices there are no numbers."""
+    n_pitches = settings["io_length"]
+    for n in (1, 2, 3):
+        n_units = settings[f"h{n}_length"]
+        for name, n_rows in (("input_to_gates", n_pitches), ("hidden_to_gates", n_units)):
+            shape = arrays[f"parameters/layer{n}/{name}"].shape
+            if shape != (n_rows, 4 * n_units):
+                raise ValueError(
+                    f"layer{n}/{name} has the shape {shape}, but by its settings there are "
+                    f"{n_units} units and {n_rows} rows"
+                )
 
 
-def _read(archive, path):
-    if "format" not in archive:
+def _read(entries, path):
+    if "format" not in entries:
         raise ArchiveError(f"{path} holds no model of rnn4music: it has no entry 'format'")
-    version = archive["format"]
+    version = entries["format"]
     if version.shape != () or version.dtype.kind not in "iu" or version < 1:
         raise ArchiveError(f"{path} is damaged: its format is {version}")
     if version > FORMAT:
@@ -148,15 +147,16 @@ def _read(archive, path):
             "install a newer one"
         )
     texts: dict[str, Any] = {CHECKPOINT: None, NOTES: {}}
-    optional = [key for key in texts if key in archive]
+    optional = [key for key in texts if key in entries]
     for key in ["settings", "history", "random_state", *optional]:
         try:
-            texts[key] = json.loads(str(archive[key]))
-        except json.JSONDecodeError as error:
+            texts[key] = json.loads(_text(entries[key]))
+        except ValueError as error:
             raise ArchiveError(f"{path} is damaged: its {key} cannot be read: {error}") from error
         if not isinstance(texts[key], dict):
-            raise ArchiveError(f"{path} is damaged: its {key} are {texts[key]!r}, not a table")
-    arrays = {key: archive[key] for key in archive.files if "/" in key}
+            what = str(texts[key])[:60]
+            raise ArchiveError(f"{path} is damaged: its {key} are {what}, not a table")
+    arrays = {key: array for key, array in entries.items() if "/" in key}
     if version == 1:
         texts["settings"] = {**SETTINGS_SINCE_2, **texts["settings"]}
         arrays["optimiser/n_updates"] = np.zeros(())
@@ -165,9 +165,19 @@ def _read(archive, path):
     lists, under_way = _taken(arrays, "history"), _taken(arrays, CHECKPOINT)
     for name, values in lists.items():
         values = checks.numeric_array(f"the history's {name}", values).astype(float)
+        if values.ndim != 1:
+            raise ArchiveError(f"{path} is damaged: the history's {name} are no list")
         lists[name] = [None if np.isnan(value) else value for value in values.tolist()]
     texts["history"] = {**lists, **texts["history"]}
     return {**texts, "arrays": arrays, "under_way": under_way}
+
+
+def _text(array):
+    """Return the text that an array holds; NumPy itself would let through what is no Unicode."""
+    if array.dtype.kind != "U" or array.nbytes > MOST_TEXT:
+        raise ValueError(f"it is no text of at most {MOST_TEXT} bytes")
+    order = "be" if array.dtype.str[0] == ">" else "le"
+    return array.tobytes().decode(f"utf-32-{order}").rstrip("\0")
 
 
 def _taken(arrays, group):
@@ -176,11 +186,11 @@ def _taken(arrays, group):
     return {name[len(group) + 1 :]: arrays.pop(name) for name in names}
 
 
-def _read_2015(archive, path):
+def _read_2015(entries, path):
     """Translate the arrays of 2015: one matrix per gate, (to, from), into fused (from, to)."""
 
     def fused(names):
-        return np.concatenate([archive[name].T for name in names], axis=-1)
+        return np.concatenate([entries[name].T for name in names], axis=-1)
 
     arrays = {}
     for n in (1, 2, 3):
@@ -188,23 +198,23 @@ def _read_2015(archive, path):
             "input_to_gates": fused(f"Wx{g}_{n}" for g in "ifco"),
             "hidden_to_gates": fused(f"Wh{g}_{n}" for g in "ifco"),
             "bias": fused(f"b{g}_{n}" for g in "ifco"),
-            "peephole_input": archive[f"Wci_{n}"],
-            "peephole_forget": archive[f"Wcf_{n}"],
-            "peephole_output": archive[f"Wco_{n}"],
+            "peephole_input": entries[f"Wci_{n}"],
+            "peephole_forget": entries[f"Wcf_{n}"],
+            "peephole_output": entries[f"Wco_{n}"],
         }
         if n > 1:
             layer["below_to_gates"] = fused(f"W{g}j_{n}" for g in "xfco")
         arrays |= {f"parameters/layer{n}/{field}": array for field, array in layer.items()}
-        arrays[f"parameters/output/layer{n}_to_output"] = archive[f"Why_{n}"].T
-    arrays["parameters/output/bias"] = archive["by"]
+        arrays[f"parameters/output/layer{n}_to_output"] = entries[f"Why_{n}"].T
+    arrays["parameters/output/bias"] = entries["by"]
 
     # From the arrays, since the earlier versions did not save h3_length.
-    sizes = {f"h{n}_length": len(archive[f"Wci_{n}"]) for n in (1, 2, 3)}
-    settings: dict[str, float] = {**sizes, "io_length": len(archive["by"])}
+    sizes = {f"h{n}_length": len(entries[f"Wci_{n}"]) for n in (1, 2, 3)}
+    settings: dict[str, float] = {**sizes, "io_length": len(entries["by"])}
     for key in ("R1", "R2", "R3", "gradClip"):
-        if key in archive:
-            settings[key] = float(np.ravel(archive[key])[0])
-    costs = np.ravel(archive["instantaneousCost"]) if "instantaneousCost" in archive else []
+        if key in entries:
+            settings[key] = float(np.ravel(entries[key])[0])
+    costs = np.ravel(entries["instantaneousCost"]) if "instantaneousCost" in entries else []
     warnings.warn(
         f"{path} is from the 2015 program, whose first layer read its output peephole from "
         "another signal than the cell state: layer1/peephole_output is loaded, but means "

@@ -230,8 +230,12 @@ def table(path):
 
 def known(path, content):
     """Yield key, value and `Option` of each entry; raise ValueError for what is no option."""
+    seen = set()
     for key, value in content.items():
         name = key.replace("-", "_")
+        if name in seen:
+            raise ValueError(f"{path}: {name} stands there twice, with - and with _")
+        seen.add(name)
         option = {**OPTIONS, "data": DATA}.get(name)
         if option is None:
             close = difflib.get_close_matches(name, [*OPTIONS, "data"], 1)

@@ -164,8 +164,8 @@ class RNN4Music(Settings):
 
         Parameters
         ----------
-        dataset : list of (length, io_length) or 3-D array
-            Piano rolls of zeros and ones.
+        dataset : list of (length, io_length), 3-D array, or roll_store.RollStore
+            Piano rolls of zeros and ones; those of a store are read when they are needed.
         noOfEpochPerMB : int
             Updates on each minibatch.
         noOfEpoch : int
@@ -181,7 +181,7 @@ class RNN4Music(Settings):
             where it has fewer; as many steps from a random place, where a shorter tune is
             filled up with steps that count nothing; or all of it, in consecutive windows with
             the states carried from one to the next.
-        validation : list of (length, io_length), optional
+        validation : list of (length, io_length) or roll_store.RollStore, optional
             Scored by `evaluate` after every epoch, into the history. The weights that score
             best are those that training leaves.
         patience : int, optional

@@ -70,7 +70,7 @@ def group_sketches(sketches):
     different = sorted(first_with.values(), key=lambda tune: sketches[tune].level)
     levels = [sketches[tune].level for tune in different]
     passages = [sketches[tune].passages for tune in different]
-    owner = np.repeat(np.arange(len(different)), [len(each) for each in passages])
+    owner = np.repeat(np.arange(len(different), dtype=np.int32), [len(each) for each in passages])
     passages = np.concatenate([np.empty(0, np.uint64), *passages])
     rows = [csr_matrix((0, len(different)), dtype=bool)]
     for level in sorted(set(levels)):
@@ -124,7 +124,8 @@ def _pairs(passages, owner, tunes, n_tunes, fewest):
 def _stands_twice(values):
     """Return where there are those values that others equal."""
     order = np.argsort(values)
-    is_next = values[order[1:]] == values[order[:-1]]
+    ordered = values[order]
+    is_next = ordered[1:] == ordered[:-1]
     twice = np.zeros(len(values), bool)
     twice[1:] |= is_next
     twice[:-1] |= is_next

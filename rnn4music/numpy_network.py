@@ -16,16 +16,37 @@ Conventions
 T steps, B tunes, P pitches, H units of a layer. A state is a pair h, c of (B, H) arrays.
 """
 
+import errno
 import json
+import os
 
 import numpy as np
 
 GATES = ("input", "forget", "candidate", "output")  # side by side in the fused weights
+MOST_EXPANDED, MOST_TIMES = 2**30, 100
+"""The arrays of a file may have so many bytes, or so many times what the file has."""
 
 
 def sigmoid(a):
     """Return σ(a), by a form that never overflows."""
     return 0.5 * np.tanh(0.5 * a) + 0.5
+
+
+def _numbers(array):
+    """Return finite numbers in double precision, or raise ValueError."""
+    array = np.asarray(array)
+    if array.dtype.kind not in "biuf" or not np.isfinite(array).all():
+        raise ValueError("its arrays must hold finite numbers")
+    return array.astype(float)
+
+
+def _check_entries(entries, size):
+    """Raise ValueError for entries of a zip that NumPy does not write, or that may be bombs."""
+    if sum(entry.file_size for entry in entries) > max(MOST_EXPANDED, MOST_TIMES * size):
+        raise ValueError(f"its {size} bytes claim to hold far more")
+    for entry in entries:
+        if entry.compress_type not in (0, 8) or not entry.filename.endswith(".npy"):
+            raise ValueError(f"NumPy has not written {entry.filename!r}")
 
 
 class NumpyNetwork:
@@ -45,21 +66,21 @@ class NumpyNetwork:
     """
 
     def __init__(self, parameters, initial=None, settings=None, random_state=None):
-        self.layers = [{}, {}, {}]
-        self.output = {}
+        parts = {group: {} for group in ("layer1", "layer2", "layer3", "output")}
         for name, array in parameters.items():
-            group, name = name.split("/")
-            part = self.output if group == "output" else self.layers[int(group[-1]) - 1]
-            part[name] = np.asarray(array, float)
-        self.n_pitches = len(self.output["bias"])
+            group, _, name = name.partition("/")
+            parts[group][name] = _numbers(array)
+        *self.layers, self.output = parts.values()
+        self.n_pitches = self.output["bias"].size
         self.initial = [
             [
-                np.asarray(initial[f"layer{n}/{part}"] if initial else 0 * layer["peephole_input"])
+                _numbers(initial[f"layer{n}/{part}"]) if initial else 0 * layer["peephole_input"]
                 for part in ("hidden", "cell")
             ]
             for n, layer in enumerate(self.layers, start=1)
         ]
         self.settings = {"genProbThreshold": 0.1, "dtype": "float64", **(settings or {})}
+        self._check()
         self.rng = np.random.default_rng()
         if random_state is not None:
             self.rng.bit_generator.state = random_state
@@ -75,15 +96,20 @@ class NumpyNetwork:
         """
         path = str(name) if str(name).endswith(".npz") else f"{name}.npz"
         try:
+            if os.path.exists(path) and not os.path.isfile(path):
+                raise OSError(errno.ENXIO, "not a regular file", path)  # a FIFO would be waited for
             with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
+                _check_entries(file.zip.infolist(), os.fstat(stream.fileno()).st_size)
+                if file.zip.testzip() is not None:  # NumPy's own reading may end before the sum
+                    raise ValueError("a checksum is wrong")
                 arrays = {key: file[key] for key in file.files}
             settings, random_state = (
                 json.loads(str(arrays[key])) for key in ("settings", "random_state")
             )
             return cls.from_arrays(arrays, settings, random_state)
-        except OSError:
-            raise
         except Exception as error:
+            if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+                raise  # the disk's; damage makes places that do not exist be sought in vain
             raise ValueError(f"{path} is no model of rnn4music, or damaged: {error!r}") from error
 
     @classmethod
@@ -95,6 +121,29 @@ class NumpyNetwork:
             group, _, name = key.partition("/")
             groups.get(group, {})[name] = array  # what is of no other use is dropped
         return cls(parameters, initial, settings, random_state)
+
+    def _check(self):
+        """Raise ValueError or KeyError if this makes no network."""
+        P, below = self.n_pitches, None
+        output: dict = {"bias": (P,)}
+        for n, (layer, states) in enumerate(zip(self.layers, self.initial), start=1):
+            H = layer["peephole_input"].size
+            shapes = {"input_to_gates": (P, 4 * H), "hidden_to_gates": (H, 4 * H), "bias": (4 * H,)}
+            shapes |= {f"peephole_{gate}": (H,) for gate in ("input", "forget", "output")}
+            if n > 1:
+                shapes["below_to_gates"] = (below, 4 * H)
+            if not H or {name: array.shape for name, array in layer.items()} != shapes:
+                raise ValueError(f"the arrays of layer{n} must have the shapes {shapes}")
+            if any(state.shape != (H,) for state in states):
+                raise ValueError(f"the initial states of layer{n} must have the shape {(H,)}")
+            output[f"layer{n}_to_output"], below = (H, P), H
+        if not P or {name: array.shape for name, array in self.output.items()} != output:
+            raise ValueError(f"the output's arrays must have the shapes {output}")
+        threshold, dtype = (self.settings[name] for name in ("genProbThreshold", "dtype"))
+        if not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
+            raise ValueError(f"genProbThreshold must be from 0 to 1, but is {threshold!r}")
+        if dtype not in ("float32", "float64"):
+            raise ValueError(f"dtype must be float32 or float64, but is {dtype!r}")
 
     def predict(self, inputs):
         """Return the probabilities of each next step's notes.

@@ -19,16 +19,15 @@ A tune may be given in any of these ways in each of the files. With voices, NaN 
 
 import json
 import os
-import zipfile
-from math import prod
+import reprlib
 from pathlib import Path
 
 import numpy as np
 
 from midi.reading import checked_pitch_range
-from rnn4music import checks, restricted_pickle
-from rnn4music.datasets import Dataset, Split
-from rnn4music.npy_header import read_header
+from rnn4music import checks, matlab_cells, npz, restricted_pickle
+from rnn4music.collection import Split
+from rnn4music.datasets import Dataset
 
 PIANO = (21, 109)
 _PARTS = {
@@ -38,8 +37,10 @@ _PARTS = {
 }
 _NAMES = [name for names in _PARTS.values() for name in names]
 _READERS = {}
-_MOST_BYTES = 2**30
+_MOST_BYTES = 2**30  # of arrays, unpacked
+_MOST_TEXT = 2**26  # bytes of a .json or .pickle, which may take 70 times as many in memory
 _MOST_AT_A_TIME = 128  # pitches
+_MOST_NOTES = 10**7  # of a tune
 MOST_CELLS = 10**9  # of all the rolls together
 
 
@@ -97,9 +98,9 @@ def load_standard_set(path, pitch_range=PIANO, most_cells=MOST_CELLS):
         )
     except ValueError as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
-    except Exception as error:  # damage makes json, zipfile, SciPy and NumPy raise all sorts
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # the disk's
+    except Exception as error:  # damage makes json, zipfile and NumPy raise all sorts
+        if not npz.is_damage(error):
+            raise
         raise ValueError(f"{path} is damaged: {type(error).__name__}: {error}") from None
 
 
@@ -111,61 +112,45 @@ def _reads(*suffixes):
     return register
 
 
+def _bytes(path, most):
+    with open(path, "rb") as file:
+        if os.fstat(file.fileno()).st_size > most:
+            raise ValueError(f"it has more than {most} bytes, which are not read")
+        return file.read()
+
+
 @_reads(".mat")
 def _read_mat(path):
-    from scipy.io import loadmat
-
-    try:
-        content = loadmat(path, variable_names=_NAMES)
-    except NotImplementedError:
-        raise ValueError("it is a MATLAB 7.3 file; save it with -v7 or older") from None
-    for name, cells in content.items():
-        if name[0] != "_" and cells.dtype != object:
-            raise ValueError(f"its {name!r} is no cell array of tunes")
-    return {name: np.ravel(cells) for name, cells in content.items() if name[0] != "_"}
+    return matlab_cells.read(_bytes(path, _MOST_BYTES), _NAMES, _MOST_BYTES)
 
 
 @_reads(".pickle", ".pkl")
 def _read_pickle(path):
-    return restricted_pickle.loads(path.read_bytes())
+    return restricted_pickle.loads(_bytes(path, _MOST_TEXT))
 
 
 @_reads(".json")
 def _read_json(path):
-    return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(_bytes(path, _MOST_TEXT).decode())
 
 
 @_reads(".npz")
 def _read_npz(path):
-    content = {}
-    with zipfile.ZipFile(path) as archive:
-        known = [f"{name}.npy" for name in _NAMES]
-        members = [member for member in archive.infolist() if member.filename in known]
-        if sum(member.file_size for member in members) > _MOST_BYTES:
-            raise ValueError(f"its arrays have more than {_MOST_BYTES} bytes, which are not read")
-        for member in members:
-            with archive.open(member) as file:
-                content[member.filename.removesuffix(".npy")] = _read_npy(file, member.file_size)
-    return content
-
-
-def _read_npy(file, n_bytes):
-    """Read an array; one of objects is a pickle behind the usual header."""
-    shape, is_fortran, dtype = read_header(file, n_bytes)
-    if dtype.hasobject:
-        return restricted_pickle.loads(file.read())
-    array = np.frombuffer(file.read(), dtype, count=prod(shape))
-    return array.reshape(shape, order="F" if is_fortran else "C")
+    with open(path, "rb") as file:
+        return npz.read(file, _MOST_BYTES, names=_NAMES, unpickled=restricted_pickle.loads)
 
 
 def _part(content, names):
     for name in names:
         if name in content:
             tunes = content[name]
-            if not isinstance(tunes, (list, tuple, np.ndarray)) or not len(tunes):
+            is_list = isinstance(tunes, (list, tuple)) and len(tunes)
+            is_array = isinstance(tunes, np.ndarray) and tunes.size  # of no tunes it may claim many
+            if not (is_list or is_array):
                 raise ValueError(f"its {name!r} is no list of tunes")
             return tunes
-    raise ValueError(f"it has no {names[0]!r}, but {', '.join(map(repr, content)) or 'nothing'}")
+    there = ", ".join(map(reprlib.repr, list(content)[:9])) or "nothing"
+    raise ValueError(f"it has no {names[0]!r}, but {there}")
 
 
 def _dataset(tunes, set_name, part, pitch_range):
@@ -221,4 +206,9 @@ def _flat(tune, name):
         raise ValueError(
             f"a step of {name} has {lengths.max()} pitches; there are {_MOST_AT_A_TIME}"
         )
-    return np.array([value for step in tune for value in step] or np.empty(0, int)), lengths
+    if lengths.sum() > _MOST_NOTES:
+        raise ValueError(f"{name} has {lengths.sum()} notes; up to {_MOST_NOTES} are read")
+    values = [value for step in tune for value in step]
+    if not all(isinstance(value, (int, float, np.number, np.bool_)) for value in values):
+        raise ValueError(f"{name} holds something else than MIDI pitches, 0 to 127")
+    return np.array(values or np.empty(0, int)), lengths

@@ -91,6 +91,8 @@ class History:
             raise ValueError("the history's floor must be a number")
         if type(values.get("epochs", 0)) is not int:
             raise ValueError("the history's epochs must be a whole number")
+        if type(values.get("interrupted", False)) is not bool:
+            raise ValueError("the history's interrupted must be true or false")
         return cls(**values)
 
 

@@ -5,13 +5,22 @@ import json
 import os
 import pickle
 import re
+import signal
+import subprocess
+import sys
+import textwrap
 import zipfile
 
 import numpy as np
 import pytest
 from conftest import random_roll, small_model
 
+from midi import midiread
+from midi.contents import describe
+from midi.files import written_whole
 from rnn4music import RNN4Music, archive
+from rnn4music.callbacks import JsonLines
+from rnn4music.numpy_network import NumpyNetwork
 
 
 @pytest.fixture
@@ -245,6 +254,85 @@ def test_a_flipped_byte_never_raises_anything_but_a_value_error(trained, tmp_pat
         else:
             np.testing.assert_equal(model._store.arrays(), trained._store.arrays())
     assert refused > 150
+
+
+def lost_from_the_directory(data):
+    """Let the comment of an entry swallow the next one, which is no other than notes'."""
+    entries = [m.start() for m in re.finditer(rb"PK\x01\x02", data)]
+    (k,) = (k for k, place in enumerate(entries) if data[place + 46 :].startswith(b"notes.npy"))
+    damaged = bytearray(data)
+    damaged[entries[k - 1] + 32] = entries[k + 1] - entries[k]
+    return bytes(damaged)
+
+
+def header(kind, shape):
+    return f"'descr': '{kind}', 'fortran_order': False, 'shape': ({shape},)".encode()
+
+
+@pytest.mark.parametrize("damage", [
+    lambda data: b"notes.npx".join(data.rsplit(b"notes.npy", 1)),
+    lost_from_the_directory,
+    lambda data: data.replace(header("<f8", 6), header("<f8", 4)),  # the history's
+    lambda data: data.replace(header("<f8", 6), header("<f4", 6)),
+    lambda data: data.replace(header("<f8", 5), header("<f4", 5)),  # the second layer's
+])  # fmt: skip
+def test_what_would_be_lost_in_silence_is_noticed(damage, tmp_path):
+    model = small_model()
+    model.notes, model.history.cost = {"data": "mine"}, [2.0, 3.0, 5.0, 7.0, 11.0, 13.0]
+    path = model.saveParameters(tmp_path / "m")
+    assert archive.read(path)["notes"] == model.notes
+    data = path.read_bytes()
+    assert damage(data) != data and len(damage(data)) == len(data)
+    path.write_bytes(damage(data))
+    with pytest.raises(archive.ArchiveError, match="damaged"):
+        archive.read(path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="files without a name are Linux's")
+@pytest.mark.parametrize("has_nameless", (True, False))
+def test_a_writer_that_is_killed_leaves_no_half_file(has_nameless, tmp_path):
+    script = f"""
+        import os, signal, sys
+        from midi.files import written_whole
+        if not {has_nameless}:
+            del os.O_TMPFILE
+        with written_whole(sys.argv[1]) as file:
+            file.write(b"half")
+            file.flush()
+            os.kill(os.getpid(), signal.SIGKILL)
+    """
+    (tmp_path / "m").write_bytes(b"whole")
+    command = [sys.executable, "-c", textwrap.dedent(script), tmp_path / "m"]
+    assert subprocess.run(command).returncode == -signal.SIGKILL
+    assert (tmp_path / "m").read_bytes() == b"whole"
+    if not has_nameless:
+        assert len(os.listdir(tmp_path)) == 2
+    else:
+        try:
+            os.close(os.open(tmp_path, os.O_TMPFILE | os.O_RDWR))
+        except OSError:
+            pytest.skip("this file system has no files without a name")
+        assert os.listdir(tmp_path) == ["m"]
+
+
+def test_a_file_that_gets_no_name_is_copied(tmp_path, monkeypatch):
+    def cannot(*_, **__):
+        raise OSError(18, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", cannot)
+    with written_whole(tmp_path / "m") as file:
+        file.write(b"all of it")
+    assert (tmp_path / "m").read_bytes() == b"all of it" and os.listdir(tmp_path) == ["m"]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "m.npz")
+    os.mkfifo(tmp_path / "m.mid")
+    for read, name in [(archive.read, "m"), (NumpyNetwork.from_file, "m.npz"),
+                       (midiread, "m.mid"), (describe, "m.mid"), (JsonLines, "m.mid")]:  # fmt: skip
+        with pytest.raises(OSError, match="not a regular file.*m[.]"):
+            read(tmp_path / name)
 
 
 @pytest.mark.parametrize("copied", (copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))))  # noqa: S301

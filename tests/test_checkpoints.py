@@ -209,7 +209,7 @@ def checkpoint_of_an_epoch(tmp_path_factory):
     ({"standing": {"epochs": 3}}, "the training stands at"),
     ({"before": {"cost": 99}}, "cannot have had"),
     ({"before": {"epochs": -1}}, "cannot have had"),
-    ({"sizes": {"h1_length": 9}}, "h1_length is 9 there and 3 here"),
+    ({"sizes": {"h1_length": 9}}, "by its settings there are 9 units"),
     ({"sizes": {"R1": 5.0}}, "R1 is 5.0 there and 0.01 here"),
 ])  # fmt: skip
 def test_damaged_checkpoints_are_refused(damage, message, rolls, tmp_path, checkpoint_of_an_epoch):

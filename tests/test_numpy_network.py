@@ -96,6 +96,15 @@ def test_what_is_no_model_is_refused(tmp_path, content):
         NumpyNetwork.from_file(tmp_path / "x.npz")
 
 
+def test_a_damaged_header_is_noticed(file, tmp_path):
+    data = file.with_suffix(".npz").read_bytes()
+    path = tmp_path / "damaged.npz"
+    path.write_bytes(data.replace(b"{'descr': '<f8'", b"{'descr': '<f4'", 1))
+    assert path.read_bytes() != data
+    with pytest.raises(ValueError, match="a checksum is wrong"):
+        NumpyNetwork.from_file(path)
+
+
 def test_a_file_that_is_not_there_is_said_so(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere.npz"):
         NumpyNetwork.from_file(tmp_path / "nowhere")

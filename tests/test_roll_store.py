@@ -121,6 +121,7 @@ def test_nothing_is_left_out_in_silence(tunes, tmp_path):
         dataset = load_midi(music)
     assert same(store, dataset) and str(warned[0].message) == dataset.summary()
     assert (store.left_out, store.damaged) == (dataset.left_out, dataset.damaged)
+    assert store[1:].summary() == dataset[1:].summary() and not store[1:].left_out
     assert same(RollStore(tmp_path / "rolls"), dataset)
 
 

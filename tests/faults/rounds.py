@@ -12,8 +12,15 @@ import os
 import select
 import signal
 import sys
+import threading
 import time
 import traceback
+
+from tqdm import tqdm
+
+# Its own lock is shared by forked processes, and stays taken for ever by one that was killed.
+tqdm.set_lock(threading.RLock())
+tqdm.monitor_interval = 0  # no thread, which would not survive a fork
 
 
 class Counts(collections.Counter):

@@ -1,0 +1,124 @@
+"""Fuzz the reader of models' files, guided by coverage (needs atheris; not part of the suite).
+
+    python tests/fuzz_archive.py -max_total_time=3600 -timeout=20 -rss_limit_mb=0 CORPUS
+
+A file is refused with an ArchiveError, or else what is read can be written and read again as it
+is; the network that NumPy makes of it predicts, the history and the notes are taken or refused by
+a ValueError; and `RNN4Music.from_file` gives a model or a ValueError (tried on some).
+"""
+
+import contextlib
+import io
+import sys
+import warnings
+import zlib
+
+import atheris
+
+with atheris.instrument_imports(include=["rnn4music", "zipfile", "numpy.lib"]):
+    from rnn4music import archive, commands, notes, training
+    from rnn4music.numpy_network import NumpyNetwork
+
+import fuzz_shared
+import numpy as np
+
+from rnn4music import RNN4Music
+
+PATH = fuzz_shared.FOLDER / "model.npz"
+AGAIN = fuzz_shared.FOLDER / "again.npz"
+
+
+def read_anything(data):
+    PATH.write_bytes(data)
+    with fuzz_shared.guarded(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            content = archive.read(PATH)
+        except archive.ArchiveError as error:
+            fuzz_shared.refused(error)
+            with contextlib.suppress(ValueError):
+                NumpyNetwork.from_file(PATH)
+            return
+        check_content(content)
+        if zlib.crc32(data) % 4 == 0:
+            check_model()
+
+
+def check_content(content):
+    assert all(isinstance(content[key], dict) for key in ("settings", "history", "notes"))
+    assert isinstance(content["random_state"], (dict, type(None)))
+    try:
+        network, _ = commands.read_network(PATH)
+    except ValueError as error:
+        fuzz_shared.refused(error)
+    else:
+        inputs = np.zeros((2, network.n_pitches))
+        assert network.predict(inputs).shape == inputs.shape
+        assert len(network.activity(inputs)) == 3
+        tune, _ = network.gen_music(None, 2, seed=1)
+        assert np.isin(tune, (0, 1)).all()
+    try:
+        notes.checked(content["notes"])
+        training.History.from_dict(dict(content["history"]))
+        training.Standing.from_dict(dict((content["checkpoint"] or {}).get("standing") or {}))
+    except (ValueError, TypeError) as error:
+        fuzz_shared.refused(error)
+        return
+    check_round_trip(content)
+
+
+def check_round_trip(content):
+    if content["random_state"] is None:
+        return
+    names = ("settings", "history", "random_state", "arrays", "notes", "checkpoint", "under_way")
+    archive.write(AGAIN, **{name: content[name] for name in names})
+    again = archive.read(AGAIN)
+    for name in names:
+        np.testing.assert_equal(again[name], content[name])
+
+
+def check_model():
+    try:
+        model = RNN4Music.from_file(PATH)
+    except ValueError as error:
+        fuzz_shared.refused(error)
+        return
+    for array in model._store.arrays().values():
+        assert np.isfinite(array).all()
+
+
+def seeds():
+    model = RNN4Music(2, 2, 2, 3, seed=1)
+    path = model.saveParameters(fuzz_shared.FOLDER / "seed")
+    yield path.read_bytes()
+    with np.load(path) as entries:
+        arrays = dict(entries)
+    standing = {"epoch": 1, "update": 0, "seed": 3, "rate_factor": 1.0, "best": 2.5, "waited": 0,
+                "since_decay": 0}  # fmt: skip
+    arrays["checkpoint"] = np.array(f'{{"standing": {standing}}}'.replace("'", '"'))
+    arrays["checkpoint/weights"] = np.arange(3.0)
+    arrays["history/cost"] = arrays["history/seconds"] = np.array([3.0, 2.0])
+    arrays["notes"] = np.array('{"trained_on": [{"epochs": 2, "music": "é"}], "time_step": 0.3}')
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    yield file.getvalue()
+    file = io.BytesIO()
+    np.savez(file, **of_2015())
+    yield file.getvalue()
+
+
+def of_2015():
+    arrays = {"io_length": 3, "R1": 0.001, "gradClip": 25.0, "instantaneousCost": np.ones(2)}
+    for n in (1, 2, 3):
+        for gate in "ifoc":
+            arrays |= {f"Wx{gate}_{n}": np.ones((2, 3)), f"Wh{gate}_{n}": np.ones((2, 2))}
+            arrays[f"b{gate}_{n}"] = np.ones(2)
+        arrays |= {f"Wc{gate}_{n}": np.ones(2) for gate in "ifo"}
+        arrays |= {f"W{letter}j_{n}": np.ones((2, 2)) for letter in "xfco" if n > 1}
+        arrays[f"Why_{n}"] = np.ones((3, 2))
+    return {**arrays, "by": np.ones(3)}
+
+
+if __name__ == "__main__":
+    sys.setrecursionlimit(1500)  # the fuzzer's own frames
+    fuzz_shared.fuzz(read_anything, fuzz_shared.mutated_zip, seeds())

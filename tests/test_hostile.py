@@ -1,0 +1,621 @@
+"""Files made to do harm: they are refused by an error that says why, and take little memory.
+
+`peak` counts what is asked for, not what is touched: an array for the size that a file claims
+would be seen, though the system gives out no memory for it.
+"""
+
+import ast
+import io
+import json
+import pickle
+import random
+import re
+import struct
+import tracemalloc
+import warnings
+import zipfile
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import small_model
+from scipy.io import loadmat, savemat
+
+import midi
+from midi.contents import describe
+from rnn4music import (
+    RNN4Music,
+    archive,
+    configuration,
+    matlab_cells,
+    numpy_network,
+    restricted_pickle,
+    roll_cache,
+    standard_sets,
+)
+from rnn4music.datasets import DatasetWarning, load_midi
+from rnn4music.numpy_network import NumpyNetwork
+from rnn4music.standard_sets import load_standard_set
+
+LITTLE = 2**26  # bytes
+PARTS = ("train", "valid", "test")
+
+
+def peak(function, *arguments):
+    """Return what a call asked for at most, in bytes, and the error that it ended with."""
+    tracemalloc.start()
+    try:
+        function(*arguments)
+    except Exception as error:
+        return tracemalloc.get_traced_memory()[1], error
+    else:
+        return tracemalloc.get_traced_memory()[1], None
+    finally:
+        tracemalloc.stop()
+
+
+def assert_refused(function, *arguments, message):
+    n_bytes, error = peak(function, *arguments)
+    assert isinstance(error, ValueError), repr(error)
+    assert message in str(error), str(error)
+    assert n_bytes < LITTLE, n_bytes
+
+
+def npy(array):
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
+
+
+def with_header(text, data=b""):
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode() + data
+
+
+def claiming(shape, dtype="<f8", data=b""):
+    header = f"{{'descr': '{dtype}', 'fortran_order': False, 'shape': {shape}}}"
+    return with_header(header + " \n", data)
+
+
+def zipped(path, entries, method=zipfile.ZIP_STORED):
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in entries.items():
+            file.writestr(zipfile.ZipInfo(name), content, method)
+    return path
+
+
+def with_sizes(path, old, new):
+    """Let a zip's directory claim another size of what it unpacks to."""
+    data = path.read_bytes()
+    assert data.count(struct.pack("<I", old)) == 2  # beside the entry, and in the directory
+    path.write_bytes(data.replace(struct.pack("<I", old), struct.pack("<I", new)))
+    return path
+
+
+# ---- .npz
+
+
+@pytest.fixture(scope="module")
+def model_entries(tmp_path_factory):
+    path = small_model(seed=1).saveParameters(tmp_path_factory.mktemp("model") / "model")
+    with zipfile.ZipFile(path) as file:
+        return {name: file.read(name) for name in file.namelist()}
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (claiming("(10000000000000,)"), "claims the shape"),
+        (claiming("(-1,)", data=bytes(64)), "claims the shape (-1,)"),
+        (claiming("(-2, -4)", data=bytes(64)), "claims the shape (-2, -4)"),
+        (claiming("(8,)", data=bytes(65)), "claims the shape"),
+        (claiming("(100000000000000000, 0)"), "claims the shape"),  # one could count for ever
+        (claiming("(1,)", dtype="<U500000000"), "claims the shape"),
+        (claiming("(" * 1000 + "1" + ")" * 1000), "a header of"),
+        (with_header("-" * 1000 + "1\n"), "malformed node"),
+        (b"\x93NUMPY\x02\x00\xff\xff\xff\xff", "a header of 4294967295 bytes"),
+        (b"\x93NUMPY\x03\x00" + bytes(100), "unknown format (3, 0)"),
+    ],
+)
+def test_arrays_that_claim_too_much(tmp_path, model_entries, content, message):
+    path = zipped(tmp_path / "x.npz", {**model_entries, "parameters/output/bias.npy": content})
+    assert_refused(archive.read, path, message=message)
+    path = zipped(tmp_path / "x.npz", {"train.npy": content})
+    assert_refused(load_standard_set, path, message=message)
+
+
+def test_an_array_whose_name_hides_it_is_not_read(tmp_path, model_entries):
+    """NumPy takes for an array whatever begins as one, and makes room for it."""
+    hidden = claiming("(10000000000000,)")
+    path = zipped(tmp_path / "x.npz", {**model_entries, "parameters/x": hidden, "../x": hidden})
+    assert_refused(archive.read, path, message="list of arrays is damaged")
+
+
+def test_a_bomb_that_claims_to_be_small(tmp_path, model_entries):
+    name = "parameters/output/bias.npy"
+    small = npy(np.zeros(1000))
+    path = zipped(tmp_path / "x.npz", {name: small + bytes(10**8)}, zipfile.ZIP_DEFLATED)
+    with_sizes(path, len(small) + 10**8, len(small))
+    assert_refused(archive.read, path, message="Bad CRC-32")
+
+
+def test_what_unpacks_in_one_step_is_not_read(tmp_path, model_entries):
+    """45 bytes of bzip2 hold 45 MB; `zipfile` would unpack as many as it reads at a time."""
+    path = tmp_path / "x.npz"
+    for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+        zipped(path, {"train.npy": npy(np.zeros(10**7))}, method)
+        assert_refused(load_standard_set, path, message="compressed by an unknown method")
+        assert_refused(archive.read, path, message="compressed by an unknown method")
+
+
+def test_numpy_alone_refuses_them_too(tmp_path, model_entries, monkeypatch):
+    monkeypatch.setattr(numpy_network, "MOST_EXPANDED", 1000)
+    path, bomb = tmp_path / "x.npz", npy(np.zeros(10**7))
+    NumpyNetwork.from_file(zipped(path, model_entries))
+    zipped(path, {**model_entries, "x.npy": bomb}, zipfile.ZIP_DEFLATED)
+    assert_refused(NumpyNetwork.from_file, path, message="claim to hold far more")
+    zipped(path, {**model_entries, "x.npy": b""}, zipfile.ZIP_BZIP2)
+    assert_refused(NumpyNetwork.from_file, path, message="NumPy has not written")
+    zipped(path, {**model_entries, "x": claiming("(10000000000000,)")})
+    assert_refused(NumpyNetwork.from_file, path, message="NumPy has not written")
+
+
+def test_a_place_that_does_not_exist_is_damage(tmp_path, model_entries):
+    """What is sought there is an OSError, but not the disk's."""
+    path = zipped(tmp_path / "x.npz", {"train.npy": b"", **model_entries})
+    data = bytearray(path.read_bytes())
+    data[-16:-12] = struct.pack("<I", struct.unpack("<I", data[-10:-6])[0])
+    end = data.rindex(b"PK\x05\x06")
+    start = struct.unpack_from("<I", data, end + 16)[0]
+    struct.pack_into("<I", data, end + 16, start + 1000)  # so all places are 1000 too early
+    path.write_bytes(data)
+    for read in (archive.read, load_standard_set):
+        assert_refused(read, path, message="damaged")
+    with pytest.raises(ValueError, match="damaged"):
+        NumpyNetwork.from_file(path)
+
+
+# ---- models
+
+
+def changed(path, entries, **arrays):
+    return zipped(path, {**entries, **{f"{k}.npy": npy(v) for k, v in arrays.items()}})
+
+
+def test_a_network_that_the_file_does_not_hold(tmp_path, model_entries):
+    """Its weights would take 40 GB; the check comes before they are made."""
+    settings = small_model().settings()
+    for sizes in ({"h1_length": 50_000}, {"io_length": 10**12}, {"h2_length": "x"}):
+        text = np.array(json.dumps({**settings, **sizes}))
+        path = changed(tmp_path / "x.npz", model_entries, settings=text)
+        assert_refused(RNN4Music.from_file, path, message="by its settings there are")
+    text = np.array(json.dumps({**settings, "h3_length": 10**6}))
+    states = {f"initial/layer3/{part}": np.zeros(10**6, "b") for part in ("hidden", "cell")}
+    path = changed(tmp_path / "x.npz", model_entries, settings=text, **states)
+    assert_refused(RNN4Music.from_file, path, message="by its settings there are")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 100_000, "recursion"),
+        ('{"h1_length": ' + "9" * 5000 + "}", "settings cannot be read"),
+        ('{"h1_length": 1' + "\U0010ffff", "settings cannot be read"),
+    ],
+)
+def test_texts_that_are_no_settings(tmp_path, model_entries, text, message):
+    path = changed(tmp_path / "x.npz", model_entries, settings=np.array(text))
+    assert_refused(archive.read, path, message=message)
+
+
+def test_a_text_that_is_no_unicode(tmp_path, model_entries):
+    """NumPy makes a text of any four bytes, of which Python's own functions then take harm."""
+    notes = npy(np.array('{"a": "?"}')).replace(b"?\0\0\0", b"\xff\xff\xff\x7f")
+    path = zipped(tmp_path / "x.npz", {**model_entries, "notes.npy": notes})
+    assert_refused(archive.read, path, message="notes cannot be read")
+
+
+def test_histories_that_are_none(tmp_path, model_entries):
+    path = changed(tmp_path / "x.npz", model_entries, **{"history/cost": np.zeros((2, 0))})
+    assert_refused(archive.read, path, message="the history's cost are no list")
+    history = np.array(json.dumps({"interrupted": [[]]}))  # which could not be saved again
+    path = changed(tmp_path / "x.npz", model_entries, history=history)
+    assert_refused(RNN4Music.from_file, path, message="interrupted must be true or false")
+
+
+def test_a_long_text_is_not_read(tmp_path, model_entries, monkeypatch):
+    monkeypatch.setattr(archive, "MOST_TEXT", 2000)
+    notes = np.array(json.dumps({"x": [[]] * 1000}))
+    path = changed(tmp_path / "x.npz", model_entries, notes=notes)
+    assert_refused(archive.read, path, message="no text of at most 2000 bytes")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"layer9/bias": np.zeros(3)},
+        {"layer0/bias": np.zeros(3)},
+        {"layer1/other": np.zeros(3)},
+        {"layer2/bias": np.zeros(3)},
+        {"layer2/bias": np.zeros(())},
+        {"layer1/bias": np.full(12, np.nan)},
+        {"layer1/bias": np.array(["1"] * 12)},
+        {"layer1/bias": np.ones(12, complex)},
+        {"output/bias": np.zeros(8)},
+        {"output/bias": np.zeros(0)},
+    ],
+)
+def test_arrays_that_make_no_network(changes):
+    model = small_model()
+    initial = {f"layer{n}/{part}": np.zeros(H) for n, H in ((1, 3), (2, 5), (3, 4))
+               for part in ("hidden", "cell")}  # fmt: skip
+    NumpyNetwork(model.get_parameters(), initial)
+    with pytest.raises((ValueError, KeyError)):
+        NumpyNetwork({**model.get_parameters(), **changes}, initial)
+    with pytest.raises(ValueError, match="initial states of layer2"):
+        NumpyNetwork(model.get_parameters(), {**initial, "layer2/cell": np.zeros(3)})
+    for settings in ({"genProbThreshold": "x"}, {"genProbThreshold": np.nan}, {"dtype": "f2"}):
+        with pytest.raises(ValueError, match="must be f"):
+            NumpyNetwork(model.get_parameters(), initial, settings)
+
+
+# ---- .mat
+
+
+def objects(items):
+    array = np.empty(len(items), dtype=object)
+    array[:] = items
+    return array
+
+
+def mat_file(path, compressed=True, dtype=np.float64):
+    rng = np.random.default_rng(0)
+    rolls = {f"{part}data": objects([(rng.random((n, 88)) < 0.1).astype(dtype) for n in (3, 1, 9)])
+             for part in PARTS}  # fmt: skip
+    savemat(path, {**rolls, "other": np.zeros((2, 2, 2))}, do_compression=compressed)
+    return rolls
+
+
+@pytest.mark.parametrize("compressed", (True, False))
+@pytest.mark.parametrize("dtype", ("f8", "f4", "u1", "i2", "i8", "u8", "?"))
+def test_cells_are_read_as_scipy_reads_them(tmp_path, compressed, dtype):
+    rolls = mat_file(tmp_path / "set.mat", compressed, dtype)
+    ours = matlab_cells.read((tmp_path / "set.mat").read_bytes(), list(rolls), 10**6)
+    theirs = loadmat(tmp_path / "set.mat")
+    assert ours.keys() == rolls.keys()
+    for name, cells in ours.items():
+        for found, expected in zip(cells, theirs[name].ravel(), strict=True):
+            np.testing.assert_array_equal(found, expected)
+
+
+def elements(*parts):
+    return b"".join(struct.pack("<II", kind, len(data)) + data for kind, data in parts)
+
+
+def cell_array(shape, *cells, name=b"traindat"):
+    head = [(6, struct.pack("<II", 1, 0)), (5, struct.pack("<2i", *shape)), (1, name)]
+    return elements((14, elements(*head) + b"".join(cells)))
+
+
+def matrix(shape, numbers, kind=9, flags=6):
+    shape = struct.pack(f"<{len(shape)}i", *shape)
+    head = [(6, struct.pack("<II", flags, 0)), (5, shape), (1, b"")]
+    return elements((14, elements(*head, (kind, numbers))))
+
+
+GOOD = cell_array((1, 1), matrix((1, 88), bytes(8 * 88)))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (cell_array((2**31 - 1, 1)), "has 0 cells, but claims [2147483647, 1]"),
+        (cell_array((-1, -1), matrix((1, 1), bytes(8))), "the shape [-1, -1]"),
+        (cell_array((1, 1), matrix((2**31 - 1, 2**31 - 1), bytes(8))), "1 numbers, but the shape"),
+        (cell_array((1, 1), matrix((1,) * 1000, bytes(8))), "1 numbers, but the shape"),
+        (cell_array((1, 1), matrix((1, 1), bytes(16), flags=0x806)), "no matrix of real numbers"),
+        (cell_array((1, 1), matrix((1, 1), bytes(8), flags=5)), "no matrix of real numbers"),
+        (cell_array((1, 1), matrix((1, 1), bytes(8), kind=16)), "a matrix in"),
+        (cell_array((1, 1), GOOD), "no matrix of real numbers"),
+        (cell_array((1, 1), struct.pack("<II", 14, 0)), "a matrix without a name"),
+        (struct.pack("<II", 14, 2**32 - 1), "longer than the file"),
+        (elements((15, zlib.compress(bytes(10**8), 1))), "expands to more bytes"),
+        (elements((15, zlib.compress(GOOD)[:-9])), "ends too early"),
+        (elements((15, b"no zlib")), "damaged"),
+        (elements((15, zlib.compress(elements((15, zlib.compress(GOOD)))))), "no matrix"),
+    ],
+)
+def test_mat_files_that_claim_too_much(content, message):
+    head = bytes(126) + b"IM"
+    assert list(matlab_cells.read(head + GOOD, ["traindat"], 10**6)) == ["traindat"]
+    read = matlab_cells.read
+    assert_refused(read, head + content, ["traindat"], 10**6, message=message)
+
+
+def test_a_damaged_mat_file_is_a_value_error(tmp_path):
+    mat_file(tmp_path / "set.mat", compressed=False, dtype="u1")
+    whole, rng = (tmp_path / "set.mat").read_bytes(), random.Random(1)
+    names, n_refused = [f"{part}data" for part in PARTS], 0
+    for _ in range(1500):
+        damaged = bytearray(whole)
+        for _ in range(rng.randrange(1, 4)):
+            damaged[rng.randrange(128, len(whole))] = rng.choice(
+                (0, 1, 14, 255, rng.getrandbits(8))
+            )
+        try:
+            matlab_cells.read(bytes(damaged), names, 10**6)
+        except ValueError:
+            n_refused += 1
+    assert n_refused > 200
+
+
+# ---- pickles and JSON
+
+
+def test_a_pickle_cannot_change_the_reader():
+    """A class or a function takes attributes, which would be there for the next file."""
+    for name in (b"numpy\ndtype", b"numpy.core.multiarray\n_reconstruct", b"numpy\nndarray"):
+        attack = b"c" + name + b"\n(N}S'__init__'\nNsS'array'\nNstb."
+        with pytest.raises(ValueError, match="it changes what is no NumPy array"):
+            restricted_pickle.loads(attack)
+    array = np.arange(3)
+    for protocol in range(6):
+        again = restricted_pickle.loads(pickle.dumps(array, protocol))
+        np.testing.assert_array_equal(again, array)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        # the hash of what holds itself 2 ** 60 times
+        (b"}(K\x01\x85" + b"q\x00h\x00\x86" * 60 + b"K\x01u.", "keys are neither text nor numbers"),
+        (b"}(K\x01\x85" + b"q\x00h\x00\x86" * 60 + b"K\x01d.", "keys are neither text nor numbers"),
+        (b"}K\x01\x85" + b"q\x00h\x00\x86" * 60 + b"K\x01s.", "keys are neither text nor numbers"),
+        (b"\x8f(K\x01\x90.", "damaged"),  # a set
+        (b"]" + b"r\xff\xff\xff\xff" + b"\x96\xff\xff\xff\xff\xff\xff\xff\x00.", "an array of 72"),
+        (b"\x8e\xff\xff\xff\xff\xff\xff\xff\x00.", "damaged"),
+        (b"\x8d\xff\xff\xff\xff\xff\xff\xff\x00.", "damaged"),
+        (b"\x8b\xff\xff\xff\x7f.", "damaged"),
+        (b"\x80\x04\x95\xff\xff\xff\xff\xff\xff\xff\x00.", "damaged"),
+        # an array of 10 ** 9 times a text
+        (b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR"
+         b"(I1\n(I1000000000\nS'abcdefghij'\ntcnumpy\ndtype\n(S'O8'\ntRI00\n(ltb.",
+         "an array of the shape"),
+        # one text as bytes a thousand times
+        (b"(c_codecs\nencode\nq\x000(X\x00\x00\x01\x00" + b"a" * 65536 + b"X\x06\x00\x00\x00latin1t"
+         b"q\x010" + b"h\x00h\x01R" * 1000 + b"l.", "more bytes than it has"),
+        (b"cnumpy\nndarray\n.", "something else than containers"),
+        (b"(cnumpy\ndtype\n(S'i8'\ntRl.", "something else than containers"),
+    ],
+)  # fmt: skip
+def test_pickles_that_grow(data, message):
+    assert_refused(restricted_pickle.loads, data, message=message)
+
+
+def test_a_memo_index_beyond_the_file_makes_no_room_for_it():
+    n_bytes, error = peak(restricted_pickle.loads, b"]r\xff\xff\xff\xff.")
+    assert error is None and n_bytes < 2**20
+
+
+def as_set(tune):
+    """Return the pickle of a set whose tunes are all what `tune`, a pickle, puts on the stack."""
+    parts = b"".join(b"S'%s'\n]" % part.encode() + tune + b"as" for part in PARTS)
+    return b"}" + parts + b"."
+
+
+@pytest.mark.parametrize(
+    ("tune", "message"),
+    [
+        # a step of 100 pitches, 200,000 times
+        (b"](" + b"](" + b"K<" * 100 + b"eq\x00" + b"h\x00" * 200_000 + b"e", "20000100 notes"),
+        # a pitch that is lists of lists, 2 ** 40 numbers if written out
+        (b"](](](K<e" + b"q\x00](h\x00h\x00e" * 40 + b"ee", "something else than MIDI pitches"),
+    ],
+)
+def test_tunes_that_grow(tmp_path, tune, message):
+    (tmp_path / "set.pickle").write_bytes(as_set(tune))
+    assert_refused(load_standard_set, tmp_path / "set.pickle", message=message)
+
+
+def test_tunes_without_end(tmp_path):
+    """An array of no bytes may claim any number of tunes, which one would count for ever."""
+    (tmp_path / "set.pickle").write_bytes(pickle.dumps(dict.fromkeys(PARTS, np.zeros((10**17, 0)))))
+    assert_refused(load_standard_set, tmp_path / "set.pickle", message="is no list of tunes")
+
+
+@pytest.mark.parametrize("suffix", ("json", "pickle", "mat"))
+def test_a_large_file_is_not_read(tmp_path, monkeypatch, suffix):
+    for name in ("_MOST_TEXT", "_MOST_BYTES"):
+        monkeypatch.setattr(standard_sets, name, 1000)
+    with open(tmp_path / f"set.{suffix}", "wb") as file:
+        file.truncate(10**12)  # of which the disk keeps nothing
+    path = tmp_path / f"set.{suffix}"
+    assert_refused(load_standard_set, path, message="more than 1000 bytes")
+
+
+def test_lists_within_lists(tmp_path):
+    for suffix, content in (("json", b"[" * 10**5), ("pickle", b"(" * 10**5 + b"l" * 10**5 + b".")):
+        path = tmp_path / f"set.{suffix}"
+        path.write_bytes(content)
+        assert_refused(load_standard_set, path, message="damaged")
+
+
+# ---- TOML
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("units = " + "[" * 5000 + "]" * 5000, "is no TOML file"),
+        ("units = " + "[" * 200 + "]" * 200, "must be a list of 3, each a whole number"),
+        ("units." + "a." * 3000 + "a = 1", "must be a list of 3"),
+        ("rate = [" + "9" * 400 + "]", "rate is too large a number"),
+        ("clip = 0x" + "f" * 400, "clip is too large a number"),
+        ("seed = " + "9" * 5000, "is no TOML file"),
+        ("steps-per-beat = 1\nsteps_per_beat = 2", "steps_per_beat stands there twice"),
+        ("a" * 1000 + " = 1", "there is no setting 'aaaaaaaaaaaa...aaaaaaaaaaaaa'"),
+        ('log = "\\ud800"', "is no TOML file"),
+        ("# " + "x" * 2**20, "more than 1048576 bytes, which are not read"),
+    ],
+)
+def test_settings_that_are_none(tmp_path, text, message):
+    (tmp_path / "run.toml").write_text(text)
+    assert_refused(configuration.read, tmp_path / "run.toml", message=message)
+
+
+def test_a_large_file_of_settings_is_not_read(tmp_path):
+    with open(tmp_path / "run.toml", "wb") as file:
+        file.truncate(10**12)
+    assert_refused(configuration.read, tmp_path / "run.toml", message="more than 1048576 bytes")
+
+
+# ---- MIDI files in a .zip
+
+
+@pytest.fixture(scope="module")
+def midi_bytes(tmp_path_factory):
+    path = tmp_path_factory.mktemp("midi") / "x.mid"
+    midi.midiwrite(path, np.eye(8, 88, dtype=int), (21, 109), 0.3)
+    return path.read_bytes()
+
+
+def test_paths_that_leave_a_zip_are_names_and_no_places(tmp_path, midi_bytes, monkeypatch):
+    names = ["../up.mid", "/tmp/absolute.mid", "..\\back.mid", "C:\\x.mid", "a/../../b.mid"]
+    (tmp_path / "inside").mkdir()
+    path = zipped(tmp_path / "inside" / "x.zip", dict.fromkeys(names, midi_bytes))
+    monkeypatch.chdir(tmp_path / "inside")
+    before = sorted(tmp_path.rglob("*"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = load_midi(path, cache=None, progress=False)
+    assert len(found) == 5 and sorted(tmp_path.rglob("*")) == before
+    assert not Path("/tmp/absolute.mid").exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "n_bytes", "reason"),
+    [
+        (zipfile.ZIP_BZIP2, 10**8, "compressed by a method that is not read"),
+        (zipfile.ZIP_LZMA, 10**5, "compressed by a method that is not read"),
+        (zipfile.ZIP_DEFLATED, 10**8, "Bad CRC-32"),
+    ],
+)
+def test_bombs_in_a_zip_are_left_out(tmp_path, midi_bytes, method, n_bytes, reason):
+    """They claim to be small; one that does not is refused by its size."""
+    bomb, path = midi_bytes + bytes(n_bytes), tmp_path / "x.zip"
+    zipped(path, {"bomb.mid": bomb}, method)
+    assert len(path.read_bytes()) < 10**6
+    if n_bytes > 2**24:
+        assert_refused(load_midi, path, message="more than 16777216 are not read")
+    with_sizes(path, len(bomb), len(midi_bytes))
+    assert_refused(load_midi, path, message=reason)
+
+
+def test_a_damaged_zip_is_a_value_error(tmp_path, midi_bytes):
+    path = zipped(tmp_path / "x.zip", {"a.mid": midi_bytes, "é.mid": midi_bytes})
+    whole = path.read_bytes()
+    start, n_refused = whole.index(b"PK\x01\x02"), 0
+    places = {start + 6: 99, start + 8: 0, start + 46: 255, len(whole) - 6: 255}
+    for place, value in places.items():
+        damaged = bytearray(whole)
+        damaged[place] = value
+        path.write_bytes(damaged)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DatasetWarning)
+            try:
+                load_midi(path, progress=False)
+            except ValueError as error:
+                assert re.search("x.zip is not a .zip file, or damaged|in the .zip", str(error))
+                n_refused += 1
+    assert n_refused == 2
+
+
+@pytest.mark.parametrize("read", (midi.midiread, describe, load_midi))
+def test_a_midi_file_of_a_terabyte_is_not_read(tmp_path, read):
+    with open(tmp_path / "x.mid", "wb") as file:
+        file.truncate(10**12)
+    assert_refused(read, tmp_path / "x.mid", message="it has 1000000000000 bytes; more than")
+
+
+# ---- the cache
+
+
+class Source:
+    """A file as `roll_cache` takes it."""
+
+    name = "tune"
+
+    def read(self):
+        return b"bytes"
+
+
+def test_a_hostile_cache_counts_as_absent(tmp_path):
+    tune = roll_cache.Tune("tune", np.eye(4, 88, dtype=bool))
+
+    def through():
+        return roll_cache.through(tmp_path, ("key",), [Source()], lambda: [tune])
+
+    through()
+    (path,) = tmp_path.iterdir()
+    with zipfile.ZipFile(path) as file:
+        entries = {name: file.read(name) for name in file.namelist()}
+    for name, content in (
+        ("cells.npy", claiming("(10000000000000,)", "|u1")),
+        ("n_pitches.npy", npy(np.array(10**13))),
+        ("about.npy", npy(np.array("[" * 10**5))),
+        ("x.npy", claiming("(10000000000000,)", "|u1")),
+    ):
+        zipped(path, {**entries, name: content})
+        n_bytes, error = peak(through)
+        assert error is None and n_bytes < LITTLE
+        zipped(path, {**entries, name: content})
+        np.testing.assert_array_equal(through()[0].roll, tune.roll)
+    zipped(path, {**entries, "x.npy": npy(np.zeros(10**7))}, zipfile.ZIP_DEFLATED)
+    n_bytes, error = peak(through)
+    assert error is None and n_bytes < LITTLE
+
+
+# ---- nothing that is read is ever executed
+
+ROOT = Path(__file__).parents[1]
+SOURCES = [
+    path
+    for folder in ("rnn4music", "midi", "examples", "benchmarks", "docs")
+    for path in sorted((ROOT / folder).glob("*.py"))
+]
+MODULES = {"pickle", "_pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib",
+           "jsonpickle", "yaml", "code", "codeop"}  # fmt: skip
+CALLS = {"eval", "exec", "compile", "__import__", "os.system", "os.popen", "torch.load",
+         "np.load", "numpy.load", "pandas.read_pickle", "tempfile.mktemp"}  # fmt: skip
+ALLOWED = {("restricted_pickle.py", "pickle"), ("numpy_network.py", "np.load")}
+
+
+def dangers(tree):
+    """Yield what might execute what it reads."""
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names = [alias.name for alias in node.names]
+            names = [node.module or ""] if isinstance(node, ast.ImportFrom) else names
+            yield from (name for name in names if name.split(".")[0] in MODULES)
+        elif isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            if name in CALLS:
+                yield name
+            for keyword in node.keywords:
+                text = ast.unparse(keyword.value)
+                if keyword.arg in ("allow_pickle", "shell") and text != "False":
+                    yield f"{keyword.arg}={text}"
+
+
+def test_nothing_is_unpickled_or_evaluated():
+    trees = {path.name: ast.parse(path.read_text("utf8")) for path in SOURCES}
+    found = {(name, danger) for name, tree in trees.items() for danger in dangers(tree)}
+    assert len(SOURCES) > 60 and found == ALLOWED
+    source = (
+        "import pickle, yaml\nfrom marshal import loads\neval(x); np.load(x, allow_pickle=True)"
+    )
+    assert set(dangers(ast.parse(source))) == {
+        "pickle", "yaml", "marshal", "eval", "np.load", "allow_pickle=True"
+    }  # fmt: skip
+    network = (ROOT / "rnn4music" / "numpy_network.py").read_text()
+    assert "np.load(stream, allow_pickle=False)" in network
