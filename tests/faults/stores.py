@@ -93,7 +93,7 @@ def store(rounds, rng, folder):
     files = [*sorted((folder / "store" / "shards").iterdir())[:2], folder / "store" / "store.json"]
     expected, counts = content(folder / "store"), Counts()
     for path in files:
-        name = "list of shards" if path.suffix == ".json" else "shard"
+        name = "store list" if path.suffix == ".json" else "shard"
         counts += check(
             -(-rounds // 3), rng, path, lambda _: content(folder / "store"), (StoreError,), name
         )
