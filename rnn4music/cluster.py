@@ -28,6 +28,9 @@ from rnn4music.screen import tell
 SECONDS_TO_BEGIN = 60
 """So long workers may take to appear; and again, if all of them are lost."""
 
+SECONDS_TO_ANSWER = 10
+"""Without an answer for so long a scheduler counts as gone."""
+
 _SECONDS_TO_CONNECT = 10
 _SECONDS_TO_END = 5
 _SECONDS_ALONE = 15  # until a worker ends whose scheduler is gone
@@ -39,7 +42,20 @@ class ClusterLost(ConnectionError):
 
 def parsed(text):
     """Return what ``--cluster`` means: a number of local workers, or an address."""
-    return int(text) if text.strip().isdecimal() else text
+    if text.strip().lstrip("+-").isdecimal():
+        return _checked_number(int(text))
+    if ":" not in text:
+        raise ValueError(
+            f"cluster={text!r} is neither a number of workers on this machine nor a scheduler's "
+            "address, such as tcp://192.168.0.10:8786"
+        )
+    return text
+
+
+def _checked_number(n_workers):
+    if n_workers < 1:
+        raise ValueError(f"cluster={n_workers} must be at least 1: the number of local workers")
+    return n_workers
 
 
 @contextlib.contextmanager
@@ -80,7 +96,7 @@ def connected(cluster) -> Iterator[Any]:
         else:
             address = cluster
             if isinstance(cluster, int) and not isinstance(cluster, bool):
-                address = at_the_end.enter_context(_local(cluster))
+                address = at_the_end.enter_context(_local(_checked_number(cluster)))
             elif not isinstance(cluster, str) and not hasattr(cluster, "scheduler_address"):
                 raise TypeError(
                     "cluster must be a number of workers on this machine, a scheduler's address, "
@@ -97,10 +113,14 @@ def connected(cluster) -> Iterator[Any]:
 def _client(address):
     import distributed
 
+    log = logging.getLogger("distributed.client")  # what it says of a lost scheduler, we say
+    level = log.level
+    log.setLevel(logging.CRITICAL)
     try:
         # results do not have to pass through the scheduler
         client = distributed.Client(address, timeout=_SECONDS_TO_CONNECT, direct_to_workers=True)
     except (OSError, ValueError) as error:
+        log.setLevel(level)
         raise ConnectionError(
             f"there is no Dask scheduler at {address} ({error}); start one with `dask scheduler`, "
             "give its address as it prints it, or a number for workers on this machine"
@@ -109,6 +129,7 @@ def _client(address):
         yield client
     finally:
         client.close()
+        log.setLevel(level)
 
 
 @contextlib.contextmanager
@@ -116,8 +137,6 @@ def _local(n_workers):
     """Start workers on this machine, and a scheduler in this process; yield its cluster."""
     import distributed
 
-    if n_workers < 1:
-        raise ValueError(f"cluster={n_workers} must be at least 1: the number of local workers")
     options: Any = {
         "n_workers": 0,
         "dashboard_address": "127.0.0.1:0",
@@ -148,6 +167,8 @@ def _local(n_workers):
 def _start(address, k, n_workers, folder):
     """Start worker `k`: a process that starts another in the place of one that died."""
     command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-dashboard"]
+    # a worker runs whatever it is sent: nobody else's machine may send it anything
+    command += ["--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"]
     command += ["--nthreads", "1", "--death-timeout", str(_SECONDS_ALONE)]
     command += ["--local-directory", folder]
     with open(Path(folder) / f"worker-{k}.log", "wb") as log:
@@ -173,12 +194,39 @@ def _end(worker):
         worker.wait()
 
 
-def _wait_for_workers(client):
-    if client.scheduler_info(n_workers=-1)["workers"]:
-        return
-    tell(f"waiting for workers of {client.scheduler.address}")
+def addresses(client):
+    """Return the addresses of the workers that are there.
+
+    Raises
+    ------
+    ClusterLost
+        If the scheduler does not answer.
+    """
     try:
-        client.wait_for_workers(1, timeout=SECONDS_TO_BEGIN)
+        scheduler = client.sync(
+            client.scheduler.identity, n_workers=-1, callback_timeout=SECONDS_TO_ANSWER
+        )
+    except Exception as error:  # Dask has several for this
+        raise ClusterLost(
+            f"the scheduler does not answer any more ({type(error).__name__}); what was done until "
+            "then is kept: go on when there is another"
+        ) from error
+    return list(scheduler["workers"])
+
+
+def n_requested(client):
+    """Return how many workers there are, or will be: jobs of a cluster object may be queued."""
+    requested = getattr(client.cluster, "requested", ())
+    return max(1, len(requested), len(addresses(client)))
+
+
+def _wait_for_workers(client):
+    if addresses(client):
+        return
+    may_queue = bool(getattr(client.cluster, "requested", ()))
+    tell(f"waiting for workers of {client.scheduler.address}" + " (Ctrl-C ends)" * may_queue)
+    try:
+        client.wait_for_workers(1, timeout=None if may_queue else SECONDS_TO_BEGIN)
     except TimeoutError:
         raise ConnectionError(
             f"the scheduler {client.scheduler.address} has no workers after {SECONDS_TO_BEGIN} s; "

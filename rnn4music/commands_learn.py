@@ -16,6 +16,7 @@ from rnn4music.commands import (
     pitch_range,
     reading_options,
     seconds_per_step,
+    tell_losses,
     without_nan,
 )
 from rnn4music.datasets import load_midi
@@ -26,7 +27,6 @@ from rnn4music.standard_sets import load_standard_set
 
 STANDARD_SETS = (".mat", ".pickle", ".pkl", ".json", ".npz")
 BEATS_A_MINUTE = 120  # of music whose steps are parts of a beat
-MANY = 0.05  # share of the notes from which on their loss is told
 
 
 def train(settings, progress=True):
@@ -34,6 +34,8 @@ def train(settings, progress=True):
     output = _check_files(settings)
     if settings.data is None:
         raise ValueError("there is no music to learn from: name a folder, or data= in the file")
+    if settings.cluster is not None:
+        parsed(settings.cluster)  # told now, not when the music is read
     model = new_model(settings)
     music = read_music(settings.data, settings, model)
     learned, validation = music.parts["train"], music.parts["validation"]
@@ -250,10 +252,7 @@ def read_music(source, settings, model):
             tell(f"a step of {source} is a note's length; played as {TIME_STEP} s: --dt says else")
     else:
         dataset = load_midi(source, keys, **reading_options(notes), cache=settings.cache)
-        lost = sum(dataset.lost_notes.values())
-        if lost > MANY * dataset.n_notes:
-            tell(dataset.summary().splitlines()[-1])
-            tell("of notes too short for a step a shorter one (--dt) keeps more, --keep-short all")
+        tell_losses(dataset)
         split = dataset.split(_share(settings.validation, len(dataset)), 0)
     return _music(split, settings, notes)
 

@@ -246,6 +246,8 @@ def known(path, content):
 
 def checked(path, key, value, option):
     """Return a file's value in the form that the flag gives, or raise ValueError."""
+    if option.name == "cluster" and type(value) is int:  # as in Python, without quotes
+        value = str(value)
     values: list[Any] = value if isinstance(value, list) and option.n else [value]
     kinds = (int, float) if option.kind is float else option.kind
     is_right = (

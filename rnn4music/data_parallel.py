@@ -20,12 +20,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnn4music import runs
-from rnn4music.cluster import SECONDS_TO_BEGIN, ClusterLost
+from rnn4music.cluster import SECONDS_TO_BEGIN, ClusterLost, addresses, n_requested
 from rnn4music.replicas import Part, Replica, Task, flattened, packed, split
 from rnn4music.screen import tell
 
 _SECONDS_BETWEEN_LOOKS = 2  # for workers, where some are missing
-_SECONDS_TO_ANSWER = 10  # the scheduler
 _MOST_ATTEMPTS = 4  # at a part
 
 
@@ -42,6 +41,7 @@ class Workers:
     def __init__(self, client, task, n_parts):
         self.client, self.task, self.n_parts = client, task, n_parts
         self.ready, self.coming = {}, {}  # actors, and futures of actors, by address
+        self.n_used = 0
         self.looked_at = -math.inf
 
     def compute(self, weights, parts):
@@ -59,14 +59,15 @@ class Workers:
             while not self.ready:
                 self._wait()
             actors = list(self.ready.items())
+            self.n_used = len(actors)
             asked = [(k, *actors[k % len(actors)]) for k in missing]
             asked = [(k, address, _call(actor, weights, parts[k])) for k, address, actor in asked]
             for k, address, future in asked:
                 try:
                     gradients[k] = self._result(address, future)
-                except Exception as error:  # Dask has several for a worker that is gone
+                except Exception:  # Dask has several for a worker that is gone
                     if self.ready.pop(address, None):
-                        tell(f"the worker {address} is lost ({error}); others take over its part")
+                        tell(f"the worker {address} is lost")
             missing = [k for k in missing if gradients[k] is None]
             if not missing:
                 break
@@ -87,14 +88,17 @@ class Workers:
             try:
                 return future.result(timeout=_SECONDS_BETWEEN_LOOKS)
             except (TimeoutError, asyncio.TimeoutError):  # two classes in Python 3.10
-                if address not in self._addresses():
+                if address not in addresses(self.client):
                     raise ConnectionError("it is gone") from None
 
     def wait_for_all(self):
-        """Wait until all workers have compiled that are there, and at least one."""
+        """Wait until all workers have compiled that are there; in the end for one of them."""
+        until = time.monotonic() + SECONDS_TO_BEGIN
         self._look()
-        while self.coming or not self.ready:
+        while (self.coming and time.monotonic() < until) or not self.ready:
             self._wait()
+        if self.coming:
+            tell(f"{', '.join(self.coming)} did not get ready, and may take part later")
 
     def _wait(self):
         """Wait a little for workers that were asked to compile; raise if there are none."""
@@ -113,7 +117,7 @@ class Workers:
         if time.monotonic() - self.looked_at > _SECONDS_BETWEEN_LOOKS and (
             n_missing or self.coming
         ):
-            there = self._addresses()
+            there = addresses(self.client)
             self.coming = {a: future for a, future in self.coming.items() if a in there}
             new = [a for a in there if a not in self.ready and a not in self.coming]
             for address in new[:n_missing]:
@@ -129,18 +133,8 @@ class Workers:
                 raise future.exception()
             if future.status == "finished":
                 self.ready[address] = future.result()
-
-    def _addresses(self):
-        try:
-            scheduler = self.client.sync(
-                self.client.scheduler.identity, n_workers=-1, callback_timeout=_SECONDS_TO_ANSWER
-            )
-        except Exception as error:
-            raise ClusterLost(
-                f"the scheduler does not answer any more ({error!r}); what was learned until "
-                "then is in place: train again when there is another"
-            ) from error
-        return list(scheduler["workers"])
+                if self.n_used:
+                    tell(f"the worker {address} takes part")
 
 
 def _call(actor, weights, part):
@@ -202,7 +196,7 @@ class ClusterRun(runs.Run):
 
     def __init__(self, client, *arguments):
         super().__init__(*arguments)
-        n_workers = len(client.scheduler_info(n_workers=-1)["workers"])
+        n_workers = n_requested(client)
         n_parts = min(n_workers, self.options.size)
         if n_parts < n_workers:
             tell(f"{n_parts} tunes in a minibatch: of {n_workers} workers {n_parts} are used")
@@ -223,7 +217,7 @@ class ClusterRun(runs.Run):
         """See `runs.Run`; and tell whether it was worth it."""
         super().leave_result()
         if self.traffic.n_updates:
-            tell(f"on {len(self.workers.ready)} workers: {self.traffic}")
+            tell(f"on {self.workers.n_used} workers: {self.traffic}")
 
     def _change(self, windows, weights, states, key, settings):
         if self.is_first:

@@ -9,6 +9,7 @@ one flat array (N,) in the model's dtype, the parameters one after the other in 
 
 import functools
 import math
+import threading
 import time
 from typing import Any, NamedTuple
 
@@ -92,6 +93,10 @@ def widened(array, n_columns, axis):
     return np.pad(array, missing)
 
 
+_ALONE = threading.Lock()
+"""Replicas of one process share networks, and Dask makes one while another computes."""
+
+
 @functools.lru_cache(maxsize=4)
 def _compiled(layer_sizes, n_pitches, dtype, cost):
     """Return a network with weights of its own; a process keeps the last four."""
@@ -103,7 +108,8 @@ class Replica:
 
     def __init__(self, task):
         self.task = task
-        self.network = _compiled(task.layer_sizes, task.n_pitches, task.dtype, task.cost)
+        with _ALONE:
+            self.network = _compiled(task.layer_sizes, task.n_pitches, task.dtype, task.cost)
         self.store = self.network.store
         self.regularisation = task.regularisation(self.store)
         self._compile()
@@ -121,7 +127,8 @@ class Replica:
     def gradient(self, weights, part):
         """Return the `Gradient` of a part at these weights, or the exception that was raised."""
         try:
-            return self._gradient(weights, part)
+            with _ALONE:
+                return self._gradient(weights, part)
         except Exception as error:  # so that what is raised is the connection's
             return error
 

@@ -3,17 +3,20 @@
 import contextlib
 import functools
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
+import types
 
 import numpy as np
 import pytest
 
 import rnn4music
-from rnn4music import RNN4Music, cluster, data_parallel, replicas
+from rnn4music import RNN4Music, cluster, data_parallel, replicas, runs
 from rnn4music.callbacks import Callback
 
 distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
@@ -117,7 +120,7 @@ def test_the_end_of_the_scheduler_leaves_a_checkpoint(a_scheduler, tmp_path, mon
     import dask
 
     scheduler, address = a_scheduler
-    monkeypatch.setattr(data_parallel, "_SECONDS_TO_ANSWER", 1)
+    monkeypatch.setattr(cluster, "SECONDS_TO_ANSWER", 1)
 
     class Ending(Callback):
         def on_update(self, model, history):
@@ -142,6 +145,9 @@ def test_what_is_no_cluster(monkeypatch, two_workers):
         cluster.connected(0).__enter__()
     with pytest.raises(ConnectionError, match="no Dask scheduler at nowhere"):
         cluster.connected("nowhere").__enter__()
+    for text, said in {"0": "at least 1", "-3": "at least 1", "abc": "neither a number"}.items():
+        with pytest.raises(ValueError, match=said):
+            cluster.parsed(text)
     with monkeypatch.context() as patched:
         patched.setattr(rnn4music, "__version__", "0.0.1")
         with pytest.raises(ConnectionError, match=r"has version .*, here runs rnn4music 0\.0\.1"):
@@ -149,6 +155,56 @@ def test_what_is_no_cluster(monkeypatch, two_workers):
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ImportError, match=r"pip install 'rnn4music\[cluster\]'"):
         cluster.connected(2).__enter__()
+
+
+def listening(process):
+    """Return the addresses, as the system writes them, at which a process waits for others."""
+    inodes = set()
+    for descriptor in os.listdir(f"/proc/{process}/fd"):
+        with contextlib.suppress(OSError):
+            inodes.add(os.readlink(f"/proc/{process}/fd/{descriptor}"))
+    found = []
+    for table in ("tcp", "tcp6"):
+        with open(f"/proc/net/{table}") as file:
+            rows = [line.split() for line in file][1:]
+        found += [row[1] for row in rows if row[3] == "0A" and f"socket:[{row[9]}]" in inodes]
+    return found
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sockets are listed in /proc")
+def test_local_workers_hear_this_machine_alone(two_workers):
+    for process in two_workers.run(os.getpid).values():
+        places = listening(process)
+        assert places and all(place.startswith("0100007F:") for place in places), places
+
+
+def test_a_queue_decides_how_many_parts_there_are(two_workers, monkeypatch):
+    """Of eight jobs that were asked for two run: the others may come, so there are eight parts."""
+    assert cluster.n_requested(two_workers) == 2
+    monkeypatch.setattr(two_workers, "cluster", types.SimpleNamespace(requested=set("abcdefgh")))
+    assert cluster.n_requested(two_workers) == 8
+
+
+def test_replicas_of_one_process_do_not_disturb_each_other(monkeypatch):
+    options = runs.Options(4, 9, 0, "start", 0, 0, 0, None)
+    task = replicas.Task((3, 4, 5), P, "float64", "cross_entropy", options, 4)
+    one = replicas.Replica(task)
+    rng = np.random.default_rng(0)
+    flat = rng.normal(size=sum(math.prod(shape) for shape in one.store.shapes.values()))
+    states = [np.zeros((4, H)) for H in one.store.state_sizes.values()]
+    roll = (rng.random((9, 4, P)) < 0.3).astype(float)
+    part = replicas.Part(slice(0, 4), roll, np.full((8, 4), 0.25), states, (1,))
+    expected = one.gradient(flat, part).flat
+    other = threading.Thread(target=replicas.Replica, args=(task,))
+
+    def draw_while_another_is_made(*key):
+        other.start()
+        other.join(1)  # long enough for all that it does, if it does not wait
+        return []
+
+    monkeypatch.setattr(one.regularisation, "draw", draw_while_another_is_made)
+    np.testing.assert_array_equal(one.gradient(flat, part).flat, expected)
+    other.join()
 
 
 def test_another_client_in_the_same_process_changes_nothing(two_workers):
@@ -212,10 +268,10 @@ def test_a_part_that_kills_its_workers_ends_the_training():
         workers.compute("weights", ["part", "part"])
 
 
-def test_nobody_waits_for_the_answer_of_a_worker_that_is_gone():
+def test_nobody_waits_for_the_answer_of_a_worker_that_is_gone(monkeypatch):
     workers = Workers(Answer("first"), Answer(TimeoutError(), TimeoutError()))
     there = iter([[0, 1], [0]])
-    workers._addresses = lambda: next(there)
+    monkeypatch.setattr(data_parallel, "addresses", lambda client: next(there))
     workers._look = lambda: None
     workers.ready[0].outcomes.append("second")
     assert workers.compute("weights", ["part", "part"]) == ["first", "second"]

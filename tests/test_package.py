@@ -145,15 +145,15 @@ ALLOWED = {
     "model_card": {"notes"},
     "configuration": set(),
     "command_line": {"configuration", "screen"},
-    "commands": {"archive", "checks", "keys", "numpy_network"},
+    "commands": {"archive", "checks", "keys", "numpy_network", "screen"},
     "commands_learn": {
         "archive", "callbacks", "cluster", "commands", "datasets", "model", "roll_store", "screen",
         "standard_sets", "streams",
     },
     "commands_search": {"cluster", "commands", "search"},
     "search": {
-        "archive", "checkpoints", "checks", "search_fleets", "search_journal", "search_results",
-        "search_space", "search_trials",
+        "archive", "checkpoints", "checks", "roll_store", "search_fleets", "search_journal",
+        "search_results", "search_space", "search_trials",
     },
     "search_fleets": {
         "cluster", "processes", "screen", "search_owners", "search_results", "search_space",
