@@ -17,6 +17,7 @@ import secrets
 from pathlib import Path
 from typing import NamedTuple
 
+from midi.files import opened
 from rnn4music import (
     archive,
     checkpoints,
@@ -27,6 +28,7 @@ from rnn4music import (
     search_space,
     search_trials,
 )
+from rnn4music.roll_store import RollStore, is_store
 from rnn4music.search_fleets import Watch
 from rnn4music.search_results import best_of, best_settings, write_tables
 
@@ -89,12 +91,14 @@ def search(
 
     Raises
     ------
+    FileExistsError
+        If a new search would replace files in `output`.
     ImportError
         Without Optuna.
     ValueError
-        If something is wrong with the space, the journal is damaged or of another search, or no
-        trial reached its end. An error in a trial, but for a training that diverges, ends the
-        search.
+        If something is wrong with the space, the search would write over what it reads, the
+        journal is damaged or of another search, or no trial reached its end. An error in a trial,
+        but for a training that diverges, ends the search.
     """
     try:
         import optuna
@@ -102,7 +106,7 @@ def search(
         raise ImportError(
             "a search needs Optuna; run: python -m pip install 'rnn4music[search]'"
         ) from None
-    space = search_space.read(space)
+    source, space = space, search_space.read(space)
     data = space.fixed.get("data") if data is None else os.fspath(data)
     if data is None:
         raise ValueError("there is no music to learn from: name a folder, or data= in the file")
@@ -113,8 +117,13 @@ def search(
     seed = space.fixed.get("seed") if seed is None else checks.integer("seed", seed, low=0)
 
     folder = Path(output).expanduser()
-    folder.mkdir(parents=True, exist_ok=True)
     journal = Path(storage or folder / "search.journal").expanduser().absolute()
+    start_from = space.fixed.get("start_from")
+    if start_from is None and "pitch_range" not in space.fixed and is_store(data):
+        space.fixed["pitch_range"] = list(RollStore(data).options["pitch_range"])
+    inputs = [data, source, start_from and archive.npz_path(start_from)]
+    _check_files(folder, journal, [each for each in inputs if isinstance(each, (str, os.PathLike))])
+    folder.mkdir(parents=True, exist_ok=True)
     music = search_trials.read_music(space, data)
     for name in ("cache", "start_from"):  # workers may be in another folder
         if name in space.fixed:
@@ -150,6 +159,23 @@ def search(
     return Found(found, best, settings, text, plots, watch.interrupted)
 
 
+def _check_files(folder, journal, inputs):
+    """Raise where a search would write over what it reads, or a new one over what is there."""
+    written = [folder / name for name in search_results.FILES]
+    for path in [*written, journal]:
+        if any(path.exists() and os.path.exists(each) and path.samefile(each) for each in inputs):
+            raise ValueError(
+                f"{path} is read, and the search would write over it: give another output folder, "
+                "or give the file another name"
+            )
+    there = [path for path in written if os.path.lexists(path)]
+    if there and not journal.exists():  # asked last: another process may have begun just now
+        raise FileExistsError(
+            f"{there[0]} is there already, and {journal}, with which a search would go on, is not: "
+            "give another output folder, or move the file away"
+        )
+
+
 def _absolute(path):
     return str(Path(path).expanduser().absolute())
 
@@ -158,7 +184,7 @@ def _about(space, music, seed):
     """Return what calls that share a journal have to have in common."""
     about = {**space.about(), "seed": None if seed is None else str(seed)}
     if "start_from" in about:
-        content = archive.npz_path(space.fixed["start_from"]).read_bytes()
-        about["start_from"] = hashlib.sha256(content).hexdigest()
+        with opened(archive.npz_path(space.fixed["start_from"])) as file:
+            about["start_from"] = hashlib.sha256(file.read()).hexdigest()
     about["music"] = checkpoints.fingerprint(music.parts["train"])
     return {**about, "held-out music": checkpoints.fingerprint(music.parts["validation"])}

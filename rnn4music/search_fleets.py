@@ -54,7 +54,7 @@ class Watch:
         self.space = search_space.read(job.space)
         self.interrupted = False
         self._lost, self._told = Lost(), set()  # numbers of those that diverged
-        self._n_finished, self._deaths = None, 0
+        self._n_finished, self._deaths, self._replaced = None, 0, 0
         self._bar = tqdm(
             total=job.n_trials, desc="search", unit="trial", disable=not progress, file=SCREEN
         )
@@ -99,15 +99,22 @@ class Watch:
                 self._deaths += self._is_ours(trials[number])
         n_finished = sum(map(is_finished, trials))
         if n_finished != self._n_finished:
-            self._n_finished, self._deaths = n_finished, 0
+            self._n_finished, self._deaths, self._replaced = n_finished, 0, 0
             self._tell_of(trials)
-        if self._deaths > MOST_DEATHS:
-            raise ChildProcessError(
-                f"{self._deaths} processes died in their trials, and none is finished: is there "
-                "too little memory? Fewer workers at once, or smaller networks, need less"
-            )
+        _check_deaths(self._deaths, MOST_DEATHS)
         self._show(trials)
         return trials
+
+    def replace(self, n_workers):
+        """Count a process whose place another takes, whether or not it had begun a trial.
+
+        Raises
+        ------
+        ChildProcessError
+            If that goes on and no trial is finished.
+        """
+        self._replaced += 1
+        _check_deaths(self._replaced, MOST_DEATHS * n_workers)
 
     def is_over(self, trials):
         """Return whether enough trials are finished."""
@@ -138,6 +145,14 @@ class Watch:
         self._bar.set_postfix(shown)
 
 
+def _check_deaths(n_deaths, most):
+    if n_deaths > most:
+        raise ChildProcessError(
+            f"{n_deaths} processes died, and no trial is finished since: is there too little "
+            "memory? Fewer workers at once, or smaller networks, need less"
+        )
+
+
 def here(job, music, watch):
     """Run trials in this process."""
     runner = Runner(job, music)
@@ -157,6 +172,8 @@ def in_processes(job, n_workers, watch):
     ------
     ValueError
         With the sentence of the error that ended one of them.
+    ChildProcessError
+        If they die and no trial is finished.
     """
     with tempfile.TemporaryDirectory(prefix="rnn4music-") as folder:
         logs = [Path(folder) / f"{k}.log" for k in range(n_workers)]
@@ -169,6 +186,7 @@ def in_processes(job, n_workers, watch):
                         said = worker.stdout.read().strip()
                         raise ValueError(said or logs[k].read_text(errors="replace")[-1000:])
                     if status:
+                        watch.replace(n_workers)
                         tell(f"a process ended with status {status}; another takes its place")
                         workers[k] = _start(job, k, n_workers, logs[k])
                 time.sleep(POLL)

@@ -12,8 +12,9 @@ import contextlib
 import json
 import secrets
 import zlib
-from pathlib import Path
 from typing import Any
+
+from midi.files import opened
 
 STUDY = "rnn4music"
 _FIRST = b'{"op_code":0,'  # what every journal begins with
@@ -137,7 +138,8 @@ def _check_same(path, there, here):
 def _check(path):
     """Raise ValueError unless a file is a whole journal, but for a torn last line, or absent."""
     try:
-        *lines, torn = Path(path).read_bytes().split(b"\n")
+        with opened(path) as file:
+            *lines, torn = file.read().split(b"\n")
     except FileNotFoundError:
         return
     first = (lines or [torn])[0][: len(_FIRST)]

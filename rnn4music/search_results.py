@@ -167,3 +167,5 @@ _PLOTS = {
     "slice": _slice,
     "learning": _learning,
 }
+FILES = ("trials.csv", "best.toml", *(f"{name}.png" for name in _PLOTS))
+"""The names of all that is written here."""

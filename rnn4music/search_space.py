@@ -15,6 +15,7 @@ import json
 import math
 from typing import Any, NamedTuple
 
+from midi.files import opened
 from rnn4music import checks, configuration
 
 _SAME_MUSIC = "music that is read otherwise has other scores, which cannot be compared"
@@ -35,6 +36,28 @@ UNSEARCHABLE = {
 
 FILES = {option.name for option in configuration.FILES} - {"start_from"} | {"cluster"}
 """What only the best configuration has, for `train`; no trial writes files."""
+
+_SHARE: dict[str, float] = {"low": 0, "below": 1}
+_LIMITS: dict[str, dict[str, float]] = {
+    "rate": {"low": 0},
+    "clip": {"above": 0},
+    "epsilon": {"above": 0},
+    "dropout": _SHARE,
+    "averaging": _SHARE,
+    "rate_decay": {"above": 0, "below": 1},
+    "weight_noise": {"low": 0},
+    "sparsity": {"low": 0},
+    "units": {"low": 1},
+    "updates_per_minibatch": {"low": 1},
+    "batch": {"low": 1},
+    "length": {"low": 2},
+    "patience": {"low": 1},
+    "decay_patience": {"low": 1},
+}
+"""What `checks.number` asks of the numbers that are tried, before hours have gone by."""
+
+_TOO_LARGE = 2**53
+"""For a whole number: Optuna counts in floats, which have no more digits."""
 
 
 class Range(NamedTuple):
@@ -132,6 +155,7 @@ def read(source):
         except (TypeError, ValueError) as error:
             raise TypeError(f"{where} must hold numbers, texts, lists and dicts: {error}") from None
     else:
+        opened(source).close()  # a FIFO would be waited for
         where, content = source, configuration.table(source)
     fixed, searched = {}, {}
     for key, value, option in configuration.known(where, content):
@@ -167,9 +191,21 @@ def _choices(where, key, values, option):
     if not isinstance(values, list) or not values:
         raise ValueError(f"{where}: {key}.choices must be a list of values, but is {values!r}")
     values = [configuration.checked(where, f"{key}.choices", each, option) for each in values]
+    for value in values:
+        if option.name == "rate" and len(value) not in (1, 4):
+            raise ValueError(f"{where}: {key}.choices must be one number or four, but has {value}")
+        for each in value if isinstance(value, list) else [value]:
+            _check_limits(f"{where}: {key}.choices", each, option)
     if len(set(map(_name, values))) < len(values):
         raise ValueError(f"{where}: {key}.choices has a value twice: {values}")
     return Choices(values)
+
+
+def _check_limits(name, value, option, is_tried=True):
+    """Raise ValueError for a number that no training takes."""
+    if option.kind in (int, float):
+        below = {"below": _TOO_LARGE} if option.kind is int else {}
+        checks.number(name, value, **below, **(_LIMITS.get(option.name, {}) if is_tried else {}))
 
 
 def _range(where, key, table, option):
@@ -179,7 +215,7 @@ def _range(where, key, table, option):
     numbers: dict[str, Any] = {"step": None}
     for name in table.keys() - {"log"}:
         numbers[name] = configuration.checked(where, f"{key}.{name}", table[name], option)
-        checks.number(f"{where}: {key}.{name}", numbers[name])
+        _check_limits(f"{where}: {key}.{name}", numbers[name], option, name != "step")
     low, high, step = (numbers[name] for name in ("low", "high", "step"))
     if low >= high:
         raise ValueError(f"{where}: {key}.low is {low} and must be smaller than high, {high}")
@@ -189,7 +225,11 @@ def _range(where, key, table, option):
         )
     if step is not None:
         n_steps = (high - low) / step if step > 0 else 0
-        if n_steps < 0.5 or not math.isclose(n_steps, round(n_steps), rel_tol=1e-9):
+        if (
+            not math.isfinite(n_steps)
+            or n_steps < 0.5
+            or not math.isclose(n_steps, round(n_steps), rel_tol=1e-9)
+        ):
             raise ValueError(
                 f"{where}: from {key}.low = {low} steps of {step} do not lead to high = {high}"
             )

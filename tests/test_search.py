@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import io
 import json
 import os
 import re
@@ -19,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midi import midiwrite
-from rnn4music import command_line, configuration, search_space
+from rnn4music import command_line, configuration, roll_store, search_space
 from rnn4music.training import History, TrainingDiverged
 
 optuna = pytest.importorskip("optuna", reason="searches need Optuna")
@@ -69,6 +70,25 @@ def test_the_space_of_the_documentation(tmp_path):
         ("rate = {}", "but has nothing"),
         ("batch = {low = 4, high = 32, step = 5}", "steps of 5 do not lead to high = 32"),
         ("batch = {low = 4, high = 32, step = 0}", "steps of 0 do not lead"),
+        ("rate = {low = 0.0, high = 0.1, step = 1e-320}", "steps of 1e-320 do not lead"),
+        (f"batch = {{low = 1, high = {2**53 + 1}}}", "batch.high must be finite and at least 1"),
+        ("rate = {low = -1, high = 1}", "space.toml: rate.low must be finite and at least 0, but"),
+        ("rate = {choices = [[0.1, 0.2]]}", "rate.choices must be one number or four, but has"),
+        ("rate = {choices = [0.1, -0.1]}", "rate.choices must be finite and at least 0"),
+        ("dropout = {low = 0, high = 3}", "dropout.high must be finite and at least 0 and smaller"),
+        ("averaging = {low = 0, high = 1}", "averaging.high must be"),
+        ("rate_decay = {low = 0, high = 0.5}", "rate_decay.low must be finite and larger than 0"),
+        ("weight_noise = {low = -1, high = 1}", "weight_noise.low must be"),
+        ("sparsity = {low = -1, high = 1}", "sparsity.low must be"),
+        ("clip = {low = 0, high = 1}", "clip.low must be"),
+        ("epsilon = {low = 0, high = 1}", "epsilon.low must be"),
+        ("batch = {low = 0, high = 3}", "batch.low must be finite and at least 1 and smaller"),
+        ("batch = {choices = [0, 3]}", "batch.choices must be finite and at least 1"),
+        ("length = {low = 1, high = 3}", "length.low must be finite and at least 2"),
+        ("units = {choices = [[1, 0, 1]]}", "units.choices must be finite and at least 1"),
+        ("patience = {low = 0, high = 3}", "patience.low must be"),
+        ("decay_patience = {low = 0, high = 3}", "decay_patience.low must be"),
+        ("updates_per_minibatch = {low = 0, high = 3}", "updates_per_minibatch.low must be"),
         ("units = {low = 4, high = 32}", "units has no range: give {choices = […]}"),
         ("units = {choices = [4, 5]}", "units.choices must be a list of 3, each a whole number"),
         ("windows = {low = 'all', high = 'start'}", "windows has no range"),
@@ -89,6 +109,15 @@ def test_a_space_is_checked(tmp_path, line, message):
     (tmp_path / "space.toml").write_text(line, "utf8")
     with pytest.raises(ValueError, match=re.escape(message)):
         search_space.read(tmp_path / "space.toml")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFO here")
+def test_nothing_waits_for_a_fifo(tmp_path):
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    for read in (search_space.read, search_journal.open_study):
+        with pytest.raises(OSError, match="not a regular file"):
+            read(fifo)
 
 
 def test_a_space_that_python_gives():
@@ -279,6 +308,35 @@ def test_a_search_goes_on(counting, tmp_path, monkeypatch):
         find(tmp_path / "b", 20)
 
 
+def test_what_is_there_is_not_replaced(counting, tmp_path):
+    names = [f"{name}.png" for name in ("history", "importances", "slice", "learning")]
+    for name in ("trials.csv", "best.toml", *names):
+        (tmp_path / name).write_text("mine")
+        with pytest.raises(FileExistsError, match=f"{name} is there already.*search.journal"):
+            find(tmp_path, 1)
+        assert [path.name for path in tmp_path.iterdir()] == [name]
+        (tmp_path / name).unlink()
+
+
+def test_what_is_read_is_not_written(counting, tmp_path):
+    find(tmp_path, 1)  # from now on a search here goes on
+    best = tmp_path / "best.toml"
+    best.write_text("rate = {low = 1, high = 2}")
+    (tmp_path / "model.npz").symlink_to(best)
+    for space, data in (
+        (best, "music"),
+        (SPACE, best),
+        ({**SPACE, "start_from": str(tmp_path / "model")}, "music"),
+    ):
+        with pytest.raises(ValueError, match="best.toml is read, and the search would write over"):
+            search.search(space, data, 2, tmp_path, progress=False)
+    assert best.read_text() == "rate = {low = 1, high = 2}"
+    space = tmp_path / "space.toml"
+    space.write_text("rate = {low = 1, high = 2}")
+    with pytest.raises(ValueError, match="space.toml is read"):
+        search.search(space, "music", 2, tmp_path / "new", storage=space, progress=False)
+
+
 def job(tmp_path, n_trials):
     return search_trials.Job(SPACE, "music", str(tmp_path / "search.journal"), n_trials, "ours")
 
@@ -415,6 +473,29 @@ def test_a_killed_process_s_trial_is_made_again(counting, tmp_path, capsys, monk
         said = search_owners.give_back(study, journal, number, died=True)
     assert "is given up: its process died 3 times" in said and len(rates) == 1
     assert not [trial for trial in study.trials if trial.state.name == "WAITING"]
+
+
+def test_processes_that_die_before_any_trial_are_not_replaced_for_ever(
+    counting, tmp_path, monkeypatch, capsys
+):
+    study, starts = finished(tmp_path / "search.journal"), []
+
+    def start(*arguments):
+        starts.append(arguments)
+        return SimpleNamespace(
+            poll=lambda: -9, wait=lambda seconds: -9, stdin=io.StringIO(), stdout=io.StringIO()
+        )
+
+    monkeypatch.setattr(search_fleets, "_start", start)
+    monkeypatch.setattr(search_fleets, "POLL", 0)
+    watch = search_fleets.Watch(study, job(tmp_path, 3), lambda found: None, False)
+    n = 2 * search_owners.MOST_DEATHS
+    with pytest.raises(ChildProcessError, match=f"{n + 1} processes died, and no trial"):
+        search_fleets.in_processes(job(tmp_path, 3), 2, watch)
+    assert len(starts) == 2 + n
+    study.tell(study.ask(), 1.0)
+    watch.look()
+    watch.replace(2)  # counted anew
 
 
 def test_processes_share_a_journal(tmp_path):
@@ -587,6 +668,27 @@ def test_from_a_space_to_a_model(music, tmp_path, capsys, monkeypatch):
     assert run(*command) == 0  # nothing is left to do
     out = capsys.readouterr().out
     assert "2 trials: 2 complete" in out and "rnn4music train --config search/best.toml" in out
+
+
+def test_a_store_says_which_pitches(music, tmp_path, monkeypatch):
+    """To the process that searches, its workers, and the best configuration."""
+    roll_store.convert(music, tmp_path / "store", pitch_range=(24, 100), progress=False)
+    widths = []
+
+    def new_model(settings):
+        low, high = settings.pitch_range
+        widths.append((low, high))
+        return Model(settings)
+
+    monkeypatch.setattr(search_trials.commands_learn, "new_model", new_model)
+    monkeypatch.setattr(search_trials.commands_learn, "learn", learn)
+    data, space = tmp_path / "store", {**SPACE, "validation": 0.5}
+    found = search.search(space, data, 1, tmp_path / "out", progress=False)
+    assert found.settings and found.settings["pitch_range"] == [24, 100]
+    assert widths == [(24, 100)]
+    with pytest.raises(ValueError, match="the store .* has the pitches from 24 up to 100"):
+        other = {**space, "pitch_range": [21, 109]}
+        search.search(other, data, 1, tmp_path / "other", progress=False)
 
 
 def test_a_search_needs_music():
