@@ -13,9 +13,13 @@ from midi.reading import PIANO
 from rnn4music import archive, checks
 from rnn4music.keys import find_key, semitones_to_c, transpose
 from rnn4music.numpy_network import NumpyNetwork
+from rnn4music.screen import tell
 
 TIME_STEP = 0.3
 """Seconds, where a model does not tell."""
+
+MANY = 0.05
+"""Share of the notes from which on their loss is told."""
 
 PICTURES = (".png", ".pdf", ".svg")
 SOUNDS = (".wav", ".mp3")
@@ -92,6 +96,13 @@ def read_tune(path, notes, pitch_range, dt=None):
     if not roll.any():
         raise ValueError(f"{path} has no notes in the model's pitch range {pitch_range}")
     return roll, semitones
+
+
+def tell_losses(collection):
+    """Tell, where many notes of MIDI files are not in the rolls, how many, and what keeps more."""
+    if sum(collection.lost_notes.values()) > MANY * collection.n_notes:
+        tell(collection.summary().splitlines()[-1])
+        tell("of notes too short for a step a shorter one (--dt) keeps more, --keep-short all")
 
 
 def check_outputs(outputs, inputs):

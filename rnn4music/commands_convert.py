@@ -1,7 +1,7 @@
 """``rnn4music convert``."""
 
 from rnn4music import cluster, configuration, roll_store
-from rnn4music.commands import Result
+from rnn4music.commands import Result, tell_losses
 
 
 def convert(asked):
@@ -23,6 +23,7 @@ def convert(asked):
         cluster=None if asked.cluster is None else cluster.parsed(asked.cluster),
         progress=not asked.quiet,
     )
+    tell_losses(store)
     values = {
         "store": str(asked.store),
         "tunes": len(store),

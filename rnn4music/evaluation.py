@@ -20,6 +20,8 @@ WINDOW = 100
 LARGEST_BATCH = 64
 """Tunes that run side by side at the most."""
 
+MOST_CELLS = 2**24
+"""Steps times tunes times pitches that are scored at once, but for a tune that has more itself."""
 
 THRESHOLD = 0.5
 """From what probability on a note counts as predicted."""
@@ -100,10 +102,14 @@ def evaluate(run_network, tunes, threshold, dtype):
     """
     counts = np.zeros((len(tunes), 5))
     # Tunes of like length run side by side, so that little of a batch is padding.
-    order = np.argsort(streams.lengths(tunes), kind="stable")
-    for first in range(0, len(order), LARGEST_BATCH):
-        chosen = order[first : first + LARGEST_BATCH]
-        batch = [tunes[k] for k in chosen]
+    lengths = streams.lengths(tunes)
+    order, first = np.argsort(lengths, kind="stable"), 0
+    while first < len(order):
+        chosen, shortest = order[first : first + LARGEST_BATCH], tunes[order[first]]
+        cells = lengths[chosen] * np.arange(1, len(chosen) + 1) * shortest.shape[1]
+        chosen = chosen[: max(1, np.count_nonzero(cells <= MOST_CELLS))]
+        first += len(chosen)
+        batch = [shortest, *(tunes[k] for k in chosen[1:])]
         inputs = np.zeros((len(batch[-1]), len(batch), batch[0].shape[1]), dtype)
         for column, tune in enumerate(batch):
             inputs[: len(tune), column] = tune

@@ -18,16 +18,17 @@ import contextlib
 import hashlib
 import os
 import socket
+import time
 import warnings
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
 import rnn4music
 from midi.reading import checked_flag
 from rnn4music import shards
-from rnn4music.cluster import ClusterLost, connected
+from rnn4music.cluster import SECONDS_TO_BEGIN, ClusterLost, addresses, connected
 from rnn4music.collection import DatasetWarning, nothing_left
 from rnn4music.datasets import (
     MOST_CELLS,
@@ -54,6 +55,7 @@ from rnn4music.stored_rolls import (
 __all__ = ["RollStore", "StoreError", "convert", "is_store"]
 
 FILES_OF_A_SHARD = 256
+_SECONDS_TO_LOOK = 2  # for results, before it is asked whether there are workers
 
 
 def convert(
@@ -124,13 +126,14 @@ def convert(
     files = [file._replace(path=os.path.abspath(file.path)) for file in find_files(source)]
     workers = n_workers(workers, files)
     manifest, jobs = _planned(folder, files, reading)
-    _claim(folder, manifest)
-    with (
-        connected(cluster) as client,
-        tqdm(
-            desc="converting", total=len(files), unit="file", disable=not progress, file=SCREEN
-        ) as bar,
-    ):
+    with contextlib.ExitStack() as at_the_end:
+        client = at_the_end.enter_context(connected(cluster))
+        _claim(folder, manifest)  # not before: without workers nothing is left behind
+        bar = at_the_end.enter_context(
+            tqdm(
+                desc="converting", total=len(files), unit="file", disable=not progress, file=SCREEN
+            )
+        )
         made = in_processes(_make, jobs, workers) if client is None else _on_cluster(client, jobs)
         try:
             for number, facts in made:
@@ -282,8 +285,24 @@ def _on_cluster(client, jobs):
 
     futures = [client.submit(_make, job, pure=False) for job in jobs]
     try:
-        for future in distributed.as_completed(futures):
-            yield future.result()
+        pending, seen = futures, time.monotonic()
+        while pending:
+            try:
+                state: Any = distributed.wait(
+                    pending, timeout=_SECONDS_TO_LOOK, return_when="FIRST_COMPLETED"
+                )
+                done, pending = state
+            except TimeoutError:
+                done = ()
+            for future in done:
+                yield future.result()
+            if done or addresses(client):
+                seen = time.monotonic()
+            elif time.monotonic() - seen > SECONDS_TO_BEGIN:
+                raise ClusterLost(
+                    f"no worker is left, and none came in {SECONDS_TO_BEGIN} s; what is done is "
+                    "kept: convert again, and it goes on"
+                )
     except distributed.KilledWorker as error:
         raise ClusterLost(
             f"workers died while they converted, perhaps for want of memory ({error}); what is "

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from midi.files import written_whole
+from midi.files import opened, written_whole
 from rnn4music.near_copies import Sketch, sketch_of
 
 FORMAT = 1
@@ -45,6 +45,18 @@ class Entry(NamedTuple):
     crc: int  # of its cells
     level: int  # of its sketch
     n_sketched: int
+
+    @property
+    def is_sound(self):
+        """Whether all of it is what `write` may have written."""
+        texts, numbers = self[:3], (*self[4:], *self.counts.values())
+        return (
+            all(type(text) is str for text in (*texts, *self.counts))
+            and all(type(number) is int and number >= 0 for number in numbers)
+            and bool(self.reason) == (self.n_steps == 0)
+            and self.crc < 2**32
+            and self.level <= 64
+        )
 
 
 class Index(NamedTuple):
@@ -104,17 +116,22 @@ def read_index(path):
         raise StoreError(damaged(path, "the checksum of its index is wrong"))
     try:
         about = json.loads(text)
+        digest, n_pitches = about["digest"], about["n_pitches"]
         entries = [Entry(*entry) for entry in about["entries"]]
-        sizes = [(entry.n_steps, entry.n_sketched) for entry in entries]
-        n_steps, n_sketched = (sum(column) for column in zip(*sizes))
-        n_bytes = n_steps * row_bytes(about["n_pitches"]), 8 * n_sketched
-        fits = n_bytes == (begin, n_hashes) and min(map(min, sizes)) >= 0
-    except (ValueError, TypeError, KeyError, RecursionError):
-        fits = False
+        is_sound = type(digest) is str and type(n_pitches) is int and 1 <= n_pitches <= 128
+        if not (is_sound and entries and all(entry.is_sound for entry in entries)):
+            raise StoreError(damaged(path, "its index holds what no shard's does"))
+        n_steps = sum(entry.n_steps for entry in entries)
+        n_sketched = sum(entry.n_sketched for entry in entries)
+        fits = (n_steps * row_bytes(n_pitches), 8 * n_sketched) == (begin, n_hashes)
+    except StoreError:
+        raise
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        raise StoreError(damaged(path, "its index is not that of a shard")) from None
     if not fits:
         raise StoreError(damaged(path, f"it has {size} bytes, and its index tells of others"))
     where = begin + n_index, n_hashes, crc_hashes
-    return Index(about["digest"], about["n_pitches"], entries, crc, where)
+    return Index(digest, n_pitches, entries, crc, where)
 
 
 def read_roll(path, name, begin, n_steps, n_pitches, crc):
@@ -164,7 +181,7 @@ def row_bytes(n_pitches):
 
 def _opened(path) -> Any:
     try:
-        return open(path, "rb")
+        return opened(path)
     except FileNotFoundError:
         raise StoreError(damaged(path, "it is gone", "is incomplete")) from None
 

@@ -12,6 +12,7 @@ of the tunes alone.
 import copy
 import hashlib
 import json
+import math
 import re
 import zlib
 from collections import Counter
@@ -19,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from midi.files import written_whole
+from midi.files import opened, written_whole
 from rnn4music import shards
 from rnn4music.collection import Collection, Remark, checked_semitones
 from rnn4music.keys import ALL_KEYS, transpose
@@ -28,6 +29,7 @@ from rnn4music.shards import StoreError
 
 MANIFEST, SHARDS = "store.json", "shards"
 _DIGEST = re.compile("[0-9a-f]{16}")
+_MOST_BYTES = 2**26  # of a manifest: a shard takes some 150
 _PLACE = np.dtype([("shard", "i4"), ("begin", "i8"), ("n_steps", "i8"), ("crc", "u4")])
 
 
@@ -212,29 +214,53 @@ def read_manifest(folder):
     """
     path = folder / MANIFEST
     try:
-        text = path.read_bytes()
+        with opened(path) as file:
+            text = file.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         raise FileNotFoundError(
             f"{folder} holds no store of piano rolls: it has no {MANIFEST}; make one with "
             "`rnn4music convert`"
         ) from None
     try:
-        manifest = json.loads(text)
+        manifest = json.loads(text) if len(text) <= _MOST_BYTES else {}
         is_whole = manifest.pop("checksum") == _checksum(manifest)
-        is_whole &= all(_DIGEST.fullmatch(shard["digest"]) for shard in manifest["shards"])
+        is_whole &= type(manifest["format"]) is int
+        is_later = is_whole and manifest["format"] > shards.FORMAT
+        is_whole &= is_later or _is_sound(manifest)
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
-        is_whole = False
+        is_whole = is_later = False
     if not is_whole:
         raise StoreError(
             f"{path} is damaged: convert the MIDI files into the same folder again; what is whole "
             "of it is kept"
         )
-    if manifest["format"] > shards.FORMAT:
+    if is_later:
         raise ValueError(
             f"{path} has format {manifest['format']}, this version of rnn4music reads up to "
             f"{shards.FORMAT}; install a newer one"
         )
     return manifest
+
+
+def _is_sound(manifest):
+    """Say whether all of a manifest may have been written; or raise, if parts are missing."""
+    options = manifest["options"]
+    low, high = options["pitch_range"]
+    numbers = [options[name] for name in ("time_step", "steps_per_beat", "tempo")]
+    flags = [options[name] for name in ("sustain", "drums", "keep_short", "to_c", "strict")]
+    counts = [options["most_cells"]]
+    for shard in manifest["shards"]:
+        counts += [value for name, value in shard.items() if name != "digest"]
+    return bool(
+        type(manifest["version"]) is str
+        and type(low) is type(high) is int
+        and 0 <= low < high <= 128
+        and all(each is None or type(each) in (int, float) for each in numbers)
+        and all(0 < each < math.inf for each in numbers if each is not None)
+        and all(type(each) is bool for each in flags)
+        and all(type(each) is int and each >= 0 for each in counts)
+        and all(_DIGEST.fullmatch(shard["digest"]) for shard in manifest["shards"])
+    )
 
 
 def _checksum(manifest):

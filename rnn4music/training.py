@@ -259,6 +259,8 @@ def train(
         """Make the updates that the epoch lacks; return whether all of them are made."""
         nonlocal is_enough
         for index, minibatch in enumerate(run.minibatches(standing.seed), start=1):
+            if is_enough or interrupted.is_set():  # also while those already done are read over
+                return False
             while standing.update < index * visits:  # not for those before an interruption
                 if is_enough or interrupted.is_set():
                     return False

@@ -12,6 +12,7 @@ import textwrap
 import threading
 import time
 import weakref
+import zlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -190,6 +191,54 @@ def test_a_machine_without_the_folders_says_so(tunes, tmp_path):
     elsewhere = [file._replace(path=f"/nowhere/{file.name}") for file in jobs[0].files]
     with pytest.raises(FileNotFoundError, match="all machines need the MIDI files"):
         roll_store._make(jobs[0]._replace(files=elsewhere))
+
+
+class FakeDask:
+    """What `roll_store._on_cluster` asks of Dask; the first `n_done` jobs are done."""
+
+    KilledWorker = type("KilledWorker", (Exception,), {})
+
+    def __init__(self, n_done):
+        self.n_done, self.cancelled = n_done, []
+
+    def submit(self, make, job, pure):
+        return SimpleNamespace(job=job, result=lambda: job)
+
+    def wait(self, pending, timeout, return_when):
+        done = [future for future in pending if future.job < self.n_done]
+        if not done:
+            raise TimeoutError
+        return done[:1], [future for future in pending if future is not done[0]]
+
+    def cancel(self, futures):
+        self.cancelled += futures
+
+
+@pytest.mark.parametrize("n_done", (0, 2, 3))
+def test_a_cluster_without_workers_ends_the_conversion(monkeypatch, n_done):
+    """They may come back within a minute, which begins anew with each that is there."""
+    dask, clock, there = FakeDask(n_done), iter(range(0, 10**6, 25)), [["tcp://a"], []] + [[]] * 9
+    monkeypatch.setitem(sys.modules, "distributed", dask)
+    monkeypatch.setattr(roll_store, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(roll_store, "addresses", lambda client: there.pop(0))
+    made = roll_store._on_cluster(dask, [0, 1, 2])
+    if n_done == 3:
+        assert [*made] == [0, 1, 2] and len(there) == 11
+        return
+    assert [next(made) for _ in range(n_done)] == [*range(n_done)]
+    with pytest.raises(ConnectionError, match="no worker is left.*it goes on"):
+        next(made)
+    assert len(there) == 11 - 4 and len(dask.cancelled) == 3
+
+
+def test_a_cluster_that_is_not_there_leaves_no_store(tunes, tmp_path):
+    pytest.importorskip("distributed")
+    for wrong, error in (({"workers": 0}, ValueError), ({"cluster": 0}, ValueError)):
+        with pytest.raises(error, match="must be at least 1"):
+            convert(tunes, tmp_path / "rolls", progress=False, **wrong)
+    with pytest.raises(ConnectionError, match="there is no Dask scheduler at nonsense://"):
+        convert(tunes, tmp_path / "rolls", progress=False, cluster="nonsense://")
+    assert not (tmp_path / "rolls").exists()
 
 
 # ---- going on
@@ -392,6 +441,75 @@ def rewritten(folder, change):
     write_manifest(folder, manifest)
 
 
+@pytest.mark.parametrize(
+    "change",
+    (
+        lambda manifest: manifest.update(format="1"),
+        lambda manifest: manifest.update(options=[]),
+        lambda manifest: manifest["options"].pop("to_c"),
+        lambda manifest: manifest["options"].update(pitch_range=[109, 21]),
+        lambda manifest: manifest["options"].update(pitch_range=[0, 10**9]),
+        lambda manifest: manifest["options"].update(pitch_range=[0.5, 88.5]),
+        lambda manifest: manifest["options"].update(time_step="0.3"),
+        lambda manifest: manifest["options"].update(time_step=float("nan")),
+        lambda manifest: manifest["options"].update(to_c="no"),
+        lambda manifest: manifest.update(shards={"digest": 1}),
+        lambda manifest: manifest.update(shards=[[]]),
+        lambda manifest: manifest["shards"][0].update(n_files="many"),
+    ),
+)
+def test_a_list_of_shards_that_nobody_wrote_is_refused(folder, change):
+    """Its checksum is right, as that of a hostile one."""
+    from rnn4music import stored_rolls
+
+    manifest = stored_rolls.read_manifest(folder)
+    change(manifest)
+    text = {**manifest, "checksum": stored_rolls._checksum(manifest)}
+    (folder / "store.json").write_text(json.dumps(text))
+    with pytest.raises(StoreError, match="store.json is damaged"):
+        RollStore(folder)
+
+
+def test_a_list_of_shards_of_any_size_is_not_read(folder, monkeypatch):
+    monkeypatch.setattr("rnn4music.stored_rolls._MOST_BYTES", 100)
+    with pytest.raises(StoreError, match="store.json is damaged"):
+        RollStore(folder)
+
+
+def test_a_list_of_shards_of_a_later_version_says_so(folder):
+    rewritten(folder, lambda manifest: manifest.update(options={"new": 1}, format=2))
+    with pytest.raises(ValueError, match="has format 2, this version of rnn4music reads up to 1"):
+        RollStore(folder)
+
+
+ENTRY = dict(shards.Entry("a.mid", "", "", {"n_notes": 1}, 0, 0, 0, 0)._asdict(), reason="empty")
+
+
+@pytest.mark.parametrize(
+    ("changes", "n_pitches"),
+    (
+        ({"name": 1}, 88), ({"reason": None}, 88), ({"damage": []}, 88), ({"counts": []}, 88),
+        ({"counts": {"n_notes": "1"}}, 88), ({"counts": {"n_notes": 1e9}}, 88),
+        ({"n_steps": False}, 88), ({"crc": -1}, 88), ({"crc": 2**32}, 88), ({"crc": 0.0}, 88),
+        ({"level": 65}, 88), ({"level": -1}, 88), ({"n_sketched": "0"}, 88), ({"reason": ""}, 88),
+        ({}, 0), ({}, 129), ({}, 88.0), ({}, True), ({}, "88"),
+    ),
+)  # fmt: skip
+def test_an_index_that_nobody_wrote_is_refused(tmp_path, changes, n_pitches):
+    """Its checksum is right, as that of a hostile one."""
+
+    def index_of(entry, n_pitches):
+        about = {"digest": "d", "n_pitches": n_pitches, "entries": [[*entry.values()]]}
+        text = json.dumps(about).encode()
+        end = shards._TRAILER.pack(len(text), 0, zlib.crc32(text), 0, shards._MAGIC)
+        (tmp_path / "shard").write_bytes(text + end)
+        return shards.read_index(tmp_path / "shard")
+
+    assert index_of(ENTRY, 88).n_pitches == 88
+    with pytest.raises(StoreError, match="shard is damaged: its index"):
+        index_of({**ENTRY, **changes}, n_pitches)
+
+
 def test_a_list_of_shards_cannot_name_files_elsewhere(folder):
     rewritten(folder, lambda manifest: manifest["shards"][0].update(digest="/../../../etc/pas"))
     with pytest.raises(StoreError, match="store.json is damaged"):
@@ -544,6 +662,31 @@ def test_scores_and_floors_are_those_of_the_same_tunes_in_memory(made, tunes, mo
     assert store.most_alive <= 3 + 3
 
 
+def test_a_long_tune_does_not_multiply_the_memory(made, monkeypatch):
+    """It runs alone, others as many at once as fit; scores are the same to the last bit."""
+    rolls = [*RollStore(made), tune(1, 3000)]
+    compiled, at_once = set(), []
+
+    def compile_for(shape):
+        compiled.add(shape[1])
+        return lambda window, state: [window.cumsum(axis=0) - 2 + state, window.sum(0) / 9 + state]
+
+    def network(inputs):
+        at_once.append(inputs.size)
+        return evaluation.run(compile_for, [np.zeros(88)], inputs)
+
+    whole = evaluation.evaluate(network, rolls, 0.5, "float64")
+    assert at_once == [14 * 3000 * 88]
+    at_once.clear()
+    monkeypatch.setattr(evaluation, "MOST_CELLS", 5 * 104 * 88)
+    parts = evaluation.evaluate(network, rolls, 0.5, "float64")
+    assert len(at_once) == 4 and at_once[-1] == 3000 * 88
+    assert max(at_once[:-1]) <= evaluation.MOST_CELLS and compiled == {1, 8, 16}
+    assert str(parts.per_tune) == str(whole.per_tune)
+    alone = evaluation.evaluate(network, rolls[-1:], 0.5, "float64")
+    assert parts.per_tune[-1] == alone.per_tune[0]
+
+
 # ---- reading ahead
 
 
@@ -650,6 +793,15 @@ def test_converting_from_the_command_line_and_learning(tunes, tmp_path, capsys):
     assert "the model has learned with another pitch_range" in capsys.readouterr().err
     assert run("train", other, "-o", model, "--start-from", model) == 1
     assert "convert the MIDI files with --pitch-range 30 100" in capsys.readouterr().err
+
+
+def test_many_lost_notes_are_told_of_when_converting(tunes, tmp_path, capsys):
+    assert run("convert", tunes, tmp_path / "rolls", "--dt", 0.3, "--quiet") == 0
+    assert "too short" not in capsys.readouterr().err
+    midiwrite(tmp_path / "fast.mid", np.tile(np.eye(88, dtype=bool), (4, 1)), RANGE, 0.05)
+    assert run("convert", tmp_path / "fast.mid", tmp_path / "fast", "--dt", 0.3, "--quiet") == 0
+    told = capsys.readouterr().err
+    assert "too short for a step; of 352 in range" in told and "--keep-short all" in told
 
 
 def music_of(source, *flags, io_length=88, notes=None):

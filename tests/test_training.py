@@ -306,6 +306,24 @@ def test_ctrl_c_finishes_the_update_and_keeps_what_was_learned(capsys):
     assert "finishing what is under way" in capsys.readouterr().err
 
 
+def test_ctrl_c_is_noticed_while_a_resumed_epoch_is_read_over():
+    read = []
+
+    class Resumed(FakeRun):
+        def minibatches(self, seed):
+            for k in range(100):
+                read.append(k)
+                if k == 3:
+                    os.kill(os.getpid(), signal.SIGINT)
+                    time.sleep(0.01)
+                yield None
+
+    standing, history = training.Standing(update=50, seed=1), training.History()
+    run = Resumed(lambda store: 1.0, 100)
+    training.train(run, training.Plan(1), standing, history, progress=False)
+    assert history.interrupted and read == [0, 1, 2, 3] and standing.update == 50
+
+
 def test_ctrl_c_in_the_last_update_skips_the_validation():
     def update(store):
         os.kill(os.getpid(), signal.SIGINT)
