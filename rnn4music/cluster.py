@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import rnn4music
-from rnn4music.processes import n_cores
+from rnn4music.processes import share_of_cores
 from rnn4music.screen import tell
 
 SECONDS_TO_BEGIN = 60
@@ -41,7 +41,9 @@ class ClusterLost(ConnectionError):
 
 
 def parsed(text):
-    """Return what ``--cluster`` means: a number of local workers, or an address."""
+    """Return what ``--cluster`` means: a number of local workers, an address, or None for None."""
+    if text is None:
+        return None
     if text.strip().lstrip("+-").isdecimal():
         return _checked_number(int(text))
     if ":" not in text:
@@ -88,7 +90,7 @@ def connected(cluster) -> Iterator[Any]:
         import distributed
     except ImportError:
         raise ImportError(
-            "training on a cluster needs Dask; run: python -m pip install 'rnn4music[cluster]'"
+            "a cluster needs Dask; run: python -m pip install 'rnn4music[cluster]'"
         ) from None
     with contextlib.ExitStack() as at_the_end:
         if isinstance(cluster, distributed.Client):
@@ -176,10 +178,9 @@ def _start(address, k, n_workers, folder):
         worker = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
-    if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        share = cores[k::n_workers] if n_workers <= n_cores() else [cores[k % len(cores)]]
-        os.sched_setaffinity(worker.pid, share)
+    cores = share_of_cores(k, n_workers)
+    if cores is not None:
+        os.sched_setaffinity(worker.pid, cores)
     return worker
 
 

@@ -6,6 +6,7 @@ Nothing is left out in silence: what was is in `Collection.left_out`, and the fi
 `Collection.summary`.
 """
 
+import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -83,6 +84,20 @@ class Collection(Sequence):
             lines.append(f"notes not in the rolls: {', '.join(lost)}; of {self.n_notes} in range")
         return "\n".join(lines)
 
+    def tell(self, n_files):
+        """Warn the caller's caller of what was left out of so many files, if anything was.
+
+        Raises
+        ------
+        ValueError
+            If nothing is left.
+        """
+        if not len(self):
+            table = "\n".join(_table(self.left_out))
+            raise ValueError(f"none of the {n_files} files can be used:\n{table}")
+        if self.left_out or self.damaged:
+            warnings.warn(self.summary(), DatasetWarning, stacklevel=3)
+
     def split(self, validation=0.1, test=0.1, seed=1):
         """Divide the tunes by chance, near copies of a tune on one side.
 
@@ -140,11 +155,6 @@ def checked_semitones(semitones):
 
 def _files(remarks):
     return "1 file" if len(remarks) == 1 else f"{len(remarks)} files"
-
-
-def nothing_left(n_files, left_out):
-    """Return what an error says if no file can be used."""
-    return "\n".join([f"none of the {n_files} files can be used:", *_table(left_out)])
 
 
 def _table(remarks):

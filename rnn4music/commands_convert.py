@@ -1,6 +1,7 @@
 """``rnn4music convert``."""
 
-from rnn4music import cluster, configuration, roll_store
+from rnn4music import configuration, roll_store
+from rnn4music.cluster import parsed
 from rnn4music.commands import Result, tell_losses
 
 
@@ -20,7 +21,7 @@ def convert(asked):
         keep_short=settings.keep_short,
         to_c=settings.keys == "c",
         workers=asked.workers,
-        cluster=None if asked.cluster is None else cluster.parsed(asked.cluster),
+        cluster=parsed(asked.cluster),
         progress=not asked.quiet,
     )
     tell_losses(store)

@@ -34,8 +34,7 @@ def train(settings, progress=True):
     output = _check_files(settings)
     if settings.data is None:
         raise ValueError("there is no music to learn from: name a folder, or data= in the file")
-    if settings.cluster is not None:
-        parsed(settings.cluster)  # told now, not when the music is read
+    parsed(settings.cluster)  # what is wrong with it is told now, not when the music is read
     model = new_model(settings)
     music = read_music(settings.data, settings, model)
     learned, validation = music.parts["train"], music.parts["validation"]
@@ -77,7 +76,7 @@ def learn(model, settings, music, progress, callbacks):
         resume=settings.resume,
         progress=progress,
         callbacks=callbacks,
-        cluster=settings.cluster and parsed(settings.cluster),
+        cluster=parsed(settings.cluster),
     )
 
 

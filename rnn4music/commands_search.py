@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rnn4music import cluster
+from rnn4music.cluster import parsed
 from rnn4music.commands import Result, without_nan
 from rnn4music.search import search as find
 
@@ -16,7 +16,7 @@ def search(asked):
         asked.output,
         storage=asked.storage,
         workers=asked.workers,
-        cluster=None if asked.cluster is None else cluster.parsed(asked.cluster),
+        cluster=parsed(asked.cluster),
         seed=asked.seed,
         progress=not asked.quiet,
     )

@@ -15,7 +15,6 @@ of it.
 import glob
 import os
 import stat
-import warnings
 import zipfile
 from collections import Counter
 from dataclasses import dataclass, field, replace
@@ -39,10 +38,9 @@ from midi.reading import (
 from rnn4music import checks, npz, roll_cache
 from rnn4music.collection import (
     Collection,
-    DatasetWarning,
+    DatasetWarning,  # noqa: F401 (users import it from here)
     Remark,
     checked_semitones,
-    nothing_left,
 )
 from rnn4music.keys import ALL_KEYS, find_key, semitones_to_c, transpose
 from rnn4music.near_copies import group_near_copies
@@ -226,10 +224,7 @@ def load_midi(
     finally:
         forget_zips()
     dataset = _collect(found, min_steps, short_tunes)
-    if not len(dataset):
-        raise ValueError(nothing_left(len(files), dataset.left_out))
-    if dataset.left_out or dataset.damaged:
-        warnings.warn(dataset.summary(), DatasetWarning, stacklevel=2)
+    dataset.tell(len(files))
     return dataset
 
 

@@ -268,14 +268,14 @@ class RNN4Music(Settings):
         path = checkpoints.checked_path(checkpoint, every, resume)
         with connected(cluster) as client:
             new_run = runs.Run if client is None else partial(data_parallel.ClusterRun, client)
-            saving = path, every, resume
             return self._train(
-                new_run, tunes, validation, plan, options, saving, progress, callbacks
+                new_run, tunes, validation, plan, options, path, every, resume, progress, callbacks
             )
 
-    def _train(self, new_run, tunes, validation, plan, options, saving, progress, callbacks):
+    def _train(
+        self, new_run, tunes, validation, plan, options, path, every, resume, progress, callbacks
+    ):
         """Do what `train` has checked."""
-        path, every, resume = saving
         about = checkpoints.description(tunes, validation, plan, options) if path else None
 
         def begin():

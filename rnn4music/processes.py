@@ -17,6 +17,17 @@ def n_cores():
     return os.cpu_count() or 1
 
 
+def share_of_cores(k, n):
+    """Return the cores of process `k` of `n` that run side by side; None where none can be chosen.
+
+    Where there are fewer cores than processes, some have one in common.
+    """
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    cores = sorted(os.sched_getaffinity(0))
+    return cores[k::n] if n <= len(cores) else [cores[k % len(cores)]]
+
+
 def in_processes(function, items, workers):
     """Yield function(item) for each of the items, in their order, computed by `workers` processes.
 

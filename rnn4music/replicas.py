@@ -18,7 +18,6 @@ import numpy as np
 from rnn4music import pieces, runs
 from rnn4music.functions import CompiledNetwork
 from rnn4music.parameters import ParameterStore
-from rnn4music.regularisation import Regularisation
 
 
 class Task(NamedTuple):
@@ -30,19 +29,6 @@ class Task(NamedTuple):
     cost: str
     options: runs.Options
     n_columns: int  # of a part
-
-    def shape(self):
-        """Return the (T, B, P) of what is computed at once, and whether there is more."""
-        n_steps = self.options.length - 1
-        at_once = min(self.options.steps_at_once or n_steps, n_steps)
-        return (at_once, self.n_columns, self.n_pitches), at_once < n_steps
-
-    def regularisation(self, store):
-        """Return what draws the disturbances of a whole minibatch."""
-        dropout, weight_noise = self.options.dropout, self.options.weight_noise
-        units, n_in_matrices = list(self.layer_sizes), store.n_in_matrices()
-        size, dtype = self.options.size, self.dtype
-        return Regularisation(dropout, weight_noise, units, n_in_matrices, size, dtype)
 
 
 class Part(NamedTuple):
@@ -111,7 +97,7 @@ class Replica:
         with _ALONE:
             self.network = _compiled(task.layer_sizes, task.n_pitches, task.dtype, task.cost)
         self.store = self.network.store
-        self.regularisation = task.regularisation(self.store)
+        self.regularisation = runs.regularisation(task.options, self.store)
         self._compile()
 
     def _compile(self):
@@ -134,7 +120,7 @@ class Replica:
 
     def _gradient(self, weights, part):
         started = time.perf_counter()
-        B, (shape, in_pieces) = self.task.n_columns, self.task.shape()
+        B, P, options = self.task.n_columns, self.task.n_pitches, self.task.options
         shapes = self.store.shapes
         self.store.set_weights(dict(zip(shapes, split(weights, shapes.values()))))
         kind = self.regularisation.kind
@@ -143,16 +129,16 @@ class Replica:
             n = len(self.task.layer_sizes)
             masks = [widened(mask[part.columns], B, 0) for mask in disturbances[:n]]
             disturbances = [*masks, *disturbances[n:]]
-        roll = unpacked(part.roll, self.task.n_pitches).astype(self.task.dtype)
+        roll = unpacked(part.roll, P).astype(self.task.dtype)
         windows, counts = widened(roll, B, 1), widened(part.weights, B, 1)
         states = [widened(state, B, 0) for state in part.states]
-        if in_pieces:
-            carry = self.task.options.windows == "all"
+        if options.in_pieces:
+            carry = options.windows == "all"
             cost, gradients, after = pieces.cost_and_gradients(
-                self.network, states, windows, counts, shape[0], kind, disturbances, carry
+                self.network, states, windows, counts, options.n_steps, kind, disturbances, carry
             )
         else:
-            compute = self.network.part(shape, kind)
+            compute = self.network.part((options.n_steps, B, P), kind)
             cost, *results = compute(windows, counts, *states, *disturbances)
             gradients, after = results[: len(shapes)], results[len(shapes) :]
         n_columns = part.weights.shape[1]

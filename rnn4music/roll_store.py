@@ -19,7 +19,6 @@ import hashlib
 import os
 import socket
 import time
-import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,7 +28,6 @@ import rnn4music
 from midi.reading import checked_flag
 from rnn4music import shards
 from rnn4music.cluster import SECONDS_TO_BEGIN, ClusterLost, addresses, connected
-from rnn4music.collection import DatasetWarning, nothing_left
 from rnn4music.datasets import (
     MOST_CELLS,
     Reading,
@@ -147,10 +145,7 @@ def convert(
     _claim(folder, manifest)
     write_manifest(folder, manifest)
     store = RollStore(folder)
-    if not len(store):
-        raise ValueError(nothing_left(len(files), store.left_out))
-    if store.left_out or store.damaged:
-        warnings.warn(store.summary(), DatasetWarning, stacklevel=2)
+    store.tell(len(files))
     return store
 
 

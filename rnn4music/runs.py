@@ -37,6 +37,28 @@ class Options(NamedTuple):
         "sparsity": "sparseParam",
     }
 
+    @property
+    def n_steps(self):
+        """Predictions that are worked through at once."""
+        return min(self.steps_at_once or self.length, self.length - 1)
+
+    @property
+    def in_pieces(self):
+        """Whether a window has more."""
+        return self.n_steps < self.length - 1
+
+
+def regularisation(options, store):
+    """Return what draws the disturbances of whole minibatches."""
+    return Regularisation(
+        options.dropout,
+        options.weight_noise,
+        list(store.state_sizes.values())[::2],
+        store.n_in_matrices(),
+        options.size,
+        store.dtype,
+    )
+
 
 def check_together(tunes, validation, plan, options):
     """Raise a ValueError for arguments of `train` that do not go together."""
@@ -76,17 +98,10 @@ class Run:
         self.settings, self.rng = settings, rng
         self.tunes, self.validation = tunes, validation
         self.options = options
-        self.n_steps = min(options.steps_at_once or options.length, options.length - 1)
-        self.in_pieces = self.n_steps < options.length - 1
+        self.n_steps = options.n_steps
+        self.in_pieces = options.in_pieces
         self.shape = (self.n_steps, options.size, tunes[0].shape[1])
-        self.regularisation = Regularisation(
-            options.dropout,
-            options.weight_noise,
-            list(self.store.state_sizes.values())[::2],
-            self.store.n_in_matrices(),
-            options.size,
-            self.store.dtype,
-        )
+        self.regularisation = regularisation(options, self.store)
         self.mean = AveragedWeights(options.averaging, self._under_way())
         self.best = None  # weights with the best validation
         vectors = self.store.initial_states()

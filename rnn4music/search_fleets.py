@@ -8,7 +8,6 @@ die are replaced, and their trials given back; each runs one trial at a time.
 
 import contextlib
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -19,8 +18,8 @@ from typing import Any
 from tqdm import tqdm
 
 from rnn4music import search_results, search_space
-from rnn4music.cluster import SECONDS_TO_BEGIN, ClusterLost, connected
-from rnn4music.processes import n_cores
+from rnn4music.cluster import SECONDS_TO_BEGIN, ClusterLost, addresses, connected
+from rnn4music.processes import share_of_cores
 from rnn4music.screen import SCREEN, tell
 from rnn4music.search_owners import MOST_DEATHS, Lost, give_back, running
 from rnn4music.search_trials import ENOUGH, WAIT, Runner, is_finished, run_on_dask
@@ -205,11 +204,7 @@ def in_processes(job, n_workers, watch):
 
 def _start(job, k, n_workers, log):
     """Start process `k`."""
-    cores = None
-    if hasattr(os, "sched_setaffinity"):
-        all_cores = sorted(os.sched_getaffinity(0))
-        shared = n_workers > n_cores()
-        cores = [all_cores[k % len(all_cores)]] if shared else all_cores[k::n_workers]
+    cores = share_of_cores(k, n_workers)
     with open(log, "ab") as file:
         worker: Any = subprocess.Popen(
             [sys.executable, "-m", "rnn4music.search_worker"],
@@ -237,20 +232,20 @@ def on_dask(job, cluster, watch):
     client: Any
     with connected(cluster) as client:
         while True:
-            addresses = _addresses(client)
-            trials = watch.look(addresses)
+            there = _addresses(client)
+            trials = watch.look(there)
             if watch.is_over(trials):
                 return
             for address, future in list(futures.items()):
-                if address not in addresses or future.done():
+                if address not in there or future.done():
                     del futures[address]
                     if future.status == "error":
                         raise future.exception()
                     future.cancel()
-            seen = time.monotonic() if addresses else seen
+            seen = time.monotonic() if there else seen
             if time.monotonic() - seen > SECONDS_TO_BEGIN:
                 raise ClusterLost("all workers are gone; the same search again goes on")
-            for address in addresses - futures.keys():
+            for address in there - futures.keys():
                 if watch.has_more(trials):
                     # to one process one trial: pinned, whatever Dask thinks of its load
                     futures[address] = client.submit(
@@ -260,10 +255,10 @@ def on_dask(job, cluster, watch):
 
 
 def _addresses(client):
-    """Return the addresses of all workers; a client that is alone has no list of them."""
-    info = client.scheduler_info(n_workers=-1)
-    if "workers" not in info:
+    """Return the addresses of all workers, or say how a search goes on without a scheduler."""
+    try:
+        return set(addresses(client))
+    except ClusterLost as error:
         raise ClusterLost(
             "the scheduler is gone; what is finished is kept, and the same search goes on with it"
-        )
-    return set(info["workers"])
+        ) from error

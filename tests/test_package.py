@@ -91,7 +91,7 @@ ALLOWED = {
     "roll_cache": {"npz"},
     "cluster": {"processes", "screen"},
     "data_parallel": {"cluster", "replicas", "runs", "screen"},
-    "replicas": {"functions", "parameters", "pieces", "regularisation", "runs"},
+    "replicas": {"functions", "parameters", "pieces", "runs"},
     "streams": set(),
     "collection": {"checks"},
     "datasets": {

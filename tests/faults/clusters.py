@@ -9,10 +9,8 @@ import textwrap
 import time
 from pathlib import Path
 
-from rnn4music import archive
-
-from .kills import content_of
-from .rounds import Counts, is_same, left_behind
+from .kills import count_finished, n_kept
+from .rounds import Counts, left_behind
 
 SCRIPT = """
     import os, signal, sys
@@ -75,15 +73,9 @@ def cluster(rounds, rng, folder):
         if code > 0:
             return counts
         counts["trainings killed"] += code < 0
-        found = len(archive.read(path)["history"]["cost"]) if path.exists() else 0
-        if found < done:
-            counts.violation(f"the checkpoint has {found} updates, an earlier one had {done}")
-        done = found
+        done = n_kept(path, done, counts)
         if code == 0:
-            counts["trainings finished"] += 1
-            if not is_same(content_of(whole), content_of(path)):
-                counts.violation("a training on a cluster ended otherwise than undisturbed")
-            path.unlink()
+            count_finished(whole, path, counts)
             done = 0
     counts["temporary files left"] += len(left_behind(folder))
     return counts

@@ -22,6 +22,22 @@ def content_of(path):
     return content
 
 
+def n_kept(path, done, counts):
+    """Return how many updates a checkpoint has after a kill: not fewer than the `done` before."""
+    found = len(archive.read(path)["history"]["cost"]) if path.exists() else 0
+    if found < done:
+        counts.violation(f"the checkpoint has {found} updates, an earlier one had {done}")
+    return found
+
+
+def count_finished(whole, path, counts):
+    """Count a finished training; its file has to be that of the undisturbed one, and goes."""
+    counts["trainings finished"] += 1
+    if not is_same(content_of(whole), content_of(path)):
+        counts.violation("a training ended otherwise than undisturbed")
+    path.unlink()
+
+
 def training(rounds, rng, folder):
     """Trainings with checkpoints, killed again and again until they are finished all the same."""
     counts, tunes = Counts(), quick.tunes(np.random.default_rng(0))
@@ -118,18 +134,12 @@ def training_processes(rounds, rng, folder):
             counts.violation("a training did not go on")
             return counts
         counts["kills"] += process.returncode < 0
-        found = len(archive.read(path)["history"]["cost"]) if path.exists() else 0
-        if found < done:
-            counts.violation(f"the checkpoint has {found} updates, an earlier one had {done}")
-        done = found
+        done = n_kept(path, done, counts)
         if process.returncode == 0 or counts["kills"] == rounds:
             if process.returncode:
                 with start(path) as process:
                     process.communicate()
-            counts["trainings finished"] += 1
-            if not is_same(content_of(whole), content_of(path)):
-                counts.violation("a training ended otherwise than undisturbed")
-            path.unlink()
+            count_finished(whole, path, counts)
             done = 0
     counts["temporary files left"] += len(left_behind(folder))
     return counts
