@@ -123,7 +123,7 @@ def generate(folder, n_files):
     """Write the files, those of the quarter as links."""
     from functools import partial
 
-    from rnn4music.processes import in_processes, n_cores
+    from rnn4music._utils.processes import in_processes, n_cores
 
     started = time.perf_counter()
     folder = Path(folder)

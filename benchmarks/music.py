@@ -59,7 +59,8 @@ from benchmarks import machine
 from benchmarks.figures import markdown
 from benchmarks.learning import OF_2015
 from benchmarks.recipes import RECIPES
-from rnn4music import RNN4Music, checks
+from rnn4music import RNN4Music
+from rnn4music._utils import checks
 from rnn4music.generation import SAMPLINGS
 from rnn4music.standard_sets import load_standard_set
 from rnn4music.tune_statistics import longest_copy, mean_overlap, mean_statistics, overlap

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from midi.files import opened, written_whole
-from rnn4music import checks, npz
+from rnn4music._utils import checks, npz
 
 FORMAT = 2
 """Format 1 had only RMSprop, and the history as JSON text."""

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from rnn4music import archive, streams
-from rnn4music.screen import tell
+from rnn4music._utils.console import tell
 
 SECONDS_BETWEEN = 60
 """Unless a number of updates is asked for."""

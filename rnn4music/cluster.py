@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import rnn4music
-from rnn4music.processes import share_of_cores
-from rnn4music.screen import tell
+from rnn4music._utils.console import tell
+from rnn4music._utils.processes import share_of_cores
 
 SECONDS_TO_BEGIN = 60
 """So long workers may take to appear; and again, if all of them are lost."""

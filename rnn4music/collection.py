@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnn4music import checks
+from rnn4music._utils import checks
 
 _ROWS_OF_A_TABLE = 20
 

@@ -349,6 +349,6 @@ def _sentence(error):
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):
-    from rnn4music.screen import tell
+    from rnn4music._utils.console import tell
 
     tell(f"rnn4music: warning: {message}")

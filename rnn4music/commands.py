@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 from midi import midiread
 from midi.reading import PIANO
-from rnn4music import archive, checks
+from rnn4music import archive
+from rnn4music._utils import checks
+from rnn4music._utils.console import tell
 from rnn4music.keys import find_key, semitones_to_c, transpose
 from rnn4music.numpy_network import NumpyNetwork
-from rnn4music.screen import tell
 
 TIME_STEP = 0.3
 """Seconds, where a model does not tell."""

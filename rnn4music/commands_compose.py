@@ -10,7 +10,9 @@ import numpy as np
 from tqdm import tqdm
 
 from midi.files import written_whole
-from rnn4music import checks, model_card, sound
+from rnn4music import model_card, sound
+from rnn4music._utils import checks
+from rnn4music._utils.console import SCREEN
 from rnn4music.archive import npz_path
 from rnn4music.commands import (
     PAGES,
@@ -26,7 +28,6 @@ from rnn4music.commands import (
     seconds_per_step,
 )
 from rnn4music.keys import transpose
-from rnn4music.screen import SCREEN
 from rnn4music.tune import Tune, write_page
 
 ENDINGS = {"mid": TUNES, "wav": SOUNDS[:1], "png": PICTURES, "html": PAGES}

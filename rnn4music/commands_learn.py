@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rnn4music import archive, streams
+from rnn4music._utils.console import tell
 from rnn4music.callbacks import Callback, JsonLines, TensorBoard
 from rnn4music.cluster import parsed
 from rnn4music.commands import (
@@ -22,7 +23,6 @@ from rnn4music.commands import (
 from rnn4music.datasets import load_midi
 from rnn4music.model import RNN4Music
 from rnn4music.roll_store import RollStore, is_store
-from rnn4music.screen import tell
 from rnn4music.standard_sets import load_standard_set
 
 STANDARD_SETS = (".mat", ".pickle", ".pkl", ".json", ".npz")

@@ -8,7 +8,8 @@ import numpy as np
 from midi import midiread
 from midi.contents import describe
 from midi.files import opened
-from rnn4music import archive, checks, model_card
+from rnn4music import archive, model_card
+from rnn4music._utils import checks
 from rnn4music.commands import (
     PICTURES,
     TIME_STEP,

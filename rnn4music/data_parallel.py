@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnn4music import runs
+from rnn4music._utils.console import tell
 from rnn4music.cluster import SECONDS_TO_BEGIN, ClusterLost, addresses, n_requested
 from rnn4music.replicas import Part, Replica, Task, flattened, packed, split
-from rnn4music.screen import tell
 
 _SECONDS_BETWEEN_LOOKS = 2  # for workers, where some are missing
 _MOST_ATTEMPTS = 4  # at a part

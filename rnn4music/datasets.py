@@ -35,7 +35,9 @@ from midi.reading import (
     read_bytes,
     summary,
 )
-from rnn4music import checks, npz, roll_cache
+from rnn4music import roll_cache
+from rnn4music._utils import checks, npz
+from rnn4music._utils.processes import in_processes, n_cores
 from rnn4music.collection import (
     Collection,
     DatasetWarning,  # noqa: F401 (users import it from here)
@@ -44,7 +46,6 @@ from rnn4music.collection import (
 )
 from rnn4music.keys import ALL_KEYS, find_key, semitones_to_c, transpose
 from rnn4music.near_copies import group_near_copies
-from rnn4music.processes import in_processes, n_cores
 
 SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
 MOST_CELLS = 10**7  # of one roll: nine hours of piano at 0.3 s

@@ -15,7 +15,8 @@ import warnings
 
 import numpy as np
 
-from rnn4music import backend, processes
+from rnn4music import backend
+from rnn4music._utils import processes
 from rnn4music.backend import shape_of
 
 

@@ -13,7 +13,8 @@ doubles the odds; below 0 it speaks against.
 
 import numpy as np
 
-from rnn4music import checks, rolls
+from rnn4music import rolls
+from rnn4music._utils import checks
 
 _MOST_CELLS = 2**22  # of the tunes that are predicted at once: 32 MB
 

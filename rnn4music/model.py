@@ -8,7 +8,6 @@ from midi.reading import checked_flag
 from rnn4music import (
     archive,
     checkpoints,
-    checks,
     data_parallel,
     evaluation,
     generation,
@@ -17,6 +16,7 @@ from rnn4music import (
     runs,
     training,
 )
+from rnn4music._utils import checks
 from rnn4music.callbacks import Following, checked_callbacks
 from rnn4music.cluster import connected
 from rnn4music.functions import CompiledNetwork

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from rnn4music import backend, checks
+from rnn4music import backend
+from rnn4music._utils import checks
 from rnn4music.lstm import LayerParameters, State
 from rnn4music.network import NetworkParameters, OutputParameters
 

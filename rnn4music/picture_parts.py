@@ -14,7 +14,8 @@ import numpy as np
 from matplotlib.collections import PolyCollection
 
 from midi.files import written_whole
-from rnn4music import checks, rolls
+from rnn4music import rolls
+from rnn4music._utils import checks
 
 _NATURALS = {0: "C", 2: "D", 4: "E", 5: "F", 7: "G", 9: "A", 11: "B"}
 _MOST_LABELS, _MOST_LINES = 12, 60  # of bars

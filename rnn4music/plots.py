@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.ticker import MaxNLocator
 
-from rnn4music import checks
+from rnn4music._utils import checks
 from rnn4music.network_plots import plot_activity, plot_influence, plot_weights, similar_units
 from rnn4music.picture_parts import (
     checked_roll,

@@ -20,7 +20,7 @@ import numpy as np
 
 import rnn4music
 from midi.files import written_whole
-from rnn4music import npz
+from rnn4music._utils import npz
 
 _FORMAT = 1
 

@@ -7,7 +7,7 @@ A roll is (T, P): rows are steps, columns are keys. A note is a run of steps in 
 
 import numpy as np
 
-from rnn4music import checks
+from rnn4music._utils import checks
 
 
 def checked(name, value, n_pitches=None):

@@ -21,13 +21,13 @@ from midi.files import opened
 from rnn4music import (
     archive,
     checkpoints,
-    checks,
     search_fleets,
     search_journal,
     search_results,
     search_space,
     search_trials,
 )
+from rnn4music._utils import checks
 from rnn4music.roll_store import RollStore, is_store
 from rnn4music.search_fleets import Watch
 from rnn4music.search_results import best_of, best_settings, write_tables

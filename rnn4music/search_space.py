@@ -16,7 +16,8 @@ import math
 from typing import Any, NamedTuple
 
 from midi.files import opened
-from rnn4music import checks, configuration
+from rnn4music import configuration
+from rnn4music._utils import checks
 
 _SAME_MUSIC = "music that is read otherwise has other scores, which cannot be compared"
 _NO_EFFECT = "it changes nothing about what is learned"

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 
 from rnn4music import archive, commands_learn, configuration, search_journal, search_space
+from rnn4music._utils.processes import n_cores
 from rnn4music.callbacks import Callback
-from rnn4music.processes import n_cores
 from rnn4music.search_owners import give_back, owner, pulse, running
 from rnn4music.training import TrainingDiverged
 

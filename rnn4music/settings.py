@@ -6,7 +6,7 @@ same checks.
 
 from typing import Any
 
-from rnn4music import checks
+from rnn4music._utils import checks
 from rnn4music.costs import COSTS
 from rnn4music.optimisers import OPTIMISERS
 

@@ -21,7 +21,8 @@ import numpy as np
 
 import midi
 from midi.files import written_whole
-from rnn4music import checks, rolls, soundfonts
+from rnn4music import rolls, soundfonts
+from rnn4music._utils import checks
 
 SAMPLE_RATE = 44100
 """Samples a second."""

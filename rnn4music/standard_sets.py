@@ -25,7 +25,8 @@ from pathlib import Path
 import numpy as np
 
 from midi.reading import checked_pitch_range
-from rnn4music import checks, matlab_cells, npz, restricted_pickle
+from rnn4music import matlab_cells, restricted_pickle
+from rnn4music._utils import checks, npz
 from rnn4music.collection import Split
 from rnn4music.datasets import Dataset
 

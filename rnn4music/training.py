@@ -10,8 +10,8 @@ from typing import ClassVar, NamedTuple
 
 from tqdm import tqdm
 
-from rnn4music import checks
-from rnn4music.screen import SCREEN, tell
+from rnn4music._utils import checks
+from rnn4music._utils.console import SCREEN, tell
 
 
 @dataclass(repr=False)

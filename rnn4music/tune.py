@@ -16,7 +16,8 @@ import numpy as np
 from midi.files import written_whole
 from midi.timing import exact_time_step
 from midi.utils import midiwrite
-from rnn4music import checks, rolls
+from rnn4music import rolls
+from rnn4music._utils import checks
 
 _HIGHEST_PITCH = 127
 _SHORTEST_STEP, _LONGEST_STEP = 1e-6, 3600  # what a MIDI file can hold

@@ -26,7 +26,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from rnn4music import checks
+from rnn4music._utils import checks
 
 WIDEST_INTERVAL = 12
 """Semitones; larger leaps share the two outer bins of the interval histogram."""

@@ -344,7 +344,7 @@ def test_processes_need_no_main_guard(folder, tmp_path):
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="Ctrl-C is sent as POSIX has it")
 def test_ctrl_c_ends_the_processes_too(folder, tmp_path):
     script = (
-        "from rnn4music.processes import in_processes\n"
+        "from rnn4music._utils.processes import in_processes\n"
         "def work(n):\n    return bytes(2**22)\n"  # more than a pipe holds
         "for n, _ in enumerate(in_processes(work, range(100_000), 4)):\n"
         "    if n == 20:\n        print('working', flush=True)\n"

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from conftest import SIZES, random_roll, small_model
 
-from rnn4music import RNN4Music, backend, fast, lstm, processes, sequences
+from rnn4music import RNN4Music, backend, fast, lstm, sequences
+from rnn4music._utils import processes
 
 pytest.importorskip("llvmlite", reason="the kernels need llvmlite")
 from rnn4music import native, product_kernels, step_kernels, tiles  # noqa: E402

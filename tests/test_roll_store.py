@@ -21,7 +21,6 @@ import pytest
 from midi import midiwrite
 from rnn4music import (
     checkpoints,
-    checks,
     command_line,
     commands_learn,
     configuration,
@@ -33,6 +32,7 @@ from rnn4music import (
     shards,
     streams,
 )
+from rnn4music._utils import checks
 from rnn4music.collection import DatasetWarning
 from rnn4music.datasets import load_midi
 from rnn4music.roll_store import RollStore, StoreError, convert

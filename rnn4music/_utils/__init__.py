@@ -1,0 +1,1 @@
+"""What many parts of the package share: checks of arguments, files, processes, console."""
