@@ -23,7 +23,8 @@ FEWEST_ROUNDS = 5
 def measure(settings):
     """Measure all sizes, and the rate of matrix products before and after them."""
     from benchmarks import arithmetic
-    from rnn4music import backend, fast
+    from rnn4music import backend
+    from rnn4music.kernels import dispatch
 
     present, skipped = peers.present(settings.peers)
     for name, reason in skipped.items():
@@ -37,7 +38,7 @@ def measure(settings):
         one["share"] = {name: rate / limit for name, rate in one["gflops"].items()}
     return {
         "engine": backend.ENGINE,
-        "kernels": fast.is_available(),
+        "kernels": dispatch.is_available(),
         "sizes": sizes,
         "product_gflops": rates,
         "skipped": skipped,

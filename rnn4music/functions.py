@@ -14,8 +14,9 @@ alike, and (B, H) where they have gone their own ways.
 import functools
 from typing import NamedTuple
 
-from rnn4music import backend, fast, network, updates
+from rnn4music import backend, network, updates
 from rnn4music.costs import COSTS
+from rnn4music.kernels import dispatch
 from rnn4music.lstm import State
 from rnn4music.optimisers import OPTIMISERS
 from rnn4music.parameters import named, unnamed
@@ -48,7 +49,7 @@ def _compiled_once(build):
     def compiled(self, shape, *options):
         key = build.__name__, backend.compiled_shape(shape), *options
         if key not in self._compiled:
-            with fast.in_use():
+            with dispatch.in_use():
                 self._compiled[key] = build(self, shape, *options)
         return self._compiled[key]
 

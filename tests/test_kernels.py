@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 from conftest import SIZES, random_roll, small_model
 
-from rnn4music import RNN4Music, backend, fast, lstm, sequences
+from rnn4music import RNN4Music, backend, lstm, sequences
 from rnn4music._utils import processes
+from rnn4music.kernels import dispatch
 
 pytest.importorskip("llvmlite", reason="the kernels need llvmlite")
-from rnn4music import native, product_kernels, step_kernels, tiles  # noqa: E402
+from rnn4music.kernels import jit, lstm_loops, matmul, tiling  # noqa: E402
 
 TOLERANCE = {"float32": 2e-6, "float64": 1e-14}
 DTYPES = tuple(TOLERANCE)
@@ -24,10 +25,10 @@ DTYPES = tuple(TOLERANCE)
 def run(name, *sizes_and_inputs, dtype, n_threads):
     """Run a kernel chunk by chunk; all memory that it must not read holds NaN."""
     sizes, inputs = sizes_and_inputs[:-1], sizes_and_inputs[-1]
-    module = step_kernels if name.startswith("run_steps") else product_kernels
+    module = lstm_loops if name.startswith("run_steps") else matmul
     kernel = getattr(module, name)(*sizes, dtype, n_threads)
     results = [np.full(shape, np.nan, dtype) for shape in kernel.results]
-    native.Compiled(kernel).run(*(np.ascontiguousarray(x, dtype) for x in inputs), *results)
+    jit.Compiled(kernel).run(*(np.ascontiguousarray(x, dtype) for x in inputs), *results)
     return results[:-1]
 
 
@@ -41,7 +42,7 @@ def test_elementary_functions(name, dtype):
     x = np.concatenate([np.linspace(-100, 100, 4001), np.geomspace(1e-30, 1, 61), [800, -800, 0]])
     x = np.concatenate([x, [np.inf, -np.inf, np.nan, 0, 0]]).astype(dtype)
     x = np.resize(x, -(-len(x) // 16) * 16)
-    kernel = tiles.Kernel("function", dtype, n_inputs=1, results=[x.shape])
+    kernel = tiling.Kernel("function", dtype, n_inputs=1, results=[x.shape])
     code = kernel.phase("function", 1)
     numbers, results = code.arrays([(1,), (1,)])
     with code.loop(0, len(x) // code.n_lanes) as vector:
@@ -49,7 +50,7 @@ def test_elementary_functions(name, dtype):
         results[vector * code.n_lanes].store(values)
     code.end()
     got = np.empty_like(x)
-    native.Compiled(kernel).run(x, got)
+    jit.Compiled(kernel).run(x, got)
     exact = x.astype("longdouble")
     with np.errstate(over="ignore"):
         expected = np.tanh(exact) if name == "tanh" else 1 / (1 + np.exp(-exact))
@@ -66,7 +67,7 @@ SHAPES = [(1, 1, 1), (7, 5, 3), (5, 88, 40), (26, 65, 300), (13, 600, 17)]
 @pytest.mark.parametrize("transposed", ("", "left", "right"))
 @pytest.mark.parametrize("added", ("nothing", "row", "matrix"))
 def test_product(added, transposed, n_threads, dtype, rng, monkeypatch):
-    monkeypatch.setattr(tiles, "OPERATIONS_PER_THREAD", 1)
+    monkeypatch.setattr(tiling, "OPERATIONS_PER_THREAD", 1)
     for skipped, (M, N, K) in enumerate(SHAPES):
         left, right = rng.normal(size=(M, K)), rng.normal(size=(K + skipped, N))
         addend = {"nothing": [], "row": [rng.normal(size=N)], "matrix": [rng.normal(size=(M, N))]}
@@ -88,7 +89,7 @@ def test_product(added, transposed, n_threads, dtype, rng, monkeypatch):
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("n_threads", (1, 3))
 def test_products_of_a_roll(n_threads, dtype, rng, monkeypatch):
-    monkeypatch.setattr(tiles, "OPERATIONS_PER_THREAD", 1)
+    monkeypatch.setattr(tiling, "OPERATIONS_PER_THREAD", 1)
     for R, P, N in [(1, 1, 1), (5, 7, 20), (9, 88, 150), (4, 33, 64)]:
         roll = (rng.random((R, P)) < 0.2) * rng.normal(size=(R, P))
         roll[0] = 0
@@ -139,14 +140,14 @@ def test_recurrent_loops(T, B, H, n_threads, dtype, rng):
 
 
 needs_kernels = pytest.mark.skipif(
-    not fast.is_available(), reason="the kernels need JAX on a processor"
+    not dispatch.is_available(), reason="the kernels need JAX on a processor"
 )
 
 
 @needs_kernels
 def test_the_compiled_functions_use_the_kernels_and_only_they(monkeypatch):
     called = []
-    monkeypatch.setattr(fast, "_call", lambda name, *_: called.append(name) or 1 / 0)
+    monkeypatch.setattr(dispatch, "_call", lambda name, *_: called.append(name) or 1 / 0)
     model = small_model()
     with pytest.raises(ZeroDivisionError):
         model.gradients(np.zeros((3, 2, 7)), np.zeros((3, 2, 7)))
@@ -162,10 +163,10 @@ def test_the_compiled_functions_use_the_kernels_and_only_they(monkeypatch):
 def three_threads(monkeypatch):
     """Kernels for three threads, whatever the machine has, and for the smallest work."""
     monkeypatch.setattr(processes, "n_cores", lambda: 3)
-    monkeypatch.setattr(tiles, "OPERATIONS_PER_THREAD", 1)
-    fast._compiled.cache_clear()
+    monkeypatch.setattr(tiling, "OPERATIONS_PER_THREAD", 1)
+    dispatch._compiled.cache_clear()
     yield
-    fast._compiled.cache_clear()
+    dispatch._compiled.cache_clear()
 
 
 def trained(sizes, batch, length, dtype="float32"):
@@ -180,7 +181,7 @@ def trained(sizes, batch, length, dtype="float32"):
 def test_training_on_several_threads_is_training_on_one(sizes, three_threads, monkeypatch):
     cost, parameters = trained(sizes, 7, 6, "float64")
     monkeypatch.setattr(processes, "n_cores", lambda: 1)
-    fast._compiled.cache_clear()
+    dispatch._compiled.cache_clear()
     expected_cost, expected = trained(sizes, 7, 6, "float64")
     np.testing.assert_allclose(cost, expected_cost, rtol=1e-11)
     for name, array in expected.items():
@@ -213,9 +214,9 @@ def test_kernels_that_do_not_work_are_not_used(monkeypatch):
     def broken(_):
         raise RuntimeError("LLVM is too new")
 
-    monkeypatch.setattr(native, "Compiled", broken)
+    monkeypatch.setattr(jit, "Compiled", broken)
     with pytest.warns(RuntimeWarning, match=r"\(LLVM is too new\); training goes on without them"):
-        assert not fast.is_available.__wrapped__()
+        assert not dispatch.is_available.__wrapped__()
 
 
 @needs_kernels
@@ -244,7 +245,7 @@ def test_numbers_of_another_precision_are_refused():
         backend.tensor("matrix", "float64", (4, 5)),
         backend.tensor("row", "float64", (5,)),
     )
-    with fast.in_use(), pytest.raises(TypeError, match="takes float32, not float64"):
+    with dispatch.in_use(), pytest.raises(TypeError, match="takes float32, not float64"):
         sequences.apply_to_roll(roll, matrix, row)
 
 
@@ -322,7 +323,7 @@ def test_what_is_no_number_stays_visible():
 def test_every_replacement_has_the_signature_of_what_it_replaces():
     import inspect
 
-    for name, function in fast.REPLACEMENTS.items():
+    for name, function in dispatch.REPLACEMENTS.items():
         plain = getattr(lstm if hasattr(lstm, name) else sequences, name).__wrapped__
         assert inspect.signature(function) == inspect.signature(plain), name
 
@@ -330,7 +331,7 @@ def test_every_replacement_has_the_signature_of_what_it_replaces():
 def test_work_is_cut_without_gaps():
     for n_rows, n_chunks in itertools.product((1, 2, 5, 6, 7, 23, 64), (1, 2, 3, 5)):
         if n_chunks <= n_rows:
-            rows = tiles.Rows(n_rows, n_chunks, 6)
+            rows = tiling.Rows(n_rows, n_chunks, 6)
             assert rows.n_tiles * rows.size + rows.n_larger == n_rows
             assert rows.size + (rows.n_larger > 0) <= 6
             assert rows.n_tiles >= n_chunks

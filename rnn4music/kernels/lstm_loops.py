@@ -12,8 +12,8 @@ Threads share the tunes or the units (`Cut`). T steps, B tunes, H units.
 
 from rnn4music import lstm
 from rnn4music.gates import Gates
-from rnn4music.machine_code import lanes_of
-from rnn4music.tiles import (
+from rnn4music.kernels.simd import lanes_of
+from rnn4music.kernels.tiling import (
     TILE_ROWS,
     TILE_VECTORS,
     Kernel,

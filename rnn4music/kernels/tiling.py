@@ -19,7 +19,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from rnn4music.machine_code import N_BYTES, N_REGISTERS, Code
+from rnn4music.kernels.simd import N_BYTES, N_REGISTERS, Code
 
 TILE_ROWS, TILE_VECTORS = (6, 4) if N_REGISTERS == 32 else (3, 3)
 """A tile, a row of the panel and a factor just fit into the registers."""

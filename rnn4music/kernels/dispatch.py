@@ -53,15 +53,15 @@ def is_available():
 
 def _try_out():
     """Compile the smallest kernel and compare what it computes, or raise."""
-    from rnn4music import machine_code, native, product_kernels
+    from rnn4music.kernels import jit, matmul, simd
 
-    if not machine_code.HAS_FMA:
+    if not simd.HAS_FMA:
         raise NotImplementedError("the processor has no fused multiply-add")
     roll = np.array([[1, 0, 1], [0, 1, 0]], "float32")
     matrix, row = np.arange(6, dtype="float32").reshape(3, 2), np.ones(2, "float32")
     result, scratch = np.zeros((2, 2), "float32"), np.zeros(1, "float32")
-    kernel = product_kernels.roll_product(2, 3, 2, "row", "float32", 1)
-    native.Compiled(kernel).run(roll, matrix, row, result, scratch)
+    kernel = matmul.roll_product(2, 3, 2, "row", "float32", 1)
+    jit.Compiled(kernel).run(roll, matrix, row, result, scratch)
     if not np.array_equal(result, roll @ matrix + row):
         raise ArithmeticError("a product came out wrong")
 
@@ -76,13 +76,13 @@ def in_use():
 @backend.made_once
 def _compiled(name, *sizes):
     """Return a kernel, the address of its machine code, and its name."""
-    from rnn4music import native, product_kernels, step_kernels
+    from rnn4music.kernels import jit, lstm_loops, matmul
 
-    module = step_kernels if name.startswith("run_steps") else product_kernels
+    module = lstm_loops if name.startswith("run_steps") else matmul
     sizes = *sizes, processes.n_cores()
     kernel = getattr(module, name)(*sizes)
     label = "_".join(map(str, ("rnn4music", name, *sizes)))
-    return kernel, native.Compiled(kernel).address(), label
+    return kernel, jit.Compiled(kernel).address(), label
 
 
 def _call(name, sizes, inputs, shapes=None):

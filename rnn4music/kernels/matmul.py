@@ -7,8 +7,8 @@ so that both stay in a cache. A piano roll is nearly all zeros: its products ski
 Sizes: M rows, N columns, K terms; for rolls R = T · B rows, P pitches.
 """
 
-from rnn4music.machine_code import lanes_of
-from rnn4music.tiles import (
+from rnn4music.kernels.simd import lanes_of
+from rnn4music.kernels.tiling import (
     TILE_ROWS,
     TILE_VECTORS,
     Kernel,

@@ -1,0 +1,1 @@
+"""Machine code for the loops and products of an update."""
