@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 from rnn4music import backend
 from rnn4music.backend import arange, dot, shape_of, sigmoid, tanh
 from rnn4music.gates import Gates, join, sigmoid_slope, split, tanh_slope
-from rnn4music.sequences import (
+from rnn4music.linear import (
     apply_matrix,
     apply_to_roll,
     apply_transposed,

@@ -17,19 +17,19 @@ from typing import Any, NamedTuple
 
 from rnn4music.backend import dot
 from rnn4music.gates import split
+from rnn4music.linear import (
+    apply_matrix,
+    apply_transposed,
+    masked,
+    matrix_gradient,
+    vector_gradient,
+)
 from rnn4music.lstm import (
     State,
     lstm_layer,
     lstm_layer_backward,
     lstm_step,
     peepholes,
-)
-from rnn4music.sequences import (
-    apply_matrix,
-    apply_transposed,
-    masked,
-    matrix_gradient,
-    vector_gradient,
 )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import SIZES, random_roll, small_model
 
-from rnn4music import RNN4Music, backend, lstm, sequences
+from rnn4music import RNN4Music, backend, linear, lstm
 from rnn4music._utils import processes
 from rnn4music.kernels import dispatch
 
@@ -153,7 +153,7 @@ def test_the_compiled_functions_use_the_kernels_and_only_they(monkeypatch):
         model.gradients(np.zeros((3, 2, 7)), np.zeros((3, 2, 7)))
     assert called == ["roll_product"]
     inputs = backend.tensor("x", "float64", (3, 2, 7))
-    sequences.apply_to_roll(
+    linear.apply_to_roll(
         inputs, *(model._store.weights[f"layer1/{n}"] for n in ("input_to_gates", "bias"))
     )
     assert called == ["roll_product"], "outside of in_use() the plain version is used"
@@ -246,7 +246,7 @@ def test_numbers_of_another_precision_are_refused():
         backend.tensor("row", "float64", (5,)),
     )
     with dispatch.in_use(), pytest.raises(TypeError, match="takes float32, not float64"):
-        sequences.apply_to_roll(roll, matrix, row)
+        linear.apply_to_roll(roll, matrix, row)
 
 
 SMALLER = """
@@ -324,7 +324,7 @@ def test_every_replacement_has_the_signature_of_what_it_replaces():
     import inspect
 
     for name, function in dispatch.REPLACEMENTS.items():
-        plain = getattr(lstm if hasattr(lstm, name) else sequences, name).__wrapped__
+        plain = getattr(lstm if hasattr(lstm, name) else linear, name).__wrapped__
         assert inspect.signature(function) == inspect.signature(plain), name
 
 
