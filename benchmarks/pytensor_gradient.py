@@ -17,8 +17,8 @@ import pytensor
 from benchmarks.peers import EPSILON
 from rnn4music import backend, network, updates
 from rnn4music.costs import COSTS
-from rnn4music.functions import paired
-from rnn4music.parameters import ParameterStore, unnamed
+from rnn4music.graphs.compiled import paired
+from rnn4music.graphs.parameters import ParameterStore, unnamed
 
 
 class PyTensorGradient:

@@ -19,11 +19,11 @@ from rnn4music import (
 from rnn4music._utils import checks
 from rnn4music.callbacks import Following, checked_callbacks
 from rnn4music.cluster import connected
-from rnn4music.functions import CompiledNetwork
+from rnn4music.graphs.compiled import CompiledNetwork
+from rnn4music.graphs.parameters import WEIGHTS, ParameterStore, print_summary
 from rnn4music.hyperparameters import Settings
 from rnn4music.numpy_network import NumpyNetwork
 from rnn4music.optimisers import OPTIMISERS
-from rnn4music.parameters import WEIGHTS, ParameterStore, print_summary
 
 
 class RNN4Music(Settings):

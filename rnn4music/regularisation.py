@@ -16,7 +16,7 @@ updates, which is what is scored and kept.
 
 import numpy as np
 
-from rnn4music.functions import Regularised
+from rnn4music.graphs.compiled import Regularised
 
 
 class Regularisation:

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnn4music import pieces, runs
-from rnn4music.functions import CompiledNetwork
-from rnn4music.parameters import ParameterStore
+from rnn4music.graphs.compiled import CompiledNetwork
+from rnn4music.graphs.parameters import ParameterStore
 
 
 class Task(NamedTuple):

@@ -10,8 +10,8 @@ import pytest
 from conftest import SIZES, initial_states, random_roll, small_model
 
 from rnn4music import backend, network
-from rnn4music.functions import Regularised, paired
-from rnn4music.parameters import named, shapes
+from rnn4music.graphs.compiled import Regularised, paired
+from rnn4music.graphs.parameters import named, shapes
 
 pytestmark = pytest.mark.core
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnn4music import minibatches
-from rnn4music.functions import PLAIN
+from rnn4music.graphs.compiled import PLAIN
 
 P = SIZES["io_length"]
 

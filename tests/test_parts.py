@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from rnn4music import backend, costs, gates, parameters, updates
+from rnn4music import backend, costs, gates, updates
+from rnn4music.graphs import parameters
 
 pytestmark = pytest.mark.core
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from rnn4music import RNN4Music, TrainingDiverged, mark_silence, minibatches, training
 from rnn4music.evaluation import baselines
-from rnn4music.functions import PLAIN
+from rnn4music.graphs.compiled import PLAIN
 
 
 @given(length=st.integers(1, 9), window=st.integers(2, 20))

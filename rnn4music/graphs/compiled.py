@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 from rnn4music import backend, network, updates
 from rnn4music.costs import COSTS
+from rnn4music.graphs.parameters import named, unnamed
 from rnn4music.kernels import dispatch
 from rnn4music.lstm import State
 from rnn4music.optimisers import OPTIMISERS
-from rnn4music.parameters import named, unnamed
 
 
 def paired(states):

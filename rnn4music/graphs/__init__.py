@@ -1,0 +1,1 @@
+"""Compiled functions, and the parameters in the engine's hands."""
