@@ -218,7 +218,7 @@ def train(updates, source=None, store=None):
     import statistics
 
     from rnn4music import RNN4Music
-    from rnn4music.callbacks import Callback
+    from rnn4music.training.callbacks import Callback
 
     times = []
 
@@ -240,7 +240,8 @@ def wait(windows, updates, ahead, source=None, store=None):
 
     import numpy as np
 
-    from rnn4music import minibatches, streams
+    from rnn4music import streams
+    from rnn4music.training import minibatches
 
     tunes = read(source, store)
     made = minibatches.epoch(tunes, BATCH, LENGTH, "float32", np.random.default_rng(1), windows)

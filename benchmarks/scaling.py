@@ -111,7 +111,8 @@ def _updates(model, tunes, n, cluster=None):
 def measure(sizes, rounds, one_core, all_cores):
     """Measure all programs at all sizes: dict of size to dict of program to list of ms lists."""
     from benchmarks import job
-    from rnn4music import cluster, data_parallel
+    from rnn4music import cluster
+    from rnn4music.training import data_parallel
 
     kept = []
 
@@ -258,7 +259,8 @@ def _parameters_and_own_time(hidden):
     """Return a network's number of parameters, and the ms of adding up and changing them."""
     import numpy as np
 
-    from rnn4music import RNN4Music, replicas
+    from rnn4music import RNN4Music
+    from rnn4music.training import replica
 
     model = RNN4Music(hidden, hidden, hidden, seed=1)
     store, change = model._store, model._network.change(())
@@ -268,9 +270,9 @@ def _parameters_and_own_time(hidden):
     seconds = []
     for _ in range(12):
         started = time.perf_counter()
-        flat = replicas.flattened(weights)
+        flat = replica.flattened(weights)
         total = np.sum([flat, flat], axis=0)
-        change(*replicas.split(total, shapes), *settings)
+        change(*replica.split(total, shapes), *settings)
         np.asarray(next(iter(store.weights.values())).get_value())
         seconds.append(time.perf_counter() - started)
     return sum(array.size for array in weights), 1e3 * statistics.median(seconds[2:])

@@ -12,9 +12,9 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from rnn4music.evaluation import Evaluation
-    from rnn4music.minibatches import mark_silence
     from rnn4music.model import RNN4Music
-    from rnn4music.training import History, TrainingDiverged
+    from rnn4music.training.loop import History, TrainingDiverged
+    from rnn4music.training.minibatches import mark_silence
     from rnn4music.tune import Tune
 
 _MODULES = {

@@ -23,7 +23,7 @@ from rnn4music.commands import (
     without_nan,
 )
 from rnn4music.numpy_network import GATES
-from rnn4music.training import History
+from rnn4music.training.loop import History
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
 

@@ -5,25 +5,16 @@ from functools import partial
 import numpy as np
 
 from midi.reading import checked_flag
-from rnn4music import (
-    archive,
-    checkpoints,
-    data_parallel,
-    evaluation,
-    generation,
-    minibatches,
-    notes,
-    runs,
-    training,
-)
+from rnn4music import archive, evaluation, generation, notes
 from rnn4music._utils import checks
-from rnn4music.callbacks import Following, checked_callbacks
 from rnn4music.cluster import connected
 from rnn4music.graphs.compiled import CompiledNetwork
 from rnn4music.graphs.parameters import WEIGHTS, ParameterStore, print_summary
 from rnn4music.hyperparameters import Settings
 from rnn4music.numpy_network import NumpyNetwork
 from rnn4music.optimisers import OPTIMISERS
+from rnn4music.training import checkpoints, data_parallel, loop, minibatches, trainer
+from rnn4music.training.callbacks import Following, checked_callbacks
 
 
 class RNN4Music(Settings):
@@ -103,7 +94,7 @@ class RNN4Music(Settings):
         self.resetStates()
 
     def _prepare(self):
-        self.history, self.notes = training.History(), {}
+        self.history, self.notes = loop.History(), {}
         self._rng = np.random.default_rng(self.seed)
         self._connect(self._new_store(self.settings()), self.settings())
         self._last_gradients = None
@@ -245,7 +236,7 @@ class RNN4Music(Settings):
         if validation is not None:
             validation = checks.scorable_dataset(validation, self.io_length, "validation")
         resume, progress = checked_flag("resume", resume), checked_flag("progress", progress)
-        options = runs.Options(
+        options = trainer.Options(
             size=min(checks.integer("sizeOfMiniBatch", sizeOfMiniBatch, low=1), len(tunes)),
             length=checks.integer("lengthOfMB", lengthOfMB, low=2),
             sparsity=checks.number("sparseParam", sparseParam, low=0),
@@ -255,7 +246,7 @@ class RNN4Music(Settings):
             averaging=checks.number("averaging", averaging, low=0, below=1),
             steps_at_once=checks.optional_integer("steps_at_once", steps_at_once),
         )
-        plan = training.Plan(
+        plan = loop.Plan(
             n_epochs=checks.integer("noOfEpoch", noOfEpoch, low=1),
             updates_per_minibatch=checks.integer("noOfEpochPerMB", noOfEpochPerMB, low=1),
             patience=checks.optional_integer("patience", patience),
@@ -263,11 +254,11 @@ class RNN4Music(Settings):
             rate_decay=checks.number("rate_decay", rate_decay, above=0, below=1),
         )
         every = checks.optional_integer("checkpoint_every", checkpoint_every)
-        runs.check_together(tunes, validation, plan, options)
+        trainer.check_together(tunes, validation, plan, options)
         callbacks = checked_callbacks(callbacks)
         path = checkpoints.checked_path(checkpoint, every, resume)
         with connected(cluster) as client:
-            new_run = runs.Run if client is None else partial(data_parallel.ClusterRun, client)
+            new_run = trainer.Run if client is None else partial(data_parallel.ClusterRun, client)
             return self._train(
                 new_run, tunes, validation, plan, options, path, every, resume, progress, callbacks
             )
@@ -286,8 +277,8 @@ class RNN4Music(Settings):
         if path and resume and path.exists():
             run, standing, before, history = self._resume(path, about, begin)
         else:
-            run, standing = begin(), training.Standing()
-            before, history = self.history, training.History()
+            run, standing = begin(), loop.Standing()
+            before, history = self.history, loop.History()
         history.floor = run.floor()
 
         what = checkpoints.description(tunes, validation, plan, options, of=checkpoints.extent)
@@ -308,7 +299,7 @@ class RNN4Music(Settings):
             )
 
         try:
-            training.train(
+            loop.train(
                 run,
                 plan,
                 standing,
@@ -344,7 +335,7 @@ class RNN4Music(Settings):
         try:
             there = {**saved["about"], **content["settings"]}
             checkpoints.check_same(path, there, {**about, **self.settings()})
-            standing = training.Standing.from_dict(saved["standing"])
+            standing = loop.Standing.from_dict(saved["standing"])
             content["settings"]["genProbThreshold"] = self.genProbThreshold  # no part of training
             self._take(content)
             before, history = self.history.cut(saved["before"])
@@ -613,7 +604,7 @@ class RNN4Music(Settings):
                 f"it holds another network: {'; '.join(different)}. "
                 "RNN4Music.from_file builds the one that the file describes"
             )
-        history = training.History.from_dict(content["history"])
+        history = loop.History.from_dict(content["history"])
         store, rng = self._store, self._rng
         if (settings["dtype"], settings["optimiser"]) != (self.dtype, self.optimiser):
             store = self._new_store(settings)

@@ -20,7 +20,6 @@ from typing import NamedTuple
 from midi.files import opened
 from rnn4music import (
     archive,
-    checkpoints,
     search_fleets,
     search_journal,
     search_results,
@@ -31,6 +30,7 @@ from rnn4music._utils import checks
 from rnn4music.roll_store import RollStore, is_store
 from rnn4music.search_fleets import Watch
 from rnn4music.search_results import best_of, best_settings, write_tables
+from rnn4music.training import checkpoints
 
 
 class Found(NamedTuple):

@@ -18,9 +18,9 @@ import numpy as np
 
 from rnn4music import archive, commands_learn, configuration, search_journal, search_space
 from rnn4music._utils.processes import n_cores
-from rnn4music.callbacks import Callback
 from rnn4music.search_owners import give_back, owner, pulse, running
-from rnn4music.training import TrainingDiverged
+from rnn4music.training.callbacks import Callback
+from rnn4music.training.loop import TrainingDiverged
 
 ENOUGH, WAIT = "enough", "wait"
 """Why there is no trial to claim: all are finished, or others are at the last ones."""

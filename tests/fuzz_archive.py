@@ -16,8 +16,9 @@ import zlib
 import atheris
 
 with atheris.instrument_imports(include=["rnn4music", "zipfile", "numpy.lib"]):
-    from rnn4music import archive, commands, notes, training
+    from rnn4music import archive, commands, notes
     from rnn4music.numpy_network import NumpyNetwork
+    from rnn4music.training import loop
 
 import fuzz_shared
 import numpy as np
@@ -59,8 +60,8 @@ def check_content(content):
         assert np.isin(tune, (0, 1)).all()
     try:
         notes.checked(content["notes"])
-        training.History.from_dict(dict(content["history"]))
-        training.Standing.from_dict(dict((content["checkpoint"] or {}).get("standing") or {}))
+        loop.History.from_dict(dict(content["history"]))
+        loop.Standing.from_dict(dict((content["checkpoint"] or {}).get("standing") or {}))
     except (ValueError, TypeError) as error:
         fuzz_shared.refused(error)
         return

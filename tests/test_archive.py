@@ -19,8 +19,8 @@ from midi import midiread
 from midi.contents import describe
 from midi.files import written_whole
 from rnn4music import RNN4Music, archive
-from rnn4music.callbacks import JsonLines
 from rnn4music.numpy_network import NumpyNetwork
+from rnn4music.training.callbacks import JsonLines
 
 
 @pytest.fixture

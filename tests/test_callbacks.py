@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from conftest import SIZES, small_model
 
-from rnn4music import RNN4Music, callbacks
-from rnn4music.callbacks import Callback, JsonLines, TensorBoard
+from rnn4music import RNN4Music
+from rnn4music.training import callbacks
+from rnn4music.training.callbacks import Callback, JsonLines, TensorBoard
 
 ARGUMENTS = {"noOfEpochPerMB": 1, "noOfEpoch": 2, "sizeOfMiniBatch": 4, "lengthOfMB": 6}
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from conftest import SIZES, random_roll, small_model
 
-from rnn4music import RNN4Music, checkpoints, runs
+from rnn4music import RNN4Music
+from rnn4music.training import checkpoints, trainer
 
 P = SIZES["io_length"]
 LENGTHS = (9, 4, 12, 6, 7, 15, 6)
@@ -65,7 +66,7 @@ def test_a_training_that_ends_anywhere_goes_on_bit_for_bit(options, rolls, tmp_p
     history = run(trained, rolls, **options)
     undisturbed, n_updates = copy.copy(trained), len(history.cost)
     endings = iter([0, 1, 4, 5, 7, 12, 13, n_updates - 1])
-    made, ending, original = 0, next(endings), runs.Run.update
+    made, ending, original = 0, next(endings), trainer.Run.update
 
     def breaking(self, *arguments, **options):
         nonlocal made
@@ -74,7 +75,7 @@ def test_a_training_that_ends_anywhere_goes_on_bit_for_bit(options, rolls, tmp_p
         made += 1
         return original(self, *arguments, **options)
 
-    monkeypatch.setattr(runs.Run, "update", breaking)
+    monkeypatch.setattr(trainer.Run, "update", breaking)
     arguments = {"checkpoint": tmp_path / "run", "resume": True, **options}
     for _ in range(8):
         trained._take(new)  # as a new process would have it

@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 import rnn4music
-from rnn4music import RNN4Music, cluster, data_parallel, replicas, runs
-from rnn4music.callbacks import Callback
+from rnn4music import RNN4Music, cluster
+from rnn4music.training import data_parallel, replica, trainer
+from rnn4music.training.callbacks import Callback
 
 distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
 
@@ -186,16 +187,16 @@ def test_a_queue_decides_how_many_parts_there_are(two_workers, monkeypatch):
 
 
 def test_replicas_of_one_process_do_not_disturb_each_other(monkeypatch):
-    options = runs.Options(4, 9, 0, "start", 0, 0, 0, None)
-    task = replicas.Task((3, 4, 5), P, "float64", "cross_entropy", options, 4)
-    one = replicas.Replica(task)
+    options = trainer.Options(4, 9, 0, "start", 0, 0, 0, None)
+    task = replica.Task((3, 4, 5), P, "float64", "cross_entropy", options, 4)
+    one = replica.Replica(task)
     rng = np.random.default_rng(0)
     flat = rng.normal(size=sum(math.prod(shape) for shape in one.store.shapes.values()))
     states = [np.zeros((4, H)) for H in one.store.state_sizes.values()]
     roll = (rng.random((9, 4, P)) < 0.3).astype(float)
-    part = replicas.Part(slice(0, 4), roll, np.full((8, 4), 0.25), states, (1,))
+    part = replica.Part(slice(0, 4), roll, np.full((8, 4), 0.25), states, (1,))
     expected = one.gradient(flat, part).flat
-    other = threading.Thread(target=replicas.Replica, args=(task,))
+    other = threading.Thread(target=replica.Replica, args=(task,))
 
     def draw_while_another_is_made(*key):
         other.start()
@@ -220,16 +221,16 @@ def test_the_command_line_has_numbers_and_addresses():
 def test_rolls_travel_as_bits_and_probabilities_as_they_are():
     rng = np.random.default_rng(1)
     roll = (rng.random((5, 3, 11)) < 0.5).astype("float32")
-    assert replicas.packed(roll).nbytes == 5 * 3 * 2
-    np.testing.assert_array_equal(replicas.unpacked(replicas.packed(roll), 11), roll)
+    assert replica.packed(roll).nbytes == 5 * 3 * 2
+    np.testing.assert_array_equal(replica.unpacked(replica.packed(roll), 11), roll)
     odds = rng.random((5, 3, 11)).astype("float32")
-    np.testing.assert_array_equal(replicas.unpacked(replicas.packed(odds), 11), odds)
+    np.testing.assert_array_equal(replica.unpacked(replica.packed(odds), 11), odds)
 
 
 def test_arrays_travel_as_one():
     arrays = [np.arange(6.0).reshape(2, 3), np.array([7.0]), np.ones((1, 4))]
     shapes = [array.shape for array in arrays]
-    for array, same in zip(arrays, replicas.split(replicas.flattened(arrays), shapes)):
+    for array, same in zip(arrays, replica.split(replica.flattened(arrays), shapes)):
         np.testing.assert_array_equal(same, array)
 
 

@@ -193,7 +193,7 @@ def test_training_that_cannot_begin_touches_nothing(
 
 
 def test_a_log_that_fails_loses_nothing_that_was_learned(music, tmp_path, monkeypatch, capsys):
-    from rnn4music import callbacks
+    from rnn4music.training import callbacks
 
     def full(self, model, history):
         raise OSError(28, "No space left on device", str(self.path))
@@ -250,7 +250,8 @@ def test_a_configuration_is_checked(tmp_path, line, message):
 
 
 def test_the_table_of_options_has_the_library_s_choices():
-    from rnn4music import costs, minibatches, optimisers
+    from rnn4music import costs, optimisers
+    from rnn4music.training import minibatches
 
     assert set(configuration.WINDOWS) == set(minibatches.WINDOWS)
     assert set(configuration.OPTIMISERS) == set(optimisers.OPTIMISERS)

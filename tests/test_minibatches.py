@@ -6,8 +6,8 @@ from conftest import SIZES, random_roll, small_model
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnn4music import minibatches
 from rnn4music.graphs.compiled import PLAIN
+from rnn4music.training import minibatches
 
 P = SIZES["io_length"]
 

@@ -9,7 +9,7 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt  # noqa: E402
 
 from rnn4music import plots  # noqa: E402
-from rnn4music.training import History  # noqa: E402
+from rnn4music.training.loop import History  # noqa: E402
 
 LOWEST = 21
 

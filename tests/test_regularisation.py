@@ -5,7 +5,7 @@ import pytest
 from conftest import SIZES, random_roll, small_model
 
 from rnn4music import RNN4Music, TrainingDiverged, evaluation
-from rnn4music.regularisation import AveragedWeights, Regularisation
+from rnn4music.training.noise import AveragedWeights, Regularisation
 
 P = SIZES["io_length"]
 

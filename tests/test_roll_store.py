@@ -20,15 +20,12 @@ import pytest
 
 from midi import midiwrite
 from rnn4music import (
-    checkpoints,
     command_line,
     commands_learn,
     configuration,
     datasets,
     evaluation,
-    minibatches,
     roll_store,
-    runs,
     shards,
     streams,
 )
@@ -36,6 +33,7 @@ from rnn4music._utils import checks
 from rnn4music.collection import DatasetWarning
 from rnn4music.datasets import load_midi
 from rnn4music.roll_store import RollStore, StoreError, convert
+from rnn4music.training import checkpoints, minibatches, trainer
 
 RANGE = (21, 109)
 N_TUNES = 13
@@ -733,7 +731,7 @@ def test_training_reads_ahead_from_a_store_alone(made):
         training = SimpleNamespace(
             tunes=tunes, options=options, store=SimpleNamespace(dtype="float32")
         )
-        epoch = runs.Run.minibatches(training, 7)
+        epoch = trainer.Run.minibatches(training, 7)
         assert len([*epoch]) > 10 and epoch.__name__ == ("prefetched" if is_ahead else "epoch")
         assert threading.current_thread() not in threads and len(threads) == is_ahead
 

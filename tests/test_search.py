@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from midi import midiwrite
 from rnn4music import command_line, configuration, roll_store, search_space
-from rnn4music.training import History, TrainingDiverged
+from rnn4music.training.loop import History, TrainingDiverged
 
 optuna = pytest.importorskip("optuna", reason="searches need Optuna")
 

@@ -14,9 +14,10 @@ from conftest import SIZES, random_roll, small_model
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnn4music import RNN4Music, TrainingDiverged, mark_silence, minibatches, training
+from rnn4music import RNN4Music, TrainingDiverged, mark_silence
 from rnn4music.evaluation import baselines
 from rnn4music.graphs.compiled import PLAIN
+from rnn4music.training import loop, minibatches
 
 
 @given(length=st.integers(1, 9), window=st.integers(2, 20))
@@ -233,11 +234,11 @@ class FakeRun:
 
 
 def fake_training(run, n_epochs, **plan):
-    history = training.History()
-    standing = training.Standing()
+    history = loop.History()
+    standing = loop.Standing()
     error = None
     try:
-        training.train(run, training.Plan(n_epochs, **plan), standing, history, progress=False)
+        loop.train(run, loop.Plan(n_epochs, **plan), standing, history, progress=False)
     except TrainingDiverged as caught:
         error = caught
     return history, error
@@ -318,9 +319,9 @@ def test_ctrl_c_is_noticed_while_a_resumed_epoch_is_read_over():
                     time.sleep(0.01)
                 yield None
 
-    standing, history = training.Standing(update=50, seed=1), training.History()
+    standing, history = loop.Standing(update=50, seed=1), loop.History()
     run = Resumed(lambda store: 1.0, 100)
-    training.train(run, training.Plan(1), standing, history, progress=False)
+    loop.train(run, loop.Plan(1), standing, history, progress=False)
     assert history.interrupted and read == [0, 1, 2, 3] and standing.update == 50
 
 

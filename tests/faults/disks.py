@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from rnn4music import archive, roll_cache
-from rnn4music.callbacks import Callback, JsonLines
-from rnn4music.checkpoints import CheckpointWarning
+from rnn4music.training.callbacks import Callback, JsonLines
+from rnn4music.training.checkpoints import CheckpointWarning
 
 from . import kills, quick, stores
 from .rounds import Counts, is_same, left_behind

@@ -11,11 +11,11 @@ import numpy as np
 
 from midi import midiread, midiwrite
 from rnn4music import archive, roll_cache
-from rnn4music.callbacks import JsonLines
 from rnn4music.datasets import load_midi
 from rnn4music.numpy_network import NumpyNetwork
 from rnn4music.roll_store import RollStore
 from rnn4music.standard_sets import load_standard_set
+from rnn4music.training.callbacks import JsonLines
 
 from . import kills, quick, stores
 from .rounds import Child, Counts

@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnn4music import evaluation, minibatches, pieces, streams
-from rnn4music.regularisation import AveragedWeights, Regularisation
+from rnn4music import evaluation, streams
+from rnn4music.training import minibatches, segments
+from rnn4music.training.noise import AveragedWeights, Regularisation
 
 AHEAD = 4
 """Minibatches that are read ahead, where tunes are on the disk."""
@@ -178,7 +179,7 @@ class Run:
             self.last_gradients = results[: -len(states)]
             self.after = results[-len(states) :]
             return float(cost)
-        cost, self.last_gradients, self.after = pieces.cost_and_gradients(
+        cost, self.last_gradients, self.after = segments.cost_and_gradients(
             self.network,
             states,
             windows,

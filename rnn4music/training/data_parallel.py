@@ -19,10 +19,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnn4music import runs
 from rnn4music._utils.console import tell
 from rnn4music.cluster import SECONDS_TO_BEGIN, ClusterLost, addresses, n_requested
-from rnn4music.replicas import Part, Replica, Task, flattened, packed, split
+from rnn4music.training import trainer
+from rnn4music.training.replica import Part, Replica, Task, flattened, packed, split
 
 _SECONDS_BETWEEN_LOOKS = 2  # for workers, where some are missing
 _MOST_ATTEMPTS = 4  # at a part
@@ -184,7 +184,7 @@ def _n_bytes(arrays):
     return sum(array.nbytes for array in arrays)
 
 
-class ClusterRun(runs.Run):
+class ClusterRun(trainer.Run):
     """A `runs.Run` whose gradients come from a cluster.
 
     Parameters

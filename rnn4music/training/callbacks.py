@@ -59,7 +59,7 @@ def checked_callbacks(callbacks):
         if not isinstance(callback, Callback):
             raise TypeError(
                 f"{callback!r} is no callback: derive its class from "
-                "rnn4music.callbacks.Callback, and give an object of that class"
+                "rnn4music.training.callbacks.Callback, and give an object of that class"
             )
     return callbacks
 

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnn4music import pieces, runs
 from rnn4music.graphs.compiled import CompiledNetwork
 from rnn4music.graphs.parameters import ParameterStore
+from rnn4music.training import segments, trainer
 
 
 class Task(NamedTuple):
@@ -27,7 +27,7 @@ class Task(NamedTuple):
     n_pitches: int
     dtype: str
     cost: str
-    options: runs.Options
+    options: trainer.Options
     n_columns: int  # of a part
 
 
@@ -97,7 +97,7 @@ class Replica:
         with _ALONE:
             self.network = _compiled(task.layer_sizes, task.n_pitches, task.dtype, task.cost)
         self.store = self.network.store
-        self.regularisation = runs.regularisation(task.options, self.store)
+        self.regularisation = trainer.regularisation(task.options, self.store)
         self._compile()
 
     def _compile(self):
@@ -134,7 +134,7 @@ class Replica:
         states = [widened(state, B, 0) for state in part.states]
         if options.in_pieces:
             carry = options.windows == "all"
-            cost, gradients, after = pieces.cost_and_gradients(
+            cost, gradients, after = segments.cost_and_gradients(
                 self.network, states, windows, counts, options.n_steps, kind, disturbances, carry
             )
         else:
