@@ -111,7 +111,7 @@ def _updates(model, tunes, n, cluster=None):
 def measure(sizes, rounds, one_core, all_cores):
     """Measure all programs at all sizes: dict of size to dict of program to list of ms lists."""
     from benchmarks import job
-    from rnn4music import cluster
+    from rnn4music.distributed import cluster
     from rnn4music.training import data_parallel
 
     kept = []
@@ -205,7 +205,7 @@ def latency_and_rate():
     """Return the ms of an empty call of a worker, and MB/s to it and back."""
     import numpy as np
 
-    from rnn4music import cluster
+    from rnn4music.distributed import cluster
 
     with cluster.connected(1) as client:
         actor: Any = client.submit(Nothing, actor=True, pure=False).result()

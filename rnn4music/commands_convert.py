@@ -1,8 +1,8 @@
 """``rnn4music convert``."""
 
 from rnn4music import configuration, roll_store
-from rnn4music.cluster import parsed
 from rnn4music.commands import Result, tell_losses
+from rnn4music.distributed.cluster import parsed
 
 
 def convert(asked):

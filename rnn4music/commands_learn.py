@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from rnn4music import archive, streams
 from rnn4music._utils.console import tell
-from rnn4music.cluster import parsed
 from rnn4music.commands import (
     TIME_STEP,
     Result,
@@ -20,6 +19,7 @@ from rnn4music.commands import (
     without_nan,
 )
 from rnn4music.datasets import load_midi
+from rnn4music.distributed.cluster import parsed
 from rnn4music.model import RNN4Music
 from rnn4music.roll_store import RollStore, is_store
 from rnn4music.standard_sets import load_standard_set

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from rnn4music.cluster import parsed
 from rnn4music.commands import Result, without_nan
+from rnn4music.distributed.cluster import parsed
 from rnn4music.search import search as find
 
 

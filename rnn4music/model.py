@@ -7,7 +7,7 @@ import numpy as np
 from midi.reading import checked_flag
 from rnn4music import archive, evaluation, generation, notes
 from rnn4music._utils import checks
-from rnn4music.cluster import connected
+from rnn4music.distributed.cluster import connected
 from rnn4music.graphs.compiled import CompiledNetwork
 from rnn4music.graphs.parameters import WEIGHTS, ParameterStore, print_summary
 from rnn4music.hyperparameters import Settings

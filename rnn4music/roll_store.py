@@ -29,7 +29,6 @@ from midi.reading import checked_flag
 from rnn4music import shards
 from rnn4music._utils.console import SCREEN
 from rnn4music._utils.processes import in_processes
-from rnn4music.cluster import SECONDS_TO_BEGIN, ClusterLost, addresses, connected
 from rnn4music.datasets import (
     MOST_CELLS,
     Reading,
@@ -38,6 +37,7 @@ from rnn4music.datasets import (
     n_workers,
     read_file,
 )
+from rnn4music.distributed.cluster import SECONDS_TO_BEGIN, ClusterLost, addresses, connected
 from rnn4music.roll_cache import Tune
 from rnn4music.shards import StoreError
 from rnn4music.stored_rolls import (

@@ -20,7 +20,7 @@ from tqdm import tqdm
 from rnn4music import search_results, search_space
 from rnn4music._utils.console import SCREEN, tell
 from rnn4music._utils.processes import share_of_cores
-from rnn4music.cluster import SECONDS_TO_BEGIN, ClusterLost, addresses, connected
+from rnn4music.distributed.cluster import SECONDS_TO_BEGIN, ClusterLost, addresses, connected
 from rnn4music.search_owners import MOST_DEATHS, Lost, give_back, running
 from rnn4music.search_trials import ENOUGH, WAIT, Runner, is_finished, run_on_dask
 from rnn4music.search_worker import POLL

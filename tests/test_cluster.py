@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 import rnn4music
-from rnn4music import RNN4Music, cluster
+from rnn4music import RNN4Music
+from rnn4music.distributed import cluster
 from rnn4music.training import data_parallel, replica, trainer
 from rnn4music.training.callbacks import Callback
 

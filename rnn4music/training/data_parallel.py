@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnn4music._utils.console import tell
-from rnn4music.cluster import SECONDS_TO_BEGIN, ClusterLost, addresses, n_requested
+from rnn4music.distributed.cluster import SECONDS_TO_BEGIN, ClusterLost, addresses, n_requested
 from rnn4music.training import trainer
 from rnn4music.training.replica import Part, Replica, Task, flattened, packed, split
 
