@@ -20,7 +20,7 @@ where it was. The rows:
 
 Conventions
 -----------
-Scores are nats per step (see `rnn4music.evaluation`), mean and standard deviation over the seeds.
+Scores are nats per step (see `rnn4music.evaluation.scores`), mean and standard deviation over the seeds.
 The minutes are those of a network's updates on one core, without the validation between them.
 Everything is chosen by the validation set; the test set is scored once, with the weights that
 training leaves.
@@ -269,7 +269,7 @@ def finished(job, process):
 
 def floors(path):
     """Return the test set's nats per step of what knows no music."""
-    from rnn4music.evaluation import baselines
+    from rnn4music.evaluation.scores import baselines
     from rnn4music.standard_sets import load_standard_set
 
     data = load_standard_set(path)
@@ -281,7 +281,8 @@ def ensemble(path, models):
     """Score the mean of the networks' probabilities on the validation and on the test set."""
     import numpy as np
 
-    from rnn4music import RNN4Music, evaluation
+    from rnn4music import RNN4Music
+    from rnn4music.evaluation import scores as evaluation
     from rnn4music.standard_sets import load_standard_set
 
     networks = [RNN4Music.from_file(model) for model in models]

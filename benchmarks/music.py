@@ -61,9 +61,9 @@ from benchmarks.learning import OF_2015
 from benchmarks.recipes import RECIPES
 from rnn4music import RNN4Music
 from rnn4music._utils import checks
+from rnn4music.evaluation.music_metrics import longest_copy, mean_overlap, mean_statistics, overlap
 from rnn4music.generation import SAMPLINGS
 from rnn4music.standard_sets import load_standard_set
-from rnn4music.tune_statistics import longest_copy, mean_overlap, mean_statistics, overlap
 
 MODELS = ("2015:5", "2015:20", "2015:100", "recipe:150")
 QUICK_MODELS = ("2015:1", "recipe:1")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from rnn4music.evaluation import Evaluation
+    from rnn4music.evaluation.scores import Evaluation
     from rnn4music.model import RNN4Music
     from rnn4music.training.loop import History, TrainingDiverged
     from rnn4music.training.minibatches import mark_silence

@@ -5,9 +5,10 @@ from functools import partial
 import numpy as np
 
 from midi.reading import checked_flag
-from rnn4music import archive, evaluation, generation, notes
+from rnn4music import archive, generation, notes
 from rnn4music._utils import checks
 from rnn4music.distributed.cluster import connected
+from rnn4music.evaluation import scores
 from rnn4music.graphs.compiled import CompiledNetwork
 from rnn4music.graphs.parameters import WEIGHTS, ParameterStore, print_summary
 from rnn4music.hyperparameters import Settings
@@ -453,9 +454,9 @@ class RNN4Music(Settings):
         inputs = self._array(checks.piano_roll("inputs", inputs, self.io_length, ndims=(2, 3)))
         single = inputs.ndim == 2
         Y = self._run(inputs[:, None] if single else inputs)
-        return evaluation.sigmoid(Y[:, 0] if single else Y)
+        return scores.sigmoid(Y[:, 0] if single else Y)
 
-    def evaluate(self, dataset, threshold=evaluation.THRESHOLD):
+    def evaluate(self, dataset, threshold=scores.THRESHOLD):
         """Score the predictions on whole tunes, without repeating or truncating them.
 
         Parameters
@@ -472,7 +473,7 @@ class RNN4Music(Settings):
         """
         tunes = checks.dataset(dataset, self.io_length)
         threshold = checks.number("threshold", threshold, low=0, high=1)
-        return evaluation.evaluate(self._run, tunes, threshold, self.dtype)
+        return scores.evaluate(self._run, tunes, threshold, self.dtype)
 
     def gradients(self, inputs, targets):
         """Return the cost and its hand-written gradients, before clipping.
@@ -626,7 +627,7 @@ class RNN4Music(Settings):
 
     def _run(self, inputs):
         """Return the pre-activations (T, B, P) of inputs (T, B, P)."""
-        return evaluation.run(self._network.forward, self._store.initial_states(), inputs)
+        return scores.run(self._network.forward, self._store.initial_states(), inputs)
 
     def _new_store(self, settings):
         """Return zero weights and averages for these settings."""

@@ -98,7 +98,7 @@ def markdown(name, content):
         f'tune, probabilities = network.gen_music(None, 300, sampling="systematic")\n```',
         "## Limits",
         "It knows the music that it learned from, and may repeat passages of it: compare with "
-        "`rnn4music.tune_statistics` before you call a tune new. It knows no form beyond some "
+        "`rnn4music.evaluation.music_metrics` before you call a tune new. It knows no form beyond some "
         "bars, no loudness, and no notes shorter than its time step.",
         "## Licence",
         _inline(licence),

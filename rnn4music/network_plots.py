@@ -8,7 +8,7 @@ Those of `plots`. The colours of a quantity that has a sign reach from −m to m
 import numpy as np
 
 from rnn4music._utils import checks
-from rnn4music.influence import checked_place
+from rnn4music.evaluation.occlusion import checked_place
 from rnn4music.numpy_network import GATES
 from rnn4music.picture_parts import (
     checked_matrix,

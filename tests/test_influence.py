@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from rnn4music import influence as module
-from rnn4music.influence import influence
+from rnn4music.evaluation import occlusion as module
+from rnn4music.evaluation.occlusion import influence
 from rnn4music.numpy_network import NumpyNetwork
 
 

@@ -8,7 +8,8 @@ import oracle
 import pytest
 from conftest import SIZES, initial_states, random_roll, small_model
 
-from rnn4music import RNN4Music, evaluation
+from rnn4music import RNN4Music
+from rnn4music.evaluation import scores
 
 P = SIZES["io_length"]
 
@@ -189,7 +190,7 @@ def test_evaluate_booleans_and_nothing_to_score(model, tunes):
 def test_small_probabilities_are_not_lost():
     Y = np.array([-80, -20, -17, -12, 0, 12, 20], "float32")
     exact = 1 / (1 + np.exp(-Y.astype(float)))
-    got = evaluation.sigmoid(Y)
+    got = scores.sigmoid(Y)
     assert got.dtype == np.float32
     np.testing.assert_allclose(got, exact, rtol=2e-6)
 

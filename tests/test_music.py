@@ -13,7 +13,7 @@ if str(ROOT) not in sys.path:
 
 from benchmarks import music  # noqa: E402
 from rnn4music import RNN4Music  # noqa: E402
-from rnn4music.tune_statistics import (  # noqa: E402
+from rnn4music.evaluation.music_metrics import (  # noqa: E402
     longest_copy,
     mean_overlap,
     mean_statistics,

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from conftest import SIZES, random_roll, small_model
 
-from rnn4music import RNN4Music, TrainingDiverged, evaluation
+from rnn4music import RNN4Music, TrainingDiverged
+from rnn4music.evaluation import scores as evaluation
 from rnn4music.training.noise import AveragedWeights, Regularisation
 
 P = SIZES["io_length"]

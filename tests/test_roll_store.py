@@ -24,7 +24,6 @@ from rnn4music import (
     commands_learn,
     configuration,
     datasets,
-    evaluation,
     roll_store,
     shards,
     streams,
@@ -32,6 +31,7 @@ from rnn4music import (
 from rnn4music._utils import checks
 from rnn4music.collection import DatasetWarning
 from rnn4music.datasets import load_midi
+from rnn4music.evaluation import scores
 from rnn4music.roll_store import RollStore, StoreError, convert
 from rnn4music.training import checkpoints, minibatches, trainer
 
@@ -650,9 +650,9 @@ def test_nothing_is_read_to_check_a_store_or_to_count(made):
 
 
 def test_scores_and_floors_are_those_of_the_same_tunes_in_memory(made, tunes, monkeypatch):
-    monkeypatch.setattr(evaluation, "LARGEST_BATCH", 3)
+    monkeypatch.setattr(scores, "LARGEST_BATCH", 3)
     store, rolls = Counted(made), load_midi(tunes).rolls
-    mine, theirs = evaluation.baselines(store, store), evaluation.baselines(rolls, rolls)
+    mine, theirs = scores.baselines(store, store), scores.baselines(rolls, rolls)
     assert (
         str(mine) == str(theirs)
         and mine["each key's Markov chain"].n_steps == sum(map(len, rolls)) - 13
@@ -671,17 +671,17 @@ def test_a_long_tune_does_not_multiply_the_memory(made, monkeypatch):
 
     def network(inputs):
         at_once.append(inputs.size)
-        return evaluation.run(compile_for, [np.zeros(88)], inputs)
+        return scores.run(compile_for, [np.zeros(88)], inputs)
 
-    whole = evaluation.evaluate(network, rolls, 0.5, "float64")
+    whole = scores.evaluate(network, rolls, 0.5, "float64")
     assert at_once == [14 * 3000 * 88]
     at_once.clear()
-    monkeypatch.setattr(evaluation, "MOST_CELLS", 5 * 104 * 88)
-    parts = evaluation.evaluate(network, rolls, 0.5, "float64")
+    monkeypatch.setattr(scores, "MOST_CELLS", 5 * 104 * 88)
+    parts = scores.evaluate(network, rolls, 0.5, "float64")
     assert len(at_once) == 4 and at_once[-1] == 3000 * 88
-    assert max(at_once[:-1]) <= evaluation.MOST_CELLS and compiled == {1, 8, 16}
+    assert max(at_once[:-1]) <= scores.MOST_CELLS and compiled == {1, 8, 16}
     assert str(parts.per_tune) == str(whole.per_tune)
-    alone = evaluation.evaluate(network, rolls[-1:], 0.5, "float64")
+    alone = scores.evaluate(network, rolls[-1:], 0.5, "float64")
     assert parts.per_tune[-1] == alone.per_tune[0]
 
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnn4music import RNN4Music, TrainingDiverged, mark_silence
-from rnn4music.evaluation import baselines
+from rnn4music.evaluation.scores import baselines
 from rnn4music.graphs.compiled import PLAIN
 from rnn4music.training import loop, minibatches
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from rnn4music.tune_statistics import (
+from rnn4music.evaluation.music_metrics import (
     TuneStatistics,
     describe,
     longest_copy,

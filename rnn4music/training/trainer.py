@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnn4music import evaluation, streams
+from rnn4music import streams
+from rnn4music.evaluation import scores
 from rnn4music.training import minibatches, segments
 from rnn4music.training.noise import AveragedWeights, Regularisation
 
@@ -124,8 +125,8 @@ class Run:
         """Return what each key's Markov chain scores on the validation set, or None."""
         if not self.validates:
             return None
-        fit = evaluation.BASELINES["each key's Markov chain"]
-        return evaluation.score(fit(self.tunes), self.validation)
+        fit = scores.BASELINES["each key's Markov chain"]
+        return scores.score(fit(self.tunes), self.validation)
 
     def draw_seed(self):
         """Return the seed of an epoch."""
@@ -199,12 +200,12 @@ class Run:
         try:
             if self.options.averaging:
                 self.store.set_weights(self.mean.weights)
-            return evaluation.score(self._run_network, self.validation, self.store.dtype)
+            return scores.score(self._run_network, self.validation, self.store.dtype)
         finally:
             self.store.restore(under_way)
 
     def _run_network(self, inputs):
-        return evaluation.run(self.network.forward, self.store.initial_states(), inputs)
+        return scores.run(self.network.forward, self.store.initial_states(), inputs)
 
     def keep_best(self):
         """Keep the weights that were validated last."""

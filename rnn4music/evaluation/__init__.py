@@ -1,0 +1,1 @@
+"""How well a network predicts, and how alike composed and real music are."""
