@@ -162,7 +162,7 @@ def write(folder, k):
 
 def convert(source, store, workers):
     """Convert a folder."""
-    from rnn4music.roll_store import convert
+    from rnn4music.data.store import convert
 
     started = time.perf_counter()
     made = convert(source, store, workers=workers, progress=False)
@@ -184,8 +184,8 @@ def size_of(folder):
 
 def look(store):
     """Open and split a store."""
-    from rnn4music.near_copies import group_near_copies
-    from rnn4music.roll_store import RollStore
+    from rnn4music.data.duplicates import group_near_copies
+    from rnn4music.data.store import RollStore
 
     group_near_copies([])  # imports SciPy
     before = peak_mb()
@@ -207,8 +207,8 @@ def look(store):
 
 def read(source, store):
     """Return a dataset: in memory, or a store."""
-    from rnn4music.datasets import load_midi
-    from rnn4music.roll_store import RollStore
+    from rnn4music.data.dataset import load_midi
+    from rnn4music.data.store import RollStore
 
     return load_midi(source, progress=False) if store is None else RollStore(store)
 
@@ -240,7 +240,7 @@ def wait(windows, updates, ahead, source=None, store=None):
 
     import numpy as np
 
-    from rnn4music import streams
+    from rnn4music.data import streams
     from rnn4music.training import minibatches
 
     tunes = read(source, store)

@@ -36,7 +36,7 @@ def update_from_folder(folder, cache, hidden, batch, steps):
 
     `cache` is a folder for the piano rolls, or None.
     """
-    from rnn4music.datasets import load_midi
+    from rnn4music.data.dataset import load_midi
 
     tunes = load_midi(folder, cache=cache, progress=False)
     model = RNN4Music(hidden, hidden, hidden, N_PITCHES, RATE, RATE, RATE, RATE, seed=1)

@@ -5,7 +5,7 @@
     python -m benchmarks.learning JSB_Chorales --data … --rows like-for-like keys ensemble
 
 Run it from the repository's root, with a file of one of the sets (JSB_Chorales, Nottingham,
-MuseData, Piano-midi.de) that you have; see `rnn4music.standard_sets` for the forms that are read.
+MuseData, Piano-midi.de) that you have; see `rnn4music.data.standard_sets` for the forms that are read.
 The recipe of each set is in `benchmarks/recipes.py`. Each seed is a process of its own on a core
 of its own; as many run at once as there are cores. With --folder an interrupted benchmark goes on
 where it was. The rows:
@@ -132,8 +132,8 @@ def run_job(job):
     import numpy as np
 
     from rnn4music import RNN4Music
-    from rnn4music.datasets import Dataset
-    from rnn4music.standard_sets import load_standard_set
+    from rnn4music.data.dataset import Dataset
+    from rnn4music.data.standard_sets import load_standard_set
 
     data = load_standard_set(job["data"])
     training: Dataset = data.train
@@ -269,8 +269,8 @@ def finished(job, process):
 
 def floors(path):
     """Return the test set's nats per step of what knows no music."""
+    from rnn4music.data.standard_sets import load_standard_set
     from rnn4music.evaluation.scores import baselines
-    from rnn4music.standard_sets import load_standard_set
 
     data = load_standard_set(path)
     scores = baselines(list(data.train), list(data.test))
@@ -282,8 +282,8 @@ def ensemble(path, models):
     import numpy as np
 
     from rnn4music import RNN4Music
+    from rnn4music.data.standard_sets import load_standard_set
     from rnn4music.evaluation import scores as evaluation
-    from rnn4music.standard_sets import load_standard_set
 
     networks = [RNN4Music.from_file(model) for model in models]
 

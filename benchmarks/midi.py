@@ -32,7 +32,7 @@ import numpy as np
 from benchmarks import machine
 from benchmarks.figures import print_row, summary, timed
 from midi import midiread, midiwrite
-from rnn4music.datasets import load_midi
+from rnn4music.data.dataset import load_midi
 
 TIME_STEP = 0.3
 OURS = "midiread"
@@ -219,7 +219,7 @@ def folder_times(folder, cache, n_rounds):
 def memory(folder):
     """Return a fresh process's peak memory in MB before and after it loads a folder."""
     script = (
-        "import resource, sys, warnings; from rnn4music.datasets import load_midi\n"
+        "import resource, sys, warnings; from rnn4music.data.dataset import load_midi\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "before = peak(); dataset = load_midi(sys.argv[1], workers=1, progress=False)\n"
         "print(before, peak(), sum(roll.nbytes for roll in dataset), len(dataset))"

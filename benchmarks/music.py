@@ -6,7 +6,7 @@
     python -m benchmarks.music JSB_Chorales --data … --quick      tries everything at tiny sizes
 
 Run it from the repository's root, with a file of one of the sets that you have; see
-`rnn4music.standard_sets`. A model is a saved file, or a training: ``2015:20`` is 20 epochs of the
+`rnn4music.data.standard_sets`. A model is a saved file, or a training: ``2015:20`` is 20 epochs of the
 rule of 2015 (RMSprop, each tune's start, nothing against overfitting), ``recipe:150`` at most 150
 epochs of the set's recipe in `benchmarks.recipes`. Each model continues the first steps of test
 tunes, with each sampling, threshold and temperature.
@@ -61,9 +61,9 @@ from benchmarks.learning import OF_2015
 from benchmarks.recipes import RECIPES
 from rnn4music import RNN4Music
 from rnn4music._utils import checks
+from rnn4music.data.standard_sets import load_standard_set
 from rnn4music.evaluation.music_metrics import longest_copy, mean_overlap, mean_statistics, overlap
 from rnn4music.generation import SAMPLINGS
-from rnn4music.standard_sets import load_standard_set
 
 MODELS = ("2015:5", "2015:20", "2015:100", "recipe:150")
 QUICK_MODELS = ("2015:1", "recipe:1")

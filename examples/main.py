@@ -13,8 +13,8 @@ import matplotlib
 
 from midi.utils import midiwrite
 from rnn4music import RNN4Music
-from rnn4music.chorales import write_chorales
-from rnn4music.datasets import load_midi
+from rnn4music.data.chorales import write_chorales
+from rnn4music.data.dataset import load_midi
 from rnn4music.plots import plot_piano_roll, plot_probabilities
 
 PITCH_RANGE = (21, 109)  # the piano's 88 keys: MIDI pitches 21 to 108

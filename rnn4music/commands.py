@@ -13,7 +13,7 @@ from midi.reading import PIANO
 from rnn4music import archive
 from rnn4music._utils import checks
 from rnn4music._utils.console import tell
-from rnn4music.keys import find_key, semitones_to_c, transpose
+from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.numpy_network import NumpyNetwork
 
 TIME_STEP = 0.3

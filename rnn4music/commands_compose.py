@@ -27,7 +27,7 @@ from rnn4music.commands import (
     read_tune,
     seconds_per_step,
 )
-from rnn4music.keys import transpose
+from rnn4music.data.keys import transpose
 from rnn4music.tune import Tune, write_page
 
 ENDINGS = {"mid": TUNES, "wav": SOUNDS[:1], "png": PICTURES, "html": PAGES}

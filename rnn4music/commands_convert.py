@@ -1,7 +1,8 @@
 """``rnn4music convert``."""
 
-from rnn4music import configuration, roll_store
+from rnn4music import configuration
 from rnn4music.commands import Result, tell_losses
+from rnn4music.data import store as roll_store
 from rnn4music.distributed.cluster import parsed
 
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from rnn4music import command_line, commands_compose, commands_learn, configuration
 from rnn4music._utils import checks
-from rnn4music.chorales import write_chorales
 from rnn4music.commands import Result
+from rnn4music.data.chorales import write_chorales
 from rnn4music.model import RNN4Music
 
 

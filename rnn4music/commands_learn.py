@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-from rnn4music import archive, streams
+from rnn4music import archive
 from rnn4music._utils.console import tell
 from rnn4music.commands import (
     TIME_STEP,
@@ -18,11 +18,12 @@ from rnn4music.commands import (
     tell_losses,
     without_nan,
 )
-from rnn4music.datasets import load_midi
+from rnn4music.data import streams
+from rnn4music.data.dataset import load_midi
+from rnn4music.data.standard_sets import load_standard_set
+from rnn4music.data.store import RollStore, is_store
 from rnn4music.distributed.cluster import parsed
 from rnn4music.model import RNN4Music
-from rnn4music.roll_store import RollStore, is_store
-from rnn4music.standard_sets import load_standard_set
 from rnn4music.training.callbacks import Callback, JsonLines, TensorBoard
 
 STANDARD_SETS = (".mat", ".pickle", ".pkl", ".json", ".npz")

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnn4music import rolls
+from rnn4music.data import pianoroll
 
 _NAMES = "C C♯ D D♯ E F F♯ G G♯ A A♯ B".split()
 _LEAST_PITCHES = 25  # rows that are drawn, also of a tune with one pitch
@@ -130,7 +130,7 @@ def notes(roll, lowest_pitch, first_step=0):
     (number of notes, 3) int
         Pitch, first step, and number of steps.
     """
-    column, first, end = rolls.notes(roll).T
+    column, first, end = pianoroll.notes(roll).T
     found = np.column_stack([column + lowest_pitch, first + first_step, end - first])
     return found[np.lexsort((found[:, 0], found[:, 1]))]
 

@@ -14,8 +14,8 @@ import numpy as np
 from matplotlib.collections import PolyCollection
 
 from midi.files import written_whole
-from rnn4music import rolls
 from rnn4music._utils import checks
+from rnn4music.data import pianoroll
 
 _NATURALS = {0: "C", 2: "D", 4: "E", 5: "F", 7: "G", 9: "A", 11: "B"}
 _MOST_LABELS, _MOST_LINES = 12, 60  # of bars
@@ -83,7 +83,7 @@ def colour_bar(axes, drawn, label, extend="neither"):
 
 def outline(axes, roll, time_step, lowest_pitch):
     """Draw a frame around each note."""
-    column, first, end = rolls.notes(roll).T
+    column, first, end = pianoroll.notes(roll).T
     left, right = first * time_step, end * time_step
     low, high = column + lowest_pitch - 0.5, column + lowest_pitch + 0.5
     corners = np.stack([left, low, right, low, right, high, left, high], axis=1)

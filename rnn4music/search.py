@@ -27,7 +27,7 @@ from rnn4music import (
     search_trials,
 )
 from rnn4music._utils import checks
-from rnn4music.roll_store import RollStore, is_store
+from rnn4music.data.store import RollStore, is_store
 from rnn4music.search_fleets import Watch
 from rnn4music.search_results import best_of, best_settings, write_tables
 from rnn4music.training import checkpoints

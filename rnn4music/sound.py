@@ -21,8 +21,9 @@ import numpy as np
 
 import midi
 from midi.files import written_whole
-from rnn4music import rolls, soundfonts
+from rnn4music import soundfonts
 from rnn4music._utils import checks
+from rnn4music.data import pianoroll
 
 SAMPLE_RATE = 44100
 """Samples a second."""
@@ -68,7 +69,7 @@ def synthesise(roll, time_step, lowest_pitch=21):
         For a roll that is empty, has another shape, or holds other values; for a time step that
         is not above 0; for pitches beyond 127.
     """
-    roll = rolls.checked("roll", roll)
+    roll = pianoroll.checked("roll", roll)
     time_step = checks.number("time_step", time_step, above=0)
     lowest_pitch = checks.integer("lowest_pitch", lowest_pitch, low=0)
     if lowest_pitch + roll.shape[1] - 1 > _HIGHEST:
@@ -76,7 +77,7 @@ def synthesise(roll, time_step, lowest_pitch=21):
             f"a roll of {roll.shape[1]} pitches from lowest_pitch={lowest_pitch} on ends beyond "
             f"pitch {_HIGHEST}, the highest of MIDI; 88 pitches from 21 on are the piano's"
         )
-    column, first, end = rolls.notes(roll).T
+    column, first, end = pianoroll.notes(roll).T
     notes = np.column_stack([column + lowest_pitch, first * time_step, end * time_step])
     return synthesise_notes(notes, len(roll) * time_step)
 

@@ -16,8 +16,8 @@ import numpy as np
 from midi.files import written_whole
 from midi.timing import exact_time_step
 from midi.utils import midiwrite
-from rnn4music import rolls
 from rnn4music._utils import checks
+from rnn4music.data import pianoroll
 
 _HIGHEST_PITCH = 127
 _SHORTEST_STEP, _LONGEST_STEP = 1e-6, 3600  # what a MIDI file can hold
@@ -55,7 +55,7 @@ class Tune:
     title: str = ""
 
     def __post_init__(self):
-        roll = rolls.checked("roll", self.roll)
+        roll = pianoroll.checked("roll", self.roll)
         n_pitches = roll.shape[1]
         time_step = float(exact_time_step(self.time_step, "time_step"))
         checks.number("time_step", time_step, low=_SHORTEST_STEP, high=_LONGEST_STEP)
@@ -68,7 +68,7 @@ class Tune:
             )
         start, probabilities = self.start, self.probabilities
         if start is not None:
-            start = rolls.checked("start", start, n_pitches)
+            start = pianoroll.checked("start", start, n_pitches)
         if probabilities is not None:
             probabilities = checks.piano_roll("probabilities", probabilities, n_pitches)
             if len(probabilities) != len(roll):

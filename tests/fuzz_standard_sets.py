@@ -14,7 +14,7 @@ import pickle
 import atheris
 
 with atheris.instrument_imports(include=["rnn4music", "zipfile", "json"]):
-    from rnn4music import restricted_pickle, standard_sets
+    from rnn4music.data import safe_pickle, standard_sets
 
 import fuzz_shared
 import numpy as np
@@ -51,7 +51,7 @@ def check_set(file, suffix, pitch_range):
 
 def check_pickle(file):
     try:
-        content = restricted_pickle.loads(file)
+        content = safe_pickle.loads(file)
     except ValueError as error:
         fuzz_shared.refused(error)
         return

@@ -14,8 +14,8 @@ import pytest
 
 from midi import midiread, midiwrite
 from rnn4music import RNN4Music, command_line, configuration
-from rnn4music.datasets import load_midi
-from rnn4music.keys import find_key, semitones_to_c, transpose
+from rnn4music.data.dataset import load_midi
+from rnn4music.data.keys import find_key, semitones_to_c, transpose
 
 SMALL = ["--units", "3", "4", "5", "--seed", "1", "--quiet", "--validation", "0.2"]
 

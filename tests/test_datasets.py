@@ -14,9 +14,11 @@ import pytest
 
 import rnn4music
 from midi import MidiError, midiread, midiwrite
-from rnn4music import RNN4Music, datasets, roll_cache
-from rnn4music.datasets import Dataset, DatasetWarning, load_midi
-from rnn4music.keys import find_key
+from rnn4music import RNN4Music
+from rnn4music.data import dataset as datasets
+from rnn4music.data import roll_cache
+from rnn4music.data.dataset import Dataset, DatasetWarning, load_midi
+from rnn4music.data.keys import find_key
 
 RANGE = (21, 109)
 
@@ -332,7 +334,7 @@ def test_processes_change_nothing(folder):
 def test_processes_need_no_main_guard(folder, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        "from rnn4music.datasets import load_midi\n"
+        "from rnn4music.data.dataset import load_midi\n"
         f"print(len(load_midi({str(folder)!r}, workers=2)))\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}

@@ -24,19 +24,11 @@ from scipy.io import loadmat, savemat
 
 import midi
 from midi.contents import describe
-from rnn4music import (
-    RNN4Music,
-    archive,
-    configuration,
-    matlab_cells,
-    numpy_network,
-    restricted_pickle,
-    roll_cache,
-    standard_sets,
-)
-from rnn4music.datasets import DatasetWarning, load_midi
+from rnn4music import RNN4Music, archive, configuration, numpy_network
+from rnn4music.data import matlab_cells, roll_cache, safe_pickle, standard_sets
+from rnn4music.data.dataset import DatasetWarning, load_midi
+from rnn4music.data.standard_sets import load_standard_set
 from rnn4music.numpy_network import NumpyNetwork
-from rnn4music.standard_sets import load_standard_set
 
 LITTLE = 2**26  # bytes
 PARTS = ("train", "valid", "test")
@@ -357,10 +349,10 @@ def test_a_pickle_cannot_change_the_reader():
     for name in (b"numpy\ndtype", b"numpy.core.multiarray\n_reconstruct", b"numpy\nndarray"):
         attack = b"c" + name + b"\n(N}S'__init__'\nNsS'array'\nNstb."
         with pytest.raises(ValueError, match="it changes what is no NumPy array"):
-            restricted_pickle.loads(attack)
+            safe_pickle.loads(attack)
     array = np.arange(3)
     for protocol in range(6):
-        again = restricted_pickle.loads(pickle.dumps(array, protocol))
+        again = safe_pickle.loads(pickle.dumps(array, protocol))
         np.testing.assert_array_equal(again, array)
 
 
@@ -389,11 +381,11 @@ def test_a_pickle_cannot_change_the_reader():
     ],
 )  # fmt: skip
 def test_pickles_that_grow(data, message):
-    assert_refused(restricted_pickle.loads, data, message=message)
+    assert_refused(safe_pickle.loads, data, message=message)
 
 
 def test_a_memo_index_beyond_the_file_makes_no_room_for_it():
-    n_bytes, error = peak(restricted_pickle.loads, b"]r\xff\xff\xff\xff.")
+    n_bytes, error = peak(safe_pickle.loads, b"]r\xff\xff\xff\xff.")
     assert error is None and n_bytes < 2**20
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rnn4music.keys import NAMES, Key, find_key, semitones_to_c, transpose
+from rnn4music.data.keys import NAMES, Key, find_key, semitones_to_c, transpose
 
 MAJOR_SCALE = (0, 2, 4, 5, 7, 9, 11)
 HARMONIC_MINOR_SCALE = (0, 2, 3, 5, 7, 8, 11)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from rnn4music import near_copies
-from rnn4music.near_copies import (
+from rnn4music.data import duplicates
+from rnn4music.data.duplicates import (
     PASSAGE,
     group_near_copies,
     group_sketches,
@@ -68,7 +68,7 @@ def test_many_tunes_are_compared_some_at_a_time(rng, monkeypatch):
     tunes = [other, long, *(rng.random((60, 88)) < 0.05 for _ in range(5)), long[:40]]
     whole = group_near_copies(tunes)
     assert whole == [0, 1, 2, 3, 4, 5, 6, 1]
-    monkeypatch.setattr(near_copies, "_TUNES_AT_ONCE", 1)
+    monkeypatch.setattr(duplicates, "_TUNES_AT_ONCE", 1)
     assert group_near_copies(tunes) == whole
     half = [rng.random((9, 88)) < 0.05, other, np.concatenate((other[:20], long))]
     assert group_near_copies(half) == [0, 1, 2]
@@ -96,7 +96,7 @@ def test_copies_made_of_passages_that_very_many_tunes_have(rng):
 
 
 def test_exact_copies_are_found_however_common_their_passages(tune, monkeypatch):
-    monkeypatch.setattr(near_copies, "_COMMON", 3)
+    monkeypatch.setattr(duplicates, "_COMMON", 3)
     longer = [np.concatenate((tune, np.eye(88, dtype=bool)[k : k + 9])) for k in range(5)]
     assert group_near_copies([*longer, longer[3].copy()]) == [0, 1, 2, 3, 4, 3]
 

@@ -19,20 +19,15 @@ import numpy as np
 import pytest
 
 from midi import midiwrite
-from rnn4music import (
-    command_line,
-    commands_learn,
-    configuration,
-    datasets,
-    roll_store,
-    shards,
-    streams,
-)
+from rnn4music import command_line, commands_learn, configuration
 from rnn4music._utils import checks
-from rnn4music.collection import DatasetWarning
-from rnn4music.datasets import load_midi
+from rnn4music.data import dataset as datasets
+from rnn4music.data import shards, streams
+from rnn4music.data import store as roll_store
+from rnn4music.data.dataset import load_midi
+from rnn4music.data.midi_files import DatasetWarning
+from rnn4music.data.store import RollStore, StoreError, convert
 from rnn4music.evaluation import scores
-from rnn4music.roll_store import RollStore, StoreError, convert
 from rnn4music.training import checkpoints, minibatches, trainer
 
 RANGE = (21, 109)
@@ -432,7 +427,7 @@ def test_a_shard_that_is_cut_short_while_it_is_used(folder):
 
 def rewritten(folder, change):
     """Change the list of shards, checksum and all."""
-    from rnn4music.stored_rolls import read_manifest, write_manifest
+    from rnn4music.data.stored_rolls import read_manifest, write_manifest
 
     manifest = read_manifest(folder)
     change(manifest)
@@ -458,7 +453,7 @@ def rewritten(folder, change):
 )
 def test_a_list_of_shards_that_nobody_wrote_is_refused(folder, change):
     """Its checksum is right, as that of a hostile one."""
-    from rnn4music import stored_rolls
+    from rnn4music.data import stored_rolls
 
     manifest = stored_rolls.read_manifest(folder)
     change(manifest)
@@ -469,7 +464,7 @@ def test_a_list_of_shards_that_nobody_wrote_is_refused(folder, change):
 
 
 def test_a_list_of_shards_of_any_size_is_not_read(folder, monkeypatch):
-    monkeypatch.setattr("rnn4music.stored_rolls._MOST_BYTES", 100)
+    monkeypatch.setattr("rnn4music.data.stored_rolls._MOST_BYTES", 100)
     with pytest.raises(StoreError, match="store.json is damaged"):
         RollStore(folder)
 

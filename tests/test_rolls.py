@@ -3,20 +3,20 @@
 import numpy as np
 import pytest
 
-from rnn4music import rolls
+from rnn4music.data import pianoroll
 
 
 def test_notes_are_runs_of_a_column():
     roll = np.array([[1, 0, 0, 1], [1, 1, 0, 0], [0, 1, 0, 1]])
     expected = [[0, 0, 2], [1, 1, 3], [3, 0, 1], [3, 2, 3]]
     for each in (roll, roll.astype(bool), roll.astype(float), np.asfortranarray(roll)):
-        np.testing.assert_array_equal(rolls.notes(each), expected)
+        np.testing.assert_array_equal(pianoroll.notes(each), expected)
 
 
 def test_the_notes_fill_the_roll(rng):
     roll = rng.random((40, 9)) < 0.6
     filled = np.zeros(roll.shape, int)
-    for column, first, end in rolls.notes(roll):
+    for column, first, end in pianoroll.notes(roll):
         filled[first:end, column] += 1
         assert not roll[first - 1, column] or first == 0
         assert end == len(roll) or not roll[end, column]
@@ -24,13 +24,15 @@ def test_the_notes_fill_the_roll(rng):
 
 
 def test_silence_has_no_notes():
-    assert rolls.notes(np.zeros((5, 3))).shape == rolls.notes(np.zeros((0, 3))).shape == (0, 3)
+    assert (
+        pianoroll.notes(np.zeros((5, 3))).shape == pianoroll.notes(np.zeros((0, 3))).shape == (0, 3)
+    )
 
 
 def test_a_roll_of_zeros_and_ones_is_returned_as_it_is():
     for dtype in (bool, np.uint8, np.float32):
-        assert rolls.checked("roll", np.eye(3, dtype=dtype), 3).dtype == dtype
-    np.testing.assert_array_equal(rolls.checked("roll", [[0, 1]]), [[0, 1]])
+        assert pianoroll.checked("roll", np.eye(3, dtype=dtype), 3).dtype == dtype
+    np.testing.assert_array_equal(pianoroll.checked("roll", [[0, 1]]), [[0, 1]])
 
 
 @pytest.mark.parametrize(
@@ -50,9 +52,9 @@ def test_a_roll_of_zeros_and_ones_is_returned_as_it_is():
 )
 def test_what_is_none_is_named(value, error, message):
     with pytest.raises(error, match=message):
-        rolls.checked("tune", value)
+        pianoroll.checked("tune", value)
 
 
 def test_another_width_is_refused():
     with pytest.raises(ValueError, match=r"roll must have the shape \(steps, 4\)"):
-        rolls.checked("roll", np.eye(3), 4)
+        pianoroll.checked("roll", np.eye(3), 4)

@@ -20,7 +20,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midi import midiwrite
-from rnn4music import command_line, configuration, roll_store, search_space
+from rnn4music import command_line, configuration, search_space
+from rnn4music.data import store
 from rnn4music.training.loop import History, TrainingDiverged
 
 optuna = pytest.importorskip("optuna", reason="searches need Optuna")
@@ -672,7 +673,7 @@ def test_from_a_space_to_a_model(music, tmp_path, capsys, monkeypatch):
 
 def test_a_store_says_which_pitches(music, tmp_path, monkeypatch):
     """To the process that searches, its workers, and the best configuration."""
-    roll_store.convert(music, tmp_path / "store", pitch_range=(24, 100), progress=False)
+    store.convert(music, tmp_path / "store", pitch_range=(24, 100), progress=False)
     widths = []
 
     def new_model(settings):

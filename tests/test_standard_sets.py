@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from rnn4music import restricted_pickle, standard_sets
-from rnn4music.standard_sets import load_standard_set
+from rnn4music.data import safe_pickle, standard_sets
+from rnn4music.data.standard_sets import load_standard_set
 
 DATA = Path(os.environ.get("RNN4MUSIC_TEST_DATA") or Path(__file__).parents[2] / "shared") / "data"
 PARTS = ("train", "valid", "test")
@@ -175,7 +175,7 @@ def test_a_hostile_pickle_is_refused_and_nothing_runs(tmp_path, protocol, form):
 )  # fmt: skip
 def test_pickles_that_are_refused(data, message):
     with pytest.raises(ValueError, match=message):
-        restricted_pickle.loads(data)
+        safe_pickle.loads(data)
 
 
 def test_data_come_through_as_they_are(rng):
@@ -187,7 +187,7 @@ def test_data_come_through_as_they_are(rng):
         "booleans": array > 0.5, "empty": np.zeros((0, 88)),
     }  # fmt: skip
     for protocol in (3, 4, 5):
-        plain = restricted_pickle.loads(pickle.dumps(content, protocol))
+        plain = safe_pickle.loads(pickle.dumps(content, protocol))
         assert plain["nested"] == [[1, [2, [3]]], {4: (5,)}]
         for name in ("text", "bytes", "number", "big", "none", "yes", "scalar", "small"):
             assert plain[name] == content[name], name
@@ -315,7 +315,7 @@ def test_a_mat_file_holds_cells_and_may_be_cut_off(tmp_path):
 
 def test_what_a_pickle_holds_many_times_is_made_once():
     doubled = b"](K<e" + b"q\x00](h\x00h\x00e" * 60 + b"."  # 2 ** 60 numbers if written out
-    found = restricted_pickle.loads(doubled)
+    found = safe_pickle.loads(doubled)
     for _ in range(60):
         first, second = found
         assert first is second

@@ -13,7 +13,7 @@ import warnings
 
 import numpy as np
 
-from rnn4music import streams
+from rnn4music.data import streams
 
 
 def number(name, value, low=-math.inf, high=math.inf, above=-math.inf, below=math.inf):
@@ -132,7 +132,7 @@ def listed(name, value):
     if isinstance(value, (str, os.PathLike)):
         raise TypeError(
             f"{name} must be a list of piano rolls, not {str(value)!r}; "
-            "rnn4music.datasets.load_midi reads a folder of MIDI files"
+            "rnn4music.data.dataset.load_midi reads a folder of MIDI files"
         )
     if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype != object:
         raise ValueError(

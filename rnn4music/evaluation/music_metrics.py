@@ -9,7 +9,7 @@ nothing sounds, the "skyline" of A. Uitdenbogerd and J. Zobel, "Manipulation of 
 matching", ACM Multimedia 1998; here a held key covers what begins below it. What a tune leaves
 undefined, such as the note lengths of silence, is NaN, and is left out of means and comparisons.
 Several statistics grow with the length of the tune: compare tunes of like lengths. Only the
-pitch classes depend on the key: transpose the tunes (`rnn4music.keys`) where it should not matter.
+pitch classes depend on the key: transpose the tunes (`rnn4music.data.keys`) where it should not matter.
 
 Source
 ------

@@ -13,8 +13,8 @@ doubles the odds; below 0 it speaks against.
 
 import numpy as np
 
-from rnn4music import rolls
 from rnn4music._utils import checks
+from rnn4music.data import pianoroll
 
 _MOST_CELLS = 2**22  # of the tunes that are predicted at once: 32 MB
 
@@ -38,10 +38,10 @@ def influence(network, roll, step, column):
     (T, P) float
         Log-odds with the note minus log-odds without it, in each cell of the note; 0 elsewhere.
     """
-    roll = np.asarray(rolls.checked("roll", roll), float)
+    roll = np.asarray(pianoroll.checked("roll", roll), float)
     step, column = checked_place(roll, step, column)
     heard = roll[:step]
-    cells = [(slice(first, end), key) for key, first, end in rolls.notes(heard)]  # of each note
+    cells = [(slice(first, end), key) for key, first, end in pianoroll.notes(heard)]  # of each note
     n_at_once = max(1, _MOST_CELLS // heard.size)
     with_all = _log_odds(network.predict(heard)[-1, column])
     result = np.zeros_like(roll)

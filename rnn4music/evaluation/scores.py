@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from rnn4music import streams
+from rnn4music.data import streams
 
 WINDOW = 100
 """Steps that one call of the compiled network takes; longer tunes take several calls."""

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rnn4music import archive, streams
+from rnn4music import archive
 from rnn4music._utils.console import tell
+from rnn4music.data import streams
 
 SECONDS_BETWEEN = 60
 """Unless a number of updates is asked for."""

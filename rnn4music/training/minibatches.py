@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnn4music import streams
+from rnn4music.data import streams
 
 WINDOWS = ("start", "random", "all")
 """Ways to cut windows: see `epoch`."""

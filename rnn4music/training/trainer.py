@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnn4music import streams
+from rnn4music.data import streams
 from rnn4music.evaluation import scores
 from rnn4music.training import minibatches, segments
 from rnn4music.training.noise import AveragedWeights, Regularisation

@@ -6,7 +6,8 @@ import warnings
 
 import numpy as np
 
-from rnn4music import archive, roll_cache
+from rnn4music import archive
+from rnn4music.data import roll_cache
 from rnn4music.numpy_network import NumpyNetwork
 
 from . import kills, quick

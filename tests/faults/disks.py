@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rnn4music import archive, roll_cache
+from rnn4music import archive
+from rnn4music.data import roll_cache
 from rnn4music.training.callbacks import Callback, JsonLines
 from rnn4music.training.checkpoints import CheckpointWarning
 

@@ -9,7 +9,8 @@ import time
 
 import numpy as np
 
-from rnn4music import RNN4Music, archive, roll_cache
+from rnn4music import RNN4Music, archive
+from rnn4music.data import roll_cache
 
 from . import quick
 from .rounds import Child, Counts, is_same, left_behind

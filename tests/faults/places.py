@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from midi import midiread, midiwrite
-from rnn4music import archive, roll_cache
-from rnn4music.datasets import load_midi
+from rnn4music import archive
+from rnn4music.data import roll_cache
+from rnn4music.data.dataset import load_midi
+from rnn4music.data.standard_sets import load_standard_set
+from rnn4music.data.store import RollStore
 from rnn4music.numpy_network import NumpyNetwork
-from rnn4music.roll_store import RollStore
-from rnn4music.standard_sets import load_standard_set
 from rnn4music.training.callbacks import JsonLines
 
 from . import kills, quick, stores

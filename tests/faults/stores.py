@@ -7,9 +7,9 @@ import warnings
 import numpy as np
 
 from midi import midiwrite
-from rnn4music import roll_store
-from rnn4music.collection import DatasetWarning
-from rnn4music.roll_store import RollStore, StoreError, convert
+from rnn4music.data import store as roll_store
+from rnn4music.data.midi_files import DatasetWarning
+from rnn4music.data.store import RollStore, StoreError, convert
 
 from .damage import check
 from .rounds import Child, Counts, is_same, left_behind

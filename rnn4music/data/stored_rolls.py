@@ -3,7 +3,7 @@
 Conventions
 -----------
 A store is a folder: ``store.json``, the *manifest*, tells of what and how it was made and lists
-the shards, files in ``shards`` (see `rnn4music.shards`). The name of a shard has a hash of its
+the shards, files in ``shards`` (see `rnn4music.data.shards`). The name of a shard has a hash of its
 MIDI files' names, sizes and times of change, of how they were read and of this package's version,
 so that a file never becomes that of another conversion. In memory are names, lengths and places
 of the tunes alone.
@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 
 from midi.files import opened, written_whole
-from rnn4music import shards
-from rnn4music.collection import Collection, Remark, checked_semitones
-from rnn4music.keys import ALL_KEYS, transpose
-from rnn4music.near_copies import group_sketches
-from rnn4music.shards import StoreError
+from rnn4music.data import shards
+from rnn4music.data.duplicates import group_sketches
+from rnn4music.data.keys import ALL_KEYS, transpose
+from rnn4music.data.midi_files import Collection, Remark, checked_semitones
+from rnn4music.data.shards import StoreError
 
 MANIFEST, SHARDS = "store.json", "shards"
 _DIGEST = re.compile("[0-9a-f]{16}")
@@ -158,7 +158,7 @@ class RollStore(Collection):
         return view
 
     def near_copies(self):
-        """Return for each tune the number of its group; see `rnn4music.near_copies`.
+        """Return for each tune the number of its group; see `rnn4music.data.duplicates`.
 
         Tunes are compared by the sketches that were made when they were converted.
         """

@@ -116,7 +116,7 @@ class Collection(Sequence):
 
         Notes
         -----
-        What near copies are is said in `rnn4music.near_copies`.
+        What near copies are is said in `rnn4music.data.duplicates`.
         """
         shares = {
             "test": checks.number("test", test, low=0, high=1),

@@ -7,7 +7,7 @@
 
 Conventions
 -----------
-What a store is on disk is said in `rnn4music.stored_rolls`. A conversion may be stopped at any
+What a store is on disk is said in `rnn4music.data.stored_rolls`. A conversion may be stopped at any
 time, also by SIGKILL: what is there is whole, and the next goes on with it. Several may work on
 the same folder at once.
 """
@@ -26,10 +26,10 @@ from tqdm import tqdm
 
 import rnn4music
 from midi.reading import checked_flag
-from rnn4music import shards
 from rnn4music._utils.console import SCREEN
 from rnn4music._utils.processes import in_processes
-from rnn4music.datasets import (
+from rnn4music.data import shards
+from rnn4music.data.dataset import (
     MOST_CELLS,
     Reading,
     find_files,
@@ -37,10 +37,9 @@ from rnn4music.datasets import (
     n_workers,
     read_file,
 )
-from rnn4music.distributed.cluster import SECONDS_TO_BEGIN, ClusterLost, addresses, connected
-from rnn4music.roll_cache import Tune
-from rnn4music.shards import StoreError
-from rnn4music.stored_rolls import (
+from rnn4music.data.roll_cache import Tune
+from rnn4music.data.shards import StoreError
+from rnn4music.data.stored_rolls import (
     MANIFEST,
     SHARDS,
     RollStore,
@@ -49,6 +48,7 @@ from rnn4music.stored_rolls import (
     shard_path,
     write_manifest,
 )
+from rnn4music.distributed.cluster import SECONDS_TO_BEGIN, ClusterLost, addresses, connected
 
 __all__ = ["RollStore", "StoreError", "convert", "is_store"]
 

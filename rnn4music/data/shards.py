@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from midi.files import opened, written_whole
-from rnn4music.near_copies import Sketch, sketch_of
+from rnn4music.data.duplicates import Sketch, sketch_of
 
 FORMAT = 1
 _TRAILER = struct.Struct("<QQII8s")

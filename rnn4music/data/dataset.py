@@ -35,17 +35,17 @@ from midi.reading import (
     read_bytes,
     summary,
 )
-from rnn4music import roll_cache
 from rnn4music._utils import checks, npz
 from rnn4music._utils.processes import in_processes, n_cores
-from rnn4music.collection import (
+from rnn4music.data import roll_cache
+from rnn4music.data.duplicates import group_near_copies
+from rnn4music.data.keys import ALL_KEYS, find_key, semitones_to_c, transpose
+from rnn4music.data.midi_files import (
     Collection,
     DatasetWarning,  # noqa: F401 (users import it from here)
     Remark,
     checked_semitones,
 )
-from rnn4music.keys import ALL_KEYS, find_key, semitones_to_c, transpose
-from rnn4music.near_copies import group_near_copies
 
 SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
 MOST_CELLS = 10**7  # of one roll: nine hours of piano at 0.3 s
@@ -98,7 +98,7 @@ class Dataset(Collection):
         return Dataset([self.rolls[k] for k in indices], [self.names[k] for k in indices])
 
     def near_copies(self):
-        """Return for each tune the number of its group; see `rnn4music.near_copies`."""
+        """Return for each tune the number of its group; see `rnn4music.data.duplicates`."""
         return group_near_copies(self.rolls)
 
     def in_keys(self, semitones=ALL_KEYS):
@@ -166,7 +166,7 @@ def load_midi(
         that are played one after the other. A shorter step loses less: 5 % at 0.15 s.
     to_c : bool
         Move each tune to C major or A minor, by at most six semitones; the key is found as
-        `rnn4music.keys` says. (`Dataset.in_keys` gives all twelve keys instead.)
+        `rnn4music.data.keys` says. (`Dataset.in_keys` gives all twelve keys instead.)
     min_steps : int
         A tune of fewer steps is too short;
     short_tunes : {"leave_out", "repeat", "pad"}

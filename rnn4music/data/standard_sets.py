@@ -25,10 +25,10 @@ from pathlib import Path
 import numpy as np
 
 from midi.reading import checked_pitch_range
-from rnn4music import matlab_cells, restricted_pickle
 from rnn4music._utils import checks, npz
-from rnn4music.collection import Split
-from rnn4music.datasets import Dataset
+from rnn4music.data import matlab_cells, safe_pickle
+from rnn4music.data.dataset import Dataset
+from rnn4music.data.midi_files import Split
 
 PIANO = (21, 109)
 _PARTS = {
@@ -127,7 +127,7 @@ def _read_mat(path):
 
 @_reads(".pickle", ".pkl")
 def _read_pickle(path):
-    return restricted_pickle.loads(_bytes(path, _MOST_TEXT))
+    return safe_pickle.loads(_bytes(path, _MOST_TEXT))
 
 
 @_reads(".json")
@@ -138,7 +138,7 @@ def _read_json(path):
 @_reads(".npz")
 def _read_npz(path):
     with open(path, "rb") as file:
-        return npz.read(file, _MOST_BYTES, names=_NAMES, unpickled=restricted_pickle.loads)
+        return npz.read(file, _MOST_BYTES, names=_NAMES, unpickled=safe_pickle.loads)
 
 
 def _part(content, names):

@@ -1,0 +1,1 @@
+"""Piano rolls, and where they come from: MIDI folders, standard sets, stores on disk."""
