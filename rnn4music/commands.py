@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 from midi import midiread
 from midi.reading import PIANO
-from rnn4music import archive
 from rnn4music._utils import checks
 from rnn4music._utils.console import tell
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.numpy_network import NumpyNetwork
+from rnn4music.saving import model_file
 
 TIME_STEP = 0.3
 """Seconds, where a model does not tell."""
@@ -38,7 +38,7 @@ class Result(NamedTuple):
 
 def read_network(name):
     """Return the network of a model's file, and what `archive.read` returned."""
-    content = archive.read(name)
+    content = model_file.read(name)
     try:
         return NumpyNetwork.from_arrays(content["arrays"], content["settings"]), content
     except (KeyError, ValueError) as error:

@@ -10,10 +10,9 @@ import numpy as np
 from tqdm import tqdm
 
 from midi.files import written_whole
-from rnn4music import model_card, sound
+from rnn4music import sound
 from rnn4music._utils import checks
 from rnn4music._utils.console import SCREEN
-from rnn4music.archive import npz_path
 from rnn4music.commands import (
     PAGES,
     PICTURES,
@@ -28,6 +27,8 @@ from rnn4music.commands import (
     seconds_per_step,
 )
 from rnn4music.data.keys import transpose
+from rnn4music.saving import model_card
+from rnn4music.saving.model_file import npz_path
 from rnn4music.tune import Tune, write_page
 
 ENDINGS = {"mid": TUNES, "wav": SOUNDS[:1], "png": PICTURES, "html": PAGES}

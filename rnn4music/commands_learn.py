@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-from rnn4music import archive
 from rnn4music._utils.console import tell
 from rnn4music.commands import (
     TIME_STEP,
@@ -24,6 +23,7 @@ from rnn4music.data.standard_sets import load_standard_set
 from rnn4music.data.store import RollStore, is_store
 from rnn4music.distributed.cluster import parsed
 from rnn4music.model import RNN4Music
+from rnn4music.saving import model_file
 from rnn4music.training.callbacks import Callback, JsonLines, TensorBoard
 
 STANDARD_SETS = (".mat", ".pickle", ".pkl", ".json", ".npz")
@@ -83,12 +83,14 @@ def learn(model, settings, music, progress, callbacks):
 
 def _check_files(settings):
     """Return where the model will be saved, once nothing is in the way of any file."""
-    output = archive.npz_path(settings.output)
-    checkpoint = settings.checkpoint and archive.npz_path(settings.checkpoint)
+    output = model_file.npz_path(settings.output)
+    checkpoint = settings.checkpoint and model_file.npz_path(settings.checkpoint)
     inputs = [each for each in (settings.data, settings.start_from) if each]
     others = [each for each in (checkpoint, settings.log) if each]
     check_outputs(others, inputs)
-    trains_on = settings.start_from is not None and archive.npz_path(settings.start_from) == output
+    trains_on = (
+        settings.start_from is not None and model_file.npz_path(settings.start_from) == output
+    )
     check_outputs([output, *others], [settings.data] if settings.data else [])
     with tempfile.TemporaryFile(dir=output.parent):  # told now, not after a night
         pass

@@ -8,7 +8,6 @@ import numpy as np
 from midi import midiread
 from midi.contents import describe
 from midi.files import opened
-from rnn4music import archive, model_card
 from rnn4music._utils import checks
 from rnn4music.commands import (
     PICTURES,
@@ -23,6 +22,7 @@ from rnn4music.commands import (
     without_nan,
 )
 from rnn4music.numpy_network import GATES
+from rnn4music.saving import model_card, model_file
 from rnn4music.training.loop import History
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
@@ -33,7 +33,7 @@ def info(asked):
     if _is_midi(asked.file):
         contents = describe(asked.file)
         return Result(without_nan(asdict(contents)), str(contents))
-    content = archive.read(asked.file)
+    content = model_file.read(asked.file)
     values = {name: content[name] for name in ("settings", "history", "notes")}
     card = model_card.markdown if asked.markdown else model_card.text
     return Result({"file": str(asked.file), **without_nan(values)}, card(asked.file, content))
@@ -55,7 +55,7 @@ def plot(asked):
     from rnn4music.picture_parts import write_figure
 
     check_ending(asked.output, PICTURES)
-    inputs = [asked.file, archive.npz_path(asked.file), *([asked.tune] if asked.tune else [])]
+    inputs = [asked.file, model_file.npz_path(asked.file), *([asked.tune] if asked.tune else [])]
     check_outputs([asked.output], inputs)
     figure = Figure(figsize=(12, 4), layout="constrained")
     draw = {"roll": _plot_roll, "learning": _plot_learning, "weights": _plot_weights}
@@ -73,14 +73,14 @@ def _plot_roll(asked, figure, plots):
 
 
 def _plot_learning(asked, figure, plots):
-    history = History.from_dict(archive.read(asked.file)["history"])
+    history = History.from_dict(model_file.read(asked.file)["history"])
     if not history.cost:
         raise ValueError(f"{asked.file} has not been trained, so there is no curve to draw")
     plots.plot_history(figure.add_subplot(), history)
 
 
 def _plot_weights(asked, figure, plots):
-    content = archive.read(asked.file)
+    content = model_file.read(asked.file)
     group = f"layer{asked.layer}/"
     matrices = {
         key.removeprefix("parameters/"): array

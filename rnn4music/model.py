@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 
 from midi.reading import checked_flag
-from rnn4music import archive, generation, notes
+from rnn4music import generation
 from rnn4music._utils import checks
 from rnn4music.distributed.cluster import connected
 from rnn4music.evaluation import scores
@@ -14,6 +14,7 @@ from rnn4music.graphs.parameters import WEIGHTS, ParameterStore, print_summary
 from rnn4music.hyperparameters import Settings
 from rnn4music.numpy_network import NumpyNetwork
 from rnn4music.optimisers import OPTIMISERS
+from rnn4music.saving import metadata, model_file
 from rnn4music.training import checkpoints, data_parallel, loop, minibatches, trainer
 from rnn4music.training.callbacks import Following, checked_callbacks
 
@@ -110,7 +111,7 @@ class RNN4Music(Settings):
             "history": history.to_dict(),
             "random_state": self._rng.bit_generator.state,
             "arrays": self._store.arrays(),
-            "notes": notes.checked(self.notes),
+            "notes": metadata.checked(self.notes),
         }
 
     def __setstate__(self, content):
@@ -286,16 +287,16 @@ class RNN4Music(Settings):
 
         def noted():
             first = before.epochs + 1
-            return notes.with_training(self.notes, what, first, history.epochs)
+            return metadata.with_training(self.notes, what, first, history.epochs)
 
         def write():
             content = self._content(before.followed_by(history))
-            content["notes"] = notes.checked(noted())
+            content["notes"] = metadata.checked(noted())
             result = run.result().items()
             content["arrays"] |= {f"{WEIGHTS}/{name}": array for name, array in result}
             standing_now = {"standing": vars(standing), "before": before.lengths()}
             standing_now["before_floor"] = before.floor
-            archive.write(
+            model_file.write(
                 path, **content, checkpoint={"about": about, **standing_now}, under_way=run.arrays()
             )
 
@@ -326,7 +327,7 @@ class RNN4Music(Settings):
         before, history : training.History
             Of all that came before this training, and of this training so far.
         """
-        content, earlier = archive.read(path), self.__getstate__()
+        content, earlier = model_file.read(path), self.__getstate__()
         saved, gradients = content["checkpoint"], self._last_gradients
         if saved is None:
             raise ValueError(
@@ -537,7 +538,7 @@ class RNN4Music(Settings):
         """
         content = self.__getstate__()
         self._store.check(content["arrays"])  # nothing is saved that could not be loaded
-        return archive.write(name, **content)
+        return model_file.write(name, **content)
 
     def loadParameters(self, name):
         """Take everything from a file of `saveParameters`, or of the 2015 program.
@@ -549,12 +550,12 @@ class RNN4Music(Settings):
         FileNotFoundError, ValueError
             If the file is missing, damaged, or of other dimensions; the object stays as it was.
         """
-        self._load(archive.read(name), archive.npz_path(name))
+        self._load(model_file.read(name), model_file.npz_path(name))
 
     @classmethod
     def from_file(cls, name):
         """Build the object that a file describes; see `loadParameters`."""
-        content, path = archive.read(name), archive.npz_path(name)
+        content, path = model_file.read(name), model_file.npz_path(name)
         try:
             model = cls(**{size: content["settings"][size] for size in cls.SIZES})
         except Exception as error:

@@ -18,16 +18,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from midi.files import opened
-from rnn4music import (
-    archive,
-    search_fleets,
-    search_journal,
-    search_results,
-    search_space,
-    search_trials,
-)
+from rnn4music import search_fleets, search_journal, search_results, search_space, search_trials
 from rnn4music._utils import checks
 from rnn4music.data.store import RollStore, is_store
+from rnn4music.saving import model_file
 from rnn4music.search_fleets import Watch
 from rnn4music.search_results import best_of, best_settings, write_tables
 from rnn4music.training import checkpoints
@@ -121,7 +115,7 @@ def search(
     start_from = space.fixed.get("start_from")
     if start_from is None and "pitch_range" not in space.fixed and is_store(data):
         space.fixed["pitch_range"] = list(RollStore(data).options["pitch_range"])
-    inputs = [data, source, start_from and archive.npz_path(start_from)]
+    inputs = [data, source, start_from and model_file.npz_path(start_from)]
     _check_files(folder, journal, [each for each in inputs if isinstance(each, (str, os.PathLike))])
     folder.mkdir(parents=True, exist_ok=True)
     music = search_trials.read_music(space, data)
@@ -184,7 +178,7 @@ def _about(space, music, seed):
     """Return what calls that share a journal have to have in common."""
     about = {**space.about(), "seed": None if seed is None else str(seed)}
     if "start_from" in about:
-        with opened(archive.npz_path(space.fixed["start_from"])) as file:
+        with opened(model_file.npz_path(space.fixed["start_from"])) as file:
             about["start_from"] = hashlib.sha256(file.read()).hexdigest()
     about["music"] = checkpoints.fingerprint(music.parts["train"])
     return {**about, "held-out music": checkpoints.fingerprint(music.parts["validation"])}

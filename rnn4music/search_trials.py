@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnn4music import archive, commands_learn, configuration, search_journal, search_space
+from rnn4music import commands_learn, configuration, search_journal, search_space
 from rnn4music._utils.processes import n_cores
+from rnn4music.saving import model_file
 from rnn4music.search_owners import give_back, owner, pulse, running
 from rnn4music.training.callbacks import Callback
 from rnn4music.training.loop import TrainingDiverged
@@ -201,7 +202,7 @@ def read_music(space, data):
     low, high = settings.pitch_range
     model = SimpleNamespace(notes={}, io_length=high - low)
     if settings.start_from:
-        content = archive.read(settings.start_from)
+        content = model_file.read(settings.start_from)
         model = SimpleNamespace(notes=content["notes"], io_length=content["settings"]["io_length"])
     music = commands_learn.read_music(data, settings, model)
     if not music.parts["validation"]:

@@ -16,8 +16,9 @@ import zlib
 import atheris
 
 with atheris.instrument_imports(include=["rnn4music", "zipfile", "numpy.lib"]):
-    from rnn4music import archive, commands, notes
+    from rnn4music import commands
     from rnn4music.numpy_network import NumpyNetwork
+    from rnn4music.saving import metadata, model_file
     from rnn4music.training import loop
 
 import fuzz_shared
@@ -34,8 +35,8 @@ def read_anything(data):
     with fuzz_shared.guarded(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            content = archive.read(PATH)
-        except archive.ArchiveError as error:
+            content = model_file.read(PATH)
+        except model_file.ArchiveError as error:
             fuzz_shared.refused(error)
             with contextlib.suppress(ValueError):
                 NumpyNetwork.from_file(PATH)
@@ -59,7 +60,7 @@ def check_content(content):
         tune, _ = network.gen_music(None, 2, seed=1)
         assert np.isin(tune, (0, 1)).all()
     try:
-        notes.checked(content["notes"])
+        metadata.checked(content["notes"])
         loop.History.from_dict(dict(content["history"]))
         loop.Standing.from_dict(dict((content["checkpoint"] or {}).get("standing") or {}))
     except (ValueError, TypeError) as error:
@@ -72,8 +73,8 @@ def check_round_trip(content):
     if content["random_state"] is None:
         return
     names = ("settings", "history", "random_state", "arrays", "notes", "checkpoint", "under_way")
-    archive.write(AGAIN, **{name: content[name] for name in names})
-    again = archive.read(AGAIN)
+    model_file.write(AGAIN, **{name: content[name] for name in names})
+    again = model_file.read(AGAIN)
     for name in names:
         np.testing.assert_equal(again[name], content[name])
 

@@ -18,8 +18,9 @@ from conftest import random_roll, small_model
 from midi import midiread
 from midi.contents import describe
 from midi.files import written_whole
-from rnn4music import RNN4Music, archive
+from rnn4music import RNN4Music
 from rnn4music.numpy_network import NumpyNetwork
+from rnn4music.saving import model_file
 from rnn4music.training.callbacks import JsonLines
 
 
@@ -85,7 +86,7 @@ def test_files_of_format_1_are_read(trained, tunes, tmp_path):
     """They had the history as JSON text, and knew RMSprop alone."""
     path = trained.saveParameters(tmp_path / "m")
     settings = trained.settings()
-    for name in archive.SETTINGS_SINCE_2:
+    for name in model_file.SETTINGS_SINCE_2:
         del settings[name]
     history = trained.history.to_dict()
     del history["rate_factor"]
@@ -280,12 +281,12 @@ def test_what_would_be_lost_in_silence_is_noticed(damage, tmp_path):
     model = small_model()
     model.notes, model.history.cost = {"data": "mine"}, [2.0, 3.0, 5.0, 7.0, 11.0, 13.0]
     path = model.saveParameters(tmp_path / "m")
-    assert archive.read(path)["notes"] == model.notes
+    assert model_file.read(path)["notes"] == model.notes
     data = path.read_bytes()
     assert damage(data) != data and len(damage(data)) == len(data)
     path.write_bytes(damage(data))
-    with pytest.raises(archive.ArchiveError, match="damaged"):
-        archive.read(path)
+    with pytest.raises(model_file.ArchiveError, match="damaged"):
+        model_file.read(path)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="files without a name are Linux's")
@@ -329,7 +330,7 @@ def test_a_file_that_gets_no_name_is_copied(tmp_path, monkeypatch):
 def test_what_is_no_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "m.npz")
     os.mkfifo(tmp_path / "m.mid")
-    for read, name in [(archive.read, "m"), (NumpyNetwork.from_file, "m.npz"),
+    for read, name in [(model_file.read, "m"), (NumpyNetwork.from_file, "m.npz"),
                        (midiread, "m.mid"), (describe, "m.mid"), (JsonLines, "m.mid")]:  # fmt: skip
         with pytest.raises(OSError, match="not a regular file.*m[.]"):
             read(tmp_path / name)
@@ -441,8 +442,8 @@ def test_a_2015_file_of_other_dimensions_or_incomplete(rng, tmp_path):
 
 
 def test_archive_path():
-    assert archive.npz_path("a").name == "a.npz" and archive.npz_path("a.npz").name == "a.npz"
-    assert archive.npz_path("a.b").name == "a.b.npz"
+    assert model_file.npz_path("a").name == "a.npz" and model_file.npz_path("a.npz").name == "a.npz"
+    assert model_file.npz_path("a.b").name == "a.b.npz"
 
 
 def test_a_link_goes_on_pointing_to_the_newer_file(trained, tmp_path):
@@ -474,7 +475,7 @@ def test_a_zip_bomb_is_refused_and_a_compressed_model_is_not(tmp_path, monkeypat
     path = small_model().saveParameters(tmp_path / "model")
     with np.load(path) as file:
         content = dict(file)
-    monkeypatch.setattr(archive, "MOST_EXPANDED", 1000)
+    monkeypatch.setattr(model_file, "MOST_EXPANDED", 1000)
     np.savez_compressed(path, **content)
     RNN4Music.from_file(path)
     np.savez_compressed(path, **content, x=np.zeros(10**7))

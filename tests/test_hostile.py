@@ -24,11 +24,12 @@ from scipy.io import loadmat, savemat
 
 import midi
 from midi.contents import describe
-from rnn4music import RNN4Music, archive, configuration, numpy_network
+from rnn4music import RNN4Music, configuration, numpy_network
 from rnn4music.data import matlab_cells, roll_cache, safe_pickle, standard_sets
 from rnn4music.data.dataset import DatasetWarning, load_midi
 from rnn4music.data.standard_sets import load_standard_set
 from rnn4music.numpy_network import NumpyNetwork
+from rnn4music.saving import model_file
 
 LITTLE = 2**26  # bytes
 PARTS = ("train", "valid", "test")
@@ -111,7 +112,7 @@ def model_entries(tmp_path_factory):
 )
 def test_arrays_that_claim_too_much(tmp_path, model_entries, content, message):
     path = zipped(tmp_path / "x.npz", {**model_entries, "parameters/output/bias.npy": content})
-    assert_refused(archive.read, path, message=message)
+    assert_refused(model_file.read, path, message=message)
     path = zipped(tmp_path / "x.npz", {"train.npy": content})
     assert_refused(load_standard_set, path, message=message)
 
@@ -120,7 +121,7 @@ def test_an_array_whose_name_hides_it_is_not_read(tmp_path, model_entries):
     """NumPy takes for an array whatever begins as one, and makes room for it."""
     hidden = claiming("(10000000000000,)")
     path = zipped(tmp_path / "x.npz", {**model_entries, "parameters/x": hidden, "../x": hidden})
-    assert_refused(archive.read, path, message="list of arrays is damaged")
+    assert_refused(model_file.read, path, message="list of arrays is damaged")
 
 
 def test_a_bomb_that_claims_to_be_small(tmp_path, model_entries):
@@ -128,7 +129,7 @@ def test_a_bomb_that_claims_to_be_small(tmp_path, model_entries):
     small = npy(np.zeros(1000))
     path = zipped(tmp_path / "x.npz", {name: small + bytes(10**8)}, zipfile.ZIP_DEFLATED)
     with_sizes(path, len(small) + 10**8, len(small))
-    assert_refused(archive.read, path, message="Bad CRC-32")
+    assert_refused(model_file.read, path, message="Bad CRC-32")
 
 
 def test_what_unpacks_in_one_step_is_not_read(tmp_path, model_entries):
@@ -137,7 +138,7 @@ def test_what_unpacks_in_one_step_is_not_read(tmp_path, model_entries):
     for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
         zipped(path, {"train.npy": npy(np.zeros(10**7))}, method)
         assert_refused(load_standard_set, path, message="compressed by an unknown method")
-        assert_refused(archive.read, path, message="compressed by an unknown method")
+        assert_refused(model_file.read, path, message="compressed by an unknown method")
 
 
 def test_numpy_alone_refuses_them_too(tmp_path, model_entries, monkeypatch):
@@ -161,7 +162,7 @@ def test_a_place_that_does_not_exist_is_damage(tmp_path, model_entries):
     start = struct.unpack_from("<I", data, end + 16)[0]
     struct.pack_into("<I", data, end + 16, start + 1000)  # so all places are 1000 too early
     path.write_bytes(data)
-    for read in (archive.read, load_standard_set):
+    for read in (model_file.read, load_standard_set):
         assert_refused(read, path, message="damaged")
     with pytest.raises(ValueError, match="damaged"):
         NumpyNetwork.from_file(path)
@@ -197,29 +198,29 @@ def test_a_network_that_the_file_does_not_hold(tmp_path, model_entries):
 )
 def test_texts_that_are_no_settings(tmp_path, model_entries, text, message):
     path = changed(tmp_path / "x.npz", model_entries, settings=np.array(text))
-    assert_refused(archive.read, path, message=message)
+    assert_refused(model_file.read, path, message=message)
 
 
 def test_a_text_that_is_no_unicode(tmp_path, model_entries):
     """NumPy makes a text of any four bytes, of which Python's own functions then take harm."""
     notes = npy(np.array('{"a": "?"}')).replace(b"?\0\0\0", b"\xff\xff\xff\x7f")
     path = zipped(tmp_path / "x.npz", {**model_entries, "notes.npy": notes})
-    assert_refused(archive.read, path, message="notes cannot be read")
+    assert_refused(model_file.read, path, message="notes cannot be read")
 
 
 def test_histories_that_are_none(tmp_path, model_entries):
     path = changed(tmp_path / "x.npz", model_entries, **{"history/cost": np.zeros((2, 0))})
-    assert_refused(archive.read, path, message="the history's cost are no list")
+    assert_refused(model_file.read, path, message="the history's cost are no list")
     history = np.array(json.dumps({"interrupted": [[]]}))  # which could not be saved again
     path = changed(tmp_path / "x.npz", model_entries, history=history)
     assert_refused(RNN4Music.from_file, path, message="interrupted must be true or false")
 
 
 def test_a_long_text_is_not_read(tmp_path, model_entries, monkeypatch):
-    monkeypatch.setattr(archive, "MOST_TEXT", 2000)
+    monkeypatch.setattr(model_file, "MOST_TEXT", 2000)
     notes = np.array(json.dumps({"x": [[]] * 1000}))
     path = changed(tmp_path / "x.npz", model_entries, notes=notes)
-    assert_refused(archive.read, path, message="no text of at most 2000 bytes")
+    assert_refused(model_file.read, path, message="no text of at most 2000 bytes")
 
 
 @pytest.mark.parametrize(

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rnn4music import archive
 from rnn4music._utils.console import tell
 from rnn4music.data import streams
+from rnn4music.saving import model_file
 
 SECONDS_BETWEEN = 60
 """Unless a number of updates is asked for."""
@@ -103,7 +103,7 @@ def checked_path(checkpoint, every, resume):
         raise TypeError(f"checkpoint must be a file's name, not {checkpoint!r}")
     if not Path(checkpoint).name:
         raise ValueError(f"checkpoint={str(checkpoint)!r} names no file; give such as 'night.npz'")
-    path = archive.npz_path(checkpoint)
+    path = model_file.npz_path(checkpoint)
     if path.is_dir():
         raise IsADirectoryError(f"the checkpoint {path} is a folder; choose another name")
     if path.exists() and not resume:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rnn4music import archive
 from rnn4music.data import roll_cache
+from rnn4music.saving import model_file
 from rnn4music.training.callbacks import Callback, JsonLines
 from rnn4music.training.checkpoints import CheckpointWarning
 
@@ -84,7 +84,7 @@ def _save(rng, folder, counts):
         counts["saves that still fitted"] += 1
     make_room(folder)
     model.saveParameters(path)
-    if archive.read(path)["notes"] != {"version": 2}:
+    if model_file.read(path)["notes"] != {"version": 2}:
         counts.violation("nothing could be saved after room was made")
 
 
@@ -136,7 +136,7 @@ def _train(rng, folder, counts):
     if not is_same(again._store.arrays(), whole._store.arrays()):
         counts.violation("a checkpoint from a full disk went on otherwise")
     if not any(issubclass(w.category, CheckpointWarning) for w in warned):
-        n_found = len(archive.read(path)["history"]["cost"])
+        n_found = len(model_file.read(path)["history"]["cost"])
         if n_found != n_updates:
             counts.violation(f"without a warning the checkpoint has {n_found} of {n_updates}")
     for line in log.read_text().splitlines():

@@ -9,8 +9,9 @@ import time
 
 import numpy as np
 
-from rnn4music import RNN4Music, archive
+from rnn4music import RNN4Music
 from rnn4music.data import roll_cache
+from rnn4music.saving import model_file
 
 from . import quick
 from .rounds import Child, Counts, is_same, left_behind
@@ -18,14 +19,14 @@ from .rounds import Child, Counts, is_same, left_behind
 
 def content_of(path):
     """Return what a model's file holds, less the seconds that updates took."""
-    content = archive.read(path)
+    content = model_file.read(path)
     content["history"].pop("seconds")
     return content
 
 
 def n_kept(path, done, counts):
     """Return how many updates a checkpoint has after a kill: not fewer than the `done` before."""
-    found = len(archive.read(path)["history"]["cost"]) if path.exists() else 0
+    found = len(model_file.read(path)["history"]["cost"]) if path.exists() else 0
     if found < done:
         counts.violation(f"the checkpoint has {found} updates, an earlier one had {done}")
     return found
@@ -55,13 +56,13 @@ def training(rounds, rng, folder):
         done = 0  # updates in the last checkpoint that was complete
 
         def work(say, seed=seed, options=options, path=path):
-            write = archive.write
+            write = model_file.write
 
             def heard(*arguments, **named):
                 write(*arguments, **named)
                 say(len(named["history"]["cost"]))
 
-            archive.write = heard
+            model_file.write = heard
             quick.train(quick.model(seed), tunes, options, checkpoint=path, checkpoint_every=2,
                         resume=True)  # fmt: skip
 
@@ -76,7 +77,7 @@ def training(rounds, rng, folder):
             done = max([done, *map(int, child.said)])
             if path.exists():
                 try:
-                    found = len(archive.read(path)["history"]["cost"])
+                    found = len(model_file.read(path)["history"]["cost"])
                 except ValueError as error:
                     counts.violation(f"a checkpoint after a kill: {error}")
                     break
@@ -172,7 +173,7 @@ def saving(rounds, rng, folder):
             counts.violation("saving failed")
         counts["saves that were complete"] += len(child.said)
         try:
-            found = archive.read(path)
+            found = model_file.read(path)
         except (ValueError, OSError) as error:
             counts.violation(f"a model after a kill: {error}")
             continue
@@ -255,7 +256,7 @@ def writers(rounds, rng, folder):
 
     def read(say):
         while True:
-            content = archive.read(model_path)
+            content = model_file.read(model_path)
             version = np.float32(content["notes"]["version"])
             for name, array in content["arrays"].items():
                 if name.startswith("parameters/") and not (array == version).all():

@@ -10,12 +10,12 @@ from pathlib import Path
 import numpy as np
 
 from midi import midiread, midiwrite
-from rnn4music import archive
 from rnn4music.data import roll_cache
 from rnn4music.data.dataset import load_midi
 from rnn4music.data.standard_sets import load_standard_set
 from rnn4music.data.store import RollStore
 from rnn4music.numpy_network import NumpyNetwork
+from rnn4music.saving import model_file
 from rnn4music.training.callbacks import JsonLines
 
 from . import kills, quick, stores
@@ -29,7 +29,7 @@ class Hang(BaseException):
 SECONDS = 5  # until a call counts as hanging
 
 READERS = {  # name of the file, and what reads it
-    "archive": ("model.npz", archive.read),
+    "archive": ("model.npz", model_file.read),
     "NumPy alone": ("model.npz", NumpyNetwork.from_file),
     "midiread": ("tune.mid", midiread),
     "load_midi": ("tune.mid", lambda path: load_midi(path, progress=False)),

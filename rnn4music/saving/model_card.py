@@ -6,7 +6,7 @@ The functions take the file's name and what `archive.read` returned, and load no
 import re
 from pathlib import Path
 
-from rnn4music.notes import trainings
+from rnn4music.saving.metadata import trainings
 
 KNOWN_NOTES = ("time_step", "lowest_pitch", "data", "licence", "trained_on")
 _SIZES = ("h1_length", "h2_length", "h3_length")

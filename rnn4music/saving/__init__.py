@@ -1,0 +1,1 @@
+"""Files of models, what they say about themselves, and model cards."""
