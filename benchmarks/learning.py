@@ -337,7 +337,7 @@ def draw(report, path):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    from rnn4music.plots import plot_learning_curve
+    from rnn4music.plots.pianoroll import plot_learning_curve
 
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     for number, (row, results) in enumerate(report["rows"].items()):

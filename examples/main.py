@@ -15,7 +15,7 @@ from midi.utils import midiwrite
 from rnn4music import RNN4Music
 from rnn4music.data.chorales import write_chorales
 from rnn4music.data.dataset import load_midi
-from rnn4music.plots import plot_piano_roll, plot_probabilities
+from rnn4music.plots.pianoroll import plot_piano_roll, plot_probabilities
 
 PITCH_RANGE = (21, 109)  # the piano's 88 keys: MIDI pitches 21 to 108
 TIME_STEP = 0.3  # seconds that one row of a piano roll lasts

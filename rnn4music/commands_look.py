@@ -51,15 +51,15 @@ def plot(asked):
     """Draw a picture to a file."""
     from matplotlib.figure import Figure  # which `info` can do without
 
-    from rnn4music import plots
-    from rnn4music.picture_parts import write_figure
+    from rnn4music.plots import pianoroll
+    from rnn4music.plots._axes import write_figure
 
     check_ending(asked.output, PICTURES)
     inputs = [asked.file, model_file.npz_path(asked.file), *([asked.tune] if asked.tune else [])]
     check_outputs([asked.output], inputs)
     figure = Figure(figsize=(12, 4), layout="constrained")
     draw = {"roll": _plot_roll, "learning": _plot_learning, "weights": _plot_weights}
-    draw.get(asked.what, _plot_reading)(asked, figure, plots)
+    draw.get(asked.what, _plot_reading)(asked, figure, pianoroll)
     write_figure(figure, asked.output, dpi=150)
     return Result({"file": str(asked.output)}, f"wrote {asked.output}")
 

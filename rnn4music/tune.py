@@ -129,7 +129,7 @@ class Tune:
         """
         if not os.path.splitext(os.fsdecode(path))[1]:
             raise ValueError(f"the picture {os.fsdecode(path)!r} has no ending; give it .png")
-        from rnn4music.picture_parts import write_figure
+        from rnn4music.plots._axes import write_figure
 
         write_figure(self._figure(), path, dpi=120)
         return path
@@ -173,7 +173,7 @@ class Tune:
     def _figure(self):
         from matplotlib.figure import Figure  # needs no display, unlike pyplot
 
-        from rnn4music import plots
+        from rnn4music.plots import pianoroll as plots
 
         panels = 1 if self.probabilities is None else 2
         figure = Figure(figsize=(12, 1 + 3 * panels), layout="constrained")

@@ -10,7 +10,7 @@ import numpy as np
 from rnn4music._utils import checks
 from rnn4music.evaluation.occlusion import checked_place
 from rnn4music.numpy_network import GATES
-from rnn4music.picture_parts import (
+from rnn4music.plots._axes import (
     checked_matrix,
     checked_roll,
     colour_bar,

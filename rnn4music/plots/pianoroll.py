@@ -17,8 +17,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.ticker import MaxNLocator
 
 from rnn4music._utils import checks
-from rnn4music.network_plots import plot_activity, plot_influence, plot_weights, similar_units
-from rnn4music.picture_parts import (
+from rnn4music.plots._axes import (
     checked_roll,
     colour_bar,
     fit_pitches,
@@ -27,6 +26,7 @@ from rnn4music.picture_parts import (
     pitch_axis,
     time_axis,
 )
+from rnn4music.plots.network import plot_activity, plot_influence, plot_weights, similar_units
 
 __all__ = [
     "plot_activity",
