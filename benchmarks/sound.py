@@ -46,7 +46,7 @@ def main():
 def measure(time_step, rounds, soundfont):
     """Measure and print one tune's times; NumPy is loaded here, once the core is chosen."""
     from midi import midiwrite
-    from rnn4music.sound import encoded, render, synthesise
+    from rnn4music.render.synthesizer import encoded, render, synthesise
 
     roll = four_voices(round(SECONDS / time_step))
     samples = synthesise(roll, time_step)

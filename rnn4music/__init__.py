@@ -13,9 +13,9 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from rnn4music.evaluation.scores import Evaluation
     from rnn4music.model import RNN4Music
+    from rnn4music.render.tune import Tune
     from rnn4music.training.loop import History, TrainingDiverged
     from rnn4music.training.minibatches import mark_silence
-    from rnn4music.tune import Tune
 
 _MODULES = {
     "Evaluation": "evaluation",

@@ -10,7 +10,6 @@ import numpy as np
 from tqdm import tqdm
 
 from midi.files import written_whole
-from rnn4music import sound
 from rnn4music._utils import checks
 from rnn4music._utils.console import SCREEN
 from rnn4music.commands import (
@@ -27,9 +26,10 @@ from rnn4music.commands import (
     seconds_per_step,
 )
 from rnn4music.data.keys import transpose
+from rnn4music.render import synthesizer
+from rnn4music.render.tune import Tune, write_page
 from rnn4music.saving import model_card
 from rnn4music.saving.model_file import npz_path
-from rnn4music.tune import Tune, write_page
 
 ENDINGS = {"mid": TUNES, "wav": SOUNDS[:1], "png": PICTURES, "html": PAGES}
 MOSTLY = 0.5
@@ -177,12 +177,12 @@ def render(asked):
     """Make a sound of a MIDI file."""
     check_ending(asked.output, SOUNDS)
     check_outputs([asked.output], [asked.tune])
-    samples = sound.render(asked.tune, asked.soundfont)
+    samples = synthesizer.render(asked.tune, asked.soundfont)
     if not len(samples):
         raise ValueError(f"{asked.tune} lasts 0 seconds")
     with written_whole(asked.output) as file:
-        file.write(sound.encoded(samples, Path(asked.output).suffix[1:].upper()))
-    seconds = len(samples) / sound.SAMPLE_RATE
+        file.write(synthesizer.encoded(samples, Path(asked.output).suffix[1:].upper()))
+    seconds = len(samples) / synthesizer.SAMPLE_RATE
     return Result(
         {"file": str(asked.output), "seconds": seconds}, f"wrote {asked.output}, {seconds:.1f} s"
     )

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from midi.utils import midiread
-from rnn4music import page
-from rnn4music.tune import Tune, write_page
+from rnn4music.render import html as page
+from rnn4music.render.tune import Tune, write_page
 
 HOSTILE = '</title></script><script>window.hacked=1</script><img src=x onerror="hacked=2">\'&amp;'
 ABOUT = {

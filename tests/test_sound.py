@@ -9,8 +9,15 @@ import pytest
 import tiny_soundfont
 
 import midi
-from rnn4music import sound
-from rnn4music.sound import SAMPLE_RATE, encoded, render, synthesise, synthesise_notes, write_wav
+from rnn4music.render import synthesizer
+from rnn4music.render.synthesizer import (
+    SAMPLE_RATE,
+    encoded,
+    render,
+    synthesise,
+    synthesise_notes,
+    write_wav,
+)
 
 
 def rows(pitch, pattern):
@@ -76,7 +83,7 @@ def test_a_sound_lasts_as_long_as_its_roll(time_step, n_steps):
 
 def test_silence_is_silent():
     samples = synthesise(rows(60, "...xx......"), 0.3)
-    begin, end = round(0.9 * SAMPLE_RATE), round((1.5 + sound.RELEASE) * SAMPLE_RATE)
+    begin, end = round(0.9 * SAMPLE_RATE), round((1.5 + synthesizer.RELEASE) * SAMPLE_RATE)
     assert not samples[:begin].any() and not samples[end:].any()
     assert level(samples, 0.95, 1.5) > 0.01
     assert not synthesise(np.zeros((4, 88), bool), 0.3).any()

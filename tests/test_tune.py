@@ -10,8 +10,8 @@ import pytest
 import soundfile
 
 from midi.utils import midiread
-from rnn4music import sound
-from rnn4music.tune import Tune, write_page
+from rnn4music.render import synthesizer
+from rnn4music.render.tune import Tune, write_page
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def test_a_soundfont_plays_the_midi_file(tune, roll, tmp_path, monkeypatch):
         np.testing.assert_array_equal(midiread(midi_path, (50, 70), 0.25).piano_roll, roll)
         return np.full((44100, 2), 0.5, np.float32)
 
-    monkeypatch.setattr(sound, "render", render)
+    monkeypatch.setattr(synthesizer, "render", render)
     samples, _ = soundfile.read(tune.write_wav(tmp_path / "tune.wav", "piano.sf2"))
     np.testing.assert_allclose(samples, 0.5, atol=1e-4)
     page = tune.write_page(tmp_path / "tune.html", soundfont="piano.sf2").read_text("utf-8")

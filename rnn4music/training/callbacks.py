@@ -206,7 +206,7 @@ class TensorBoard(Callback):
 
     def on_epoch(self, model, history):
         """Write the validation, and compose."""
-        from rnn4music.sound import SAMPLE_RATE, synthesise
+        from rnn4music.render.synthesizer import SAMPLE_RATE, synthesise
 
         step = len(history.cost)
         self.writer.add_scalar("rate_factor", history.rate_factor[-1], step)

@@ -6,7 +6,7 @@ that script by their hashes, and no request to anywhere.
 
 Conventions
 -----------
-A tune is anything with the attributes of `rnn4music.tune.Tune`; a note is a run of steps in
+A tune is anything with the attributes of `rnn4music.render.tune.Tune`; a note is a run of steps in
 which a key is on. In the page a step counts from the first composed one: the given start has
 negative steps, is drawn, and is not heard. Text that comes from the user stands in HTML text and
 attributes alone, escaped; the script reads numbers.
@@ -58,7 +58,7 @@ def page(recordings, about=None, title=None):
     """
     if not isinstance(about or {}, Mapping):
         raise TypeError(f"about must be a dict of names to values, not {type(about).__name__}")
-    template = resources.files("rnn4music").joinpath("page.html").read_text("utf-8")
+    template = resources.files("rnn4music.render").joinpath("page.html").read_text("utf-8")
     head, section, tail = template.split("<!-- tune -->\n")
     style, script = (_between(template, tag) for tag in ("style", "script"))
     names = [

@@ -117,9 +117,9 @@ class Tune:
         soundfont : path, optional
             An .sf2 file whose piano plays; without one a plain sound is computed.
         """
-        from rnn4music import sound
+        from rnn4music.render import synthesizer
 
-        sound.write_wav(path, self._samples(soundfont))
+        synthesizer.write_wav(path, self._samples(soundfont))
         return path
 
     def write_picture(self, path):
@@ -148,27 +148,27 @@ class Tune:
         return write_page(path, [self], about, soundfont=soundfont)
 
     def _repr_html_(self):
-        from rnn4music import page, sound
+        from rnn4music.render import html, synthesizer
 
-        return page.fragment(self, sound.encoded(self._samples(), "MP3"))
+        return html.fragment(self, synthesizer.encoded(self._samples(), "MP3"))
 
     def _samples(self, soundfont=None):
         """Return the sound, (n, 2) at `sound.SAMPLE_RATE`."""
-        from rnn4music import sound
+        from rnn4music.render import synthesizer
 
         if soundfont is None:
-            return sound.synthesise(self.roll, self.time_step, self.lowest_pitch)
+            return synthesizer.synthesise(self.roll, self.time_step, self.lowest_pitch)
         with tempfile.TemporaryDirectory() as folder:
             path = self.write_midi(os.path.join(folder, "tune.mid"))
-            return sound.render(path, soundfont, seconds=self.seconds)
+            return synthesizer.render(path, soundfont, seconds=self.seconds)
 
     def _recording(self, soundfont):
-        from rnn4music import page, sound
+        from rnn4music.render import html, synthesizer
 
         with tempfile.TemporaryDirectory() as folder:
             with open(self.write_midi(os.path.join(folder, "tune.mid")), "rb") as file:
                 midi = file.read()
-        return page.Recording(self, sound.encoded(self._samples(soundfont), "MP3"), midi)
+        return html.Recording(self, synthesizer.encoded(self._samples(soundfont), "MP3"), midi)
 
     def _figure(self):
         from matplotlib.figure import Figure  # needs no display, unlike pyplot
@@ -202,7 +202,7 @@ def write_page(path, tunes, about=None, title=None, soundfont=None):
     soundfont : path, optional
         As for `Tune.write_wav`.
     """
-    from rnn4music.page import page
+    from rnn4music.render.html import page
 
     document = page([tune._recording(soundfont) for tune in tunes], about, title)
     with written_whole(path) as file:

@@ -21,9 +21,9 @@ import numpy as np
 
 import midi
 from midi.files import written_whole
-from rnn4music import soundfonts
 from rnn4music._utils import checks
 from rnn4music.data import pianoroll
+from rnn4music.render import soundfont as soundfonts
 
 SAMPLE_RATE = 44100
 """Samples a second."""

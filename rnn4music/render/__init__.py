@@ -1,0 +1,1 @@
+"""A tune as MIDI, sound, picture and page."""
