@@ -14,7 +14,8 @@ import os
 import sys
 import warnings
 
-from rnn4music import __version__, configuration
+from rnn4music import __version__
+from rnn4music.experiment import config
 
 COMMANDS = {
     "train": "rnn4music.commands_learn",
@@ -142,12 +143,12 @@ def build_parser():
     )
     train.add_argument("--config", metavar="TOML", help="a file with any of the options below")
     train.add_argument("--quiet", action="store_true", help="no progress bar")
-    configuration.add_options(train)
+    config.add_options(train)
 
     convert = command("convert", "convert a large collection, to learn from it on the disk")
     convert.add_argument("data", metavar="FOLDER", help="MIDI files: a folder, a .zip, a pattern")
     convert.add_argument("store", metavar="STORE", help="folder for the piano rolls")
-    configuration.add_group(convert, configuration.CONVERSION)
+    config.add_group(convert, config.CONVERSION)
     where = convert.add_mutually_exclusive_group()
     where.add_argument("--workers", type=int, metavar="N", help="processes on this machine")
     where.add_argument(
@@ -325,7 +326,7 @@ def main(arguments=None):
             raise
         sentence = _sentence(error)
         if asked.command in ("train", "demo", "search", "convert"):
-            sentence = configuration.in_flags(sentence)
+            sentence = config.in_flags(sentence)
         print(f"rnn4music: error: {sentence}", file=sys.stderr)
         return 1
 
@@ -334,7 +335,7 @@ def _run(asked):
     command = getattr(importlib.import_module(COMMANDS[asked.command]), asked.command)
     if asked.command != "train":
         return command(asked)
-    return command(configuration.merged(asked, asked.config), progress=not asked.quiet)
+    return command(config.merged(asked, asked.config), progress=not asked.quiet)
 
 
 def _sentence(error):

@@ -1,16 +1,16 @@
 """``rnn4music convert``."""
 
-from rnn4music import configuration
 from rnn4music.commands import Result, tell_losses
 from rnn4music.data import store as roll_store
 from rnn4music.distributed.cluster import parsed
+from rnn4music.experiment import config
 
 
 def convert(asked):
     """Convert MIDI files to a store of piano rolls."""
-    options = {option.name for option in configuration.CONVERSION}
+    options = {option.name for option in config.CONVERSION}
     given = {name: value for name, value in vars(asked).items() if name in options}
-    settings = configuration.complete(given)
+    settings = config.complete(given)
     store = roll_store.convert(
         asked.data,
         asked.store,

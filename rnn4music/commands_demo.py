@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from rnn4music import command_line, commands_compose, commands_learn, configuration
+from rnn4music import command_line, commands_compose, commands_learn
 from rnn4music._utils import checks
 from rnn4music.commands import Result
 from rnn4music.data.chorales import write_chorales
+from rnn4music.experiment import config
 from rnn4music.model import RNN4Music
 
 
@@ -20,7 +21,7 @@ def demo(asked):
     model = str(folder / "demo.npz")
     flags = ["--epochs", str(asked.epochs), "--keys", "all", "--validation", "0.06"]
     flags += ["--seed", "1", "--force", "-o", model]
-    settings = configuration.merged(parser.parse_args(["train", str(music), *flags]))
+    settings = config.merged(parser.parse_args(["train", str(music), *flags]))
     trained = commands_learn.train(settings)
     if trained.status:
         return trained

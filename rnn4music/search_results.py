@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from midi.files import written_whole
-from rnn4music import configuration
+from rnn4music.experiment import config
 from rnn4music.search_trials import trial_settings
 
 _STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "RUNNING": "running", "FAIL": "failed"}
@@ -68,7 +68,7 @@ def write_tables(folder, space, found, data):
     _write(folder / "trials.csv", table.getvalue())
     best = best_of(found)
     if best:
-        settings = configuration.as_toml(best_settings(space, best, data))
+        settings = config.as_toml(best_settings(space, best, data))
         cores = f"{best['cores']} core{'s' * (best['cores'] != 1)}"
         about = f"# Trial {best['number']} of a search, on {cores}: {best['value']} nats per step\n"
         _write(folder / "best.toml", about + settings)

@@ -16,26 +16,26 @@ import math
 from typing import Any, NamedTuple
 
 from midi.files import opened
-from rnn4music import configuration
 from rnn4music._utils import checks
+from rnn4music.experiment import config
 
 _SAME_MUSIC = "music that is read otherwise has other scores, which cannot be compared"
 _NO_EFFECT = "it changes nothing about what is learned"
 UNSEARCHABLE = {
     "data": _SAME_MUSIC,
-    **{option.name: _SAME_MUSIC for option in configuration.MUSIC},
+    **{option.name: _SAME_MUSIC for option in config.MUSIC},
     "validation": "scores on other tunes cannot be compared",
     "seed": "each trial has one of its own",
     "epochs": "the score is that of the best epoch; give the most that a trial may have",
     "threshold": _NO_EFFECT,
     "steps_at_once": _NO_EFFECT,
-    **{option.name: _NO_EFFECT for option in configuration.FILES},
+    **{option.name: _NO_EFFECT for option in config.FILES},
     "start_from": "trials begin with the same model, or with a new one",
     "cluster": _NO_EFFECT,
 }
 """Names whose value has to be one, and why."""
 
-FILES = {option.name for option in configuration.FILES} - {"start_from"} | {"cluster"}
+FILES = {option.name for option in config.FILES} - {"start_from"} | {"cluster"}
 """What only the best configuration has, for `train`; no trial writes files."""
 
 _SHARE: dict[str, float] = {"low": 0, "below": 1}
@@ -157,13 +157,13 @@ def read(source):
             raise TypeError(f"{where} must hold numbers, texts, lists and dicts: {error}") from None
     else:
         opened(source).close()  # a FIFO would be waited for
-        where, content = source, configuration.table(source)
+        where, content = source, config.table(source)
     fixed, searched = {}, {}
-    for key, value, option in configuration.known(where, content):
+    for key, value, option in config.known(where, content):
         if isinstance(value, dict):
             searched[option.name] = _table(where, key, value, option)
         else:
-            fixed[option.name] = configuration.checked(where, key, value, option)
+            fixed[option.name] = config.checked(where, key, value, option)
     if not searched:
         raise ValueError(
             f"{where}: there is nothing to search for; give at least one setting a range, such as "
@@ -191,7 +191,7 @@ def _table(where, key, table, option):
 def _choices(where, key, values, option):
     if not isinstance(values, list) or not values:
         raise ValueError(f"{where}: {key}.choices must be a list of values, but is {values!r}")
-    values = [configuration.checked(where, f"{key}.choices", each, option) for each in values]
+    values = [config.checked(where, f"{key}.choices", each, option) for each in values]
     for value in values:
         if option.name == "rate" and len(value) not in (1, 4):
             raise ValueError(f"{where}: {key}.choices must be one number or four, but has {value}")
@@ -215,7 +215,7 @@ def _range(where, key, table, option):
         raise ValueError(f"{where}: {key}.log must be true or false, but is {log!r}")
     numbers: dict[str, Any] = {"step": None}
     for name in table.keys() - {"log"}:
-        numbers[name] = configuration.checked(where, f"{key}.{name}", table[name], option)
+        numbers[name] = config.checked(where, f"{key}.{name}", table[name], option)
         _check_limits(f"{where}: {key}.{name}", numbers[name], option, name != "step")
     low, high, step = (numbers[name] for name in ("low", "high", "step"))
     if low >= high:

@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnn4music import commands_learn, configuration, search_journal, search_space
+from rnn4music import commands_learn, search_journal, search_space
 from rnn4music._utils.processes import n_cores
+from rnn4music.experiment import config
 from rnn4music.saving import model_file
 from rnn4music.search_owners import give_back, owner, pulse, running
 from rnn4music.training.callbacks import Callback
@@ -55,7 +56,7 @@ class Runner:
         self.music = music or read_music(self.space, job.data)
         self.study = search_journal.open_study(self.journal)
         # learning curves cross at first: what is regularised begins slowly
-        n_epochs = max(2, configuration.complete(self.space.fixed).epochs // 5)
+        n_epochs = max(2, config.complete(self.space.fixed).epochs // 5)
         self.study.pruner = MedianPruner(n_startup_trials=5, n_warmup_steps=n_epochs)
 
     def run(self, should_stop=None, look=None, worker=None):
@@ -130,7 +131,7 @@ class Runner:
 
         settings = trial_settings(self.space, trial)
         settings = {name: each for name, each in settings.items() if name not in search_space.FILES}
-        settings = configuration.complete(settings)
+        settings = config.complete(settings)
         following.n_epochs = settings.epochs
         model = commands_learn.new_model(settings)
         try:
@@ -198,7 +199,7 @@ def read_music(space, data):
     ValueError
         Besides what reading raises, if no tunes are held out.
     """
-    settings = configuration.complete(space.fixed)
+    settings = config.complete(space.fixed)
     low, high = settings.pitch_range
     model = SimpleNamespace(notes={}, io_length=high - low)
     if settings.start_from:

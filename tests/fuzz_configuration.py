@@ -15,12 +15,13 @@ import atheris
 with atheris.instrument_imports(include=["rnn4music", "tomllib"]):
     import tomllib  # noqa: F401
 
-    from rnn4music import configuration, search_space
+    from rnn4music import search_space
+    from rnn4music.experiment import config
 
 import fuzz_shared
 
 PATH = fuzz_shared.FOLDER / "run.toml"
-OPTIONS = {**configuration.OPTIONS, "data": configuration.DATA}
+OPTIONS = {**config.OPTIONS, "data": config.DATA}
 VALUES = (
     "1", "-1", "0.5", "1e999", "nan", "inf", "true", '""', '"a"', "[]", "[1, 2]", "[1, 2, 3]",
     "[0.1, 0.2, 0.3, 0.4]", "[true]", "{}", "{a = 1}", "1979-05-27", "9" * 400, "9" * 5000,
@@ -35,16 +36,16 @@ def read_anything(data):
     with fuzz_shared.guarded():
         check_space()
         try:
-            settings = configuration.read(PATH)
+            settings = config.read(PATH)
         except ValueError as error:
             fuzz_shared.refused(error)
             return
         for name, value in settings.items():
             check_value(OPTIONS[name], value)
-        PATH.write_text(configuration.as_toml(settings), encoding="utf-8")
-        assert repr(configuration.read(PATH)) == repr(settings)  # NaN is not equal to itself
+        PATH.write_text(config.as_toml(settings), encoding="utf-8")
+        assert repr(config.read(PATH)) == repr(settings)  # NaN is not equal to itself
         flags = argparse.Namespace(epochs=7, dt=0.5)
-        asked = configuration.merged(flags, PATH)
+        asked = config.merged(flags, PATH)
         assert asked.epochs == 7 and asked.dt == 0.5
         assert asked.given == {*settings, "epochs", "dt"} - {"steps_per_beat"}
         assert vars(asked).keys() == {*OPTIONS, "given"}

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from midi import midiread, midiwrite
-from rnn4music import RNN4Music, command_line, configuration
+from rnn4music import RNN4Music, command_line
 from rnn4music.data.dataset import load_midi
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
+from rnn4music.experiment import config
 
 SMALL = ["--units", "3", "4", "5", "--seed", "1", "--quiet", "--validation", "0.2"]
 
@@ -218,12 +219,12 @@ def test_flags_win_over_the_file_and_the_file_over_the_defaults(tmp_path):
     )
     parser = command_line.build_parser()
     asked = parser.parse_args(["train", "--epochs", "5", "--no-sustain", "--config", str(path)])
-    settings = configuration.merged(asked, asked.config)
+    settings = config.merged(asked, asked.config)
     assert settings.data == "music" and settings.units == [7, 8, 9] and settings.epochs == 5
     assert settings.weight_noise == 1.0 and settings.sustain is False and settings.batch == 5
     assert settings.rate == [0.1] and settings.steps_per_beat == 4.0
     asked = parser.parse_args(["train", "other", "--dt", "0.2", "--config", str(path)])
-    settings = configuration.merged(asked, asked.config)
+    settings = config.merged(asked, asked.config)
     assert settings.data == "other" and settings.dt == 0.2 and settings.steps_per_beat is None
 
 
@@ -246,16 +247,16 @@ def test_flags_win_over_the_file_and_the_file_over_the_defaults(tmp_path):
 def test_a_configuration_is_checked(tmp_path, line, message):
     (tmp_path / "run.toml").write_text(line)
     with pytest.raises(ValueError, match=message):
-        configuration.read(tmp_path / "run.toml")
+        config.read(tmp_path / "run.toml")
 
 
 def test_the_table_of_options_has_the_library_s_choices():
     from rnn4music import costs, optimisers
     from rnn4music.training import minibatches
 
-    assert set(configuration.WINDOWS) == set(minibatches.WINDOWS)
-    assert set(configuration.OPTIMISERS) == set(optimisers.OPTIMISERS)
-    assert set(configuration.COSTS) == set(costs.COSTS)
+    assert set(config.WINDOWS) == set(minibatches.WINDOWS)
+    assert set(config.OPTIMISERS) == set(optimisers.OPTIMISERS)
+    assert set(config.COSTS) == set(costs.COSTS)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")

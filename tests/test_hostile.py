@@ -24,10 +24,11 @@ from scipy.io import loadmat, savemat
 
 import midi
 from midi.contents import describe
-from rnn4music import RNN4Music, configuration, numpy_network
+from rnn4music import RNN4Music, numpy_network
 from rnn4music.data import matlab_cells, roll_cache, safe_pickle, standard_sets
 from rnn4music.data.dataset import DatasetWarning, load_midi
 from rnn4music.data.standard_sets import load_standard_set
+from rnn4music.experiment import config
 from rnn4music.numpy_network import NumpyNetwork
 from rnn4music.saving import model_file
 
@@ -453,13 +454,13 @@ def test_lists_within_lists(tmp_path):
 )
 def test_settings_that_are_none(tmp_path, text, message):
     (tmp_path / "run.toml").write_text(text)
-    assert_refused(configuration.read, tmp_path / "run.toml", message=message)
+    assert_refused(config.read, tmp_path / "run.toml", message=message)
 
 
 def test_a_large_file_of_settings_is_not_read(tmp_path):
     with open(tmp_path / "run.toml", "wb") as file:
         file.truncate(10**12)
-    assert_refused(configuration.read, tmp_path / "run.toml", message="more than 1048576 bytes")
+    assert_refused(config.read, tmp_path / "run.toml", message="more than 1048576 bytes")
 
 
 # ---- MIDI files in a .zip

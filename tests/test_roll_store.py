@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from midi import midiwrite
-from rnn4music import command_line, commands_learn, configuration
+from rnn4music import command_line, commands_learn
 from rnn4music._utils import checks
 from rnn4music.data import dataset as datasets
 from rnn4music.data import shards, streams
@@ -28,6 +28,7 @@ from rnn4music.data.dataset import load_midi
 from rnn4music.data.midi_files import DatasetWarning
 from rnn4music.data.store import RollStore, StoreError, convert
 from rnn4music.evaluation import scores
+from rnn4music.experiment import config
 from rnn4music.training import checkpoints, minibatches, trainer
 
 RANGE = (21, 109)
@@ -799,7 +800,7 @@ def test_many_lost_notes_are_told_of_when_converting(tunes, tmp_path, capsys):
 
 def music_of(source, *flags, io_length=88, notes=None):
     asked = command_line.build_parser().parse_args(["train", str(source), *map(str, flags)])
-    settings = configuration.merged(asked)
+    settings = config.merged(asked)
     model = SimpleNamespace(notes=notes or {}, io_length=io_length)
     return commands_learn.read_music(source, settings, model)
 

@@ -20,8 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midi import midiwrite
-from rnn4music import command_line, configuration, search_space
+from rnn4music import command_line, search_space
 from rnn4music.data import store
+from rnn4music.experiment import config
 from rnn4music.training.loop import History, TrainingDiverged
 
 optuna = pytest.importorskip("optuna", reason="searches need Optuna")
@@ -136,8 +137,8 @@ texts = st.text(st.characters(exclude_categories=["Cs"]))
 def test_settings_survive_a_toml_file(tmp_path_factory, data, rate, seed):
     path = tmp_path_factory.mktemp("toml") / "best.toml"
     settings = {"data": data, "rate": rate, "seed": seed, "units": [1, 2, 3], "resume": True}
-    path.write_bytes(configuration.as_toml({**settings, "log": None}).encode())
-    assert configuration.read(path) == settings
+    path.write_bytes(config.as_toml({**settings, "log": None}).encode())
+    assert config.read(path) == settings
 
 
 # ---- the journal

@@ -1,0 +1,1 @@
+"""What a TOML file or a command line describes: settings, music, a run."""
