@@ -2,6 +2,6 @@
 
 import sys
 
-from rnn4music.command_line import main
+from rnn4music.cli import main
 
 sys.exit(main())

@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnn4music import commands_learn, search_journal, search_space
+from rnn4music import search_journal, search_space
 from rnn4music._utils.processes import n_cores
+from rnn4music.cli import learn
 from rnn4music.experiment import config
 from rnn4music.saving import model_file
 from rnn4music.search_owners import give_back, owner, pulse, running
@@ -133,9 +134,9 @@ class Runner:
         settings = {name: each for name, each in settings.items() if name not in search_space.FILES}
         settings = config.complete(settings)
         following.n_epochs = settings.epochs
-        model = commands_learn.new_model(settings)
+        model = learn.new_model(settings)
         try:
-            history = commands_learn.learn(model, settings, self.music, False, [following])
+            history = learn.learn(model, settings, self.music, False, [following])
         except TrainingDiverged as error:
             trial.set_user_attr("error", str(error))
             self.study.tell(trial, state=TrialState.PRUNED)
@@ -205,7 +206,7 @@ def read_music(space, data):
     if settings.start_from:
         content = model_file.read(settings.start_from)
         model = SimpleNamespace(notes=content["notes"], io_length=content["settings"]["io_length"])
-    music = commands_learn.read_music(data, settings, model)
+    music = learn.read_music(data, settings, model)
     if not music.parts["validation"]:
         raise ValueError(
             f"a search compares scores of tunes that are not learned from, and of {data} "

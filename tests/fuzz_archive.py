@@ -16,7 +16,7 @@ import zlib
 import atheris
 
 with atheris.instrument_imports(include=["rnn4music", "zipfile", "numpy.lib"]):
-    from rnn4music import commands
+    from rnn4music.cli import _common
     from rnn4music.numpy_network import NumpyNetwork
     from rnn4music.saving import metadata, model_file
     from rnn4music.training import loop
@@ -50,7 +50,7 @@ def check_content(content):
     assert all(isinstance(content[key], dict) for key in ("settings", "history", "notes"))
     assert isinstance(content["random_state"], (dict, type(None)))
     try:
-        network, _ = commands.read_network(PATH)
+        network, _ = _common.read_network(PATH)
     except ValueError as error:
         fuzz_shared.refused(error)
     else:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from midi import midiread, midiwrite
-from rnn4music import RNN4Music, command_line
+from rnn4music import RNN4Music, cli
 from rnn4music.data.dataset import load_midi
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.experiment import config
@@ -22,7 +22,7 @@ SMALL = ["--units", "3", "4", "5", "--seed", "1", "--quiet", "--validation", "0.
 
 
 def run(*arguments):
-    return command_line.main([str(argument) for argument in arguments])
+    return cli.main([str(argument) for argument in arguments])
 
 
 def tune_file(path, k=0, n_steps=40):
@@ -69,7 +69,7 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
     assert "examples:" in result.stdout and "--weight-noise" in result.stdout
 
 
-@pytest.mark.parametrize("command", (None, *command_line.COMMANDS))
+@pytest.mark.parametrize("command", (None, *cli.COMMANDS))
 def test_every_command_has_help(command, capsys):
     with pytest.raises(SystemExit) as exit:
         run(*([command] if command else []), "--help")
@@ -124,7 +124,7 @@ def test_a_wrong_command_line_is_exit_code_2(arguments, capsys):
 
 
 def test_what_nobody_foresaw_asks_for_a_report(monkeypatch, capsys):
-    monkeypatch.setitem(command_line.COMMANDS, "info", "json")  # which has no `info`
+    monkeypatch.setitem(cli.COMMANDS, "info", "json")  # which has no `info`
     assert run("info", "x") == 1
     assert "unexpected AttributeError: " in capsys.readouterr().err
 
@@ -217,7 +217,7 @@ def test_flags_win_over_the_file_and_the_file_over_the_defaults(tmp_path):
         'data = "music"\nunits = [7, 8, 9]\nweight-noise = 1\nsustain = true\nrate = [0.1]\n'
         "steps_per_beat = 4\nepochs = 3\n"
     )
-    parser = command_line.build_parser()
+    parser = cli.build_parser()
     asked = parser.parse_args(["train", "--epochs", "5", "--no-sustain", "--config", str(path)])
     settings = config.merged(asked, asked.config)
     assert settings.data == "music" and settings.units == [7, 8, 9] and settings.epochs == 5
@@ -265,7 +265,7 @@ def test_ctrl_c_saves_the_model_and_resuming_goes_on(music, tmp_path):
     arguments += ["--log", tmp_path / "log", "--checkpoint", tmp_path / "night"]
     arguments = [str(each) for each in arguments]
     script = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-    script += f"from rnn4music.command_line import main; sys.exit(main({arguments}))"
+    script += f"from rnn4music.cli import main; sys.exit(main({arguments}))"
     process = subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
@@ -555,7 +555,7 @@ def test_what_is_no_model_is_told_so(tmp_path, capsys):
 
 
 def test_it_works_with_its_output_closed(model):
-    script = "import sys; sys.stdout = None; from rnn4music.command_line import main; "
+    script = "import sys; sys.stdout = None; from rnn4music.cli import main; "
     script += f"sys.exit(main(['info', {str(model)!r}]))"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (result.returncode, result.stderr) == (0, "")

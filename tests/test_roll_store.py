@@ -19,8 +19,9 @@ import numpy as np
 import pytest
 
 from midi import midiwrite
-from rnn4music import command_line, commands_learn
+from rnn4music import cli
 from rnn4music._utils import checks
+from rnn4music.cli import learn
 from rnn4music.data import dataset as datasets
 from rnn4music.data import shards, streams
 from rnn4music.data import store as roll_store
@@ -762,7 +763,7 @@ def test_the_thread_ends_with_its_consumer():
 
 
 def run(*arguments):
-    return command_line.main([str(argument) for argument in arguments])
+    return cli.main([str(argument) for argument in arguments])
 
 
 def test_converting_from_the_command_line_and_learning(tunes, tmp_path, capsys):
@@ -799,10 +800,10 @@ def test_many_lost_notes_are_told_of_when_converting(tunes, tmp_path, capsys):
 
 
 def music_of(source, *flags, io_length=88, notes=None):
-    asked = command_line.build_parser().parse_args(["train", str(source), *map(str, flags)])
+    asked = cli.build_parser().parse_args(["train", str(source), *map(str, flags)])
     settings = config.merged(asked)
     model = SimpleNamespace(notes=notes or {}, io_length=io_length)
-    return commands_learn.read_music(source, settings, model)
+    return learn.read_music(source, settings, model)
 
 
 def test_a_model_knows_of_a_store_what_it_would_of_the_files(tunes, made, tmp_path):

@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from midi import midiwrite
-from rnn4music import command_line, search_space
+from rnn4music import cli, search_space
 from rnn4music.data import store
 from rnn4music.experiment import config
 from rnn4music.training.loop import History, TrainingDiverged
@@ -627,7 +627,7 @@ def test_plots_of_a_search_with_trials_of_every_kind(tmp_path):
 
 
 def run(*arguments):
-    return command_line.main([str(argument) for argument in arguments])
+    return cli.main([str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rnn4music._utils.console import tell
-from rnn4music.commands import (
+from rnn4music.cli._common import (
     TIME_STEP,
     Result,
     check_outputs,

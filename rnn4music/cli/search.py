@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from rnn4music.commands import Result, without_nan
+from rnn4music.cli._common import Result, without_nan
 from rnn4music.distributed.cluster import parsed
 from rnn4music.search import search as find
 

@@ -1,6 +1,6 @@
 """``rnn4music convert``."""
 
-from rnn4music.commands import Result, tell_losses
+from rnn4music.cli._common import Result, tell_losses
 from rnn4music.data import store as roll_store
 from rnn4music.distributed.cluster import parsed
 from rnn4music.experiment import config

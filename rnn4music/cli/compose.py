@@ -12,7 +12,7 @@ from tqdm import tqdm
 from midi.files import written_whole
 from rnn4music._utils import checks
 from rnn4music._utils.console import SCREEN
-from rnn4music.commands import (
+from rnn4music.cli._common import (
     PAGES,
     PICTURES,
     SOUNDS,

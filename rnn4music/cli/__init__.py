@@ -18,15 +18,15 @@ from rnn4music import __version__
 from rnn4music.experiment import config
 
 COMMANDS = {
-    "train": "rnn4music.commands_learn",
-    "convert": "rnn4music.commands_convert",
-    "evaluate": "rnn4music.commands_learn",
-    "search": "rnn4music.commands_search",
-    "compose": "rnn4music.commands_compose",
-    "render": "rnn4music.commands_compose",
-    "info": "rnn4music.commands_look",
-    "plot": "rnn4music.commands_look",
-    "demo": "rnn4music.commands_demo",
+    "train": "rnn4music.cli.learn",
+    "convert": "rnn4music.cli.convert",
+    "evaluate": "rnn4music.cli.learn",
+    "search": "rnn4music.cli.search",
+    "compose": "rnn4music.cli.compose",
+    "render": "rnn4music.cli.compose",
+    "info": "rnn4music.cli.look",
+    "plot": "rnn4music.cli.look",
+    "demo": "rnn4music.cli.demo",
 }
 """Where each is."""
 

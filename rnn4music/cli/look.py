@@ -9,7 +9,7 @@ from midi import midiread
 from midi.contents import describe
 from midi.files import opened
 from rnn4music._utils import checks
-from rnn4music.commands import (
+from rnn4music.cli._common import (
     PICTURES,
     TIME_STEP,
     Result,
