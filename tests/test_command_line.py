@@ -56,7 +56,7 @@ def model(music, tmp_path_factory):
 def test_help_loads_neither_an_engine_nor_numpy():
     script = """
 import sys
-from rnn4music.command_line import main
+from rnn4music.cli import main
 try:
     main(["train", "--help"])
 except SystemExit as exit:

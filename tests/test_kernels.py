@@ -283,11 +283,12 @@ def test_the_kernels_of_processors_with_smaller_registers():
 
 SCRIPT = """
 import numpy as np
-from rnn4music import RNN4Music, fast
+from rnn4music import RNN4Music
+from rnn4music.kernels import dispatch
 model = RNN4Music(3, 4, 5, 6, seed=1, dtype="float64", sigRand=0.5)
 inputs, targets = np.random.default_rng(0).random((2, 5, 2, 6)) < 0.4
 cost, gradients = model.gradients(inputs, targets)
-print(fast.is_available(), cost, *(np.abs(array).sum() for array in gradients.values()))
+print(dispatch.is_available(), cost, *(np.abs(array).sum() for array in gradients.values()))
 """
 
 

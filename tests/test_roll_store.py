@@ -283,7 +283,7 @@ def test_a_conversion_that_was_killed_goes_on(tunes, made, tmp_path, killed_in):
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
 def test_processes_end_with_the_one_that_was_killed():
     script = """
-        from rnn4music.processes import in_processes
+        from rnn4music._utils.processes import in_processes
         for _ in in_processes(lambda item: item, range(100), 2):
             print("working", flush=True)
             while True: pass
@@ -298,7 +298,7 @@ def test_processes_end_with_the_one_that_was_killed():
 def test_conversions_into_one_folder_at_once(tunes, made, tmp_path):
     script = f"""
         import sys
-        from rnn4music import roll_store
+        from rnn4music.data import store as roll_store
         roll_store.FILES_OF_A_SHARD = 4
         sys.stdin.read()
         for k in range(5):

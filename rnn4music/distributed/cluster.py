@@ -1,6 +1,6 @@
 """Connections to Dask: to workers on this machine, or to a cluster that is there already.
 
->>> from rnn4music.cluster import connected
+>>> from rnn4music.distributed.cluster import connected
 >>> with connected(2) as client:                                        # doctest: +SKIP
 ...     model.train(dataset, 1, 30, 64, 100, cluster=client)
 ...     model.train(dataset, 1, 30, 64, 100, windows="all", cluster=client)

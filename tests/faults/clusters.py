@@ -16,8 +16,8 @@ SCRIPT = """
     import os, signal, sys
     import numpy as np
     from rnn4music import RNN4Music
-    from rnn4music.callbacks import Callback
-    from rnn4music.cluster import connected
+    from rnn4music.training.callbacks import Callback
+    from rnn4music.distributed.cluster import connected
 
     path, seed = sys.argv[1], int(sys.argv[2])
     rng = np.random.default_rng(0)
