@@ -240,13 +240,12 @@ def wait(windows, updates, ahead, source=None, store=None):
 
     import numpy as np
 
-    from rnn4music.data import streams
     from rnn4music.training import minibatches
 
     tunes = read(source, store)
     made = minibatches.epoch(tunes, BATCH, LENGTH, "float32", np.random.default_rng(1), windows)
     if ahead:
-        made = streams.prefetched(made, ahead)
+        made = minibatches.prefetched(made, ahead)
     times, matrix = [], np.ones((300, 300), np.float32)
     for _ in range(updates):
         until = time.perf_counter() + SECONDS_OF_WORK

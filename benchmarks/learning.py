@@ -5,7 +5,7 @@
     python -m benchmarks.learning JSB_Chorales --data … --rows like-for-like keys ensemble
 
 Run it from the repository's root, with a file of one of the sets (JSB_Chorales, Nottingham,
-MuseData, Piano-midi.de) that you have; see `rnn4music.data.standard_sets` for the forms that are read.
+MuseData, Piano-midi.de) of yours; `rnn4music.data.standard_sets` lists the forms that are read.
 The recipe of each set is in `benchmarks/recipes.py`. Each seed is a process of its own on a core
 of its own; as many run at once as there are cores. With --folder an interrupted benchmark goes on
 where it was. The rows:
@@ -20,7 +20,7 @@ where it was. The rows:
 
 Conventions
 -----------
-Scores are nats per step (see `rnn4music.evaluation.scores`), mean and standard deviation over the seeds.
+Scores are nats per step (see `rnn4music.evaluation`), mean and standard deviation over the seeds.
 The minutes are those of a network's updates on one core, without the validation between them.
 Everything is chosen by the validation set; the test set is scored once, with the weights that
 training leaves.
@@ -205,7 +205,7 @@ def measure(arguments, folder):
         "machine": machine.describe(),
         "processes": arguments.processes,
         "seconds": time.perf_counter() - started,
-        "baselines": floors(arguments.data),
+        "baselines": baselines_of(arguments.data),
         "rows": {
             row: [result for job, result in zip(jobs, results) if job["row"] == row] for row in rows
         },
@@ -267,10 +267,10 @@ def finished(job, process):
     return result
 
 
-def floors(path):
+def baselines_of(path):
     """Return the test set's nats per step of what knows no music."""
     from rnn4music.data.standard_sets import load_standard_set
-    from rnn4music.evaluation.scores import baselines
+    from rnn4music.evaluation.baselines import baselines
 
     data = load_standard_set(path)
     scores = baselines(list(data.train), list(data.test))
@@ -337,7 +337,7 @@ def draw(report, path):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    from rnn4music.plots.pianoroll import plot_learning_curve
+    from rnn4music.plots.history import plot_learning_curve
 
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     for number, (row, results) in enumerate(report["rows"].items()):

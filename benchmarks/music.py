@@ -6,9 +6,9 @@
     python -m benchmarks.music JSB_Chorales --data … --quick      tries everything at tiny sizes
 
 Run it from the repository's root, with a file of one of the sets that you have; see
-`rnn4music.data.standard_sets`. A model is a saved file, or a training: ``2015:20`` is 20 epochs of the
-rule of 2015 (RMSprop, each tune's start, nothing against overfitting), ``recipe:150`` at most 150
-epochs of the set's recipe in `benchmarks.recipes`. Each model continues the first steps of test
+`rnn4music.data.standard_sets`. A model is a saved file, or a training: ``2015:20`` is 20 epochs of
+the rule of 2015 (RMSprop, each tune's start, nothing against overfitting), ``recipe:150`` at most
+150 epochs of the set's recipe in `benchmarks.recipes`. Each model continues the first steps of test
 tunes, with each sampling, threshold and temperature.
 
 Conventions

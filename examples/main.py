@@ -12,10 +12,9 @@ from pathlib import Path
 import matplotlib
 
 from midi.utils import midiwrite
-from rnn4music import RNN4Music
-from rnn4music.data.chorales import write_chorales
-from rnn4music.data.dataset import load_midi
-from rnn4music.plots.pianoroll import plot_piano_roll, plot_probabilities
+from rnn4music import RNN4Music, load_midi
+from rnn4music.data import write_chorales
+from rnn4music.plots import plot_piano_roll, plot_probabilities
 
 PITCH_RANGE = (21, 109)  # the piano's 88 keys: MIDI pitches 21 to 108
 TIME_STEP = 0.3  # seconds that one row of a piano roll lasts
@@ -51,8 +50,8 @@ def main():
     weights = model.saveParameters(arguments.output / "weights")
     for epoch, nats in enumerate(history.validation, start=1):
         print(f"epoch {epoch}: {nats:.2f} nats per step on {len(validation)} tunes held out")
-    if history.floor:
-        print(f"(each key's own Markov chain: {history.floor:.2f})")
+    if history.baseline:
+        print(f"(each key's own Markov chain: {history.baseline:.2f})")
 
     start = (validation or dataset)[which_tune][:exampleLength]
     tune, probabilities = model.genMusic(start, noOfSteps, sampling=sampling)

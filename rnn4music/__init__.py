@@ -1,41 +1,46 @@
-"""A three-layer LSTM that learns polyphonic music and composes more of it.
+"""A three-layer LSTM that learns polyphonic music from MIDI files and composes more of it.
 
 Forward and backward pass are written out by hand; `rnn4music.lstm` is the place to start
 reading, `RNN4Music` the class to use. The names below are loaded when they are first
 used, so that ``import rnn4music`` loads no engine.
 """
 
-import importlib
 from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+from rnn4music._utils.lazy import lazy_names
+from rnn4music._utils.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from rnn4music.data.dataset import load_midi
+    from rnn4music.data.pianoroll import mark_silence
     from rnn4music.evaluation.scores import Evaluation
     from rnn4music.model import RNN4Music
+    from rnn4music.numpy_network import NumpyNetwork
     from rnn4music.render.tune import Tune
-    from rnn4music.training.loop import History, TrainingDiverged
-    from rnn4music.training.minibatches import mark_silence
+    from rnn4music.training.history import History
+    from rnn4music.training.loop import TrainingDiverged
 
-_MODULES = {
-    "Evaluation": "evaluation",
-    "History": "training",
-    "RNN4Music": "model",
-    "TrainingDiverged": "training",
-    "Tune": "tune",
-    "mark_silence": "minibatches",
-}
+__all__ = [
+    "Evaluation",
+    "History",
+    "NumpyNetwork",
+    "RNN4Music",
+    "TrainingDiverged",
+    "Tune",
+    "load_midi",
+    "mark_silence",
+]
 
-__all__ = ["Evaluation", "History", "RNN4Music", "TrainingDiverged", "Tune", "mark_silence"]
-
-
-def __getattr__(name):
-    if name not in _MODULES:
-        raise AttributeError(f"module 'rnn4music' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"rnn4music.{_MODULES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__():
-    return sorted([*globals(), *_MODULES])
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "Evaluation": "evaluation.scores",
+        "History": "training.history",
+        "NumpyNetwork": "numpy_network",
+        "RNN4Music": "model",
+        "TrainingDiverged": "training.loop",
+        "Tune": "render.tune",
+        "load_midi": "data.dataset",
+        "mark_silence": "data.pianoroll",
+    },
+)

@@ -7,6 +7,7 @@ import numpy as np
 from midi.reading import checked_flag
 from rnn4music import generation
 from rnn4music._utils import checks
+from rnn4music.data import pianoroll
 from rnn4music.distributed.cluster import connected
 from rnn4music.evaluation import scores
 from rnn4music.graphs.compiled import CompiledNetwork
@@ -17,6 +18,7 @@ from rnn4music.optimisers import OPTIMISERS
 from rnn4music.saving import metadata, model_file
 from rnn4music.training import checkpoints, data_parallel, loop, minibatches, trainer
 from rnn4music.training.callbacks import Following, checked_callbacks
+from rnn4music.training.history import History
 
 
 class RNN4Music(Settings):
@@ -57,7 +59,7 @@ class RNN4Music(Settings):
     ----------
     history : training.History
         Of all training so far; saved and loaded with the weights.
-    notes : dict
+    metadata : dict
         What JSON can hold, saved and loaded too: write what others should know of the model.
         ``time_step`` (seconds), ``lowest_pitch``, ``data`` and ``licence`` are known to the
         command line; ``trained_on`` is added to by `train`.
@@ -96,7 +98,7 @@ class RNN4Music(Settings):
         self.resetStates()
 
     def _prepare(self):
-        self.history, self.notes = loop.History(), {}
+        self.history, self.metadata = History(), {}
         self._rng = np.random.default_rng(self.seed)
         self._connect(self._new_store(self.settings()), self.settings())
         self._last_gradients = None
@@ -111,7 +113,7 @@ class RNN4Music(Settings):
             "history": history.to_dict(),
             "random_state": self._rng.bit_generator.state,
             "arrays": self._store.arrays(),
-            "notes": metadata.checked(self.notes),
+            "metadata": metadata.checked(self.metadata),
         }
 
     def __setstate__(self, content):
@@ -234,22 +236,22 @@ class RNN4Music(Settings):
             If the first checkpoint, before the first update, cannot be written. Should a later
             one fail there is a `CheckpointWarning`, and training goes on.
         """
-        tunes = checks.dataset(dataset, self.io_length)
+        tunes = pianoroll.dataset(dataset, self.io_length)
         if validation is not None:
-            validation = checks.scorable_dataset(validation, self.io_length, "validation")
+            validation = pianoroll.scorable_dataset(validation, self.io_length, "validation")
         resume, progress = checked_flag("resume", resume), checked_flag("progress", progress)
         options = trainer.Options(
-            size=min(checks.integer("sizeOfMiniBatch", sizeOfMiniBatch, low=1), len(tunes)),
-            length=checks.integer("lengthOfMB", lengthOfMB, low=2),
-            sparsity=checks.number("sparseParam", sparseParam, low=0),
+            batch_size=min(checks.integer("sizeOfMiniBatch", sizeOfMiniBatch, low=1), len(tunes)),
+            window=checks.integer("lengthOfMB", lengthOfMB, low=2),
+            l1=checks.number("sparseParam", sparseParam, low=0),
             windows=checks.choice("windows", windows, minibatches.WINDOWS),
             dropout=checks.number("dropout", dropout, low=0, below=1),
             weight_noise=checks.number("weight_noise", weight_noise, low=0),
             averaging=checks.number("averaging", averaging, low=0, below=1),
-            steps_at_once=checks.optional_integer("steps_at_once", steps_at_once),
+            segment=checks.optional_integer("steps_at_once", steps_at_once),
         )
         plan = loop.Plan(
-            n_epochs=checks.integer("noOfEpoch", noOfEpoch, low=1),
+            epochs=checks.integer("noOfEpoch", noOfEpoch, low=1),
             updates_per_minibatch=checks.integer("noOfEpochPerMB", noOfEpochPerMB, low=1),
             patience=checks.optional_integer("patience", patience),
             decay_patience=checks.optional_integer("decay_patience", decay_patience),
@@ -280,24 +282,27 @@ class RNN4Music(Settings):
             run, standing, before, history = self._resume(path, about, begin)
         else:
             run, standing = begin(), loop.Standing()
-            before, history = self.history, loop.History()
-        history.floor = run.floor()
+            before, history = self.history, History()
+        history.baseline = run.baseline()
 
         what = checkpoints.description(tunes, validation, plan, options, of=checkpoints.extent)
 
         def noted():
             first = before.epochs + 1
-            return metadata.with_training(self.notes, what, first, history.epochs)
+            return metadata.with_training(self.metadata, what, first, history.epochs)
 
         def write():
             content = self._content(before.followed_by(history))
-            content["notes"] = metadata.checked(noted())
+            content["metadata"] = metadata.checked(noted())
             result = run.result().items()
             content["arrays"] |= {f"{WEIGHTS}/{name}": array for name, array in result}
-            standing_now = {"standing": vars(standing), "before": before.lengths()}
-            standing_now["before_floor"] = before.floor
+            standing_now = {"state": vars(standing), "before": before.lengths()}
+            standing_now["before_baseline"] = before.baseline
             model_file.write(
-                path, **content, checkpoint={"about": about, **standing_now}, under_way=run.arrays()
+                path,
+                **content,
+                checkpoint={"training": about, **standing_now},
+                under_way=run.arrays(),
             )
 
         try:
@@ -314,7 +319,7 @@ class RNN4Music(Settings):
         finally:
             self.history = before.followed_by(history)
             if history.cost:
-                self.notes = noted()
+                self.metadata = noted()
             self._last_gradients = run.last_gradients or self._last_gradients
         return history
 
@@ -335,13 +340,15 @@ class RNN4Music(Settings):
                 "give another file as checkpoint="
             )
         try:
-            there = {**saved["about"], **content["settings"]}
+            there = {**saved["training"], **content["settings"]}
             checkpoints.check_same(path, there, {**about, **self.settings()})
-            standing = loop.Standing.from_dict(saved["standing"])
+            standing = loop.Standing.from_dict(saved["state"])
             content["settings"]["genProbThreshold"] = self.genProbThreshold  # no part of training
             self._take(content)
             before, history = self.history.cut(saved["before"])
-            before.floor = saved["before_floor"] and checks.number("floor", saved["before_floor"])
+            before.baseline = saved["before_baseline"] and checks.number(
+                "baseline", saved["before_baseline"]
+            )
             run = begin()
             run.take(content["under_way"], has_best=standing.best is not None)
         except checkpoints.AnotherTraining:
@@ -415,7 +422,7 @@ class RNN4Music(Settings):
         """
         if start is None:
             start = np.zeros((1, self.io_length))
-        start = checks.piano_roll("start", start, self.io_length)
+        start = pianoroll.piano_roll("start", start, self.io_length)
         n = checks.integer("n", n, low=0)
         temperature = checks.number("temperature", temperature, low=0.01, high=100)
         sampling = checks.choice("sampling", sampling, generation.SAMPLINGS)
@@ -452,7 +459,7 @@ class RNN4Music(Settings):
         array of the same shape
             Row t holds the probabilities for step t + 1.
         """
-        inputs = self._array(checks.piano_roll("inputs", inputs, self.io_length, ndims=(2, 3)))
+        inputs = self._array(pianoroll.piano_roll("inputs", inputs, self.io_length, ndims=(2, 3)))
         single = inputs.ndim == 2
         Y = self._run(inputs[:, None] if single else inputs)
         return scores.sigmoid(Y[:, 0] if single else Y)
@@ -472,7 +479,7 @@ class RNN4Music(Settings):
             `nats_per_step` (negative log-likelihood), `accuracy`, `precision`, `recall`,
             `f_measure`, `n_steps` and `per_tune`.
         """
-        tunes = checks.dataset(dataset, self.io_length)
+        tunes = pianoroll.dataset(dataset, self.io_length)
         threshold = checks.number("threshold", threshold, low=0, high=1)
         return scores.evaluate(self._run, tunes, threshold, self.dtype)
 
@@ -493,7 +500,7 @@ class RNN4Music(Settings):
         """
         pair = []
         for name, value in (("inputs", inputs), ("targets", targets)):
-            array = checks.piano_roll(name, value, self.io_length, ndims=(2, 3))
+            array = pianoroll.piano_roll(name, value, self.io_length, ndims=(2, 3))
             pair.append(self._array(array[:, None] if array.ndim == 2 else array))
         shape = pair[0].shape
         if pair[1].shape != shape:
@@ -606,7 +613,7 @@ class RNN4Music(Settings):
                 f"it holds another network: {'; '.join(different)}. "
                 "RNN4Music.from_file builds the one that the file describes"
             )
-        history = loop.History.from_dict(content["history"])
+        history = History.from_dict(content["history"])
         store, rng = self._store, self._rng
         if (settings["dtype"], settings["optimiser"]) != (self.dtype, self.optimiser):
             store = self._new_store(settings)
@@ -624,7 +631,7 @@ class RNN4Music(Settings):
         vars(self).update(settings)
         store.assign(checked)
         self._rng, self.history, self._last_gradients = rng, history, None
-        self.notes = content["notes"]
+        self.metadata = content["metadata"]
 
     def _run(self, inputs):
         """Return the pre-activations (T, B, P) of inputs (T, B, P)."""

@@ -146,7 +146,7 @@ class Runner:
         result = {
             "best_epoch": history.best_epoch,
             "epochs": history.epochs,
-            "floor": history.floor,
+            "baseline": history.baseline,
             "cores": n_cores(),
         }
         trial.set_user_attr("result", result)
@@ -202,10 +202,12 @@ def read_music(space, data):
     """
     settings = config.complete(space.fixed)
     low, high = settings.pitch_range
-    model = SimpleNamespace(notes={}, io_length=high - low)
+    model = SimpleNamespace(metadata={}, io_length=high - low)
     if settings.start_from:
         content = model_file.read(settings.start_from)
-        model = SimpleNamespace(notes=content["notes"], io_length=content["settings"]["io_length"])
+        model = SimpleNamespace(
+            metadata=content["metadata"], io_length=content["settings"]["io_length"]
+        )
     music = learn.read_music(data, settings, model)
     if not music.parts["validation"]:
         raise ValueError(

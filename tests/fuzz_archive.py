@@ -3,7 +3,7 @@
     python tests/fuzz_archive.py -max_total_time=3600 -timeout=20 -rss_limit_mb=0 CORPUS
 
 A file is refused with an ArchiveError, or else what is read can be written and read again as it
-is; the network that NumPy makes of it predicts, the history and the notes are taken or refused by
+is; the network that NumPy makes of it predicts, history and metadata are taken or refused by
 a ValueError; and `RNN4Music.from_file` gives a model or a ValueError (tried on some).
 """
 
@@ -25,6 +25,7 @@ import fuzz_shared
 import numpy as np
 
 from rnn4music import RNN4Music
+from rnn4music.training import history
 
 PATH = fuzz_shared.FOLDER / "model.npz"
 AGAIN = fuzz_shared.FOLDER / "again.npz"
@@ -47,7 +48,7 @@ def read_anything(data):
 
 
 def check_content(content):
-    assert all(isinstance(content[key], dict) for key in ("settings", "history", "notes"))
+    assert all(isinstance(content[key], dict) for key in ("settings", "history", "metadata"))
     assert isinstance(content["random_state"], (dict, type(None)))
     try:
         network, _ = _common.read_network(PATH)
@@ -60,8 +61,8 @@ def check_content(content):
         tune, _ = network.gen_music(None, 2, seed=1)
         assert np.isin(tune, (0, 1)).all()
     try:
-        metadata.checked(content["notes"])
-        loop.History.from_dict(dict(content["history"]))
+        metadata.checked(content["metadata"])
+        history.History.from_dict(dict(content["history"]))
         loop.Standing.from_dict(dict((content["checkpoint"] or {}).get("standing") or {}))
     except (ValueError, TypeError) as error:
         fuzz_shared.refused(error)
@@ -72,7 +73,7 @@ def check_content(content):
 def check_round_trip(content):
     if content["random_state"] is None:
         return
-    names = ("settings", "history", "random_state", "arrays", "notes", "checkpoint", "under_way")
+    names = ("settings", "history", "random_state", "arrays", "metadata", "checkpoint", "under_way")
     model_file.write(AGAIN, **{name: content[name] for name in names})
     again = model_file.read(AGAIN)
     for name in names:
@@ -100,7 +101,7 @@ def seeds():
     arrays["checkpoint"] = np.array(f'{{"standing": {standing}}}'.replace("'", '"'))
     arrays["checkpoint/weights"] = np.arange(3.0)
     arrays["history/cost"] = arrays["history/seconds"] = np.array([3.0, 2.0])
-    arrays["notes"] = np.array('{"trained_on": [{"epochs": 2, "music": "é"}], "time_step": 0.3}')
+    arrays["metadata"] = np.array('{"trained_on": [{"epochs": 2, "music": "é"}], "time_step": 0.3}')
     file = io.BytesIO()
     np.savez_compressed(file, **arrays)
     yield file.getvalue()

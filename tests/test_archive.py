@@ -258,9 +258,9 @@ def test_a_flipped_byte_never_raises_anything_but_a_value_error(trained, tmp_pat
 
 
 def lost_from_the_directory(data):
-    """Let the comment of an entry swallow the next one, which is no other than notes'."""
+    """Let the comment of an entry swallow the next one, which is no other than the metadata's."""
     entries = [m.start() for m in re.finditer(rb"PK\x01\x02", data)]
-    (k,) = (k for k, place in enumerate(entries) if data[place + 46 :].startswith(b"notes.npy"))
+    (k,) = (k for k, place in enumerate(entries) if data[place + 46 :].startswith(b"metadata.npy"))
     damaged = bytearray(data)
     damaged[entries[k - 1] + 32] = entries[k + 1] - entries[k]
     return bytes(damaged)
@@ -271,7 +271,7 @@ def header(kind, shape):
 
 
 @pytest.mark.parametrize("damage", [
-    lambda data: b"notes.npx".join(data.rsplit(b"notes.npy", 1)),
+    lambda data: b"metadata.npx".join(data.rsplit(b"metadata.npy", 1)),
     lost_from_the_directory,
     lambda data: data.replace(header("<f8", 6), header("<f8", 4)),  # the history's
     lambda data: data.replace(header("<f8", 6), header("<f4", 6)),
@@ -279,9 +279,9 @@ def header(kind, shape):
 ])  # fmt: skip
 def test_what_would_be_lost_in_silence_is_noticed(damage, tmp_path):
     model = small_model()
-    model.notes, model.history.cost = {"data": "mine"}, [2.0, 3.0, 5.0, 7.0, 11.0, 13.0]
+    model.metadata, model.history.cost = {"data": "mine"}, [2.0, 3.0, 5.0, 7.0, 11.0, 13.0]
     path = model.saveParameters(tmp_path / "m")
-    assert model_file.read(path)["notes"] == model.notes
+    assert model_file.read(path)["metadata"] == model.metadata
     data = path.read_bytes()
     assert damage(data) != data and len(damage(data)) == len(data)
     path.write_bytes(damage(data))

@@ -233,7 +233,7 @@ def test_the_learning_benchmark_reports_what_the_models_score(tiny_set, tmp_path
 
     from rnn4music import RNN4Music
     from rnn4music.data.standard_sets import load_standard_set
-    from rnn4music.evaluation.scores import baselines
+    from rnn4music.evaluation.baselines import baselines
 
     options = ["JSB_Chorales", "--data", tiny_set, "--seeds", 2, "--quick", "--rows",
                "like-for-like", "keys", "ensemble", "--folder", tmp_path / "runs",

@@ -9,7 +9,8 @@ from conftest import SIZES, small_model
 
 from rnn4music import RNN4Music
 from rnn4music.training import callbacks
-from rnn4music.training.callbacks import Callback, JsonLines, TensorBoard
+from rnn4music.training.callbacks import Callback, JsonLines
+from rnn4music.training.tensorboard import TensorBoard
 
 ARGUMENTS = {"noOfEpochPerMB": 1, "noOfEpoch": 2, "sizeOfMiniBatch": 4, "lengthOfMB": 6}
 
@@ -121,7 +122,7 @@ def test_the_json_lines_hold_what_the_history_holds(tunes, tmp_path):
     assert [line["event"] for line in lines] == [
         "start", "update", "epoch", "update", "epoch", "end",
     ]  # fmt: skip
-    assert lines[0]["settings"] == model.settings() and lines[0]["floor"] == history.floor
+    assert lines[0]["settings"] == model.settings() and lines[0]["baseline"] == history.baseline
     assert [line["cost"] for line in lines if line["event"] == "update"] == history.cost[1::2]
     epochs = [line for line in lines if line["event"] == "epoch"]
     assert [line["validation"] for line in epochs] == history.validation
@@ -167,7 +168,7 @@ def test_tensorboard_gets_scalars_a_roll_and_a_sound(tunes, tmp_path):
                 values.setdefault(value.tag, []).append((event.step, value))
     assert [step for step, _ in values["cost"]] == [1, 2, 3, 4]
     np.testing.assert_allclose([v.simple_value for _, v in values["cost"]], history.cost, 1e-6)
-    for name, nats in (("validation", history.validation), ("floor", [history.floor] * 2)):
+    for name, nats in (("validation", history.validation), ("baseline", [history.baseline] * 2)):
         scores = [v.simple_value for _, v in values[f"nats_per_step/{name}"]]
         np.testing.assert_allclose(scores, nats, 1e-6)
     (step, picture), *_ = values["tune"]
@@ -186,27 +187,27 @@ def _events(path, event):
 
 def test_notes_are_saved_and_say_what_was_learned_from(tunes, tmp_path):
     model = small_model()
-    model.notes["data"] = "seven tunes"
+    model.metadata["data"] = "seven tunes"
     train(model, tunes)
     loaded = RNN4Music.from_file(model.saveParameters(tmp_path / "model"))
-    (trained_on,) = loaded.notes["trained_on"]
-    assert loaded.notes["data"] == "seven tunes" and trained_on["dataset"] == "7 tunes, 54 steps"
+    (trained_on,) = loaded.metadata["trained_on"]
+    assert loaded.metadata["data"] == "seven tunes" and trained_on["dataset"] == "7 tunes, 54 steps"
     assert trained_on["lengthOfMB"] == 6 and trained_on["validation"] == "2 tunes, 13 steps"
     assert (trained_on["first_epoch"], trained_on["epochs"]) == (1, 2)
     train(loaded, tunes)
-    assert loaded.notes["trained_on"] == [{**trained_on, "epochs": 4}]
+    assert loaded.metadata["trained_on"] == [{**trained_on, "epochs": 4}]
     train(loaded, tunes[:6], checkpoint=tmp_path / "c")
     train(loaded, tunes[:6], checkpoint=tmp_path / "c", resume=True, noOfEpoch=3)
-    first, second = loaded.notes["trained_on"]
+    first, second = loaded.metadata["trained_on"]
     assert first["epochs"] == 4 and second["dataset"] == "6 tunes, 48 steps"
     assert (second["first_epoch"], second["epochs"], second["noOfEpoch"]) == (5, 3, 3)
     with pytest.raises(FileNotFoundError):
         train(loaded, tunes, checkpoint=tmp_path / "no" / "c")
-    assert loaded.notes["trained_on"] == [first, second]
-    model.notes = {"data": {1, 2}}
-    with pytest.raises(TypeError, match="notes must hold text, finite numbers"):
+    assert loaded.metadata["trained_on"] == [first, second]
+    model.metadata = {"data": {1, 2}}
+    with pytest.raises(TypeError, match="metadata must hold text, finite numbers"):
         model.saveParameters(tmp_path / "model")
-    assert RNN4Music.from_file(tmp_path / "model").notes["data"] == "seven tunes"
+    assert RNN4Music.from_file(tmp_path / "model").metadata["data"] == "seven tunes"
 
 
 def test_composing_with_a_seed_and_a_threshold_of_its_own(tunes):

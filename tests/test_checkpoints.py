@@ -122,11 +122,11 @@ def test_what_came_before_the_training_stays_in_the_history(rolls, tmp_path):
     first = model()
     run(first, rolls, 1)
     arguments = {"checkpoint": tmp_path / "c", "progress": False}
-    first.train(rolls, 1, 2, 3, 5, **arguments)  # without validation: the floor is the first's
+    first.train(rolls, 1, 2, 3, 5, **arguments)  # without validation: the baseline is the first's
     second = RNN4Music.from_file(tmp_path / "c")
     history = second.train(rolls, 1, 2, 3, 5, **arguments, resume=True)
     assert history.epochs == 2 and second.history.epochs == 3
-    assert second.history.floor == first.history.floor is not None
+    assert second.history.baseline == first.history.baseline is not None
     assert_same(first, second)
 
 

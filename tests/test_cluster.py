@@ -15,7 +15,6 @@ import types
 import numpy as np
 import pytest
 
-import rnn4music
 from rnn4music import RNN4Music
 from rnn4music.distributed import cluster
 from rnn4music.training import data_parallel, replica, trainer
@@ -151,7 +150,7 @@ def test_what_is_no_cluster(monkeypatch, two_workers):
         with pytest.raises(ValueError, match=said):
             cluster.parsed(text)
     with monkeypatch.context() as patched:
-        patched.setattr(rnn4music, "__version__", "0.0.1")
+        patched.setattr("rnn4music._utils.version.__version__", "0.0.1")
         with pytest.raises(ConnectionError, match=r"has version .*, here runs rnn4music 0\.0\.1"):
             cluster.connected(two_workers).__enter__()
     monkeypatch.setitem(sys.modules, "distributed", None)

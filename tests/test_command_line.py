@@ -136,8 +136,8 @@ def test_training_saves_a_model_that_knows_what_it_learned_from(model, music):
     loaded = RNN4Music.from_file(model)
     assert (loaded.h1_length, loaded.h2_length, loaded.h3_length) == (3, 4, 5)
     assert loaded.genProbThreshold == 0.02 and loaded.history.epochs == 2
-    assert loaded.notes["data"] == music.name and loaded.notes["time_step"] == 0.3
-    (trained_on,) = loaded.notes["trained_on"]
+    assert loaded.metadata["data"] == music.name and loaded.metadata["time_step"] == 0.3
+    (trained_on,) = loaded.metadata["trained_on"]
     assert (trained_on["dataset"], trained_on["validation"]) == (
         "4 tunes, 160 steps", "1 tune, 40 steps",
     )  # fmt: skip
@@ -157,8 +157,8 @@ def test_a_model_is_not_overwritten_but_trained_on(model, music, capsys):
     assert result["epochs"] == 1 and result["output"] == str(other) and not result["interrupted"]
     assert "learning from 4 tunes, 160 steps, validating on 1 tune, 40 steps" in err
     loaded = RNN4Music.from_file(other)
-    assert loaded.history.epochs == 3 and loaded.R2 == 0.01 and loaded.notes["licence"] == "CC0"
-    assert len(loaded.notes["trained_on"]) == 2
+    assert loaded.history.epochs == 3 and loaded.R2 == 0.01 and loaded.metadata["licence"] == "CC0"
+    assert len(loaded.metadata["trained_on"]) == 2
 
 
 def test_what_a_model_keeps_is_not_changed_in_silence(model, music, capsys):
@@ -389,8 +389,8 @@ def test_a_model_that_learned_in_beats_reads_and_writes_beats(music, tmp_path, c
     model = tmp_path / "beats.npz"
     flags = [*SMALL, "--epochs", 1, "--steps-per-beat", 2, "--tempo", 60, "--sustain"]
     assert run("train", music, "-o", model, *flags) == 0
-    notes = RNN4Music.from_file(model).notes
-    assert notes["time_step"] == 0.5 and notes["steps_per_beat"] == 2 and notes["sustain"]
+    metadata = RNN4Music.from_file(model).metadata
+    assert metadata["time_step"] == 0.5 and metadata["steps_per_beat"] == 2 and metadata["sustain"]
     files = ["--start", music / "2.mid", "--start-steps", 4, "--with-start", "--steps", 5]
     assert run("compose", model, *files, "-o", tmp_path / "t.mid") == 0
     roll = midiread(tmp_path / "t.mid", (21, 109), 0.5).piano_roll
@@ -398,8 +398,10 @@ def test_a_model_that_learned_in_beats_reads_and_writes_beats(music, tmp_path, c
     np.testing.assert_array_equal(roll[:4], start)
     flags = ["--start-from", model, "-o", model, "--epochs", 1, "--quiet", "--dt", 0.1]
     assert run("train", music, *flags, "--no-sustain") == 0
-    notes = RNN4Music.from_file(model).notes
-    assert notes["time_step"] == 0.1 and not notes["steps_per_beat"] and not notes["sustain"]
+    metadata = RNN4Music.from_file(model).metadata
+    assert (
+        metadata["time_step"] == 0.1 and not metadata["steps_per_beat"] and not metadata["sustain"]
+    )
     capsys.readouterr()
     assert run("evaluate", model, music, "--json") == 0
     assert json.loads(capsys.readouterr().out)["n_steps"] == 5 * (200 - 1)  # at its tempo of 60
@@ -475,7 +477,7 @@ def test_info_tells_of_models_and_midi_files(model, music, capsys):
 
 def test_the_model_card_is_markdown_that_nothing_breaks(model, tmp_path, capsys):
     loaded = RNN4Music.from_file(model)
-    loaded.notes |= {"licence": "CC | <b>0</b>", "composer": "a_b*c\n# no heading"}
+    loaded.metadata |= {"licence": "CC | <b>0</b>", "composer": "a_b*c\n# no heading"}
     path = loaded.saveParameters(tmp_path / "my_model")
     assert run("info", path, "--markdown") == 0
     card = capsys.readouterr().out
@@ -490,8 +492,8 @@ def test_the_model_card_is_markdown_that_nothing_breaks(model, tmp_path, capsys)
 
 def test_odd_notes_end_nothing(model, tmp_path, capsys):
     loaded = RNN4Music.from_file(model)
-    loaded.notes = {"trained_on": ["elsewhere", {}], "time_step": "short", "lowest_pitch": 21}
-    loaded.notes["data"] = "\x1b]0;title\x07\nkeys  forged"
+    loaded.metadata = {"trained_on": ["elsewhere", {}], "time_step": "short", "lowest_pitch": 21}
+    loaded.metadata["data"] = "\x1b]0;title\x07\nkeys  forged"
     path = loaded.saveParameters(tmp_path / "odd")
     assert run("info", path) == 0
     assert "\\x1b]0;title\\x07\\nkeys  forged\n" in capsys.readouterr().out

@@ -204,14 +204,14 @@ def test_texts_that_are_no_settings(tmp_path, model_entries, text, message):
 
 def test_a_text_that_is_no_unicode(tmp_path, model_entries):
     """NumPy makes a text of any four bytes, of which Python's own functions then take harm."""
-    notes = npy(np.array('{"a": "?"}')).replace(b"?\0\0\0", b"\xff\xff\xff\x7f")
-    path = zipped(tmp_path / "x.npz", {**model_entries, "notes.npy": notes})
-    assert_refused(model_file.read, path, message="notes cannot be read")
+    metadata = npy(np.array('{"a": "?"}')).replace(b"?\0\0\0", b"\xff\xff\xff\x7f")
+    path = zipped(tmp_path / "x.npz", {**model_entries, "metadata.npy": metadata})
+    assert_refused(model_file.read, path, message="metadata cannot be read")
 
 
 def test_histories_that_are_none(tmp_path, model_entries):
     path = changed(tmp_path / "x.npz", model_entries, **{"history/cost": np.zeros((2, 0))})
-    assert_refused(model_file.read, path, message="the history's cost are no list")
+    assert_refused(model_file.read, path, message="the history's cost is not a list of numbers")
     history = np.array(json.dumps({"interrupted": [[]]}))  # which could not be saved again
     path = changed(tmp_path / "x.npz", model_entries, history=history)
     assert_refused(RNN4Music.from_file, path, message="interrupted must be true or false")
@@ -219,8 +219,8 @@ def test_histories_that_are_none(tmp_path, model_entries):
 
 def test_a_long_text_is_not_read(tmp_path, model_entries, monkeypatch):
     monkeypatch.setattr(model_file, "MOST_TEXT", 2000)
-    notes = np.array(json.dumps({"x": [[]] * 1000}))
-    path = changed(tmp_path / "x.npz", model_entries, notes=notes)
+    metadata = np.array(json.dumps({"x": [[]] * 1000}))
+    path = changed(tmp_path / "x.npz", model_entries, metadata=metadata)
     assert_refused(model_file.read, path, message="no text of at most 2000 bytes")
 
 

@@ -20,16 +20,16 @@ CHECKS = {
     "first_steps": """
         import numpy as np
         from midi import midiread
-        assert min(tomorrow.history.validation) < min(history.validation) < history.floor
+        assert min(tomorrow.history.validation) < min(history.validation) < history.baseline
         assert tomorrow.history.epochs == 20 and len(tomorrow.history.cost) == 20 * 72
-        assert score.nats_per_step < history.floor / 2
+        assert score.nats_per_step < history.baseline / 2
         written = midiread(FOLDER / "tune.mid", PITCH_RANGE, TIME_STEP).piano_roll
         np.testing.assert_array_equal(written, roll)
         assert roll.sum(axis=1).mean() > 1.5
         assert b"<audio" in (FOLDER / "tune.html").read_bytes()
     """,
     "inside_the_network": """
-        assert min(history.validation) < history.floor / 4
+        assert min(history.validation) < history.baseline / 4
         assert max(errors) < 1e-6 and len(errors) == len(parameters)
         assert all((parameters[k] == array).all() for k, array in model.get_parameters().items())
         assert expected > 0.5 and change.any() and not change[step:].any()

@@ -11,7 +11,7 @@ import pytest
 
 from rnn4music import backend
 
-PACKAGE = Path(backend.__file__).parent
+PACKAGE = Path(backend.__file__).parent.parent
 
 
 def run(script, **environment):
@@ -45,166 +45,62 @@ def test_unknown_names_are_attribute_errors():
         assert getattr(rnn4music, name).__name__ == name
 
 
+FLOORS = """
+    _utils backend numpy_network midi
+    saving distributed gates linear lstm network costs updates optimisers
+    data kernels
+    evaluation graphs hyperparameters
+    generation plots
+    render
+    training
+    model
+    experiment
+    tuning
+    cli
+"""
+ROOMS = {room: n for n, floor in enumerate(FLOORS.split("\n")) for room in floor.split()}
+HEART = {"gates", "linear", "lstm", "network", "costs", "updates", "optimisers"}
+
+
 def imports_of(path):
-    """Return the package's own modules and the outside packages that a module imports."""
-    own, outside = set(), set()
+    """Yield the dotted names of the modules that a module imports, wherever it does."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf8"))):
-        names = []
         if isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
+            yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            names = [f"{node.module}.{a.name}" for a in node.names] + [node.module or ""]
-        for name in names:
-            parts = name.split(".")
-            if parts[0] != "rnn4music":
-                outside.add(parts[0])
-            elif len(parts) > 1 and (PACKAGE / f"{parts[1]}.py").exists():
-                own.add(parts[1])
-    return own, outside
+            name = node.module or ""
+            yield from (f"{name}.{a.name}" if name == "rnn4music" else name for a in node.names)
 
 
-ALLOWED = {
-    "backend": set(),
-    "gates": {"backend"},
-    "sequences": {"backend"},
-    "lstm": {"backend", "gates", "sequences"},
-    "network": {"backend", "gates", "lstm", "sequences"},
-    "costs": {"backend", "gates"},
-    "updates": {"backend"},
-    "optimisers": {"backend", "updates"},
-    "regularisation": {"functions"},
-    "runs": {"evaluation", "minibatches", "pieces", "regularisation", "streams"},
-    "checkpoints": {"archive", "screen", "streams"},
-    "callbacks": {"sound"},
-    "notes": set(),
-    "screen": set(),
-    "minibatches": {"streams"},
-    "archive": {"checks", "npz"},
-    "npz": set(),
-    "processes": set(),
-    "evaluation": {"streams"},
-    "generation": set(),
-    "training": {"checks", "screen"},
-    "checks": {"streams"},
-    "keys": set(),
-    "near_copies": set(),
-    "roll_cache": {"npz"},
-    "cluster": {"processes", "screen"},
-    "data_parallel": {"cluster", "replicas", "runs", "screen"},
-    "replicas": {"functions", "parameters", "pieces", "runs"},
-    "streams": set(),
-    "collection": {"checks"},
-    "datasets": {
-        "checks", "collection", "keys", "near_copies", "npz", "processes", "roll_cache",
-    },
-    "shards": {"near_copies"},
-    "stored_rolls": {"collection", "keys", "near_copies", "shards"},
-    "roll_store": {
-        "cluster", "collection", "datasets", "processes", "roll_cache", "screen", "shards",
-        "stored_rolls",
-    },
-    "commands_convert": {"cluster", "commands", "configuration", "roll_store"},
-    "chorales": {"datasets", "processes"},
-    "restricted_pickle": set(),
-    "matlab_cells": set(),
-    "standard_sets": {
-        "checks", "collection", "datasets", "matlab_cells", "npz", "restricted_pickle",
-    },
-    "rolls": {"checks"},
-    "influence": {"checks", "rolls"},
-    "picture_parts": {"checks", "rolls"},
-    "network_plots": {"checks", "influence", "numpy_network", "picture_parts"},
-    "plots": {"checks", "network_plots", "picture_parts"},
-    "numpy_network": set(),
-    "sound": {"checks", "rolls", "soundfonts"},
-    "soundfonts": set(),
-    "tune_statistics": {"checks"},
-    "page": {"rolls"},
-    "tune": {"checks", "page", "picture_parts", "plots", "rolls", "sound"},
-    "settings": {"checks", "costs", "optimisers"},
-    "parameters": {"backend", "checks", "lstm", "network"},
-    "machine_code": set(),
-    "tiles": {"machine_code"},
-    "step_kernels": {"gates", "lstm", "machine_code", "tiles"},
-    "product_kernels": {"machine_code", "tiles"},
-    "native": set(),
-    "fast": {
-        "backend", "lstm", "machine_code", "native", "processes", "product_kernels",
-        "step_kernels",
-    },
-    "pieces": set(),
-    "functions": {
-        "backend", "costs", "fast", "lstm", "network", "optimisers", "parameters", "updates",
-    },
-    "model": {
-        "archive", "callbacks", "checkpoints", "checks", "cluster", "data_parallel", "evaluation",
-        "functions", "generation",
-        "minibatches", "notes", "numpy_network", "optimisers", "parameters", "runs", "settings",
-        "training",
-    },
-    "model_card": {"notes"},
-    "configuration": set(),
-    "command_line": {"configuration", "screen"},
-    "commands": {"archive", "checks", "keys", "numpy_network", "screen"},
-    "commands_learn": {
-        "archive", "callbacks", "cluster", "commands", "datasets", "model", "roll_store", "screen",
-        "standard_sets", "streams",
-    },
-    "commands_search": {"cluster", "commands", "search"},
-    "search": {
-        "archive", "checkpoints", "checks", "roll_store", "search_fleets", "search_journal",
-        "search_results", "search_space", "search_trials",
-    },
-    "search_fleets": {
-        "cluster", "processes", "screen", "search_owners", "search_results", "search_space",
-        "search_trials", "search_worker",
-    },
-    "search_results": {"configuration", "search_trials"},
-    "search_worker": {"search_trials"},
-    "search_trials": {
-        "archive", "callbacks", "commands_learn", "configuration", "processes", "search_journal",
-        "search_owners", "search_space", "training",
-    },
-    "search_owners": {"search_journal"},
-    "search_space": {"checks", "configuration"},
-    "search_journal": set(),
-    "commands_compose": {
-        "archive", "checks", "commands", "keys", "model_card", "screen", "sound", "tune",
-    },
-    "commands_look": {
-        "archive", "checks", "commands", "model_card", "numpy_network", "picture_parts", "plots",
-        "training",
-    },
-    "commands_demo": {
-        "checks", "chorales", "command_line", "commands", "commands_compose", "commands_learn",
-        "configuration", "model",
-    },
-    "__main__": {"command_line"},
-    "__init__": {"evaluation", "minibatches", "model", "training", "tune"},
-}  # fmt: skip
-"""For each module those of the package that it may import."""
+def modules():
+    """Yield the room and the path of each module of the package and of midi."""
+    for path in PACKAGE.rglob("*.py"):
+        yield path.relative_to(PACKAGE).parts[0].removesuffix(".py"), path
+    yield from (("midi", path) for path in (PACKAGE.parent / "midi").glob("*.py"))
 
 
 def test_dependencies_point_one_way():
-    modules = {path.stem: imports_of(path) for path in PACKAGE.glob("*.py")}
-    assert modules.keys() == ALLOWED.keys()
-    engines = {"pytensor", "theano", "jax", "numba"}
-    assert {name for name, (_, outside) in modules.items() if "llvmlite" in outside} == {
-        "machine_code",
-        "tiles",
-        "native",
-    }
-    for name, (own, outside) in modules.items():
-        assert own <= ALLOWED[name], (name, own - ALLOWED[name])
-        if name != "backend":
-            assert not outside & engines, name
-    for path in (PACKAGE.parent / "midi").glob("*.py"):
-        own, outside = imports_of(path)
-        assert not own and outside & engines == set()
+    for room, path in modules():
+        if room in ("__init__", "__main__") or room.startswith("search"):
+            continue
+        names = [name.removeprefix("rnn4music.").split(".")[0] for name in imports_of(path)]
+        for other in {name for name in names if name in ROOMS} - {room}:
+            below = ROOMS[other] < ROOMS[room] or {room, other} <= HEART
+            assert below, f"{path} imports {other}, which is not below {room}"
+
+
+def test_each_outside_library_has_its_rooms():
+    allowed = {"llvmlite": {"kernels"}, "optuna": {"tuning"}, "matplotlib": {"plots", "render"}}
+    allowed |= dict.fromkeys(["pytensor", "theano", "jax", "numba"], {"backend"})
+    for room, path in modules():
+        for name in imports_of(path):
+            top = name.split(".")[0]
+            assert room in allowed.get(top, {room}), f"{path} imports {top}"
+            assert room != "midi" or top != "rnn4music", path
 
 
 def test_no_automatic_differentiation_in_the_package():
-    for path in PACKAGE.glob("*.py"):
+    for path in PACKAGE.rglob("*.py"):
         names = {
             node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
             for node in ast.walk(ast.parse(path.read_text(encoding="utf8")))

@@ -8,8 +8,8 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # noqa: E402
 
-from rnn4music.plots import pianoroll  # noqa: E402
-from rnn4music.training.loop import History  # noqa: E402
+from rnn4music import plots  # noqa: E402
+from rnn4music.training import History  # noqa: E402
 
 LOWEST = 21
 
@@ -55,7 +55,7 @@ def value_at(image, x, y):
 
 def test_piano_roll_with_its_start(axes):
     start, roll = roll_of(4, (0, 51)), roll_of(10, (9, 71))
-    assert pianoroll.plot_piano_roll(axes, roll, 0.5, start=start) is axes
+    assert plots.plot_piano_roll(axes, roll, 0.5, start=start) is axes
     assert axes.get_xlim() == (-2, 5)
     given, composed = axes.images
     assert given.get_extent() == [-2, 0, 20.5, 108.5]
@@ -68,7 +68,7 @@ def test_piano_roll_with_its_start(axes):
 
 def test_a_note_stands_where_its_time_and_pitch_are(axes):
     start, roll = roll_of(4, (1, 60)), roll_of(10, (7, 64))
-    pianoroll.plot_piano_roll(axes, roll, 0.25, start=start)
+    plots.plot_piano_roll(axes, roll, 0.25, start=start)
     given, composed = axes.images
     assert value_at(composed, 7 * 0.25 + 0.01, 64) == value_at(composed, 8 * 0.25 - 0.01, 64) == 1
     assert value_at(given, -3 * 0.25 + 0.01, 60) == 1
@@ -87,21 +87,21 @@ def test_a_note_stands_where_its_time_and_pitch_are(axes):
     ),
 )
 def test_the_fewer_pitches_the_more_names(axes, pitches, expected):
-    pianoroll.plot_piano_roll(axes, roll_of(3, *((1, pitch) for pitch in pitches)), 0.3)
+    plots.plot_piano_roll(axes, roll_of(3, *((1, pitch) for pitch in pitches)), 0.3)
     assert names(axes.yaxis) == expected
     for place, name in zip(axes.get_yticks(), names(axes.yaxis)):
         assert "C D EF G A B"[int(place) % 12] == name[0] and place // 12 - 1 == int(name[1:])
 
 
 def test_another_lowest_pitch(axes):
-    pianoroll.plot_piano_roll(axes, np.eye(12), 1, lowest_pitch=60)
+    plots.plot_piano_roll(axes, np.eye(12), 1, lowest_pitch=60)
     assert axes.images[0].get_extent() == [0, 12, 59.5, 71.5]
     assert "C4" in names(axes.yaxis)
 
 
 def test_bars_are_numbered_from_the_first_composed_one(axes):
     start, roll = roll_of(8, (0, 60)), roll_of(20, (3, 60))
-    pianoroll.plot_piano_roll(axes, roll, 0.5, start=start, steps_per_bar=4)
+    plots.plot_piano_roll(axes, roll, 0.5, start=start, steps_per_bar=4)
     assert axes.get_xlabel() == "bar" and axes.get_xlim() == (-4, 10)
     assert dict(zip(names(axes.xaxis), axes.get_xticks())) == {
         "−1": -4, "0": -2, "1": 0, "2": 2, "3": 4, "4": 6, "5": 8
@@ -111,12 +111,12 @@ def test_bars_are_numbered_from_the_first_composed_one(axes):
 
 def test_bars_go_through_the_end_of_the_start(axes):
     """A start of one bar and a half: bar 1 begins half a bar after what was composed."""
-    pianoroll.plot_piano_roll(axes, roll_of(9), 1, start=roll_of(6), steps_per_bar=4)
+    plots.plot_piano_roll(axes, roll_of(9), 1, start=roll_of(6), steps_per_bar=4)
     assert dict(zip(names(axes.xaxis), axes.get_xticks())) == {"−1": -6, "0": -2, "1": 2, "2": 6}
 
 
 def test_of_many_bars_few_have_numbers(axes):
-    pianoroll.plot_piano_roll(axes, roll_of(160), 0.25, steps_per_bar=4)
+    plots.plot_piano_roll(axes, roll_of(160), 0.25, steps_per_bar=4)
     assert names(axes.xaxis) == [str(bar) for bar in range(1, 41, 4)]
     np.testing.assert_array_equal(axes.get_xticks(), np.arange(0, 40, 4))
     assert set(axes.get_xticks(minor=True)) == set(range(40)) - set(range(0, 40, 4))
@@ -124,7 +124,7 @@ def test_of_many_bars_few_have_numbers(axes):
 
 def test_probabilities_have_a_colour_bar_that_takes_no_room(axes):
     before = axes.get_position().bounds
-    assert pianoroll.plot_probabilities(axes, np.zeros((10, 88)), 0.3) is axes
+    assert plots.plot_probabilities(axes, np.zeros((10, 88)), 0.3) is axes
     axes.figure.canvas.draw()
     assert axes.get_position().bounds == before
     assert axes.images[0].get_cmap().name == "gist_stern_r"
@@ -135,7 +135,7 @@ def test_probabilities_have_a_colour_bar_that_takes_no_room(axes):
 
 def test_sampled_notes_are_framed(axes):
     roll = roll_of(10, (2, 60), (3, 60), (4, 60), (4, 67), (6, 60))
-    pianoroll.plot_probabilities(axes, 0.5 * roll, 0.5, start=roll[:3], roll=roll)
+    plots.plot_probabilities(axes, 0.5 * roll, 0.5, start=roll[:3], roll=roll)
     (frames,) = axes.collections
     corners = [path.vertices for path in frames.get_paths()]
     boxes = {(*c.min(axis=0).tolist(), *c.max(axis=0).tolist()) for c in corners}
@@ -149,7 +149,7 @@ def test_roll_and_probabilities_are_aligned(layout, shared):
     roll = roll_of(10, (2, 60), (3, 72))
     probabilities = 0.5 * roll + 0.3 * roll_of(10, (9, 40))
     start = roll_of(4, (1, 90))
-    assert pianoroll.plot_composition(panels, roll, probabilities, 0.5, LOWEST, start) is panels
+    assert plots.plot_composition(panels, roll, probabilities, 0.5, LOWEST, start) is panels
     figure.canvas.draw()
     upper, lower = panels
     for one, other in zip(upper.get_position().intervalx, lower.get_position().intervalx):
@@ -166,21 +166,21 @@ def test_roll_and_probabilities_are_aligned(layout, shared):
 @pytest.mark.parametrize(
     "call, message",
     (
-        (lambda axes, roll: pianoroll.plot_piano_roll(axes, roll[0], 0.3), r"two axes.*\(88,\)"),
-        (lambda axes, roll: pianoroll.plot_piano_roll(axes, roll[:0], 0.3), r"\(0, 88\)"),
-        (lambda axes, roll: pianoroll.plot_piano_roll(axes, roll * np.nan, 0.3), "roll holds NaN"),
-        (lambda axes, roll: pianoroll.plot_piano_roll(axes, 90 * roll, 0.3), r"take \(roll > 0\)"),
-        (lambda axes, roll: pianoroll.plot_piano_roll(axes, roll, 0), "time_step .* larger than 0"),
+        (lambda axes, roll: plots.plot_piano_roll(axes, roll[0], 0.3), r"two axes.*\(88,\)"),
+        (lambda axes, roll: plots.plot_piano_roll(axes, roll[:0], 0.3), r"\(0, 88\)"),
+        (lambda axes, roll: plots.plot_piano_roll(axes, roll * np.nan, 0.3), "roll holds NaN"),
+        (lambda axes, roll: plots.plot_piano_roll(axes, 90 * roll, 0.3), r"take \(roll > 0\)"),
+        (lambda axes, roll: plots.plot_piano_roll(axes, roll, 0), "time_step .* larger than 0"),
         (
-            lambda axes, roll: pianoroll.plot_piano_roll(axes, roll, 1, start=roll[:, 1:]),
+            lambda axes, roll: plots.plot_piano_roll(axes, roll, 1, start=roll[:, 1:]),
             "start must",
         ),
         (
-            lambda axes, roll: pianoroll.plot_piano_roll(axes, roll, 1, steps_per_bar=0),
+            lambda axes, roll: plots.plot_piano_roll(axes, roll, 1, steps_per_bar=0),
             "steps_per_bar",
         ),
         (
-            lambda axes, roll: pianoroll.plot_probabilities(axes, roll, 1, roll=roll[1:]),
+            lambda axes, roll: plots.plot_probabilities(axes, roll, 1, roll=roll[1:]),
             "roll must",
         ),
     ),
@@ -192,18 +192,18 @@ def test_what_cannot_be_drawn_is_named(axes, call, message):
 
 def test_roll_and_probabilities_of_two_tunes_are_refused(panels):
     with pytest.raises(ValueError, match=r"probabilities must have the shape \(4, 88\)"):
-        pianoroll.plot_composition(panels, roll_of(4), roll_of(5), 0.3)
+        plots.plot_composition(panels, roll_of(4), roll_of(5), 0.3)
 
 
 # ---- training
 
 
 def test_learning_curve_marks_its_best_and_the_floor(axes):
-    assert pianoroll.plot_learning_curve(axes, [3, None, 1, 2], 2.5, color="green") is axes
-    curve, best, floor = axes.lines
+    assert plots.plot_learning_curve(axes, [3, None, 1, 2], 2.5, color="green") is axes
+    curve, best, baseline = axes.lines
     np.testing.assert_array_equal(curve.get_xydata(), [[1, 3], [2, np.nan], [3, 1], [4, 2]])
     assert best.get_xydata().tolist() == [[3, 1]]
-    assert set(floor.get_ydata()) == {2.5} and floor.get_linestyle() == "--"
+    assert set(baseline.get_ydata()) == {2.5} and baseline.get_linestyle() == "--"
     assert [text.get_text() for text in axes.texts] == ["each key's Markov chain"]
 
 
@@ -212,7 +212,7 @@ def a_history(**changes):
         "cost": [900.0, 60, 40, 40, 30, 10],
         "validation": [4.0, 3.0, 3.5],
         "rate_factor": [1.0, 1.0, 0.5],
-        "floor": 5.0,
+        "baseline": 5.0,
         "epochs": 3,
     }
     return History(**{**values, **changes})
@@ -223,9 +223,9 @@ def legend(axes):
 
 
 def test_history_has_cost_and_validation_in_the_same_unit(axes):
-    assert pianoroll.plot_history(axes, a_history(), steps=10) is axes
+    assert plots.plot_history(axes, a_history(), steps=10) is axes
     assert axes.get_ylabel() == "nats per step"
-    validation, best, floor, cost, means, lowered = axes.lines
+    validation, best, baseline, cost, means, lowered = axes.lines
     assert list(validation.get_ydata()) == [4, 3, 3.5] and best.get_xydata().tolist() == [[2, 3]]
     assert list(cost.get_xydata()[3]) == [2, 4]  # of the fourth of six updates in three epochs
     assert means.get_xydata().tolist() == [[0.5, 48], [1.5, 4], [2.5, 2]]
@@ -234,23 +234,23 @@ def test_history_has_cost_and_validation_in_the_same_unit(axes):
 
 
 def test_history_without_the_unit_of_the_cost_shows_the_validation_alone(axes):
-    pianoroll.plot_history(axes, a_history(rate_factor=[1.0] * 3))
+    plots.plot_history(axes, a_history(rate_factor=[1.0] * 3))
     assert legend(axes) == ["validation"]
     assert axes.get_ylabel() == "nats per step" and axes.get_ylim()[1] < 6
 
 
 def test_history_without_validation_shows_the_cost(axes):
     history = a_history(validation=[None] * 3, rate_factor=[1.0, 0.5, 0.25])
-    pianoroll.plot_history(axes, history)
+    plots.plot_history(axes, history)
     assert legend(axes) == ["training", "rates lowered"]
     assert axes.get_ylabel() == "nats per tune and window"
-    assert not axes.texts  # the floor is in nats per step
+    assert not axes.texts  # the baseline is in nats per step
 
 
 def test_history_of_a_training_that_was_interrupted_at_once(axes):
-    pianoroll.plot_history(axes, History(cost=[7.0], floor=5.0))
+    plots.plot_history(axes, History(cost=[7.0], baseline=5.0))
     with pytest.raises(ValueError, match="no updates; train first"):
-        pianoroll.plot_history(axes, History())
+        plots.plot_history(axes, History())
 
 
 # ---- inside the network
@@ -266,9 +266,9 @@ def activity():
 
 
 def test_activity_has_similar_units_side_by_side(axes, activity):
-    order = pianoroll.similar_units(activity)
+    order = plots.similar_units(activity)
     assert {*order[:2].tolist()} in ({0, 3}, {1, 2}) and sorted(order) == [0, 1, 2, 3]
-    assert pianoroll.plot_activity(axes, activity, time_step=0.5, n_given=4) is axes
+    assert plots.plot_activity(axes, activity, time_step=0.5, n_given=4) is axes
     (image,) = axes.images
     np.testing.assert_array_equal(image.get_array(), np.tanh(activity["cell"]).T[order])
     assert image.get_extent() == [-2, 4, 0, 4] and axes.get_xlim() == (-2, 4)
@@ -278,23 +278,23 @@ def test_activity_has_similar_units_side_by_side(axes, activity):
 def test_units_along_a_line_are_in_its_order():
     """Where the tree alone leaves it open which end of a cluster comes first."""
     places = np.array([0.5, 0.1, 0.32, 0.0, 0.71, 0.4])
-    order = pianoroll.similar_units({"cell": np.tile(np.arctanh(places), (3, 1))})
+    order = plots.similar_units({"cell": np.tile(np.arctanh(places), (3, 1))})
     assert sorted(places) in (list(places[order]), list(places[order])[::-1])
 
 
 def test_gates_are_in_the_order_of_the_cells_or_in_a_given_one(axes, activity):
-    pianoroll.plot_activity(axes, activity, "forget")
-    pianoroll.plot_activity(axes, activity, "hidden", order=[3, 2, 1, 0])
+    plots.plot_activity(axes, activity, "forget")
+    plots.plot_activity(axes, activity, "hidden", order=[3, 2, 1, 0])
     gate, hidden = axes.images
     assert gate.get_clim() == (0, 1) and hidden.get_clim() == (-1, 1)
-    expected = [(k + 1) / 10 for k in pianoroll.similar_units(activity)]
+    expected = [(k + 1) / 10 for k in plots.similar_units(activity)]
     assert gate.get_array()[:, 0].tolist() == pytest.approx(expected)
     np.testing.assert_array_equal(hidden.get_array()[0], activity["hidden"][:, 3])
 
 
 def test_in_a_stack_the_lowest_names_the_time(panels, activity):
-    pianoroll.plot_piano_roll(panels[0], roll_of(12, (1, 60)), 0.3, steps_per_bar=4)
-    pianoroll.plot_activity(panels[1], activity, "forget", 0.3, steps_per_bar=4)
+    plots.plot_piano_roll(panels[0], roll_of(12, (1, 60)), 0.3, steps_per_bar=4)
+    plots.plot_activity(panels[1], activity, "forget", 0.3, steps_per_bar=4)
     assert [axes.get_xlabel() for axes in panels] == ["", "bar"]
     assert names(panels[1].xaxis) == ["1", "2", "3"]
     panels[0].figure.canvas.draw()
@@ -303,23 +303,23 @@ def test_in_a_stack_the_lowest_names_the_time(panels, activity):
 
 
 def test_activity_of_one_unit(axes):
-    pianoroll.plot_activity(axes, {"cell": np.ones((5, 1))})
+    plots.plot_activity(axes, {"cell": np.ones((5, 1))})
     assert axes.images[0].get_array().shape == (1, 5)
 
 
 def test_what_is_no_activity_is_named(axes, activity):
     with pytest.raises(ValueError, match="what must be one of 'cell', 'forget', 'hidden'"):
-        pianoroll.plot_activity(axes, activity, "gate")
+        plots.plot_activity(axes, activity, "gate")
     activity["cell"][3, 1] = np.nan
     with pytest.raises(ValueError, match="cell holds NaN"):
-        pianoroll.plot_activity(axes, activity)
+        plots.plot_activity(axes, activity)
 
 
 def test_influence_is_drawn_on_the_notes_before(axes):
     roll = roll_of(6, (0, 60), (1, 64), (4, 67))
     influence = np.zeros_like(roll)
     influence[1, 64 - LOWEST] = -2
-    result = pianoroll.plot_influence(axes, roll, influence, 3, 62 - LOWEST, 0.5)
+    result = plots.plot_influence(axes, roll, influence, 3, 62 - LOWEST, 0.5)
     assert result is axes and axes.get_xlim() == (0, 2)
     (image,) = axes.images
     assert image.get_extent()[:2] == [0, 1.5] and image.get_clim() == (-2, 2)
@@ -329,7 +329,7 @@ def test_influence_is_drawn_on_the_notes_before(axes):
     (frame,) = axes.collections
     assert frame.get_paths()[0].get_extents().bounds == (1.5, 61.5, 0.5, 1)
     with pytest.raises(ValueError, match="step must be at most 6 for this roll, but is 7"):
-        pianoroll.plot_influence(axes, roll, influence, 7, 0, 0.5)
+        plots.plot_influence(axes, roll, influence, 7, 0, 0.5)
 
 
 @pytest.fixture
@@ -350,7 +350,7 @@ def parameters(rng):
 )
 def test_weights_to_gates_are_separated_by_gate(axes, parameters, source, label):
     name = f"layer2/{source}_to_gates"
-    assert pianoroll.plot_weights(axes, parameters, name, lowest_pitch=60) is axes
+    assert plots.plot_weights(axes, parameters, name, lowest_pitch=60) is axes
     (image,) = axes.images
     np.testing.assert_array_equal(image.get_array(), parameters[name])
     low, high = image.get_clim()
@@ -365,7 +365,7 @@ def test_weights_to_gates_are_separated_by_gate(axes, parameters, source, label)
 
 
 def test_weights_to_the_output_have_pitches_upwards(axes, parameters):
-    pianoroll.plot_weights(axes, parameters, "output/layer2_to_output", lowest_pitch=60)
+    plots.plot_weights(axes, parameters, "output/layer2_to_output", lowest_pitch=60)
     (image,) = axes.images
     np.testing.assert_array_equal(image.get_array(), parameters["output/layer2_to_output"].T)
     assert names(axes.yaxis)[0] == "C4" and axes.get_xlabel() == "layer 2" and not axes.lines
@@ -374,11 +374,9 @@ def test_weights_to_the_output_have_pitches_upwards(axes, parameters):
 def test_weights_that_are_no_matrix_are_refused(axes, parameters):
     for name in ("layer2/bias", "layer7/bias"):
         with pytest.raises(ValueError, match="name must be one of 'layer2/input_to_gates'"):
-            pianoroll.plot_weights(axes, parameters, name)
+            plots.plot_weights(axes, parameters, name)
 
 
 def test_weights_that_are_all_zero_can_be_drawn(axes):
-    pianoroll.plot_weights(
-        axes, {"layer1/hidden_to_gates": np.zeros((2, 8))}, "layer1/hidden_to_gates"
-    )
+    plots.plot_weights(axes, {"layer1/hidden_to_gates": np.zeros((2, 8))}, "layer1/hidden_to_gates")
     assert axes.images[0].get_clim() == (-1, 1)

@@ -5,8 +5,9 @@ import pytest
 from conftest import SIZES, random_roll, small_model
 
 from rnn4music import RNN4Music, TrainingDiverged
-from rnn4music.evaluation import scores as evaluation
-from rnn4music.training.noise import AveragedWeights, Regularisation
+from rnn4music.evaluation import baselines
+from rnn4music.training.averaging import AveragedWeights
+from rnn4music.training.noise import Regularisation
 
 P = SIZES["io_length"]
 
@@ -142,13 +143,13 @@ def test_regularisation_helps_on_tunes_that_were_not_learned():
 def test_floors_by_hand():
     """Two keys; the first is always on, the second alternates."""
     tune = np.array([[1, 0], [1, 1], [1, 0], [1, 1], [1, 0]], bool)
-    floors = evaluation.baselines([tune], [tune])
-    constant, chain = floors["each key's frequency"], floors["each key's Markov chain"]
+    both = baselines.baselines([tune], [tune])
+    constant, chain = both["each key's frequency"], both["each key's Markov chain"]
     # key 1 on in 4 of 4 scored steps: (4 + 1) / (4 + 2); key 2 in 2 of 4: ½
     np.testing.assert_allclose(constant.nats_per_step, -np.log(5 / 6) - np.log(1 / 2))
     # after on: (4 + 1) / (4 + 2); the second: after off 2 of 2 on, after on 0 of 2
     np.testing.assert_allclose(chain.nats_per_step, -np.log(5 / 6) - np.log(3 / 4))
     assert chain.accuracy == 1 and constant.n_steps == chain.n_steps == 4
     unseen = np.ones((3, 2))
-    assert np.isfinite(evaluation.baselines([np.zeros((9, 2))], [unseen])[
+    assert np.isfinite(baselines.baselines([np.zeros((9, 2))], [unseen])[
         "each key's Markov chain"].nats_per_step)  # fmt: skip

@@ -20,15 +20,14 @@ import pytest
 
 from midi import midiwrite
 from rnn4music import cli
-from rnn4music._utils import checks
 from rnn4music.cli import learn
 from rnn4music.data import dataset as datasets
-from rnn4music.data import shards, streams
+from rnn4music.data import pianoroll, shards
 from rnn4music.data import store as roll_store
 from rnn4music.data.dataset import load_midi
 from rnn4music.data.midi_files import DatasetWarning
 from rnn4music.data.store import RollStore, StoreError, convert
-from rnn4music.evaluation import scores
+from rnn4music.evaluation import baselines, scores
 from rnn4music.experiment import config
 from rnn4music.training import checkpoints, minibatches, trainer
 
@@ -332,7 +331,7 @@ def test_other_options_or_files_are_refused_and_nothing_is_changed(
     os.utime(music / "12.mid", ns=(0, 0))
     refused("or some were changed since", source=music)
     with monkeypatch.context() as patch:
-        patch.setattr("rnn4music.__version__", "999")
+        patch.setattr("rnn4music._utils.version.__version__", "999")
         refused("was begun by rnn4music .*, this is 999")
 
 
@@ -633,7 +632,7 @@ def test_only_the_tunes_at_hand_are_read_and_each_once(made, windows):
 
 def test_nothing_is_read_to_check_a_store_or_to_count(made):
     store = Counted(made)
-    assert checks.dataset(store, 88) is store and checks.scorable_dataset(store, 88) is store
+    assert pianoroll.dataset(store, 88) is store and pianoroll.scorable_dataset(store, 88) is store
     checkpoints.extent(store), checkpoints.fingerprint(store)
     minibatches.n_minibatches(store, 3, 20, "all")
     store.split()
@@ -641,15 +640,15 @@ def test_nothing_is_read_to_check_a_store_or_to_count(made):
     with pytest.raises(
         ValueError, match="have 88 pitches, but the model's io_length is 7; convert"
     ):
-        checks.dataset(store, 7)
+        pianoroll.dataset(store, 7)
     with pytest.raises(ValueError, match="the dataset is empty"):
-        checks.dataset(store[:0], 88)
+        pianoroll.dataset(store[:0], 88)
 
 
 def test_scores_and_floors_are_those_of_the_same_tunes_in_memory(made, tunes, monkeypatch):
     monkeypatch.setattr(scores, "LARGEST_BATCH", 3)
     store, rolls = Counted(made), load_midi(tunes).rolls
-    mine, theirs = scores.baselines(store, store), scores.baselines(rolls, rolls)
+    mine, theirs = baselines.baselines(store, store), baselines.baselines(rolls, rolls)
     assert (
         str(mine) == str(theirs)
         and mine["each key's Markov chain"].n_steps == sum(map(len, rolls)) - 13
@@ -693,7 +692,7 @@ def test_reading_ahead_keeps_the_order_and_goes_no_further():
             begun.append(k)
             yield k
 
-    ahead = streams.prefetched(items(), 3)
+    ahead = minibatches.prefetched(items(), 3)
     for k in range(5):
         assert next(ahead) == k
         until = time.monotonic() + 5
@@ -709,7 +708,7 @@ def test_an_error_while_reading_ahead_comes_in_its_place():
         yield 2
         raise OSError("the disk is gone")
 
-    ahead, got = streams.prefetched(items(), 5), []
+    ahead, got = minibatches.prefetched(items(), 5), []
     with pytest.raises(OSError, match="the disk is gone"):
         for item in ahead:
             got.append(item)
@@ -743,7 +742,7 @@ def test_the_thread_ends_with_its_consumer():
             yield np.zeros(10)
 
     def consumer(error):
-        for k, _ in enumerate(streams.prefetched(endless(), 2)):
+        for k, _ in enumerate(minibatches.prefetched(endless(), 2)):
             if k == 3 and error:
                 raise error
             if k == 3:
@@ -756,7 +755,7 @@ def test_the_thread_ends_with_its_consumer():
             raised.__traceback__ = None
         gc.collect()
         assert not prefetching()
-    assert [*streams.prefetched(iter([]), 2)] == [] and not prefetching()
+    assert [*minibatches.prefetched(iter([]), 2)] == [] and not prefetching()
 
 
 # ---- the command line
@@ -799,10 +798,10 @@ def test_many_lost_notes_are_told_of_when_converting(tunes, tmp_path, capsys):
     assert "too short for a step; of 352 in range" in told and "--keep-short all" in told
 
 
-def music_of(source, *flags, io_length=88, notes=None):
+def music_of(source, *flags, io_length=88, metadata=None):
     asked = cli.build_parser().parse_args(["train", str(source), *map(str, flags)])
     settings = config.merged(asked)
-    model = SimpleNamespace(notes=notes or {}, io_length=io_length)
+    model = SimpleNamespace(notes=metadata or {}, io_length=io_length)
     return learn.read_music(source, settings, model)
 
 
@@ -812,8 +811,8 @@ def test_a_model_knows_of_a_store_what_it_would_of_the_files(tunes, made, tmp_pa
     flags = ["--steps-per-beat", 4, "--tempo", 100, "--sustain"]
     for store, same_options in ((made, []), (beats, flags)):
         mine, theirs = music_of(store), music_of(tunes, *same_options)
-        about = {name: value or None for name, value in theirs.notes.items()}
-        assert {name: value or None for name, value in mine.notes.items()} == {
+        about = {name: value or None for name, value in theirs.metadata.items()}
+        assert {name: value or None for name, value in mine.metadata.items()} == {
             **about, "data": "rolls",
         }  # fmt: skip
         for part in ("train", "validation"):
@@ -824,8 +823,8 @@ def test_a_model_knows_of_a_store_what_it_would_of_the_files(tunes, made, tmp_pa
     in_c = tmp_path / "in C"
     convert(tunes, in_c, to_c=True, progress=False)
     for flags, to_c in (([], True), (["--keys", "c"], True), (["--keys", "all"], False)):
-        notes = music_of(in_c, *flags).notes
-        assert notes["to_c"] == to_c and notes["keys"] == ("c" if to_c else "all")
+        metadata = music_of(in_c, *flags).metadata
+        assert metadata["to_c"] == to_c and metadata["keys"] == ("c" if to_c else "all")
     with pytest.raises(ValueError, match="converted with --keys c: leave out --keys own, or"):
         music_of(in_c, "--keys", "own")
 
@@ -837,7 +836,7 @@ def test_a_model_knows_of_a_store_what_it_would_of_the_files(tunes, made, tmp_pa
         (["--keep-short", "--cache", "x"], {}, "leave out --keep-short, --cache"),
         (["--keys", "c"], {}, "converted with --keys own: leave out --keys c, or"),
         ([], {"io_length": 80}, "the model those from 21 up to 101"),
-        ([], {"notes": {"lowest_pitch": 24}}, "the model those from 24 up to 112"),
+        ([], {"metadata": {"lowest_pitch": 24}}, "the model those from 24 up to 112"),
     ),
 )
 def test_what_is_chosen_in_a_store_is_not_chosen_again(made, flags, keywords, message):

@@ -23,7 +23,8 @@ from midi import midiwrite
 from rnn4music import cli, search_space
 from rnn4music.data import store
 from rnn4music.experiment import config
-from rnn4music.training.loop import History, TrainingDiverged
+from rnn4music.training.history import History
+from rnn4music.training.loop import TrainingDiverged
 
 optuna = pytest.importorskip("optuna", reason="searches need Optuna")
 

@@ -15,9 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnn4music import RNN4Music, TrainingDiverged, mark_silence
-from rnn4music.evaluation.scores import baselines
+from rnn4music.evaluation.baselines import baselines
 from rnn4music.graphs.compiled import PLAIN
 from rnn4music.training import loop, minibatches
+from rnn4music.training.history import History
 
 
 @given(length=st.integers(1, 9), window=st.integers(2, 20))
@@ -104,7 +105,7 @@ def test_history(tunes):
     best = f"{min(first.validation):.3f} after epoch {first.best_epoch}"
     assert repr(first) == f"History(18 updates, 3 epochs, best validation {best})"
     chain = baselines(tunes, tunes[:2])["each key's Markov chain"]
-    assert first.floor == model.history.floor == chain.nats_per_step
+    assert first.baseline == model.history.baseline == chain.nats_per_step
     assert all(seconds > 0 for seconds in first.seconds)
     second = model.train(tunes, 1, 1, 3, 5, progress=False)
     assert model.history.cost == first.cost + second.cost and model.history.epochs == 4
@@ -234,7 +235,7 @@ class FakeRun:
 
 
 def fake_training(run, n_epochs, **plan):
-    history = loop.History()
+    history = History()
     standing = loop.Standing()
     error = None
     try:
@@ -319,7 +320,7 @@ def test_ctrl_c_is_noticed_while_a_resumed_epoch_is_read_over():
                     time.sleep(0.01)
                 yield None
 
-    standing, history = loop.Standing(update=50, seed=1), loop.History()
+    standing, history = loop.Standing(update=50, seed=1), History()
     run = Resumed(lambda store: 1.0, 100)
     loop.train(run, loop.Plan(1), standing, history, progress=False)
     assert history.interrupted and read == [0, 1, 2, 3] and standing.update == 50

@@ -1,7 +1,7 @@
 """What the commands of `command_line` share; each group of them has a module of its own.
 
 A command takes the arguments that were typed, and returns a `Result`. What a model has learned
-from, and how, is in its notes (see `RNN4Music`), and says how tunes are read for it.
+from, and how, is in its metadata (see `RNN4Music`), and says how tunes are read for it.
 """
 
 import math
@@ -45,36 +45,38 @@ def read_network(name):
         raise ValueError(f"{name} is damaged: {error!r}") from error
 
 
-def pitch_range(notes, n_pitches):
+def pitch_range(metadata, n_pitches):
     """Return the half-open range of a model's pitches."""
-    lowest = checks.integer("the model's lowest_pitch", notes.get("lowest_pitch", PIANO[0]), low=0)
+    lowest = checks.integer(
+        "the model's lowest_pitch", metadata.get("lowest_pitch", PIANO[0]), low=0
+    )
     return lowest, lowest + n_pitches
 
 
-def seconds_per_step(notes, asked=None):
+def seconds_per_step(metadata, asked=None):
     """Return the length of a step: what was asked for, or what the model has learned."""
-    seconds = notes.get("time_step", TIME_STEP) if asked is None else asked
+    seconds = metadata.get("time_step", TIME_STEP) if asked is None else asked
     return checks.number("dt", seconds, above=0)
 
 
-def reading_options(notes) -> dict[str, Any]:
+def reading_options(metadata) -> dict[str, Any]:
     """Return how `load_midi` reads what a model has learned from."""
     options: dict[str, Any] = {
-        "steps_per_beat": notes.get("steps_per_beat") or None,
-        "tempo": notes.get("tempo") or None,
+        "steps_per_beat": metadata.get("steps_per_beat") or None,
+        "tempo": metadata.get("tempo") or None,
     }
-    options |= {name: bool(notes.get(name)) for name in ("sustain", "keep_short", "to_c")}
-    options["time_step"] = None if options["steps_per_beat"] else seconds_per_step(notes)
+    options |= {name: bool(metadata.get(name)) for name in ("sustain", "keep_short", "to_c")}
+    options["time_step"] = None if options["steps_per_beat"] else seconds_per_step(metadata)
     return options
 
 
-def read_tune(path, notes, pitch_range, dt=None):
+def read_tune(path, metadata, pitch_range, dt=None):
     """Read a MIDI file as the model has learned to read.
 
     Parameters
     ----------
     path : path
-    notes : dict
+    metadata : dict
         The model's.
     pitch_range : (int, int)
     dt : float, optional
@@ -86,7 +88,7 @@ def read_tune(path, notes, pitch_range, dt=None):
     semitones : int
         By which it was moved, for a model that knows C major and A minor alone.
     """
-    options = reading_options(notes)
+    options = reading_options(metadata)
     to_c, options["dt"] = options.pop("to_c"), options.pop("time_step")
     if dt is not None:
         options |= {"steps_per_beat": None, "dt": dt}

@@ -98,8 +98,8 @@ def _start(asked, network, content):
     n_steps = checks.integer("start-steps", asked.start_steps, low=1)
     if asked.start == "none":
         return None, 0
-    keys = pitch_range(content["notes"], network.n_pitches)
-    roll, semitones = read_tune(asked.start, content["notes"], keys, asked.dt)
+    keys = pitch_range(content["metadata"], network.n_pitches)
+    roll, semitones = read_tune(asked.start, content["metadata"], keys, asked.dt)
     start = roll[:n_steps]
     if not start.any():
         raise ValueError(
@@ -126,9 +126,9 @@ def _settings(asked, content):
 
 def _tunes(asked, content, start, rolls, probabilities):
     """Return a `Tune` of each roll; with --with-start the start is a part of it."""
-    notes = content["notes"]
-    time_step = seconds_per_step(notes, asked.dt)
-    lowest, _ = pitch_range(notes, rolls[0].shape[1])
+    metadata = content["metadata"]
+    time_step = seconds_per_step(metadata, asked.dt)
+    lowest, _ = pitch_range(metadata, rolls[0].shape[1])
     stem = Path(asked.output).stem
     tunes = []
     for k, (roll, odds) in enumerate(zip(rolls, probabilities), start=1):

@@ -17,14 +17,15 @@ from rnn4music.cli._common import (
     tell_losses,
     without_nan,
 )
-from rnn4music.data import streams
+from rnn4music.data import pianoroll
 from rnn4music.data.dataset import load_midi
 from rnn4music.data.standard_sets import load_standard_set
 from rnn4music.data.store import RollStore, is_store
 from rnn4music.distributed.cluster import parsed
 from rnn4music.model import RNN4Music
 from rnn4music.saving import model_file
-from rnn4music.training.callbacks import Callback, JsonLines, TensorBoard
+from rnn4music.training.callbacks import Callback, JsonLines
+from rnn4music.training.tensorboard import TensorBoard
 
 STANDARD_SETS = (".mat", ".pickle", ".pkl", ".json", ".npz")
 BEATS_A_MINUTE = 120  # of music whose steps are parts of a beat
@@ -39,7 +40,7 @@ def train(settings, progress=True):
     model = new_model(settings)
     music = read_music(settings.data, settings, model)
     learned, validation = music.parts["train"], music.parts["validation"]
-    model.notes |= music.notes
+    model.metadata |= music.metadata
     tell(f"learning from {_extent(learned)}, validating on {_extent(validation)}")
     n_before = len(model.history.cost)
     try:
@@ -48,8 +49,8 @@ def train(settings, progress=True):
         if len(model.history.cost) > n_before:
             tell(f"what was learned until then is in {model.saveParameters(output)}")
         raise
-    if settings.licence is not None:  # after a checkpoint has brought its own notes
-        model.notes["licence"] = settings.licence
+    if settings.licence is not None:  # after a checkpoint has brought its own metadata
+        model.metadata["licence"] = settings.licence
     model.saveParameters(output)
     return _trained(history, output)
 
@@ -154,7 +155,7 @@ def _logs(settings, music):
     if settings.log:
         logs.append(JsonLines(settings.log))
     if settings.tensorboard:
-        where = {name: music.notes[name] for name in ("time_step", "lowest_pitch")}
+        where = {name: music.metadata[name] for name in ("time_step", "lowest_pitch")}
         logs.append(TensorBoard(settings.tensorboard, **where))
     return logs
 
@@ -169,13 +170,13 @@ def _trained(history, output):
         "interrupted": history.interrupted,
         "validation": None if best is None else history.validation[best - 1],
         "best_epoch": best,
-        "floor": history.floor,
+        "baseline": history.baseline,
     }
     lines = [f"{values['updates']} updates in {values['epochs']} whole epochs"]
     if best is not None:
         lines.append(
             f"best validation {values['validation']:.3f} nats per step, after epoch {best} "
-            f"(each key's own Markov chain: {history.floor:.3f})"
+            f"(each key's own Markov chain: {history.baseline:.3f})"
         )
     if history.interrupted:
         lines.append("stopped by Ctrl-C")
@@ -186,12 +187,12 @@ def _trained(history, output):
 def evaluate(asked):
     """Score a model."""
     model = RNN4Music.from_file(asked.model)
-    keys = pitch_range(model.notes, model.io_length)
+    keys = pitch_range(model.metadata, model.io_length)
     if _is_standard_set(asked.data):
         tunes = getattr(load_standard_set(asked.data, keys), asked.part)
     elif is_store(asked.data):
         tunes = RollStore(asked.data)
-        asks = {"pitch_range": list(keys), **reading_options(model.notes)}
+        asks = {"pitch_range": list(keys), **reading_options(model.metadata)}
         different = [name for name in asks if asks[name] != tunes.options[name]]
         if different:
             raise ValueError(
@@ -200,7 +201,7 @@ def evaluate(asked):
                 "folder"
             )
     else:
-        tunes = load_midi(asked.data, keys, **reading_options(model.notes))
+        tunes = load_midi(asked.data, keys, **reading_options(model.metadata))
     scores = asdict(model.evaluate(tunes, asked.threshold))
     per_tune = [
         {"name": name, "nats_per_step": tune["nats_per_step"], "n_steps": tune["n_steps"]}
@@ -219,7 +220,7 @@ class Music(NamedTuple):
     """What is learned from, and what a model should know of it."""
 
     parts: dict  # "train" and "validation": Dataset
-    notes: dict
+    metadata: dict
 
 
 def read_music(source, settings, model):
@@ -234,29 +235,29 @@ def read_music(source, settings, model):
         )
     if is_store(source):
         return _read_store(source, settings, model)
-    keys = pitch_range(model.notes, model.io_length)
+    keys = pitch_range(model.metadata, model.io_length)
     if "pitch_range" in given:
         keys = tuple(settings.pitch_range)
-    notes = {name: getattr(settings, name) for name in READ_SO if name in given}
-    notes = {**{name: model.notes.get(name) for name in READ_SO}, **notes}
+    metadata = {name: getattr(settings, name) for name in READ_SO if name in given}
+    metadata = {**{name: model.metadata.get(name) for name in READ_SO}, **metadata}
     if "dt" in given:
-        notes["steps_per_beat"] = None
+        metadata["steps_per_beat"] = None
     if "keys" in given:
-        notes["to_c"] = settings.keys == "c"
-    if notes["steps_per_beat"]:
-        notes["time_step"] = _seconds_of_beats(notes)
+        metadata["to_c"] = settings.keys == "c"
+    if metadata["steps_per_beat"]:
+        metadata["time_step"] = _seconds_of_beats(metadata)
     else:
-        notes["time_step"] = seconds_per_step(model.notes, settings.dt)
-    notes |= {"data": Path(source).name, "keys": settings.keys, "lowest_pitch": keys[0]}
+        metadata["time_step"] = seconds_per_step(model.metadata, settings.dt)
+    metadata |= {"data": Path(source).name, "keys": settings.keys, "lowest_pitch": keys[0]}
     if _is_standard_set(source):
         split = load_standard_set(source, keys)
-        if "dt" not in given and "time_step" not in model.notes:
+        if "dt" not in given and "time_step" not in model.metadata:
             tell(f"a step of {source} is a note's length; played as {TIME_STEP} s: --dt says else")
     else:
-        dataset = load_midi(source, keys, **reading_options(notes), cache=settings.cache)
+        dataset = load_midi(source, keys, **reading_options(metadata), cache=settings.cache)
         tell_losses(dataset)
         split = dataset.split(_share(settings.validation, len(dataset)), 0)
-    return _music(split, settings, notes)
+    return _music(split, settings, metadata)
 
 
 def _read_store(source, settings, model):
@@ -271,7 +272,7 @@ def _read_store(source, settings, model):
             "options into another folder"
         )
     low, high = store.options["pitch_range"]
-    keys = pitch_range({"lowest_pitch": low, **model.notes}, model.io_length)
+    keys = pitch_range({"lowest_pitch": low, **model.metadata}, model.io_length)
     if keys != (low, high):
         raise ValueError(
             f"the store {source} has the pitches from {low} up to {high}, the model those from "
@@ -285,26 +286,26 @@ def _read_store(source, settings, model):
             f"{settings.keys}, or convert the MIDI files with it into another folder"
         )
     in_keys = "all" if settings.keys == "all" else kept
-    notes = {name: store.options[name] for name in (*CONVERTED_SO, "time_step")}
-    if notes["steps_per_beat"]:
-        notes["time_step"] = _seconds_of_beats(notes)
-    notes |= {"data": Path(source).name, "keys": in_keys, "to_c": in_keys == "c"}
-    notes["lowest_pitch"] = low
-    return _music(store.split(_share(settings.validation, len(store)), 0), settings, notes)
+    metadata = {name: store.options[name] for name in (*CONVERTED_SO, "time_step")}
+    if metadata["steps_per_beat"]:
+        metadata["time_step"] = _seconds_of_beats(metadata)
+    metadata |= {"data": Path(source).name, "keys": in_keys, "to_c": in_keys == "c"}
+    metadata["lowest_pitch"] = low
+    return _music(store.split(_share(settings.validation, len(store)), 0), settings, metadata)
 
 
-def _music(split, settings, notes):
+def _music(split, settings, metadata):
     learned = split.train.in_keys() if settings.keys == "all" else split.train
-    return Music({"train": learned, "validation": split.validation}, notes)
+    return Music({"train": learned, "validation": split.validation}, metadata)
 
 
-def _seconds_of_beats(notes):
-    return 60 / (notes["tempo"] or BEATS_A_MINUTE) / notes["steps_per_beat"]
+def _seconds_of_beats(metadata):
+    return 60 / (metadata["tempo"] or BEATS_A_MINUTE) / metadata["steps_per_beat"]
 
 
 CONVERTED_SO = ("steps_per_beat", "tempo", "sustain", "keep_short")
 READ_SO = (*CONVERTED_SO, "to_c")
-"""What a model's notes tell of how its tunes are read, beside ``time_step``."""
+"""What a model's metadata tell of how its tunes are read, beside ``time_step``."""
 
 
 def _share(share, n_tunes):
@@ -323,4 +324,4 @@ def _is_standard_set(source):
 
 def _extent(tunes):
     n_tunes = f"{len(tunes)} tune{'s' * (len(tunes) != 1)}"
-    return f"{n_tunes}, {streams.lengths(tunes).sum()} steps" if len(tunes) else "nothing"
+    return f"{n_tunes}, {pianoroll.lengths(tunes).sum()} steps" if len(tunes) else "nothing"

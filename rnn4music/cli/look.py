@@ -23,7 +23,7 @@ from rnn4music.cli._common import (
 )
 from rnn4music.numpy_network import GATES
 from rnn4music.saving import model_card, model_file
-from rnn4music.training.loop import History
+from rnn4music.training.history import History
 
 MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
 
@@ -34,7 +34,7 @@ def info(asked):
         contents = describe(asked.file)
         return Result(without_nan(asdict(contents)), str(contents))
     content = model_file.read(asked.file)
-    values = {name: content[name] for name in ("settings", "history", "notes")}
+    values = {name: content[name] for name in ("settings", "history", "metadata")}
     card = model_card.markdown if asked.markdown else model_card.text
     return Result({"file": str(asked.file), **without_nan(values)}, card(asked.file, content))
 
@@ -51,7 +51,7 @@ def plot(asked):
     """Draw a picture to a file."""
     from matplotlib.figure import Figure  # which `info` can do without
 
-    from rnn4music.plots import pianoroll
+    from rnn4music import plots
     from rnn4music.plots._axes import write_figure
 
     check_ending(asked.output, PICTURES)
@@ -59,7 +59,7 @@ def plot(asked):
     check_outputs([asked.output], inputs)
     figure = Figure(figsize=(12, 4), layout="constrained")
     draw = {"roll": _plot_roll, "learning": _plot_learning, "weights": _plot_weights}
-    draw.get(asked.what, _plot_reading)(asked, figure, pianoroll)
+    draw.get(asked.what, _plot_reading)(asked, figure, plots)
     write_figure(figure, asked.output, dpi=150)
     return Result({"file": str(asked.output)}, f"wrote {asked.output}")
 
@@ -87,7 +87,7 @@ def _plot_weights(asked, figure, plots):
         for key, array in content["arrays"].items()
         if key.startswith(f"parameters/{group}") and array.ndim == 2
     }
-    lowest_pitch, _ = pitch_range(content["notes"], content["settings"]["io_length"])
+    lowest_pitch, _ = pitch_range(content["metadata"], content["settings"]["io_length"])
     figure.set_size_inches(12, 5 * len(matrices))
     for axes, name in zip(figure.subplots(len(matrices)), matrices):
         plots.plot_weights(axes, matrices, name, lowest_pitch)
@@ -98,9 +98,9 @@ def _plot_reading(asked, figure, plots):
     if asked.tune is None:
         raise ValueError(f"plot {asked.what} needs a tune that the model reads: give --tune FILE")
     network, content = read_network(asked.file)
-    notes = content["notes"]
-    time_step, keys = seconds_per_step(notes, asked.dt), pitch_range(notes, network.n_pitches)
-    roll, _ = read_tune(asked.tune, notes, keys, asked.dt)
+    metadata = content["metadata"]
+    time_step, keys = seconds_per_step(metadata, asked.dt), pitch_range(metadata, network.n_pitches)
+    roll, _ = read_tune(asked.tune, metadata, keys, asked.dt)
     if asked.what == "activity":
         checks.choice("part", asked.part, (*GATES, "cell", "hidden"))
         activity = network.activity(roll)[asked.layer - 1]

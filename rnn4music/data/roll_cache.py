@@ -18,9 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-import rnn4music
 from midi.files import written_whole
-from rnn4music._utils import npz
+from rnn4music._utils import npz, version
 
 _FORMAT = 1
 
@@ -74,7 +73,7 @@ def through(folder, key, files, read):
 
 def _digest(key, files):
     digest = hashlib.blake2b(digest_size=20)
-    digest.update(repr((_FORMAT, rnn4music.__version__, key)).encode())
+    digest.update(repr((_FORMAT, version.__version__, key)).encode())
     for file in files:
         try:
             content = hashlib.blake2b(file.read()).hexdigest()

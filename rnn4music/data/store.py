@@ -24,8 +24,8 @@ from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
-import rnn4music
 from midi.reading import checked_flag
+from rnn4music._utils import version
 from rnn4music._utils.console import SCREEN
 from rnn4music._utils.processes import in_processes
 from rnn4music.data import shards
@@ -182,11 +182,11 @@ def _planned(folder, files, reading):
     for start in range(0, len(files), FILES_OF_A_SHARD):
         of_shard = files[start : start + FILES_OF_A_SHARD]
         what = [(file.name, file.size, file.stamp) for file in of_shard]
-        text = repr((shards.FORMAT, rnn4music.__version__, reading, what))
+        text = repr((shards.FORMAT, version.__version__, reading, what))
         digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).hexdigest()
         jobs.append(_Job(len(jobs), folder, digest, reading, of_shard))
     listed = [{"digest": job.digest, "n_files": len(job.files)} for job in jobs]
-    return {"version": rnn4music.__version__, "options": about, "shards": listed}, jobs
+    return {"version": version.__version__, "options": about, "shards": listed}, jobs
 
 
 def _claim(folder, manifest):

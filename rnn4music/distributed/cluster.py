@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import rnn4music
+from rnn4music._utils import version
 from rnn4music._utils.console import tell
 from rnn4music._utils.processes import share_of_cores
 
@@ -236,16 +236,14 @@ def _wait_for_workers(client):
 
 
 def _check_versions(client):
-    for worker, version in client.run(_version, on_error="return").items():
-        if version != rnn4music.__version__:
-            there = f"has version {version}" if isinstance(version, str) else f"lacks it: {version}"
+    for worker, theirs in client.run(_version, on_error="return").items():
+        if theirs != version.__version__:
+            there = f"has version {theirs}" if isinstance(theirs, str) else f"lacks it: {theirs}"
             raise ConnectionError(
-                f"the worker {worker} {there}, here runs rnn4music {rnn4music.__version__}; "
+                f"the worker {worker} {there}, here runs rnn4music {version.__version__}; "
                 "install the same version on all machines"
             )
 
 
 def _version():
-    import rnn4music
-
-    return rnn4music.__version__
+    return version.__version__

@@ -9,7 +9,7 @@ nothing sounds, the "skyline" of A. Uitdenbogerd and J. Zobel, "Manipulation of 
 matching", ACM Multimedia 1998; here a held key covers what begins below it. What a tune leaves
 undefined, such as the note lengths of silence, is NaN, and is left out of means and comparisons.
 Several statistics grow with the length of the tune: compare tunes of like lengths. Only the
-pitch classes depend on the key: transpose the tunes (`rnn4music.data.keys`) where it should not matter.
+pitch classes depend on the key: transpose the tunes (`rnn4music.data`) where it should not matter.
 
 Source
 ------
@@ -27,6 +27,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from rnn4music._utils import checks
+from rnn4music.data import pianoroll
 
 WIDEST_INTERVAL = 12
 """Semitones; larger leaps share the two outer bins of the interval histogram."""
@@ -369,7 +370,7 @@ def _mean(values):
 
 def _checked_rolls(name, value, least):
     """Return a list of at least so many checked rolls."""
-    rolls = checks.listed(name, value)
+    rolls = pianoroll.listed(name, value)
     if len(rolls) < least:
         raise ValueError(f"{name} must be at least {least} piano rolls, but {len(rolls)} are given")
     return [_checked_roll(f"{name}[{k}]", roll) for k, roll in enumerate(rolls)]
@@ -377,7 +378,7 @@ def _checked_rolls(name, value, least):
 
 def _checked_roll(name, value):
     """Return `value` as a (T, P) array of booleans."""
-    roll = checks.numeric_array(name, value)
+    roll = pianoroll.numeric_array(name, value)
     if roll.ndim != 2 or 0 in roll.shape:
         raise ValueError(
             f"{name} must have the shape (steps, pitches), at least one of each, "

@@ -3,7 +3,7 @@
 import numpy as np
 
 from rnn4music import backend
-from rnn4music._utils import checks
+from rnn4music.data import pianoroll
 from rnn4music.lstm import LayerParameters, State
 from rnn4music.network import NetworkParameters, OutputParameters
 
@@ -146,7 +146,7 @@ class ParameterStore:
 
     def checked(self, key, array, shape):
         """Return an array in this store's dtype if it has that shape and is finite."""
-        array = checks.numeric_array(_shown(key), array)
+        array = pianoroll.numeric_array(_shown(key), array)
         if array.shape != shape:
             raise ValueError(f"{_shown(key)} must have the shape {shape}, not {array.shape}")
         with np.errstate(over="ignore"):

@@ -34,12 +34,12 @@ def write_figure(figure, path, dpi):
 def checked_roll(name, roll, shape=None):
     """Return a (T, P) roll, or probabilities; `shape` is what it has to have."""
     roll = checked_matrix(name, roll, shape)
-    return np.asarray(checks.piano_roll(name, roll, roll.shape[1]), float)
+    return np.asarray(pianoroll.piano_roll(name, roll, roll.shape[1]), float)
 
 
 def checked_matrix(name, matrix, shape=None):
     """Return a matrix of finite numbers; `shape` is what it has to have."""
-    matrix = checks.numeric_array(name, matrix)
+    matrix = pianoroll.numeric_array(name, matrix)
     if shape is not None and matrix.shape != shape:
         raise ValueError(f"{name} must have the shape {shape}, but has {matrix.shape}")
     if matrix.ndim != 2 or 0 in matrix.shape:

@@ -1,1 +1,14 @@
 """A tune as MIDI, sound, picture and page."""
+
+from rnn4music._utils.lazy import lazy_names
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "Tune": "tune",
+        "render": "synthesizer",
+        "synthesise": "synthesizer",
+        "write_page": "tune",
+        "write_wav": "synthesizer",
+    },
+)

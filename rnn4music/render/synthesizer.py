@@ -185,7 +185,7 @@ def encoded(samples, format):
             f"libsndfile {soundfile.__libsndfile_version__} writes no {format}; 1.1 and later do: "
             "pip install --upgrade soundfile brings one on most systems"
         )
-    sound = checks.numeric_array("samples", samples)
+    sound = pianoroll.numeric_array("samples", samples)
     if sound.ndim != 2 or sound.shape[1] != 2:
         raise ValueError(f"samples must have the shape (n, 2), but has {sound.shape}")
     if not (sound.min(initial=0) >= -1 and sound.max(initial=0) <= 1):  # not so if NaN either
@@ -240,7 +240,7 @@ def _n_samples(seconds):
 
 def _checked_notes(notes):
     """Return the notes as an array (N, 3)."""
-    array = checks.numeric_array("notes", list(notes)).astype(float)
+    array = pianoroll.numeric_array("notes", list(notes)).astype(float)
     array = array.reshape(0, 3) if array.size == 0 else array
     if array.ndim != 2 or array.shape[1] != 3:
         raise ValueError(f"each note must be (pitch, start, end); notes has shape {array.shape}")

@@ -70,7 +70,7 @@ class Tune:
         if start is not None:
             start = pianoroll.checked("start", start, n_pitches)
         if probabilities is not None:
-            probabilities = checks.piano_roll("probabilities", probabilities, n_pitches)
+            probabilities = pianoroll.piano_roll("probabilities", probabilities, n_pitches)
             if len(probabilities) != len(roll):
                 raise ValueError(
                     f"probabilities has {len(probabilities)} rows, the roll {len(roll)}; "
@@ -173,7 +173,7 @@ class Tune:
     def _figure(self):
         from matplotlib.figure import Figure  # needs no display, unlike pyplot
 
-        from rnn4music.plots import pianoroll as plots
+        from rnn4music import plots
 
         panels = 1 if self.probabilities is None else 2
         figure = Figure(figsize=(12, 1 + 3 * panels), layout="constrained")

@@ -1,4 +1,4 @@
-"""The notes of a model: what others should know of it, saved with the weights.
+"""The metadata of a model: what others should know of it, saved with the weights.
 
 Conventions
 -----------
@@ -13,30 +13,30 @@ import json
 TRAINED_ON = "trained_on"
 
 
-def checked(notes):
-    """Return a copy of notes, or raise if they cannot be saved."""
-    if not isinstance(notes, dict):
-        raise TypeError(f"notes must be a dict, not {type(notes).__name__}")
+def checked(metadata):
+    """Return a copy of metadata, or raise if they cannot be saved."""
+    if not isinstance(metadata, dict):
+        raise TypeError(f"metadata must be a dict, not {type(metadata).__name__}")
     try:
-        return json.loads(json.dumps(notes, allow_nan=False))
+        return json.loads(json.dumps(metadata, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise type(error)(
-            f"notes must hold text, finite numbers, lists and dicts: {error}"
+            f"metadata must hold text, finite numbers, lists and dicts: {error}"
         ) from None
 
 
-def trainings(notes):
+def trainings(metadata):
     """Return the dicts of all trainings, the earliest first."""
-    noted = notes.get(TRAINED_ON)
+    noted = metadata.get(TRAINED_ON)
     return [each for each in noted if isinstance(each, dict)] if isinstance(noted, list) else []
 
 
-def with_training(notes, about, first_epoch, epochs):
-    """Return notes with a training, in the place of the last one if that began where it does.
+def with_training(metadata, about, first_epoch, epochs):
+    """Return metadata with a training, in the place of the last one if that began where it does.
 
     A training of the same kind as the last one goes on with it.
     """
-    earlier = trainings(notes)
+    earlier = trainings(metadata)
     if earlier and earlier[-1].get("first_epoch") == first_epoch:  # before an interruption
         earlier.pop()
     if earlier and {**earlier[-1], **about} == earlier[-1]:
@@ -45,6 +45,6 @@ def with_training(notes, about, first_epoch, epochs):
         if isinstance(begun, int):
             first_epoch, epochs = begun, epochs + first_epoch - begun
     return {
-        **notes,
+        **metadata,
         TRAINED_ON: [*earlier, {**about, "first_epoch": first_epoch, "epochs": epochs}],
     }

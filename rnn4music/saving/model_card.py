@@ -8,30 +8,30 @@ from pathlib import Path
 
 from rnn4music.saving.metadata import trainings
 
-KNOWN_NOTES = ("time_step", "lowest_pitch", "data", "licence", "trained_on")
+KNOWN = ("time_step", "lowest_pitch", "data", "licence", "trained_on")
 _SIZES = ("h1_length", "h2_length", "h3_length")
 
 
 def facts(name, content):
     """Return what is most worth knowing: dict of names to values."""
-    settings, history, notes = (content[part] for part in ("settings", "history", "notes"))
+    settings, history, metadata = (content[part] for part in ("settings", "history", "metadata"))
     arrays = content["arrays"].items()
     n_weights = sum(array.size for key, array in arrays if key.startswith("parameters/"))
     units = ", ".join(str(settings[size]) for size in _SIZES)
-    lowest = f" from MIDI pitch {notes['lowest_pitch']} on" if "lowest_pitch" in notes else ""
+    lowest = f" from MIDI pitch {metadata['lowest_pitch']} on" if "lowest_pitch" in metadata else ""
     found = {
         "File": Path(name).name,
         "Network": f"three LSTM layers with peepholes and skip connections: {units} units",
         "Keys": f"{settings['io_length']}{lowest}",
         "Weights": f"{n_weights:,}",
     }
-    if "time_step" in notes:
-        found["Time step"] = f"{notes['time_step']} s"
-    if "data" in notes:
-        found["Data"] = notes["data"]
+    if "time_step" in metadata:
+        found["Time step"] = f"{metadata['time_step']} s"
+    if "data" in metadata:
+        found["Data"] = metadata["data"]
     learned = [
         f"{training.get('dataset')}, validated on {training.get('validation') or 'nothing'}"
-        for training in trainings(notes)
+        for training in trainings(metadata)
     ]
     if learned:
         found["Learned from"] = "; then ".join(learned)
@@ -40,21 +40,21 @@ def facts(name, content):
     if seconds:
         found["Training"] += f", {_time(sum(seconds))}"
     validation = history.get("validation", [])
-    begun = trainings(notes)[-1].get("first_epoch") if learned else None
+    begun = trainings(metadata)[-1].get("first_epoch") if learned else None
     first = begun if isinstance(begun, int) else 1  # scores of earlier data are of another kind
     scored = [(nats, k) for k, nats in enumerate(validation, 1) if nats and k >= first]
     if scored:
         nats, epoch = min(scored)
         found["Best validation"] = f"{nats:.3f} nats per step, after epoch {epoch}"
-    if history.get("floor"):
-        found["Each key's own Markov chain"] = f"{history['floor']:.3f} nats per step"
-    found["Licence"] = notes.get("licence") or "not given"
+    if history.get("baseline"):
+        found["Each key's own Markov chain"] = f"{history['baseline']:.3f} nats per step"
+    found["Licence"] = metadata.get("licence") or "not given"
     return found
 
 
 def text(name, content):
     """Return some lines for a terminal."""
-    shown = {**facts(name, content), **_user_notes(content), "": ""}
+    shown = {**facts(name, content), **_user_metadata(content), "": ""}
     shown |= content["settings"]
     if content["checkpoint"]:
         standing = content["checkpoint"]["standing"]
@@ -70,14 +70,14 @@ def markdown(name, content):
     licence = found.pop("Licence")
     nats = [each for each in ("Best validation", "Each key's own Markov chain") if each in found]
     results = {each: found.pop(each) for each in nats}
-    noted = trainings(content["notes"])
+    noted = trainings(content["metadata"])
     file, stem = found["File"], Path(name).stem
     parts = [
         f"# {_inline(stem)}",
         "A recurrent network that composes polyphonic music, made with rnn4music: it predicts "
         "which keys sound in the next time step from all steps before.",
         "## Model",
-        _table({**found, **_user_notes(content)}),
+        _table({**found, **_user_metadata(content)}),
         "## Settings",
         _table(content["settings"]),
     ]
@@ -98,18 +98,18 @@ def markdown(name, content):
         f'tune, probabilities = network.gen_music(None, 300, sampling="systematic")\n```',
         "## Limits",
         "It knows the music that it learned from, and may repeat passages of it: compare with "
-        "`rnn4music.evaluation.music_metrics` before you call a tune new. It knows no form beyond some "
-        "bars, no loudness, and no notes shorter than its time step.",
+        "`rnn4music.evaluation.longest_copy` before you call a tune new. It knows no form beyond "
+        "some bars, no loudness, and no notes shorter than its time step.",
         "## Licence",
         _inline(licence),
     ]
     return "\n\n".join(parts)
 
 
-def _user_notes(content):
-    notes = content["notes"].items()
+def _user_metadata(content):
+    metadata = content["metadata"].items()
     return {
-        key: note for key, note in notes if key not in KNOWN_NOTES and note not in (None, False)
+        key: value for key, value in metadata if key not in KNOWN and value not in (None, False)
     }
 
 

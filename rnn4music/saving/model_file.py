@@ -3,7 +3,7 @@
 Conventions
 -----------
 One file holds, each under a name of its own: ``format``, a version number; ``settings``,
-``history``, ``random_state`` and ``notes`` (which may be missing), JSON text;
+``history``, ``random_state`` and ``metadata`` (which may be missing), JSON text;
 ``parameters/<name>`` with the names of `parameters.named`, and so the optimiser's averages, such
 as ``mean_squares/<name>``; how many updates these have seen, ``optimiser/n_updates``;
 ``initial/layer1/hidden``, ``initial/layer1/cell``, …; and the history's lists,
@@ -12,17 +12,17 @@ text, and arrays under ``checkpoint/``. Nothing is pickled, and nothing that is 
 """
 
 import json
-import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from midi.files import opened, written_whole
-from rnn4music._utils import checks, npz
+from rnn4music._utils import npz
+from rnn4music.saving.legacy_2015 import modern, read_2015
 
-FORMAT = 2
-"""Format 1 had only RMSprop, and the history as JSON text."""
+FORMAT = 3
+"""Format 1 had only RMSprop, and the history as JSON text; 1 and 2 had other names."""
 
 MOST_EXPANDED, MOST_TIMES = 2**30, 100
 """A file may hold so many bytes, or so many times what it takes on the disk."""
@@ -30,7 +30,7 @@ MOST_EXPANDED, MOST_TIMES = 2**30, 100
 MOST_TEXT = 2**26  # bytes of a JSON text, four to a letter
 
 SETTINGS_SINCE_2 = {"optimiser": "rmsprop"}
-CHECKPOINT, NOTES = "checkpoint", "notes"
+CHECKPOINT, METADATA = "checkpoint", "metadata"
 
 
 class ArchiveError(ValueError):
@@ -43,14 +43,14 @@ def npz_path(name):
     return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
 
 
-def write(name, settings, history, random_state, arrays, notes, checkpoint=None, under_way=None):
+def write(name, settings, history, random_state, arrays, metadata, checkpoint=None, under_way=None):
     """Write a model's file: to a temporary file beside it, flushed, then renamed.
 
     Parameters
     ----------
     name : path
         With or without ``.npz``.
-    settings, history, random_state, notes : dict
+    settings, history, random_state, metadata : dict
         What JSON can hold.
     arrays : dict of name to array
     checkpoint : dict, optional
@@ -67,7 +67,7 @@ def write(name, settings, history, random_state, arrays, notes, checkpoint=None,
     lists = {name: value for name, value in history.items() if isinstance(value, list)}
     history = {name: value for name, value in history.items() if name not in lists}
     texts = {"settings": settings, "history": history, "random_state": random_state}
-    texts[NOTES] = notes
+    texts[METADATA] = metadata
     if checkpoint is not None:
         texts[CHECKPOINT] = checkpoint
     with written_whole(path) as file:
@@ -88,8 +88,8 @@ def read(name):
     Returns
     -------
     dict
-        ``settings``, ``history``, ``random_state``, ``notes``, ``checkpoint`` (dicts; None where
-        the file has none, but for notes), and ``arrays`` and ``under_way``, dicts of arrays
+        ``settings``, ``history``, ``random_state``, ``metadata``, ``checkpoint`` (dicts; None where
+        the file has none, but for metadata), and ``arrays`` and ``under_way``, dicts of arrays
         under the names above, the latter without ``checkpoint/``; from 2015 only
         ``parameters/…``.
 
@@ -106,7 +106,7 @@ def read(name):
             if file.read(4) != b"PK\x03\x04":
                 raise ArchiveError(f"{path} is not an .npz file; saveParameters writes them")
             entries = npz.read(file, MOST_EXPANDED, MOST_TIMES)
-        content = _read_2015(entries, path) if "Wxi_1" in entries else _read(entries, path)
+        content = read_2015(entries, path) if "Wxi_1" in entries else _read(entries, path)
         _check_sizes(content["settings"], content["arrays"])
         return content
     except FileNotFoundError:
@@ -146,7 +146,9 @@ def _read(entries, path):
             f"{path} has format {version}, this version of rnn4music reads up to {FORMAT}; "
             "install a newer one"
         )
-    texts: dict[str, Any] = {CHECKPOINT: None, NOTES: {}}
+    texts: dict[str, Any] = {CHECKPOINT: None, METADATA: {}}
+    if version < 3 and "notes" in entries:
+        entries[METADATA] = entries.pop("notes")
     optional = [key for key in texts if key in entries]
     for key in ["settings", "history", "random_state", *optional]:
         try:
@@ -162,14 +164,36 @@ def _read(entries, path):
         arrays["optimiser/n_updates"] = np.zeros(())
         n_epochs = len(texts["history"].get("validation") or ())
         texts["history"].setdefault("rate_factor", [1.0] * n_epochs)
+    if version < 3:
+        _rename(texts)
     lists, under_way = _taken(arrays, "history"), _taken(arrays, CHECKPOINT)
     for name, values in lists.items():
-        values = checks.numeric_array(f"the history's {name}", values).astype(float)
-        if values.ndim != 1:
-            raise ArchiveError(f"{path} is damaged: the history's {name} are no list")
-        lists[name] = [None if np.isnan(value) else value for value in values.tolist()]
+        if values.ndim != 1 or values.dtype.kind not in "buif":
+            raise ArchiveError(f"{path} is damaged: the history's {name} is not a list of numbers")
+        lists[name] = [
+            None if np.isnan(value) else value for value in values.astype(float).tolist()
+        ]
     texts["history"] = {**lists, **texts["history"]}
     return {**texts, "arrays": arrays, "under_way": under_way}
+
+
+def _rename(texts):
+    """Give what a file of format 1 or 2 holds the names that it has since."""
+    history, metadata, checkpoint = (texts[key] for key in ("history", METADATA, CHECKPOINT))
+    if "floor" in history:
+        history["baseline"] = history.pop("floor")
+    trainings = metadata.get("trained_on")
+    if isinstance(trainings, list):
+        metadata["trained_on"] = [
+            modern(training) if isinstance(training, dict) else training for training in trainings
+        ]
+    if checkpoint is not None:
+        texts[CHECKPOINT] = {
+            "training": modern(checkpoint["about"]),
+            "state": checkpoint["standing"],
+            "before": checkpoint["before"],
+            "before_baseline": checkpoint["before_floor"],
+        }
 
 
 def _text(array):
@@ -184,43 +208,3 @@ def _taken(arrays, group):
     """Take the arrays of a group out of a dict; return them without the group's name."""
     names = [name for name in arrays if name.startswith(f"{group}/")]
     return {name[len(group) + 1 :]: arrays.pop(name) for name in names}
-
-
-def _read_2015(entries, path):
-    """Translate the arrays of 2015: one matrix per gate, (to, from), into fused (from, to)."""
-
-    def fused(names):
-        return np.concatenate([entries[name].T for name in names], axis=-1)
-
-    arrays = {}
-    for n in (1, 2, 3):
-        layer = {
-            "input_to_gates": fused(f"Wx{g}_{n}" for g in "ifco"),
-            "hidden_to_gates": fused(f"Wh{g}_{n}" for g in "ifco"),
-            "bias": fused(f"b{g}_{n}" for g in "ifco"),
-            "peephole_input": entries[f"Wci_{n}"],
-            "peephole_forget": entries[f"Wcf_{n}"],
-            "peephole_output": entries[f"Wco_{n}"],
-        }
-        if n > 1:
-            layer["below_to_gates"] = fused(f"W{g}j_{n}" for g in "xfco")
-        arrays |= {f"parameters/layer{n}/{field}": array for field, array in layer.items()}
-        arrays[f"parameters/output/layer{n}_to_output"] = entries[f"Why_{n}"].T
-    arrays["parameters/output/bias"] = entries["by"]
-
-    # From the arrays, since the earlier versions did not save h3_length.
-    sizes = {f"h{n}_length": len(entries[f"Wci_{n}"]) for n in (1, 2, 3)}
-    settings: dict[str, float] = {**sizes, "io_length": len(entries["by"])}
-    for key in ("R1", "R2", "R3", "gradClip"):
-        if key in entries:
-            settings[key] = float(np.ravel(entries[key])[0])
-    costs = np.ravel(entries["instantaneousCost"]) if "instantaneousCost" in entries else []
-    warnings.warn(
-        f"{path} is from the 2015 program, whose first layer read its output peephole from "
-        "another signal than the cell state: layer1/peephole_output is loaded, but means "
-        "something else now; the RMSprop averages held another quantity and start from zero",
-        stacklevel=4,
-    )
-    history = {"cost": [float(cost) for cost in costs]}
-    content = {"settings": settings, "history": history, "random_state": None, "arrays": arrays}
-    return {**content, NOTES: {}, CHECKPOINT: None, "under_way": {}}

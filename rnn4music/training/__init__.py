@@ -1,1 +1,15 @@
-"""How a network learns: configuration, loop, minibatches, noise, checkpoints."""
+"""How a network learns: configuration, trainer, loop, minibatches, noise, checkpoints."""
+
+from rnn4music._utils.lazy import lazy_names
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "Callback": "callbacks",
+        "CheckpointWarning": "checkpoints",
+        "History": "history",
+        "JsonLines": "callbacks",
+        "TensorBoard": "tensorboard",
+        "TrainingDiverged": "loop",
+    },
+)

@@ -16,7 +16,6 @@ import json
 import warnings
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
 
 from midi.files import opened
 
@@ -117,8 +116,8 @@ class JsonLines(Callback):
                     )
 
     def on_start(self, model, history):
-        """Say when, with what settings, and with what floor of the validation."""
-        self._add("start", history, settings=model.settings(), floor=history.floor)
+        """Say when, with what settings, and with what baseline of the validation."""
+        self._add("start", history, settings=model.settings(), baseline=history.baseline)
 
     def on_update(self, model, history):
         """Give the cost and the seconds of the update."""
@@ -161,67 +160,3 @@ class JsonLines(Callback):
             if file.write(line) != len(line):
                 file.truncate(before)
                 raise OSError(errno.ENOSPC, "no space left for a line")
-
-
-class TensorBoard(Callback):
-    """Cost, validation and, after each epoch, a tune to see and to hear, for TensorBoard.
-
-    Needs tensorboardX (extra ``tensorboard``).
-
-    Parameters
-    ----------
-    folder : path
-        Where ``tensorboard --logdir`` will look.
-    n : int
-        Steps of the tune that is composed after each epoch; 0 for none.
-    start : (steps, io_length), optional
-        What it continues.
-    time_step : float
-        Seconds.
-    lowest_pitch : int
-        MIDI pitch of column 0.
-    sampling : {"systematic", "independent"}
-    """
-
-    def __init__(
-        self, folder, n=100, start=None, time_step=0.3, lowest_pitch=21, sampling="systematic"
-    ):
-        try:
-            from tensorboardX import SummaryWriter
-        except ImportError as error:
-            raise ImportError("TensorBoard needs tensorboardX: pip install tensorboardX") from error
-        self._open = lambda: SummaryWriter(str(folder), flush_secs=10)
-        self.writer: Any = None
-        self.n, self.start, self.sampling = n, start, sampling
-        self.time_step, self.lowest_pitch = time_step, lowest_pitch
-
-    def on_start(self, model, history):
-        """Open the log."""
-        self.writer = self._open()
-        self.writer.add_text("model", repr(model), len(history.cost))
-
-    def on_update(self, model, history):
-        """Write the cost."""
-        self.writer.add_scalar("cost", history.cost[-1], len(history.cost))
-
-    def on_epoch(self, model, history):
-        """Write the validation, and compose."""
-        from rnn4music.render.synthesizer import SAMPLE_RATE, synthesise
-
-        step = len(history.cost)
-        self.writer.add_scalar("rate_factor", history.rate_factor[-1], step)
-        if history.validation[-1] is not None:
-            scores = {"validation": history.validation[-1], "floor": history.floor}
-            for name, nats in scores.items():
-                self.writer.add_scalar(f"nats_per_step/{name}", nats, step)
-        if self.n:
-            tune, probabilities = model.genMusic(self.start, self.n, sampling=self.sampling)
-            for name, roll in (("tune", tune), ("probabilities", probabilities)):
-                self.writer.add_image(name, 1 - roll.T[None, ::-1], step)
-            sound = synthesise(tune, self.time_step, self.lowest_pitch)
-            self.writer.add_audio("sound", sound, step, SAMPLE_RATE)
-
-    def on_end(self, model, history):
-        """Close the log."""
-        if self.writer is not None:
-            self.writer.close()

@@ -14,13 +14,13 @@ from pathlib import Path
 import numpy as np
 
 from rnn4music._utils.console import tell
-from rnn4music.data import streams
+from rnn4music.data import pianoroll
 from rnn4music.saving import model_file
 
 SECONDS_BETWEEN = 60
 """Unless a number of updates is asked for."""
 
-FREE = ("noOfEpoch", "patience", "genProbThreshold")
+FREE = ("epochs", "patience", "genProbThreshold")
 """What may be otherwise when a training goes on."""
 
 
@@ -118,7 +118,7 @@ def fingerprint(tunes):
     """Return a text that tells whether two datasets are the same; None for none."""
     if tunes is None:
         return None
-    if streams.is_stored(tunes):
+    if pianoroll.is_stored(tunes):
         return tunes.fingerprint
     digest = hashlib.sha256()
     for tune in tunes:
@@ -132,7 +132,7 @@ def extent(tunes):
     """Return how much music there is, as a text; None for none."""
     if tunes is None:
         return None
-    return f"{len(tunes)} tune{'s' * (len(tunes) != 1)}, {streams.lengths(tunes).sum()} steps"
+    return f"{len(tunes)} tune{'s' * (len(tunes) != 1)}, {pianoroll.lengths(tunes).sum()} steps"
 
 
 def description(tunes, validation, plan, options, of=fingerprint):
@@ -141,8 +141,6 @@ def description(tunes, validation, plan, options, of=fingerprint):
     With `extent` for the last argument the music itself is left out.
     """
     about = {**options._asdict(), **plan._asdict()}
-    names = {**options.PUBLIC_NAMES, **plan.PUBLIC_NAMES}
-    about = {names.get(name, name): value for name, value in about.items()}
     return {**about, "dataset": of(tunes), "validation": of(validation)}
 
 

@@ -197,11 +197,11 @@ class ClusterRun(trainer.Run):
     def __init__(self, client, *arguments):
         super().__init__(*arguments)
         n_workers = n_requested(client)
-        n_parts = min(n_workers, self.options.size)
+        n_parts = min(n_workers, self.options.batch_size)
         if n_parts < n_workers:
             tell(f"{n_parts} tunes in a minibatch: of {n_workers} workers {n_parts} are used")
-        self.n_columns = -(-self.options.size // n_parts)
-        n_parts = -(-self.options.size // self.n_columns)  # 5 columns on 4 workers: 2 + 2 + 1
+        self.n_columns = -(-self.options.batch_size // n_parts)
+        n_parts = -(-self.options.batch_size // self.n_columns)  # 5 columns on 4 workers: 2 + 2 + 1
         sizes = tuple(self.store.state_sizes.values())[::2]
         names = self.store.dtype, self.network.cost_name
         self.task = Task(sizes, self.shape[2], *names, self.options, self.n_columns)
@@ -225,7 +225,7 @@ class ClusterRun(trainer.Run):
         started = time.perf_counter()
         flat = flattened(self._under_way().values())
         parts = []
-        for first in range(0, self.options.size, self.n_columns):
+        for first in range(0, self.options.batch_size, self.n_columns):
             columns = slice(first, first + self.n_columns)
             roll, counts = packed(windows[:, columns]), weights[:, columns]
             parts.append(Part(columns, roll, counts, [s[columns] for s in states], key))

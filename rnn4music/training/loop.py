@@ -2,98 +2,15 @@
 
 import contextlib
 import math
-import signal
-import threading
 import time
-from dataclasses import dataclass, field
-from typing import ClassVar, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from tqdm import tqdm
 
 from rnn4music._utils import checks
 from rnn4music._utils.console import SCREEN, tell
-
-
-@dataclass(repr=False)
-class History:
-    """What happened in training; all lists grow in the order of time."""
-
-    cost: list = field(default_factory=list)  # of each update: nats per tune and window
-    seconds: list = field(default_factory=list)  # that each update took, compiling included
-    validation: list = field(default_factory=list)  # nats per step after each epoch, or None
-    rate_factor: list = field(default_factory=list)  # on the learning rates in each epoch
-    floor: float | None = None  # of the validation: each key's Markov chain of what is learned
-    epochs: int = 0  # completed
-    interrupted: bool = False  # by Ctrl-C
-
-    def __repr__(self):
-        best = ""
-        if self.best_epoch:
-            nats = self.validation[self.best_epoch - 1]
-            best = f", best validation {nats:.3f} after epoch {self.best_epoch}"
-        return f"History({len(self.cost)} updates, {self.epochs} epochs{best})"
-
-    LISTS: ClassVar = ("cost", "seconds", "validation", "rate_factor")
-
-    @property
-    def best_epoch(self):
-        """The epoch (counted from 1) with the lowest validation, None where there was none."""
-        scored = [
-            (nats, epoch) for epoch, nats in enumerate(self.validation, 1) if nats is not None
-        ]
-        return min(scored)[1] if scored else None
-
-    def followed_by(self, later):
-        """Return this history and a later one as one."""
-        lists = {name: getattr(self, name) + getattr(later, name) for name in self.LISTS}
-        floor = self.floor if later.floor is None else later.floor
-        epochs = self.epochs + later.epochs
-        return History(**lists, floor=floor, epochs=epochs, interrupted=later.interrupted)
-
-    def cut(self, lengths):
-        """Return what came before and after the time at which it had these `lengths`.
-
-        Raises
-        ------
-        ValueError
-            If it never had.
-        """
-        now = self.lengths()
-        if lengths.keys() != now.keys() or not all(
-            type(n) is int and 0 <= n <= now[name] for name, n in lengths.items()
-        ):
-            raise ValueError(f"a history of the lengths {now} cannot have had {lengths}")
-        before, after = History(epochs=lengths["epochs"]), History(floor=self.floor)
-        after.epochs = self.epochs - before.epochs
-        for name in self.LISTS:
-            entries = getattr(self, name)
-            setattr(before, name, entries[: lengths[name]])
-            setattr(after, name, entries[lengths[name] :])
-        return before, after
-
-    def lengths(self):
-        """Return the length of each list, and the epochs."""
-        return {**{name: len(getattr(self, name)) for name in self.LISTS}, "epochs": self.epochs}
-
-    def to_dict(self):
-        """Return plain lists and numbers."""
-        return {**vars(self), **{name: list(getattr(self, name)) for name in self.LISTS}}
-
-    @classmethod
-    def from_dict(cls, values):
-        """Return the history that `to_dict` gave, checked."""
-        for name in cls.LISTS:
-            kind = (float, type(None)) if name == "validation" else float
-            entries = values.get(name, [])
-            if not isinstance(entries, list) or not all(isinstance(e, kind) for e in entries):
-                raise ValueError(f"the history's {name} must be a list of numbers")
-        if not isinstance(values.get("floor"), (float, type(None))):
-            raise ValueError("the history's floor must be a number")
-        if type(values.get("epochs", 0)) is not int:
-            raise ValueError("the history's epochs must be a whole number")
-        if type(values.get("interrupted", False)) is not bool:
-            raise ValueError("the history's interrupted must be true or false")
-        return cls(**values)
+from rnn4music._utils.signals import interruptible
 
 
 class TrainingDiverged(FloatingPointError):
@@ -103,13 +20,11 @@ class TrainingDiverged(FloatingPointError):
 class Plan(NamedTuple):
     """How long to train, and what to do when the validation stops falling."""
 
-    n_epochs: int
+    epochs: int
     updates_per_minibatch: int = 1
     patience: int | None = None  # epochs without a better validation until training ends
     decay_patience: int | None = None  # until the learning rates are lowered
     rate_decay: float = 0.5  # factor that lowers them
-
-    PUBLIC_NAMES = {"n_epochs": "noOfEpoch", "updates_per_minibatch": "noOfEpochPerMB"}
 
 
 @dataclass
@@ -127,7 +42,7 @@ class Standing:
     def is_over(self, plan):
         """Return whether no epoch is left."""
         waited = plan.patience is not None and self.waited >= plan.patience
-        return waited or self.epoch >= plan.n_epochs
+        return waited or self.epoch >= plan.epochs
 
     def complete_epoch(self, nats, plan):
         """Count an epoch with its validation (or None); return whether it is the best."""
@@ -215,7 +130,7 @@ def train(
         shown["validation"] = f"{history.validation[-1]:.3f}"
     is_enough = False  # for a callback
     bar = tqdm(
-        total=plan.n_epochs * visits * run.n_minibatches(),
+        total=plan.epochs * visits * run.n_minibatches(),
         initial=len(history.cost),
         desc="training",
         unit="update",
@@ -274,7 +189,7 @@ def train(
 
     with (
         bar,
-        _interruptible(history, catch_sigterm=checkpoint is not None) as interrupted,
+        interruptible(history, catch_sigterm=checkpoint is not None) as interrupted,
         contextlib.ExitStack() as at_the_end,
     ):
         if callbacks:
@@ -310,47 +225,3 @@ def train(
         if checkpoint:
             ensure_finite()
             checkpoint.write(last=True, stopped=interrupted.is_set())
-
-
-@contextlib.contextmanager
-def _interruptible(history, catch_sigterm):
-    """Let the first Ctrl-C, or SIGTERM, finish the update under way; the same again acts as ever.
-
-    Whether there was a Ctrl-C is recorded in the history, whatever happens after it. After a
-    SIGTERM the process gets the signal again once all is done, and ends as it would have.
-
-    Yields
-    ------
-    threading.Event
-        Set once there was a signal. Outside the main thread, where signals cannot be
-        handled, and for signals that the process ignores, it stays unset.
-    """
-    interrupted = threading.Event()
-    received, previous = set(), {}
-    names = {signal.SIGINT: "Ctrl-C"}
-    if catch_sigterm:
-        names[signal.SIGTERM] = "SIGTERM"
-
-    def stop(number, frame):
-        if number in received:
-            signal.signal(number, previous[number])
-            signal.raise_signal(number)
-            return
-        received.add(number)
-        interrupted.set()
-        tell(f"{names[number]}: finishing what is under way (again: abort at once)")
-
-    if threading.current_thread() is threading.main_thread():
-        for number in names:
-            handler = signal.getsignal(number)
-            if handler not in (None, signal.SIG_IGN):
-                previous[number] = handler
-                signal.signal(number, stop)
-    try:
-        yield interrupted
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-        history.interrupted = signal.SIGINT in received
-        if signal.SIGTERM in received:
-            signal.raise_signal(signal.SIGTERM)

@@ -64,31 +64,3 @@ class Regularisation:
             noise *= self.dtype.type(self.weight_noise)
             arrays.append(noise)
         return arrays
-
-
-class AveragedWeights:
-    """The exponential mean of the weights over the updates.
-
-    In the first updates the mean is taken over fewer: the share of the past is at most
-    (1 + n) / (10 + n) after n updates, so that the initial weights are soon forgotten.
-
-    Parameters
-    ----------
-    kept : float
-        Share of the mean that an update keeps, in (0, 1).
-    weights : dict of name to array
-        The mean begins with.
-    """
-
-    def __init__(self, kept, weights):
-        self.kept = kept
-        self.weights = {name: np.array(array) for name, array in weights.items()}
-        self.n_updates = 0
-
-    def add(self, weights):
-        """Take the weights after an update into the mean."""
-        self.n_updates += 1
-        kept = min(self.kept, (1 + self.n_updates) / (10 + self.n_updates))
-        for name, array in weights.items():
-            mean = self.weights[name]
-            mean += mean.dtype.type(1 - kept) * (array - mean)

@@ -102,7 +102,7 @@ class Replica:
 
     def _compile(self):
         """Compute the gradient of nothing, which compiles."""
-        T, B, dtype = self.task.options.length, self.task.n_columns, self.task.dtype
+        T, B, dtype = self.task.options.window, self.task.n_columns, self.task.dtype
         roll, counts = np.zeros((T, B, self.task.n_pitches), bool), np.zeros((T - 1, B), dtype)
         states = [np.zeros((B, H), dtype) for H in self.store.state_sizes.values()]
         weights = flattened(np.zeros(shape, dtype) for shape in self.store.shapes.values())

@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from rnn4music.data import streams
-from rnn4music.evaluation import scores
+from rnn4music.data import pianoroll
+from rnn4music.evaluation import baselines, scores
 from rnn4music.training import minibatches, segments
-from rnn4music.training.noise import AveragedWeights, Regularisation
+from rnn4music.training.averaging import AveragedWeights
+from rnn4music.training.noise import Regularisation
 
 AHEAD = 4
 """Minibatches that are read ahead, where tunes are on the disk."""
@@ -24,30 +25,24 @@ AHEAD = 4
 class Options(NamedTuple):
     """How an update is made; `RNN4Music.train` says what they mean, and has checked them."""
 
-    size: int
-    length: int
-    sparsity: float
+    batch_size: int
+    window: int
+    l1: float
     windows: str
     dropout: float
     weight_noise: float
     averaging: float
-    steps_at_once: int | None
-
-    PUBLIC_NAMES = {  # noqa: RUF012 (no field: it has no annotation)
-        "size": "sizeOfMiniBatch",
-        "length": "lengthOfMB",
-        "sparsity": "sparseParam",
-    }
+    segment: int | None
 
     @property
     def n_steps(self):
         """Predictions that are worked through at once."""
-        return min(self.steps_at_once or self.length, self.length - 1)
+        return min(self.segment or self.window, self.window - 1)
 
     @property
     def in_pieces(self):
         """Whether a window has more."""
-        return self.n_steps < self.length - 1
+        return self.n_steps < self.window - 1
 
 
 def regularisation(options, store):
@@ -57,7 +52,7 @@ def regularisation(options, store):
         options.weight_noise,
         list(store.state_sizes.values())[::2],
         store.n_in_matrices(),
-        options.size,
+        options.batch_size,
         store.dtype,
     )
 
@@ -67,12 +62,12 @@ def check_together(tunes, validation, plan, options):
     for name in ("patience", "decay_patience"):
         if getattr(plan, name) is not None and validation is None:
             raise ValueError(f"{name}={getattr(plan, name)} needs tunes to score: give validation=")
-    if options.windows != "start" and streams.lengths(tunes).max() < 2:
+    if options.windows != "start" and pianoroll.lengths(tunes).max() < 2:
         raise ValueError(
             "the dataset has nothing to learn from: every tune has one step; give longer tunes, "
             'or windows="start", which repeats them'
         )
-    at_once, n_steps = options.steps_at_once, options.length - 1
+    at_once, n_steps = options.segment, options.window - 1
     if options.windows == "all" and at_once and at_once < n_steps and n_steps % at_once:
         raise ValueError(
             f'with windows="all" steps_at_once must divide lengthOfMB - 1 = {n_steps}, '
@@ -102,12 +97,12 @@ class Run:
         self.options = options
         self.n_steps = options.n_steps
         self.in_pieces = options.in_pieces
-        self.shape = (self.n_steps, options.size, tunes[0].shape[1])
+        self.shape = (self.n_steps, options.batch_size, tunes[0].shape[1])
         self.regularisation = regularisation(options, self.store)
         self.mean = AveragedWeights(options.averaging, self._under_way())
         self.best = None  # weights with the best validation
         vectors = self.store.initial_states()
-        self.initial = [np.tile(vector, (options.size, 1)) for vector in vectors]
+        self.initial = [np.tile(vector, (options.batch_size, 1)) for vector in vectors]
         self.before = self.after = self.initial  # the minibatch under way
         self.last_gradients = None
 
@@ -121,11 +116,11 @@ class Run:
         name = "piece" if self.in_pieces else "update"
         return not self.network.is_compiled(name, self.shape, self.regularisation.kind)
 
-    def floor(self):
+    def baseline(self):
         """Return what each key's Markov chain scores on the validation set, or None."""
         if not self.validates:
             return None
-        fit = scores.BASELINES["each key's Markov chain"]
+        fit = baselines.BASELINES["each key's Markov chain"]
         return scores.score(fit(self.tunes), self.validation)
 
     def draw_seed(self):
@@ -134,15 +129,15 @@ class Run:
 
     def n_minibatches(self):
         """Return about how many minibatches an epoch has."""
-        size, length, windows = self.options.size, self.options.length, self.options.windows
+        size, length, windows = self.options.batch_size, self.options.window, self.options.windows
         return minibatches.n_minibatches(self.tunes, size, length, windows)
 
     def minibatches(self, seed):
         """Return the minibatches of the epoch with this seed."""
-        size, length, windows = self.options.size, self.options.length, self.options.windows
+        size, length, windows = self.options.batch_size, self.options.window, self.options.windows
         rng = np.random.default_rng(seed)
         made = minibatches.epoch(self.tunes, size, length, self.store.dtype, rng, windows)
-        return streams.prefetched(made, AHEAD) if streams.is_stored(self.tunes) else made
+        return minibatches.prefetched(made, AHEAD) if pianoroll.is_stored(self.tunes) else made
 
     def update(self, minibatch, visit, *key, rate_factor=1.0):
         """Update the weights once; return the cost before.
@@ -164,7 +159,7 @@ class Run:
             pairs = zip(self.initial, self.before)
             states = [np.where(begins[:, None], first, carried) for first, carried in pairs]
         *rates, bound, epsilon = self.settings()
-        settings = [*(rate_factor * rate for rate in rates), bound, epsilon, self.options.sparsity]
+        settings = [*(rate_factor * rate for rate in rates), bound, epsilon, self.options.l1]
         settings = [np.asarray(value, self.store.dtype) for value in settings]
         cost = self._change(windows, weights, states, key, settings)
         if self.options.averaging:

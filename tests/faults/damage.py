@@ -92,9 +92,9 @@ def check(rounds, rng, path, read, refusals, name):
 
 
 def trained(folder, **options):
-    """Return a model that has learned a little, with notes."""
+    """Return a model that has learned a little, with metadata."""
     model = quick.model()
-    model.notes = {"data": "some tunes", "time_step": 0.25}
+    model.metadata = {"data": "some tunes", "time_step": 0.25}
     tunes = quick.tunes(np.random.default_rng(0))
     quick.train(model, tunes, quick.OPTIONS["all"], **options)
     return model
@@ -123,7 +123,7 @@ def checkpoint(rounds, rng, folder):
 
     def resumed(path):
         model = quick.model()
-        model.notes = {"data": "some tunes", "time_step": 0.25}
+        model.metadata = {"data": "some tunes", "time_step": 0.25}
         before = model.__getstate__()
         try:
             quick.train(model, tunes, options, checkpoint=path, resume=True)

@@ -72,7 +72,7 @@ def _save(rng, folder, counts):
     model, path = quick.model(units=60), folder / "model.npz"
     model.saveParameters(path)
     before = path.read_bytes()
-    model.notes = {"version": 2}
+    model.metadata = {"version": 2}
     fill(folder, leave=rng.uniform(0, 1.1 * len(before)))
     try:
         model.saveParameters(path)
@@ -84,7 +84,7 @@ def _save(rng, folder, counts):
         counts["saves that still fitted"] += 1
     make_room(folder)
     model.saveParameters(path)
-    if model_file.read(path)["notes"] != {"version": 2}:
+    if model_file.read(path)["metadata"] != {"version": 2}:
         counts.violation("nothing could be saved after room was made")
 
 

@@ -153,7 +153,7 @@ def saving(rounds, rng, folder):
     model = quick.model(units=200)
     versions = []
     for version in range(7):
-        model.notes = {"version": version}
+        model.metadata = {"version": version}
         model.set_parameters({k: 0 * w + version for k, w in model.get_parameters().items()})
         versions.append(model.__getstate__())
     path = model.saveParameters(folder / "model")
@@ -177,7 +177,7 @@ def saving(rounds, rng, folder):
         except (ValueError, OSError) as error:
             counts.violation(f"a model after a kill: {error}")
             continue
-        version = found["notes"]["version"]
+        version = found["metadata"]["version"]
         versions_seen.add(version)
         last = int(child.said[-1]) if child.said else version
         if not is_same(found["arrays"], versions[version]["arrays"]):
@@ -248,7 +248,7 @@ def writers(rounds, rng, folder):
 
     def write(say):
         for version in itertools.count(os.getpid() % 1000):
-            model.notes = {"version": version}
+            model.metadata = {"version": version}
             model.set_parameters({name: 0 * w + version for name, w in weights.items()})
             model.saveParameters(model_path)
             roll_cache._save(cache_path, tunes)
@@ -257,7 +257,7 @@ def writers(rounds, rng, folder):
     def read(say):
         while True:
             content = model_file.read(model_path)
-            version = np.float32(content["notes"]["version"])
+            version = np.float32(content["metadata"]["version"])
             for name, array in content["arrays"].items():
                 if name.startswith("parameters/") and not (array == version).all():
                     raise ValueError("a model is a mixture of versions")
@@ -265,7 +265,7 @@ def writers(rounds, rng, folder):
                 raise ValueError("a cache is damaged")
             say("r")
 
-    model.notes = {"version": 0}
+    model.metadata = {"version": 0}
     model.set_parameters({name: 0 * w for name, w in weights.items()})
     model.saveParameters(model_path)
     roll_cache._save(cache_path, tunes)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from rnn4music import search, search_journal, search_trials
-from rnn4music.training.loop import History
+from rnn4music.training.history import History
 
 from .damage import check
 from .rounds import Child, Counts

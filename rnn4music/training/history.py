@@ -1,0 +1,86 @@
+"""What happened in a training: costs, validation, times."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+
+@dataclass(repr=False)
+class History:
+    """What happened in training; all lists grow in the order of time."""
+
+    cost: list = field(default_factory=list)  # of each update: nats per tune and window
+    seconds: list = field(default_factory=list)  # that each update took, compiling included
+    validation: list = field(default_factory=list)  # nats per step after each epoch, or None
+    rate_factor: list = field(default_factory=list)  # on the learning rates in each epoch
+    baseline: float | None = None  # of the validation: each key's Markov chain of what is learned
+    epochs: int = 0  # completed
+    interrupted: bool = False  # by Ctrl-C
+
+    def __repr__(self):
+        best = ""
+        if self.best_epoch:
+            nats = self.validation[self.best_epoch - 1]
+            best = f", best validation {nats:.3f} after epoch {self.best_epoch}"
+        return f"History({len(self.cost)} updates, {self.epochs} epochs{best})"
+
+    LISTS: ClassVar = ("cost", "seconds", "validation", "rate_factor")
+
+    @property
+    def best_epoch(self):
+        """The epoch (counted from 1) with the lowest validation, None where there was none."""
+        scored = [
+            (nats, epoch) for epoch, nats in enumerate(self.validation, 1) if nats is not None
+        ]
+        return min(scored)[1] if scored else None
+
+    def followed_by(self, later):
+        """Return this history and a later one as one."""
+        lists = {name: getattr(self, name) + getattr(later, name) for name in self.LISTS}
+        baseline = self.baseline if later.baseline is None else later.baseline
+        epochs = self.epochs + later.epochs
+        return History(**lists, baseline=baseline, epochs=epochs, interrupted=later.interrupted)
+
+    def cut(self, lengths):
+        """Return what came before and after the time at which it had these `lengths`.
+
+        Raises
+        ------
+        ValueError
+            If it never had.
+        """
+        now = self.lengths()
+        if lengths.keys() != now.keys() or not all(
+            type(n) is int and 0 <= n <= now[name] for name, n in lengths.items()
+        ):
+            raise ValueError(f"a history of the lengths {now} cannot have had {lengths}")
+        before, after = History(epochs=lengths["epochs"]), History(baseline=self.baseline)
+        after.epochs = self.epochs - before.epochs
+        for name in self.LISTS:
+            entries = getattr(self, name)
+            setattr(before, name, entries[: lengths[name]])
+            setattr(after, name, entries[lengths[name] :])
+        return before, after
+
+    def lengths(self):
+        """Return the length of each list, and the epochs."""
+        return {**{name: len(getattr(self, name)) for name in self.LISTS}, "epochs": self.epochs}
+
+    def to_dict(self):
+        """Return plain lists and numbers."""
+        return {**vars(self), **{name: list(getattr(self, name)) for name in self.LISTS}}
+
+    @classmethod
+    def from_dict(cls, values):
+        """Return the history that `to_dict` gave, checked."""
+        for name in cls.LISTS:
+            kind = (float, type(None)) if name == "validation" else float
+            entries = values.get(name, [])
+            if not isinstance(entries, list) or not all(isinstance(e, kind) for e in entries):
+                raise ValueError(f"the history's {name} must be a list of numbers")
+        if not isinstance(values.get("baseline"), (float, type(None))):
+            raise ValueError("the history's baseline must be a number")
+        if type(values.get("epochs", 0)) is not int:
+            raise ValueError("the history's epochs must be a whole number")
+        if type(values.get("interrupted", False)) is not bool:
+            raise ValueError("the history's interrupted must be true or false")
+        return cls(**values)
