@@ -88,10 +88,10 @@ class PyTensorGradient:
         changes = []
         for (name, weight), gradient in zip(self.store.weights.items(), gradients):
             mean_square = self.store.averages["mean_squares"][name]
-            after = updates.rmsprop(
-                weight, updates.clip(gradient, self.bound), mean_square, self.rate, epsilon
+            after, averages = updates.rmsprop(
+                weight, updates.clip(gradient, self.bound), [mean_square], self.rate, epsilon, None
             )
-            changes += zip((weight, mean_square), after)
+            changes += [(weight, after), (mean_square, *averages)]
         return pytensor.function([windows], [cost], updates=changes, mode="JAX")
 
     def _forward(self, inputs):

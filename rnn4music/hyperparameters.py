@@ -1,4 +1,4 @@
-"""The settings of a model: one table of names, checks and bounds, for every way in.
+"""What a network is made with: one table of names, bounds and defaults, for every way in.
 
 The constructor, assignments such as ``model.gradClip = 10`` and loaded files all pass the
 same checks.
@@ -6,26 +6,49 @@ same checks.
 
 from typing import Any
 
-from rnn4music._utils import checks
-from rnn4music.costs import COSTS
-from rnn4music.optimisers import OPTIMISERS
+from rnn4music._utils.options import Option, by_name
+
+OPTIMISERS = ("rmsprop", "graves", "adam")
+COSTS = ("cross_entropy", "squared_error")
+"""As in `updates` and `costs`, which are not loaded for ``--help``."""
+
+OPTIONS = (
+    Option("units", int, (120, 120, 120), "units in each of the three layers",
+           ("H1", "H2", "H3"), 3, low=1),
+    Option("learning_rates", float, (0.001,), "learning rate, or four: three layers and the "
+           "output", "R", "+", low=0),
+    Option("optimiser", str, "rmsprop", "rule of an update", choices=OPTIMISERS),
+    Option("cost", str, "cross_entropy", "cost function that training minimises", choices=COSTS),
+    Option("clip", float, 30.0, "bound on each element of the gradient", "G", above=0),
+    Option("epsilon", float, 1e-5, "smallest mean square in RMSprop's division", "E", above=0),
+    Option("threshold", float, 0.02, "while composing, a note that is not more probable than this "
+           "never sounds", "P", low=0, high=1),
+    Option("seed", int, None, "makes the whole run repeatable", "S", low=0),
+    Option("dtype", str, "float32", "precision", choices=("float32", "float64")),
+)  # fmt: skip
+"""Options of a network on the command line."""
+
+_FIXED = (
+    Option("n_pitches", int, 88, "columns of a piano roll", low=1),
+    Option("weight_deviation", float, 0.1, "standard deviation of the initial weights", low=0),
+    Option("largest_state", float, 0.01, "upper end of the initial states", low=0),
+)
+_BY_NAME = by_name((*OPTIONS, *_FIXED))
 
 
 class Setting:
-    """An attribute that is checked whenever it is set.
+    """An attribute of the class that is checked whenever it is set.
 
     Parameters
     ----------
-    check : callable
-        ``check(name, value, **bounds)`` returns the value to keep, or raises.
+    option : str
+        The option that it is a value of.
     fixed : bool
         Whether the attribute can only be set once, by the constructor.
     """
 
-    def __init__(self, check, fixed=False, **bounds):
-        self.check = check
-        self.fixed = fixed
-        self.bounds = bounds
+    def __init__(self, option, fixed=False):
+        self.option, self.fixed = _BY_NAME[option], fixed
 
     def __set_name__(self, owner, name):
         self.name = name
@@ -40,33 +63,29 @@ class Setting:
 
     def checked(self, value):
         """Return the value to keep, or raise TypeError or ValueError."""
-        return self.check(self.name, value, **self.bounds)
+        return self.option.check(value, self.name)
 
 
-def _seed(name, value):
-    return None if value is None else checks.integer(name, value, low=0)
+class Hyperparameters:
+    """What `RNN4Music` is built with, under the names of 2015; see there."""
 
-
-class Settings:
-    """What `RNN4Music` is built with; see there."""
-
-    h1_length = Setting(checks.integer, low=1, fixed=True)
-    h2_length = Setting(checks.integer, low=1, fixed=True)
-    h3_length = Setting(checks.integer, low=1, fixed=True)
-    io_length = Setting(checks.integer, low=1, fixed=True)
-    R1 = Setting(checks.number, low=0)
-    R2 = Setting(checks.number, low=0)
-    R3 = Setting(checks.number, low=0)
-    Rout = Setting(checks.number, low=0)
-    cost = Setting(checks.choice, allowed=tuple(COSTS), fixed=True)
-    epsilon = Setting(checks.number, above=0)
-    gradClip = Setting(checks.number, above=0)
-    sigRand = Setting(checks.number, low=0, fixed=True)
-    muRand = Setting(checks.number, low=0)
-    genProbThreshold = Setting(checks.number, low=0, high=1)
-    optimiser = Setting(checks.choice, allowed=tuple(OPTIMISERS), fixed=True)
-    seed = Setting(_seed, fixed=True)
-    dtype = Setting(checks.choice, allowed=("float32", "float64"), fixed=True)
+    h1_length = Setting("units", fixed=True)
+    h2_length = Setting("units", fixed=True)
+    h3_length = Setting("units", fixed=True)
+    io_length = Setting("n_pitches", fixed=True)
+    R1 = Setting("learning_rates")
+    R2 = Setting("learning_rates")
+    R3 = Setting("learning_rates")
+    Rout = Setting("learning_rates")
+    cost = Setting("cost", fixed=True)
+    epsilon = Setting("epsilon")
+    gradClip = Setting("clip")
+    sigRand = Setting("weight_deviation", fixed=True)
+    muRand = Setting("largest_state")
+    genProbThreshold = Setting("threshold")
+    optimiser = Setting("optimiser", fixed=True)
+    seed = Setting("seed", fixed=True)
+    dtype = Setting("dtype", fixed=True)
 
     SIZES = ("h1_length", "h2_length", "h3_length", "io_length")
 
@@ -76,7 +95,7 @@ class Settings:
 
     @classmethod
     def _names(cls):
-        return [name for name, value in vars(Settings).items() if isinstance(value, Setting)]
+        return [name for name, value in vars(Hyperparameters).items() if isinstance(value, Setting)]
 
     def settings(self):
         """Return all settings as a dict of numbers and names."""
@@ -85,4 +104,6 @@ class Settings:
     def checked_settings(self, changes):
         """Return all settings with these changes, checked; names that are none are left out."""
         merged = {**self.settings(), **changes}
-        return {name: getattr(Settings, name).checked(merged[name]) for name in self._names()}
+        return {
+            name: getattr(Hyperparameters, name).checked(merged[name]) for name in self._names()
+        }

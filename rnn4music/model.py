@@ -12,16 +12,16 @@ from rnn4music.distributed.cluster import connected
 from rnn4music.evaluation import scores
 from rnn4music.graphs.compiled import CompiledNetwork
 from rnn4music.graphs.parameters import WEIGHTS, ParameterStore, print_summary
-from rnn4music.hyperparameters import Settings
+from rnn4music.hyperparameters import Hyperparameters
 from rnn4music.numpy_network import NumpyNetwork
-from rnn4music.optimisers import OPTIMISERS
 from rnn4music.saving import metadata, model_file
 from rnn4music.training import checkpoints, data_parallel, loop, minibatches, trainer
 from rnn4music.training.callbacks import Following, checked_callbacks
 from rnn4music.training.history import History
+from rnn4music.updates import OPTIMISERS
 
 
-class RNN4Music(Settings):
+class RNN4Music(Hyperparameters):
     """Three LSTM layers that learn piano rolls and compose more of them.
 
     The network, its equations and its hand-written backward pass are in `lstm` and
@@ -49,7 +49,7 @@ class RNN4Music(Settings):
     genProbThreshold : float
         While composing, probabilities that do not exceed it are set to 0.
     optimiser : {"rmsprop", "graves", "adam"}
-        The rule of an update; see `optimisers`. Adam takes rates of some 0.002.
+        The rule of an update; see `updates`. Adam takes rates of some 0.002.
     seed : int, optional
         Without it each object draws other numbers.
     dtype : {"float32", "float64"}

@@ -1,15 +1,40 @@
 """From a gradient to the next value of a parameter: pure functions of expressions.
 
-    g ← clip(g, −gradClip, gradClip) + sparseParam · sign(w)
+The gradient g of a parameter w is first bounded, and gets the penalty's (Graves 2013, arXiv
+1308.0850, section 2.1, for the bound on each element)::
+
+    g ← clip(g, −bound, bound) + strength · sign(w)
+
+Then one of three rules makes a step of it, with the learning rate R, running averages that start
+at 0, and n, the number of updates including this one:
+
+``rmsprop``, the rule of 2015 (Tieleman and Hinton, "Lecture 6.5", COURSERA: Neural Networks for
+Machine Learning, 2012)::
+
     m ← 0.9 m + 0.1 g²
     w ← w − R · g / √max(epsilon, m)
 
-RMSprop is from Tieleman and Hinton, "Lecture 6.5", COURSERA: Neural Networks for Machine
-Learning, 2012; clipping each element from Graves 2013 (arXiv 1308.0850), section 2.1.
+``graves``, centred RMSprop with momentum (Graves 2013, equations 38 to 41; its R was 1e-4)::
+
+    m ← 0.95 m + 0.05 g²
+    a ← 0.95 a + 0.05 g
+    s ← 0.9 s − R · g / √(m − a² + 1e-4)
+    w ← w + s
+
+(m − a² is a variance, which rounding may make negative: 0 then)
+
+``adam`` (Kingma and Ba 2015, arXiv 1412.6980, algorithm 1)::
+
+    a ← 0.9 a + 0.1 g
+    m ← 0.999 m + 0.001 g²
+    w ← w − R · (a / (1 − 0.9ⁿ)) / (√(m / (1 − 0.999ⁿ)) + 1e-8)
 """
 
+import math
+from typing import Any, NamedTuple
+
 from rnn4music import backend
-from rnn4music.backend import constant, maximum, sign, sqrt
+from rnn4music.backend import constant, expm1, maximum, sign, sqrt
 
 
 def clip(gradient, bound):
@@ -22,14 +47,55 @@ def l1_penalty(parameter, strength):
     return strength * sign(parameter)
 
 
-def rmsprop(parameter, gradient, mean_square, rate, epsilon):
-    """Divide the step by a running root mean square of the gradient.
+class Optimiser(NamedTuple):
+    """A rule and the names of the averages that it keeps of each parameter."""
 
-    Returns
-    -------
-    (expression, expression)
-        The parameter and its mean square after the update.
-    """
+    rule: Any  # (w, g, averages, rate, epsilon, n) → (w, averages)
+    averages: tuple
+
+
+def running_mean(average, value, kept):
+    """Return kept · average + (1 − kept) · value."""
+    return constant(kept, value.dtype) * average + constant(1 - kept, value.dtype) * value
+
+
+def rmsprop(parameter, gradient, averages, rate, epsilon, n_updates):
+    """Divide the step by a running root mean square of the gradient: the rule of 2015."""
+    (mean_square,) = averages
     kept, added = (constant(share, parameter.dtype) for share in (0.9, 0.1))
     mean_square = kept * mean_square + added * gradient * gradient
-    return parameter - rate * gradient / sqrt(maximum(epsilon, mean_square)), mean_square
+    return parameter - rate * gradient / sqrt(maximum(epsilon, mean_square)), (mean_square,)
+
+
+def graves(parameter, gradient, averages, rate, epsilon, n_updates):
+    """Graves's centred RMSprop with momentum; it does not use `epsilon`."""
+    mean_square, mean, step = averages
+    mean_square = running_mean(mean_square, gradient * gradient, 0.95)
+    mean = running_mean(mean, gradient, 0.95)
+    momentum, added = (constant(value, gradient.dtype) for value in (0.9, 1e-4))
+    variance = maximum(mean_square - mean * mean, 0)
+    step = momentum * step - rate * gradient / sqrt(variance + added)
+    return parameter + step, (mean_square, mean, step)
+
+
+def adam(parameter, gradient, averages, rate, epsilon, n_updates):
+    """Adam; it does not use `epsilon`."""
+    mean_square, mean = averages
+    mean_square = running_mean(mean_square, gradient * gradient, 0.999)
+    mean = running_mean(mean, gradient, 0.9)
+    root = sqrt(mean_square / started(0.999, n_updates))
+    step = mean / started(0.9, n_updates) / (root + constant(1e-8, gradient.dtype))
+    return parameter - rate * step, (mean_square, mean)
+
+
+def started(kept, n_updates):
+    """Return 1 − keptⁿ, the weight that a running mean's values have together after n updates."""
+    return -expm1(constant(math.log(kept), n_updates.dtype) * n_updates)
+
+
+OPTIMISERS = {
+    "rmsprop": Optimiser(rmsprop, ("mean_squares",)),
+    "graves": Optimiser(graves, ("mean_squares", "mean_gradients", "steps")),
+    "adam": Optimiser(adam, ("mean_squares", "mean_gradients")),
+}
+"""The optimisers by name."""

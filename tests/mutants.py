@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BACKWARD = {
     "gates": ["sigmoid_slope", "tanh_slope"],
     "lstm": ["lstm_step_backward", "run_steps_backward", "peephole_slopes", "lstm_layer_backward"],
-    "sequences": ["masked", "matrix_gradient", "recurrent_gradient", "vector_gradient"],
+    "linear": ["masked", "matrix_gradient", "recurrent_gradient", "vector_gradient"],
     "network": ["backward"],
     "costs": ["cross_entropy_derivative", "squared_error_derivative"],
 }

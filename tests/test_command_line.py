@@ -251,11 +251,11 @@ def test_a_configuration_is_checked(tmp_path, line, message):
 
 
 def test_the_table_of_options_has_the_library_s_choices():
-    from rnn4music import costs, optimisers
+    from rnn4music import costs, updates
     from rnn4music.training import minibatches
 
     assert set(config.WINDOWS) == set(minibatches.WINDOWS)
-    assert set(config.OPTIMISERS) == set(optimisers.OPTIMISERS)
+    assert set(config.OPTIMISERS) == set(updates.OPTIMISERS)
     assert set(config.COSTS) == set(costs.COSTS)
 
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from conftest import small_model
 
-from rnn4music import backend, optimisers
+from rnn4music import backend, updates
 
 
 def steps(name, gradients, rate, n_averages):
     """Apply an optimiser to a scalar parameter, one gradient after the other."""
-    optimiser = optimisers.OPTIMISERS[name]
+    optimiser = updates.OPTIMISERS[name]
     assert len(optimiser.averages) == n_averages
     w, g, n, *averages = symbols = [
         backend.tensor(letter, "float64", ()) for letter in ["w", "g", "n", *"abc"[:n_averages]]
@@ -76,11 +76,11 @@ def test_adam_is_its_paper_s_algorithm_1():
     np.testing.assert_allclose(steps("adam", GRADIENTS, 0.01, 2), expected, rtol=1e-10)
 
 
-@pytest.mark.parametrize("name", sorted(optimisers.OPTIMISERS))
+@pytest.mark.parametrize("name", sorted(updates.OPTIMISERS))
 def test_optimisers_find_the_bottom_of_a_bowl(name, rng):
     """½ Σ a (w − w₀)² with slopes of very different size."""
     optimiser, bottom, slopes = (
-        optimisers.OPTIMISERS[name],
+        updates.OPTIMISERS[name],
         rng.normal(size=4),
         10.0 ** np.arange(-2, 2),
     )

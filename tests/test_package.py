@@ -47,7 +47,7 @@ def test_unknown_names_are_attribute_errors():
 
 FLOORS = """
     _utils backend numpy_network midi
-    saving distributed gates linear lstm network costs updates optimisers
+    saving distributed gates linear lstm network costs updates
     data kernels
     evaluation graphs hyperparameters
     generation plots
@@ -59,7 +59,7 @@ FLOORS = """
     cli
 """
 ROOMS = {room: n for n, floor in enumerate(FLOORS.split("\n")) for room in floor.split()}
-HEART = {"gates", "linear", "lstm", "network", "costs", "updates", "optimisers"}
+HEART = {"gates", "linear", "lstm", "network", "costs", "updates"}
 
 
 def imports_of(path):
@@ -111,7 +111,7 @@ def test_no_automatic_differentiation_in_the_package():
 def test_the_heart_stays_readable():
     heart = ("gates", "lstm", "network", "costs", "updates")
     lengths = {n: len((PACKAGE / f"{n}.py").read_text("utf8").splitlines()) for n in heart}
-    assert sum(lengths.values()) < 600, lengths
+    assert sum(lengths.values()) < 700, lengths
 
 
 def test_an_unknown_engine_is_refused():

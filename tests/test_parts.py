@@ -59,8 +59,14 @@ def test_l1_pulls_towards_zero_and_leaves_zero_alone():
 
 
 def test_rmsprop_by_hand():
+    def rule(parameter, gradient, mean_square, rate, epsilon):
+        after, (mean_square,) = updates.rmsprop(
+            parameter, gradient, (mean_square,), rate, epsilon, n_updates=None
+        )
+        return after, mean_square
+
     parameter, mean_square = evaluate(
-        updates.rmsprop,
+        rule,
         parameter=[1.0, 1.0, 1.0],
         gradient=[2.0, -2.0, 1e-4],
         mean_square=[1.0, 0.0, 0.0],

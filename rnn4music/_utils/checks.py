@@ -1,15 +1,18 @@
-"""What is asked of arguments at the public border: numbers, names and piano rolls.
+"""Checks of numbers and names at the public border.
 
 Each check returns the value in the form that the package works with, or raises an error
 that names the value, what is allowed, and the remedy. TypeError is for the wrong kind of
-thing, ValueError for a value or a shape that does not fit.
+thing, ValueError for a value that does not fit. Piano rolls are checked in `data.pianoroll`.
 """
 
 import math
 import numbers
 import operator
 
-import numpy as np
+
+def _plain(value):
+    """Return the Python number of a NumPy scalar, and anything else as it is."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value
 
 
 def number(name, value, low=-math.inf, high=math.inf, above=-math.inf, below=math.inf):
@@ -17,12 +20,11 @@ def number(name, value, low=-math.inf, high=math.inf, above=-math.inf, below=mat
 
     NumPy scalars count as numbers; booleans and text do not.
     """
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Real):
+    plain = _plain(value)
+    if isinstance(plain, bool) or not isinstance(plain, numbers.Real):
         raise TypeError(f"{name} must be a number, not {type(value).__name__} {value!r}")
     try:
-        result = float(value)
+        result = float(plain)
     except OverflowError:
         result = math.inf
     if not (math.isfinite(result) and low <= result <= high and above < result < below):
@@ -36,10 +38,11 @@ def number(name, value, low=-math.inf, high=math.inf, above=-math.inf, below=mat
 
 def integer(name, value, low):
     """Return `value` as an int of at least `low`; NumPy's integers count, booleans do not."""
-    if isinstance(value, (bool, np.bool_)):
+    plain = _plain(value)
+    if isinstance(plain, bool):
         raise TypeError(f"{name} must be a whole number, not {value!r}")
     try:
-        result = operator.index(value)
+        result = operator.index(plain)
     except TypeError:
         raise TypeError(
             f"{name} must be a whole number, not {type(value).__name__} {value!r}"

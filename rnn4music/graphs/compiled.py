@@ -19,7 +19,7 @@ from rnn4music.costs import COSTS
 from rnn4music.graphs.parameters import named, unnamed
 from rnn4music.kernels import dispatch
 from rnn4music.lstm import State
-from rnn4music.optimisers import OPTIMISERS
+from rnn4music.updates import OPTIMISERS
 
 
 def paired(states):

@@ -130,24 +130,24 @@ def _product(sequence, matrix, added, transposed):
 
 
 def apply_matrix(sequence, matrix, added=None):
-    """See `sequences.apply_matrix`."""
+    """See `linear.apply_matrix`."""
     return _product(sequence, matrix, added, "")
 
 
 def apply_transposed(sequence, matrix, added=None):
-    """See `sequences.apply_transposed`."""
+    """See `linear.apply_transposed`."""
     return _product(sequence, matrix, added, "right")
 
 
 def matrix_gradient(sequence, d_product):
-    """See `sequences.matrix_gradient`."""
+    """See `linear.matrix_gradient`."""
     T, B, M = shape_of(sequence)
     N = shape_of(d_product)[2]
     return _call("product", (M, N, T * B, "left", "nothing", 0), [sequence, d_product])[0]
 
 
 def recurrent_gradient(hidden, initial, d_product):
-    """See `sequences.recurrent_gradient`."""
+    """See `linear.recurrent_gradient`."""
     T, B, M = shape_of(hidden)
     N = shape_of(d_product)[2]
     first = _call("product", (M, N, B, "left", "nothing", 0), [initial, d_product[0]])[0]
@@ -159,7 +159,7 @@ def recurrent_gradient(hidden, initial, d_product):
 
 
 def apply_to_roll(roll, matrix, added):
-    """See `sequences.apply_to_roll`; what is not finite in a silent pitch's row stays unseen."""
+    """See `linear.apply_to_roll`; what is not finite in a silent pitch's row stays unseen."""
     T, B, P = shape_of(roll)
     N = shape_of(matrix)[1]
     sizes = T * B, P, N, _kind(added)
@@ -167,7 +167,7 @@ def apply_to_roll(roll, matrix, added):
 
 
 def roll_gradient(roll, d_product):
-    """See `sequences.roll_gradient`."""
+    """See `linear.roll_gradient`."""
     T, B, P = shape_of(roll)
     N = shape_of(d_product)[2]
     return _call("roll_gradient", (T * B, P, N), [roll, d_product])[0]

@@ -1,4 +1,4 @@
-"""The matrix products as kernels: those of `sequences`.
+"""The matrix products as kernels: those of `linear`.
 
 The sums of a product run over parts of `DEPTH` terms: a part of the right matrix is copied
 into panels, and then tiles of rows meet panel after panel, `BLOCK_TILES` of them at a time,

@@ -1,0 +1,93 @@
+"""How a network is trained: the options, with their bounds and defaults.
+
+`TrainConfig` is what a training works with. The class's `train` takes the same options under the
+names of 2015; `saving.legacy_2015` says which is which.
+"""
+
+from dataclasses import asdict, dataclass
+
+from rnn4music._utils.options import Option, by_name
+
+WINDOWS = ("start", "random", "all")
+"""Ways to cut windows from tunes: see `minibatches.epoch`."""
+
+OPTIONS = (
+    Option("epochs", int, 30, "visits to every tune", "N", low=1),
+    Option("updates_per_minibatch", int, 1, "updates on each minibatch", "N", low=1),
+    Option("batch_size", int, 5, "tunes in a minibatch", "N", low=1),
+    Option("window", int, 100, "steps in a window", "N", low=2),
+    Option("windows", str, "all", "learn from all of each tune, a random window of it, or its "
+           "start", choices=("all", "random", "start")),
+    Option("validation", float, 0.1, "share of the tunes that is not learned from; the weights "
+           "that score best on it are kept", "FRACTION", low=0, below=1),
+    Option("patience", int, None, "end after this many epochs without a better validation", "N",
+           low=1),
+    Option("decay_patience", int, None, "lower the learning rates after this many epochs without "
+           "a better validation", "N", low=1),
+    Option("rate_decay", float, 0.5, "factor that lowers the learning rates", "FACTOR",
+           above=0, below=1),
+    Option("dropout", float, 0.0, "probability that a unit is hidden from the layers above", "P",
+           low=0, below=1),
+    Option("weight_noise", float, 0.0, "standard deviation of the noise on the weights", "SIGMA",
+           low=0),
+    Option("averaging", float, 0.0, "keep an exponential mean of the weights; 0.998 averages "
+           "about 500 updates", "A", low=0, below=1),
+    Option("l1", float, 0.0, "strength of the L1 penalty", "L1", low=0),
+    Option("segment", int, None, "work through a window in segments of this many steps, to save "
+           "memory", "N", low=1),
+    Option("cluster", str, None, "spread minibatches over the workers of a Dask scheduler, or "
+           "over this many on this machine", "ADDRESS|N"),
+)  # fmt: skip
+"""Options of a training. Two name where something is, and are no part of a `TrainConfig`:
+``validation``, the share of the tunes, and ``cluster``."""
+
+_BY_NAME = by_name(OPTIONS)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How updates are made and when they end; `RNN4Music.train` says what each option means."""
+
+    epochs: int
+    batch_size: int
+    window: int
+    updates_per_minibatch: int = 1
+    windows: str = "start"
+    l1: float = 0.0
+    dropout: float = 0.0
+    weight_noise: float = 0.0
+    averaging: float = 0.0
+    segment: int | None = None
+    patience: int | None = None
+    decay_patience: int | None = None
+    rate_decay: float = 0.5
+
+    @classmethod
+    def checked(cls, values, names=None):
+        """Return the config with these values, checked.
+
+        Parameters
+        ----------
+        values : dict
+            From the name of an option to its value.
+        names : dict, optional
+            What errors call an option, where that is not its name.
+        """
+        names = names or {}
+        return cls(**{
+            name: _BY_NAME[name].check(value, names.get(name)) for name, value in values.items()
+        })  # fmt: skip
+
+    def to_dict(self):
+        """Return plain names and numbers."""
+        return asdict(self)
+
+    @property
+    def n_steps(self):
+        """Predictions in a segment, or in a window that is not cut."""
+        return min(self.segment or self.window, self.window - 1)
+
+    @property
+    def in_segments(self):
+        """Whether a window has several segments."""
+        return self.n_steps < self.window - 1
