@@ -27,7 +27,7 @@ from rnn4music.data import store as roll_store
 from rnn4music.data.dataset import load_midi
 from rnn4music.data.midi_files import DatasetWarning
 from rnn4music.data.store import RollStore, StoreError, convert
-from rnn4music.evaluation import baselines, scores
+from rnn4music.evaluation import score_baselines, scores
 from rnn4music.experiment import config
 from rnn4music.training import checkpoints, minibatches, trainer
 
@@ -648,7 +648,7 @@ def test_nothing_is_read_to_check_a_store_or_to_count(made):
 def test_scores_and_floors_are_those_of_the_same_tunes_in_memory(made, tunes, monkeypatch):
     monkeypatch.setattr(scores, "LARGEST_BATCH", 3)
     store, rolls = Counted(made), load_midi(tunes).rolls
-    mine, theirs = baselines.baselines(store, store), baselines.baselines(rolls, rolls)
+    mine, theirs = score_baselines(store, store), score_baselines(rolls, rolls)
     assert (
         str(mine) == str(theirs)
         and mine["each key's Markov chain"].n_steps == sum(map(len, rolls)) - 13

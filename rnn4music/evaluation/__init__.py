@@ -7,7 +7,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "Evaluation": "scores",
         "TuneStatistics": "music_metrics",
-        "baselines": "baselines",
+        "score_baselines": "baselines",
         "constant_probabilities": "baselines",
         "describe": "music_metrics",
         "influence": "occlusion",
