@@ -111,17 +111,18 @@ def _updates(model, tunes, n, cluster=None):
 def measure(sizes, rounds, one_core, all_cores):
     """Measure all programs at all sizes: dict of size to dict of program to list of ms lists."""
     from benchmarks import job
+    from rnn4music import model as model_module
     from rnn4music.distributed import cluster
     from rnn4music.training import data_parallel
 
     kept = []
 
-    class Kept(data_parallel.ClusterRun):
-        def __init__(self, *arguments):
-            super().__init__(*arguments)
+    class Kept(data_parallel.ClusterTrainer):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, **options)
             kept.append(self)
 
-    data_parallel.ClusterRun = Kept
+    model_module.ClusterTrainer = Kept
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(cores)})  # so that one worker has one core
     with cluster.connected(1) as one:
@@ -263,7 +264,7 @@ def _parameters_and_own_time(hidden):
     from rnn4music.training import replica
 
     model = RNN4Music(hidden, hidden, hidden, seed=1)
-    store, change = model._store, model._network.change(())
+    store, change = model._store, model._network.apply_gradients(())
     shapes = store.shapes.values()
     weights = [np.asarray(variable.get_value()) for variable in store.weights.values()]
     settings = [np.float32(each) for each in (1e-6, 1e-6, 1e-6, 1e-6, 30, 1e-5, 0)]

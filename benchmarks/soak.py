@@ -126,7 +126,7 @@ class Soak:
     def held(self):
         """Return what the process holds now: dict of name to number."""
         gc.collect()
-        compiled = sum(len(model._network._compiled) for model in self.models.values())
+        compiled = sum(len(model._network.compiled) for model in self.models.values())
         return {
             "memory (MB)": resident_mb(),
             "Python objects": len(gc.get_objects()),

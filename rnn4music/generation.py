@@ -4,15 +4,20 @@ Each note is sampled by comparing its probability with a uniform random number t
 Generator draws, so that every engine composes the same tune from the same seed. A
 probability that does not exceed the threshold is reported as 0 and never sounds.
 
-Sampled independently, each key has a random number of its own. In systematic sampling a step
-has one, u: the keys lie on a line end to end, lowest first, each as long as its probability,
-and those sound on which u, u + 1, u + 2, … fall. Each key still sounds with its probability,
-but the number of keys is the expected one, rounded up or down, and neighbours compete: where a
-voice may go to one of several keys, it goes to one of them, and not to two or none. (W. G.
+Sampled independently, each pitch has a random number of its own. In systematic sampling a step
+has one, u: the pitches lie on a line end to end, lowest first, each as long as its probability,
+and those sound on which u, u + 1, u + 2, … fall. Each pitch still sounds with its probability,
+but the number of pitches is the expected one, rounded up or down, and neighbours compete: where a
+voice may go to one of several pitches, it goes to one of them, and not to two or none. (W. G.
 Madow, "On the theory of systematic sampling, II", Annals of Mathematical Statistics 20, 1949.)
 """
 
 import numpy as np
+
+from rnn4music import backend
+from rnn4music.graphs.compiled import compiled_once, flattened, paired
+from rnn4music.graphs.parameters import unnamed
+from rnn4music.network import network_step
 
 WINDOW = 64
 """Steps that one call of the compiled sampler takes; one compilation serves every length."""
@@ -20,15 +25,67 @@ WINDOW = 64
 SAMPLINGS = ("independent", "systematic")
 
 
-def compose(compile_for, initial, start, n_steps, n_tunes, threshold, temperature, systematic, rng):
+@compiled_once
+def sampler(network, shape, systematic):
+    """Compile a window of composing.
+
+    The function takes ``given`` (T, B, P) and ``is_given`` (T,), 1 where the network reads a row
+    of `given` and 0 where it reads its own last sample; ``uniform`` (T, B, P), random numbers in
+    [0, 1), for systematic sampling one for all the pitches of a step; the threshold; one over the
+    temperature; ``last`` (B, P), the sample before the window; and the states. It returns [tune
+    (T, B, P), probabilities (T, B, P), last, *states].
+    """
+    T, B, P = shape
+    given, is_given = network.input("given", shape), network.input("is_given", (T,))
+    uniform = network.input("uniform", shape)
+    threshold, sharpness = network.input("threshold", ()), network.input("sharpness", ())
+    last, states = network.input("last", (B, P)), network.state_inputs(B)
+    weights, n_states = network.store.weights, len(states)
+
+    def step(given, is_given, uniform, last, *rest):
+        states, (threshold, sharpness, *arrays) = rest[:n_states], rest[n_states:]
+        x = backend.switch(is_given > 0, given, last)
+        Y, states = network_step(x, paired(states), unnamed(dict(zip(weights, arrays))))
+        probabilities = backend.sigmoid(Y * sharpness)
+        probabilities = probabilities * (probabilities > threshold)
+        sounds = _systematic if systematic else _independent
+        sample = backend.cast(sounds(probabilities, uniform), network.store.dtype)
+        return [sample, *flattened(states), probabilities]
+
+    sample, *states_after, probabilities = backend.scan(
+        step,
+        sequences=[given, is_given, uniform],
+        states=[last, *states, None],
+        constants=[threshold, sharpness, *weights.values()],
+        n_steps=backend.shape_of(given)[0],
+    )
+    return backend.function(
+        [given, is_given, uniform, threshold, sharpness, last, *states],
+        [sample, probabilities, sample[-1], *(state[-1] for state in states_after)],
+    )
+
+
+def _independent(probabilities, uniform):
+    """Return which pitches sound; both arguments are (B, P)."""
+    return uniform < probabilities
+
+
+def _systematic(probabilities, uniform):
+    """Return the same, from random numbers that are alike for all pitches.
+
+    A pitch sounds if its piece of the line, from where the one before it ends, holds a point.
+    """
+    n_points = (probabilities.cumsum(axis=1) - uniform).ceil()  # in this piece and before
+    before = backend.concatenate([n_points[:, :1] * 0, n_points[:, :-1]], axis=1)
+    return (n_points > before) * (probabilities > 0)
+
+
+def compose(network, start, n_steps, n_tunes, threshold, temperature, systematic, rng):
     """Read `start`, then sample `n_steps` further steps of each of `n_tunes` tunes.
 
     Parameters
     ----------
-    compile_for : callable
-        `CompiledNetwork.sampling`.
-    initial : list of (H,)
-        The states at t = −1, flat.
+    network : graphs.compiled.CompiledNetwork
     start : (S, P)
         What every tune begins with, S at least 1.
     n_steps, n_tunes : int
@@ -48,10 +105,10 @@ def compose(compile_for, initial, start, n_steps, n_tunes, threshold, temperatur
     if n_steps == 0:
         return tunes, probabilities
 
-    sampler = compile_for(shape, systematic)
+    sample_window = sampler(network, shape, systematic)
     threshold, sharpness = np.asarray(threshold, dtype), np.asarray(1 / temperature, dtype)
     last = np.zeros(shape[1:], dtype)
-    states = [np.tile(vector, (shape[1], 1)) for vector in initial]
+    states = [np.tile(vector, (shape[1], 1)) for vector in network.store.initial_states()]
     # After reading step t the network knows step t + 1: the first sample follows the last
     # row of the start, and the last sample need not be read.
     for first in range(0, S + n_steps - 1, WINDOW):
@@ -66,7 +123,7 @@ def compose(compile_for, initial, start, n_steps, n_tunes, threshold, temperatur
         uniform = np.zeros(shape, dtype)
         n_numbers = 1 if systematic else P
         uniform[in_window, :n_tunes] = rng.random((n_new, n_tunes, n_numbers), dtype)
-        sample, probability, last, *states = sampler(
+        sample, probability, last, *states = sample_window(
             given, is_given, uniform, threshold, sharpness, last, *states
         )
         tunes[:, composed] = np.asarray(sample)[in_window, :n_tunes].swapaxes(0, 1)

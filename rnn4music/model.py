@@ -10,14 +10,18 @@ from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 from rnn4music.distributed.cluster import connected
 from rnn4music.evaluation import scores
-from rnn4music.graphs.compiled import CompiledNetwork
+from rnn4music.graphs.compiled import NO_NOISE, CompiledNetwork
 from rnn4music.graphs.parameters import WEIGHTS, ParameterStore, print_summary
 from rnn4music.hyperparameters import Hyperparameters
 from rnn4music.numpy_network import NumpyNetwork
 from rnn4music.saving import metadata, model_file
-from rnn4music.training import checkpoints, data_parallel, loop, minibatches, trainer
-from rnn4music.training.callbacks import Following, checked_callbacks
+from rnn4music.saving.legacy_2015 import OLD_NAMES
+from rnn4music.training.callbacks import checked_callbacks
+from rnn4music.training.checkpoints import checked_path
+from rnn4music.training.config import TrainConfig
+from rnn4music.training.data_parallel import ClusterTrainer
 from rnn4music.training.history import History
+from rnn4music.training.trainer import Trainer
 from rnn4music.updates import OPTIMISERS
 
 
@@ -104,13 +108,10 @@ class RNN4Music(Hyperparameters):
         self._last_gradients = None
 
     def __getstate__(self):
-        return self._content(self.history)
-
-    def _content(self, history):
-        """Return all that a file holds, with this history."""
+        """Return all that a file holds."""
         return {
             "settings": self.settings(),
-            "history": history.to_dict(),
+            "history": self.history.to_dict(),
             "random_state": self._rng.bit_generator.state,
             "arrays": self._store.arrays(),
             "metadata": metadata.checked(self.metadata),
@@ -240,129 +241,33 @@ class RNN4Music(Hyperparameters):
         if validation is not None:
             validation = pianoroll.scorable_dataset(validation, self.io_length, "validation")
         resume, progress = checked_flag("resume", resume), checked_flag("progress", progress)
-        options = trainer.Options(
-            batch_size=min(checks.integer("sizeOfMiniBatch", sizeOfMiniBatch, low=1), len(tunes)),
-            window=checks.integer("lengthOfMB", lengthOfMB, low=2),
-            l1=checks.number("sparseParam", sparseParam, low=0),
-            windows=checks.choice("windows", windows, minibatches.WINDOWS),
-            dropout=checks.number("dropout", dropout, low=0, below=1),
-            weight_noise=checks.number("weight_noise", weight_noise, low=0),
-            averaging=checks.number("averaging", averaging, low=0, below=1),
-            segment=checks.optional_integer("steps_at_once", steps_at_once),
-        )
-        plan = loop.Plan(
-            epochs=checks.integer("noOfEpoch", noOfEpoch, low=1),
-            updates_per_minibatch=checks.integer("noOfEpochPerMB", noOfEpochPerMB, low=1),
-            patience=checks.optional_integer("patience", patience),
-            decay_patience=checks.optional_integer("decay_patience", decay_patience),
-            rate_decay=checks.number("rate_decay", rate_decay, above=0, below=1),
-        )
+        config = TrainConfig.checked(
+            {
+                "epochs": noOfEpoch,
+                "batch_size": sizeOfMiniBatch,
+                "window": lengthOfMB,
+                "updates_per_minibatch": noOfEpochPerMB,
+                "windows": windows,
+                "l1": sparseParam,
+                "dropout": dropout,
+                "weight_noise": weight_noise,
+                "averaging": averaging,
+                "segment": steps_at_once,
+                "patience": patience,
+                "decay_patience": decay_patience,
+                "rate_decay": rate_decay,
+            },
+            OLD_NAMES,
+        ).fitted(tunes, validation)
         every = checks.optional_integer("checkpoint_every", checkpoint_every)
-        trainer.check_together(tunes, validation, plan, options)
+        path = checked_path(checkpoint, every, resume)
         callbacks = checked_callbacks(callbacks)
-        path = checkpoints.checked_path(checkpoint, every, resume)
         with connected(cluster) as client:
-            new_run = trainer.Run if client is None else partial(data_parallel.ClusterRun, client)
-            return self._train(
-                new_run, tunes, validation, plan, options, path, every, resume, progress, callbacks
-            )
-
-    def _train(
-        self, new_run, tunes, validation, plan, options, path, every, resume, progress, callbacks
-    ):
-        """Do what `train` has checked."""
-        about = checkpoints.description(tunes, validation, plan, options) if path else None
-
-        def begin():
-            return new_run(
-                self._network, self._update_settings, self._rng, tunes, validation, options
-            )
-
-        if path and resume and path.exists():
-            run, standing, before, history = self._resume(path, about, begin)
-        else:
-            run, standing = begin(), loop.Standing()
-            before, history = self.history, History()
-        history.baseline = run.baseline()
-
-        what = checkpoints.description(tunes, validation, plan, options, of=checkpoints.extent)
-
-        def noted():
-            first = before.epochs + 1
-            return metadata.with_training(self.metadata, what, first, history.epochs)
-
-        def write():
-            content = self._content(before.followed_by(history))
-            content["metadata"] = metadata.checked(noted())
-            result = run.result().items()
-            content["arrays"] |= {f"{WEIGHTS}/{name}": array for name, array in result}
-            standing_now = {"state": vars(standing), "before": before.lengths()}
-            standing_now["before_baseline"] = before.baseline
-            model_file.write(
-                path,
-                **content,
-                checkpoint={"training": about, **standing_now},
-                under_way=run.arrays(),
-            )
-
-        try:
-            loop.train(
-                run,
-                plan,
-                standing,
-                history,
-                checkpoint=checkpoints.Checkpoint(path, every, write) if path else None,
-                compiling="compiling (once for this size)" if run.compiles() else None,
-                progress=progress,
-                callbacks=Following(callbacks, self, self._rng) if callbacks else None,
-            )
-        finally:
-            self.history = before.followed_by(history)
-            if history.cost:
-                self.metadata = noted()
-            self._last_gradients = run.last_gradients or self._last_gradients
-        return history
-
-    def _resume(self, path, about, begin):
-        """Take over a checkpoint, or raise a ValueError and change nothing.
-
-        Returns
-        -------
-        run, standing
-        before, history : training.History
-            Of all that came before this training, and of this training so far.
-        """
-        content, earlier = model_file.read(path), self.__getstate__()
-        saved, gradients = content["checkpoint"], self._last_gradients
-        if saved is None:
-            raise ValueError(
-                f"{path} is a saved model, not a checkpoint: load it with loadParameters, and "
-                "give another file as checkpoint="
-            )
-        try:
-            there = {**saved["training"], **content["settings"]}
-            checkpoints.check_same(path, there, {**about, **self.settings()})
-            standing = loop.Standing.from_dict(saved["state"])
-            content["settings"]["genProbThreshold"] = self.genProbThreshold  # no part of training
-            self._take(content)
-            before, history = self.history.cut(saved["before"])
-            before.baseline = saved["before_baseline"] and checks.number(
-                "baseline", saved["before_baseline"]
-            )
-            run = begin()
-            run.take(content["under_way"], has_best=standing.best is not None)
-        except checkpoints.AnotherTraining:
-            raise
-        except BaseException as error:
-            self._take(earlier)
-            self._last_gradients = gradients
-            if not isinstance(error, Exception):
-                raise
-            raise ValueError(f"{path} does not fit or is damaged: {error}") from error
-        return run, standing, before, history
-
-    def _update_settings(self):
-        return self.R1, self.R2, self.R3, self.Rout, self.gradClip, self.epsilon
+            kind = Trainer if client is None else partial(ClusterTrainer, client=client)
+            trainer = kind(self, tunes, validation, config)
+            if path and resume and path.exists():
+                trainer.resume(path)
+            return trainer.run(callbacks, progress, path, every)
 
     def resetStates(self):
         """Draw new hidden and cell states for t = −1, from U[0, muRand]."""
@@ -434,8 +339,7 @@ class RNN4Music(Hyperparameters):
         if seed is not None:
             rng = np.random.default_rng(checks.integer("seed", seed, low=0))
         tunes, probabilities = generation.compose(
-            self._network.sampling,
-            self._store.initial_states(),
+            self._network,
             self._array(start),
             n,
             n_tunes,
@@ -508,9 +412,13 @@ class RNN4Music(Hyperparameters):
                 f"inputs and targets must have the same shape, but have {np.shape(inputs)} "
                 f"and {np.shape(targets)}"
             )
-        weights = np.full(shape[:2], 1 / shape[1], self.dtype)
-        cost, *arrays = self._network.gradients(shape)(*pair, weights)
-        self._last_gradients = arrays
+        n_tunes = shape[1]
+        mask = np.full(shape[:2], 1 / n_tunes, self.dtype)
+        states = [np.tile(vector, (n_tunes, 1)) for vector in self._store.initial_states()]
+        d_after = [np.zeros_like(state) for state in states]
+        compute = self._network.cost_and_gradients(shape, NO_NOISE)
+        cost, *results = compute(*pair, mask, *states, *d_after)
+        self._last_gradients = arrays = results[: len(self._store.weights)]
         return float(cost), dict(zip(self._store.weights, map(np.array, arrays)))
 
     # ---- weights, files, summaries

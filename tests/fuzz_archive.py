@@ -19,7 +19,7 @@ with atheris.instrument_imports(include=["rnn4music", "zipfile", "numpy.lib"]):
     from rnn4music.cli import _common
     from rnn4music.numpy_network import NumpyNetwork
     from rnn4music.saving import metadata, model_file
-    from rnn4music.training import loop
+    from rnn4music.training.state import TrainingState
 
 import fuzz_shared
 import numpy as np
@@ -63,7 +63,7 @@ def check_content(content):
     try:
         metadata.checked(content["metadata"])
         history.History.from_dict(dict(content["history"]))
-        loop.Standing.from_dict(dict((content["checkpoint"] or {}).get("standing") or {}))
+        TrainingState.from_dict(dict((content["checkpoint"] or {}).get("state") or {}))
     except (ValueError, TypeError) as error:
         fuzz_shared.refused(error)
         return
@@ -96,9 +96,9 @@ def seeds():
     yield path.read_bytes()
     with np.load(path) as entries:
         arrays = dict(entries)
-    standing = {"epoch": 1, "update": 0, "seed": 3, "rate_factor": 1.0, "best": 2.5, "waited": 0,
+    state = {"epoch": 1, "update": 0, "seed": 3, "rate_factor": 1.0, "best": 2.5, "waited": 0,
                 "since_decay": 0}  # fmt: skip
-    arrays["checkpoint"] = np.array(f'{{"standing": {standing}}}'.replace("'", '"'))
+    arrays["checkpoint"] = np.array(f'{{"state": {state}}}'.replace("'", '"'))
     arrays["checkpoint/weights"] = np.arange(3.0)
     arrays["history/cost"] = arrays["history/seconds"] = np.array([3.0, 2.0])
     arrays["metadata"] = np.array('{"trained_on": [{"epochs": 2, "music": "é"}], "time_step": 0.3}')

@@ -108,9 +108,9 @@ def test_files_of_format_1_are_read(trained, tunes, tmp_path):
 
 def test_loading_the_same_dimensions_compiles_nothing(trained, tmp_path):
     trained.saveParameters(tmp_path / "m")
-    compiled = dict(trained._network._compiled)
+    compiled = dict(trained._network.compiled)
     trained.loadParameters(tmp_path / "m")
-    assert trained._network._compiled == compiled
+    assert trained._network.compiled == compiled
 
 
 def test_names_of_the_file_s_entries(trained, tmp_path):

@@ -13,7 +13,8 @@ import pytest
 from conftest import SIZES, random_roll, small_model
 
 from rnn4music import RNN4Music
-from rnn4music.training import checkpoints, trainer
+from rnn4music.training import checkpoints
+from rnn4music.training.trainer import Trainer
 
 P = SIZES["io_length"]
 LENGTHS = (9, 4, 12, 6, 7, 15, 6)
@@ -66,7 +67,7 @@ def test_a_training_that_ends_anywhere_goes_on_bit_for_bit(options, rolls, tmp_p
     history = run(trained, rolls, **options)
     undisturbed, n_updates = copy.copy(trained), len(history.cost)
     endings = iter([0, 1, 4, 5, 7, 12, 13, n_updates - 1])
-    made, ending, original = 0, next(endings), trainer.Run.update
+    made, ending, original = 0, next(endings), Trainer.update
 
     def breaking(self, *arguments, **options):
         nonlocal made
@@ -75,7 +76,7 @@ def test_a_training_that_ends_anywhere_goes_on_bit_for_bit(options, rolls, tmp_p
         made += 1
         return original(self, *arguments, **options)
 
-    monkeypatch.setattr(trainer.Run, "update", breaking)
+    monkeypatch.setattr(Trainer, "update", breaking)
     arguments = {"checkpoint": tmp_path / "run", "resume": True, **options}
     for _ in range(8):
         trained._take(new)  # as a new process would have it
@@ -201,13 +202,13 @@ def checkpoint_of_an_epoch(tmp_path_factory):
     ({"parameters/layer1/bias": None}, "missing: layer1/bias"),
     ({"checkpoint": np.array(json.dumps({"about": 3}))}, "does not fit or is damaged"),
     ({"checkpoint": np.array("{")}, "checkpoint cannot be read"),
-    ({"standing": {"epoch": "many"}}, "epoch must be a whole number"),
-    ({"standing": {"epoch": -4}}, "epoch must be at least 0"),
-    ({"standing": {"update": -3}}, "update must be at least 0"),
-    ({"standing": {"seed": -1}}, "seed must be at least 0"),
-    ({"standing": {"rate_factor": -1.0}}, "rate_factor must be"),
-    ({"standing": {"best": float("nan")}}, "best must be finite"),
-    ({"standing": {"epochs": 3}}, "the training stands at"),
+    ({"state": {"epoch": "many"}}, "epoch must be a whole number"),
+    ({"state": {"epoch": -4}}, "epoch must be at least 0"),
+    ({"state": {"update": -3}}, "update must be at least 0"),
+    ({"state": {"seed": -1}}, "seed must be at least 0"),
+    ({"state": {"rate_factor": -1.0}}, "rate_factor must be"),
+    ({"state": {"best": float("nan")}}, "best must be finite"),
+    ({"state": {"epochs": 3}}, "the state of the training has other entries"),
     ({"before": {"cost": 99}}, "cannot have had"),
     ({"before": {"epochs": -1}}, "cannot have had"),
     ({"sizes": {"h1_length": 9}}, "by its settings there are 9 units"),
@@ -216,7 +217,7 @@ def checkpoint_of_an_epoch(tmp_path_factory):
 def test_damaged_checkpoints_are_refused(damage, message, rolls, tmp_path, checkpoint_of_an_epoch):
     with np.load(checkpoint_of_an_epoch) as file:
         entries = dict(file)
-    entry_of = {"standing": "checkpoint", "before": "checkpoint", "sizes": "settings"}
+    entry_of = {"state": "checkpoint", "before": "checkpoint", "sizes": "settings"}
     for part in damage.keys() & entry_of.keys():
         content = json.loads(str(entries[entry_of[part]]))
         (content if part == "sizes" else content[part]).update(damage[part])

@@ -17,8 +17,9 @@ import pytest
 
 from rnn4music import RNN4Music
 from rnn4music.distributed import cluster
-from rnn4music.training import data_parallel, replica, trainer
+from rnn4music.training import data_parallel, replica
 from rnn4music.training.callbacks import Callback
+from rnn4music.training.config import TrainConfig
 
 distributed = pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
 
@@ -187,8 +188,8 @@ def test_a_queue_decides_how_many_parts_there_are(two_workers, monkeypatch):
 
 
 def test_replicas_of_one_process_do_not_disturb_each_other(monkeypatch):
-    options = trainer.Options(4, 9, 0, "start", 0, 0, 0, None)
-    task = replica.Task((3, 4, 5), P, "float64", "cross_entropy", options, 4)
+    config = TrainConfig(epochs=1, batch_size=4, window=9)
+    task = replica.Task((3, 4, 5), P, "float64", "cross_entropy", config, 4)
     one = replica.Replica(task)
     rng = np.random.default_rng(0)
     flat = rng.normal(size=sum(math.prod(shape) for shape in one.store.shapes.values()))
@@ -203,7 +204,7 @@ def test_replicas_of_one_process_do_not_disturb_each_other(monkeypatch):
         other.join(1)  # long enough for all that it does, if it does not wait
         return []
 
-    monkeypatch.setattr(one.regularisation, "draw", draw_while_another_is_made)
+    monkeypatch.setattr(one.noise, "draw", draw_while_another_is_made)
     np.testing.assert_array_equal(one.gradient(flat, part).flat, expected)
     other.join()
 

@@ -85,10 +85,10 @@ def test_defect_5_generation_follows_the_network_step_by_step():
     odds = np.where(odds > 0.45, odds, 0)
     np.testing.assert_allclose(probabilities, odds, rtol=1e-9)
     assert (odds[0] == 0).any() and (odds[0] > 0).any()
-    compiled = dict(model._network._compiled)
+    compiled = dict(model._network.compiled)
     model.genMusic(start[:2], 100)
     model.genMusic(None, 3)
-    assert model._network._compiled == compiled
+    assert model._network.compiled == compiled
 
 
 def test_defect_6_cost_and_derivative_agree_where_the_output_saturates():

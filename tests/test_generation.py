@@ -111,10 +111,10 @@ def test_every_engine_composes_the_oracle_s_tune(start, sampling, n_numbers):
 
 def test_nothing_compiles_twice(model, start):
     model.genMusic(start, 3)
-    compiled = dict(model._network._compiled)
+    compiled = dict(model._network.compiled)
     for other, n in ((start[:1], 1), (None, 200), (np.tile(start, (40, 1)), 5)):
         model.genMusic(other, n)
-    assert model._network._compiled == compiled
+    assert model._network.compiled == compiled
 
 
 def test_float32_probabilities(start):

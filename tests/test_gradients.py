@@ -10,7 +10,7 @@ import pytest
 from conftest import SIZES, initial_states, random_roll, small_model
 
 from rnn4music import backend, network
-from rnn4music.graphs.compiled import Regularised, paired
+from rnn4music.graphs.compiled import NoiseKind, paired
 from rnn4music.graphs.parameters import named, shapes
 
 pytestmark = pytest.mark.core
@@ -45,7 +45,7 @@ class Case:
 class DisturbedCase(Case):
     """The same in an update with dropout and weight noise, whose learning rates are 0."""
 
-    KIND = Regularised(dropout=True, noise=True)
+    KIND = NoiseKind(dropout=True, weight_noise=True)
 
     def __init__(self, name):
         rng = np.random.default_rng(2)
@@ -90,7 +90,7 @@ def activity():
     case = Case("cross_entropy")
     compiled = case.model._network
     inputs = backend.tensor("inputs", "float64", case.inputs.shape)
-    states = compiled._state_inputs(B)
+    states = compiled.state_inputs(B)
     pairs = [network.State(*states[k : k + 2]) for k in (0, 2, 4)]
     Y, activities = network.forward(inputs, pairs, compiled.parameters)
     run = backend.function([inputs, *states], [Y, *(a for each in activities for a in each)])

@@ -6,7 +6,7 @@ from conftest import SIZES, random_roll, small_model
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnn4music.graphs.compiled import PLAIN
+from rnn4music.graphs.compiled import NO_NOISE
 from rnn4music.training import minibatches
 
 P = SIZES["io_length"]
@@ -37,17 +37,17 @@ def test_all_windows_show_every_step_of_every_tune_once(lengths, size, window, s
     seen = []
     column_at = {}
     for minibatch in minibatches.epoch(numbered(lengths), size, window, "float64", rng, "all"):
-        windows, weights, begins = minibatch
-        assert windows.shape == (window, size, 1) and weights.shape == (window - 1, size)
-        real = weights[0] > 0
-        assert set(np.unique(weights)) <= {0.0, 1 / real.sum()}
-        assert (windows[1:][weights == 0] == 0).all()
+        windows, mask, is_first = minibatch
+        assert windows.shape == (window, size, 1) and mask.shape == (window - 1, size)
+        real = mask[0] > 0
+        assert set(np.unique(mask)) <= {0.0, 1 / real.sum()}
+        assert (windows[1:][mask == 0] == 0).all()
         for b in np.flatnonzero(real):
             first = round(windows[0, b, 0] * 4096)
             # a window begins where the column's last one ended, or with a tune
-            assert begins[b] == (first % 100 == 0)
-            assert begins[b] or column_at[b] == first
-            column_at[b] = first + int((weights[:, b] > 0).sum())
+            assert is_first[b] == (first % 100 == 0)
+            assert is_first[b] or column_at[b] == first
+            column_at[b] = first + int((mask[:, b] > 0).sum())
         seen += [(read, to_come) for read, to_come, _ in predictions(minibatch)]
     expected = [
         (100 * k + t, 100 * k + t + 1)
@@ -64,12 +64,12 @@ def test_random_windows_show_every_tune_once_unrepeated(lengths, size, window, s
     epoch = list(minibatches.epoch(numbered(lengths), size, window, "float64", rng, "random"))
     assert len(epoch) == minibatches.n_minibatches(numbered(lengths), size, window, "random")
     for minibatch in epoch:
-        assert minibatch.begins.all()
-        real = minibatch.weights[0] > 0  # each of which counts as much as any other
-        assert real.any() and (minibatch.weights[0, real] == 1 / real.sum()).all()
+        assert minibatch.is_first.all()
+        real = minibatch.mask[0] > 0  # each of which counts as much as any other
+        assert real.any() and (minibatch.mask[0, real] == 1 / real.sum()).all()
         assert all(to_come == read + 1 for read, to_come, _ in predictions(minibatch))
         for b in range(size):
-            steps = int((minibatch.weights[:, b] > 0).sum())
+            steps = int((minibatch.mask[:, b] > 0).sum())
             if steps:
                 seen.append((round(minibatch.windows[0, b, 0] * 4096) // 100, steps))
     assert sorted(seen) == [
@@ -94,10 +94,10 @@ def test_what_is_filled_up_changes_neither_cost_nor_gradient_by_a_bit():
         minibatch = minibatches.make_minibatch([tune, None], 2, 12, "float64")
         minibatch.windows[6:, 0] = rest
         minibatch.windows[:, 1] = noise
-        update = model._network.update((11, 2, P), PLAIN)
+        update = model._network.update((11, 2, P), NO_NOISE)
         states = [np.tile(vector, (2, 1)) for vector in model._store.initial_states()]
         settings = [np.asarray(x, "float64") for x in (0.1, 0.1, 0.1, 0.1, 30, 1e-5, 0)]
-        cost, *gradients = update(minibatch.windows, minibatch.weights, *states, *settings)
+        cost, *gradients = update(minibatch.windows, minibatch.mask, *states, *settings)
         results.append([float(cost), *map(np.array, gradients[: len(model._store.weights)])])
         model._store.restore(before)
     for padded_with_silence, padded_with_noise in zip(*results):

@@ -141,11 +141,11 @@ def test_gradients_and_predictions_compile_once_per_shape(model):
     inputs, targets = random_roll(np.random.default_rng(0), 2, 6, P)
     model.gradients(inputs, targets)
     model.predict(inputs)
-    compiled = dict(model._network._compiled)
+    compiled = dict(model._network.compiled)
     model.gradients(targets, inputs)
     model.predict(targets)
     model.predict(np.tile(targets, (30, 1)))
-    assert model._network._compiled == compiled
+    assert model._network.compiled == compiled
 
 
 def test_evaluate_against_an_independent_computation(model, tunes):

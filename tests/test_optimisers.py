@@ -55,7 +55,7 @@ def test_graves_s_rule_is_his_equations_38_to_41():
 def test_graves_s_rule_survives_a_constant_gradient_in_single_precision():
     """Where m − a² is rounded below 0 there is still a root."""
     model = small_model(optimiser="graves", dtype="float32", R1=1e-4)
-    change, zero = model._network.change(()), model._store.snapshot()
+    change, zero = model._network.apply_gradients(()), model._store.snapshot()
     settings = [np.asarray(x, "float32") for x in (1e-4, 1e-4, 1e-4, 1e-4, 30, 1e-5, 0)]
     for gradient in (18.5, 23.5, 30.0):
         model._store.restore(zero)

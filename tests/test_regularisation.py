@@ -7,13 +7,13 @@ from conftest import SIZES, random_roll, small_model
 from rnn4music import RNN4Music, TrainingDiverged
 from rnn4music.evaluation import score_baselines
 from rnn4music.training.averaging import AveragedWeights
-from rnn4music.training.noise import Regularisation
+from rnn4music.training.noise import Noise
 
 P = SIZES["io_length"]
 
 
 def regularisation(dropout=0.0, weight_noise=0.0, dtype="float64"):
-    return Regularisation(dropout, weight_noise, [300, 200, 100], 5000, 40, dtype)
+    return Noise(dropout, weight_noise, [300, 200, 100], 5000, 40, dtype)
 
 
 @pytest.mark.parametrize("dtype", ("float32", "float64"))

@@ -29,7 +29,9 @@ from rnn4music.data.midi_files import DatasetWarning
 from rnn4music.data.store import RollStore, StoreError, convert
 from rnn4music.evaluation import score_baselines, scores
 from rnn4music.experiment import config
-from rnn4music.training import checkpoints, minibatches, trainer
+from rnn4music.training import checkpoints, minibatches
+from rnn4music.training.config import TrainConfig
+from rnn4music.training.trainer import Trainer
 
 RANGE = (21, 109)
 N_TUNES = 13
@@ -721,13 +723,13 @@ def test_training_reads_ahead_from_a_store_alone(made):
             threads.add(threading.current_thread())
             return super().__getitem__(index)
 
-    options = SimpleNamespace(size=4, length=9, windows="all")
+    config = TrainConfig(epochs=1, batch_size=4, window=9, windows="all")
     for tunes, is_ahead in ((Watched(made), True), ([*RollStore(made)], False)):
         threads = set()
         training = SimpleNamespace(
-            tunes=tunes, options=options, store=SimpleNamespace(dtype="float32")
+            tunes=tunes, config=config, store=SimpleNamespace(dtype="float32")
         )
-        epoch = trainer.Run.minibatches(training, 7)
+        epoch = Trainer.minibatches(training, 7)
         assert len([*epoch]) > 10 and epoch.__name__ == ("prefetched" if is_ahead else "epoch")
         assert threading.current_thread() not in threads and len(threads) == is_ahead
 

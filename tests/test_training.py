@@ -16,9 +16,13 @@ from hypothesis import strategies as st
 
 from rnn4music import RNN4Music, TrainingDiverged, mark_silence
 from rnn4music.evaluation import score_baselines
-from rnn4music.graphs.compiled import PLAIN
-from rnn4music.training import loop, minibatches
-from rnn4music.training.history import History
+from rnn4music.graphs.compiled import NO_NOISE
+from rnn4music.training import History, loop, minibatches
+from rnn4music.training.callbacks import CallbackList, EarlyStopping, ResultInPlace
+from rnn4music.training.config import TrainConfig
+from rnn4music.training.minibatches import Minibatch
+from rnn4music.training.state import TrainingState
+from rnn4music.training.trainer import Trainer
 
 
 @given(length=st.integers(1, 9), window=st.integers(2, 20))
@@ -34,10 +38,10 @@ def test_an_epoch_shows_every_tune_once_and_pads_with_what_counts_nothing(n_tune
     tunes = [np.full((4, 3), k / 16) for k in range(1, n_tunes + 1)]
     seen = []
     rng = np.random.default_rng(seed)
-    for windows, weights, begins in minibatches.epoch(tunes, size, 4, "float64", rng):
-        assert windows.shape == (4, size, 3) and weights.shape == (3, size) and begins.all()
-        np.testing.assert_allclose(weights.sum(axis=1), 1)
-        real = weights[0] > 0
+    for windows, mask, is_first in minibatches.epoch(tunes, size, 4, "float64", rng):
+        assert windows.shape == (4, size, 3) and mask.shape == (3, size) and is_first.all()
+        np.testing.assert_allclose(mask.sum(axis=1), 1)
+        real = mask[0] > 0
         assert (windows[:, ~real] == 0).all()
         seen += list(windows[0, real, 0] * 16)
     assert sorted(seen) == list(range(1, n_tunes + 1))
@@ -65,7 +69,7 @@ def test_the_padded_minibatch_learns_as_if_it_were_smaller(tunes):
             [minibatches.fit_window(tunes[k], 6) for k in chosen], len(chosen), 6, "float64"
         )
         states = [np.tile(v, (len(chosen), 1)) for v in twin._store.initial_states()]
-        update = twin._network.update((5, len(chosen), 7), PLAIN)
+        update = twin._network.update((5, len(chosen), 7), NO_NOISE)
         settings = (1e-4, 1e-4, 1e-4, 1e-4, 30.0, 1e-5, 0.0)
         update(windows, weights, *states, *map(np.asarray, settings))
     assert len(history.cost) == 2
@@ -116,11 +120,11 @@ def test_history(tunes):
 def test_training_twice_compiles_once(tunes):
     model = small_model()
     model.train(tunes, 1, 1, 3, 5, progress=False)
-    compiled = dict(model._network._compiled)
+    compiled = dict(model._network.compiled)
     model.setNewRates(0.1, 0.2, 0.3, 0.4)
     model.gradClip = 1
     model.train(tunes, 1, 2, 3, 5, sparseParam=0.1, progress=False)
-    assert model._network._compiled == compiled
+    assert model._network.compiled == compiled
 
 
 def test_more_tunes_asked_for_than_there_are(tunes):
@@ -204,45 +208,43 @@ class FakeStore:
     def is_finite(self):
         return np.isfinite(self.value)
 
+    def set_weights(self, arrays):
+        self.value = arrays["value"]
 
-class FakeRun:
-    """What `training.train` asks of a run, around one function."""
 
-    def __init__(self, update, n_minibatches, validate=None):
-        self._update, self._n_minibatches = update, n_minibatches
-        self.store, self.validates, self.best, self.seeds = FakeStore(), validate is not None, [], 0
+class FakeTrainer(Trainer):
+    """A trainer around one function, with a number for its weights."""
+
+    def __init__(self, update, n_minibatches, validate=None, **config):
+        self._do, self._n_minibatches = update, n_minibatches
+        self.config = TrainConfig(batch_size=1, window=2, **config)
+        self.store, self.model, self.rng = FakeStore(), None, np.random.default_rng(0)
+        self.validation = None if validate is None else []
         if validate:
             self.validate = validate
-
-    def draw_seed(self):
-        self.seeds += 1
-        return self.seeds
-
-    def n_minibatches(self):
-        return self._n_minibatches
+        self.state, self.history = TrainingState(), History()
+        self.interrupted, self.ended_by, self.best = threading.Event(), None, None
+        self.initial = self.states_before = self.states_after = []
+        self._good = self._checked = self.store.snapshot()
 
     def minibatches(self, seed):
-        return [None] * self._n_minibatches
+        return [Minibatch(None, None, np.array([True]))] * self._n_minibatches
 
-    def update(self, minibatch, visit, seed, number, rate_factor):
-        return self._update(self.store)
+    def _change(self, windows, mask, states, key):
+        return self._do(self.store)
 
-    def keep_best(self):
-        self.best.append(self.store.value)
-
-    def leave_result(self):
-        self.store.value = self.best[-1] if self.best else self.store.value
+    def _under_way(self):
+        return {"value": np.array(self.store.value)}
 
 
-def fake_training(run, n_epochs, **plan):
-    history = History()
-    standing = loop.Standing()
+def fake_training(trainer):
+    own = [ResultInPlace(trainer), EarlyStopping(trainer.config.patience)]
     error = None
     try:
-        loop.train(run, loop.Plan(n_epochs, **plan), standing, history, progress=False)
+        loop.train(trainer, CallbackList(own, trainer))
     except TrainingDiverged as caught:
         error = caught
-    return history, error
+    return trainer.history, error
 
 
 def run_loop(costs, validate=None):
@@ -252,9 +254,9 @@ def run_loop(costs, validate=None):
         store.value += 1
         return next(stream)
 
-    run = FakeRun(update, 3, validate)
-    history, error = fake_training(run, 2)
-    return run.store.value, history, error
+    trainer = FakeTrainer(update, 3, validate, epochs=2)
+    history, error = fake_training(trainer)
+    return trainer.store.value, history, error
 
 
 def test_the_weights_kept_are_those_whose_cost_was_last_finite():
@@ -274,7 +276,7 @@ def test_the_weights_kept_are_those_whose_cost_was_last_finite():
     assert "the validation became nan" in str(error) and history.validation == []
 
 
-@pytest.mark.parametrize("plan, nats, epochs, factors", [
+@pytest.mark.parametrize("config, nats, epochs, factors", [
     ({}, [5, 4, 5, 5, 5, 5], 6, [1, 1, 1, 1, 1, 1]),
     ({"patience": 2}, [5, 4, 5, 5, 5, 5], 4, [1, 1, 1, 1]),
     ({"patience": 2}, [5, 4, 5, 3, 5, 5], 6, [1, 1, 1, 1, 1, 1]),
@@ -283,10 +285,10 @@ def test_the_weights_kept_are_those_whose_cost_was_last_finite():
     ({"decay_patience": 1, "rate_decay": 0.1}, [5, 6, 4, 6, 6, 6], 6, [1, 1, 0.1, 0.1, 0.01, 1e-3]),
     ({"decay_patience": 1, "patience": 3}, [5, 6, 5, 6, 1, 1], 4, [1, 1, 0.5, 0.25]),
 ])  # fmt: skip
-def test_early_stopping_and_decay(plan, nats, epochs, factors):
+def test_early_stopping_and_decay(config, nats, epochs, factors):
     stream = iter(nats)
-    run = FakeRun(lambda store: 1.0, 1, lambda: float(next(stream)))
-    history, _ = fake_training(run, 6, **plan)
+    trainer = FakeTrainer(lambda store: 1.0, 1, lambda: float(next(stream)), epochs=6, **config)
+    history, _ = fake_training(trainer)
     assert history.epochs == epochs and history.validation == nats[:epochs]
     np.testing.assert_allclose(history.rate_factor, factors)
     assert history.best_epoch == 1 + nats[:epochs].index(min(nats[:epochs]))
@@ -301,9 +303,9 @@ def test_ctrl_c_finishes_the_update_and_keeps_what_was_learned(capsys):
         return 1.0
 
     before = signal.getsignal(signal.SIGINT)
-    run = FakeRun(update, 5)
-    history, _ = fake_training(run, 10)
-    assert run.store.value == len(history.cost) == 4 and history.interrupted
+    trainer = FakeTrainer(update, 5, epochs=10)
+    history, _ = fake_training(trainer)
+    assert trainer.store.value == len(history.cost) == 4 and history.interrupted
     assert signal.getsignal(signal.SIGINT) is before
     assert "finishing what is under way" in capsys.readouterr().err
 
@@ -311,7 +313,7 @@ def test_ctrl_c_finishes_the_update_and_keeps_what_was_learned(capsys):
 def test_ctrl_c_is_noticed_while_a_resumed_epoch_is_read_over():
     read = []
 
-    class Resumed(FakeRun):
+    class Resumed(FakeTrainer):
         def minibatches(self, seed):
             for k in range(100):
                 read.append(k)
@@ -320,10 +322,10 @@ def test_ctrl_c_is_noticed_while_a_resumed_epoch_is_read_over():
                     time.sleep(0.01)
                 yield None
 
-    standing, history = loop.Standing(update=50, seed=1), History()
-    run = Resumed(lambda store: 1.0, 100)
-    loop.train(run, loop.Plan(1), standing, history, progress=False)
-    assert history.interrupted and read == [0, 1, 2, 3] and standing.update == 50
+    trainer = Resumed(lambda store: 1.0, 100, epochs=1)
+    trainer.state = TrainingState(update=50, seed=1)
+    history, _ = fake_training(trainer)
+    assert history.interrupted and read == [0, 1, 2, 3] and trainer.state.update == 50
 
 
 def test_ctrl_c_in_the_last_update_skips_the_validation():
@@ -335,9 +337,9 @@ def test_ctrl_c_in_the_last_update_skips_the_validation():
     def validate():
         raise AssertionError("this may take long, and the user wants to stop")
 
-    history, _ = fake_training(FakeRun(update, 1, validate), 1)
+    history, _ = fake_training(FakeTrainer(update, 1, validate, epochs=1))
     assert history.interrupted and history.validation == [] and history.epochs == 0
-    history, _ = fake_training(FakeRun(update, 1), 1)
+    history, _ = fake_training(FakeTrainer(update, 1, epochs=1))
     assert history.interrupted and history.validation == [None] and history.epochs == 1
 
 
@@ -349,12 +351,12 @@ def test_a_process_that_ignores_ctrl_c_goes_on_ignoring_it():
         store.value += 1
         return 1.0
 
-    run = FakeRun(update, 1)
+    trainer = FakeTrainer(update, 1, epochs=3)
     try:
-        history, _ = fake_training(run, 3)
+        history, _ = fake_training(trainer)
     finally:
         signal.signal(signal.SIGINT, previous)
-    assert run.store.value == 3 and not history.interrupted
+    assert trainer.store.value == 3 and not history.interrupted
 
 
 def test_an_average_that_overflows_unseen_is_put_back_too(tunes, tmp_path):
@@ -373,10 +375,10 @@ def test_a_second_ctrl_c_aborts_at_once_and_leaves_nothing_half_updated():
             time.sleep(0.01)
         raise AssertionError("the second Ctrl-C came to nothing")
 
-    run = FakeRun(update, 1)
+    trainer = FakeTrainer(update, 1, epochs=1)
     with pytest.raises(KeyboardInterrupt):
-        fake_training(run, 1)
-    assert run.store.value == 0
+        fake_training(trainer)
+    assert trainer.store.value == 0
 
 
 def test_training_in_a_thread_needs_no_signals():
@@ -435,22 +437,22 @@ def test_progress_says_what_it_does(tunes, capsys):
     (ValueError, r"validation\[0\] must have the shape", {"validation": [np.zeros((5, 6))]}),
     (ValueError, "the validation is empty", {"validation": []}),
     (ValueError, "validation has nothing to score", {"validation": [np.zeros((1, 7))]}),
-    (ValueError, "windows must be one of 'start', 'random', 'all', but is 'ends'",
+    (ValueError, "windows must be one of 'all', 'random', 'start', but is 'ends'",
      {"windows": "ends"}),
     (ValueError, "nothing to learn from: every tune has one step",
      {"windows": "random", "dataset": [np.zeros((1, 7))]}),
-    (ValueError, "steps_at_once must divide lengthOfMB - 1 = 4, but is 3",
+    (ValueError, "a segment must divide the 4 steps that a window of 5 predicts, but are 3",
      {"windows": "all", "steps_at_once": 3}),
     (ValueError, "dropout must be finite and at least 0 and smaller than 1, but is 1",
      {"dropout": 1}),
     (ValueError, "weight_noise must be finite and at least 0", {"weight_noise": -0.1}),
     (ValueError, "averaging must be finite and at least 0 and smaller than 1", {"averaging": 1}),
     (ValueError, "rate_decay must be finite and larger than 0 and smaller", {"rate_decay": 0}),
-    (ValueError, "patience=3 needs tunes to score: give validation=", {"patience": 3}),
+    (ValueError, "patience=3 needs tunes to score: give validation", {"patience": 3}),
     (ValueError, "decay_patience=3 needs tunes to score", {"decay_patience": 3}),
     (ValueError, "patience must be at least 1", {"patience": 0}),
-    (ValueError, "checkpoint_every=5 needs a file: give checkpoint=", {"checkpoint_every": 5}),
-    (ValueError, "resume=True needs a file: give checkpoint=", {"resume": True}),
+    (ValueError, "checkpoint_every=5 needs the file of a checkpoint", {"checkpoint_every": 5}),
+    (ValueError, "resume=True needs the file of a checkpoint", {"resume": True}),
     (TypeError, "resume must be True or False", {"resume": "yes"}),
 ])  # fmt: skip
 def test_bad_arguments(tunes, error, message, changes):

@@ -34,7 +34,7 @@ class Option(NamedTuple):
         """The option on the command line."""
         return "--" + self.name.replace("_", "-")
 
-    def check(self, value, name=None):
+    def check(self, value, name=None) -> Any:
         """Return one value in the option's kind, or raise TypeError or ValueError.
 
         Parameters

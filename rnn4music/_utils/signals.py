@@ -8,19 +8,21 @@ from rnn4music._utils.console import tell
 
 
 @contextlib.contextmanager
-def interruptible(history, catch_sigterm):
-    """Let the first Ctrl-C, or SIGTERM, finish the update under way; the same again acts as ever.
+def interruptible(interrupted, history, catch_sigterm):
+    """Let the first Ctrl-C, or SIGTERM, finish the update under way; a second one aborts.
 
-    Whether there was a Ctrl-C is recorded in the history, whatever happens after it. After a
-    SIGTERM the process gets the signal again once all is done, and ends as it would have.
+    After a SIGTERM the process gets the signal again once all is done, and ends as it would have.
 
-    Yields
-    ------
-    threading.Event
+    Parameters
+    ----------
+    interrupted : threading.Event
         Set once there was a signal. Outside the main thread, where signals cannot be
         handled, and for signals that the process ignores, it stays unset.
+    history : History
+        Its ``interrupted`` says whether there was a Ctrl-C, whatever happens after it.
+    catch_sigterm : bool
+        Whether SIGTERM is caught too.
     """
-    interrupted = threading.Event()
     received, previous = set(), {}
     names = {signal.SIGINT: "Ctrl-C"}
     if catch_sigterm:
@@ -42,7 +44,7 @@ def interruptible(history, catch_sigterm):
                 previous[number] = handler
                 signal.signal(number, stop)
     try:
-        yield interrupted
+        yield
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

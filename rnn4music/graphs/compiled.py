@@ -1,14 +1,14 @@
-"""The compiled functions of a network: update, gradients, forward, sampling, and pieces.
+"""The compiled functions of a network: forward, gradients, and what changes the weights.
 
 Window lengths and numbers of tunes are fixed where the engine wants them fixed
 (`backend.tensor`); all settings are inputs, so that changing one never compiles anything.
 
 Conventions
 -----------
-T steps, B tunes, P pitches. `weights` (T, B) says how much each step of each tune counts:
+T steps, B tunes, P pitches. `mask` (T, B) says how much each step of each tune counts:
 1 / number of tunes, and 0 where a minibatch is padded. `states` is the flat list hidden 1,
-cell 1, hidden 2, … of what each layer carries: (H,) at t = −1, where all tunes start
-alike, and (B, H) where they have gone their own ways.
+cell 1, hidden 2, … of what each layer carries, (B, H) each. `noise` is the list of arrays that
+a `NoiseKind` asks for.
 """
 
 import functools
@@ -32,26 +32,26 @@ def flattened(states):
     return [array for state in states for array in state]
 
 
-class Regularised(NamedTuple):
-    """What an update is disturbed by; each takes inputs of its own, in this order."""
+class NoiseKind(NamedTuple):
+    """Which noise an update uses; each kind takes inputs of its own, in this order."""
 
     dropout: bool = False  # a mask (B, H) for each layer
-    noise: bool = False  # the noise (N,) on all elements of the weight matrices
+    weight_noise: bool = False  # (N,), added to all elements of the weight matrices
 
 
-PLAIN = Regularised()
+NO_NOISE = NoiseKind()
 
 
-def _compiled_once(build):
-    """Make a method that compiles a function for a shape return the same one ever after."""
+def compiled_once(build):
+    """Make a function of a network and a shape remember what it compiled for them."""
 
     @functools.wraps(build)
-    def compiled(self, shape, *options):
+    def compiled(network, shape, *options):
         key = build.__name__, backend.compiled_shape(shape), *options
-        if key not in self._compiled:
+        if key not in network.compiled:
             with dispatch.in_use():
-                self._compiled[key] = build(self, shape, *options)
-        return self._compiled[key]
+                network.compiled[key] = build(network, shape, *options)
+        return network.compiled[key]
 
     return compiled
 
@@ -61,6 +61,14 @@ class CompiledNetwork:
 
     Every method takes the (T, B, P) shape of the network's inputs and returns a function
     of arrays.
+
+    Parameters
+    ----------
+    store : parameters.ParameterStore
+    cost : str
+        A key of `costs.COSTS`.
+    optimiser : str
+        A key of `updates.OPTIMISERS`.
     """
 
     def __init__(self, store, cost, optimiser="rmsprop"):
@@ -68,203 +76,133 @@ class CompiledNetwork:
         self.cost_name, self.cost = cost, COSTS[cost]
         self.optimiser = OPTIMISERS[optimiser]
         self.parameters = unnamed(store.weights)
-        self._compiled = {}
+        self.compiled = {}
 
     def is_compiled(self, name, shape, *options):
         """Return whether the method of this name has its function for this shape."""
-        return (name, backend.compiled_shape(shape), *options) in self._compiled
+        return (name, backend.compiled_shape(shape), *options) in self.compiled
 
-    @_compiled_once
-    def gradients(self, shape):
-        """Compile (inputs, targets, weights) → [cost, *gradients], unclipped."""
-        inputs = self._input("inputs", shape)
-        targets = self._input("targets", shape)
-        weights = self._input("weights", shape[:2])
-        total, gradients = self._whole(inputs, targets, weights)
-        return backend.function([inputs, targets, weights], [total, *gradients.values()])
-
-    @_compiled_once
-    def update(self, shape, regularised):
-        """Compile one update: forward, backward, clip, L1, and the optimiser's rule.
-
-        The function takes windows (T + 1, B, P), weights (T, B), the states before them, what
-        `Regularised` asks for, the four learning rates of the three layers and the output,
-        gradClip, epsilon and sparseParam. It changes the store and returns [cost, *gradients,
-        *states after the windows], the gradients unclipped.
-        """
-        inputs, gradients, results = self._learning(shape, regularised)
-        settings = self._setting_inputs()
-        return backend.function([*inputs, *settings], results, self._changes(gradients, settings))
-
-    @_compiled_once
-    def part(self, shape, regularised):
-        """Compile what `update` does but for the change.
-
-        The function takes windows, weights, states and disturbances, and returns the same.
-        """
-        inputs, _, results = self._learning(shape, regularised)
-        return backend.function(inputs, results)
-
-    @_compiled_once
-    def piece(self, shape, regularised):
-        """Compile the cost and the gradient of a piece of a window; see `pieces`.
-
-        The function takes windows (T + 1, B, P), weights (T, B), the gradients of the pieces
-        after this one, the states before the piece, the derivatives at the states after it,
-        and what `Regularised` asks for. It returns [cost, *gradients of this piece and those
-        after it, *derivatives at the states before it].
-        """
-        T, B, P = shape
-        windows = self._input("windows", (T + 1, B, P))
-        weights = self._input("weights", (T, B))
-        so_far = {name: self._input(name, shape) for name, shape in self.store.shapes.items()}
-        states, d_states = self._state_inputs(B), self._state_inputs(B)
-        disturbances, disturbed = self._disturbed(B, regularised)
-        total, gradients, _, d_before = self._cost_and_gradients(
-            windows[:-1], windows[1:], weights, paired(states), paired(d_states), *disturbed
-        )
-        sums = [so_far[name] + gradient for name, gradient in gradients.items()]
+    @compiled_once
+    def forward(self, shape, kind=NO_NOISE):
+        """Compile (inputs, *states, *noise) → [pre-activations (T, B, P), *states after]."""
+        inputs, states = self.input("inputs", shape), self.state_inputs(shape[1])
+        noise, parameters, masks = self._noisy(shape[1], kind)
+        Y, activities = network.forward(inputs, paired(states), parameters, masks)
         return backend.function(
-            [windows, weights, *so_far.values(), *states, *d_states, *disturbances],
-            [total, *sums, *flattened(d_before)],
+            [inputs, *states, *noise], [Y, *flattened(_last_states(activities))]
         )
 
-    @_compiled_once
-    def change(self, shape):
-        """Compile (gradients, settings as for `update`) → [], which changes the store.
+    @compiled_once
+    def cost_and_gradients(self, shape, kind):
+        """Compile the cost of predicting targets, and its gradients, unclipped.
+
+        The function takes inputs (T, B, P), targets (T, B, P), the mask, the states before, the
+        derivatives at the states after (0 where nothing follows), and the noise. It returns
+        [cost, *gradients, *states after, *derivatives at the states before].
+        """
+        inputs, targets = self.input("inputs", shape), self.input("targets", shape)
+        mask = self.input("mask", shape[:2])
+        states, d_after = self.state_inputs(shape[1]), self.state_inputs(shape[1])
+        noise, *noisy = self._noisy(shape[1], kind)
+        cost, gradients, after, d_before = self._cost_and_gradients(
+            inputs, targets, mask, paired(states), paired(d_after), *noisy
+        )
+        return backend.function(
+            [inputs, targets, mask, *states, *d_after, *noise],
+            [cost, *gradients.values(), *flattened(after), *flattened(d_before)],
+        )
+
+    @compiled_once
+    def apply_gradients(self, shape):
+        """Compile (*gradients, *settings as for `update`) → [], which changes the store.
 
         No tunes take part: the shape is ().
         """
+        gradients = {name: self.input(name, shape) for name, shape in self.store.shapes.items()}
         settings = self._setting_inputs()
-        gradients = {name: self._input(name, shape) for name, shape in self.store.shapes.items()}
         changes = self._changes(gradients, settings)
         return backend.function([*gradients.values(), *settings], [], changes)
 
-    def _learning(self, shape, regularised):
-        """Return the inputs of an update, the dict of gradients, and all results."""
+    @compiled_once
+    def update(self, shape, kind):
+        """Compile one update: forward, backward, clip, L1, and the optimiser's rule.
+
+        The function takes windows (T + 1, B, P), the mask, the states before them, the noise,
+        and the settings: the learning rates of the three layers and the output, the gradient's
+        bound, epsilon and the strength of the L1 penalty. It changes the store and returns
+        [cost, *gradients, *states after], the gradients unclipped.
+        """
         T, B, P = shape
-        windows = self._input("windows", (T + 1, B, P))
-        weights = self._input("weights", (T, B))
-        states = self._state_inputs(B)
-        disturbances, disturbed = self._disturbed(B, regularised)
+        windows, mask = self.input("windows", (T + 1, B, P)), self.input("mask", (T, B))
+        states = self.state_inputs(B)
+        noise, *noisy = self._noisy(B, kind)
         initial = paired(states)
-        total, gradients, after, _ = self._cost_and_gradients(
-            windows[:-1], windows[1:], weights, initial, _no_states(initial), *disturbed
+        nothing = tuple(State(*map(backend.zeros_like, state)) for state in initial)
+        cost, gradients, after, _ = self._cost_and_gradients(
+            windows[:-1], windows[1:], mask, initial, nothing, *noisy
         )
-        inputs = [windows, weights, *states, *disturbances]
-        return inputs, gradients, [total, *gradients.values(), *flattened(after)]
+        settings = self._setting_inputs()
+        return backend.function(
+            [windows, mask, *states, *noise, *settings],
+            [cost, *gradients.values(), *flattened(after)],
+            self._changes(gradients, settings),
+        )
+
+    # ---- their parts
+
+    def input(self, name, shape):
+        """Return an input in the store's dtype."""
+        return backend.tensor(name, self.store.dtype, shape)
+
+    def state_inputs(self, n_tunes):
+        """Return inputs for the states of so many tunes, flat."""
+        return [self.input(name, (n_tunes, H)) for name, H in self.store.state_sizes.items()]
+
+    def _setting_inputs(self):
+        names = ("rate1", "rate2", "rate3", "rate_output", "bound", "epsilon", "l1")
+        return [self.input(name, ()) for name in names]
+
+    def _cost_and_gradients(self, inputs, targets, mask, initial, d_after, parameters, masks):
+        """Return the cost, the dict of gradients, the states after, the derivatives before."""
+        Y, activities = network.forward(inputs, initial, parameters, masks)
+        mask = mask[:, :, None]
+        cost = backend.column_sums((self.cost.value(Y, targets) * mask).flatten())
+        d_Y = self.cost.derivative(Y, targets) * mask
+        gradients, d_before = network.backward(
+            d_Y, d_after, inputs, initial, activities, parameters, masks
+        )
+        return cost, named(gradients), _last_states(activities), d_before
 
     def _changes(self, gradients, settings):
         """Return what becomes of each weight and average: clip, L1, the optimiser's rule."""
-        *rates, bound, epsilon, sparsity = settings
+        *rates, bound, epsilon, l1 = settings
         n_updates = self.store.n_updates + backend.constant(1, self.store.dtype)
         changes = [(self.store.n_updates, n_updates)]
         for name, parameter in self.store.weights.items():
             gradient = updates.clip(gradients[name], bound)
             if not name.endswith("/bias"):
-                gradient = gradient + updates.l1_penalty(parameter, sparsity)
+                gradient = gradient + updates.l1_penalty(parameter, l1)
             averages = [variables[name] for variables in self.store.averages.values()]
-            rate = rates[_group(name)]
+            rate = rates[("layer1", "layer2", "layer3", "output").index(name.split("/")[0])]
             new_parameter, new_averages = self.optimiser.rule(
                 parameter, gradient, averages, rate, epsilon, n_updates
             )
             changes += [(parameter, new_parameter), *zip(averages, new_averages)]
         return changes
 
-    def forward(self, shape):
-        """Return (inputs, *states) → [pre-activations (T, B, P), *states after them]."""
-        return self.regularised_forward(shape, PLAIN)
-
-    @_compiled_once
-    def regularised_forward(self, shape, regularised):
-        """Compile `forward` with what `Regularised` asks for as further inputs."""
-        inputs = self._input("inputs", shape)
-        states = self._state_inputs(shape[1])
-        disturbances, disturbed = self._disturbed(shape[1], regularised)
-        Y, activities = network.forward(inputs, paired(states), *disturbed)
-        return backend.function(
-            [inputs, *states, *disturbances], [Y, *flattened(_last_states(activities))]
-        )
-
-    @_compiled_once
-    def sampling(self, shape, systematic):
-        """Compile a window of composing; `generation` says what systematic sampling is.
-
-        The function takes ``given`` (T, B, P) and ``is_given`` (T,), 1 where the network
-        reads a row of `given` and 0 where it reads its own last sample; ``uniform``
-        (T, B, P), random numbers in [0, 1), for systematic sampling one for all the pitches of
-        a step; the threshold; one over the temperature; ``last`` (B, P), the sample before the
-        window; and the states. It returns [tune (T, B, P), probabilities (T, B, P), last,
-        *states].
-        """
-        T, B, P = shape
-        given = self._input("given", shape)
-        is_given = self._input("is_given", (T,))
-        uniform = self._input("uniform", shape)
-        threshold = self._input("threshold", ())
-        sharpness = self._input("sharpness", ())
-        last = self._input("last", (B, P))
-        states = self._state_inputs(B)
-        names = list(self.store.weights)
-        n_states = len(states)
-
-        def step(given, is_given, uniform, last, *rest):
-            states, (threshold, sharpness, *weights) = rest[:n_states], rest[n_states:]
-            x = backend.switch(is_given > 0, given, last)
-            Y, states = network.network_step(x, paired(states), unnamed(dict(zip(names, weights))))
-            probabilities = backend.sigmoid(Y * sharpness)
-            probabilities = probabilities * (probabilities > threshold)
-            sounds = _systematic if systematic else _independent
-            sample = backend.cast(sounds(probabilities, uniform), self.store.dtype)
-            return [sample, *flattened(states), probabilities]
-
-        sample, *new_states, probabilities = backend.scan(
-            step,
-            sequences=[given, is_given, uniform],
-            states=[last, *states, None],
-            constants=[threshold, sharpness, *self.store.weights.values()],
-            n_steps=backend.shape_of(given)[0],
-        )
-        return backend.function(
-            [given, is_given, uniform, threshold, sharpness, last, *states],
-            [sample, probabilities, sample[-1], *(state[-1] for state in new_states)],
-        )
-
-    def _whole(self, inputs, targets, weights):
-        """Return the cost and the dict of gradients of tunes from their beginning."""
-        n_tunes = backend.shape_of(inputs)[1]
-        vectors = self.store.initial.values()
-        initial = paired([backend.repeat_row(vector, n_tunes) for vector in vectors])
-        return self._cost_and_gradients(
-            inputs, targets, weights, initial, _no_states(initial), self.parameters
-        )[:2]
-
-    def _cost_and_gradients(
-        self, inputs, targets, weights, initial, d_after, parameters, masks=network.NO_MASKS
-    ):
-        """Return the cost, the dict of gradients, the states after, the derivatives before."""
-        Y, activities = network.forward(inputs, initial, parameters, masks)
-        weights = weights[:, :, None]
-        total = backend.column_sums((self.cost.value(Y, targets) * weights).flatten())
-        d_Y = self.cost.derivative(Y, targets) * weights
-        gradients, d_before = network.backward(
-            d_Y, d_after, inputs, initial, activities, parameters, masks
-        )
-        return total, named(gradients), _last_states(activities), d_before
-
-    def _disturbed(self, n_tunes, regularised):
-        """Return the inputs that disturb an update, and the parameters and masks with them.
+    def _noisy(self, n_tunes, kind):
+        """Return the inputs of the noise, and the parameters and dropout masks with it.
 
         Noise is added to the weight matrices for the pass forward and back alone: the gradient
         is taken there, and changes the weights without noise (Graves 2013, section 4.1).
         """
         inputs, parameters, masks = [], self.parameters, network.NO_MASKS
-        if regularised.dropout:
+        if kind.dropout:
             units = list(self.store.state_sizes.values())[::2]
-            masks = tuple(self._input("mask", (n_tunes, H)) for H in units)
+            masks = tuple(self.input("dropout", (n_tunes, H)) for H in units)
             inputs += masks
-        if regularised.noise:
-            noise = self._input("noise", (self.store.n_in_matrices(),))
+        if kind.weight_noise:
+            noise = self.input("noise", (self.store.n_in_matrices(),))
             inputs.append(noise)
             noisy, start = {}, 0
             for name, shape in self.store.shapes.items():
@@ -274,45 +212,9 @@ class CompiledNetwork:
                     noisy[name] = noisy[name] + noise[start : start + size].reshape(shape)
                     start += size
             parameters = unnamed(noisy)
-        return inputs, (parameters, masks)
-
-    def _input(self, name, shape):
-        return backend.tensor(name, self.store.dtype, shape)
-
-    def _setting_inputs(self):
-        names = ("R1", "R2", "R3", "Rout", "gradClip", "epsilon", "sparseParam")
-        return [self._input(name, ()) for name in names]
-
-    def _state_inputs(self, n_tunes):
-        sizes = self.store.state_sizes.items()
-        return [self._input(name, (n_tunes, H)) for name, H in sizes]
-
-
-def _independent(probabilities, uniform):
-    """Return which keys sound; both arguments are (B, P)."""
-    return uniform < probabilities
-
-
-def _systematic(probabilities, uniform):
-    """Return the same, from random numbers that are alike for all keys.
-
-    A key sounds if its piece of the line, from where the one before it ends, holds a point.
-    """
-    n_points = (probabilities.cumsum(axis=1) - uniform).ceil()  # in this piece and before
-    before = backend.concatenate([n_points[:, :1] * 0, n_points[:, :-1]], axis=1)
-    return (n_points > before) * (probabilities > 0)
-
-
-def _no_states(states):
-    """Return zeros in the shapes of a tuple of `State`."""
-    return tuple(State(*(backend.zeros_like(array) for array in state)) for state in states)
+        return inputs, parameters, masks
 
 
 def _last_states(activities):
     """Return the states after the last step: a tuple of `State`."""
     return tuple(State(activity.hidden[-1], activity.cell[-1]) for activity in activities)
-
-
-def _group(name):
-    """Return the index of a parameter's learning rate among R1, R2, R3, Rout."""
-    return ("layer1", "layer2", "layer3", "output").index(name.split("/")[0])

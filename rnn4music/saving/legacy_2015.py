@@ -23,6 +23,8 @@ MODERN_NAMES = {
 }
 """The class's argument names of 2015, and the modern ones."""
 
+OLD_NAMES = {modern: old for old, modern in MODERN_NAMES.items()}
+
 
 def modern(names):
     """Return a dict with its keys of 2015 replaced by the modern ones."""

@@ -1,4 +1,8 @@
-"""The running mean of the weights, which is what is scored and kept."""
+"""The running mean of the weights, which is scored and kept instead of the weights themselves.
+
+Averaging (Polyak and Juditsky 1992): the exponential mean over the updates is less noisy than
+the weights after any one of them.
+"""
 
 import numpy as np
 

@@ -11,13 +11,17 @@ Callbacks look on: the random numbers that they draw from the model, to compose 
 not missed by the training, which learns the same with them and without.
 """
 
+import contextlib
 import errno
 import json
 import warnings
 from datetime import datetime, timezone
 from pathlib import Path
 
+from tqdm import tqdm
+
 from midi.files import opened
+from rnn4music._utils.console import SCREEN
 
 
 class LogWarning(UserWarning):
@@ -33,7 +37,10 @@ class Callback:
     """
 
     def on_start(self, model, history):
-        """Before the first update; after an interruption `history` has what came before."""
+        """Before the first update; after an interruption `history` has what came before.
+
+        True ends the training before it begins.
+        """
 
     def on_update(self, model, history):
         """Follow an update: ``history.cost[-1]`` is the cost before it. True ends the training."""
@@ -63,30 +70,136 @@ def checked_callbacks(callbacks):
     return callbacks
 
 
-class Following:
+class CallbackList:
     """The callbacks of one training, and the model that they look at.
+
+    The first of the list are called first at the start and at the end, and last after an update or
+    an epoch: a checkpoint in front of the user's callbacks holds what they have done.
 
     Parameters
     ----------
     callbacks : list of Callback
-    model : RNN4Music
-    rng : numpy.random.Generator
-        The model's; each call finds it, and leaves it, as training does.
+    trainer : Trainer
+        Its random generator is after each call as it was before.
     """
 
-    def __init__(self, callbacks, model, rng):
-        self.callbacks, self.model, self.rng = callbacks, model, rng
+    def __init__(self, callbacks, trainer):
+        self.callbacks, self.trainer = callbacks, trainer
 
-    def call(self, event, history):
-        """Call a method of each callback; return whether one of them answered True."""
-        answers = []
-        for callback in self.callbacks:
-            state = self.rng.bit_generator.state
+    def on_start(self):
+        """Return whether a callback ends the training."""
+        return any([self._call(callback.on_start) for callback in self.callbacks])
+
+    def on_update(self):
+        """Return whether a callback ends the training."""
+        return any([self._call(callback.on_update) for callback in reversed(self.callbacks)])
+
+    def on_epoch(self):
+        """Return whether a callback ends the training."""
+        return any([self._call(callback.on_epoch) for callback in reversed(self.callbacks)])
+
+    @contextlib.contextmanager
+    def ending(self):
+        """Call `on_end` of all callbacks, whatever ends the block or is raised by one of them."""
+        with contextlib.ExitStack() as stack:
+            for callback in reversed(self.callbacks):
+                stack.callback(self._call, callback.on_end)
             try:
-                answers.append(getattr(callback, event)(self.model, history))
-            finally:
-                self.rng.bit_generator.state = state
-        return any(answers)
+                yield
+            except BaseException as error:
+                self.trainer.ended_by = error
+                raise
+
+    def _call(self, method):
+        generator = self.trainer.rng.bit_generator
+        state = generator.state
+        try:
+            return bool(method(self.trainer.model, self.trainer.history))
+        finally:
+            generator.state = state
+
+
+class EarlyStopping(Callback):
+    """Ends a training whose validation does not get better.
+
+    Parameters
+    ----------
+    patience : int or None
+        Epochs without a better validation; None for any number.
+    """
+
+    def __init__(self, patience):
+        self.patience = patience
+
+    def on_start(self, model, history):
+        """End a resumed training that had waited long enough."""
+        return self.on_epoch(model, history)
+
+    def on_epoch(self, model, history):
+        """Count the epochs since the best one."""
+        if self.patience is None or history.best_epoch is None:
+            return False
+        return history.epochs - history.best_epoch >= self.patience
+
+
+class ResultInPlace(Callback):
+    """Puts what a training leaves in the place of the weights under way."""
+
+    def __init__(self, trainer):
+        self.trainer = trainer
+
+    def on_end(self, model, history):
+        """See `Trainer.leave_result`."""
+        self.trainer.leave_result()
+
+
+class ProgressBar(Callback):
+    """Shows on standard error how far a training is, and how long it will take.
+
+    Parameters
+    ----------
+    trainer : Trainer
+    """
+
+    def __init__(self, trainer):
+        self.trainer, self.shown, self.bar = trainer, {}, None
+
+    def on_start(self, model, history):
+        """Open the bar."""
+        compiles = self.trainer.compiles()
+        self.bar = tqdm(
+            total=self.trainer.n_updates(),
+            initial=len(history.cost),
+            desc="compiling (once for this size)" if compiles else "training",
+            unit="update",
+            file=SCREEN,
+        )
+        self._show_validation(history)
+
+    def on_update(self, model, history):
+        """Advance it; compiling, in the first update, is no part of the estimate."""
+        assert self.bar is not None
+        if self.bar.desc != "training: ":
+            self.bar.set_description("training")
+            self.bar.unpause()
+        self.bar.update()
+        postfix = {"cost": f"{history.cost[-1]:.1f}", **self.shown}
+        self.bar.set_postfix(postfix, refresh=False)
+
+    def on_epoch(self, model, history):
+        """Show the validation."""
+        self._show_validation(history)
+
+    def on_end(self, model, history):
+        """Close the bar."""
+        if self.bar is not None:
+            if self.trainer.interrupted.is_set():
+                self.bar.set_description("stopped, keeping what was learned")
+            self.bar.close()
+
+    def _show_validation(self, history):
+        if history.validation and history.validation[-1] is not None:
+            self.shown = {"validation": f"{history.validation[-1]:.3f}"}
 
 
 class JsonLines(Callback):

@@ -16,6 +16,7 @@ import numpy as np
 from rnn4music._utils.console import tell
 from rnn4music.data import pianoroll
 from rnn4music.saving import model_file
+from rnn4music.training.callbacks import Callback
 
 SECONDS_BETWEEN = 60
 """Unless a number of updates is asked for."""
@@ -32,53 +33,53 @@ class AnotherTraining(ValueError):
     """A checkpoint is there, but of a training with other data or options."""
 
 
-class Checkpoint:
-    """Writes checkpoints when they are due.
+class CheckpointWriter(Callback):
+    """Writes a training's checkpoint before the first update, when it is due, and at the end.
 
     Parameters
     ----------
-    path : path
+    path : pathlib.Path
     every : int or None
-        Updates between two; None for once a minute.
-    write : callable
-        Writes the file at `path`, whole or not at all, or raises OSError.
+        Updates between two checkpoints; None for once a minute.
+    trainer : Trainer
     """
 
-    def __init__(self, path, every, write):
-        self.path, self.every, self._write = path, every, write
-        self.n_updates = 0
-        self.written_at = time.monotonic()
-        self.failed = False
+    def __init__(self, path, every, trainer):
+        self.path, self.every, self.trainer = path, every, trainer
+        self.n_updates, self.written_at, self.failed = 0, time.monotonic(), False
 
-    def first(self):
-        """Write before anything is learned: what cannot be written is told before it matters."""
+    def on_start(self, model, history):
+        """Write before anything is learned, so that a file that cannot be written is an error."""
         self._write()
 
-    def is_due(self):
-        """Count an update; return whether it is time to write."""
+    def on_update(self, model, history):
+        """Write when it is time to."""
         self.n_updates += 1
-        if self.every is not None:
-            return self.n_updates % self.every == 0
-        return time.monotonic() - self.written_at >= SECONDS_BETWEEN
+        is_due = time.monotonic() - self.written_at >= SECONDS_BETWEEN
+        if self.n_updates % self.every == 0 if self.every else is_due:
+            self._try_to_write()
 
-    def write(self, last=False, stopped=False):
-        """Write; where that fails, warn, and let the training go on.
+    def on_end(self, model, history):
+        """Write what was learned, unless an error other than a lost cluster ended the training."""
+        error = self.trainer.ended_by
+        stopped = error is not None or self.trainer.interrupted.is_set()
+        if error is None or isinstance(error, ConnectionError):
+            self._try_to_write(is_last=True, stopped=stopped)
 
-        Parameters
-        ----------
-        last : bool
-            Whether training ends here: then a failure is told in any case.
-        stopped : bool
-            Whether it was stopped: then it is told where the file is.
-        """
+    def _write(self):
+        model_file.write(self.path, **self.trainer.content())
+
+    def _try_to_write(self, is_last=False, stopped=False):
+        """Write; where that fails, warn, and let the training go on."""
+        self.trainer.ensure_finite()
         self.written_at = time.monotonic()
         try:
             self._write()
         except OSError as error:
-            advice = "save the model elsewhere with saveParameters"
-            if not last:
+            advice = "save the model elsewhere"
+            if not is_last:
                 advice = f"training goes on, and tries again; make room, or stop and {advice}"
-            if last or not self.failed:  # not again each minute of the night
+            if is_last or not self.failed:  # not again each minute of the night
                 warnings.warn(
                     f"the checkpoint {self.path} could not be written ({error}), and stays as it "
                     f"was before; {advice}",
@@ -89,27 +90,28 @@ class Checkpoint:
         else:
             self.failed = False
             if stopped:
-                tell(f"saved in {self.path}; resume=True goes on there")
+                tell(f"saved in {self.path}; resume the training to go on from there")
 
 
 def checked_path(checkpoint, every, resume):
     """Return the checkpoint's file, or None; raise for what does not go together."""
     for name, value in {"checkpoint_every": every, "resume": resume or None}.items():
         if value is not None and checkpoint is None:
-            raise ValueError(f"{name}={value} needs a file: give checkpoint=")
+            raise ValueError(f"{name}={value} needs the file of a checkpoint: give checkpoint")
     if checkpoint is None:
         return None
     if not isinstance(checkpoint, (str, os.PathLike)):
         raise TypeError(f"checkpoint must be a file's name, not {checkpoint!r}")
     if not Path(checkpoint).name:
-        raise ValueError(f"checkpoint={str(checkpoint)!r} names no file; give such as 'night.npz'")
+        raise ValueError(
+            f"checkpoint={str(checkpoint)!r} does not name a file; give, for example, 'night.npz'"
+        )
     path = model_file.npz_path(checkpoint)
     if path.is_dir():
         raise IsADirectoryError(f"the checkpoint {path} is a folder; choose another name")
     if path.exists() and not resume:
         raise FileExistsError(
-            f"the checkpoint {path} is there already: resume=True goes on with it; to begin anew "
-            "delete it, or choose another name"
+            f"the checkpoint {path} exists already: resume it, delete it, or choose another name"
         )
     return path
 
@@ -135,25 +137,24 @@ def extent(tunes):
     return f"{len(tunes)} tune{'s' * (len(tunes) != 1)}, {pianoroll.lengths(tunes).sum()} steps"
 
 
-def description(tunes, validation, plan, options, of=fingerprint):
+def description(tunes, validation, config, of=fingerprint):
     """Return all that a training must have in common with the checkpoint that it goes on from.
 
     With `extent` for the last argument the music itself is left out.
     """
-    about = {**options._asdict(), **plan._asdict()}
-    return {**about, "dataset": of(tunes), "validation": of(validation)}
+    return {**config.to_dict(), "dataset": of(tunes), "validation": of(validation)}
 
 
-def check_same(path, saved, asked):
-    """Raise `AnotherTraining` that tells what is asked for otherwise than in a checkpoint."""
+def check_same(path, existing, expected):
+    """Raise `AnotherTraining` that names what differs between a checkpoint and what is asked."""
     different = [
-        f"{name} is {saved.get(name)!r} there and {asked[name]!r} here"
-        for name in asked
-        if name not in FREE and saved.get(name) != asked[name]
+        f"{name} is {existing.get(name)!r} there and {expected[name]!r} here"
+        for name in expected
+        if name not in FREE and existing.get(name) != expected[name]
     ]
     if different:
         raise AnotherTraining(
             f"{path} is the checkpoint of another training: {'; '.join(different)}. Go on with "
-            "what it was begun with, or give another checkpoint=: RNN4Music.from_file(...) takes "
-            "what was learned, to train it on otherwise"
+            "what it was begun with, or give another checkpoint; a new training can begin from "
+            "the model that this file holds"
         )

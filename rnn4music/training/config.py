@@ -4,7 +4,7 @@
 names of 2015; `saving.legacy_2015` says which is which.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from rnn4music._utils.options import Option, by_name
 
@@ -77,6 +77,34 @@ class TrainConfig:
         return cls(**{
             name: _BY_NAME[name].check(value, names.get(name)) for name, value in values.items()
         })  # fmt: skip
+
+    def fitted(self, tunes, validation):
+        """Return the config for these tunes: no minibatch has more columns than there are.
+
+        Raises
+        ------
+        ValueError
+            For options that do not go together, or with the tunes.
+        """
+        from rnn4music.data import pianoroll
+
+        for name in ("patience", "decay_patience"):
+            if getattr(self, name) is not None and validation is None:
+                raise ValueError(
+                    f"{name}={getattr(self, name)} needs tunes to score: give validation"
+                )
+        if self.windows != "start" and pianoroll.lengths(tunes).max() < 2:
+            raise ValueError(
+                "the dataset has nothing to learn from: every tune has one step; give longer "
+                'tunes, or windows="start", which repeats them'
+            )
+        n_steps = self.window - 1
+        if self.windows == "all" and self.in_segments and n_steps % self.n_steps:
+            raise ValueError(
+                'with windows="all" the steps of a segment must divide the '
+                f"{n_steps} steps that a window of {self.window} predicts, but are {self.segment}"
+            )
+        return replace(self, batch_size=min(self.batch_size, len(tunes)))
 
     def to_dict(self):
         """Return plain names and numbers."""

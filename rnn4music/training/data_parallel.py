@@ -21,8 +21,8 @@ import numpy as np
 
 from rnn4music._utils.console import tell
 from rnn4music.distributed.cluster import SECONDS_TO_BEGIN, ClusterLost, addresses, n_requested
-from rnn4music.training import trainer
 from rnn4music.training.replica import Part, Replica, Task, flattened, packed, split
+from rnn4music.training.trainer import Trainer
 
 _SECONDS_BETWEEN_LOOKS = 2  # for workers, where some are missing
 _MOST_ATTEMPTS = 4  # at a part
@@ -166,7 +166,7 @@ class Traffic:
         """Count an update."""
         self.n_updates += 1
         self.bytes_sent += len(parts) * weights.nbytes
-        self.bytes_sent += sum(_n_bytes([part.roll, part.weights, *part.states]) for part in parts)
+        self.bytes_sent += sum(_n_bytes([part.roll, part.mask, *part.states]) for part in parts)
         self.bytes_received += sum(_n_bytes([each.flat, *each.after]) for each in gradients)
         self.seconds_computing += max(gradient.seconds for gradient in gradients)
         self.seconds += seconds
@@ -184,27 +184,27 @@ def _n_bytes(arrays):
     return sum(array.nbytes for array in arrays)
 
 
-class ClusterRun(trainer.Run):
-    """A `runs.Run` whose gradients come from a cluster.
+class ClusterTrainer(Trainer):
+    """A `Trainer` whose gradients come from a cluster.
 
     Parameters
     ----------
-    client : distributed.Client
     *arguments
-        Those of `runs.Run`.
+        Those of `Trainer`.
+    client : distributed.Client
     """
 
-    def __init__(self, client, *arguments):
+    def __init__(self, *arguments, client):
         super().__init__(*arguments)
-        n_workers = n_requested(client)
-        n_parts = min(n_workers, self.options.batch_size)
+        n_workers, batch_size = n_requested(client), self.config.batch_size
+        n_parts = min(n_workers, batch_size)
         if n_parts < n_workers:
             tell(f"{n_parts} tunes in a minibatch: of {n_workers} workers {n_parts} are used")
-        self.n_columns = -(-self.options.batch_size // n_parts)
-        n_parts = -(-self.options.batch_size // self.n_columns)  # 5 columns on 4 workers: 2 + 2 + 1
+        self.n_columns = -(-batch_size // n_parts)
+        n_parts = -(-batch_size // self.n_columns)  # 5 columns on 4 workers: 2 + 2 + 1
         sizes = tuple(self.store.state_sizes.values())[::2]
         names = self.store.dtype, self.network.cost_name
-        self.task = Task(sizes, self.shape[2], *names, self.options, self.n_columns)
+        self.task = Task(sizes, self.shape[2], *names, self.config, self.n_columns)
         self.workers = Workers(client, self.task, n_parts)
         self.is_first = True  # of its updates, which compiles
         self.traffic = Traffic()
@@ -214,28 +214,26 @@ class ClusterRun(trainer.Run):
         return True
 
     def leave_result(self):
-        """See `runs.Run`; and tell whether it was worth it."""
+        """See `Trainer`; and log what the cluster was worth."""
         super().leave_result()
         if self.traffic.n_updates:
             tell(f"on {self.workers.n_used} workers: {self.traffic}")
 
-    def _change(self, windows, weights, states, key, settings):
+    def _change(self, windows, mask, states, key):
         if self.is_first:
             self.workers.wait_for_all()
         started = time.perf_counter()
         flat = flattened(self._under_way().values())
         parts = []
-        for first in range(0, self.options.batch_size, self.n_columns):
+        for first in range(0, self.config.batch_size, self.n_columns):
             columns = slice(first, first + self.n_columns)
-            roll, counts = packed(windows[:, columns]), weights[:, columns]
-            parts.append(Part(columns, roll, counts, [s[columns] for s in states], key))
+            of_part = [state[columns] for state in states]
+            parts.append(Part(columns, packed(windows[:, columns]), mask[:, columns], of_part, key))
         gradients = self.workers.compute(flat, parts)
         cost = sum(gradient.cost for gradient in gradients)
         total = np.sum([gradient.flat for gradient in gradients], axis=0)
-        self.last_gradients = split(total, self.store.shapes.values())
-        self.after = [np.concatenate(states) for states in zip(*(g.after for g in gradients))]
-        if math.isfinite(cost):
-            self.network.change(())(*self.last_gradients, *settings)
+        self.states_after = [np.concatenate(each) for each in zip(*(g.after for g in gradients))]
+        self._apply(split(total, self.store.shapes.values()), cost)
         if not self.is_first:
             self.traffic.add(flat, parts, gradients, time.perf_counter() - started)
         self.is_first = False

@@ -23,8 +23,8 @@ class Minibatch(NamedTuple):
     """The windows of B tunes, what each prediction counts, and where the tunes stand."""
 
     windows: Any  # (length, B, P)
-    weights: Any  # (length - 1, B): 1 / number of real tunes, 0 for what is filled up
-    begins: Any  # (B,): whether the states before the window are those at t = −1
+    mask: Any  # (length - 1, B): 1 / number of real tunes, 0 for what is filled up
+    is_first: Any  # (B,): whether the states before the window are those at t = −1
 
 
 def fit_window(tune, length):
@@ -37,7 +37,7 @@ def random_window(tune, length, rng):
     return tune[rng.integers(max(0, len(tune) - length) + 1) :][:length]
 
 
-def make_minibatch(windows, size, length, dtype, begins: Any = True):
+def make_minibatch(windows, size, length, dtype, is_first: Any = True):
     """Lay windows of up to `length` rows side by side, None for a column without any.
 
     Returns
@@ -49,12 +49,12 @@ def make_minibatch(windows, size, length, dtype, begins: Any = True):
     minibatch = Minibatch(
         np.zeros((length, size, real[0].shape[1]), dtype),
         np.zeros((length - 1, size), dtype),
-        np.full(size, begins),
+        np.full(size, is_first),
     )
     for column, window in enumerate(windows):
         if window is not None:
             minibatch.windows[: len(window), column] = window
-            minibatch.weights[: len(window) - 1, column] = 1 / len(real)
+            minibatch.mask[: len(window) - 1, column] = 1 / len(real)
     return minibatch
 
 
@@ -98,12 +98,12 @@ def _consecutive(tunes, size, length, dtype):
     """Yield minibatches whose columns go through whole tunes, each taking the next when done."""
     rest = [None] * size  # of each column's tune
     while True:
-        begins = np.array([tune is None for tune in rest])
+        is_first = np.array([tune is None for tune in rest])
         rest = [next(tunes, None) if tune is None else tune for tune in rest]
         if all(tune is None for tune in rest):
             return
         cut = [None if tune is None else tune[:length] for tune in rest]
-        yield make_minibatch(cut, size, length, dtype, begins)
+        yield make_minibatch(cut, size, length, dtype, is_first)
         rest = [None if t is None or len(t) <= length else t[length - 1 :] for t in rest]
 
 

@@ -1,4 +1,4 @@
-"""What disturbs an update, so that the network learns what holds in general.
+"""Noise on an update, so that the network learns what holds in general.
 
 Dropout (Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov 2014): each layer's hidden
 state passes through a mask on its way to the layer above and to the output, one mask for each
@@ -9,18 +9,15 @@ when the network is used.
 Weight noise (Graves 2013, arXiv 1308.0850, section 4.1): Gaussian noise on the weight matrices,
 drawn anew for each update; the gradient is taken at the noisy weights, and changes the clean
 ones.
-
-Averaging (Polyak and Juditsky 1992): beside the weights runs their exponential mean over the
-updates, which is what is scored and kept.
 """
 
 import numpy as np
 
-from rnn4music.graphs.compiled import Regularised
+from rnn4music.graphs.compiled import NoiseKind
 
 
-class Regularisation:
-    """Draws what disturbs each update.
+class Noise:
+    """Draws the noise of each update.
 
     Parameters
     ----------
@@ -40,7 +37,15 @@ class Regularisation:
         self.dropout, self.weight_noise = dropout, weight_noise
         self.layer_sizes, self.n_in_matrices = layer_sizes, n_in_matrices
         self.n_tunes, self.dtype = n_tunes, np.dtype(dtype)
-        self.kind = Regularised(dropout=dropout > 0, noise=weight_noise > 0)
+        self.kind = NoiseKind(dropout=dropout > 0, weight_noise=weight_noise > 0)
+
+    @classmethod
+    def of(cls, config, store):
+        """Return the noise on whole minibatches that a `TrainConfig` asks for."""
+        layer_sizes = list(store.state_sizes.values())[::2]
+        n_in_matrices = store.n_in_matrices()
+        noise = config.dropout, config.weight_noise
+        return cls(*noise, layer_sizes, n_in_matrices, config.batch_size, store.dtype)
 
     def draw(self, *key):
         """Return the arrays that `kind` asks for, the same whenever the key is the same.
@@ -59,7 +64,7 @@ class Regularisation:
             for H in self.layer_sizes:
                 kept = rng.random((self.n_tunes, H), self.dtype) >= self.dropout
                 arrays.append(kept.astype(self.dtype) / self.dtype.type(1 - self.dropout))
-        if self.kind.noise:
+        if self.kind.weight_noise:
             noise = rng.standard_normal(self.n_in_matrices, self.dtype)
             noise *= self.dtype.type(self.weight_noise)
             arrays.append(noise)

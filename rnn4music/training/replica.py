@@ -2,9 +2,9 @@
 
 Conventions
 -----------
-T steps, B columns of a part, P pitches, H units, as in `functions`. Weights and gradients travel as
-one flat array (N,) in the model's dtype, the parameters one after the other in the order of
-`parameters.named`; rolls of zeros and ones in eight cells a byte.
+T steps, B columns of a part, P pitches, H units, as in `graphs.compiled`. Weights and gradients
+travel as one flat array (N,) in the model's dtype, the parameters one after the other in the order
+of `parameters.named`; rolls of zeros and ones in eight cells a byte.
 """
 
 import functools
@@ -17,7 +17,9 @@ import numpy as np
 
 from rnn4music.graphs.compiled import CompiledNetwork
 from rnn4music.graphs.parameters import ParameterStore
-from rnn4music.training import segments, trainer
+from rnn4music.training.config import TrainConfig
+from rnn4music.training.noise import Noise
+from rnn4music.training.segments import segment_cost_and_gradients
 
 
 class Task(NamedTuple):
@@ -27,7 +29,7 @@ class Task(NamedTuple):
     n_pitches: int
     dtype: str
     cost: str
-    options: trainer.Options
+    config: TrainConfig
     n_columns: int  # of a part
 
 
@@ -36,7 +38,7 @@ class Part(NamedTuple):
 
     columns: slice
     roll: Any  # what `packed` returned of (T + 1, columns, P)
-    weights: Any  # (T, columns)
+    mask: Any  # (T, columns)
     states: list  # of (columns, H)
     key: tuple  # of the update
 
@@ -97,16 +99,16 @@ class Replica:
         with _ALONE:
             self.network = _compiled(task.layer_sizes, task.n_pitches, task.dtype, task.cost)
         self.store = self.network.store
-        self.regularisation = trainer.regularisation(task.options, self.store)
+        self.noise = Noise.of(task.config, self.store)
         self._compile()
 
     def _compile(self):
         """Compute the gradient of nothing, which compiles."""
-        T, B, dtype = self.task.options.window, self.task.n_columns, self.task.dtype
-        roll, counts = np.zeros((T, B, self.task.n_pitches), bool), np.zeros((T - 1, B), dtype)
+        T, B, dtype = self.task.config.window, self.task.n_columns, self.task.dtype
+        roll, mask = np.zeros((T, B, self.task.n_pitches), bool), np.zeros((T - 1, B), dtype)
         states = [np.zeros((B, H), dtype) for H in self.store.state_sizes.values()]
         weights = flattened(np.zeros(shape, dtype) for shape in self.store.shapes.values())
-        answer = self.gradient(weights, Part(slice(0, B), packed(roll), counts, states, (0,)))
+        answer = self.gradient(weights, Part(slice(0, B), packed(roll), mask, states, (0,)))
         if isinstance(answer, Exception):
             raise answer
 
@@ -120,27 +122,20 @@ class Replica:
 
     def _gradient(self, weights, part):
         started = time.perf_counter()
-        B, P, options = self.task.n_columns, self.task.n_pitches, self.task.options
+        B, P, config = self.task.n_columns, self.task.n_pitches, self.task.config
         shapes = self.store.shapes
         self.store.set_weights(dict(zip(shapes, split(weights, shapes.values()))))
-        kind = self.regularisation.kind
-        disturbances = self.regularisation.draw(*part.key)
-        if kind.dropout:
+        noise = self.noise.draw(*part.key)
+        if self.noise.kind.dropout:
             n = len(self.task.layer_sizes)
-            masks = [widened(mask[part.columns], B, 0) for mask in disturbances[:n]]
-            disturbances = [*masks, *disturbances[n:]]
-        roll = unpacked(part.roll, P).astype(self.task.dtype)
-        windows, counts = widened(roll, B, 1), widened(part.weights, B, 1)
+            masks = [widened(mask[part.columns], B, 0) for mask in noise[:n]]
+            noise = [*masks, *noise[n:]]
+        windows = widened(unpacked(part.roll, P).astype(self.task.dtype), B, 1)
+        mask = widened(part.mask, B, 1)
         states = [widened(state, B, 0) for state in part.states]
-        if options.in_pieces:
-            carry = options.windows == "all"
-            cost, gradients, after = segments.cost_and_gradients(
-                self.network, states, windows, counts, options.n_steps, kind, disturbances, carry
-            )
-        else:
-            compute = self.network.part((options.n_steps, B, P), kind)
-            cost, *results = compute(windows, counts, *states, *disturbances)
-            gradients, after = results[: len(shapes)], results[len(shapes) :]
-        n_columns = part.weights.shape[1]
+        cost, gradients, after = segment_cost_and_gradients(
+            self.network, states, windows, mask, config.n_steps, self.noise.kind, noise
+        )
+        n_columns = part.mask.shape[1]
         after = [np.asarray(state)[:n_columns] for state in after]
-        return Gradient(float(cost), flattened(gradients), after, time.perf_counter() - started)
+        return Gradient(cost, flattened(gradients), after, time.perf_counter() - started)

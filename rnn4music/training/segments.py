@@ -1,40 +1,36 @@
-"""The exact gradient of a long window, piece by piece, in the memory of one piece.
+"""The exact gradient of a long window, segment by segment, in the memory of one segment.
 
 What the backward pass needs of every step, `lstm.Activity`, takes six numbers a unit. For
-windows of many thousand steps only the states between pieces are kept: the network runs
-forward once to find them, and then, from the last piece to the first, runs each piece again
-and goes back through it, handing the derivatives at its first states to the piece before
+windows of many thousand steps only the states between segments are kept: the network runs
+forward once to find them, and then, from the last segment to the first, runs each segment again
+and goes back through it, handing the derivatives at its first states to the segment before
 (checkpointing; Chen, Xu, Zhang and Guestrin 2016, arXiv 1604.06174).
 
 Conventions
 -----------
-A piece has `length` steps; the last one is filled up with steps of weight 0, which add nothing
-to cost or gradient. States are flat lists of (B, H) arrays, as in `functions`.
+A segment has `length` steps; the last one is filled up with steps that the mask leaves out, which
+add nothing to cost or gradient. States are flat lists of (B, H) arrays, as in `graphs.compiled`.
 """
 
 import numpy as np
 
 
-def cost_and_gradients(
-    network, states, windows, weights, length, regularised, disturbances, carry=False
-):
+def segment_cost_and_gradients(network, states, windows, mask, length, kind, noise):
     """Return the cost of a minibatch, its gradients, and the states after it.
 
     Parameters
     ----------
-    network : functions.CompiledNetwork
+    network : graphs.compiled.CompiledNetwork
     states : list of (B, H)
         The states before the windows.
     windows : (T + 1, B, P)
-    weights : (T, B)
+    mask : (T, B)
         What each prediction counts.
     length : int
-        Steps of a piece.
-    regularised : functions.Regularised
-    disturbances : list of arrays
+        Steps of a segment; T or more for a window that is not cut.
+    kind : graphs.compiled.NoiseKind
+    noise : list of arrays
         What it asks for.
-    carry : bool
-        Whether the states after the windows are asked for; then pieces must fill them.
 
     Returns
     -------
@@ -42,35 +38,40 @@ def cost_and_gradients(
     gradients : list of arrays
         In the order of the store's weights.
     after : list of (B, H)
-        The states after the windows; without `carry` those before the last piece.
+        The states after the last segment: those after the windows, where segments fill them.
     """
-    n_steps, B = weights.shape
+    n_steps, B = mask.shape
     P = windows.shape[2]
     shape = (length, B, P)
-    forward = network.regularised_forward(shape, regularised)
-    piece = network.piece(shape, regularised)
+    cost_and_gradients = network.cost_and_gradients(shape, kind)
 
     def cut(start):
-        """Return a piece's windows and weights, filled up."""
-        rows, row_weights = windows[start : start + length + 1], weights[start : start + length]
-        missing = length - len(row_weights)
-        if missing == 0:
-            return rows, row_weights
-        rows = np.concatenate([rows, np.zeros((missing, B, P), windows.dtype)])
-        return rows, np.concatenate([row_weights, np.zeros((missing, B), weights.dtype)])
+        """Return a segment's inputs, targets and mask, filled up."""
+        rows, row_mask = windows[start : start + length + 1], mask[start : start + length]
+        missing = length - len(row_mask)
+        if missing:
+            rows = np.concatenate([rows, np.zeros((missing, B, P), windows.dtype)])
+            row_mask = np.concatenate([row_mask, np.zeros((missing, B), mask.dtype)])
+        return rows[:-1], rows[1:], row_mask
 
     starts = range(0, n_steps, length)
     between = [states]
-    for start in starts if carry else starts[:-1]:
-        _, *states = forward(windows[start : start + length], *between[-1], *disturbances)
+    for start in starts[:-1]:
+        _, *states = network.forward(shape, kind)(
+            windows[start : start + length], *between[-1], *noise
+        )
         between.append(states)
-    after = between.pop() if carry else between[-1]
 
-    cost = 0.0
-    d_states = [np.zeros_like(state) for state in between[0]]
-    gradients = [np.zeros(shape, weights.dtype) for shape in network.store.shapes.values()]
+    n_weights, n_states = len(network.store.shapes), len(states)
+    cost, after = 0.0, []
+    d_states = [np.zeros_like(state) for state in states]
+    gradients = [np.zeros(shape, mask.dtype) for shape in network.store.shapes.values()]
     for start, states in zip(reversed(starts), reversed(between)):
-        cost_here, *results = piece(*cut(start), *gradients, *states, *d_states, *disturbances)
+        cost_here, *results = cost_and_gradients(*cut(start), *states, *d_states, *noise)
         cost += float(cost_here)
-        gradients, d_states = results[: len(gradients)], results[len(gradients) :]
+        gradients = [
+            total + np.asarray(part) for total, part in zip(gradients, results[:n_weights])
+        ]
+        after = after or results[n_weights : n_weights + n_states]
+        d_states = results[n_weights + n_states :]
     return cost, gradients, after

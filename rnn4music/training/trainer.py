@@ -1,4 +1,4 @@
-"""One call of `RNN4Music.train`: what is learned from, how, and what is kept of it.
+"""One training: what is learned from, how far it is, and what is kept of it.
 
 Conventions
 -----------
@@ -7,194 +7,246 @@ weights with the best validation so far; without validation their running mean, 
 kept, or else the weights under way.
 """
 
+import functools
 import math
-from typing import NamedTuple
+import threading
+import time
 
 import numpy as np
 
+from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 from rnn4music.evaluation import scores
 from rnn4music.evaluation.baselines import BASELINES
-from rnn4music.training import minibatches, segments
+from rnn4music.graphs.parameters import WEIGHTS
+from rnn4music.saving import metadata, model_file
+from rnn4music.training import checkpoints, minibatches
 from rnn4music.training.averaging import AveragedWeights
-from rnn4music.training.noise import Regularisation
+from rnn4music.training.callbacks import CallbackList, EarlyStopping, ProgressBar, ResultInPlace
+from rnn4music.training.history import History
+from rnn4music.training.loop import TrainingDiverged, train
+from rnn4music.training.noise import Noise
+from rnn4music.training.segments import segment_cost_and_gradients
+from rnn4music.training.state import TrainingState
 
 AHEAD = 4
 """Minibatches that are read ahead, where tunes are on the disk."""
 
 
-class Options(NamedTuple):
-    """How an update is made; `RNN4Music.train` says what they mean, and has checked them."""
-
-    batch_size: int
-    window: int
-    l1: float
-    windows: str
-    dropout: float
-    weight_noise: float
-    averaging: float
-    segment: int | None
-
-    @property
-    def n_steps(self):
-        """Predictions that are worked through at once."""
-        return min(self.segment or self.window, self.window - 1)
-
-    @property
-    def in_pieces(self):
-        """Whether a window has more."""
-        return self.n_steps < self.window - 1
-
-
-def regularisation(options, store):
-    """Return what draws the disturbances of whole minibatches."""
-    return Regularisation(
-        options.dropout,
-        options.weight_noise,
-        list(store.state_sizes.values())[::2],
-        store.n_in_matrices(),
-        options.batch_size,
-        store.dtype,
-    )
-
-
-def check_together(tunes, validation, plan, options):
-    """Raise a ValueError for arguments of `train` that do not go together."""
-    for name in ("patience", "decay_patience"):
-        if getattr(plan, name) is not None and validation is None:
-            raise ValueError(f"{name}={getattr(plan, name)} needs tunes to score: give validation=")
-    if options.windows != "start" and pianoroll.lengths(tunes).max() < 2:
-        raise ValueError(
-            "the dataset has nothing to learn from: every tune has one step; give longer tunes, "
-            'or windows="start", which repeats them'
-        )
-    at_once, n_steps = options.segment, options.window - 1
-    if options.windows == "all" and at_once and at_once < n_steps and n_steps % at_once:
-        raise ValueError(
-            f'with windows="all" steps_at_once must divide lengthOfMB - 1 = {n_steps}, '
-            f"but is {at_once}"
-        )
-
-
-class Run:
-    """See `training.train` for what it asks of a run.
+class Trainer:
+    """A training of a model, from its first update to what it leaves; `loop.train` runs it.
 
     Parameters
     ----------
-    network : functions.CompiledNetwork
-    settings : callable
-        Returns R1, R2, R3, Rout, gradClip, epsilon as they are now.
-    rng : numpy.random.Generator
-        Gives each epoch its seed, from which all that is random in it follows.
+    model : RNN4Music
     tunes, validation : list of (length, P)
         `validation` may be None.
-    options : Options
+    config : TrainConfig
+
+    Attributes
+    ----------
+    state : TrainingState
+        Where the training stands.
+    history : History
+        Of this training so far, with what came before an interruption.
+    before : History
+        Of all the trainings before this one.
+    interrupted : threading.Event
+        Set when Ctrl-C or SIGTERM asks for the end.
+    ended_by : BaseException or None
+        What ended the training before its time.
     """
 
-    def __init__(self, network, settings, rng, tunes, validation, options):
-        self.network, self.store = network, network.store
-        self.settings, self.rng = settings, rng
-        self.tunes, self.validation = tunes, validation
-        self.options = options
-        self.n_steps = options.n_steps
-        self.in_pieces = options.in_pieces
-        self.shape = (self.n_steps, options.batch_size, tunes[0].shape[1])
-        self.regularisation = regularisation(options, self.store)
-        self.mean = AveragedWeights(options.averaging, self._under_way())
-        self.best = None  # weights with the best validation
-        vectors = self.store.initial_states()
-        self.initial = [np.tile(vector, (options.batch_size, 1)) for vector in vectors]
-        self.before = self.after = self.initial  # the minibatch under way
-        self.last_gradients = None
+    def __init__(self, model, tunes, validation, config):
+        self.model, self.network, self.store = model, model._network, model._store
+        self.tunes, self.validation, self.config = tunes, validation, config
+        self.shape = config.n_steps, config.batch_size, model.io_length  # of a segment
+        self.noise = Noise.of(config, self.store)
+        self.interrupted, self.ended_by = threading.Event(), None
+        self._begin()
 
-    @property
-    def validates(self):
-        """Whether there is something to validate with."""
-        return self.validation is not None
+    def _begin(self):
+        """Stand at the beginning, with the model as it is now."""
+        self.rng, self.before = self.model._rng, self.model.history
+        self.state, self.history = TrainingState(), History()
+        self.mean = AveragedWeights(self.config.averaging, self._under_way())
+        self.best = self.last_gradients = None  # weights with the best validation
+        vectors = self.store.initial_states()
+        self.initial = [np.tile(vector, (self.config.batch_size, 1)) for vector in vectors]
+        self.states_before = self.states_after = self.initial  # the minibatch under way
+        self._good = self._checked = self.store.snapshot()  # by the cost; by every weight
+
+    def run(self, callbacks, progress, path=None, every=None):
+        """Train to the end; return the history.
+
+        The model has what was learned, whatever ends the training.
+
+        Parameters
+        ----------
+        callbacks : list of Callback
+        progress : bool
+            Whether to show a progress bar.
+        path : pathlib.Path, optional
+            Of a checkpoint.
+        every : int, optional
+            Updates between two checkpoints.
+        """
+        if self.validation is not None:
+            fit = BASELINES["each key's Markov chain"]
+            self.history.baseline = scores.score(fit(self.tunes), self.validation)
+        own = [ProgressBar(self)] if progress else []
+        own += [checkpoints.CheckpointWriter(path, every, self)] if path else []
+        own += [ResultInPlace(self), EarlyStopping(self.config.patience)]
+        try:
+            train(self, CallbackList([*own, *callbacks], self), catch_sigterm=path is not None)
+        finally:
+            self.model.history = self.before.followed_by(self.history)
+            if self.history.cost:
+                self.model.metadata = self.metadata()
+            self.model._last_gradients = self.last_gradients or self.model._last_gradients
+        return self.history
+
+    # ---- what the loop asks
 
     def compiles(self):
         """Return whether the first update has something to compile."""
-        name = "piece" if self.in_pieces else "update"
-        return not self.network.is_compiled(name, self.shape, self.regularisation.kind)
+        name = "cost_and_gradients" if self.config.in_segments else "update"
+        return not self.network.is_compiled(name, self.shape, self.noise.kind)
 
-    def baseline(self):
-        """Return what each key's Markov chain scores on the validation set, or None."""
-        if not self.validates:
-            return None
-        fit = BASELINES["each key's Markov chain"]
-        return scores.score(fit(self.tunes), self.validation)
+    def is_over(self):
+        """Return whether all epochs are done."""
+        return self.state.epoch >= self.config.epochs
 
-    def draw_seed(self):
-        """Return the seed of an epoch."""
-        return int(self.rng.integers(2**62))
+    def n_updates(self):
+        """Return about how many updates all epochs have."""
+        config = self.config
+        cut = config.batch_size, config.window, config.windows
+        n_minibatches = minibatches.n_minibatches(self.tunes, *cut)
+        return config.epochs * config.updates_per_minibatch * n_minibatches
 
-    def n_minibatches(self):
-        """Return about how many minibatches an epoch has."""
-        size, length, windows = self.options.batch_size, self.options.window, self.options.windows
-        return minibatches.n_minibatches(self.tunes, size, length, windows)
+    def updates(self):
+        """Yield the epoch's minibatches, each with how many updates it has had.
+
+        Those that were made before an interruption are left out, though their minibatches have to
+        be made: unless the training is interrupted meanwhile.
+        """
+        if self.state.seed is None:
+            self.state.seed = int(self.rng.integers(2**62))
+        n_visits = self.config.updates_per_minibatch
+        for index, minibatch in enumerate(self.minibatches(self.state.seed), start=1):
+            passed_over = self.state.update > index * n_visits
+            while self.state.update < index * n_visits or (
+                passed_over and self.interrupted.is_set()
+            ):
+                yield minibatch, self.state.update % n_visits
 
     def minibatches(self, seed):
         """Return the minibatches of the epoch with this seed."""
-        size, length, windows = self.options.batch_size, self.options.window, self.options.windows
-        rng = np.random.default_rng(seed)
-        made = minibatches.epoch(self.tunes, size, length, self.store.dtype, rng, windows)
-        return minibatches.prefetched(made, AHEAD) if pianoroll.is_stored(self.tunes) else made
+        config, rng = self.config, np.random.default_rng(seed)
+        cut = config.batch_size, config.window, self.store.dtype, rng, config.windows
+        epoch = minibatches.epoch(self.tunes, *cut)
+        if pianoroll.is_stored(self.tunes):
+            return minibatches.prefetched(epoch, AHEAD)
+        return epoch
 
-    def update(self, minibatch, visit, *key, rate_factor=1.0):
-        """Update the weights once; return the cost before.
+    def update(self, minibatch, visit):
+        """Update the weights once, and record the cost before.
 
         Parameters
         ----------
         minibatch : minibatches.Minibatch
         visit : int
             How many updates it has had already.
-        *key : int
-            What no other update has; see `Regularisation.draw`.
-        rate_factor : float
         """
-        windows, weights, begins = minibatch
+        started, before = time.perf_counter(), self.store.snapshot()
         if visit == 0:
-            self.before = self.after
+            self.states_before = self.states_after
         states = self.initial
-        if not begins.all():
-            pairs = zip(self.initial, self.before)
-            states = [np.where(begins[:, None], first, carried) for first, carried in pairs]
-        *rates, bound, epsilon = self.settings()
-        settings = [*(rate_factor * rate for rate in rates), bound, epsilon, self.options.l1]
-        settings = [np.asarray(value, self.store.dtype) for value in settings]
-        cost = self._change(windows, weights, states, key, settings)
-        if self.options.averaging:
+        if not minibatch.is_first.all():
+            first = minibatch.is_first[:, None]
+            pairs = zip(self.initial, self.states_before)
+            states = [np.where(first, initial, carried) for initial, carried in pairs]
+        try:
+            key = self.state.seed, self.state.update
+            cost = self._change(minibatch.windows, minibatch.mask, states, key)
+        except BaseException:  # such as a second Ctrl-C: leave nothing half updated
+            self.store.restore(before)
+            raise
+        if not math.isfinite(cost):
+            raise self._diverged(f"the cost became {cost}")
+        self._good = before
+        if self.config.averaging:
             self.mean.add(self._under_way())
+        self.state.update += 1
+        self.history.cost.append(cost)
+        self.history.seconds.append(time.perf_counter() - started)
+
+    def complete_epoch(self):
+        """Validate where there is something to validate with, and count the epoch."""
+        self.ensure_finite()
+        self._checked = self.store.snapshot()
+        nats = None if self.validation is None else self.validate()
+        if nats is not None and not math.isfinite(nats):
+            raise self._diverged(f"the validation became {nats}")
+        self.history.validation.append(nats)
+        self.history.rate_factor.append(self.state.rate_factor)
+        self.history.epochs += 1
+        if self.state.complete_epoch(nats, self.config):
+            self.best = {name: np.array(array) for name, array in self._latest().items()}
+
+    def ensure_finite(self):
+        """Raise `TrainingDiverged` unless all weights and averages are finite."""
+        if not self.store.is_finite():
+            raise self._diverged("a weight or an average is no longer finite")
+
+    # ---- an update
+
+    def _change(self, windows, mask, states, key):
+        """Change the weights; return the cost before, and leave the states after."""
+        noise = self.noise.draw(*key)
+        if not self.config.in_segments:
+            update = self.network.update(self.shape, self.noise.kind)
+            cost, *results = update(windows, mask, *states, *noise, *self._settings())
+            self.last_gradients = results[: -len(states)]
+            self.states_after = results[-len(states) :]
+            return float(cost)
+        cost, gradients, self.states_after = segment_cost_and_gradients(
+            self.network, states, windows, mask, self.shape[0], self.noise.kind, noise
+        )
+        self._apply(gradients, cost)
         return cost
 
-    def _change(self, windows, weights, states, key, settings):
-        """Change the weights; return the cost before, and leave the states after in `after`."""
-        kind, disturbances = self.regularisation.kind, self.regularisation.draw(*key)
-        if not self.in_pieces:
-            update = self.network.update(self.shape, kind)
-            cost, *results = update(windows, weights, *states, *disturbances, *settings)
-            self.last_gradients = results[: -len(states)]
-            self.after = results[-len(states) :]
-            return float(cost)
-        cost, self.last_gradients, self.after = segments.cost_and_gradients(
-            self.network,
-            states,
-            windows,
-            weights,
-            self.n_steps,
-            kind,
-            disturbances,
-            carry=self.options.windows == "all",
-        )
+    def _settings(self):
+        """Return what `CompiledNetwork.update` takes as settings, as they are now."""
+        model, factor = self.model, self.state.rate_factor
+        rates = [factor * rate for rate in (model.R1, model.R2, model.R3, model.Rout)]
+        settings = [*rates, model.gradClip, model.epsilon, self.config.l1]
+        return [np.asarray(value, self.store.dtype) for value in settings]
+
+    def _apply(self, gradients, cost):
+        """Change the weights by these gradients, unless the cost is not finite."""
+        self.last_gradients = gradients
         if math.isfinite(cost):
-            self.network.change(())(*self.last_gradients, *settings)
-        return cost
+            self.network.apply_gradients(())(*gradients, *self._settings())
+
+    def _diverged(self, what):
+        """Put the last good weights in place; return the error."""
+        self.store.restore(self._good)
+        if not self.store.is_finite():  # an average had overflowed, unseen in the cost
+            self.store.restore(self._checked)
+        return TrainingDiverged(
+            f"{what} at update {len(self.history.cost) + 1}; the last good weights are in place. "
+            "Try lower learning rates, a lower bound on the gradient, a weaker L1 penalty, or "
+            "smaller initial weights"
+        )
+
+    # ---- what it leaves
 
     def validate(self):
         """Return the nats per step on the validation set, of the mean where one is kept."""
         under_way = self.store.snapshot()
         try:
-            if self.options.averaging:
+            if self.config.averaging:
                 self.store.set_weights(self.mean.weights)
             return scores.score(self._run_network, self.validation, self.store.dtype)
         finally:
@@ -202,10 +254,6 @@ class Run:
 
     def _run_network(self, inputs):
         return scores.run(self.network.forward, self.store.initial_states(), inputs)
-
-    def keep_best(self):
-        """Keep the weights that were validated last."""
-        self.best = {name: np.array(array) for name, array in self._latest().items()}
 
     def result(self):
         """Return what training would leave if it ended now: dict of name to array."""
@@ -218,35 +266,96 @@ class Run:
             self.store.set_weights(result)
 
     def _latest(self):
-        return self.mean.weights if self.options.averaging else self._under_way()
+        return self.mean.weights if self.config.averaging else self._under_way()
 
     def _under_way(self):
         weights = self.store.weights.items()
         return {name: np.asarray(variable.get_value(borrow=True)) for name, variable in weights}
 
+    def metadata(self):
+        """Return the model's metadata with this training among those that it has seen."""
+        first_epoch, epochs = self.before.epochs + 1, self.history.epochs
+        return metadata.with_training(self.model.metadata, self._extent, first_epoch, epochs)
+
+    @functools.cached_property
+    def _extent(self):
+        music = self.tunes, self.validation
+        return checkpoints.description(*music, self.config, of=checkpoints.extent)
+
     # ---- checkpoints
 
-    def arrays(self):
-        """Return what a checkpoint has to hold beside the model."""
-        arrays = {f"under_way/{name}": array for name, array in self._under_way().items()}
-        if self.options.averaging:
-            arrays |= {f"mean/{name}": array for name, array in self.mean.weights.items()}
-            arrays["mean/n_updates"] = np.array(self.mean.n_updates)
-        if self.options.windows == "all":
-            for group, states in {"before": self.before, "after": self.after}.items():
-                for name, state in zip(self.store.state_sizes, states):
-                    arrays[f"{group}/{name}"] = np.asarray(state)
-        return arrays
+    @functools.cached_property
+    def _description(self):
+        return checkpoints.description(self.tunes, self.validation, self.config)
 
-    def take(self, arrays, has_best):
-        """Take over what `arrays` returned; the store's weights are the result then.
+    def content(self):
+        """Return what a checkpoint holds: the model as training would leave it, and the rest."""
+        content = self.model.__getstate__()
+        content["history"] = self.before.followed_by(self.history).to_dict()
+        content["metadata"] = metadata.checked(self.metadata())
+        content["arrays"] |= {f"{WEIGHTS}/{name}": array for name, array in self.result().items()}
+        checkpoint = {
+            "training": self._description,
+            "state": self.state.to_dict(),
+            "before": self.before.lengths(),
+            "before_baseline": self.before.baseline,
+        }
+        return {**content, "checkpoint": checkpoint, "under_way": self._arrays()}
+
+    def resume(self, path):
+        """Go on where a checkpoint stands; the model becomes what the file holds.
 
         Raises
         ------
         ValueError
-            If something is missing or does not fit.
+            If the file is damaged or of another training; the model stays as it was then.
         """
-        expected = {key: array.shape for key, array in self.arrays().items()}
+        model, content = self.model, model_file.read(path)
+        earlier, gradients, saved = (
+            model.__getstate__(),
+            model._last_gradients,
+            content["checkpoint"],
+        )
+        if saved is None:
+            raise ValueError(
+                f"{path} is a saved model, not a checkpoint: load it to train it on, and give "
+                "another file for the checkpoint"
+            )
+        try:
+            existing = {**saved["training"], **content["settings"]}
+            checkpoints.check_same(path, existing, {**self._description, **model.settings()})
+            content["settings"]["genProbThreshold"] = model.genProbThreshold  # not of training
+            model._take(content)
+            self._begin()
+            self.state = TrainingState.from_dict(saved["state"])
+            self.before, self.history = model.history.cut(saved["before"])
+            baseline = saved["before_baseline"]
+            self.before.baseline = baseline and checks.number("baseline", baseline)
+            self._take(content["under_way"])
+        except checkpoints.AnotherTraining:
+            raise
+        except BaseException as error:
+            model._take(earlier)
+            model._last_gradients = gradients
+            if not isinstance(error, Exception):
+                raise
+            raise ValueError(f"{path} does not fit or is damaged: {error}") from error
+
+    def _arrays(self):
+        """Return what a checkpoint has to hold beside the model."""
+        arrays = {f"under_way/{name}": array for name, array in self._under_way().items()}
+        if self.config.averaging:
+            arrays |= {f"mean/{name}": array for name, array in self.mean.weights.items()}
+            arrays["mean/n_updates"] = np.array(self.mean.n_updates)
+        if self.config.windows == "all":
+            for group, states in {"before": self.states_before, "after": self.states_after}.items():
+                for name, state in zip(self.store.state_sizes, states):
+                    arrays[f"{group}/{name}"] = np.asarray(state)
+        return arrays
+
+    def _take(self, arrays):
+        """Take over what `_arrays` returned; the store's weights are the result then."""
+        expected = {key: array.shape for key, array in self._arrays().items()}
         different = sorted(arrays.keys() ^ expected.keys())
         if different:
             raise ValueError(f"its arrays are not those of this training: {', '.join(different)}")
@@ -254,11 +363,13 @@ class Run:
         for key, shape in expected.items():
             group, name = key.split("/", 1)
             groups[group][name] = self.store.checked(key, arrays[key], shape)
-        if has_best:
+        if self.state.best is not None:
             self.best = {name: np.array(array) for name, array in self._under_way().items()}
         self.store.set_weights(groups["under_way"])
-        if self.options.averaging:
+        self._good = self._checked = self.store.snapshot()
+        if self.config.averaging:
             self.mean.n_updates = int(groups["mean"].pop("n_updates"))
             self.mean.weights = groups["mean"]
-        if self.options.windows == "all":
-            self.before, self.after = (list(groups[name].values()) for name in ("before", "after"))
+        if self.config.windows == "all":
+            self.states_before = list(groups["before"].values())
+            self.states_after = list(groups["after"].values())
