@@ -1,6 +1,5 @@
 """Folders, lists, patterns and .zip files of MIDI as datasets."""
 
-import json
 import os
 import signal
 import subprocess
@@ -15,7 +14,7 @@ import pytest
 from midi import MidiError, midiread, midiwrite
 from rnn4music import RNN4Music
 from rnn4music.data import dataset as datasets
-from rnn4music.data import roll_cache
+from rnn4music.data import shards
 from rnn4music.data.dataset import Dataset, DatasetWarning, load_midi
 from rnn4music.data.keys import find_key
 
@@ -452,24 +451,27 @@ def test_nothing_is_kept_of_files_that_change_while_they_are_read(folder, tmp_pa
 def test_a_cache_file_is_written_whole(folder, tmp_path, monkeypatch):
     cache = tmp_path / "cache"
 
-    def full_disk(file, **arrays):
-        file.write(b"half")
+    def full_disk(roll, axis):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(np, "savez", full_disk)
+    monkeypatch.setattr(np, "packbits", full_disk)
     with pytest.warns(UserWarning, match="nothing is kept in the cache"):
         assert same_rolls(load_midi(folder, cache=cache), SEEDS)
     assert not list(cache.iterdir())
 
 
-def test_a_cache_whose_arrays_tell_of_another_shape_is_damaged(tmp_path):
-    roll = np.random.default_rng(0).random((9, 24)) < 0.5
-    path = tmp_path / "c.npz"
-    roll_cache._save(path, [roll_cache.Tune("a", roll)])
-    data = path.read_bytes()
-    assert roll_cache._load(path) is not None and data.count(b"(9, 3)") == 1
-    path.write_bytes(data.replace(b"(9, 3)", b"(9, 2)"))
-    assert roll_cache._load(path) is None
+def test_a_cache_file_of_another_name_is_not_used(folder, tmp_path):
+    """Nor what an earlier version left there."""
+    cache = tmp_path / "cache"
+    load_midi(folder, cache=cache)
+    (path,) = cache.iterdir()
+    load_midi(folder, (40, 60), cache=cache)
+    (other,) = {*cache.iterdir()} - {path}
+    whole = other.read_bytes()
+    other.write_bytes(path.read_bytes())
+    np.savez(path.with_suffix(".npz"), about="[]", cells=np.zeros((0, 0)), n_pitches=0)
+    narrow = load_midi(folder, (40, 60), cache=cache)
+    assert narrow[0].shape[1] == 20 and other.read_bytes() == whole
 
 
 def test_a_damaged_cache_is_written_anew(folder, tmp_path):
@@ -488,13 +490,11 @@ def test_a_damaged_cache_is_written_anew(folder, tmp_path):
     assert path.read_bytes() == whole
 
 
-def test_the_cache_holds_no_pickles(folder, tmp_path):
+def test_the_cache_is_a_shard(folder, tmp_path):
     load_midi(folder, cache=tmp_path / "cache")
     (path,) = (tmp_path / "cache").iterdir()
-    with np.load(path, allow_pickle=False) as archive:
-        about = json.loads(str(archive["about"]))
-        assert archive["cells"].dtype == np.uint8
-    assert [entry["name"] for entry in about] == NAMES
+    index = shards.verify(path)
+    assert [entry.name for entry in index.entries] == NAMES and path.stem == index.digest
 
 
 def test_a_cache_that_cannot_be_written_is_a_warning(folder, tmp_path):
@@ -510,7 +510,7 @@ def test_runs_that_share_a_cache_do_not_disturb_each_other(folder, tmp_path):
         for _ in range(10):
             if not same_rolls(load_midi(folder, cache=cache, progress=False), SEEDS):
                 wrong.append(k)
-            for path in cache.glob("*.npz"):
+            for path in cache.glob("*.rolls"):
                 path.unlink(missing_ok=True)
 
     threads = [threading.Thread(target=load, args=(k,)) for k in range(4)]
@@ -520,7 +520,7 @@ def test_runs_that_share_a_cache_do_not_disturb_each_other(folder, tmp_path):
         thread.join()
     assert not wrong
     load_midi(folder, cache=cache)
-    assert [path.suffix for path in cache.iterdir()] == [".npz"]
+    assert [path.suffix for path in cache.iterdir()] == [".rolls"]
 
 
 # Splitting -----------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import textwrap
@@ -171,7 +172,7 @@ def test_processes_are_told_of_files_from_the_root(tunes, tmp_path, monkeypatch)
     )
     monkeypatch.chdir(tunes.parent)
     convert("music", "../rolls of " + tmp_path.name, progress=False)
-    assert len(told) == 4 and all(job.folder.is_absolute() for job in told)
+    assert len(told) == 4 and all(job.path.is_absolute() for job in told)
     assert all(os.path.isabs(file.path) for job in told for file in job.files)
 
 
@@ -255,12 +256,12 @@ def test_only_what_is_missing_is_made(tunes, folder):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
-@pytest.mark.parametrize("killed_in", ("shards", "stored_rolls"))
+@pytest.mark.parametrize("killed_in", ("shards", "roll_store"))
 def test_a_conversion_that_was_killed_goes_on(tunes, made, tmp_path, killed_in):
     """Killed in the third shard; and when the list of the shards is to be written."""
     script = f"""
         import os, signal
-        from rnn4music import {killed_in}, roll_store
+        from rnn4music import roll_store, shards
         roll_store.FILES_OF_A_SHARD = 4
         whole, calls = {killed_in}.written_whole, []
         def written_whole(path):
@@ -430,11 +431,9 @@ def test_a_shard_that_is_cut_short_while_it_is_used(folder):
 
 def rewritten(folder, change):
     """Change the list of shards, checksum and all."""
-    from rnn4music.data.stored_rolls import read_manifest, write_manifest
-
-    manifest = read_manifest(folder)
+    manifest = roll_store.read_manifest(folder)
     change(manifest)
-    write_manifest(folder, manifest)
+    roll_store.write_manifest(folder, manifest)
 
 
 @pytest.mark.parametrize(
@@ -456,18 +455,16 @@ def rewritten(folder, change):
 )
 def test_a_list_of_shards_that_nobody_wrote_is_refused(folder, change):
     """Its checksum is right, as that of a hostile one."""
-    from rnn4music.data import stored_rolls
-
-    manifest = stored_rolls.read_manifest(folder)
+    manifest = roll_store.read_manifest(folder)
     change(manifest)
-    text = {**manifest, "checksum": stored_rolls._checksum(manifest)}
+    text = {**manifest, "checksum": roll_store._checksum(manifest)}
     (folder / "store.json").write_text(json.dumps(text))
     with pytest.raises(StoreError, match="store.json is damaged"):
         RollStore(folder)
 
 
 def test_a_list_of_shards_of_any_size_is_not_read(folder, monkeypatch):
-    monkeypatch.setattr("rnn4music.data.stored_rolls._MOST_BYTES", 100)
+    monkeypatch.setattr("rnn4music.data.store._MOST_BYTES", 100)
     with pytest.raises(StoreError, match="store.json is damaged"):
         RollStore(folder)
 
@@ -504,6 +501,38 @@ def test_an_index_that_nobody_wrote_is_refused(tmp_path, changes, n_pitches):
     assert index_of(ENTRY, 88).n_pitches == 88
     with pytest.raises(StoreError, match="shard is damaged: its index"):
         index_of({**ENTRY, **changes}, n_pitches)
+
+
+def test_a_shard_built_from_its_parts_is_read(tmp_path):
+    """The format of the files that users have, said once more."""
+    roll = np.zeros((2, 9), bool)
+    roll[0, [0, 8]] = roll[1, 1] = True
+    cells, hashes = b"\x80\x80\x40\x00", struct.pack("<Q", 7)
+    entry = ["a.mid", "", "cut off", {"n_notes": 3, "drums": 1}, 2, zlib.crc32(cells), 0, 1]
+    left_out = ["b.mid", "not a MIDI file", "", {}, 0, 0, 0, 0]
+    digest = "0123456789abcdef"
+    about = {"digest": digest, "n_pitches": 9, "entries": [left_out, entry]}
+    index = json.dumps(about).encode()
+    crc = zlib.crc32(index)
+    end = struct.pack("<QQII", len(index), 8, crc, zlib.crc32(hashes)) + b"rolls 1\n"
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "shards" / f"00000-{digest}.rolls").write_bytes(cells + index + hashes + end)
+    options = {
+        "pitch_range": [60, 69], "time_step": 0.3, "steps_per_beat": None, "tempo": None,
+        "sustain": False, "drums": False, "keep_short": False, "to_c": False, "strict": False,
+        "most_cells": 10**7,
+    }  # fmt: skip
+    shard = {"digest": digest, "n_files": 2, "crc": crc, "n_tunes": 1, "n_steps": 2}
+    manifest = {"format": 1, "version": "0.1.0", "options": options, "shards": [shard]}
+    checksum = zlib.crc32(json.dumps(manifest, sort_keys=True).encode())
+    (tmp_path / "store.json").write_text(json.dumps({**manifest, "checksum": checksum}))
+    store = RollStore(tmp_path)
+    assert store.names == ["a.mid"] and store.left_out == [("b.mid", "not a MIDI file")]
+    assert store.damaged == [("a.mid", "cut off")] and store.options == options
+    assert (store.n_notes, store.lost_notes) == (3, {"drums": 1})
+    np.testing.assert_array_equal(store[0], roll)
+    path = store._path(0)
+    assert shards.read_sketches(path, shards.verify(path))[0].passages.tolist() == [7]
 
 
 def test_a_list_of_shards_cannot_name_files_elsewhere(folder):

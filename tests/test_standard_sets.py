@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy.io import savemat
+from scipy.sparse import csr_array
 
 from rnn4music.data import safe_pickle, standard_sets
 from rnn4music.data.standard_sets import load_standard_set
@@ -56,6 +57,12 @@ def write_pickle(protocol, content=PITCHES):
     return write
 
 
+def read_here(path):
+    """Do what the process that reads would do, in this one."""
+    with open(path, "rb") as file:
+        return standard_sets._read(file, path.suffix.lower(), 88, 10**9)
+
+
 def write_npz(content):
     def write(path):
         np.savez(path, **{part: objects(content[part]) for part in PARTS})
@@ -89,13 +96,49 @@ FORMS = {
 def test_every_form_gives_the_same_rolls(tmp_path, form):
     name, write = FORMS[form]
     write(tmp_path / name)
+    found = read_here(tmp_path / name)
+    for part, ours in zip(PARTS, ("train", "validation", "test"), strict=True):
+        dataset = standard_sets._dataset(found, "set", ours, (21, 109))
+        assert len(dataset) == len(ROLLS[part])
+        for roll, expected in zip(dataset, ROLLS[part], strict=True):
+            assert roll.dtype == bool
+            np.testing.assert_array_equal(roll, expected)
+        assert dataset.names[0] == f"set {ours} 0"
+
+
+@pytest.mark.parametrize("form", ("mat", "json", "pickle 2", "npz of voices"))
+def test_a_file_is_read_in_another_process(tmp_path, form):
+    name, write = FORMS[form]
+    write(tmp_path / name)
     split = load_standard_set(tmp_path / name)
     for part, dataset in zip(PARTS, split, strict=True):
-        assert len(dataset) == len(ROLLS[part])
-        for found, expected in zip(dataset, ROLLS[part], strict=True):
-            assert found.dtype == bool
-            np.testing.assert_array_equal(found, expected)
+        assert [roll.tolist() for roll in dataset] == [roll.tolist() for roll in ROLLS[part]]
+        assert dataset.n_notes == sum(map(np.sum, ROLLS[part]))
     assert split.validation.names == ["set validation 0"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    (
+        {},
+        {"train lengths": np.array([2**62] * 4 + [3]), "train": np.zeros((3, 16), np.uint8)},
+        {"train lengths": np.array([4, -1]), "train": np.zeros((3, 16), np.uint8)},
+        {"train lengths": np.array([0, 3]), "train": np.zeros((3, 16), np.uint8)},
+        {"train lengths": np.array([[3]]), "train": np.zeros((3, 16), np.uint8)},
+        {"train lengths": np.array([3], "M8[s]"), "train": np.zeros((3, 16), np.uint8)},
+        {"train lengths": np.array([np.nan]), "train": np.zeros((3, 16), np.uint8)},
+        {"train lengths": np.array([2]), "train": np.zeros((3, 16), np.uint8)},
+        {"train lengths": np.array([3]), "train": np.zeros((3, 15), np.uint8)},
+        {"train lengths": np.array([3]), "train": np.zeros((3, 16), np.float32)},
+    ),
+)
+def test_what_the_other_process_says_is_not_trusted(monkeypatch, tmp_path, answer):
+    monkeypatch.setattr(standard_sets, "in_limited_process", lambda *_, **__: answer)
+    (tmp_path / "set.json").write_bytes(b"")
+    with pytest.raises(
+        ValueError, match=r"set\.json cannot be read: the process that read it gave"
+    ):
+        load_standard_set(tmp_path / "set.json")
 
 
 def test_a_pickle_of_python_2(tmp_path):
@@ -148,8 +191,9 @@ def test_a_hostile_pickle_is_refused_and_nothing_runs(tmp_path, protocol, form):
             path.write_bytes(pickle.dumps({**PITCHES, "train": attack}, protocol))
         else:
             np.savez(path, train=objects([attack]), valid=np.zeros((1, 1)), test=np.zeros((1, 1)))
-        with pytest.raises(ValueError, match=r"it asks for .*only containers, numbers and NumPy"):
-            load_standard_set(path)
+        for read in (read_here, load_standard_set)[: 1 + (attack is attacks[0])]:
+            with pytest.raises(ValueError, match=r"it asks for .*only containers, numbers and N"):
+                read(path)
         assert not marker.exists() and not marker.with_suffix(".npy").exists()
 
 
@@ -163,11 +207,21 @@ def test_a_hostile_pickle_is_refused_and_nothing_runs(tmp_path, protocol, form):
         (b"cnumpy\ndtype\n(S'V9999999999'\ntR.", "arrays of the type 'V9999999999'"),
         (b"c_codecs\nencode\n(Vx\nS'rot13'\ntR.", "bytes encoded as 'rot13'"),
         (b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR"
-         b"(I1\n(I5\ntcnumpy\ndtype\n(S'i8'\ntRI00\nS'ab'\ntb.", "buffer"),
+         b"(I1\n(I5\ntcnumpy\ndtype\n(S'i8'\ntRI00\nS'ab'\ntb.", r"array of the shape \(5,\)"),
         (b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR"
-         b"(I1\n(I500\ntcnumpy\ndtype\n(S'O8'\ntRI00\n(ltb.", "without its items"),
+         b"(I1\n(I500\ntcnumpy\ndtype\n(S'O8'\ntRI00\n(ltb.", r"array of the shape \(500,\)"),
+        (b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR"
+         b"(I1\n(I8589934592\nI2147483648\ntcnumpy\ndtype\n(S'O8'\ntRI00\n(ltb.",
+         r"array of the shape \(8589934592, 2147483648\)"),  # 2 ** 64 are none to some NumPys
+        (b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR"
+         b"(I1\n(I-1\nI-1\ntcnumpy\ndtype\n(S'b1'\ntRI00\nS'a'\ntb.", r"shape \(-1, -1\)"),
         (b"cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n(S'O8'\ntRS'12345678'\ntR.",
-         "bytes as objects"),
+         "OBJECT array"),
+        # the state of a dtype that hides that it holds objects
+        (b"cnumpy\ndtype\n(S'O8'\nI00\nI01\ntR(I3\nS'|'\nNNNI8\nI8\nI0\ntbp0\n0"
+         b"cnumpy.core.numeric\n_frombuffer\n(S'12345678'\ng0\n(I1\ntS'C'\ntR.",
+         "OBJECT array"),
+        (b"c__builtin__\nset\n.", "asks for __builtin__.set"),
         (b"cbuiltins\ngetattr\n.", "asks for builtins.getattr"),
         (b"cnumpy\nload\n.", "asks for numpy.load"),
         (b"cos\nsystem\n.", "asks for os.system"),
@@ -188,11 +242,11 @@ def test_data_come_through_as_they_are(rng):
     }  # fmt: skip
     for protocol in (3, 4, 5):
         plain = safe_pickle.loads(pickle.dumps(content, protocol))
-        assert plain["nested"] == [[1, [2, [3]]], {4: (5,)}]
+        assert plain["nested"] == content["nested"]
         for name in ("text", "bytes", "number", "big", "none", "yes", "scalar", "small"):
             assert plain[name] == content[name], name
         for name in ("array", "fortran", "swapped", "booleans", "empty"):
-            assert plain[name].dtype == content[name].dtype
+            assert plain[name].dtype.newbyteorder("=") == content[name].dtype.newbyteorder("=")
             np.testing.assert_array_equal(plain[name], content[name])
 
 
@@ -265,14 +319,14 @@ def test_rolls_as_lists_are_rolls(tmp_path):
 )
 def test_steps_that_are_no_pitches(tmp_path, tune, message):
     with pytest.raises(ValueError, match=message):
-        load_standard_set(write_json(tmp_path / "set.json", [tune]))
+        read_here(write_json(tmp_path / "set.json", [tune]))
 
 
 @pytest.mark.parametrize("shape", [(4,), (2, 3, 4), (3, 129)])
 def test_arrays_that_are_no_tunes(tmp_path, shape):
     write_npz({**ROLLS, "train": [np.full(shape, 60)]})(tmp_path / "set.npz")
     with pytest.raises(ValueError, match=r"train\[0\] has the shape .*; \(steps, 88 keys\) or"):
-        load_standard_set(tmp_path / "set.npz")
+        read_here(tmp_path / "set.npz")
 
 
 def test_notes_outside_the_range_are_counted(tmp_path):
@@ -298,19 +352,38 @@ def test_what_is_no_part_of_the_set_is_not_read(tmp_path, monkeypatch):
     assert len(load_standard_set(tmp_path / "set.npz").train) == 2
     np.savez(tmp_path / "set.npz", **{**arrays, "valid": np.zeros(10_000)})
     with pytest.raises(ValueError, match="more than 10000 bytes"):
-        load_standard_set(tmp_path / "set.npz")
+        read_here(tmp_path / "set.npz")
 
 
-def test_a_mat_file_holds_cells_and_may_be_cut_off(tmp_path):
-    savemat(tmp_path / "set.mat", {"traindata": np.zeros((3, 88))})
-    with pytest.raises(ValueError, match="'traindata' is no cell array of tunes"):
-        load_standard_set(tmp_path / "set.mat")
-    write_mat(tmp_path / "set.mat")
-    whole = (tmp_path / "set.mat").read_bytes()
-    for length in range(0, len(whole) - 1, len(whole) // 40):
-        (tmp_path / "set.mat").write_bytes(whole[:length])
-        with pytest.raises(ValueError, match=r"set\.mat"):
-            load_standard_set(tmp_path / "set.mat")
+@pytest.mark.parametrize(
+    ("content", "message"),
+    (
+        (np.zeros((3, 88)), r"train\[0\] has the shape \(88,\); \(steps, 88 keys\) or"),
+        (np.array([objects([np.full((2, 88), 0.5)])]), r"train\[0\] is no piano roll of zeros"),
+        (np.array([objects([np.full((2, 3), 1j)])]), "something else than MIDI pitches"),
+        (np.array([objects(["text"])]), r"train\[0\] has the shape \(1,\)"),
+        ({"field": np.zeros((2, 88))}, "something else than MIDI pitches"),
+        (csr_array(np.eye(88)), "is no list of tunes"),
+        (np.zeros((0, 88)), "is no list of tunes"),
+    ),
+)
+def test_mat_files_with_something_else(tmp_path, content, message):
+    savemat(tmp_path / "set.mat", {f"{part}data": content for part in PARTS})
+    with pytest.raises(ValueError, match=message):
+        read_here(tmp_path / "set.mat")
+
+
+def test_a_mat_file_may_be_cut_off_or_of_another_version(tmp_path):
+    path = tmp_path / "set.mat"
+    write_mat(path)
+    whole = path.read_bytes()
+    for length in (0, 100, 128, 200, len(whole) // 2, len(whole) - 1):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ValueError, match=r"set\.mat cannot be read"):
+            load_standard_set(path)
+    path.write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\0\2IM" + bytes(400))
+    with pytest.raises(ValueError, match="it is a MATLAB 7.3 file; save it with -v7 or older"):
+        load_standard_set(path)
 
 
 def test_what_a_pickle_holds_many_times_is_made_once():

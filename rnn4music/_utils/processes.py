@@ -1,10 +1,21 @@
-"""Work spread over processes."""
+"""Work spread over processes, and work in a process of its own that may crash."""
 
+import contextlib
+import importlib
+import json
 import os
 import signal
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections import deque
+from typing import Any
+
+import numpy as np
+
+from rnn4music._utils import npz
 
 _PORTIONS = 32  # of the work of each process
 _MOST_AT_ONCE = 32  # items of a portion
@@ -65,3 +76,111 @@ def _end_with(parent):
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
+
+
+# ---- in a process of its own
+
+
+class ProcessCrashed(ValueError):
+    """A process crashed, or passed a limit, because of what it was given."""
+
+
+_ERRORS = {error.__name__: error for error in (ProcessCrashed, ValueError, ImportError, OSError)}
+
+
+def in_limited_process(function, arguments, file=None, *, most_memory, most_bytes, seconds):
+    """Return the arrays that a function makes in a process of limited memory and time.
+
+    The process may crash. It is a new Python, and not a fork, so that daemons and processes with
+    threads may ask for one. What it answers is read as any file that may be hostile.
+
+    Parameters
+    ----------
+    function : function of a module
+        Called with `file` and the arguments; returns a dict of str to array.
+    arguments : list
+        Text, numbers and None.
+    file : binary file, optional
+        Open for reading.
+    most_memory : int
+        Bytes of address space, where the system can limit it (not on Windows).
+    most_bytes : int
+        Of the arrays together.
+    seconds : int
+
+    Raises
+    ------
+    ValueError, ImportError, OSError
+        What the function raises; an OSError also if it fails before the function is called.
+    ProcessCrashed
+        If the process crashes or passes a limit; a ValueError.
+    """
+    limits = most_memory, most_bytes, seconds
+    job = json.dumps([function.__module__, function.__name__, arguments, limits, bool(file)])
+    begin = f"import sys; sys.path[:] = sys.argv[2:]; from {__name__} import _serve; _serve()"
+    with tempfile.TemporaryFile() as answer:
+        try:
+            status = subprocess.run(
+                [sys.executable, "-c", begin, job, *map(str, sys.path)],
+                stdin=file or subprocess.DEVNULL,
+                stdout=answer,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},  # each takes address space
+                timeout=seconds,
+            ).returncode
+        except subprocess.TimeoutExpired:
+            raise ProcessCrashed(f"it takes more than {seconds} seconds") from None
+        if status == 1:
+            raise OSError(f"the process of {function.__name__} failed before it could answer")
+        if status:
+            raise ProcessCrashed(f"it crashes the process that reads it (exit status {status})")
+        answer.seek(0)
+        return _arrays(answer, most_bytes)
+
+
+def _arrays(answer, most_bytes):
+    """Return the arrays of an answer, or raise the error that it tells of."""
+    try:
+        arrays = npz.read(answer, most_bytes)
+        error = arrays.pop("error", None)
+        error = None if error is None else _ERRORS[str(error[0])](str(error[1]))
+    except Exception:
+        raise ProcessCrashed("the process that read it gave no answer that can be used") from None
+    if error is not None:
+        raise error
+    return arrays
+
+
+def _serve():
+    """Do the work of `in_limited_process` in the new process, and write the answer."""
+    answer = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints is no part of it
+    module, name, arguments, limits, has_file = json.loads(sys.argv[1])
+    function = getattr(importlib.import_module(module), name)
+    _limit(*limits)
+    try:
+        arrays: Any = function(sys.stdin.buffer if has_file else None, *arguments)
+        if sum(array.nbytes for array in arrays.values()) > limits[1]:
+            raise ProcessCrashed(f"it gives more than {limits[1]} bytes")
+    except MemoryError:
+        message = f"it takes more than {limits[0] >> 20} MiB of memory"
+        arrays = {"error": np.array([ProcessCrashed.__name__, message])}
+    except tuple(_ERRORS.values()) as error:
+        kind = next(kind for kind in _ERRORS if isinstance(error, _ERRORS[kind]))
+        arrays = {"error": np.array([kind, str(error)[:1000]])}
+    np.savez(answer, **arrays)
+    answer.flush()
+
+
+def _limit(most_memory, most_bytes, seconds):
+    with contextlib.suppress(ImportError):  # on Windows
+        import resource
+
+        limits = {
+            resource.RLIMIT_AS: most_memory,
+            resource.RLIMIT_FSIZE: most_bytes + 2**16,
+            resource.RLIMIT_CPU: 2 * seconds,
+        }
+        for kind, most in limits.items():
+            with contextlib.suppress(ValueError, OSError):  # there is a lower one; macOS
+                resource.setrlimit(kind, (most, most))

@@ -7,7 +7,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "Dataset": "dataset",
         "DatasetWarning": "midi_files",
-        "RollStore": "stored_rolls",
+        "RollStore": "store",
         "convert": "store",
         "find_key": "keys",
         "load_chorales": "chorales",

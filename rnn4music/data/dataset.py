@@ -16,8 +16,7 @@ import glob
 import os
 import stat
 import zipfile
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -37,21 +36,22 @@ from midi.reading import (
 )
 from rnn4music._utils import checks, npz
 from rnn4music._utils.processes import in_processes, n_cores
-from rnn4music.data import roll_cache
 from rnn4music.data.duplicates import group_near_copies
 from rnn4music.data.keys import ALL_KEYS, find_key, semitones_to_c, transpose
 from rnn4music.data.midi_files import (
     Collection,
     DatasetWarning,  # noqa: F401 (users import it from here)
-    Remark,
     checked_semitones,
+    outcome,
 )
+from rnn4music.data.shards import Tune, cached
 
 SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
 MOST_CELLS = 10**7  # of one roll: nine hours of piano at 0.3 s
 MOST_BYTES = 2**24  # of one file
 _BYTES_WORTH_PROCESSES = 2**24
 _EVERY_PITCH = (0, 128)
+PIANO = (21, 109)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -121,7 +121,7 @@ class Dataset(Collection):
 
 def load_midi(
     source,
-    pitch_range=(21, 109),
+    pitch_range=PIANO,
     time_step=None,
     *,
     steps_per_beat=None,
@@ -216,10 +216,11 @@ def load_midi(
         with tqdm(
             desc="reading", total=len(files), unit="file", disable=not progress, delay=1
         ) as bar:
-            found = roll_cache.through(
+            found = cached(
                 cache,
                 ("midi", *reading),
                 files,
+                reading.n_pitches,
                 lambda: _counted(in_processes(read, files, workers), bar),
             )
     finally:
@@ -359,8 +360,8 @@ class Reading(NamedTuple):
 
     @classmethod
     def checked(
-        cls, pitch_range, time_step, steps_per_beat, tempo, sustain, drums, keep_short, to_c,
-        strict, most_cells,
+        cls, pitch_range, time_step, steps_per_beat=None, tempo=None, sustain=False, drums=False,
+        keep_short=False, to_c=False, strict=False, most_cells=MOST_CELLS,
     ):  # fmt: skip
         """Return the arguments, or say what they should have been."""
         to_c = checked_flag("to_c", to_c)
@@ -370,6 +371,24 @@ class Reading(NamedTuple):
             sustain, keep_short, strict, most_cells, dt_name="time_step",
         )  # fmt: skip
         return cls(options, pitch_range, to_c)
+
+    @property
+    def n_pitches(self):
+        """Columns of the rolls."""
+        return self.pitch_range[1] - self.pitch_range[0]
+
+    def arguments(self):
+        """Return what `checked` takes, as JSON may hold it."""
+        options = self.options
+        return {
+            "pitch_range": list(self.pitch_range),
+            "time_step": None if options.in_beats else float(options.step),
+            "steps_per_beat": float(1 / options.step) if options.in_beats else None,
+            "tempo": None if options.tempo is None else float(options.tempo),
+            **{name: getattr(options, name) for name in ("sustain", "drums", "keep_short")},
+            "to_c": self.to_c,
+            **{name: getattr(options, name) for name in ("strict", "most_cells")},
+        }
 
 
 def n_workers(workers, files):
@@ -386,10 +405,10 @@ def read_file(reading, file):
     try:
         content = read_bytes(file.read(), options, dtype=bool)
     except MidiError as error:
-        return roll_cache.Tune(file.name, reason=error.reason)
+        return Tune(file.name, reason=error.reason)
     except Exception as error:  # the disk's, zipfile's: one file must not end the rest
         where = "in the .zip, " if file.member else ""
-        return roll_cache.Tune(file.name, reason=f"{where}{type(error).__name__}: {error}")
+        return Tune(file.name, reason=f"{where}{type(error).__name__}: {error}")
     roll, n_out_of_range = content.piano_roll, content.n_out_of_range
     n_notes = len(content.pitches)
     if to_c:
@@ -410,7 +429,7 @@ def read_file(reading, file):
     if not roll.any():
         others = [f"{count} {why}" for why, count in lost.items() if count]
         reason = "it has no notes" if not others else f"none of its notes: {', '.join(others)}"
-    return roll_cache.Tune(file.name, roll, reason, summary(content.damage), counts)
+    return Tune(file.name, roll, reason, summary(content.damage), counts)
 
 
 def _counted(tunes, bar):
@@ -427,21 +446,16 @@ _SHORT_TUNES = {
 
 
 def _collect(found, min_steps, short_tunes):
-    dataset = Dataset([], [])
-    counts = Counter()
-    for tune in found:
-        roll, reason = tune.roll, tune.reason
-        if not reason and len(roll) < min_steps:
-            roll = _SHORT_TUNES[short_tunes](roll, min_steps)
-            if roll is None:
-                reason = f"too short: {len(tune.roll)} steps, min_steps={min_steps}"
-        if reason:
-            dataset.left_out.append(Remark(tune.name, reason))
-            continue
-        dataset.rolls.append(roll)
-        dataset.names.append(tune.name)
-        counts.update(tune.counts)
-        if tune.damage:
-            dataset.damaged.append(Remark(tune.name, tune.damage))
-    n_notes = counts.pop("n_notes", 0)
-    return replace(dataset, n_notes=n_notes, lost_notes=dict(counts))
+    tunes = [_long_enough(tune, min_steps, short_tunes) for tune in found]
+    used = [tune for tune in tunes if not tune.reason]
+    return Dataset([tune.roll for tune in used], [tune.name for tune in used], *outcome(tunes))
+
+
+def _long_enough(tune, min_steps, short_tunes):
+    if tune.reason or len(tune.roll) >= min_steps:
+        return tune
+    roll = _SHORT_TUNES[short_tunes](tune.roll, min_steps)
+    if roll is None:
+        reason = f"too short: {len(tune.roll)} steps, min_steps={min_steps}"
+        return tune._replace(reason=reason)
+    return tune._replace(roll=roll)

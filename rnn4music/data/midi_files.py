@@ -8,6 +8,7 @@ Nothing is left out in silence: what was is in `Collection.left_out`, and the fi
 
 import warnings
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -143,6 +144,26 @@ class Collection(Sequence):
             parts[name], waiting = chosen, others
         parts["train"] = [tune for group in waiting for tune in group]
         return Split(**{name: self.select(sorted(tunes)) for name, tunes in parts.items()})
+
+
+def outcome(files):
+    """Return what became of files: ``left_out, damaged, n_notes, lost_notes`` of a `Collection`.
+
+    Parameters
+    ----------
+    files : iterable
+        Each with ``name``, ``reason`` (why it was left out), ``damage`` and ``counts``.
+    """
+    left_out, damaged, counts = [], [], Counter()
+    for file in files:
+        if file.reason:
+            left_out.append(Remark(file.name, file.reason))
+            continue
+        counts.update(file.counts)
+        if file.damage:
+            damaged.append(Remark(file.name, file.damage))
+    n_notes = counts.pop("n_notes", 0)
+    return left_out, damaged, n_notes, dict(counts)
 
 
 def checked_semitones(semitones):

@@ -1,37 +1,56 @@
-"""A shard: one file with the piano rolls of some hundred MIDI files.
+"""Piano rolls on disk: a shard is one file with those of some hundred MIDI files.
+
+A store (`rnn4music.data.store`) is made of shards, and what `load_midi` keeps in a cache is one.
 
 Conventions
 -----------
 A file has four parts. The *cells* of its tunes, one tune after the other: rows of eight cells to
 a byte. The *index*, JSON text: what the shard was made of, and an entry for each MIDI file, those
 that were left out too, with the CRC-32 of its cells. The *sketches* of the tunes (see
-`near_copies`): their hashes, eight bytes each. The *trailer*: how long index and sketches are, and
-their CRC-32. Numbers are little-endian. Files are written whole or not at all; nothing that is
-read is used before its checksum is right.
+`near_copies`): their hashes, eight bytes each; a cache has none. The *trailer*: how long index and
+sketches are, and their CRC-32. Numbers are little-endian. Files are written whole or not at all;
+nothing that is read is used before its checksum is right.
 
 A roll is read by opening the file, going there, and reading. A memory map of each shard was no
 better: it keeps a file open for each shard, all that was read counts as the process's memory, and
 a file that another program cuts short ends the process with SIGBUS.
 """
 
+import contextlib
+import hashlib
 import json
+import os
 import struct
+import warnings
 import zlib
 from itertools import accumulate
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from midi.files import opened, written_whole
+from rnn4music._utils import version
 from rnn4music.data.duplicates import Sketch, sketch_of
 
 FORMAT = 1
 _TRAILER = struct.Struct("<QQII8s")
 _MAGIC = b"rolls 1\n"  # with the format
+_NO_SKETCH = Sketch(0, np.empty(0, np.uint64))
 
 
 class StoreError(ValueError):
     """A store that is damaged, or was not finished."""
+
+
+class Tune(NamedTuple):
+    """The roll of one MIDI file, or why there is none."""
+
+    name: str
+    roll: Any = None  # (T, P) bool
+    reason: str = ""  # why it cannot be used
+    damage: str = ""
+    counts: dict = {}
 
 
 class Entry(NamedTuple):
@@ -49,13 +68,13 @@ class Entry(NamedTuple):
     @property
     def is_sound(self):
         """Whether all of it is what `write` may have written."""
-        texts, numbers = self[:3], (*self[4:], *self.counts.values())
+        numbers = *self[4:], *self.counts.values()
         return (
-            all(type(text) is str for text in (*texts, *self.counts))
-            and all(type(number) is int and number >= 0 for number in numbers)
+            {*map(type, (*self[:3], *self.counts))} == {str}
+            and {*map(type, numbers)} == {int}
+            and min(numbers) >= 0
             and bool(self.reason) == (self.n_steps == 0)
-            and self.crc < 2**32
-            and self.level <= 64
+            and (self.crc < 2**32 and self.level <= 64)
         )
 
 
@@ -66,10 +85,10 @@ class Index(NamedTuple):
     n_pitches: int
     entries: list
     crc: int
-    sketches_at: tuple  # first byte, number of bytes, CRC-32
+    sketches_at: tuple[int, int, int]  # first byte, number of bytes, CRC-32
 
 
-def write(path, digest, n_pitches, tunes):
+def write(path, digest, n_pitches, tunes, sketch=sketch_of):
     """Write a shard, whole or not at all, one tune in memory at a time.
 
     Parameters
@@ -77,84 +96,82 @@ def write(path, digest, n_pitches, tunes):
     path : path
     digest : str
     n_pitches : int
-    tunes : iterable of roll_cache.Tune
+    tunes : iterable of Tune
+    sketch : function
+        From a roll to its `near_copies.Sketch`.
+
+    Returns
+    -------
+    int
+        The CRC-32 of the index.
     """
     entries, sketches = [], []
     with written_whole(path) as file:
         for tune in tunes:
-            cells, sketch = b"", Sketch(0, np.empty(0, np.uint64))
-            if not tune.reason:
-                cells, sketch = np.packbits(tune.roll, axis=1).tobytes(), sketch_of(tune.roll)
+            name, roll, reason, damage, counts = tune
+            cells, n_steps, (level, passages) = b"", 0, _NO_SKETCH
+            if not reason:
+                cells, n_steps = np.packbits(roll, axis=1).tobytes(), len(roll)
+                level, passages = sketch(roll)
             file.write(cells)
-            sketches.append(sketch.passages)
-            n_steps = 0 if tune.reason else len(tune.roll)
-            about = tune.name, tune.reason, tune.damage, tune.counts
-            numbers = n_steps, zlib.crc32(cells), sketch.level, len(sketch.passages)
-            entries.append(Entry(*about, *numbers))
+            sketches.append(passages)
+            numbers = n_steps, zlib.crc32(cells), level, len(passages)
+            entries.append(Entry(name, reason, damage, counts, *numbers))
         index = json.dumps({"digest": digest, "n_pitches": n_pitches, "entries": entries}).encode()
-        hashes = np.concatenate(sketches).astype("<u8").tobytes()
-        file.write(index)
-        file.write(hashes)
+        hashes = np.concatenate([_NO_SKETCH.passages, *sketches]).astype("<u8").tobytes()
+        file.write(index + hashes)
         crcs = zlib.crc32(index), zlib.crc32(hashes)
         file.write(_TRAILER.pack(len(index), len(hashes), *crcs, _MAGIC))
+    return crcs[0]
 
 
 def read_index(path):
     """Return the `Index` of a shard; raise `StoreError` if it is damaged."""
     with _opened(path) as file:
         size = file.seek(0, 2)
-        if size < _TRAILER.size:
-            raise StoreError(damaged(path, f"it has {size} bytes"))
-        file.seek(-_TRAILER.size, 2)
-        n_index, n_hashes, crc, crc_hashes, magic = _TRAILER.unpack(file.read(_TRAILER.size))
-        begin = size - _TRAILER.size - n_hashes - n_index
-        if magic != _MAGIC or begin < 0:
-            raise StoreError(damaged(path, "its end is not that of a shard"))
-        file.seek(begin)
-        text = file.read(n_index)
-    if zlib.crc32(text) != crc:
-        raise StoreError(damaged(path, "the checksum of its index is wrong"))
+        file.seek(max(0, size - _TRAILER.size))
+        end = file.read(_TRAILER.size).ljust(_TRAILER.size)
+    n_index, n_hashes, crc, crc_hashes, magic = _TRAILER.unpack(end)
+    begin = size - _TRAILER.size - n_hashes - n_index
+    if magic != _MAGIC or begin < 0:
+        raise StoreError(damaged(path, "its end is not that of a shard"))
+    text = _bytes(path, begin, n_index, crc, "its index")
     try:
         about = json.loads(text)
         digest, n_pitches = about["digest"], about["n_pitches"]
         entries = [Entry(*entry) for entry in about["entries"]]
         is_sound = type(digest) is str and type(n_pitches) is int and 1 <= n_pitches <= 128
-        if not (is_sound and entries and all(entry.is_sound for entry in entries)):
-            raise StoreError(damaged(path, "its index holds what no shard's does"))
-        n_steps = sum(entry.n_steps for entry in entries)
-        n_sketched = sum(entry.n_sketched for entry in entries)
-        fits = (n_steps * row_bytes(n_pitches), 8 * n_sketched) == (begin, n_hashes)
-    except StoreError:
-        raise
+        is_sound &= bool(entries) and all(entry.is_sound for entry in entries)
+        is_sound &= sum(entry.n_steps for entry in entries) * row_bytes(n_pitches) == begin
+        is_sound &= 8 * sum(entry.n_sketched for entry in entries) == n_hashes
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
-        raise StoreError(damaged(path, "its index is not that of a shard")) from None
-    if not fits:
-        raise StoreError(damaged(path, f"it has {size} bytes, and its index tells of others"))
-    where = begin + n_index, n_hashes, crc_hashes
-    return Index(digest, n_pitches, entries, crc, where)
+        is_sound = False
+    if not is_sound:
+        raise StoreError(damaged(path, "its index is not that of a shard"))
+    return Index(digest, n_pitches, entries, crc, (begin + n_index, n_hashes, crc_hashes))
 
 
 def read_roll(path, name, begin, n_steps, n_pitches, crc):
     """Return the (n_steps, n_pitches) bool roll of a tune, whose first byte is `begin`."""
-    n_bytes = n_steps * row_bytes(n_pitches)
-    with _opened(path) as file:
-        file.seek(begin)
-        cells = file.read(n_bytes)
-    if len(cells) != n_bytes or zlib.crc32(cells) != crc:
-        raise StoreError(damaged(path, f"the checksum of {name} is wrong"))
-    packed = np.frombuffer(cells, np.uint8).reshape(n_steps, row_bytes(n_pitches))
+    width = row_bytes(n_pitches)
+    cells = _bytes(path, begin, n_steps * width, crc, name)
+    packed = np.frombuffer(cells, np.uint8).reshape(n_steps, width)
     return np.unpackbits(packed, axis=1, count=n_pitches).view(bool)
 
 
-def read_sketches(path):
+def read_tunes(path, index):
+    """Yield a `Tune` for each entry of a shard's index."""
+    begin = 0
+    for name, reason, damage, counts, n_steps, crc, *_ in index.entries:
+        roll = read_roll(path, name, begin, n_steps, index.n_pitches, crc)
+        yield Tune(name, None if reason else roll, reason, damage, counts)
+        begin += n_steps * row_bytes(index.n_pitches)
+
+
+def read_sketches(path, index):
     """Return the `near_copies.Sketch` of each of a shard's tunes."""
-    index = read_index(path)
     begin, n_bytes, crc = index.sketches_at
-    with _opened(path) as file:
-        file.seek(begin)
-        hashes = file.read(n_bytes)
-    if len(hashes) != n_bytes or zlib.crc32(hashes) != crc:
-        raise StoreError(damaged(path, "the checksum of its sketches is wrong"))
+    hashes = _bytes(path, begin, n_bytes, crc, "its sketches")
     passages = np.frombuffer(hashes, "<u8").astype(np.uint64)
     ends = accumulate(entry.n_sketched for entry in index.entries)
     return [
@@ -166,17 +183,34 @@ def read_sketches(path):
 
 def verify(path):
     """Read all of a shard, and return its `Index`; raise `StoreError` if a checksum is wrong."""
-    index, begin = read_index(path), 0
-    for entry in index.entries:
-        read_roll(path, entry.name, begin, entry.n_steps, index.n_pitches, entry.crc)
-        begin += entry.n_steps * row_bytes(index.n_pitches)
-    read_sketches(path)
+    index = read_index(path)
+    for _ in read_tunes(path, index):
+        pass
+    read_sketches(path, index)
     return index
 
 
 def row_bytes(n_pitches):
-    """Return how many bytes a row of so many cells takes."""
+    """Return how many bytes a row of this many cells takes."""
     return -(-n_pitches // 8)
+
+
+def damaged(path, what, how="is damaged"):
+    """Return what an error says of a shard."""
+    return (
+        f"the shard {path} {how}: {what}; convert the MIDI files into the same folder again: "
+        "that makes anew what is not whole, and nothing else"
+    )
+
+
+def _bytes(path, begin, n_bytes, crc, what):
+    """Return some bytes of a shard, once their checksum is compared."""
+    with _opened(path) as file:
+        file.seek(begin)
+        data = file.read(n_bytes)
+    if len(data) != n_bytes or zlib.crc32(data) != crc:
+        raise StoreError(damaged(path, f"the checksum of {what} is wrong"))
+    return data
 
 
 def _opened(path) -> Any:
@@ -186,9 +220,57 @@ def _opened(path) -> Any:
         raise StoreError(damaged(path, "it is gone", "is incomplete")) from None
 
 
-def damaged(path, what, how="is damaged"):
-    """Return what an error says of a shard."""
-    return (
-        f"the shard {path} {how}: {what}; convert the MIDI files into the same folder again: "
-        "that makes anew what is not whole, and nothing else"
-    )
+# ---- a cache
+
+
+def cached(folder, key, files, n_pitches, read):
+    """Return what `read()` yields, from a cache if it is there, else read and kept there.
+
+    Parameters
+    ----------
+    folder : path or None
+        May be deleted at any time; what is damaged in it counts as absent. None for no cache.
+    key : tuple
+        All that the result depends on, beside the files and the version of this package; its
+        text is what counts.
+    files : list
+        With a ``name`` and a method ``read`` for its bytes, which count too.
+    n_pitches : int
+    read : function
+        Returns an iterable of `Tune`, one for each file.
+
+    Returns
+    -------
+    list of Tune
+    """
+    if folder is None:
+        return list(read())
+    if not os.fspath(folder):
+        raise ValueError('the cache is ""; give a folder, or None for no cache')
+    digest = _digest(key, files)
+    path = Path(folder).expanduser() / f"{digest}.rolls"
+    with contextlib.suppress(StoreError, OSError):
+        index = read_index(path)
+        if (index.digest, index.n_pitches) == (digest, n_pitches):
+            return list(read_tunes(path, index))
+    tunes = list(read())
+    if _digest(key, files) != digest:
+        return tunes  # a file was changed meanwhile
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(path, digest, n_pitches, tunes, sketch=lambda roll: _NO_SKETCH)
+    except OSError as error:
+        warnings.warn(f"nothing is kept in the cache {folder}: {error}", stacklevel=3)
+    return tunes
+
+
+def _digest(key, files):
+    digest = hashlib.blake2b(digest_size=20)
+    digest.update(repr((FORMAT, version.__version__, key)).encode())
+    for file in files:
+        try:
+            content = hashlib.blake2b(file.read()).hexdigest()
+        except Exception as error:  # whatever it is, it is met again when the file is read
+            content = repr(error)
+        digest.update(repr((file.name, content)).encode())
+    return digest.hexdigest()

@@ -15,6 +15,10 @@ suffix    what it holds
 ========  ======================================================================
 
 A tune may be given in any of these ways in each of the files. With voices, NaN or −1 is a rest.
+
+A file is read in a process of limited memory and time, since a damaged one may crash SciPy, and a
+pickle ask for any amount of either. What comes from there are piano rolls of all 128 pitches,
+eight cells to a byte, so that whatever the bytes are, they are rolls.
 """
 
 import json
@@ -26,20 +30,22 @@ import numpy as np
 
 from midi.reading import checked_pitch_range
 from rnn4music._utils import checks, npz
-from rnn4music.data import matlab_cells, safe_pickle
-from rnn4music.data.dataset import Dataset
+from rnn4music._utils.processes import in_limited_process
+from rnn4music.data import safe_pickle
+from rnn4music.data.dataset import PIANO, Dataset
 from rnn4music.data.midi_files import Split
 
-PIANO = (21, 109)
 _PARTS = {
     "train": ("train", "traindata", "training"),
     "validation": ("valid", "validdata", "validation"),
     "test": ("test", "testdata"),
 }
 _NAMES = [name for names in _PARTS.values() for name in names]
-_READERS = {}
-_MOST_BYTES = 2**30  # of arrays, unpacked
+_MOST_BYTES = 2**30  # of a .mat file, and of the arrays of an .npz file that are read, unpacked
 _MOST_TEXT = 2**26  # bytes of a .json or .pickle, which may take 70 times as many in memory
+_MOST_MEMORY = 2**32  # bytes of the process that reads
+_SECONDS = 120
+_ROW = 16  # bytes
 _MOST_AT_A_TIME = 128  # pitches
 _MOST_NOTES = 10**7  # of a tune
 MOST_CELLS = 10**9  # of all the rolls together
@@ -77,74 +83,112 @@ def load_standard_set(path, pitch_range=PIANO, most_cells=MOST_CELLS):
     path = Path(path).expanduser()
     pitch_range = checked_pitch_range(pitch_range, "pitch_range")
     most_cells = checks.integer("most_cells", most_cells, 1)
-    if path.suffix.lower() not in _READERS:
+    suffix = path.suffix.lower()
+    if suffix not in _READERS:
         known = ", ".join(sorted(_READERS))
         raise ValueError(f"{path} has an unknown ending {path.suffix!r}; these are read: {known}")
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
+    most = _MOST_TEXT if suffix in (".json", ".pickle", ".pkl") else _MOST_BYTES
+    n_pitches = pitch_range[1] - pitch_range[0]
+    with open(path, "rb") as file:
+        try:
+            if suffix != ".npz" and os.fstat(file.fileno()).st_size > most:
+                raise ValueError(f"it has more than {most} bytes, which are not read")
+            found = in_limited_process(
+                _read,
+                [suffix, n_pitches, most_cells],
+                file,
+                most_memory=_MOST_MEMORY,
+                most_bytes=2 * _ROW * (most_cells // n_pitches),
+                seconds=_SECONDS,
+            )
+            return Split(*(_dataset(found, path.stem, part, pitch_range) for part in _PARTS))
+        except ValueError as error:
+            raise ValueError(f"{path} cannot be read: {error}") from None
+        except OSError as error:
+            raise OSError(f"{path} cannot be read: {error}") from error
+
+
+def _dataset(found, set_name, part, pitch_range):
+    """Return one part of what `_read` found, which may be anything."""
+    lengths, packed = (found.get(name, np.empty(0)) for name in (f"{part} lengths", part))
+    if lengths.dtype != np.int64 or lengths.ndim != 1 or min(lengths, default=0) < 1:
+        raise ValueError("the process that read it gave no lengths of tunes")
+    n_steps = sum(lengths.tolist())  # of any size
+    if packed.dtype != np.uint8 or packed.shape != (n_steps, _ROW):
+        raise ValueError("the process that read it gave no piano rolls")
+    rolls, n_outside = [], 0
+    for rows in np.split(packed, np.cumsum(lengths)[:-1]):
+        roll = np.unpackbits(rows, axis=1).view(bool)
+        rolls.append(roll[:, slice(*pitch_range)].copy())
+        n_outside += int(roll.sum() - rolls[-1].sum())
+    names = [f"{set_name} {part} {k}" for k in range(len(rolls))]
+    n_notes = sum(int(roll.sum()) for roll in rolls)
+    return Dataset(rolls, names, n_notes=n_notes, lost_notes={"outside the pitch range": n_outside})
+
+
+# ---- in the process that reads
+
+
+def _read(file, suffix, n_pitches, most_cells):
+    """Return for each part its packed rolls, one behind the other, and their lengths."""
     try:
-        content = _READERS[path.suffix.lower()](path)
+        content = _READERS[suffix](file)
         if not isinstance(content, dict):
             raise ValueError(f"it holds a {type(content).__name__}, not a dict of three parts")
         parts = {part: _part(content, names) for part, names in _PARTS.items()}
-        n_steps = sum(len(tune) for tunes in parts.values() for tune in tunes)
-        n_pitches = pitch_range[1] - pitch_range[0]
+        n_steps = sum(len(_listed(tune)) for tunes in parts.values() for tune in tunes)
         if n_steps * n_pitches > most_cells:
             raise ValueError(
                 f"it has {n_steps} steps of {n_pitches} pitches: more than "
                 f"most_cells={most_cells}; raise most_cells"
             )
-        return Split(
-            **{part: _dataset(tunes, path.stem, part, pitch_range) for part, tunes in parts.items()}
-        )
-    except ValueError as error:
-        raise ValueError(f"{path} cannot be read: {error}") from None
-    except Exception as error:  # damage makes json, zipfile and NumPy raise all sorts
+        found = {}
+        for part, tunes in parts.items():
+            rolls = [_packed_roll(_listed(tune), f"{part}[{k}]") for k, tune in enumerate(tunes)]
+            found[f"{part} lengths"] = np.array([len(roll) for roll in rolls], np.int64)
+            found[part] = np.concatenate(rolls)
+        return found
+    except (ValueError, MemoryError):
+        raise
+    except Exception as error:  # damage makes json, zipfile, SciPy and NumPy raise all sorts
         if not npz.is_damage(error):
             raise
-        raise ValueError(f"{path} is damaged: {type(error).__name__}: {error}") from None
+        raise ValueError(f"it is damaged: {type(error).__name__}: {error}") from None
 
 
-def _reads(*suffixes):
-    def register(reader):
-        _READERS.update(dict.fromkeys(suffixes, reader))
-        return reader
+def _read_mat(file):
+    from scipy.io import loadmat
 
-    return register
-
-
-def _bytes(path, most):
-    with open(path, "rb") as file:
-        if os.fstat(file.fileno()).st_size > most:
-            raise ValueError(f"it has more than {most} bytes, which are not read")
-        return file.read()
+    try:
+        content = loadmat(file, variable_names=_NAMES)
+    except NotImplementedError:
+        raise ValueError("it is a MATLAB 7.3 file; save it with -v7 or older") from None
+    return {name: value for name, value in content.items() if name in _NAMES}
 
 
-@_reads(".mat")
-def _read_mat(path):
-    return matlab_cells.read(_bytes(path, _MOST_BYTES), _NAMES, _MOST_BYTES)
+def _read_pickle(file):
+    return safe_pickle.loads(file.read())
 
 
-@_reads(".pickle", ".pkl")
-def _read_pickle(path):
-    return safe_pickle.loads(_bytes(path, _MOST_TEXT))
+def _read_npz(file):
+    return npz.read(file, _MOST_BYTES, names=_NAMES, unpickled=safe_pickle.loads)
 
 
-@_reads(".json")
-def _read_json(path):
-    return json.loads(_bytes(path, _MOST_TEXT).decode())
-
-
-@_reads(".npz")
-def _read_npz(path):
-    with open(path, "rb") as file:
-        return npz.read(file, _MOST_BYTES, names=_NAMES, unpickled=safe_pickle.loads)
+_READERS = {
+    ".mat": _read_mat,
+    ".pickle": _read_pickle,
+    ".pkl": _read_pickle,
+    ".json": json.load,
+    ".npz": _read_npz,
+}
 
 
 def _part(content, names):
     for name in names:
         if name in content:
-            tunes = content[name]
+            tunes = _listed(content[name])
             is_list = isinstance(tunes, (list, tuple)) and len(tunes)
             is_array = isinstance(tunes, np.ndarray) and tunes.size  # of no tunes it may claim many
             if not (is_list or is_array):
@@ -154,20 +198,17 @@ def _part(content, names):
     raise ValueError(f"it has no {names[0]!r}, but {there}")
 
 
-def _dataset(tunes, set_name, part, pitch_range):
-    """Return the tunes of one part as piano rolls."""
-    lowest, highest = pitch_range
-    rolls, n_outside = [], 0
-    for k, tune in enumerate(tunes):
-        step, pitch = _notes(tune, f"{part}[{k}]")
-        inside = (pitch >= lowest) & (pitch < highest)
-        roll = np.zeros((len(tune), highest - lowest), dtype=bool)
-        roll[step[inside], pitch[inside] - lowest] = True
-        rolls.append(roll)
-        n_outside += int(np.count_nonzero(~inside))
-    n_notes = sum(int(np.count_nonzero(roll)) for roll in rolls)
-    names = [f"{set_name} {part} {k}" for k in range(len(tunes))]
-    return Dataset(rolls, names, n_notes=n_notes, lost_notes={"outside the pitch range": n_outside})
+def _listed(value):
+    """Return an array of objects as a list."""
+    is_objects = isinstance(value, np.ndarray) and value.dtype.hasobject
+    return value.ravel().tolist() if is_objects else value
+
+
+def _packed_roll(tune, name):
+    step, pitch = _notes(tune, name)
+    roll = np.zeros((len(tune), 8 * _ROW), bool)
+    roll[step, pitch] = True
+    return np.packbits(roll, axis=1)
 
 
 def _notes(tune, name):

@@ -7,79 +7,78 @@
 
 Conventions
 -----------
-What a store is on disk is said in `rnn4music.data.stored_rolls`. A conversion may be stopped at any
-time, also by SIGKILL: what is there is whole, and the next goes on with it. Several may work on
-the same folder at once.
+A store is a folder: ``store.json``, the *manifest*, tells of what and how it was made and lists
+the shards, files in ``shards`` (see `rnn4music.data.shards`). The name of a shard has a hash of its
+MIDI files' names, sizes and times of change, of how they were read and of this package's version,
+so that a file never becomes that of another conversion. A conversion may be stopped at any time,
+also by SIGKILL: what is there is whole, and the next goes on with it. Several may work on the same
+folder at once.
 """
 
 import asyncio
 import concurrent.futures
 import contextlib
+import copy
 import hashlib
+import json
 import os
+import re
 import socket
 import time
+import zlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from tqdm import tqdm
 
+from midi.files import opened, written_whole
 from midi.reading import checked_flag
 from rnn4music._utils import version
 from rnn4music._utils.console import SCREEN
 from rnn4music._utils.processes import in_processes
 from rnn4music.data import shards
 from rnn4music.data.dataset import (
-    MOST_CELLS,
+    PIANO,
     Reading,
     find_files,
     forget_zips,
     n_workers,
     read_file,
 )
-from rnn4music.data.roll_cache import Tune
-from rnn4music.data.shards import StoreError
-from rnn4music.data.stored_rolls import (
-    MANIFEST,
-    SHARDS,
-    RollStore,
-    is_store,
-    read_manifest,
-    shard_path,
-    write_manifest,
-)
+from rnn4music.data.duplicates import group_sketches
+from rnn4music.data.keys import ALL_KEYS, transpose
+from rnn4music.data.midi_files import Collection, checked_semitones, outcome
+from rnn4music.data.shards import StoreError, Tune
 from rnn4music.distributed.cluster import SECONDS_TO_BEGIN, ClusterLost, addresses, connected
 
 __all__ = ["RollStore", "StoreError", "convert", "is_store"]
 
 FILES_OF_A_SHARD = 256
+MANIFEST, SHARDS = "store.json", "shards"
 _SECONDS_TO_LOOK = 2  # for results, before it is asked whether there are workers
+_DIGEST = re.compile("[0-9a-f]{16}")
+_MOST_BYTES = 2**26  # of a manifest: a shard takes some 100
+_PLACE = np.dtype([("shard", "i4"), ("begin", "i8"), ("n_steps", "i8"), ("crc", "u4")])
 
 
 def convert(
     source,
     folder,
-    pitch_range=(21, 109),
+    pitch_range=PIANO,
     time_step=None,
     *,
-    steps_per_beat=None,
-    tempo=None,
-    sustain=False,
-    drums=False,
-    keep_short=False,
-    to_c=False,
-    strict=False,
-    most_cells=MOST_CELLS,
     workers=None,
     cluster=None,
     progress=True,
+    **options,
 ):
     """Convert MIDI files to a store of piano rolls, or what is missing of it.
 
     Parameters
     ----------
-    source : path or list of paths
-        As for `datasets.load_midi`; so are the options from `pitch_range` to `most_cells`.
+    source, pitch_range, time_step
+        As for `datasets.load_midi`.
     folder : path
         Made if it is not there. A store that was not finished, or is damaged, must be of the same
         files and options; what is whole of it is kept.
@@ -90,6 +89,9 @@ def convert(
         `folder` under the same paths: a shared file system.
     progress : bool
         Show a progress bar.
+    **options
+        ``steps_per_beat``, ``tempo``, ``sustain``, ``drums``, ``keep_short``, ``to_c``, ``strict``
+        and ``most_cells``, as for `datasets.load_midi`.
 
     Returns
     -------
@@ -110,10 +112,7 @@ def convert(
     DatasetWarning
         With a table, if files were left out or read in part.
     """
-    reading = Reading.checked(
-        pitch_range, time_step, steps_per_beat, tempo, sustain, drums, keep_short, to_c, strict,
-        most_cells,
-    )  # fmt: skip
+    reading = Reading.checked(pitch_range, time_step, **options)
     progress = checked_flag("progress", progress)
     if workers is not None and cluster is not None:
         raise ValueError(f"give workers={workers} or cluster={cluster!r}, not both")
@@ -134,8 +133,8 @@ def convert(
         )
         made = in_processes(_make, jobs, workers) if client is None else _on_cluster(client, jobs)
         try:
-            for number, facts in made:
-                manifest["shards"][number] |= facts
+            for number, crc in made:
+                manifest["shards"][number]["crc"] = crc
                 bar.update(len(jobs[number].files))
         except concurrent.futures.BrokenExecutor as error:
             raise OSError(
@@ -156,37 +155,25 @@ class _Job(NamedTuple):
     """A shard to make."""
 
     number: int
-    folder: Path
+    path: Path
     digest: str
     reading: Reading
     files: list
 
-    @property
-    def path(self):
-        return shard_path(self.folder, self.number, self.digest)
-
 
 def _planned(folder, files, reading):
     """Return the manifest of a store that is to be made, and a job for each shard."""
-    options, pitch_range, to_c = reading
-    about = {
-        "pitch_range": list(pitch_range),
-        "time_step": None if options.in_beats else float(options.step),
-        "steps_per_beat": float(1 / options.step) if options.in_beats else None,
-        "tempo": None if options.tempo is None else float(options.tempo),
-        **{name: getattr(options, name) for name in ("sustain", "drums", "keep_short")},
-        "to_c": to_c,
-        **{name: getattr(options, name) for name in ("strict", "most_cells")},
-    }
     jobs = []
     for start in range(0, len(files), FILES_OF_A_SHARD):
         of_shard = files[start : start + FILES_OF_A_SHARD]
         what = [(file.name, file.size, file.stamp) for file in of_shard]
         text = repr((shards.FORMAT, version.__version__, reading, what))
         digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).hexdigest()
-        jobs.append(_Job(len(jobs), folder, digest, reading, of_shard))
+        path = shard_path(folder, len(jobs), digest)
+        jobs.append(_Job(len(jobs), path, digest, reading, of_shard))
     listed = [{"digest": job.digest, "n_files": len(job.files)} for job in jobs]
-    return {"version": version.__version__, "options": about, "shards": listed}, jobs
+    about = {"version": version.__version__, "options": reading.arguments()}
+    return {**about, "shards": listed}, jobs
 
 
 def _claim(folder, manifest):
@@ -197,9 +184,8 @@ def _claim(folder, manifest):
     try:
         there = read_manifest(folder)
     except (FileNotFoundError, StoreError):  # what shards there are have names of their own
-        ours = MANIFEST, SHARDS
-        strange = [each.name for each in folder.iterdir() if each.name not in ours]
-        strange = [name for name in strange if not name.startswith(".")]  # the system's, or ours
+        names = {each.name for each in folder.iterdir()} - {MANIFEST, SHARDS}
+        strange = [name for name in names if not name.startswith(".")]  # the system's, or ours
         if strange:
             raise FileExistsError(
                 f"{folder} holds something else, such as {min(strange)}; give a new or an empty "
@@ -208,58 +194,58 @@ def _claim(folder, manifest):
         (folder / SHARDS).mkdir(exist_ok=True)
         write_manifest(folder, manifest)
         return
-    remedy = f"convert into another folder, or delete {folder} if the store is not needed"
     old, new = there["options"], manifest["options"]
     different = [f"{key} is {old.get(key)} there and {new[key]} here" for key in new
                  if old.get(key) != new[key]]  # fmt: skip
+    listed = there["shards"], manifest["shards"]
+    digests = [[shard["digest"] for shard in each] for each in listed]
+    sizes = [sum(shard["n_files"] for shard in each) for each in listed]
     if different:
-        raise ValueError(f"{folder} is a store of other options: {'; '.join(different)}; {remedy}")
-    if there["version"] != manifest["version"]:
-        raise ValueError(
-            f"{folder} was begun by rnn4music {there['version']}, this is {manifest['version']}: a "
-            f"finished store can be used as it is, this version cannot go on with it; {remedy}"
+        what = f"is a store of other options: {'; '.join(different)}"
+    elif there["version"] != manifest["version"]:
+        what = (
+            f"was begun by rnn4music {there['version']}, this is {manifest['version']}: a finished "
+            "store can be used as it is, this version cannot go on with it"
         )
-    plans = [[shard["digest"] for shard in each["shards"]] for each in (there, manifest)]
-    if plans[0] != plans[1]:
-        sizes = [sum(shard["n_files"] for shard in each["shards"]) for each in (there, manifest)]
-        raise ValueError(
-            f"{folder} is a store of other files ({sizes[0]} there, {sizes[1]} here), or some were "
-            f"changed since; {remedy}"
+    elif digests[0] != digests[1]:
+        what = (
+            f"is a store of other files ({sizes[0]} there, {sizes[1]} here), or some were changed "
+            "since"
         )
-    (folder / SHARDS).mkdir(exist_ok=True)
+    else:
+        (folder / SHARDS).mkdir(exist_ok=True)
+        return
+    raise ValueError(
+        f"{folder} {what}; convert into another folder, or delete {folder} if the store is not "
+        "needed"
+    )
 
 
 # ---- doing it, in whatever process
 
 
 def _make(job):
-    """Make a shard, unless it is there and whole; return its number and facts."""
-    try:
+    """Make a shard, unless it is there and whole; return its number and its index's CRC-32."""
+    with contextlib.suppress(StoreError):
         index = shards.verify(job.path)
-    except StoreError:
-        index = None
-    if index is None or index.digest != job.digest:
-        here = f"on {socket.gethostname()}"
-        if not job.path.parent.is_dir():
-            raise FileNotFoundError(
-                f"there is no folder {job.path.parent} {here}; all machines need the store's "
-                "folder under the same path: put it into a shared file system"
-            )
-        if not any(os.path.lexists(file.path) for file in job.files):
-            raise FileNotFoundError(
-                f"there is no {job.files[0].path} {here}, nor the other files of the shard; all "
-                "machines need the MIDI files under the same path, and until the end"
-            )
-        low, high = job.reading.pitch_range
-        tunes = (_read(job.reading, file) for file in job.files)
-        try:
-            shards.write(job.path, job.digest, high - low, tunes)
-        finally:
-            forget_zips()
-        index = shards.read_index(job.path)
-    tunes = [entry for entry in index.entries if not entry.reason]
-    n_steps = sum(entry.n_steps for entry in tunes)
-    return job.number, {"crc": index.crc, "n_tunes": len(tunes), "n_steps": n_steps}
+        if index.digest == job.digest:
+            return job.number, index.crc
+    here = f"on {socket.gethostname()}"
+    if not job.path.parent.is_dir():
+        raise FileNotFoundError(
+            f"there is no folder {job.path.parent} {here}; all machines need the store's "
+            "folder under the same path: put it into a shared file system"
+        )
+    if not any(os.path.lexists(file.path) for file in job.files):
+        raise FileNotFoundError(
+            f"there is no {job.files[0].path} {here}, nor the other files of the shard; all "
+            "machines need the MIDI files under the same path, and until the end"
+        )
+    tunes = (_read(job.reading, file) for file in job.files)
+    try:
+        return job.number, shards.write(job.path, job.digest, job.reading.n_pitches, tunes)
+    finally:
+        forget_zips()
 
 
 def _read(reading, file):
@@ -309,3 +295,229 @@ def _on_cluster(client, jobs):
         ) from error
     finally:
         client.cancel(futures)
+
+
+# ---- what was made
+
+
+class RollStore(Collection):
+    """The tunes of a store, as `RNN4Music.train` takes them; each access reads one from the disk.
+
+    Parameters
+    ----------
+    folder : path
+
+    Attributes
+    ----------
+    options : dict
+        How the MIDI files were read, under the names of the arguments of `convert`.
+    n_pitches : int
+    left_out, damaged, n_notes, lost_notes
+        As of a `datasets.Dataset`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no store in the folder.
+    StoreError
+        If it was not finished, or something of it is damaged: also when a tune is read. It is a
+        ValueError, and says what to do.
+    """
+
+    def __init__(self, folder):
+        self.folder = Path(folder).expanduser().absolute()
+        manifest = read_manifest(self.folder)
+        if not all("crc" in shard for shard in manifest["shards"]):
+            raise StoreError(
+                f"the store {self.folder} is not finished: convert the MIDI files into it again, "
+                "which goes on with it"
+            )
+        self.options = manifest["options"]
+        low, high = self.options["pitch_range"]
+        self.n_pitches = high - low
+        self._digests = [shard["digest"] for shard in manifest["shards"]]
+        self._names, places = [], []
+        found = outcome(self._entries(manifest["shards"], places))
+        self.left_out, self.damaged, self.n_notes, self.lost_notes = found
+        self._places = np.array(places, _PLACE)
+        self._chosen = np.arange(len(places))
+        self._semitones = None  # an array, where the tunes are in several keys
+
+    def _entries(self, listed, places):
+        """Yield what the shards say of the files; note the names and places of the tunes."""
+        for number, shard in enumerate(listed):
+            path = self._path(number)
+            index = shards.read_index(path)
+            facts = index.digest, index.crc, index.n_pitches
+            if facts != (shard["digest"], shard["crc"], self.n_pitches):
+                raise StoreError(shards.damaged(path, "it is not the one that was made"))
+            begin = 0
+            for entry in index.entries:
+                if not entry.reason:
+                    self._names.append(entry.name)
+                    places.append((number, begin, entry.n_steps, entry.crc))
+                    begin += entry.n_steps * shards.row_bytes(self.n_pitches)
+                yield entry
+
+    def __len__(self):
+        return len(self._chosen)
+
+    def __getitem__(self, index):
+        """Return one roll, (T, P) bool, or for a slice a store."""
+        if isinstance(index, slice):
+            return self.select(range(len(self))[index])
+        tune = self._chosen[index]
+        shard, begin, n_steps, crc = self._places[tune].tolist()
+        name, P = self._names[tune], self.n_pitches
+        roll = shards.read_roll(self._path(shard), name, begin, n_steps, P, crc)
+        return roll if self._semitones is None else transpose(roll, int(self._semitones[index]))
+
+    def _path(self, shard):
+        return shard_path(self.folder, shard, self._digests[shard])
+
+    @property
+    def names(self):
+        """The files' names, with the semitones where `in_keys` has moved them."""
+        names = [self._names[tune] for tune in self._chosen.tolist()]
+        if self._semitones is None:
+            return names
+        return [f"{name} {key:+d}" for name, key in zip(names, self._semitones.tolist())]
+
+    @property
+    def lengths(self):
+        """Steps of each tune, (number of tunes,)."""
+        return self._places["n_steps"][self._chosen]
+
+    @property
+    def fingerprint(self):
+        """A text that tells whether two stores hold the same tunes in the same order."""
+        digest = hashlib.sha256(f"{self.n_pitches}".encode())
+        digest.update(self.lengths.tobytes())
+        digest.update(self._places["crc"][self._chosen].tobytes())
+        if self._semitones is not None:
+            digest.update(self._semitones.tobytes())
+        return f"{self._extent()} ({digest.hexdigest()[:16]})"
+
+    def select(self, indices):
+        """Return a store of some of the tunes, without the remarks."""
+        indices = np.array([*indices], np.int64)
+        semitones = self._semitones
+        return self._view(self._chosen[indices], None if semitones is None else semitones[indices])
+
+    def in_keys(self, semitones=ALL_KEYS):
+        """Return a store of every tune in several transpositions; see `datasets.Dataset.in_keys`.
+
+        Tunes are moved when they are read.
+        """
+        if self._semitones is not None:
+            raise ValueError("these tunes are in several keys already; move those they come from")
+        semitones = np.array(checked_semitones(semitones), np.int16)
+        return self._view(
+            np.repeat(self._chosen, len(semitones)), np.tile(semitones, len(self._chosen))
+        )
+
+    def _view(self, chosen, semitones):
+        view = copy.copy(self)
+        view._chosen, view._semitones = chosen, semitones
+        view.left_out, view.damaged, view.n_notes, view.lost_notes = [], [], 0, {}
+        return view
+
+    def near_copies(self):
+        """Return for each tune the number of its group; see `rnn4music.data.duplicates`.
+
+        Tunes are compared by the sketches that were made when they were converted.
+        """
+        tunes, place = np.unique(self._chosen, return_inverse=True)
+        shard_of, sketches = self._places["shard"], []
+        for shard in np.unique(shard_of[tunes]).tolist():
+            first, stop = np.searchsorted(shard_of, (shard, shard + 1))
+            path = self._path(shard)
+            of_shard = shards.read_sketches(path, shards.read_index(path))
+            wanted = tunes[(tunes >= first) & (tunes < stop)] - first
+            sketches += [of_shard[k] for k in wanted]
+        return np.array(group_sketches(sketches), int)[place].tolist()
+
+
+def is_store(folder):
+    """Say whether a folder is a store."""
+    return (Path(folder).expanduser() / MANIFEST).is_file()
+
+
+def shard_path(folder, shard, digest):
+    """Return the file of a shard."""
+    return folder / SHARDS / f"{shard:05}-{digest}.rolls"
+
+
+# ---- the manifest
+
+
+def write_manifest(folder, manifest):
+    """Write what a store is made of, whole or not at all."""
+    manifest = {"format": shards.FORMAT, **manifest}
+    text = json.dumps({**manifest, "checksum": _checksum(manifest)}, indent=1)
+    with written_whole(folder / MANIFEST) as file:
+        file.write(text.encode())
+
+
+def read_manifest(folder):
+    """Return what a store is made of.
+
+    Returns
+    -------
+    dict
+        ``version`` of this package; ``options``; and ``shards``, a dict for each, in their order:
+        ``digest``, ``n_files`` and, once all are there, ``crc`` of the index.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    StoreError
+        If it is damaged.
+    ValueError
+        If it is of a later version.
+    """
+    path = folder / MANIFEST
+    try:
+        with opened(path) as file:
+            text = file.read(_MOST_BYTES + 1)
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{folder} holds no store of piano rolls: it has no {MANIFEST}; make one with "
+            "`rnn4music convert`"
+        ) from None
+    try:
+        manifest = json.loads(text) if len(text) <= _MOST_BYTES else {}
+        is_whole = manifest.pop("checksum") == _checksum(manifest)
+        is_whole &= type(manifest["format"]) is int
+        is_later = is_whole and manifest["format"] > shards.FORMAT
+        is_whole &= is_later or _is_sound(manifest)
+    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        is_whole = is_later = False
+    if not is_whole:
+        raise StoreError(
+            f"{path} is damaged: convert the MIDI files into the same folder again; what is whole "
+            "of it is kept"
+        )
+    if is_later:
+        raise ValueError(
+            f"{path} has format {manifest['format']}, this version of rnn4music reads up to "
+            f"{shards.FORMAT}; install a newer one"
+        )
+    return manifest
+
+
+def _is_sound(manifest):
+    """Say whether all of a manifest may have been written; or raise, if it may not."""
+    options, listed = manifest["options"], manifest["shards"]
+    numbers = [shard[name] for shard in listed for name in shard if name != "digest"]
+    return bool(
+        Reading.checked(**options).arguments().keys() == options.keys()
+        and type(manifest["version"]) is str
+        and all(type(number) is int and number >= 0 for number in numbers)
+        and all(_DIGEST.fullmatch(shard["digest"]) for shard in listed)
+    )
+
+
+def _checksum(manifest):
+    return zlib.crc32(json.dumps(manifest, sort_keys=True).encode())

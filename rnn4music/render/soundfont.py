@@ -6,14 +6,17 @@ take along the process that asked, which may hold a night's training.
 
 import importlib.util
 import os
-import signal
 from typing import Any
 
 import numpy as np
 
 from midi.files import opened
+from rnn4music._utils.processes import ProcessCrashed, in_limited_process
 
 CURE = "pip install 'symusic>=0.5.8,!=0.6.0'"
+_MOST_BYTES = 2**32  # of the sound: three hours
+_MOST_MEMORY = 2**34
+_SECONDS = 3600
 
 
 def play(midi_path, soundfont, sample_rate):
@@ -47,24 +50,25 @@ def play(midi_path, soundfont, sample_rate):
         raise ValueError(f"{soundfont} is no SoundFont: it does not begin as a .sf2 or .sf3 does")
     if importlib.util.find_spec("symusic") is None:
         raise ImportError(f"a SoundFont needs symusic: {CURE}")
-    from loky import BrokenProcessPool, ProcessPoolExecutor
-
-    pool = ProcessPoolExecutor(
-        1, initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_IGN)
-    )
     try:
-        return pool.submit(_play, midi_path, soundfont, sample_rate).result()
-    except BrokenProcessPool:
+        sound = in_limited_process(
+            _play,
+            [midi_path, soundfont, sample_rate],
+            most_memory=_MOST_MEMORY,
+            most_bytes=_MOST_BYTES,
+            seconds=_SECONDS,
+        ).get("sound", np.empty(0))
+    except ProcessCrashed as error:
         raise ValueError(
-            f"symusic crashed while playing {midi_path} with {soundfont}, which must be damaged"
+            f"symusic crashed while playing {midi_path} with {soundfont}, which must be damaged: "
+            f"{error}"
         ) from None
-    except (ImportError, ValueError) as error:
-        raise error from None  # the other process's traceback would say no more
-    finally:
-        pool.shutdown(kill_workers=True)
+    if sound.dtype != np.float32 or sound.shape[1:] != (2,) or not np.isfinite(sound).all():
+        raise ValueError(f"{soundfont} is damaged: it sounds infinitely loud")
+    return sound
 
 
-def _play(midi_path, soundfont, sample_rate):
+def _play(_, midi_path, soundfont, sample_rate):
     """Do the work of `play` in a process that may crash."""
     import symusic  # pyright: ignore[reportMissingImports]
 
@@ -75,14 +79,11 @@ def _play(midi_path, soundfont, sample_rate):
     try:
         synthesizer = symusic.Synthesizer(soundfont, sample_rate, 0)
         if score.note_num() == 0:  # which symusic does not render
-            return np.zeros((0, 2), np.float32)
-        sound = synthesizer.render(score, stereo=True).T
+            return {"sound": np.zeros((0, 2), np.float32)}
+        return {"sound": np.asarray(synthesizer.render(score, stereo=True).T, np.float32)}
     except TypeError as error:  # symusic 0.6.0, with every SoundFont
         raise ImportError(
             f"this version of symusic cannot render ({error}): another can: {CURE}"
         ) from None
     except Exception as error:
         raise ValueError(f"{soundfont}: symusic cannot play it: {error}") from None
-    if not np.isfinite(sound).all():
-        raise ValueError(f"{soundfont} is damaged: it sounds infinitely loud")
-    return sound

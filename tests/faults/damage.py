@@ -6,7 +6,7 @@ import warnings
 
 import numpy as np
 
-from rnn4music.data import roll_cache
+from rnn4music.data import shards
 from rnn4music.numpy_network import NumpyNetwork
 from rnn4music.saving import model_file
 
@@ -140,13 +140,14 @@ def checkpoint(rounds, rng, folder):
 
 def cache_file(rounds, rng, folder):
     """A file of the cache, damaged: it counts as absent."""
-    path = folder / "cache.npz"
-    roll_cache._save(path, kills.some_tunes(0)[-9:])
+    tunes = kills.some_tunes(0)[-9:]
+    shards.cached(folder / "cache", ("key",), [kills.Music()], 88, lambda: tunes)
+    (path,) = (folder / "cache").iterdir()
 
     def read(path):
-        tunes = roll_cache._load(path)
-        if tunes is None:
+        found = shards.cached(path.parent, ("key",), [kills.Music()], 88, lambda: iter(()))
+        if not found:
             raise ValueError
-        return [*map(tuple, tunes)]
+        return [*map(tuple, found)]
 
     return check(rounds, rng, path, read, (ValueError,), "cache file")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rnn4music.data import roll_cache
+from rnn4music.data import shards
 from rnn4music.saving import model_file
 from rnn4music.training.callbacks import Callback, JsonLines
 from rnn4music.training.checkpoints import CheckpointWarning
@@ -155,7 +155,7 @@ def _cache(rng, folder, counts):
             counts["read anew"] += 1
             return expected
 
-        return roll_cache.through(folder, ("key",), [kills.Music()], read)
+        return shards.cached(folder, ("key",), [kills.Music()], 88, read)
 
     for expected_reads in (1, None, 0):
         before = counts["read anew"]

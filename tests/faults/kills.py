@@ -10,7 +10,7 @@ import time
 import numpy as np
 
 from rnn4music import RNN4Music
-from rnn4music.data import roll_cache
+from rnn4music.data import shards
 from rnn4music.saving import model_file
 
 from . import quick
@@ -190,7 +190,7 @@ def saving(rounds, rng, folder):
 
 
 class Music:
-    """A file as `roll_cache.through` asks for it."""
+    """A file as `shards.cached` asks for it."""
 
     name = "music"
 
@@ -202,13 +202,13 @@ class Music:
 def some_tunes(seed):
     """Return what a reading may have found: a megabyte of cells, packed."""
     rng = np.random.default_rng(seed)
-    tunes = [roll_cache.Tune(f"{k}.mid", rng.random((n, 88)) < 0.1, counts={"n_notes": n})
+    tunes = [shards.Tune(f"{k}.mid", rng.random((n, 88)) < 0.1, counts={"n_notes": n})
              for k, n in enumerate(rng.integers(1, 4000, size=40).tolist())]  # fmt: skip
-    return [*tunes, roll_cache.Tune("none.mid", reason="it has no notes")]
+    return [*tunes, shards.Tune("none.mid", reason="it has no notes")]
 
 
 def is_tunes(found, expected):
-    """Say whether two lists of `roll_cache.Tune` are the same."""
+    """Say whether two lists of `shards.Tune` are the same."""
     return found is not None and is_same([*map(tuple, found)], [*map(tuple, expected)])
 
 
@@ -221,10 +221,10 @@ def cache(rounds, rng, folder):
             counts["read anew"] += 1
             return expected
 
-        return roll_cache.through(folder, ("key",), [Music()], read)
+        return shards.cached(folder, ("key",), [Music()], 88, read)
 
     for _ in range(rounds):
-        for file in folder.glob("*.npz"):
+        for file in folder.glob("*.rolls"):
             file.unlink()
         child = Child(lambda say: through())
         ended = child.wait(rng.uniform(0, 0.06))
@@ -243,7 +243,7 @@ def writers(rounds, rng, folder):
     """Three processes write one model and one cache at once, killed and begun anew; two read."""
     counts, tunes = Counts(), some_tunes(0)
     model = quick.model(units=100)
-    model_path, cache_path = folder / "model.npz", folder / "cache.npz"
+    model_path, cache_path = folder / "model.npz", folder / "shard.rolls"
     weights = model.get_parameters()
 
     def write(say):
@@ -251,7 +251,7 @@ def writers(rounds, rng, folder):
             model.metadata = {"version": version}
             model.set_parameters({name: 0 * w + version for name, w in weights.items()})
             model.saveParameters(model_path)
-            roll_cache._save(cache_path, tunes)
+            shards.write(cache_path, "digest", 88, tunes)
             say("w")
 
     def read(say):
@@ -261,14 +261,15 @@ def writers(rounds, rng, folder):
             for name, array in content["arrays"].items():
                 if name.startswith("parameters/") and not (array == version).all():
                     raise ValueError("a model is a mixture of versions")
-            if not is_tunes(roll_cache._load(cache_path), tunes):
+            found = [*shards.read_tunes(cache_path, shards.verify(cache_path))]
+            if not is_tunes(found, tunes):
                 raise ValueError("a cache is damaged")
             say("r")
 
     model.metadata = {"version": 0}
     model.set_parameters({name: 0 * w for name, w in weights.items()})
     model.saveParameters(model_path)
-    roll_cache._save(cache_path, tunes)
+    shards.write(cache_path, "digest", 88, tunes)
     children = [Child(work) for work in (write, write, write, read, read)]
     for _ in range(rounds):
         k = int(rng.integers(3))

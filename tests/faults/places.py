@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from midi import midiread, midiwrite
-from rnn4music.data import roll_cache
+from rnn4music.data import shards
 from rnn4music.data.dataset import load_midi
 from rnn4music.data.standard_sets import load_standard_set
 from rnn4music.data.store import RollStore
@@ -54,7 +54,7 @@ WRITERS = {
     "converted to": ("store", lambda path: _convert_to(path)),
     "cache": (
         "cache",
-        lambda path: roll_cache.through(path, ("k",), [kills.Music()], lambda: []),
+        lambda path: shards.cached(path, ("k",), [kills.Music()], 88, lambda: []),
     ),
 }
 
