@@ -141,9 +141,9 @@ def test_a_checkpoint_is_a_model_with_the_best_weights_so_far(rolls, tmp_path):
 
 
 @pytest.mark.parametrize("changes, options, message", [
-    ({}, {"lengthOfMB": 6}, "lengthOfMB is 5 there and 6 here"),
+    ({}, {"lengthOfMB": 6}, "window is 5 there and 6 here"),
     ({}, {"dropout": 0.5}, "dropout is 0.0 there and 0.5 here"),
-    ({}, {"noOfEpochPerMB": 1}, "noOfEpochPerMB is 2 there and 1 here"),
+    ({}, {"noOfEpochPerMB": 1}, "updates_per_minibatch is 2 there and 1 here"),
     ({"R2": 0.5}, {}, "R2 is 0.01 there and 0.5 here"),
     ({"seed": 9}, {}, "seed is 1 there and 9 here"),
     ({"h1_length": 9}, {}, "h1_length is 3 there and 9 here"),
@@ -167,7 +167,7 @@ def test_the_checkpoint_of_another_training_is_refused(changes, options, message
 def test_a_checkpoint_is_not_overwritten_by_a_training_that_begins(rolls, tmp_path):
     run(model(), rolls, 1, checkpoint=tmp_path / "c")
     content = (tmp_path / "c.npz").read_bytes()
-    with pytest.raises(FileExistsError, match="resume=True goes on with it; to begin anew delete"):
+    with pytest.raises(FileExistsError, match="exists already: resume it, delete it, or choose another name"):
         run(model(), rolls, 1, checkpoint=tmp_path / "c")
     assert (tmp_path / "c.npz").read_bytes() == content
 
@@ -281,12 +281,12 @@ def test_a_disk_that_stays_full_is_told_at_the_end_too(rolls, tmp_path, monkeypa
     messages = [str(warning.message) for warning in warned]
     assert len(messages) == 2 and len(calls) > 3
     assert "training goes on" in messages[0] and "training goes on" not in messages[1]
-    assert "save the model elsewhere with saveParameters" in messages[1]
+    assert "save the model elsewhere" in messages[1]
 
 
 @pytest.mark.parametrize("checkpoint, error, message", [
     (5, TypeError, "checkpoint must be a file's name, not 5"),
-    ("", ValueError, "checkpoint='' names no file"),
+    ("", ValueError, "checkpoint='' does not name a file"),
 ])  # fmt: skip
 def test_bad_names(checkpoint, error, message, rolls):
     with pytest.raises(error, match=message):
@@ -364,7 +364,7 @@ def test_signals_save_and_say_where(number, tmp_path):
     wait_for_updates(process, 1)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    assert f"saved in {path}; resume=True goes on there" in err
+    assert f"saved in {path}; resume the training to go on from there" in err
     if number == signal.SIGINT:
         assert process.returncode == 0 and "True" in out
     else:
