@@ -15,8 +15,8 @@ import atheris
 with atheris.instrument_imports(include=["rnn4music", "tomllib"]):
     import tomllib  # noqa: F401
 
-    from rnn4music import search_space
     from rnn4music.experiment import config
+    from rnn4music.tuning import space as search_space
 
 import fuzz_shared
 

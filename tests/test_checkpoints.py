@@ -167,7 +167,9 @@ def test_the_checkpoint_of_another_training_is_refused(changes, options, message
 def test_a_checkpoint_is_not_overwritten_by_a_training_that_begins(rolls, tmp_path):
     run(model(), rolls, 1, checkpoint=tmp_path / "c")
     content = (tmp_path / "c.npz").read_bytes()
-    with pytest.raises(FileExistsError, match="exists already: resume it, delete it, or choose another name"):
+    with pytest.raises(
+        FileExistsError, match="exists already: resume it, delete it, or choose another name"
+    ):
         run(model(), rolls, 1, checkpoint=tmp_path / "c")
     assert (tmp_path / "c.npz").read_bytes() == content
 

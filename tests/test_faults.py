@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 KINDS = ["training", "saving", "cache", "writers", "model", "checkpoint", "cache_file",
          "full_disk", "unreadable", "conversion", "store"]  # fmt: skip
 if importlib.util.find_spec("optuna"):
-    KINDS += ["journal"]
+    KINDS += ["search_storage"]
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="children are forked")
 

@@ -81,7 +81,7 @@ def modules():
 
 def test_dependencies_point_one_way():
     for room, path in modules():
-        if room in ("__init__", "__main__") or room.startswith("search"):
+        if room in ("__init__", "__main__"):
             continue
         names = [name.removeprefix("rnn4music.").split(".")[0] for name in imports_of(path)]
         for other in {name for name in names if name in ROOMS} - {room}:
@@ -97,8 +97,6 @@ def test_each_outside_library_has_its_rooms():
     }
     allowed |= dict.fromkeys(["pytensor", "theano", "jax", "numba"], {"backend"})
     for room, path in modules():
-        if room.startswith("search"):
-            continue
         for name in imports_of(path):
             top = name.split(".")[0]
             assert room in allowed.get(top, {room}), f"{path} imports {top}"

@@ -243,12 +243,12 @@ def build_parser():
         "--output",
         metavar="DIR",
         default="search",
-        help="folder for the table, the plots, best.toml and the journal (search)",
+        help="folder for the table, the plots, best.toml and the storage (search)",
     )
     search.add_argument(
         "--storage",
-        metavar="FILE",
-        help="the journal, which other machines may share (search.journal in DIR)",
+        metavar="FILE|URL",
+        help="a journal that machines share, or a database, instead of search.db in DIR",
     )
     where = search.add_mutually_exclusive_group()
     where.add_argument(

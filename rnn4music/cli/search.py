@@ -4,11 +4,11 @@ from pathlib import Path
 
 from rnn4music.cli._common import Result, without_nan
 from rnn4music.distributed.cluster import parsed
-from rnn4music.search import search as find
+from rnn4music.tuning import search as find
 
 
 def search(asked):
-    """Try settings, and tell which learn best."""
+    """Try settings, and report which learn best."""
     found = find(
         asked.space,
         asked.data,

@@ -42,7 +42,7 @@ KINDS = {
         stores.conversion,
         stores.store,
         searches.searches,
-        searches.journal,
+        searches.search_storage,
         clusters.cluster,
     )
 }

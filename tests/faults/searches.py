@@ -1,4 +1,4 @@
-"""Searches, killed; and their journal, damaged."""
+"""Searches, killed; and their storage, damaged."""
 
 import functools
 import time
@@ -7,10 +7,11 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from rnn4music import search, search_journal, search_trials
+from rnn4music import tuning
+from rnn4music.cli import learn as commands_learn
 from rnn4music.training.history import History
 
-from .damage import check
+from .damage import damaged
 from .rounds import Child, Counts
 
 SPACE = {"epochs": 6, "rate": {"low": 1e-4, "high": 1e-1, "log": True}}
@@ -39,51 +40,53 @@ def learn(model, settings, music, progress, callbacks):
     return history
 
 
-def _without_patience():
-    """Take the lock of a dead process after half a second, and let nothing be read or drawn."""
-    import optuna.storages.journal as journal
+def _trials():
+    """Return the module of trials, whose dead processes are noticed after a second."""
+    import optuna
 
-    lock = functools.partial(journal.JournalFileOpenLock, grace_period=0.5)
-    journal.JournalFileOpenLock = lock
+    from rnn4music.tuning import results, trials
+
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL)
+    warnings.simplefilter("ignore")  # Optuna's, of short patience, and of what is experimental
+    trials.HEARTBEAT, trials.GRACE, trials.POLL = 1, 1, 0.02
+    trials.JournalFileOpenLock.__init__.__defaults__ = (1,)
     rolls = {"train": [np.ones((9, 88))], "validation": [np.ones((4, 88))]}
-    search_trials.read_music = lambda space, data: SimpleNamespace(parts=rolls)
-    search_trials.commands_learn.new_model = QuickModel
-    search_trials.commands_learn.learn = learn
-    search.search_results.write_plots = lambda folder, study: []
+    commands_learn.read_music = lambda data, settings, model: SimpleNamespace(parts=rolls)
+    commands_learn.new_model = QuickModel
+    commands_learn.learn = learn
+    results.write_plots = lambda folder, study: []
+    return trials
 
 
-def _finished(path):
-    """Return the finished trials of a journal: dict of number to what is known of it."""
-    trials = search_journal.open_study(path).get_trials(deepcopy=False)
+def _finished(storage):
+    """Return the finished trials of a storage: dict of number to what is known of it."""
+    trials = _trials()
     return {
         trial.number: (trial.state.name, trial.value, dict(trial.params), trial.user_attrs["seed"])
-        for trial in trials
-        if search_trials.is_finished(trial)
+        for trial in trials.open_study(storage).get_trials(deepcopy=False, states=trials.FINISHED)
     }
 
 
-def _search(say, output, journal):
-    _without_patience()
-    warnings.simplefilter("ignore")  # Optuna's, of a short patience
-    result = search.search(SPACE, "music", TRIALS, output, storage=journal, progress=False, seed=1)
+def _search(say, output, storage):
+    _trials()
+    result = tuning.search(SPACE, "music", TRIALS, output, storage=storage, progress=False, seed=1)
     say(f"{result.best['number']} {result.settings['rate'][0]!r}")
 
 
 def searches(rounds, rng, folder):
-    """One or two searches with one journal, killed until enough trials are finished."""
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    """One or two searches with one storage, killed until enough trials are finished."""
     counts, number = Counts(), 0
     while counts["kills"] < rounds:
         number += 1
         outputs = [folder / f"{number}{letter}" for letter in "ab"]
-        journal, before, found, patience = folder / f"{number}.journal", {}, None, 1
+        file = folder / (f"{number}.journal" if number % 2 else f"{number}.db")
+        storage = str(file) if number % 2 else f"sqlite:///{file}"
+        before, found, patience = {}, None, 2
 
         while found is None:
             patience *= 1.1  # or all the time goes by waiting for locks of dead processes
             children = [
-                Child(functools.partial(_search, output=output, journal=journal))
+                Child(functools.partial(_search, output=output, storage=storage))
                 for output in outputs[: rng.integers(1, 3)]
             ]
             for child in children:
@@ -93,18 +96,18 @@ def searches(rounds, rng, folder):
                     counts.violation("a search did not go on")
                     return counts
                 found = child.said[-1].split() if ended else found
-            if journal.exists() and journal.stat().st_size:
+            if file.exists() and file.stat().st_size:
                 try:
-                    now = _finished(journal)
-                except KeyError:  # killed before it had the study
-                    now = {}
+                    now = _finished(storage)
                 except ValueError as error:
-                    counts.violation(f"a journal after a kill: {error}")
-                    return counts
+                    if before or not isinstance(error.__cause__, KeyError):
+                        counts.violation(f"a storage after a kill: {error}")
+                        return counts
+                    now = {}  # killed before it had the study
                 if any(now.get(n) != trial for n, trial in before.items()):
                     counts.violation("a finished trial is lost")
                 before = now
-        trials = _finished(journal)
+        trials = _finished(storage)
         counts["searches finished"] += 1
         if not TRIALS <= len(trials) <= TRIALS + 1:
             counts.violation(f"{len(trials)} trials are finished")
@@ -114,28 +117,28 @@ def searches(rounds, rng, folder):
     return counts
 
 
-def journal(rounds, rng, folder):
-    """A journal, damaged: it is refused, or only the line goes that was written last."""
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    path = folder / "search.journal"
-    study = search_journal.open_study(path, {"seed": 1})
-    for k in range(20):
-        trial = study.ask()
-        trial.set_user_attr("seed", k)
-        study.tell(trial, trial.suggest_float("rate", 1e-4, 1e-1))
-    lines = path.read_bytes().splitlines(keepends=True)
-    expected = {}  # of each state that the journal was in when a line had been written
-
-    def read(path):
-        content = path.read_bytes()
-        n_whole = content[: content.rfind(b"\n") + 1].count(b"\n")
-        found = list(search_journal.Journal(path).read_logs(0))
-        whole = b"".join(lines[:n_whole])
-        if n_whole < len(lines) and content.startswith(whole) and len(found) == n_whole:
-            return expected["whole"]  # the end of a torn journal may go
-        return found
-
-    expected["whole"] = read(path)
-    return check(rounds, rng, path, read, (ValueError,), "journal")
+def search_storage(rounds, rng, folder):
+    """A search's storage, damaged: it is refused with a sentence, or Optuna can read it."""
+    trials, counts = _trials(), Counts()
+    wholes = {}
+    for name in ("search.journal", "search.db"):
+        storage = str(folder / name) if name.endswith("journal") else f"sqlite:///{folder / name}"
+        study = trials.open_study(storage, {"seed": "1"})
+        for k in range(5):
+            trial = study.ask()
+            trial.set_user_attr("seed", k)
+            study.tell(trial, trial.suggest_float("rate", 1e-4, 1e-1))
+        wholes[storage] = trials.storage_file(storage).read_bytes()
+    for number in range(rounds):
+        storage = list(wholes)[number % 2]
+        what, content = damaged(rng, wholes[storage])
+        trials.storage_file(storage).write_bytes(content)
+        counts["damaged"] += 1
+        try:
+            trials.open_study(storage, {"seed": None}).get_trials(deepcopy=False)
+            counts["read"] += 1
+        except ValueError:
+            counts["refused"] += 1
+        except Exception as error:
+            counts.violation(f"{trials.storage_file(storage).name} with {what}: {error!r}")
+    return counts

@@ -1,4 +1,4 @@
-"""What a search tries: a file for ``rnn4music train`` in which values may be tables.
+"""Space of a search: a file for ``rnn4music train`` in which values may be tables.
 
     epochs = 30
     rate = {low = 1e-4, high = 1e-2, log = true}
@@ -8,12 +8,19 @@
 Conventions
 -----------
 Names, kinds and checks are those of `configuration`. ``low`` and ``high`` belong to the range.
-A choice that is a list is a text for Optuna, which knows numbers and texts alone.
+What is searched is a distribution of Optuna's, in which a choice that is a list is a JSON text.
 """
 
 import json
-import math
+import warnings
 from typing import Any, NamedTuple
+
+from optuna.distributions import (
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+    distribution_to_json,
+)
 
 from midi.files import opened
 from rnn4music._utils import checks
@@ -36,7 +43,7 @@ UNSEARCHABLE = {
 """Names whose value has to be one, and why."""
 
 FILES = {option.name for option in config.FILES} - {"start_from"} | {"cluster"}
-"""What only the best configuration has, for `train`; no trial writes files."""
+"""Settings of the best configuration alone, for `train`; no trial writes files."""
 
 _SHARE: dict[str, float] = {"low": 0, "below": 1}
 _LIMITS: dict[str, dict[str, float]] = {
@@ -55,89 +62,50 @@ _LIMITS: dict[str, dict[str, float]] = {
     "patience": {"low": 1},
     "decay_patience": {"low": 1},
 }
-"""What `checks.number` asks of the numbers that are tried, before hours have gone by."""
+"""Limits of the numbers that are tried, checked before hours have gone by."""
 
 _TOO_LARGE = 2**53
 """For a whole number: Optuna counts in floats, which have no more digits."""
-
-
-class Range(NamedTuple):
-    """Numbers from `low` to `high`, both included."""
-
-    kind: type  # int or float
-    low: Any
-    high: Any
-    step: Any = None
-    log: bool = False
-
-    def draw(self, trial, name):
-        """Let a trial of Optuna's choose its parameter."""
-        if self.kind is int:
-            trial.suggest_int(name, self.low, self.high, step=self.step or 1, log=self.log)
-        else:
-            trial.suggest_float(name, self.low, self.high, step=self.step, log=self.log)
-
-    def value(self, parameter):
-        """Return the value of a parameter of Optuna's."""
-        return parameter
-
-    def content(self):
-        """Return it as in a file."""
-        step = {} if self.step is None else {"step": self.step}
-        return {"low": self.low, "high": self.high, "log": self.log, **step}
-
-
-class Choices(NamedTuple):
-    """Some values."""
-
-    values: list
-
-    def draw(self, trial, name):
-        """Let a trial of Optuna's choose its parameter."""
-        trial.suggest_categorical(name, [_name(value) for value in self.values])
-
-    def value(self, parameter):
-        """Return the value of a parameter of Optuna's."""
-        return next(value for value in self.values if _name(value) == parameter)
-
-    def content(self):
-        """Return it as in a file."""
-        return {"choices": self.values}
-
-
-def _name(value):
-    return " ".join(map(str, value)) if isinstance(value, list) else value
 
 
 class Space(NamedTuple):
     """Settings of which some are searched."""
 
     fixed: dict  # name to value
-    searched: dict  # name to Range or Choices
-
-    def draw(self, trial):
-        """Let a trial of Optuna's choose all its parameters."""
-        for name, each in self.searched.items():
-            each.draw(trial, name)
-
-    def settings(self, parameters):
-        """Return the settings of a trial, given its parameters: dict of name to value."""
-        drawn = {name: each.value(parameters[name]) for name, each in self.searched.items()}
-        if "rate" in drawn and isinstance(self.searched["rate"], Range):
-            drawn["rate"] = [drawn["rate"]]
-        return {**self.fixed, **drawn}
+    tables: dict  # name to what the file has for a searched setting
+    searched: dict  # name to Optuna's distribution
 
     def content(self):
-        """Return what `read` makes this of: a dict that JSON can hold."""
-        return {**self.fixed, **{name: each.content() for name, each in self.searched.items()}}
+        """Return a dict of which `read` makes this space, and which JSON can hold."""
+        return {**self.fixed, **self.tables}
+
+    def draw(self, trial):
+        """Let a trial draw all its parameters."""
+        for name, each in self.searched.items():
+            if isinstance(each, CategoricalDistribution):
+                trial.suggest_categorical(name, each.choices)
+            else:
+                is_int = isinstance(each, IntDistribution)
+                suggest = trial.suggest_int if is_int else trial.suggest_float
+                suggest(name, each.low, each.high, step=each.step, log=each.log)
+
+    def settings(self, parameters, seed=None):
+        """Return the settings of a trial, given its parameters: dict of name to value."""
+        drawn = dict(parameters)
+        for name in drawn:
+            if config.OPTIONS[name].n:
+                is_text = isinstance(drawn[name], str)
+                drawn[name] = json.loads(drawn[name]) if is_text else [drawn[name]]
+        settings = {**self.fixed, **drawn, **({} if seed is None else {"seed": seed})}
+        if "start_from" in settings:
+            settings.pop("seed", None)  # the model has one
+        return settings
 
     def about(self):
         """Return all on which a trial's score depends, beside the music: dict of name to text."""
-        fixed = {name: each for name, each in self.fixed.items() if name not in FILES}
-        for name in ("data", "cache", "threshold", "seed"):
-            fixed.pop(name, None)
-        searched = {name: each.content() for name, each in self.searched.items()}
-        return {name: json.dumps(value) for name, value in {**fixed, **searched}.items()}
+        ignored = {*FILES, "data", "cache", "threshold", "seed"}
+        fixed = {name: json.dumps(each) for name, each in self.fixed.items() if name not in ignored}
+        return fixed | {name: distribution_to_json(each) for name, each in self.searched.items()}
 
 
 def read(source):
@@ -158,10 +126,11 @@ def read(source):
     else:
         opened(source).close()  # a FIFO would be waited for
         where, content = source, config.table(source)
-    fixed, searched = {}, {}
+    fixed, tables, searched = {}, {}, {}
     for key, value, option in config.known(where, content):
         if isinstance(value, dict):
-            searched[option.name] = _table(where, key, value, option)
+            tables[option.name] = value
+            searched[option.name] = _distribution(where, key, value, option)
         else:
             fixed[option.name] = config.checked(where, key, value, option)
     if not searched:
@@ -169,11 +138,11 @@ def read(source):
             f"{where}: there is nothing to search for; give at least one setting a range, such as "
             "rate = {low = 1e-4, high = 1e-2, log = true}"
         )
-    return Space(fixed, searched)
+    return Space(fixed, tables, searched)
 
 
-def _table(where, key, table, option):
-    """Return the `Range` or the `Choices` that a table stands for."""
+def _distribution(where, key, table, option):
+    """Return Optuna's distribution for a table."""
     if option.name in UNSEARCHABLE:
         raise ValueError(f"{where}: {key} cannot be searched: {UNSEARCHABLE[option.name]}")
     if table.keys() == {"choices"}:
@@ -185,7 +154,25 @@ def _table(where, key, table, option):
         )
     if option.kind not in (int, float) or isinstance(option.n, int):
         raise ValueError(f"{where}: {key} has no range: give {{choices = […]}}")
-    return _range(where, key, table, option._replace(n=None))
+    if not isinstance(table.get("log", False), bool):
+        raise ValueError(f"{where}: {key}.log must be true or false, but is {table['log']!r}")
+    given: dict[str, Any] = dict(table)
+    for name in given.keys() - {"log"}:
+        given[name] = config.checked(where, f"{key}.{name}", given[name], option._replace(n=None))
+        _check_limits(f"{where}: {key}.{name}", given[name], option, name != "step")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that steps do not lead to high
+            kind = IntDistribution if option.kind is int else FloatDistribution
+            distribution = kind(**given)
+    except (ValueError, ArithmeticError) as error:
+        raise ValueError(f"{where}: {key} is no range: {error}") from None
+    if distribution.high != given["high"]:
+        raise ValueError(
+            f"{where}: from {key}.low = {given['low']} steps of {given['step']} do not lead to "
+            f"high = {given['high']}"
+        )
+    return distribution
 
 
 def _choices(where, key, values, option):
@@ -197,9 +184,10 @@ def _choices(where, key, values, option):
             raise ValueError(f"{where}: {key}.choices must be one number or four, but has {value}")
         for each in value if isinstance(value, list) else [value]:
             _check_limits(f"{where}: {key}.choices", each, option)
-    if len(set(map(_name, values))) < len(values):
+    choices = [json.dumps(value) if isinstance(value, list) else value for value in values]
+    if len(set(choices)) < len(choices):
         raise ValueError(f"{where}: {key}.choices has a value twice: {values}")
-    return Choices(values)
+    return CategoricalDistribution(choices)
 
 
 def _check_limits(name, value, option, is_tried=True):
@@ -207,31 +195,3 @@ def _check_limits(name, value, option, is_tried=True):
     if option.kind in (int, float):
         below = {"below": _TOO_LARGE} if option.kind is int else {}
         checks.number(name, value, **below, **(_LIMITS.get(option.name, {}) if is_tried else {}))
-
-
-def _range(where, key, table, option):
-    log = table.get("log", False)
-    if not isinstance(log, bool):
-        raise ValueError(f"{where}: {key}.log must be true or false, but is {log!r}")
-    numbers: dict[str, Any] = {"step": None}
-    for name in table.keys() - {"log"}:
-        numbers[name] = config.checked(where, f"{key}.{name}", table[name], option)
-        _check_limits(f"{where}: {key}.{name}", numbers[name], option, name != "step")
-    low, high, step = (numbers[name] for name in ("low", "high", "step"))
-    if low >= high:
-        raise ValueError(f"{where}: {key}.low is {low} and must be smaller than high, {high}")
-    if log and (low <= 0 or step is not None):
-        raise ValueError(
-            f"{where}: {key} with log = true needs a low above 0, and has no step; low is {low}"
-        )
-    if step is not None:
-        n_steps = (high - low) / step if step > 0 else 0
-        if (
-            not math.isfinite(n_steps)
-            or n_steps < 0.5
-            or not math.isclose(n_steps, round(n_steps), rel_tol=1e-9)
-        ):
-            raise ValueError(
-                f"{where}: from {key}.low = {low} steps of {step} do not lead to high = {high}"
-            )
-    return Range(option.kind, low, high, step, log)

@@ -1,0 +1,143 @@
+"""Results of a search: tables, the best configuration, and Optuna's plots.
+
+Conventions
+-----------
+A trial is a dict here: ``number``, ``state``, ``value`` (the best validation, nats per step),
+``best_epoch``, ``cores``, ``epochs``, ``seconds``, its settings under their names, ``seed``,
+``error``.
+"""
+
+import csv
+import io
+import warnings
+from typing import Any
+
+import numpy as np
+
+from midi.files import written_whole
+from rnn4music.experiment import config
+
+_STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "RUNNING": "running", "FAIL": "failed"}
+_MOST_ROWS, _MOST_NAMES = 10, 15
+_NATS = "nats per step"
+_PLOTS = {
+    "history": ("plot_optimization_history", {"target_name": _NATS}),
+    "importances": ("plot_param_importances", {}),
+    "slice": ("plot_slice", {"target_name": _NATS}),
+    "learning": ("plot_intermediate_values", {}),
+}
+FILES = ("trials.csv", "best.toml", *(f"{name}.png" for name in _PLOTS))
+"""Names of all files that are written here."""
+
+
+def rows(space, trials):
+    """Return a dict for each of Optuna's trials that has begun."""
+    found = []
+    for trial in trials:
+        if trial.state.name not in _STATES or trial.params.keys() != space.searched.keys():
+            continue
+        state, attributes = _STATES[trial.state.name], trial.user_attrs
+        if "error" in attributes and state == "pruned":
+            state = "diverged"
+        elif state == "failed" and "error" not in attributes:
+            state = "given back"
+        settings = space.settings(trial.params, attributes.get("seed"))
+        found.append(
+            {
+                "number": trial.number,
+                "state": state,
+                "value": trial.value,
+                "best_epoch": attributes.get("result", {}).get("best_epoch"),
+                "cores": attributes.get("result", {}).get("cores"),
+                "epochs": len(trial.intermediate_values),
+                "seconds": trial.duration and round(trial.duration.total_seconds(), 1),
+                **{name: settings.get(name) for name in [*space.searched, "seed"]},
+                "error": attributes.get("error"),
+            }
+        )
+    return found
+
+
+def best_of(found):
+    """Return the complete trial with the lowest value, or None."""
+    complete = [row for row in found if row["state"] == "complete"]
+    return min(complete, key=lambda row: (row["value"], row["number"]), default=None)
+
+
+def best_settings(space, best, data):
+    """Return the settings of the best trial, for `train`: dict of name to value."""
+    drawn = {name: best[name] for name in [*space.searched, "seed"]}
+    return {**space.fixed, "data": str(data), **drawn, "epochs": best["best_epoch"]}
+
+
+def write_tables(folder, space, found, data):
+    """Write ``trials.csv`` and, where a trial is complete, ``best.toml``."""
+    if not found:
+        return
+    table = io.StringIO()
+    lines = csv.DictWriter(table, found[0].keys())
+    lines.writeheader()
+    lines.writerows({name: _text(each) for name, each in row.items()} for row in found)
+    _write(folder / "trials.csv", table.getvalue())
+    best = best_of(found)
+    if best:
+        settings = config.as_toml(best_settings(space, best, data))
+        cores = f"{best['cores']} core{'s' * (best['cores'] != 1)}"
+        about = f"# Trial {best['number']} of a search, on {cores}: {best['value']} nats per step\n"
+        _write(folder / "best.toml", about + settings)
+
+
+def _write(path, text):
+    with written_whole(path) as file:
+        file.write(text.encode())
+
+
+def _text(value):
+    return " ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def table(space, found):
+    """Return the best trials as a text of aligned columns, "" for none."""
+    names = ["number", "state", "value", "best_epoch", "epochs", "seconds", *space.searched]
+    shown = [row for row in found if row["state"] in ("complete", "pruned")]
+    shown.sort(key=lambda row: (row["state"], row["value"], row["number"]))
+    cells = [[_short(row[name]) for name in names] for row in shown[:_MOST_ROWS]]
+    cells.insert(0, [name.replace("_", " ") for name in names])
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    lines = ("  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths)) for row in cells)
+    return "\n".join(lines) if shown else ""
+
+
+def _short(value):
+    if isinstance(value, list):
+        return " ".join(map(_short, value))
+    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
+
+
+def write_plots(folder, study):
+    """Draw Optuna's plots into PNG files, once a trial is complete; return their paths."""
+    import matplotlib.pyplot as plt
+    from optuna.visualization import matplotlib as drawing
+
+    paths = []
+    states = [trial.state.name for trial in study.get_trials(deepcopy=False)]
+    for name, (function, options) in _PLOTS.items() if "COMPLETE" in states else ():
+        with plt.rc_context(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # experimental, Optuna says
+            try:
+                axes: Any = getattr(drawing, function)(study, **options)
+            except (ValueError, RuntimeError):  # importances need two trials that differ
+                continue
+            axes = np.ravel(axes)[0]
+            if name == "learning":
+                axes.set(title="Best validation so far", xlabel="epoch", ylabel=_NATS)
+            legend = axes.get_legend()
+            if legend and (name == "importances" or len(axes.lines) > _MOST_NAMES):
+                legend.remove()
+            picture = io.BytesIO()
+            axes.figure.savefig(picture, format="png", dpi=120, bbox_inches="tight")
+            plt.close(axes.figure)
+        paths.append(folder / f"{name}.png")
+        with written_whole(paths[-1]) as file:
+            file.write(picture.getvalue())
+    return paths
