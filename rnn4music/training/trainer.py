@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from rnn4music.data import pianoroll
-from rnn4music.evaluation import baselines, scores
+from rnn4music.evaluation import scores
+from rnn4music.evaluation.baselines import BASELINES
 from rnn4music.training import minibatches, segments
 from rnn4music.training.averaging import AveragedWeights
 from rnn4music.training.noise import Regularisation
@@ -120,7 +121,7 @@ class Run:
         """Return what each key's Markov chain scores on the validation set, or None."""
         if not self.validates:
             return None
-        fit = baselines.BASELINES["each key's Markov chain"]
+        fit = BASELINES["each key's Markov chain"]
         return scores.score(fit(self.tunes), self.validation)
 
     def draw_seed(self):
