@@ -18,7 +18,7 @@ from typing import Any
 from tqdm import tqdm
 
 from rnn4music import search_results, search_space
-from rnn4music._utils.console import SCREEN, tell
+from rnn4music._utils.console import STDERR, log
 from rnn4music._utils.processes import share_of_cores
 from rnn4music.distributed.cluster import SECONDS_TO_BEGIN, ClusterLost, addresses, connected
 from rnn4music.search_owners import MOST_DEATHS, Lost, give_back, running
@@ -55,7 +55,7 @@ class Watch:
         self._lost, self._told = Lost(), set()  # numbers of those that diverged
         self._n_finished, self._deaths, self._replaced = None, 0, 0
         self._bar = tqdm(
-            total=job.n_trials, desc="search", unit="trial", disable=not progress, file=SCREEN
+            total=job.n_trials, desc="search", unit="trial", disable=not progress, file=STDERR
         )
 
     def __enter__(self):
@@ -94,7 +94,7 @@ class Watch:
         for number in sorted(lost):
             text = give_back(self.study, self.journal, number, died=True)
             if text:
-                tell(text)
+                log(text)
                 self._deaths += self._is_ours(trials[number])
         n_finished = sum(map(is_finished, trials))
         if n_finished != self._n_finished:
@@ -132,7 +132,7 @@ class Watch:
         for row in found:
             if row["state"] == "diverged" and row["number"] not in self._told:
                 self._told.add(row["number"])
-                tell(f"trial {row['number']} diverged: {row['error']}")
+                log(f"trial {row['number']} diverged: {row['error']}")
 
     def _show(self, trials):
         best = search_results.best_of(search_results.rows(self.space, trials))
@@ -186,7 +186,7 @@ def in_processes(job, n_workers, watch):
                         raise ValueError(said or logs[k].read_text(errors="replace")[-1000:])
                     if status:
                         watch.replace(n_workers)
-                        tell(f"a process ended with status {status}; another takes its place")
+                        log(f"a process ended with status {status}; another takes its place")
                         workers[k] = _start(job, k, n_workers, logs[k])
                 time.sleep(POLL)
         finally:

@@ -350,6 +350,6 @@ def _sentence(error):
 
 
 def _show_warning(message, category, filename, lineno, file=None, line=None):
-    from rnn4music._utils.console import tell
+    from rnn4music._utils.console import log
 
-    tell(f"rnn4music: warning: {message}")
+    log(f"rnn4music: warning: {message}")

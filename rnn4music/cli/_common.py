@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from midi import midiread
 from midi.reading import PIANO
 from rnn4music._utils import checks
-from rnn4music._utils.console import tell
+from rnn4music._utils.console import log
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.numpy_network import NumpyNetwork
 from rnn4music.saving import model_file
@@ -104,8 +104,8 @@ def read_tune(path, metadata, pitch_range, dt=None):
 def tell_losses(collection):
     """Tell, where many notes of MIDI files are not in the rolls, how many, and what keeps more."""
     if sum(collection.lost_notes.values()) > MANY * collection.n_notes:
-        tell(collection.summary().splitlines()[-1])
-        tell("of notes too short for a step a shorter one (--dt) keeps more, --keep-short all")
+        log(collection.summary().splitlines()[-1])
+        log("of notes too short for a step a shorter one (--dt) keeps more, --keep-short all")
 
 
 def check_outputs(outputs, inputs):

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from midi.files import written_whole
 from rnn4music._utils import checks
-from rnn4music._utils.console import SCREEN
+from rnn4music._utils.console import STDERR
 from rnn4music.cli._common import (
     PAGES,
     PICTURES,
@@ -44,7 +44,7 @@ def compose(asked):
     start, semitones = _start(asked, network, content)
     steps = checks.integer("steps", asked.steps, low=1)
     settings = _settings(asked, content)
-    track = partial(tqdm, desc="composing", unit="step", delay=1, file=SCREEN)
+    track = partial(tqdm, desc="composing", unit="step", delay=1, file=STDERR)
     rolls, probabilities = network.gen_music(start, steps, count or 1, track=track, **settings)
     back = [[transpose(roll, -semitones) for roll in each] for each in (rolls, probabilities)]
     given = None if start is None else transpose(start, -semitones)

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
-from rnn4music._utils.console import tell
+from rnn4music._utils.console import log
 from rnn4music.cli._common import (
     TIME_STEP,
     Result,
@@ -41,13 +41,13 @@ def train(settings, progress=True):
     music = read_music(settings.data, settings, model)
     learned, validation = music.parts["train"], music.parts["validation"]
     model.metadata |= music.metadata
-    tell(f"learning from {_extent(learned)}, validating on {_extent(validation)}")
+    log(f"learning from {_extent(learned)}, validating on {_extent(validation)}")
     n_before = len(model.history.cost)
     try:
         history = learn(model, settings, music, progress, _logs(settings, music))
     except Exception:  # it diverged, or a log could not be written
         if len(model.history.cost) > n_before:
-            tell(f"what was learned until then is in {model.saveParameters(output)}")
+            log(f"what was learned until then is in {model.saveParameters(output)}")
         raise
     if settings.licence is not None:  # after a checkpoint has brought its own metadata
         model.metadata["licence"] = settings.licence
@@ -252,7 +252,7 @@ def read_music(source, settings, model):
     if _is_standard_set(source):
         split = load_standard_set(source, keys)
         if "dt" not in given and "time_step" not in model.metadata:
-            tell(f"a step of {source} is a note's length; played as {TIME_STEP} s: --dt says else")
+            log(f"a step of {source} is a note's length; played as {TIME_STEP} s: --dt says else")
     else:
         dataset = load_midi(source, keys, **reading_options(metadata), cache=settings.cache)
         tell_losses(dataset)
@@ -313,7 +313,7 @@ def _share(share, n_tunes):
     if share == 0:
         return 0
     if n_tunes < 2:
-        tell("there is one tune only: nothing is kept apart for validation")
+        log("there is one tune only: nothing is kept apart for validation")
         return 0
     return max(share, 1 / n_tunes)
 

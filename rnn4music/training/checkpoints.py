@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rnn4music._utils.console import tell
+from rnn4music._utils.console import log
 from rnn4music.data import pianoroll
 from rnn4music.saving import model_file
 
@@ -89,7 +89,7 @@ class Checkpoint:
         else:
             self.failed = False
             if stopped:
-                tell(f"saved in {self.path}; resume=True goes on there")
+                log(f"saved in {self.path}; resume=True goes on there")
 
 
 def checked_path(checkpoint, every, resume):

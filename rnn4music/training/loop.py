@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tqdm import tqdm
 
 from rnn4music._utils import checks
-from rnn4music._utils.console import SCREEN, tell
+from rnn4music._utils.console import STDERR, log
 from rnn4music._utils.signals import interruptible
 
 
@@ -135,7 +135,7 @@ def train(
         desc="training",
         unit="update",
         disable=not progress,
-        file=SCREEN,
+        file=STDERR,
     )
 
     def update(minibatch, visit):
@@ -200,7 +200,7 @@ def train(
         if callbacks:
             callbacks.call("on_start", history)
         if standing.is_over(plan):
-            tell(f"nothing is left to train: {standing.epoch} epochs are done")
+            log(f"nothing is left to train: {standing.epoch} epochs are done")
         while not (is_enough or interrupted.is_set() or standing.is_over(plan)):
             if standing.seed is None:
                 standing.seed = run.draw_seed()
