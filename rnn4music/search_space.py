@@ -1,8 +1,8 @@
 """What a search tries: a file for ``rnn4music train`` in which values may be tables.
 
     epochs = 30
-    rate = {low = 1e-4, high = 1e-2, log = true}
-    batch = {low = 4, high = 32, step = 4}
+    learning_rates = {low = 1e-4, high = 1e-2, log = true}
+    batch_size = {low = 4, high = 32, step = 4}
     units = {choices = [[100, 100, 100], [200, 200, 200]]}
 
 Conventions
@@ -28,7 +28,7 @@ UNSEARCHABLE = {
     "seed": "each trial has one of its own",
     "epochs": "the score is that of the best epoch; give the most that a trial may have",
     "threshold": _NO_EFFECT,
-    "steps_at_once": _NO_EFFECT,
+    "segment": _NO_EFFECT,
     **{option.name: _NO_EFFECT for option in config.FILES},
     "start_from": "trials begin with the same model, or with a new one",
     "cluster": _NO_EFFECT,
@@ -40,18 +40,18 @@ FILES = {option.name for option in config.FILES} - {"start_from"} | {"cluster"}
 
 _SHARE: dict[str, float] = {"low": 0, "below": 1}
 _LIMITS: dict[str, dict[str, float]] = {
-    "rate": {"low": 0},
+    "learning_rates": {"low": 0},
     "clip": {"above": 0},
     "epsilon": {"above": 0},
     "dropout": _SHARE,
     "averaging": _SHARE,
     "rate_decay": {"above": 0, "below": 1},
     "weight_noise": {"low": 0},
-    "sparsity": {"low": 0},
+    "l1": {"low": 0},
     "units": {"low": 1},
     "updates_per_minibatch": {"low": 1},
-    "batch": {"low": 1},
-    "length": {"low": 2},
+    "batch_size": {"low": 1},
+    "window": {"low": 2},
     "patience": {"low": 1},
     "decay_patience": {"low": 1},
 }
@@ -123,8 +123,8 @@ class Space(NamedTuple):
     def settings(self, parameters):
         """Return the settings of a trial, given its parameters: dict of name to value."""
         drawn = {name: each.value(parameters[name]) for name, each in self.searched.items()}
-        if "rate" in drawn and isinstance(self.searched["rate"], Range):
-            drawn["rate"] = [drawn["rate"]]
+        if "learning_rates" in drawn and isinstance(self.searched["learning_rates"], Range):
+            drawn["learning_rates"] = [drawn["learning_rates"]]
         return {**self.fixed, **drawn}
 
     def content(self):
@@ -167,7 +167,7 @@ def read(source):
     if not searched:
         raise ValueError(
             f"{where}: there is nothing to search for; give at least one setting a range, such as "
-            "rate = {low = 1e-4, high = 1e-2, log = true}"
+            "learning_rates = {low = 1e-4, high = 1e-2, log = true}"
         )
     return Space(fixed, searched)
 
@@ -193,8 +193,6 @@ def _choices(where, key, values, option):
         raise ValueError(f"{where}: {key}.choices must be a list of values, but is {values!r}")
     values = [config.checked(where, f"{key}.choices", each, option) for each in values]
     for value in values:
-        if option.name == "rate" and len(value) not in (1, 4):
-            raise ValueError(f"{where}: {key}.choices must be one number or four, but has {value}")
         for each in value if isinstance(value, list) else [value]:
             _check_limits(f"{where}: {key}.choices", each, option)
     if len(set(map(_name, values))) < len(values):
@@ -214,8 +212,12 @@ def _range(where, key, table, option):
     if not isinstance(log, bool):
         raise ValueError(f"{where}: {key}.log must be true or false, but is {log!r}")
     numbers: dict[str, Any] = {"step": None}
+    free = {"low": -math.inf, "high": math.inf, "above": -math.inf, "below": math.inf}
     for name in table.keys() - {"log"}:
-        numbers[name] = config.checked(where, f"{key}.{name}", table[name], option)
+        bounds = free if name == "step" else {}
+        numbers[name] = config.checked(
+            where, f"{key}.{name}", table[name], option._replace(**bounds)
+        )
         _check_limits(f"{where}: {key}.{name}", numbers[name], option, name != "step")
     low, high, step = (numbers[name] for name in ("low", "high", "step"))
     if low >= high:

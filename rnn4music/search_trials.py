@@ -18,8 +18,8 @@ import numpy as np
 
 from rnn4music import search_journal, search_space
 from rnn4music._utils.processes import n_cores
-from rnn4music.cli import learn
-from rnn4music.experiment import config
+from rnn4music.experiment import config, run
+from rnn4music.experiment import music as experiment_music
 from rnn4music.saving import model_file
 from rnn4music.search_owners import give_back, owner, pulse, running
 from rnn4music.training.callbacks import Callback
@@ -45,7 +45,7 @@ class Runner:
     Parameters
     ----------
     job : Job
-    music : commands_learn.Music, optional
+    music : experiment.music.Music, optional
         Where it is read already.
     """
 
@@ -134,9 +134,9 @@ class Runner:
         settings = {name: each for name, each in settings.items() if name not in search_space.FILES}
         settings = config.complete(settings)
         following.n_epochs = settings.epochs
-        model = learn.new_model(settings)
+        model = run.new_model(settings)
         try:
-            history = learn.learn(model, settings, self.music, False, [following])
+            history = run.learn(model, settings, self.music, False, [following])
         except TrainingDiverged as error:
             trial.set_user_attr("error", str(error))
             self.study.tell(trial, state=TrialState.PRUNED)
@@ -208,7 +208,7 @@ def read_music(space, data):
         model = SimpleNamespace(
             metadata=content["metadata"], io_length=content["settings"]["io_length"]
         )
-    music = learn.read_music(data, settings, model)
+    music = experiment_music.read_music(data, settings, model)
     if not music.parts["validation"]:
         raise ValueError(
             f"a search compares scores of tunes that are not learned from, and of {data} "
