@@ -268,8 +268,8 @@ def counting(monkeypatch):
     """Nothing is read or compiled."""
     music = SimpleNamespace(parts={"train": [np.ones((9, 88))], "validation": [np.ones((4, 88))]})
     monkeypatch.setattr(search_trials, "read_music", lambda space, data: music)
-    monkeypatch.setattr(search_trials.run, "new_model", Model)
-    monkeypatch.setattr(search_trials.run, "learn", learn)
+    monkeypatch.setattr(search_trials.commands_learn, "new_model", Model)
+    monkeypatch.setattr(search_trials.commands_learn, "learn", learn)
     monkeypatch.setattr(search_results, "write_plots", lambda folder, study: [])
     monkeypatch.setattr(os, "fsync", lambda file: None)
 
@@ -378,7 +378,7 @@ def test_a_training_that_diverges_does_not_end_the_search(counting, tmp_path, mo
             raise TrainingDiverged("the cost became nan")
         return learn(model, settings, music, progress, callbacks)
 
-    monkeypatch.setattr(search_trials.run, "learn", explode)
+    monkeypatch.setattr(search_trials.commands_learn, "learn", explode)
     found = find(tmp_path, 8, seed=1)
     assert "diverged" in states(found) and len(found.trials) == 8
     assert found.best["rate"][0] < 0.01
@@ -391,10 +391,10 @@ def test_any_other_error_ends_it(counting, tmp_path, monkeypatch):
     def fail(model, settings, *others):
         raise ValueError("dropout=2 must be smaller than 1")
 
-    monkeypatch.setattr(search_trials.run, "learn", fail)
+    monkeypatch.setattr(search_trials.commands_learn, "learn", fail)
     with pytest.raises(ValueError, match="dropout=2 must be"):
         find(tmp_path, 3)
-    monkeypatch.setattr(search_trials.run, "learn", learn)
+    monkeypatch.setattr(search_trials.commands_learn, "learn", learn)
     found = find(tmp_path, 2)
     assert states(found) == ["failed", "complete", "complete"]
     assert found.trials[0]["error"] == "ValueError: dropout=2 must be smaller than 1"
@@ -410,7 +410,7 @@ def test_ctrl_c_keeps_what_was_found_and_the_trial_is_made_again(counting, tmp_p
         history.interrupted = n == 3  # as after the first Ctrl-C
         return history
 
-    monkeypatch.setattr(search_trials.run, "learn", stop)
+    monkeypatch.setattr(search_trials.commands_learn, "learn", stop)
     find(tmp_path, 1, seed=1)
     study = search_journal.open_study(tmp_path / "search.journal")
     elsewhere = study.ask()
@@ -439,8 +439,8 @@ music = SimpleNamespace(parts={"train": [np.ones((9, 88))], "validation": [np.on
 os.fsync = lambda file: None
 search.search_results.write_plots = lambda folder, study: []
 search_trials.read_music = lambda space, data: music
-search_trials.run.new_model = test_search.Model
-search_trials.run.learn = learn
+search_trials.commands_learn.new_model = test_search.Model
+search_trials.commands_learn.learn = learn
 search.search(test_search.SPACE, "music", TRIALS, FOLDER, storage=JOURNAL, progress=False)
 """
 
@@ -554,7 +554,7 @@ def test_a_process_gives_signs_and_notices_that_it_was_taken_for_dead(
             search_owners.give_back(study, tmp_path / "search.journal", 0)
         return learn(model, settings, music, progress, callbacks)
 
-    monkeypatch.setattr(search_trials.run, "learn", taken)
+    monkeypatch.setattr(search_trials.commands_learn, "learn", taken)
     found = find(tmp_path, 2)
     assert states(found) == ["given back", "complete", "complete"]
 
@@ -683,8 +683,8 @@ def test_a_store_says_which_pitches(music, tmp_path, monkeypatch):
         widths.append((low, high))
         return Model(settings)
 
-    monkeypatch.setattr(search_trials.run, "new_model", new_model)
-    monkeypatch.setattr(search_trials.run, "learn", learn)
+    monkeypatch.setattr(search_trials.commands_learn, "new_model", new_model)
+    monkeypatch.setattr(search_trials.commands_learn, "learn", learn)
     data, space = tmp_path / "store", {**SPACE, "validation": 0.5}
     found = search.search(space, data, 1, tmp_path / "out", progress=False)
     assert found.settings and found.settings["pitch_range"] == [24, 100]

@@ -174,6 +174,8 @@ def _checked(name, value, option):
     if len(values) not in lengths:
         n_values = " or ".join(map(str, lengths))
         raise ValueError(f"{name} must have {n_values} values, but is {reprlib.repr(value)}")
+    if any(isinstance(each, int) and abs(each) > 1e300 for each in values):  # no float holds it
+        raise ValueError(f"{name} is too large a number")
     try:
         values = [option.check(each, name) for each in values]
     except TypeError as error:

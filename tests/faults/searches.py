@@ -47,8 +47,8 @@ def _without_patience():
     journal.JournalFileOpenLock = lock
     rolls = {"train": [np.ones((9, 88))], "validation": [np.ones((4, 88))]}
     search_trials.read_music = lambda space, data: SimpleNamespace(parts=rolls)
-    search_trials.run.new_model = QuickModel
-    search_trials.run.learn = learn
+    search_trials.commands_learn.new_model = QuickModel
+    search_trials.commands_learn.learn = learn
     search.search_results.write_plots = lambda folder, study: []
 
 
