@@ -10,7 +10,6 @@ sentence; 2 for a wrong command line; 130 after Ctrl-C.
 import argparse
 import importlib
 import io
-import json
 import os
 import sys
 import warnings
@@ -47,16 +46,13 @@ def build_parser():
         text = module.SUMMARY
         command = commands.add_parser(
             name,
+            usage=_common.usage(name, module),
             help=text,
             description=f"{text[0].upper()}{text[1:]}.",
             epilog=f"examples:\n{module.EXAMPLES}",
-            usage=_common.usage(name, module.ARGUMENTS, module.OPTIONS),
             **style,
         )
-        _common.add_arguments(command, module.ARGUMENTS)
-        _common.add_options(command, (*_common.TERMINAL, *module.OPTIONS))
-        if hasattr(module, "add_groups"):
-            module.add_groups(command)
+        _common.add_arguments(command, module)
     return parser
 
 
@@ -75,7 +71,7 @@ def main(arguments=None):
             warnings.showwarning = _show_warning
             module = _module(args.command)
             result = module.run(_common.complete(vars(args), module.OPTIONS))
-        print(json.dumps(result.values, allow_nan=False) if args.json else result.text)
+        print(_common.as_json(result.values) if args.json else result.text)
         if sys.stdout is not None:  # it may have been closed
             sys.stdout.flush()
         return result.status

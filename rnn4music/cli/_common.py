@@ -6,6 +6,7 @@ Conventions
 """
 
 import argparse
+import json
 import math
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -34,31 +35,26 @@ class Result(NamedTuple):
     status: int = 0
 
 
-def usage(name, arguments, options):
+def usage(name, module):
     """Return the line of a command's help that says how to call it."""
-    required = [f"{o.flag} {o.metavar}" for o in options if o.default is ...]
-    return " ".join(["rnn4music", name, *(o.metavar for o in arguments), *required, "[options]"])
+    required = [f"{o.flag} {o.metavar}" for o in module.OPTIONS if o.default is ...]
+    positional = [option.metavar for option in module.ARGUMENTS]
+    return " ".join(["rnn4music", name, *positional, *required, "[options]"])
 
 
-def add_arguments(parser, options):
-    """Add positional arguments to a parser."""
-    for option in options:
-        parser.add_argument(
-            option.name,
-            nargs=None if option.default is ... else "?",
-            default=argparse.SUPPRESS,
-            choices=option.choices,
-            metavar=option.metavar,
-            help=option.help,
-        )
+def add_arguments(parser, module):
+    """Add the arguments of a command to its parser; one that is not given leaves no attribute."""
+    for option in module.ARGUMENTS:
+        n = None if option.default is ... else "?"
+        kind = {"choices": option.choices, "metavar": option.metavar, "help": option.help}
+        parser.add_argument(option.name, nargs=n, default=argparse.SUPPRESS, **kind)
+    _add_options(parser, (*TERMINAL, *module.OPTIONS))
+    for title, options in getattr(module, "GROUPS", {}).items():
+        _add_options(parser.add_argument_group(title), options, may_be_undone=True)
 
 
-def add_options(parser, options, may_be_undone=False):
-    """Add flags to a parser, or to a group of one.
-
-    A flag that is not given leaves no attribute, since a file may have the value; see `complete`.
-    With `may_be_undone` each switch has its opposite, ``--no-…``.
-    """
+def _add_options(parser, options, may_be_undone=False):
+    """Add flags; with `may_be_undone` each switch has its opposite, ``--no-…``, for a file's."""
     exclusive = parser.add_mutually_exclusive_group()
     for option in options:
         kind: dict[str, Any] = {"default": argparse.SUPPRESS, "dest": option.name}
@@ -100,13 +96,17 @@ def read_network(name):
         raise ValueError(f"{name} is damaged: {error!r}") from error
 
 
-def without_nan(value) -> Any:
-    """Return lists and dicts with None for numbers that JSON does not have."""
-    if isinstance(value, dict):
-        return {key: without_nan(entry) for key, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [without_nan(entry) for entry in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def as_json(values):
+    """Return the text of a dict, with null for numbers that JSON does not have."""
+
+    def finite(value):
+        if isinstance(value, dict):
+            return {key: finite(entry) for key, entry in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [finite(entry) for entry in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps(finite(values), allow_nan=False)
 
 
 def sentence(error):

@@ -6,6 +6,7 @@ import warnings
 from functools import partial
 from pathlib import Path
 
+from rnn4music._utils import checks
 from rnn4music._utils.options import Option
 from rnn4music._utils.paths import check_outputs, check_suffix
 from rnn4music.cli._common import PICTURES, SOUNDFONT, SOUNDS, Result, read_network
@@ -65,6 +66,7 @@ def run(args):
     threshold = args.threshold
     if threshold is None:
         threshold = content["settings"].get("genProbThreshold", 0.1)
+        threshold = checks.number("the model's genProbThreshold", threshold, low=0, high=1)
     settings = {
         "temperature": args.temperature,
         "sampling": args.sampling,
@@ -76,13 +78,8 @@ def run(args):
         start, args.steps, args.count or 1, track=track, **settings
     )
     start = None if start is None else transpose(start, -semitones)
-    tunes = _tunes(
-        args,
-        content["metadata"],
-        start,
-        [transpose(roll, -semitones) for roll in rolls],
-        [transpose(odds, -semitones) for odds in probabilities],
-    )
+    back = [[transpose(roll, -semitones) for roll in part] for part in (rolls, probabilities)]
+    tunes = _tunes(args, content["metadata"], start, *back)
     files = []
     for tune, names in zip(tunes, outputs):
         write = {"output": tune.write_midi, "png": tune.write_picture}

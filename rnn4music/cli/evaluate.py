@@ -4,7 +4,7 @@ import math
 from dataclasses import asdict
 
 from rnn4music._utils.options import Option
-from rnn4music.cli._common import Result, without_nan
+from rnn4music.cli._common import Result
 
 SUMMARY = "score a model on tunes that it has not learned from"
 EXAMPLES = """\
@@ -41,4 +41,4 @@ def run(args):
         for name, share in scores.items()
         if name not in ("nats_per_step", "n_steps")
     )
-    return Result(without_nan(values), text)
+    return Result(values, text)

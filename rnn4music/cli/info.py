@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from rnn4music._utils.options import Option
-from rnn4music.cli._common import Result, without_nan
+from rnn4music.cli._common import Result
 
 SUMMARY = "describe a model or a MIDI file"
 EXAMPLES = """\
@@ -24,11 +24,11 @@ def run(args):
 
     if _is_midi(args.file):
         contents = describe(args.file)
-        return Result(without_nan(asdict(contents)), str(contents))
+        return Result(asdict(contents), str(contents))
     content = model_file.read(args.file)
     values = {name: content[name] for name in ("settings", "history", "metadata")}
     card = model_card.markdown if args.markdown else model_card.text
-    return Result({"file": args.file, **without_nan(values)}, card(args.file, content))
+    return Result({"file": args.file, **values}, card(args.file, content))
 
 
 def _is_midi(name):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rnn4music._utils.options import Option
-from rnn4music.cli._common import CLUSTER, QUIET, Result, without_nan
+from rnn4music.cli._common import CLUSTER, QUIET, Result
 
 SUMMARY = "try settings, and find those that learn best"
 EXAMPLES = """\
@@ -54,13 +54,7 @@ def run(args):
         progress=not args.quiet,
     )
     folder, best = Path(args.output), found.best
-    values = {
-        "output": str(folder),
-        "trials": found.trials,
-        "best": best,
-        "settings": found.settings,
-        "interrupted": found.interrupted,
-    }
+    values = {name: getattr(found, name) for name in ("trials", "best", "settings", "interrupted")}
     lines = [found.text] if found.text else []
     states = [row["state"] for row in found.trials]
     counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
@@ -73,4 +67,6 @@ def run(args):
         lines.append(f"plots: {', '.join(map(str, found.plots))}")
     if best:
         lines.append(f"train it: rnn4music train --config {folder / 'best.toml'}")
-    return Result(without_nan(values), "\n".join(lines), 130 if found.interrupted else 0)
+    return Result(
+        {"output": str(folder), **values}, "\n".join(lines), 130 if found.interrupted else 0
+    )

@@ -1,7 +1,7 @@
 """``rnn4music train``."""
 
 from rnn4music._utils.options import Option
-from rnn4music.cli._common import QUIET, Result, add_options
+from rnn4music.cli._common import QUIET, Result
 from rnn4music.experiment import config
 
 SUMMARY = "learn from MIDI files, a store, or a standard set"
@@ -19,12 +19,7 @@ OPTIONS = (
     Option("config", str, None, "file with any of the options below", "TOML"),
     QUIET,
 )
-
-
-def add_groups(parser):
-    """Add the options that a file may have, too."""
-    for title, options in config.GROUPS.items():
-        add_options(parser.add_argument_group(title), options, may_be_undone=True)
+GROUPS = config.GROUPS  # these may be in the file, too
 
 
 def run(args):

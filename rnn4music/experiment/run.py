@@ -1,28 +1,29 @@
 """A run of ``rnn4music train``: a model learns from music as settings describe, and is saved."""
 
 import tempfile
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from rnn4music import hyperparameters
 from rnn4music._utils.paths import check_outputs
 from rnn4music.data.store import RollStore, is_store
 from rnn4music.distributed.cluster import parsed
 from rnn4music.experiment.config import OPTIONS
 from rnn4music.experiment.music import Music, extent, read_music
 from rnn4music.model import RNN4Music
+from rnn4music.saving.legacy_2015 import MODERN_NAMES
 from rnn4music.saving.model_file import npz_path
+from rnn4music.training import config as training
 from rnn4music.training.callbacks import Callback, JsonLines
 from rnn4music.training.history import History
 from rnn4music.training.tensorboard import TensorBoard
 
 FIXED = ("units", "pitch_range", "optimiser", "cost", "seed", "dtype")
-CHANGEABLE = {"clip": "gradClip", "epsilon": "epsilon", "threshold": "genProbThreshold"}
-"""What a model that is trained on keeps, and which of its attributes may change."""
+CHANGEABLE = ("clip", "epsilon", "threshold")
+"""What a model that is trained on keeps, and what may change beside its learning rates."""
 
-KEYWORDS = (
-    "windows", "patience", "decay_patience", "rate_decay", "dropout", "weight_noise", "averaging",
-    "checkpoint", "checkpoint_every", "resume",
-)  # fmt: skip
-"""Options that `RNN4Music.train` has under the same names."""
+_KEYWORDS = {name: name for name in OPTIONS}
+_KEYWORDS |= {modern: name for name, modern in MODERN_NAMES.items()}
+"""What `RNN4Music` calls each option."""
 
 
 class Trained(NamedTuple):
@@ -86,17 +87,16 @@ def check_together(settings):
 
 def _check_files(settings):
     """Return the path of the model, once nothing is in the way of any file."""
-    output, checkpoint, start_from = (
-        None if name is None else npz_path(name)
-        for name in (settings.output, settings.checkpoint, settings.start_from)
-    )
-    trains_on = start_from is not None and start_from.resolve() == output.resolve()
+    output = npz_path(settings.output)
+    checkpoint = settings.checkpoint and npz_path(settings.checkpoint)
+    start_from = settings.start_from and npz_path(settings.start_from)
+    trains_on = start_from and start_from.resolve() == output.resolve()
     outputs = [output, *(path for path in (checkpoint, settings.log) if path)]
-    inputs = [path for path in (settings.data, None if trains_on else start_from) if path]
+    inputs = [path for path in (settings.data, not trains_on and start_from) if path]
     check_outputs(outputs, inputs)
     with tempfile.TemporaryFile(dir=output.parent):  # an error now, not after a night
         pass
-    resumes = settings.resume and checkpoint is not None and checkpoint.exists()
+    resumes = settings.resume and checkpoint and checkpoint.exists()
     if output.exists() and not (settings.force or trains_on or resumes):
         raise FileExistsError(
             f"{output} exists already: give another --output, or --force to replace it; "
@@ -113,18 +113,9 @@ def new_model(settings):
         low, high = settings.pitch_range
         if "pitch_range" not in settings.given and settings.data and is_store(settings.data):
             low, high = RollStore(settings.data).options["pitch_range"]
-        return RNN4Music(
-            *settings.units,
-            high - low,
-            *rates,
-            cost=settings.cost,
-            epsilon=settings.epsilon,
-            gradClip=settings.clip,
-            genProbThreshold=settings.threshold,
-            optimiser=settings.optimiser,
-            seed=settings.seed,
-            dtype=settings.dtype,
-        )
+        sizes = [*settings.units, high - low]
+        others = _keywords(settings, hyperparameters.OPTIONS, without=("units", "learning_rates"))
+        return RNN4Music(*sizes, *rates, **others)
     fixed = [name for name in FIXED if name in settings.given]
     if fixed:
         raise ValueError(
@@ -134,9 +125,8 @@ def new_model(settings):
     model = RNN4Music.from_file(settings.start_from)
     if "learning_rates" in settings.given:
         model.setNewRates(*rates)
-    for name, attribute in CHANGEABLE.items():
-        if name in settings.given:
-            setattr(model, attribute, getattr(settings, name))
+    for name in settings.given.intersection(CHANGEABLE):
+        setattr(model, _KEYWORDS[name], getattr(settings, name))
     return model
 
 
@@ -144,18 +134,21 @@ def learn(model, settings, music, progress, callbacks):
     """Train a model on music as settings describe; return the history."""
     return model.train(
         music.parts["train"],
-        settings.updates_per_minibatch,
-        settings.epochs,
-        settings.batch_size,
-        settings.window,
-        settings.l1,
-        **{name: getattr(settings, name) for name in KEYWORDS},
-        steps_at_once=settings.segment,
+        **_keywords(settings, training.OPTIONS, without=("validation", "cluster")),
         validation=music.parts["validation"] or None,
+        checkpoint=settings.checkpoint,
+        checkpoint_every=settings.checkpoint_every,
+        resume=settings.resume,
         progress=progress,
         callbacks=callbacks,
         cluster=parsed(settings.cluster),
     )
+
+
+def _keywords(settings, options, without) -> dict[str, Any]:
+    """Return the values of options under the names that `RNN4Music` has for them."""
+    names = [option.name for option in options if option.name not in without]
+    return {_KEYWORDS[name]: getattr(settings, name) for name in names}
 
 
 def _callbacks(settings, music):
