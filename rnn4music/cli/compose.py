@@ -6,7 +6,6 @@ import warnings
 from functools import partial
 from pathlib import Path
 
-from rnn4music._utils import checks
 from rnn4music._utils.options import Option
 from rnn4music._utils.paths import check_outputs, check_suffix
 from rnn4music.cli._common import PICTURES, SOUNDFONT, SOUNDS, Result, read_network
@@ -66,7 +65,6 @@ def run(args):
     threshold = args.threshold
     if threshold is None:
         threshold = content["settings"].get("genProbThreshold", 0.1)
-        threshold = checks.number("the model's genProbThreshold", threshold, low=0, high=1)
     settings = {
         "temperature": args.temperature,
         "sampling": args.sampling,
