@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from midi import midiread, midiwrite
-from rnn4music import RNN4Music, cli
+from rnn4music import RNN4Music, cli, hyperparameters
 from rnn4music.data.dataset import load_midi
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.experiment import config
+from rnn4music.training import config as training
 
 SMALL = ["--units", "3", "4", "5", "--seed", "1", "--quiet", "--validation", "0.2"]
 
@@ -184,7 +185,12 @@ def test_what_a_model_keeps_is_not_changed_in_silence(model, music, capsys):
         (["--force", "--dt", "1", "--steps-per-beat", "2"], "give dt or steps_per_beat, not both"),
         (["--force", "--epochs", "0"], "--epochs must be at least 1, but is 0"),
         (["--force", "--units", "0", "3", "4"], "--units must be at least 1, but is 0"),
+        (["--force", "--dropout", "1"], "--dropout must be finite and at least 0 and smaller"),
+        (["--force", "--segment", "7"], "--segment must divide --window - 1 = 99, but is 7"),
+        (["--force", "--pitch-range", "60", "60"], "--pitch-range must be two pitches, low < high"),
+        (["--force", "--cluster", "here"], "neither a number of workers on this machine nor"),
         (["--resume", "--force"], "--resume needs a file: give --checkpoint"),
+        (["--force", "--checkpoint-every", "5"], "--checkpoint-every needs a file: give"),
         (["--log", "model.npz"], "model.npz is read or written twice"),
     ),
 )
@@ -194,7 +200,8 @@ def test_training_that_cannot_begin_touches_nothing(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model.npz").write_bytes(model.read_bytes())
     assert run("train", music, *flags, "--quiet") == 1
-    assert message in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert message in err and "learning from" not in err
     assert [each.name for each in tmp_path.iterdir()] == ["model.npz"]
     assert (tmp_path / "model.npz").read_bytes() == model.read_bytes()
 
@@ -260,6 +267,29 @@ def test_a_configuration_is_checked(tmp_path, line, message):
     (tmp_path / "run.toml").write_text(line)
     with pytest.raises(ValueError, match=message):
         config.read(tmp_path / "run.toml")
+
+
+def test_a_file_may_have_every_flag_but_those_of_the_terminal(capsys):
+    with pytest.raises(SystemExit):
+        run("train", "--help")
+    flags = set(re.findall(r"^  (--[\w-]+)", capsys.readouterr().out, re.M))
+    terminal = {"--config", "--quiet", "--json", "--debug"}
+    assert flags == terminal | {option.flag for option in config.OPTIONS.values()}
+
+
+def test_what_the_class_calls_an_option_is_a_keyword_of_its_own():
+    import inspect
+
+    from rnn4music.experiment import run as experiment
+
+    settings = config.complete({})
+    for method, options in (
+        (RNN4Music, hyperparameters.OPTIONS),
+        (RNN4Music.train, training.OPTIONS),
+    ):
+        skipped = ("units", "learning_rates", "validation", "cluster")
+        keywords = experiment._keywords(settings, options, without=skipped)
+        assert keywords.keys() <= inspect.signature(method).parameters.keys()
 
 
 def test_the_table_of_options_has_the_library_s_choices():

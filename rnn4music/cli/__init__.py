@@ -70,7 +70,7 @@ def main(arguments=None):
         with warnings.catch_warnings():
             warnings.showwarning = _show_warning
             module = _module(args.command)
-            result = module.run(_common.complete(vars(args), module.OPTIONS))
+            result = module.run(_common.with_defaults(vars(args), module.OPTIONS))
         print(_common.as_json(result.values) if args.json else result.text)
         if sys.stdout is not None:  # it may have been closed
             sys.stdout.flush()

@@ -72,7 +72,7 @@ def _add_options(parser, options, may_be_undone=False):
         flags.add_argument(option.flag, *short, help=option.help + default, **kind)
 
 
-def complete(args, options):
+def with_defaults(args, options):
     """Return the arguments of a command: those given, checked, and defaults for the others.
 
     Raises

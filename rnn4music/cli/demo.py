@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rnn4music._utils.options import Option
 from rnn4music.cli import compose, train
-from rnn4music.cli._common import Result, complete
+from rnn4music.cli._common import Result, with_defaults
 from rnn4music.experiment import config
 
 SUMMARY = "learn from Bach's chorales, compose, and write a web page"
@@ -41,7 +41,7 @@ def run(args):
     names = trained.music.parts["validation"].names
     if names and (Path(music) / names[0]).is_file():  # a tune that was not learned is continued
         files["start"] = str(Path(music) / names[0])
-    composed = compose.run(complete({**files, "seed": 1}, compose.OPTIONS))
+    composed = compose.run(with_defaults({**files, "seed": 1}, compose.OPTIONS))
 
     page = (folder / "demo.html").resolve()
     return Result(
