@@ -1,10 +1,10 @@
 """The command ``rnn4music``, also ``python -m rnn4music``.
 
-Each command is a module with its name, which has SUMMARY, EXAMPLES, ARGUMENTS and OPTIONS (tables
-of `Option`), and ``run(args)``, which returns a `_common.Result`. What is heavy is imported in
-functions, so that ``--help`` loads neither an engine nor NumPy. Results go to standard output,
-progress and warnings to standard error. The exit code is 0; 1 after an error, which is one
-sentence; 2 for a wrong command line; 130 after Ctrl-C.
+Each command is a module of its name, with SUMMARY, EXAMPLES, tables of `Option` (ARGUMENTS,
+OPTIONS, and GROUPS of those that a file may have), and ``run(args)``, which returns a
+`_common.Result`. Heavy imports are in functions, so that ``--help`` loads neither an engine nor
+NumPy. Results go to standard output, progress and warnings to standard error. The exit code is 0;
+1 after an error, which is one sentence; 2 for a wrong command line; 130 after Ctrl-C.
 """
 
 import argparse

@@ -52,17 +52,22 @@ MOSTLY = 0.5
 
 def run(args):
     """Compose with a model, and write what the flags name."""
+    import numpy as np
     from tqdm import tqdm
 
     from rnn4music._utils.console import STDERR
     from rnn4music.data.keys import transpose
-    from rnn4music.render.tune import write_page
+    from rnn4music.experiment.music import pitch_range, seconds_per_step
+    from rnn4music.render.tune import Tune, write_page
     from rnn4music.saving import model_card
 
     outputs = _outputs(args)
     network, content = read_network(args.model)
-    start, semitones = _start(args, network, content)
-    threshold = args.threshold
+    metadata, threshold = content["metadata"], args.threshold
+    pitches = pitch_range(metadata, network.n_pitches)
+    start, semitones = None, 0
+    if args.start != "none":
+        start, semitones = _read_start(args, metadata, pitches)
     if threshold is None:
         threshold = content["settings"].get("genProbThreshold", 0.1)
     settings = {
@@ -75,22 +80,28 @@ def run(args):
     rolls, probabilities = network.gen_music(
         start, args.steps, args.count or 1, track=track, **settings
     )
-    start = None if start is None else transpose(start, -semitones)
-    back = [[transpose(roll, -semitones) for roll in part] for part in (rolls, probabilities)]
-    tunes = _tunes(args, content["metadata"], start, *back)
-    files = []
-    for tune, names in zip(tunes, outputs):
+    if start is not None:
+        start = transpose(start, -semitones)
+    time_step, stem = seconds_per_step(metadata, args.dt), Path(args.output).stem
+    tunes, files = [], []
+    for k, names in enumerate(outputs):
+        roll, odds = (transpose(part[k], -semitones) for part in (rolls, probabilities))
+        before, title = start, stem if args.count is None else f"{stem} {k + 1}"
+        if start is not None and args.with_start:
+            before, roll, odds = None, np.vstack([start, roll]), np.vstack([start, odds])
+        tune = Tune(roll, time_step, pitches[0], before, odds, title)
         write = {"output": tune.write_midi, "png": tune.write_picture}
         write["wav"] = partial(tune.write_wav, soundfont=args.soundfont)
         files += [write[name](file) for name, file in names.items()]
+        tunes.append(tune)
     if args.html:
-        facts = {name.capitalize(): value for name, value in settings.items()}
         begun = "silence" if start is None else f"{len(start)} steps of {Path(args.start).name}"
+        facts = {name.capitalize(): value for name, value in settings.items()}
         facts = {"Start": begun, "Steps": args.steps, **facts}
         facts = {"Composing": facts, "Model": model_card.facts(args.model, content)}
         title = f"Composed by {Path(args.model).stem}"
         files.append(write_page(args.html, tunes, facts, title, args.soundfont))
-    return _result([str(file) for file in files], rolls, tunes[0].time_step, settings)
+    return _result([str(file) for file in files], rolls, time_step, settings)
 
 
 def _outputs(args):
@@ -123,14 +134,11 @@ def _free_name(count):
     return next(f"{stem}.mid" for stem in stems if not Path(stem + suffix).exists())
 
 
-def _start(args, network, content):
-    """Return the rows that are continued, or None, and by how many semitones they were moved."""
-    from rnn4music.experiment.music import pitch_range, read_tune
+def _read_start(args, metadata, pitches):
+    """Return the rows that are continued, and by how many semitones they were moved."""
+    from rnn4music.experiment.music import read_tune
 
-    if args.start == "none":
-        return None, 0
-    pitches = pitch_range(content["metadata"], network.n_pitches)
-    roll, semitones = read_tune(args.start, content["metadata"], pitches, args.dt)
+    roll, semitones = read_tune(args.start, metadata, pitches, args.dt)
     start = roll[: args.start_steps]
     if not start.any():
         raise ValueError(
@@ -138,25 +146,6 @@ def _start(args, network, content):
             f"{pitches}; give more --start-steps, or --start none"
         )
     return start, semitones
-
-
-def _tunes(args, metadata, start, rolls, probabilities):
-    """Return a `Tune` of each roll; with --with-start the start is a part of it."""
-    import numpy as np
-
-    from rnn4music.experiment.music import pitch_range, seconds_per_step
-    from rnn4music.render.tune import Tune
-
-    time_step = seconds_per_step(metadata, args.dt)
-    lowest, _ = pitch_range(metadata, rolls[0].shape[1])
-    stem = Path(args.output).stem
-    tunes = []
-    for k, (roll, odds) in enumerate(zip(rolls, probabilities), start=1):
-        title, given = stem if args.count is None else f"{stem} {k}", start
-        if start is not None and args.with_start:
-            roll, odds, given = np.vstack([start, roll]), np.vstack([start, odds]), None
-        tunes.append(Tune(roll, time_step, lowest, given, odds, title))
-    return tunes
 
 
 def _result(files, rolls, time_step, settings):

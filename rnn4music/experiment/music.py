@@ -183,18 +183,7 @@ def warn_of_dropped_notes(collection):
 
 
 def read_scored(source, metadata, n_pitches, part="test"):
-    """Read the tunes that a model is scored on, as it has read those that it learned from.
-
-    Parameters
-    ----------
-    source : path
-        As for `read_music`.
-    metadata : dict
-        The model's.
-    n_pitches : int
-    part : {"train", "validation", "test"}
-        Part of a standard set.
-    """
+    """Read tunes to score a model on, as its metadata say; of a standard set this part."""
     pitches = pitch_range(metadata, n_pitches)
     if _is_standard_set(source):
         return getattr(load_standard_set(source, pitches), part)
