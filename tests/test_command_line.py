@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 
 from midi import midiread, midiwrite
-from rnn4music import RNN4Music, cli
+from rnn4music import RNN4Music, cli, hyperparameters
 from rnn4music.data.dataset import load_midi
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.experiment import config
+from rnn4music.training import config as training
 
 SMALL = ["--units", "3", "4", "5", "--seed", "1", "--quiet", "--validation", "0.2"]
 
@@ -46,7 +47,7 @@ def music(tmp_path_factory):
 def model(music, tmp_path_factory):
     """A model that was trained from the command line."""
     path = tmp_path_factory.mktemp("model") / "model.npz"
-    assert run("train", music, "-o", path, *SMALL, "--epochs", 2, "--length", 20) == 0
+    assert run("train", music, "-o", path, *SMALL, "--epochs", 2, "--window", 20) == 0
     return path
 
 
@@ -123,8 +124,8 @@ def test_a_wrong_command_line_is_exit_code_2(arguments, capsys):
     assert exit.value.code == 2 and "usage: " in capsys.readouterr().err
 
 
-def test_what_nobody_foresaw_asks_for_a_report(monkeypatch, capsys):
-    monkeypatch.setitem(cli.COMMANDS, "info", "json")  # which has no `info`
+def test_an_unexpected_error_asks_for_a_report(monkeypatch, capsys):
+    monkeypatch.delattr("rnn4music.cli.info.run")
     assert run("info", "x") == 1
     assert "unexpected AttributeError: " in capsys.readouterr().err
 
@@ -141,17 +142,17 @@ def test_training_saves_a_model_that_knows_what_it_learned_from(model, music):
     assert (trained_on["dataset"], trained_on["validation"]) == (
         "4 tunes, 160 steps", "1 tune, 40 steps",
     )  # fmt: skip
-    assert trained_on["windows"] == "all" and trained_on["lengthOfMB"] == 20
+    assert trained_on["windows"] == "all" and trained_on["window"] == 20
 
 
 def test_a_model_is_not_overwritten_but_trained_on(model, music, capsys):
     before = model.read_bytes()
     assert run("train", music, "-o", model, *SMALL) == 1
-    assert "is there already: give another --output, or --force" in capsys.readouterr().err
+    assert "exists already: give another --output, or --force" in capsys.readouterr().err
     assert model.read_bytes() == before
     other = model.with_name("other.npz")
-    flags = ["--start-from", model, "-o", other, "--quiet", "--epochs", 1, "--length", 20, "--json"]
-    assert run("train", music, *flags, "--rate", 0.01, "--licence", "CC0") == 0
+    flags = ["--start-from", model, "-o", other, "--quiet", "--epochs", 1, "--window", 20, "--json"]
+    assert run("train", music, *flags, "--learning-rates", 0.01, "--licence", "CC0") == 0
     out, err = capsys.readouterr()
     result = json.loads(out)
     assert result["epochs"] == 1 and result["output"] == str(other) and not result["interrupted"]
@@ -170,15 +171,26 @@ def test_what_a_model_keeps_is_not_changed_in_silence(model, music, capsys):
 @pytest.mark.parametrize(
     ("flags", "message"),
     (
-        (["--checkpoint", "fresh", "--resume"], "is there already"),
+        (["--checkpoint", "fresh", "--resume"], "model.npz exists already"),
         (["--checkpoint", "model.npz", "--force"], "model.npz is read or written twice"),
         (["--log", "no/log.jsonl", "--force"], "there is no folder no"),
-        (["--force", "--rate", "1", "2"], "rate must be one number or four, but is [1.0, 2.0]"),
-        (["--force", "--validation", "1"], "validation=1.0 must be at least 0 and smaller than 1"),
-        (["--force", "--dt", "1", "--steps-per-beat", "2"], "give dt or steps-per-beat"),
-        (["--force", "--epochs", "0"], "epochs must be at least 1, but is 0"),
-        (["--force", "--units", "0", "3", "4"], "units must be at least 1, but is 0"),
+        (
+            ["--force", "--learning-rates", "1", "2"],
+            "--learning-rates must have 1 or 4 values, but is [1.0, 2.0]",
+        ),
+        (
+            ["--force", "--validation", "1"],
+            "--validation must be finite and at least 0 and smaller than 1, but is 1.0",
+        ),
+        (["--force", "--dt", "1", "--steps-per-beat", "2"], "give dt or steps_per_beat, not both"),
+        (["--force", "--epochs", "0"], "--epochs must be at least 1, but is 0"),
+        (["--force", "--units", "0", "3", "4"], "--units must be at least 1, but is 0"),
+        (["--force", "--dropout", "1"], "--dropout must be finite and at least 0 and smaller"),
+        (["--force", "--segment", "7"], "--segment must divide --window - 1 = 99, but is 7"),
+        (["--force", "--pitch-range", "60", "60"], "--pitch-range must be two pitches, low < high"),
+        (["--force", "--cluster", "here"], "neither a number of workers on this machine nor"),
         (["--resume", "--force"], "--resume needs a file: give --checkpoint"),
+        (["--force", "--checkpoint-every", "5"], "--checkpoint-every needs a file: give"),
         (["--log", "model.npz"], "model.npz is read or written twice"),
     ),
 )
@@ -188,7 +200,8 @@ def test_training_that_cannot_begin_touches_nothing(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model.npz").write_bytes(model.read_bytes())
     assert run("train", music, *flags, "--quiet") == 1
-    assert message in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert message in err and "learning from" not in err
     assert [each.name for each in tmp_path.iterdir()] == ["model.npz"]
     assert (tmp_path / "model.npz").read_bytes() == model.read_bytes()
 
@@ -214,34 +227,40 @@ def test_a_log_that_fails_loses_nothing_that_was_learned(music, tmp_path, monkey
 def test_flags_win_over_the_file_and_the_file_over_the_defaults(tmp_path):
     path = tmp_path / "run.toml"
     path.write_text(
-        'data = "music"\nunits = [7, 8, 9]\nweight-noise = 1\nsustain = true\nrate = [0.1]\n'
-        "steps_per_beat = 4\nepochs = 3\n"
+        'data = "music"\nunits = [7, 8, 9]\nweight-noise = 1\nsustain = true\n'
+        "learning_rates = [0.1]\nsteps_per_beat = 4\nepochs = 3\n"
     )
     parser = cli.build_parser()
-    asked = parser.parse_args(["train", "--epochs", "5", "--no-sustain", "--config", str(path)])
-    settings = config.merged(asked, asked.config)
+    args = parser.parse_args(["train", "--epochs", "5", "--no-sustain", "--config", str(path)])
+    settings = config.merged(vars(args), args.config)
     assert settings.data == "music" and settings.units == [7, 8, 9] and settings.epochs == 5
-    assert settings.weight_noise == 1.0 and settings.sustain is False and settings.batch == 5
-    assert settings.rate == [0.1] and settings.steps_per_beat == 4.0
-    asked = parser.parse_args(["train", "other", "--dt", "0.2", "--config", str(path)])
-    settings = config.merged(asked, asked.config)
+    assert settings.weight_noise == 1.0 and settings.sustain is False and settings.batch_size == 5
+    assert settings.learning_rates == [0.1] and settings.steps_per_beat == 4.0
+    args = parser.parse_args(["train", "other", "--dt", "0.2", "--config", str(path)])
+    settings = config.merged(vars(args), args.config)
     assert settings.data == "other" and settings.dt == 0.2 and settings.steps_per_beat is None
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     (
-        ("epochs = 2.5", "epochs must be a whole number, but is 2.5"),
-        ("epochs = true", "epochs must be a whole number, but is True"),
-        ("rate = 'much'", "rate must be a number, but is 'much'"),
-        ("units = [1, 2]", r"units must be a list of 3, each a whole number, but is \[1, 2\]"),
-        ("windows = 'some'", "windows must be one of all, random, start, but is 'some'"),
-        ("sustain = 1", "sustain must be true or false, but is 1"),
-        ("log = 3", "log must be text, but is 3"),
+        ("epochs = 2.5", "run.toml: epochs must be a whole number, not float 2.5"),
+        ("epochs = true", "epochs must be a whole number, not True"),
+        ("epochs = 0", "run.toml: epochs must be at least 1, but is 0"),
+        ("dropout = 1.0", "dropout must be finite and at least 0 and smaller than 1, but is 1.0"),
+        ("clip = nan", "clip must be finite and larger than 0, but is nan"),
+        ("learning_rates = 'much'", "learning_rates must be a number, not str 'much'"),
+        ("learning_rates = [1, 2]", r"learning_rates must have 1 or 4 values, but is \[1, 2\]"),
+        ("units = [1, 2]", r"units must have 3 values, but is \[1, 2\]"),
+        ("units = 1", "units must have 3 values, but is 1"),
+        ("pitch_range = [60, 60]", r"pitch_range must be two pitches, low < high <= 128, but is"),
+        ("windows = 'some'", "windows must be one of 'all', 'random', 'start', but is 'some'"),
+        ("sustain = 1", "sustain must be True or False, not int 1"),
+        ("log = 3", "log must be text, not int 3"),
         ("epoch = 3", "there is no setting 'epoch'; did you mean epochs?"),
-        ("xyz = 3", "there is no setting 'xyz'; `rnn4music train --help` has all"),
+        ("xyz = 3", "there is no setting 'xyz'; `rnn4music train --help` lists all"),
         ("[training]\nepochs = 3", "there is no setting 'training'"),
-        ("epochs 3", "is no TOML file"),
+        ("epochs 3", "is not a TOML file"),
     ),
 )
 def test_a_configuration_is_checked(tmp_path, line, message):
@@ -250,13 +269,37 @@ def test_a_configuration_is_checked(tmp_path, line, message):
         config.read(tmp_path / "run.toml")
 
 
+def test_a_file_may_have_every_flag_but_those_of_the_terminal(capsys):
+    with pytest.raises(SystemExit):
+        run("train", "--help")
+    flags = set(re.findall(r"^  (--[\w-]+)", capsys.readouterr().out, re.M))
+    terminal = {"--config", "--quiet", "--json", "--debug"}
+    assert flags == terminal | {option.flag for option in config.OPTIONS.values()}
+
+
+def test_what_the_class_calls_an_option_is_a_keyword_of_its_own():
+    import inspect
+
+    from rnn4music.experiment import run as experiment
+
+    settings = config.complete({})
+    for method, options in (
+        (RNN4Music, hyperparameters.OPTIONS),
+        (RNN4Music.train, training.OPTIONS),
+    ):
+        skipped = ("units", "learning_rates", "validation", "cluster")
+        keywords = experiment._keywords(settings, options, without=skipped)
+        assert keywords.keys() <= inspect.signature(method).parameters.keys()
+
+
 def test_the_table_of_options_has_the_library_s_choices():
     from rnn4music import costs, updates
     from rnn4music.training import minibatches
 
-    assert set(config.WINDOWS) == set(minibatches.WINDOWS)
-    assert set(config.OPTIMISERS) == set(updates.OPTIMISERS)
-    assert set(config.COSTS) == set(costs.COSTS)
+    options = config.OPTIONS
+    assert set(options["windows"].choices) == set(minibatches.WINDOWS)
+    assert set(options["optimiser"].choices) == set(updates.OPTIMISERS)
+    assert set(options["cost"].choices) == set(costs.COSTS)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")

@@ -392,16 +392,17 @@ def test_lists_within_lists(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("units = " + "[" * 5000 + "]" * 5000, "is no TOML file"),
-        ("units = " + "[" * 200 + "]" * 200, "must be a list of 3, each a whole number"),
-        ("units." + "a." * 3000 + "a = 1", "must be a list of 3"),
-        ("rate = [" + "9" * 400 + "]", "rate is too large a number"),
+        ("units = " + "[" * 5000 + "]" * 5000, "is not a TOML file"),
+        ("units = " + "[" * 200 + "]" * 200, "units must have 3 values, but is [[[[[[[...]]]]]]]"),
+        ("units." + "a." * 3000 + "a = 1", "units must have 3 values, but is {'a': {"),
+        ("learning_rates = [" + "9" * 400 + "]", "learning_rates is too large a number"),
         ("clip = 0x" + "f" * 400, "clip is too large a number"),
-        ("seed = " + "9" * 5000, "is no TOML file"),
-        ("steps-per-beat = 1\nsteps_per_beat = 2", "steps_per_beat stands there twice"),
+        ("seed = 0x" + "f" * 5000, "seed is too large a number"),
+        ("seed = " + "9" * 5000, "is not a TOML file"),
+        ("steps-per-beat = 1\nsteps_per_beat = 2", "steps_per_beat occurs twice"),
         ("a" * 1000 + " = 1", "there is no setting 'aaaaaaaaaaaa...aaaaaaaaaaaaa'"),
-        ('log = "\\ud800"', "is no TOML file"),
-        ("# " + "x" * 2**20, "more than 1048576 bytes, which are not read"),
+        ('log = "\\ud800"', "is not a TOML file"),
+        ("# " + "x" * 2**20, "more than 1048576 bytes; a configuration has fewer"),
     ],
 )
 def test_settings_that_are_none(tmp_path, text, message):

@@ -22,9 +22,10 @@ from hypothesis import strategies as st
 from midi import midiwrite
 from rnn4music import cli, tuning
 from rnn4music._utils.processes import n_cores
-from rnn4music.cli import learn as commands_learn
 from rnn4music.data import store
 from rnn4music.experiment import config
+from rnn4music.experiment import music as experiment_music
+from rnn4music.experiment import run as experiment_run
 from rnn4music.training.history import History
 from rnn4music.training.loop import TrainingDiverged
 
@@ -37,7 +38,7 @@ from sqlalchemy.engine import Engine  # noqa: E402
 from rnn4music.tuning import results, study, trials  # noqa: E402
 from rnn4music.tuning.space import read  # noqa: E402
 
-SPACE = {"epochs": 10, "rate": {"low": 1e-4, "high": 1e-1, "log": True}}
+SPACE = {"epochs": 10, "learning_rates": {"low": 1e-4, "high": 1e-1, "log": True}}
 # `ask` without `optimize` sends no heartbeats, which suits the tests of dead processes
 pytestmark = pytest.mark.filterwarnings("ignore:Heartbeat of storage", "ignore:.*experimental")
 ABOUT = {"seed": "1", "music": "three tunes"}
@@ -52,8 +53,8 @@ def test_the_space_of_the_documentation(tmp_path):
     (tmp_path / "space.toml").write_text(block, "utf8")
     space = read(tmp_path / "space.toml")
     assert space.fixed == {"epochs": 30, "validation": 0.2}
-    assert space.searched["batch"] == IntDistribution(2, 10, step=2)
-    assert space.searched["rate"] == FloatDistribution(1e-4, 1e-2, log=True)
+    assert space.searched["batch_size"] == IntDistribution(2, 10, step=2)
+    assert space.searched["learning_rates"] == FloatDistribution(1e-4, 1e-2, log=True)
     units = space.searched["units"].choices
     tried = [space.settings({"units": each})["units"] for each in units]
     assert tried == [[100, 100, 100], [200, 200, 200]]
@@ -64,32 +65,59 @@ def test_the_space_of_the_documentation(tmp_path):
     ("line", "message"),
     (
         ("epochs = 3", "there is nothing to search for"),
-        ("rates = {low = 1, high = 2}", "no setting 'rates'; did you mean rate?"),
-        ("rate = {low = 1, high = 'much'}", "rate.high must be a number, but is 'much'"),
-        ("batch = {low = 1.5, high = 3}", "batch.low must be a whole number"),
-        ("rate = {low = 2, high = 1}", "rate is no range: `low <= high` must hold"),
-        ("rate = {low = 0, high = 1, log = true}", "`low > 0` must hold for `log=True`, but got"),
-        ("rate = {low = 1, high = 2, log = 1}", "rate.log must be true or false, but is 1"),
-        ("rate = {low = 1, high = inf}", "rate.high must be finite"),
-        ("rate = {low = 1, high = 2, base = 3}", "but has low, high, base"),
-        ("rate = {low = 1}", "{choices = […]}, but has low"),
-        ("rate = {}", "but has nothing"),
-        ("batch = {low = 4, high = 32, step = 5}", "steps of 5 do not lead to high = 32"),
-        ("batch = {low = 4, high = 32, step = 0}", "`step > 0` must hold"),
-        ("rate = {low = 0.0, high = 0.1, step = 1e-320}", "rate is no range"),
-        (f"batch = {{low = 1, high = {2**53 + 1}}}", "batch.high must be finite and at least 1"),
-        ("rate = {low = -1, high = 1}", "space.toml: rate.low must be finite and at least 0, but"),
-        ("rate = {choices = [[0.1, 0.2]]}", "rate.choices must be one number or four, but has"),
-        ("rate = {choices = [0.1, -0.1]}", "rate.choices must be finite and at least 0"),
+        ("rates = {low = 1, high = 2}", "no setting 'rates'; did you mean learning_rates?"),
+        (
+            "learning_rates = {low = 1, high = 'much'}",
+            "learning_rates.high must be a number, but is 'much'",
+        ),
+        ("batch_size = {low = 1.5, high = 3}", "batch_size.low must be a whole number"),
+        (
+            "learning_rates = {low = 2, high = 1}",
+            "learning_rates is no range: `low <= high` must hold",
+        ),
+        (
+            "learning_rates = {low = 0, high = 1, log = true}",
+            "`low > 0` must hold for `log=True`, but got",
+        ),
+        (
+            "learning_rates = {low = 1, high = 2, log = 1}",
+            "learning_rates.log must be true or false, but is 1",
+        ),
+        ("learning_rates = {low = 1, high = inf}", "learning_rates.high must be finite"),
+        ("learning_rates = {low = 1, high = 2, base = 3}", "but has low, high, base"),
+        ("learning_rates = {low = 1}", "{choices = […]}, but has low"),
+        ("learning_rates = {}", "but has nothing"),
+        ("batch_size = {low = 4, high = 32, step = 5}", "steps of 5 do not lead to high = 32"),
+        ("batch_size = {low = 4, high = 32, step = 0}", "`step > 0` must hold"),
+        ("learning_rates = {low = 0.0, high = 0.1, step = 1e-320}", "learning_rates is no range"),
+        (
+            f"batch_size = {{low = 1, high = {2**53 + 1}}}",
+            "batch_size.high must be finite and at least 1",
+        ),
+        (
+            "learning_rates = {low = -1, high = 1}",
+            "space.toml: learning_rates.low must be finite and at least 0, but",
+        ),
+        (
+            "learning_rates = {choices = [[0.1, 0.2]]}",
+            "learning_rates.choices must be one number or four, but has",
+        ),
+        (
+            "learning_rates = {choices = [0.1, -0.1]}",
+            "learning_rates.choices must be finite and at least 0",
+        ),
         ("dropout = {low = 0, high = 3}", "dropout.high must be finite and at least 0 and smaller"),
         ("averaging = {low = 0, high = 1}", "averaging.high must be"),
         ("rate_decay = {low = 0, high = 0.5}", "rate_decay.low must be finite and larger than 0"),
         ("weight_noise = {low = -1, high = 1}", "weight_noise.low must be"),
-        ("sparsity = {low = -1, high = 1}", "sparsity.low must be"),
+        ("l1 = {low = -1, high = 1}", "l1.low must be"),
         ("clip = {low = 0, high = 1}", "clip.low must be"),
         ("epsilon = {low = 0, high = 1}", "epsilon.low must be"),
-        ("batch = {low = 0, high = 3}", "batch.low must be finite and at least 1 and smaller"),
-        ("batch = {choices = [0, 3]}", "batch.choices must be finite and at least 1"),
+        (
+            "batch_size = {low = 0, high = 3}",
+            "batch_size.low must be finite and at least 1 and smaller",
+        ),
+        ("batch_size = {choices = [0, 3]}", "batch_size.choices must be finite and at least 1"),
         ("length = {low = 1, high = 3}", "length.low must be finite and at least 2"),
         ("units = {choices = [[1, 0, 1]]}", "units.choices must be finite and at least 1"),
         ("patience = {low = 0, high = 3}", "patience.low must be"),
@@ -100,7 +128,7 @@ def test_the_space_of_the_documentation(tmp_path):
         ("windows = {low = 'all', high = 'start'}", "windows has no range"),
         ("windows = {choices = ['some']}", "one of all, random, start, but is 'some'"),
         ("windows = {choices = []}", "windows.choices must be a list of values, but is []"),
-        ("batch = {choices = [3, 4, 3]}", "batch.choices has a value twice"),
+        ("batch_size = {choices = [3, 4, 3]}", "batch_size.choices has a value twice"),
         ("output = {choices = ['a', 'b']}", "output cannot be searched"),
         ("checkpoint = {choices = ['a', 'b']}", "checkpoint cannot be searched"),
         ("data = {choices = ['a', 'b']}", "data cannot be searched: music that is read otherwise"),
@@ -131,23 +159,31 @@ def test_nothing_waits_for_a_fifo(tmp_path):
 
 
 def test_a_space_that_python_gives():
-    space = read({"units": (3, 4, 5), "rate": {"low": 1, "high": 2}})
+    space = read({"units": (3, 4, 5), "learning_rates": {"low": 1, "high": 2}})
     assert space.fixed == {"units": [3, 4, 5]}
-    assert space.settings({"rate": 1.5}) == {"units": [3, 4, 5], "rate": [1.5]}
-    dashed = read({"decay-patience": 3, "rate-decay": {"low": 0.2, "high": 0.5}})
+    assert space.settings({"learning_rates": 1.5}) == {"units": [3, 4, 5], "learning_rates": [1.5]}
+    dashed = read({"decay-patience": 3, "learning_rates-decay": {"low": 0.2, "high": 0.5}})
     dashed.fixed["decay_patience"] = 4
     assert read(dashed.content()) == dashed
     with pytest.raises(TypeError, match="must hold numbers, texts, lists and dicts"):
-        read({"rate": {"low": 1, "high": np.ones(2)}})
+        read({"learning_rates": {"low": 1, "high": np.ones(2)}})
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
 
 
-@given(data=texts, rate=st.lists(st.floats(allow_nan=False), min_size=1), seed=st.integers(0))
-def test_settings_survive_a_toml_file(tmp_path_factory, data, rate, seed):
+@given(
+    data=texts, learning_rates=st.lists(st.floats(allow_nan=False), min_size=1), seed=st.integers(0)
+)
+def test_settings_survive_a_toml_file(tmp_path_factory, data, learning_rates, seed):
     path = tmp_path_factory.mktemp("toml") / "best.toml"
-    settings = {"data": data, "rate": rate, "seed": seed, "units": [1, 2, 3], "resume": True}
+    settings = {
+        "data": data,
+        "learning_rates": learning_rates,
+        "seed": seed,
+        "units": [1, 2, 3],
+        "resume": True,
+    }
     path.write_bytes(config.as_toml({**settings, "log": None}).encode())
     assert config.read(path) == settings
 
@@ -172,7 +208,7 @@ def finished(storage, *values, about=ABOUT):
     for value in values:
         trial = study.ask()
         trial.set_user_attr("seed", 7)
-        trial.suggest_float("rate", 1e-4, 1e-1, log=True)
+        trial.suggest_float("learning_rates", 1e-4, 1e-1, log=True)
         study.tell(trial, value)
     return study
 
@@ -253,10 +289,10 @@ def test_a_password_is_not_shown():
 
 
 class Model:
-    """In the place of a network: its validation falls fastest with a rate of 0.01."""
+    """In the place of a network: its validation falls fastest with a learning rate of 0.01."""
 
     def __init__(self, settings):
-        self.badness = abs(np.log10(settings.rate[0]) + 2)
+        self.badness = abs(np.log10(settings.learning_rates[0]) + 2)
 
     def learn(self, n_epochs, callbacks):
         history = History()
@@ -281,9 +317,9 @@ def tunes(n_steps=9):
 @pytest.fixture
 def counting(monkeypatch):
     """Nothing is read or compiled."""
-    monkeypatch.setattr(commands_learn, "read_music", tunes())
-    monkeypatch.setattr(commands_learn, "new_model", Model)
-    monkeypatch.setattr(commands_learn, "learn", learn)
+    monkeypatch.setattr(experiment_music, "read_music", tunes())
+    monkeypatch.setattr(experiment_run, "new_model", Model)
+    monkeypatch.setattr(experiment_run, "learn", learn)
     monkeypatch.setattr(results, "write_plots", lambda folder, study: [])
     monkeypatch.setattr(trials, "POLL", 0.05)
     monkeypatch.setattr(os, "fsync", lambda file: None)
@@ -302,10 +338,10 @@ def states(found):
 def test_a_search_prunes_and_comes_near_the_best(counting, tmp_path):
     found = find(tmp_path / "a", 30, seed=1)
     assert set(states(found)) == {"complete", "pruned"} and len(found.trials) == 30
-    assert 0.005 < found.best["rate"][0] < 0.02
+    assert 0.005 < found.best["learning_rates"][0] < 0.02
     for row in found.trials:  # not before a fifth of the epochs, nor before five are complete
         assert row["state"] == "complete" or (row["epochs"] >= 2 and row["number"] >= 5)
-    late = [abs(np.log10(row["rate"][0]) + 2) for row in found.trials]
+    late = [abs(np.log10(row["learning_rates"][0]) + 2) for row in found.trials]
     assert np.median(late[20:]) < np.median(late[:10]) / 2  # TPE, not chance
     assert len({row["seed"] for row in found.trials}) == 30
 
@@ -318,13 +354,15 @@ def test_a_search_goes_on(counting, tmp_path, monkeypatch):
             {**row, "seconds": pytest.approx(row["seconds"], abs=60)} for row in whole.trials[:6]
         ]
         found = find(folder, 14, **options)  # the seed is in the storage
-        assert [row["rate"] for row in found.trials] == [row["rate"] for row in whole.trials]
+        assert [row["learning_rates"] for row in found.trials] == [
+            row["learning_rates"] for row in whole.trials
+        ]
         assert len(find(folder, 3, **options).trials) == 14  # nothing is left to do
     with pytest.raises(ValueError, match="of another search: epochs is 10 there and 11 here"):
         find(tmp_path / "b0", 20, {**SPACE, "epochs": 11})
     with pytest.raises(ValueError, match="of another search: seed is 1 there and 2 here"):
         find(tmp_path / "b0", 20, seed=2)
-    monkeypatch.setattr(commands_learn, "read_music", tunes(8))
+    monkeypatch.setattr(experiment_music, "read_music", tunes(8))
     with pytest.raises(ValueError, match="of another search: music is 1 tunes, 9 steps"):
         find(tmp_path / "b0", 20)
 
@@ -349,7 +387,7 @@ def test_what_is_there_is_not_replaced(counting, tmp_path):
 def test_what_is_read_is_not_written(counting, tmp_path):
     find(tmp_path, 1, storage=None)  # from now on a search here goes on
     best = tmp_path / "best.toml"
-    best.write_text("rate = {low = 1, high = 2}")
+    best.write_text("learning_rates = {low = 1, high = 2}")
     (tmp_path / "model.npz").symlink_to(best)
     for space, data in (
         (best, "music"),
@@ -358,9 +396,9 @@ def test_what_is_read_is_not_written(counting, tmp_path):
     ):
         with pytest.raises(ValueError, match="best.toml is read, and the search would write over"):
             tuning.search(space, data, 2, tmp_path, progress=False)
-    assert best.read_text() == "rate = {low = 1, high = 2}"
+    assert best.read_text() == "learning_rates = {low = 1, high = 2}"
     space = tmp_path / "space.toml"
-    space.write_text("rate = {low = 1, high = 2}")
+    space.write_text("learning_rates = {low = 1, high = 2}")
     for storage in (space, f"sqlite:///{space}"):
         with pytest.raises(ValueError, match="space.toml is read"):
             tuning.search(space, "music", 2, tmp_path / "new", storage=storage, progress=False)
@@ -381,27 +419,27 @@ def test_a_process_waits_for_the_last_trials_of_others(counting, tmp_path):
 
 def test_a_training_that_diverges_does_not_end_the_search(counting, tmp_path, monkeypatch, capsys):
     def explode(model, settings, music, progress, callbacks):
-        if settings.rate[0] > 0.01:
+        if settings.learning_rates[0] > 0.01:
             raise TrainingDiverged("the cost became nan")
         return learn(model, settings, music, progress, callbacks)
 
-    monkeypatch.setattr(commands_learn, "learn", explode)
+    monkeypatch.setattr(experiment_run, "learn", explode)
     found = find(tmp_path, 8, seed=1)
     assert "diverged" in states(found) and len(found.trials) == 8
-    assert found.best["rate"][0] < 0.01
+    assert found.best["learning_rates"][0] < 0.01
     assert "diverged: the cost became nan" in capsys.readouterr().err
     with pytest.raises(ValueError, match="none of 3 trials reached its end.* diverged: the cost"):
-        find(tmp_path / "all", 3, {**SPACE, "rate": {"low": 0.1, "high": 0.2}})
+        find(tmp_path / "all", 3, {**SPACE, "learning_rates": {"low": 0.1, "high": 0.2}})
 
 
 def test_any_other_error_ends_it(counting, tmp_path, monkeypatch):
     def fail(model, settings, *others):
         raise ValueError("dropout=2 must be smaller than 1")
 
-    monkeypatch.setattr(commands_learn, "learn", fail)
+    monkeypatch.setattr(experiment_run, "learn", fail)
     with pytest.raises(ValueError, match="dropout=2 must be"):
         find(tmp_path, 3)
-    monkeypatch.setattr(commands_learn, "learn", learn)
+    monkeypatch.setattr(experiment_run, "learn", learn)
     found = find(tmp_path, 2)
     assert states(found) == ["failed", "complete", "complete"]
     assert found.trials[0]["error"] == "ValueError: dropout=2 must be smaller than 1"
@@ -412,7 +450,7 @@ def test_a_storage_that_fails_ends_it_with_a_sentence(counting, tmp_path, monkey
         (tmp_path / "search.db").write_bytes(b"garbage" * 9000)
         return learn(model, settings, music, progress, callbacks)
 
-    monkeypatch.setattr(commands_learn, "learn", damage)
+    monkeypatch.setattr(experiment_run, "learn", damage)
     with pytest.raises(ValueError, match="search.db cannot be used as the storage of a search"):
         find(tmp_path, 3, storage=None)
 
@@ -427,31 +465,32 @@ def test_ctrl_c_keeps_what_was_found_and_the_trial_is_run_again(counting, tmp_pa
         history.interrupted = n == 3  # as after the first Ctrl-C
         return history
 
-    monkeypatch.setattr(commands_learn, "learn", stop)
+    monkeypatch.setattr(experiment_run, "learn", stop)
     find(tmp_path, 1, seed=1)
     found = find(tmp_path, 5)
     assert found.interrupted and states(found) == ["complete", "complete", "given back"]
-    assert found.settings["rate"] == found.best["rate"]
+    assert found.settings["learning_rates"] == found.best["learning_rates"]
     again = find(tmp_path, 5)
     assert not again.interrupted and states(again) == [*states(found), *["complete"] * 3]
     stopped, rerun = again.trials[2:4]
-    assert (rerun["rate"], rerun["seed"]) == (stopped["rate"], stopped["seed"])
+    assert (rerun["learning_rates"], rerun["seed"]) == (stopped["learning_rates"], stopped["seed"])
 
 
 COUNTING = """
 import os, signal, sys, time
 sys.path.insert(0, TESTS)
 import test_search
-from rnn4music import commands_learn
+from rnn4music.experiment import music as experiment_music
+from rnn4music.experiment import run as experiment_run
 from rnn4music.tuning import results, study, trials
 def learn(model, settings, music, progress, callbacks):
     LEARN
     return test_search.learn(model, settings, music, progress, callbacks)
 os.fsync = lambda file: None
 results.write_plots = lambda folder, study: []
-commands_learn.read_music = test_search.tunes()
-commands_learn.new_model = test_search.Model
-commands_learn.learn = learn
+experiment_music.read_music = test_search.tunes()
+experiment_run.new_model = test_search.Model
+experiment_run.learn = learn
 """
 
 
@@ -489,7 +528,7 @@ def test_a_killed_process_s_trial_is_run_again(counting, tmp_path):
     found = find(tmp_path, 4, storage=None)
     assert states(found) == ["given back", *["complete"] * 4]
     first, rerun = found.trials[:2]
-    assert (rerun["rate"], rerun["seed"]) == (first["rate"], first["seed"])
+    assert (rerun["learning_rates"], rerun["seed"]) == (first["learning_rates"], first["seed"])
 
 
 def test_a_trial_that_kills_its_process_again_and_again_is_given_up(counting, tmp_path):
@@ -497,7 +536,7 @@ def test_a_trial_that_kills_its_process_again_and_again_is_given_up(counting, tm
     rates = set()
     for _ in range(trials.MAX_RETRIES + 1):
         trial = study.ask()
-        rates.add(trial.suggest_float("rate", 1e-4, 1e-1, log=True))
+        rates.add(trial.suggest_float("learning_rates", 1e-4, 1e-1, log=True))
         assert not trials.Runner(job(tmp_path, 1)).run()  # a heart that never beat begins to stop
         assert let_hearts_stop(tmp_path)
         optuna.storages.fail_stale_trials(study)
@@ -508,7 +547,7 @@ def test_a_trial_that_kills_its_process_again_and_again_is_given_up(counting, tm
 def test_in_a_journal_another_trial_takes_the_place_of_a_lost_one(counting, tmp_path):
     find(tmp_path, 1)
     lost = trials.open_study(str(tmp_path / "search.journal")).ask()
-    lost.suggest_float("rate", 1e-4, 1e-1, log=True)
+    lost.suggest_float("learning_rates", 1e-4, 1e-1, log=True)
     assert states(find(tmp_path, 3)) == ["complete", "running", "complete", "complete"]
 
 
@@ -526,10 +565,10 @@ def test_a_process_that_was_taken_for_dead_goes_on_with_another_trial(
             trials.Runner(job(tmp_path, 1)).run()  # which tries it again
         return learn(model, settings, music, progress, callbacks)
 
-    monkeypatch.setattr(commands_learn, "learn", taken)
+    monkeypatch.setattr(experiment_run, "learn", taken)
     found = find(tmp_path, 2, storage=None)
     assert states(found) == ["given back", "complete", "complete"]
-    assert found.trials[0]["rate"] == found.trials[1]["rate"]
+    assert found.trials[0]["learning_rates"] == found.trials[1]["learning_rates"]
 
 
 def test_processes_share_a_storage(counting, tmp_path, storage, monkeypatch):
@@ -539,7 +578,7 @@ def test_processes_share_a_storage(counting, tmp_path, storage, monkeypatch):
         time.sleep(0.05)
         return learn(model, settings, music, progress, callbacks)
 
-    monkeypatch.setattr(commands_learn, "learn", wait)
+    monkeypatch.setattr(experiment_run, "learn", wait)
     while not (tmp_path / "other").exists():  # so that both begin at the same time
         assert other.poll() is None
         time.sleep(0.02)
@@ -548,7 +587,9 @@ def test_processes_share_a_storage(counting, tmp_path, storage, monkeypatch):
     other.stderr.close()
     found = trials.open_study(storage).trials
     assert 8 <= len(found) <= 9 and {trial.state for trial in found} <= set(trials.FINISHED)
-    assert len({trial.params["rate"] for trial in found}) == len(found)  # none was run twice
+    assert len({trial.params["learning_rates"] for trial in found}) == len(
+        found
+    )  # none was run twice
     assert len({trial.user_attrs["seed"] for trial in found}) == len(found)
     assert not list(tmp_path.glob("*.lock"))
 
@@ -613,7 +654,13 @@ def test_trials_on_dask(counting, tmp_path):
 
 def test_the_best_configuration():
     space = read({**SPACE, "units": {"choices": [[3, 4, 5], [6, 7, 8]]}, "log": "a"})
-    row = {"state": "complete", "best_epoch": 4, "units": [6, 7, 8], "rate": [0.1], "seed": 3}
+    row = {
+        "state": "complete",
+        "best_epoch": 4,
+        "units": [6, 7, 8],
+        "learning_rates": [0.1],
+        "seed": 3,
+    }
     rows = [
         {**row, "number": 0, "value": 2.0},
         {**row, "number": 1, "value": 1.0},
@@ -623,7 +670,8 @@ def test_the_best_configuration():
     best: Any = results.best_of(rows)
     assert best is rows[1]
     assert results.best_settings(space, best, "music") == {
-        "epochs": 4, "rate": [0.1], "units": [6, 7, 8], "seed": 3, "data": "music", "log": "a",
+        "epochs": 4, "learning_rates": [0.1], "units": [6, 7, 8], "seed": 3, "data": "music",
+        "log": "a",
     }  # fmt: skip
 
 
@@ -634,7 +682,7 @@ def test_plots_of_a_search_with_trials_of_every_kind(tmp_path):
         assert [path.name for path in results.write_plots(tmp_path, study)][-2:] == names[-2:]
     for n in range(6):
         trial = study.ask()
-        trial.suggest_float("rate", 1e-4, 1e-1, log=True)
+        trial.suggest_float("learning_rates", 1e-4, 1e-1, log=True)
         trial.suggest_categorical("units", ["[3, 4, 5]", "[6, 7, 8]"])
         trial.report(9 - n, 1)
         if n in (0, 3):
@@ -668,7 +716,7 @@ def music(tmp_path_factory):
 SMALL = """
 epochs = 3
 validation = 0.5
-rate = {low = 1e-3, high = 1e-1, log = true}
+learning_rates = {low = 1e-3, high = 1e-1, log = true}
 units = {choices = [[3, 4, 5], [5, 4, 3]]}
 output = "found.npz"
 """
@@ -704,8 +752,8 @@ def test_a_store_says_which_pitches(music, tmp_path, monkeypatch):
         widths.append((low, high))
         return Model(settings)
 
-    monkeypatch.setattr(commands_learn, "new_model", new_model)
-    monkeypatch.setattr(commands_learn, "learn", learn)
+    monkeypatch.setattr(experiment_run, "new_model", new_model)
+    monkeypatch.setattr(experiment_run, "learn", learn)
     data, space = tmp_path / "store", {**SPACE, "validation": 0.5}
     found = tuning.search(space, data, 1, tmp_path / "out", progress=False)
     assert found.settings and found.settings["pitch_range"] == [24, 100]

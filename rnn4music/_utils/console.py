@@ -1,4 +1,4 @@
-"""Standard error, as long as it is there: a message that nobody can read ends no training.
+"""Standard error, as long as it exists: a message that cannot be shown ends no training.
 
 A terminal may be closed, a pipe broken, in the middle of a long run.
 """
@@ -9,11 +9,11 @@ import sys
 from tqdm import tqdm
 
 
-class Screen:
-    """A file for progress bars that forgets what cannot be written."""
+class StandardError:
+    """A file for progress bars that drops what cannot be written."""
 
     def write(self, text):
-        """Write to standard error, if it is there."""
+        """Write to standard error, if it exists."""
         with contextlib.suppress(OSError, ValueError, AttributeError):
             sys.stderr.write(text)
 
@@ -26,10 +26,10 @@ class Screen:
         return getattr(sys.stderr, name)
 
 
-SCREEN = Screen()
+STDERR = StandardError()
 
 
-def tell(message):
+def log(message):
     """Print a line on standard error, above the progress bars; may be called by signal handlers."""
     with contextlib.suppress(RuntimeError):  # the handler came in the middle of a write
-        tqdm.write(message, file=SCREEN)
+        tqdm.write(message, file=STDERR)

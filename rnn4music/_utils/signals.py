@@ -4,7 +4,7 @@ import contextlib
 import signal
 import threading
 
-from rnn4music._utils.console import tell
+from rnn4music._utils.console import log
 
 
 @contextlib.contextmanager
@@ -35,7 +35,7 @@ def interruptible(interrupted, history, catch_sigterm):
             return
         received.add(number)
         interrupted.set()
-        tell(f"{names[number]}: finishing what is under way (again: abort at once)")
+        log(f"{names[number]}: finishing what is under way (again: abort at once)")
 
     if threading.current_thread() is threading.main_thread():
         for number in names:

@@ -1,43 +1,94 @@
-"""What the commands of `command_line` share; each group of them has a module of its own.
+"""What the commands share: arguments from tables of options, results, errors.
 
-A command takes the arguments that were typed, and returns a `Result`. What a model has learned
-from, and how, is in its metadata (see `RNN4Music`), and says how tunes are read for it.
+Conventions
+-----------
+``...`` as the default of an `Option` stands for none: the option must be given.
 """
 
+import argparse
+import json
 import math
-from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, NamedTuple
 
-from midi import midiread
-from midi.reading import PIANO
-from rnn4music._utils import checks
-from rnn4music._utils.console import tell
-from rnn4music.data.keys import find_key, semitones_to_c, transpose
-from rnn4music.numpy_network import NumpyNetwork
-from rnn4music.saving import model_file
+from rnn4music._utils.options import Option
+from rnn4music.experiment import config
 
-TIME_STEP = 0.3
-"""Seconds, where a model does not tell."""
-
-MANY = 0.05
-"""Share of the notes from which on their loss is told."""
+TERMINAL = (
+    Option("json", bool, False, "print the result as JSON"),
+    Option("debug", bool, False, "show the traceback of an error"),
+)
+QUIET = Option("quiet", bool, False, "no progress bar")
+CLUSTER = Option("cluster", str, None, "the workers of a Dask scheduler instead, or this many "
+                 "local Dask workers", "ADDRESS|N")  # fmt: skip
+SOUNDFONT = Option("soundfont", str, None, "SoundFont to play it with", "SF2")
 
 PICTURES = (".png", ".pdf", ".svg")
 SOUNDS = (".wav", ".mp3")
-TUNES = (".mid", ".midi")
-PAGES = (".html", ".htm")
 
 
 class Result(NamedTuple):
-    """What a command tells on standard output."""
+    """What a command prints on standard output."""
 
     values: dict  # for --json
     text: str
     status: int = 0
 
 
+def usage(name, module):
+    """Return the line of a command's help that says how to call it."""
+    required = [f"{o.flag} {o.metavar}" for o in module.OPTIONS if o.default is ...]
+    positional = [option.metavar for option in module.ARGUMENTS]
+    return " ".join(["rnn4music", name, *positional, *required, "[options]"])
+
+
+def add_arguments(parser, module):
+    """Add the arguments of a command to its parser; one that is not given leaves no attribute."""
+    for option in module.ARGUMENTS:
+        n = None if option.default is ... else "?"
+        kind = {"choices": option.choices, "metavar": option.metavar, "help": option.help}
+        parser.add_argument(option.name, nargs=n, default=argparse.SUPPRESS, **kind)
+    _add_options(parser, (*TERMINAL, *module.OPTIONS))
+    for title, options in getattr(module, "GROUPS", {}).items():
+        _add_options(parser.add_argument_group(title), options, may_be_undone=True)
+
+
+def _add_options(parser, options, may_be_undone=False):
+    """Add flags; with `may_be_undone` each switch has its opposite, ``--no-…``, for a file's."""
+    exclusive = parser.add_mutually_exclusive_group()
+    for option in options:
+        kind: dict[str, Any] = {"default": argparse.SUPPRESS, "dest": option.name}
+        if option.kind is not bool:
+            kind |= {"type": option.kind, "nargs": option.n, "choices": option.choices}
+            kind |= {"metavar": option.metavar, "required": option.default is ...}
+        elif may_be_undone:
+            kind["action"] = argparse.BooleanOptionalAction
+        else:
+            kind |= {"action": "store_true", "default": False}
+        values = option.default if isinstance(option.default, tuple) else (option.default,)
+        default = "" if values[0] in (None, False, ...) else f" ({' '.join(map(str, values))})"
+        short = ["-o"] if option.name == "output" else []
+        flags = exclusive if option.name in ("workers", "cluster") else parser
+        flags.add_argument(option.flag, *short, help=option.help + default, **kind)
+
+
+def with_defaults(args, options):
+    """Return the arguments of a command: those given, checked, and defaults for the others.
+
+    Raises
+    ------
+    ValueError
+        For a value that is out of bounds.
+    """
+    defaults = {option.name: option.default for option in options}
+    return SimpleNamespace(**{**defaults, **args, **config.checked_flags(args, options)})
+
+
 def read_network(name):
-    """Return the network of a model's file, and what `archive.read` returned."""
+    """Return the network of a model's file, and what `model_file.read` returned."""
+    from rnn4music.numpy_network import NumpyNetwork
+    from rnn4music.saving import model_file
+
     content = model_file.read(name)
     try:
         return NumpyNetwork.from_arrays(content["arrays"], content["settings"]), content
@@ -45,95 +96,25 @@ def read_network(name):
         raise ValueError(f"{name} is damaged: {error!r}") from error
 
 
-def pitch_range(metadata, n_pitches):
-    """Return the half-open range of a model's pitches."""
-    lowest = checks.integer(
-        "the model's lowest_pitch", metadata.get("lowest_pitch", PIANO[0]), low=0
-    )
-    return lowest, lowest + n_pitches
+def as_json(values):
+    """Return the text of a dict, with null for numbers that JSON does not have."""
+
+    def finite(value):
+        if isinstance(value, dict):
+            return {key: finite(entry) for key, entry in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [finite(entry) for entry in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps(finite(values), allow_nan=False)
 
 
-def seconds_per_step(metadata, asked=None):
-    """Return the length of a step: what was asked for, or what the model has learned."""
-    seconds = metadata.get("time_step", TIME_STEP) if asked is None else asked
-    return checks.number("dt", seconds, above=0)
-
-
-def reading_options(metadata) -> dict[str, Any]:
-    """Return how `load_midi` reads what a model has learned from."""
-    options: dict[str, Any] = {
-        "steps_per_beat": metadata.get("steps_per_beat") or None,
-        "tempo": metadata.get("tempo") or None,
-    }
-    options |= {name: bool(metadata.get(name)) for name in ("sustain", "keep_short", "to_c")}
-    options["time_step"] = None if options["steps_per_beat"] else seconds_per_step(metadata)
-    return options
-
-
-def read_tune(path, metadata, pitch_range, dt=None):
-    """Read a MIDI file as the model has learned to read.
-
-    Parameters
-    ----------
-    path : path
-    metadata : dict
-        The model's.
-    pitch_range : (int, int)
-    dt : float, optional
-        Seconds of a step, in place of the model's.
-
-    Returns
-    -------
-    roll : (T, P)
-    semitones : int
-        By which it was moved, for a model that knows C major and A minor alone.
-    """
-    options = reading_options(metadata)
-    to_c, options["dt"] = options.pop("to_c"), options.pop("time_step")
-    if dt is not None:
-        options |= {"steps_per_beat": None, "dt": dt}
-    roll = midiread(path, (0, 128), **options).piano_roll
-    key = find_key(roll, lowest_pitch=0) if to_c else None
-    semitones = semitones_to_c(key) if key else 0
-    roll = transpose(roll, semitones)[:, slice(*pitch_range)]
-    if not roll.any():
-        raise ValueError(f"{path} has no notes in the model's pitch range {pitch_range}")
-    return roll, semitones
-
-
-def tell_losses(collection):
-    """Tell, where many notes of MIDI files are not in the rolls, how many, and what keeps more."""
-    if sum(collection.lost_notes.values()) > MANY * collection.n_notes:
-        tell(collection.summary().splitlines()[-1])
-        tell("of notes too short for a step a shorter one (--dt) keeps more, --keep-short all")
-
-
-def check_outputs(outputs, inputs):
-    """Raise where a file would overwrite what is read, or another one, or has no folder."""
-    seen = {Path(name).resolve() for name in inputs}
-    for name in outputs:
-        if not str(name):
-            raise ValueError("the name of a file is empty")
-        path = Path(name)
-        if path.resolve() in seen:
-            raise ValueError(f"{name} is read or written twice: give each file a name of its own")
-        if not path.parent.is_dir():
-            raise FileNotFoundError(f"there is no folder {path.parent} for {name}; make it first")
-        if path.is_dir():
-            raise IsADirectoryError(f"{name} is a folder; give the name of a file")
-        seen.add(path.resolve())
-
-
-def check_ending(name, endings):
-    """Raise if a file's name does not end as what is written into it."""
-    if Path(name).suffix.lower() not in endings:
-        raise ValueError(f"{name} has to end in {' or '.join(endings)}")
-
-
-def without_nan(value) -> Any:
-    """Return lists and dicts with None for what JSON has no number for."""
-    if isinstance(value, dict):
-        return {key: without_nan(each) for key, each in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [without_nan(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def sentence(error):
+    """Return what an error says; for an unexpected one its name and what to do, too."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"{error.filename}: {error.strerror}"
+    if isinstance(error, (ValueError, TypeError, OSError, ImportError, ArithmeticError)):
+        return str(error) or type(error).__name__
+    if isinstance(error, MemoryError):
+        return f"there is not enough memory: {error}"
+    return f"unexpected {type(error).__name__}: {error}; please report it, with what --debug shows"

@@ -1,4 +1,4 @@
-"""``rnn4music compose`` and ``render``: with NumPy alone, so that they start at once."""
+"""``rnn4music compose``: with NumPy alone, so that it starts immediately."""
 
 import itertools
 import secrets
@@ -6,159 +6,158 @@ import warnings
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from tqdm import tqdm
+from rnn4music._utils.options import Option
+from rnn4music._utils.paths import check_outputs, check_suffix
+from rnn4music.cli._common import PICTURES, SOUNDFONT, SOUNDS, Result, read_network
 
-from midi.files import written_whole
-from rnn4music._utils import checks
-from rnn4music._utils.console import SCREEN
-from rnn4music.cli._common import (
-    PAGES,
-    PICTURES,
-    SOUNDS,
-    TUNES,
-    Result,
-    check_ending,
-    check_outputs,
-    pitch_range,
-    read_network,
-    read_tune,
-    seconds_per_step,
-)
-from rnn4music.data.keys import transpose
-from rnn4music.render import synthesizer
-from rnn4music.render.tune import Tune, write_page
-from rnn4music.saving import model_card
-from rnn4music.saving.model_file import npz_path
+SUMMARY = "compose with a trained model"
+EXAMPLES = """\
+  rnn4music compose model.npz                               300 steps from silence: tune.mid
+  rnn4music compose model.npz --count 5 --seed 1 --html five.html
+  rnn4music compose model.npz --start bach.mid --with-start --wav bach.wav --png bach.png
 
-ENDINGS = {"mid": TUNES, "wav": SOUNDS[:1], "png": PICTURES, "html": PAGES}
+Needs no engine: it computes with NumPy alone.
+"""
+ARGUMENTS = (Option("model", str, ..., "file of the model", "MODEL"),)
+OPTIONS = (
+    Option("start", str, "none", "MIDI file to continue; none: begin from silence", "FILE"),
+    Option("start_steps", int, 50, "steps of it that the network reads", "N", low=1),
+    Option("steps", int, 300, "steps to compose", "N", low=1),
+    Option("output", str, None, "file for the tune (tune.mid, or tune_2.mid and so on, if that "
+           "exists)", "MID"),
+    Option("wav", str, None, "file for its sound", "FILE"),
+    Option("png", str, None, "file for a picture of its notes and their probabilities", "FILE"),
+    Option("html", str, None, "file for a web page with all of it", "FILE"),
+    SOUNDFONT,
+    Option("count", int, None, "compose K tunes: tune-1.mid, tune-2.mid, …", "K", low=1),
+    Option("threshold", float, None, "a note that is not more probable than this never sounds "
+           "(the model's)", "P", low=0, high=1),
+    Option("temperature", float, 1.0, "below 1 likely notes become likelier, above 1 rarer", "X",
+           low=0.01, high=100),
+    Option("sampling", str, "systematic", "draw the notes of a step together, or each by itself",
+           choices=("systematic", "independent")),
+    Option("seed", int, None, "the same seed composes the same tune", "S", low=0),
+    Option("with_start", bool, False, "put the start before the tune, in all files"),
+    Option("dt", float, None, "length of a step (the model's, or 0.3)", "SECONDS", above=0),
+)  # fmt: skip
+SUFFIXES = {
+    "output": (".mid", ".midi"),
+    "wav": SOUNDS[:1],
+    "png": PICTURES,
+    "html": (".html", ".htm"),
+}
 MOSTLY = 0.5
 """Share of silent steps from which on there is a warning."""
 
 
-def compose(asked):
-    """Compose with a model, and write what was asked for."""
-    count = checks.optional_integer("count", asked.count)
-    outputs = _outputs(asked, count)
-    network, content = read_network(asked.model)
-    start, semitones = _start(asked, network, content)
-    steps = checks.integer("steps", asked.steps, low=1)
-    settings = _settings(asked, content)
-    track = partial(tqdm, desc="composing", unit="step", delay=1, file=SCREEN)
-    rolls, probabilities = network.gen_music(start, steps, count or 1, track=track, **settings)
-    back = [[transpose(roll, -semitones) for roll in each] for each in (rolls, probabilities)]
-    given = None if start is None else transpose(start, -semitones)
+def run(args):
+    """Compose with a model, and write what the flags name."""
+    import numpy as np
+    from tqdm import tqdm
 
-    tunes = _tunes(asked, content, given, *back)
-    files = []
-    for tune, names in zip(tunes, outputs):
-        files.append(tune.write_midi(names["mid"]))
-        if "wav" in names:
-            files.append(tune.write_wav(names["wav"], asked.soundfont))
-        if "png" in names:
-            files.append(tune.write_picture(names["png"]))
-    if asked.html:
-        about = _about(asked, content, given, settings)
-        title = f"Composed by {Path(asked.model).stem}"
-        files.append(write_page(asked.html, tunes, about, title, asked.soundfont))
-    return _composed([str(file) for file in files], rolls, tunes[0].time_step, settings)
+    from rnn4music._utils.console import STDERR
+    from rnn4music.data.keys import transpose
+    from rnn4music.experiment.music import pitch_range, seconds_per_step
+    from rnn4music.render.tune import Tune, write_page
+    from rnn4music.saving import model_card
+
+    outputs = _outputs(args)
+    network, content = read_network(args.model)
+    metadata, threshold = content["metadata"], args.threshold
+    pitches = pitch_range(metadata, network.n_pitches)
+    start, semitones = None, 0
+    if args.start != "none":
+        start, semitones = _read_start(args, metadata, pitches)
+    if threshold is None:
+        threshold = content["settings"].get("genProbThreshold", 0.1)
+    settings = {
+        "temperature": args.temperature,
+        "sampling": args.sampling,
+        "threshold": threshold,
+        "seed": secrets.randbits(32) if args.seed is None else args.seed,
+    }
+    track = partial(tqdm, desc="composing", unit="step", delay=1, file=STDERR)
+    rolls, probabilities = network.gen_music(
+        start, args.steps, args.count or 1, track=track, **settings
+    )
+    if start is not None:
+        start = transpose(start, -semitones)
+    time_step, stem = seconds_per_step(metadata, args.dt), Path(args.output).stem
+    tunes, files = [], []
+    for k, names in enumerate(outputs):
+        roll, odds = (transpose(part[k], -semitones) for part in (rolls, probabilities))
+        before, title = start, stem if args.count is None else f"{stem} {k + 1}"
+        if start is not None and args.with_start:
+            before, roll, odds = None, np.vstack([start, roll]), np.vstack([start, odds])
+        tune = Tune(roll, time_step, pitches[0], before, odds, title)
+        write = {"output": tune.write_midi, "png": tune.write_picture}
+        write["wav"] = partial(tune.write_wav, soundfont=args.soundfont)
+        files += [write[name](file) for name, file in names.items()]
+        tunes.append(tune)
+    if args.html:
+        begun = "silence" if start is None else f"{len(start)} steps of {Path(args.start).name}"
+        facts = {name.capitalize(): value for name, value in settings.items()}
+        facts = {"Start": begun, "Steps": args.steps, **facts}
+        facts = {"Composing": facts, "Model": model_card.facts(args.model, content)}
+        title = f"Composed by {Path(args.model).stem}"
+        files.append(write_page(args.html, tunes, facts, title, args.soundfont))
+    return _result([str(file) for file in files], rolls, time_step, settings)
 
 
-def _outputs(asked, count):
-    """Return the names of each tune's files, by kind, once nothing is in the way."""
-    if asked.output is None:
-        asked.output = _free_name(count)
-    asked_for = {"mid": asked.output, "wav": asked.wav, "png": asked.png}
-    outputs = []
-    for k in range(1, (count or 1) + 1):
-        names = {kind: Path(name) for kind, name in asked_for.items() if name is not None}
-        if count is not None:
-            names = {kind: n.with_name(f"{n.stem}-{k}{n.suffix}") for kind, n in names.items()}
-        outputs.append(names)
-    for kind, name in (*asked_for.items(), ("html", asked.html)):
-        if name is not None:
-            check_ending(name, ENDINGS[kind])
-    everything = [name for names in outputs for name in names.values()]
-    everything += [asked.html] if asked.html is not None else []
-    check_outputs(everything, [asked.model, npz_path(asked.model), asked.start])
+def _outputs(args):
+    """Return the files of each tune, by option, once nothing is in the way of any."""
+    from rnn4music.saving.model_file import npz_path
+
+    if args.output is None:
+        args.output = _free_name(args.count)
+    for name, suffixes in SUFFIXES.items():
+        if getattr(args, name) is not None:
+            check_suffix(getattr(args, name), suffixes)
+    names = {name: getattr(args, name) for name in ("output", "wav", "png")}
+    names = {name: Path(file) for name, file in names.items() if file is not None}
+    outputs = [names]
+    if args.count is not None:
+        outputs = [
+            {name: file.with_name(f"{file.stem}-{k}{file.suffix}") for name, file in names.items()}
+            for k in range(1, args.count + 1)
+        ]
+    files = [file for names in outputs for file in names.values()]
+    files += [args.html] if args.html is not None else []
+    check_outputs(files, [args.model, npz_path(args.model), args.start])
     return outputs
 
 
 def _free_name(count):
-    """Return tune.mid, or tune_2.mid, …: the first that loses no earlier tune."""
-    for k in itertools.count(1):
-        stem = "tune" if k == 1 else f"tune_{k}"
-        first = f"{stem}.mid" if count is None else f"{stem}-1.mid"
-        if not Path(first).exists():
-            return f"{stem}.mid"
+    """Return tune.mid, or tune_2.mid, …: the first that replaces no file."""
+    stems = itertools.chain(["tune"], (f"tune_{k}" for k in itertools.count(2)))
+    suffix = ".mid" if count is None else "-1.mid"
+    return next(f"{stem}.mid" for stem in stems if not Path(stem + suffix).exists())
 
 
-def _start(asked, network, content):
-    """Return the rows of the given file that are continued, or None, and how they were moved."""
-    n_steps = checks.integer("start-steps", asked.start_steps, low=1)
-    if asked.start == "none":
-        return None, 0
-    keys = pitch_range(content["metadata"], network.n_pitches)
-    roll, semitones = read_tune(asked.start, content["metadata"], keys, asked.dt)
-    start = roll[:n_steps]
+def _read_start(args, metadata, pitches):
+    """Return the rows that are continued, and by how many semitones they were moved."""
+    from rnn4music.experiment.music import read_tune
+
+    roll, semitones = read_tune(args.start, metadata, pitches, args.dt)
+    start = roll[: args.start_steps]
     if not start.any():
         raise ValueError(
-            f"the first {len(start)} steps of {asked.start} are silent in the model's pitch range "
-            f"{keys}; give more --start-steps, or --start none"
+            f"the first {len(start)} steps of {args.start} are silent in the model's pitch range "
+            f"{pitches}; give more --start-steps, or --start none"
         )
     return start, semitones
 
 
-def _settings(asked, content):
-    """Return how each note is drawn; a seed is drawn where none was given, to be told."""
-    threshold = asked.threshold
-    if threshold is None:
-        threshold = content["settings"].get("genProbThreshold", 0.1)
-    return {
-        "temperature": checks.number("temperature", asked.temperature, low=0.01, high=100),
-        "sampling": asked.sampling,
-        "threshold": checks.number("threshold", threshold, low=0, high=1),
-        "seed": secrets.randbits(32)
-        if asked.seed is None
-        else checks.integer("seed", asked.seed, 0),
-    }
-
-
-def _tunes(asked, content, start, rolls, probabilities):
-    """Return a `Tune` of each roll; with --with-start the start is a part of it."""
-    metadata = content["metadata"]
-    time_step = seconds_per_step(metadata, asked.dt)
-    lowest, _ = pitch_range(metadata, rolls[0].shape[1])
-    stem = Path(asked.output).stem
-    tunes = []
-    for k, (roll, odds) in enumerate(zip(rolls, probabilities), start=1):
-        title = stem if asked.count is None else f"{stem} {k}"
-        if start is not None and asked.with_start:
-            whole, all_odds = np.vstack([start, roll]), np.vstack([start, odds])
-            tunes.append(Tune(whole, time_step, lowest, None, all_odds, title))
-        else:
-            tunes.append(Tune(roll, time_step, lowest, start, odds, title))
-    return tunes
-
-
-def _about(asked, content, start, settings):
-    """Return what a page tells of how its tunes were made."""
-    begun = "silence" if start is None else f"{len(start)} steps of {Path(asked.start).name}"
-    made = {"Start": begun, "Steps": asked.steps}
-    made |= {name.capitalize(): value for name, value in settings.items()}
-    return {"Composing": made, "Model": model_card.facts(asked.model, content)}
-
-
-def _composed(files, rolls, time_step, settings):
+def _result(files, rolls, time_step, settings):
     """Return the result, with a warning where hardly anything sounds."""
     tunes, lines = [], []
     for roll in rolls:
         sounding = roll.sum(axis=1)
         seconds, silent = len(roll) * time_step, float((sounding == 0).mean())
-        at_a_time = float(sounding.mean())
-        tunes.append({"seconds": seconds, "notes_at_a_time": at_a_time, "silent": silent})
+        mean = float(sounding.mean())
+        tunes.append({"seconds": seconds, "notes_at_a_time": mean, "silent": silent})
         lines.append(
-            f"{len(roll)} steps, {seconds:.1f} s, {at_a_time:.1f} notes at a time, "
+            f"{len(roll)} steps, {seconds:.1f} s, {mean:.1f} notes at a time, "
             f"{silent:.0%} of the steps silent"
         )
     least = min(tune["silent"] for tune in tunes)
@@ -171,18 +170,3 @@ def _composed(files, rolls, time_step, settings):
     lines.append(f"wrote {', '.join(files)} (seed {settings['seed']})")
     values = {"files": files, "tunes": tunes, "time_step": time_step, **settings}
     return Result(values, "\n".join(lines))
-
-
-def render(asked):
-    """Make a sound of a MIDI file."""
-    check_ending(asked.output, SOUNDS)
-    check_outputs([asked.output], [asked.tune])
-    samples = synthesizer.render(asked.tune, asked.soundfont)
-    if not len(samples):
-        raise ValueError(f"{asked.tune} lasts 0 seconds")
-    with written_whole(asked.output) as file:
-        file.write(synthesizer.encoded(samples, Path(asked.output).suffix[1:].upper()))
-    seconds = len(samples) / synthesizer.SAMPLE_RATE
-    return Result(
-        {"file": str(asked.output), "seconds": seconds}, f"wrote {asked.output}, {seconds:.1f} s"
-    )

@@ -1,33 +1,52 @@
 """``rnn4music convert``."""
 
-from rnn4music.cli._common import Result, tell_losses
-from rnn4music.data import store as roll_store
-from rnn4music.distributed.cluster import parsed
+from rnn4music._utils.options import Option
+from rnn4music.cli._common import CLUSTER, QUIET, Result
 from rnn4music.experiment import config
 
+SUMMARY = "convert a large collection to a store, to learn from it on the disk"
+EXAMPLES = """\
+  rnn4music convert "my collection" rolls --workers 8
+  rnn4music convert "my collection" rolls --cluster tcp://host:8786
+  rnn4music train rolls -o model.npz --windows random --batch-size 64
 
-def convert(asked):
+For collections that are too large for memory, or take long to read. After an interruption the same
+command continues. With a cluster, both folders must be in a file system that its machines share.
+"""
+ARGUMENTS = (
+    Option("data", str, ..., "MIDI files: a folder, a .zip, a pattern", "FOLDER"),
+    Option("store", str, ..., "folder for the piano rolls", "STORE"),
+)
+_KEYS = Option("keys", str, "own", "own: as written (train can take all twelve); c: moved to C "
+               "major or A minor", choices=("own", "c"))  # fmt: skip
+OPTIONS = (
+    *(_KEYS if o.name == "keys" else o for o in config.MUSIC if o.name != "cache"),
+    Option("workers", int, None, "processes on this machine", "N", low=1),
+    CLUSTER,
+    QUIET,
+)  # fmt: skip
+
+
+def run(args):
     """Convert MIDI files to a store of piano rolls."""
-    options = {option.name for option in config.CONVERSION}
-    given = {name: value for name, value in vars(asked).items() if name in options}
-    settings = config.complete(given)
-    store = roll_store.convert(
-        asked.data,
-        asked.store,
-        settings.pitch_range,
-        settings.dt,
-        steps_per_beat=settings.steps_per_beat,
-        tempo=settings.tempo,
-        sustain=settings.sustain,
-        keep_short=settings.keep_short,
-        to_c=settings.keys == "c",
-        workers=asked.workers,
-        cluster=parsed(asked.cluster),
-        progress=not asked.quiet,
+    from rnn4music.data.store import convert
+    from rnn4music.distributed.cluster import parsed
+    from rnn4music.experiment.music import READING, warn_of_dropped_notes
+
+    store = convert(
+        args.data,
+        args.store,
+        args.pitch_range,
+        args.dt,
+        **{name: getattr(args, name) for name in READING},
+        to_c=args.keys == "c",
+        workers=args.workers,
+        cluster=parsed(args.cluster),
+        progress=not args.quiet,
     )
-    tell_losses(store)
+    warn_of_dropped_notes(store)
     values = {
-        "store": str(asked.store),
+        "store": args.store,
         "tunes": len(store),
         "steps": int(store.lengths.sum()),
         "left_out": [remark._asdict() for remark in store.left_out],
@@ -35,5 +54,5 @@ def convert(asked):
         "n_notes": store.n_notes,
         "lost_notes": store.lost_notes,
     }
-    text = f"{values['tunes']} tunes, {values['steps']} steps in {asked.store}"
+    text = f"{values['tunes']} tunes, {values['steps']} steps in {args.store}"
     return Result(values, text)

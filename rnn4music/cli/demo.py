@@ -1,43 +1,50 @@
-"""``rnn4music demo``: the whole way from MIDI files to a page."""
+"""``rnn4music demo``: from MIDI files to a page."""
 
 from pathlib import Path
 
-from rnn4music import cli
-from rnn4music._utils import checks
-from rnn4music.cli import compose, learn
-from rnn4music.cli._common import Result
-from rnn4music.data.chorales import write_chorales
+from rnn4music._utils.options import Option
+from rnn4music.cli import compose, train
+from rnn4music.cli._common import Result, with_defaults
 from rnn4music.experiment import config
-from rnn4music.model import RNN4Music
+
+SUMMARY = "learn from Bach's chorales, compose, and write a web page"
+EXAMPLES = """\
+  rnn4music demo
+  rnn4music demo --data "my music" --epochs 20 -o mine
+"""
+ARGUMENTS = ()
+OPTIONS = (
+    Option("output", str, "demo", "folder", "DIR"),
+    Option("epochs", int, 5, "visits to every tune", "N", low=1),
+    Option("data", str, None, "MIDI files instead of the chorales", "FOLDER"),
+)
 
 
-def demo(asked):
+def run(args):
     """Learn from Bach's chorales, or other music, compose, and make a page."""
-    checks.integer("epochs", asked.epochs, low=1)
-    folder = Path(asked.output)
+    from rnn4music._utils.console import log
+    from rnn4music.data.chorales import write_chorales
+    from rnn4music.experiment.run import train as learn
+
+    folder = Path(args.output)
     folder.mkdir(parents=True, exist_ok=True)
-    music = asked.data or write_chorales(folder / "chorales")
-    parser = cli.build_parser()
+    music = str(args.data or write_chorales(folder / "chorales"))
+    settings = {"epochs": args.epochs, "keys": "all", "validation": 0.06, "seed": 1, "force": True}
+    settings |= {"data": music, "output": str(folder / "demo.npz")}
+    trained = learn(config.complete(settings), log=log)
+    result = train.result(trained)
+    if result.status:
+        return result
 
-    model = str(folder / "demo.npz")
-    flags = ["--epochs", str(asked.epochs), "--keys", "all", "--validation", "0.06"]
-    flags += ["--seed", "1", "--force", "-o", model]
-    settings = config.merged(parser.parse_args(["train", str(music), *flags]))
-    trained = learn.train(settings)
-    if trained.status:
-        return trained
-
-    flags = ["-o", str(folder / "demo.mid"), "--seed", "1"]
-    for kind in ("wav", "png", "html"):
-        flags += [f"--{kind}", str(folder / f"demo.{kind}")]
-    read = learn.read_music(music, settings, RNN4Music.from_file(model))
-    names = read.parts["validation"].names
+    files = {kind: str(folder / f"demo.{kind}") for kind in ("wav", "png", "html")}
+    files |= {"model": trained.output, "output": str(folder / "demo.mid")}
+    names = trained.music.parts["validation"].names
     if names and (Path(music) / names[0]).is_file():  # a tune that was not learned is continued
-        flags += ["--start", str(Path(music) / names[0])]
-    composed = compose.compose(parser.parse_args(["compose", model, *flags]))
+        files["start"] = str(Path(music) / names[0])
+    composed = compose.run(with_defaults({**files, "seed": 1}, compose.OPTIONS))
 
     page = (folder / "demo.html").resolve()
     return Result(
-        {"train": trained.values, "compose": composed.values, "page": str(page)},
-        f"{trained.text}\n{composed.text}\nopen {page.as_uri()} in a browser",
+        {"train": result.values, "compose": composed.values, "page": str(page)},
+        f"{result.text}\n{composed.text}\nopen {page.as_uri()} in a browser",
     )

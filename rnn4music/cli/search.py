@@ -2,42 +2,71 @@
 
 from pathlib import Path
 
-from rnn4music.cli._common import Result, without_nan
-from rnn4music.distributed.cluster import parsed
-from rnn4music.tuning import search as find
+from rnn4music._utils.options import Option
+from rnn4music.cli._common import CLUSTER, QUIET, Result
+
+SUMMARY = "try settings, and find those that learn best"
+EXAMPLES = """\
+  rnn4music search space.toml music --trials 30
+  rnn4music search space.toml music --trials 60        the same search, 30 trials further
+  rnn4music search space.toml music --trials 60 --workers 4
+  rnn4music search space.toml music --trials 60 --cluster tcp://host:8786
+  rnn4music train --config search/best.toml
+
+A space is a TOML file as for train, in which values may be tables:
+  epochs = 30
+  learning_rates = {low = 1e-4, high = 1e-2, log = true}
+  batch_size = {low = 4, high = 32, step = 4}
+  units = {choices = [[100, 100, 100], [200, 200, 200]]}
+"""
+ARGUMENTS = (
+    Option("space", str, ..., "a TOML file as below", "SPACE"),
+    Option("data", str, ..., "tunes, as for train", "DATA"),
+)
+OPTIONS = (
+    Option("trials", int, ..., "finished trials to reach, earlier ones and those of other "
+           "machines included", "N", low=1),
+    Option("output", str, "search", "folder for the table, the plots, best.toml and the storage",
+           "DIR"),
+    Option("storage", str, None, "journal that machines share, or a database, instead of "
+           "search.db in DIR", "FILE|URL"),
+    Option("seed", int, None, "makes the search repeatable", "S", low=0),
+    Option("workers", int, 1, "processes on this machine, each with a trial", "N", low=1),
+    CLUSTER,
+    QUIET,
+)  # fmt: skip
 
 
-def search(asked):
+def run(args):
     """Try settings, and report which learn best."""
-    found = find(
-        asked.space,
-        asked.data,
-        asked.trials,
-        asked.output,
-        storage=asked.storage,
-        workers=asked.workers,
-        cluster=parsed(asked.cluster),
-        seed=asked.seed,
-        progress=not asked.quiet,
+    from rnn4music.distributed.cluster import parsed
+    from rnn4music.tuning import search
+
+    found = search(
+        args.space,
+        args.data,
+        args.trials,
+        args.output,
+        storage=args.storage,
+        workers=args.workers,
+        cluster=parsed(args.cluster),
+        seed=args.seed,
+        progress=not args.quiet,
     )
-    folder, best = Path(asked.output), found.best
-    values = {
-        "output": str(folder),
-        "trials": found.trials,
-        "best": best,
-        "settings": found.settings,
-        "interrupted": found.interrupted,
-    }
+    folder, best = Path(args.output), found.best
+    values = {name: getattr(found, name) for name in ("trials", "best", "settings", "interrupted")}
     lines = [found.text] if found.text else []
-    counts = [row["state"] for row in found.trials]
-    each = ", ".join(f"{counts.count(state)} {state}" for state in dict.fromkeys(sorted(counts)))
-    lines.append(f"{len(counts)} trials: {each}" if counts else "no trial was begun")
+    states = [row["state"] for row in found.trials]
+    counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
+    lines.append(f"{len(states)} trials: {counts}" if states else "no trial was begun")
     if best:
         lines.append(f"best: trial {best['number']}, {best['value']:.3f} nats per step")
     if found.interrupted:
-        lines.append("stopped by Ctrl-C; the same command goes on")
+        lines.append("stopped by Ctrl-C; the same command continues")
     if found.plots:
         lines.append(f"plots: {', '.join(map(str, found.plots))}")
     if best:
         lines.append(f"train it: rnn4music train --config {folder / 'best.toml'}")
-    return Result(without_nan(values), "\n".join(lines), 130 if found.interrupted else 0)
+    return Result(
+        {"output": str(folder), **values}, "\n".join(lines), 130 if found.interrupted else 0
+    )

@@ -226,7 +226,7 @@ def load_midi(
     finally:
         forget_zips()
     dataset = _collect(found, min_steps, short_tunes)
-    dataset.tell(len(files))
+    dataset.report(len(files))
     return dataset
 
 

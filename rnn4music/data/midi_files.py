@@ -85,7 +85,7 @@ class Collection(Sequence):
             lines.append(f"notes not in the rolls: {', '.join(lost)}; of {self.n_notes} in range")
         return "\n".join(lines)
 
-    def tell(self, n_files):
+    def report(self, n_files):
         """Warn the caller's caller of what was left out of so many files, if anything was.
 
         Raises

@@ -35,7 +35,7 @@ from tqdm import tqdm
 from midi.files import opened, written_whole
 from midi.reading import checked_flag
 from rnn4music._utils import version
-from rnn4music._utils.console import SCREEN
+from rnn4music._utils.console import STDERR
 from rnn4music._utils.processes import in_processes
 from rnn4music.data import shards
 from rnn4music.data.dataset import (
@@ -128,7 +128,7 @@ def convert(
         _claim(folder, manifest)  # not before: without workers nothing is left behind
         bar = at_the_end.enter_context(
             tqdm(
-                desc="converting", total=len(files), unit="file", disable=not progress, file=SCREEN
+                desc="converting", total=len(files), unit="file", disable=not progress, file=STDERR
             )
         )
         made = in_processes(_make, jobs, workers) if client is None else _on_cluster(client, jobs)
@@ -144,7 +144,7 @@ def convert(
     _claim(folder, manifest)
     write_manifest(folder, manifest)
     store = RollStore(folder)
-    store.tell(len(files))
+    store.report(len(files))
     return store
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from rnn4music._utils import version
-from rnn4music._utils.console import tell
+from rnn4music._utils.console import log
 from rnn4music._utils.processes import share_of_cores
 
 SECONDS_TO_BEGIN = 60
@@ -115,14 +115,14 @@ def connected(cluster) -> Iterator[Any]:
 def _client(address):
     import distributed
 
-    log = logging.getLogger("distributed.client")  # what it says of a lost scheduler, we say
-    level = log.level
-    log.setLevel(logging.CRITICAL)
+    logger = logging.getLogger("distributed.client")  # what it says of a lost scheduler, we say
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
     try:
         # results do not have to pass through the scheduler
         client = distributed.Client(address, timeout=_SECONDS_TO_CONNECT, direct_to_workers=True)
     except (OSError, ValueError) as error:
-        log.setLevel(level)
+        logger.setLevel(level)
         raise ConnectionError(
             f"there is no Dask scheduler at {address} ({error}); start one with `dask scheduler`, "
             "give its address as it prints it, or a number for workers on this machine"
@@ -131,7 +131,7 @@ def _client(address):
         yield client
     finally:
         client.close()
-        log.setLevel(level)
+        logger.setLevel(level)
 
 
 @contextlib.contextmanager
@@ -225,7 +225,7 @@ def _wait_for_workers(client):
     if addresses(client):
         return
     may_queue = bool(getattr(client.cluster, "requested", ()))
-    tell(f"waiting for workers of {client.scheduler.address}" + " (Ctrl-C ends)" * may_queue)
+    log(f"waiting for workers of {client.scheduler.address}" + " (Ctrl-C ends)" * may_queue)
     try:
         client.wait_for_workers(1, timeout=None if may_queue else SECONDS_TO_BEGIN)
     except TimeoutError:

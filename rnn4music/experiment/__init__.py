@@ -1,1 +1,1 @@
-"""What a TOML file or a command line describes: settings, music, a run."""
+"""What a TOML file or a command line describes: options, music, a run."""

@@ -21,7 +21,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from midi.files import opened
-from rnn4music._utils.console import SCREEN
+from rnn4music._utils.console import STDERR
 
 
 class LogWarning(UserWarning):
@@ -172,7 +172,7 @@ class ProgressBar(Callback):
             initial=len(history.cost),
             desc="compiling (once for this size)" if compiles else "training",
             unit="update",
-            file=SCREEN,
+            file=STDERR,
         )
         self._show_validation(history)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rnn4music._utils.console import tell
+from rnn4music._utils.console import log
 from rnn4music.data import pianoroll
 from rnn4music.saving import model_file
 from rnn4music.training.callbacks import Callback
@@ -90,7 +90,7 @@ class CheckpointWriter(Callback):
         else:
             self.failed = False
             if stopped:
-                tell(f"saved in {self.path}; resume the training to go on from there")
+                log(f"saved in {self.path}; resume the training to go on from there")
 
 
 def checked_path(checkpoint, every, resume):

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from rnn4music._utils.console import tell
+from rnn4music._utils.console import log
 from rnn4music.distributed.cluster import SECONDS_TO_BEGIN, ClusterLost, addresses, n_requested
 from rnn4music.training.replica import Part, Replica, Task, flattened, packed, split
 from rnn4music.training.trainer import Trainer
@@ -67,7 +67,7 @@ class Workers:
                     gradients[k] = self._result(address, future)
                 except Exception:  # Dask has several for a worker that is gone
                     if self.ready.pop(address, None):
-                        tell(f"the worker {address} is lost")
+                        log(f"the worker {address} is lost")
             missing = [k for k in missing if gradients[k] is None]
             if not missing:
                 break
@@ -98,7 +98,7 @@ class Workers:
         while (self.coming and time.monotonic() < until) or not self.ready:
             self._wait()
         if self.coming:
-            tell(f"{', '.join(self.coming)} did not get ready, and may take part later")
+            log(f"{', '.join(self.coming)} did not get ready, and may take part later")
 
     def _wait(self):
         """Wait a little for workers that were asked to compile; raise if there are none."""
@@ -134,7 +134,7 @@ class Workers:
             if future.status == "finished":
                 self.ready[address] = future.result()
                 if self.n_used:
-                    tell(f"the worker {address} takes part")
+                    log(f"the worker {address} takes part")
 
 
 def _call(actor, weights, part):
@@ -199,7 +199,7 @@ class ClusterTrainer(Trainer):
         n_workers, batch_size = n_requested(client), self.config.batch_size
         n_parts = min(n_workers, batch_size)
         if n_parts < n_workers:
-            tell(f"{n_parts} tunes in a minibatch: of {n_workers} workers {n_parts} are used")
+            log(f"{n_parts} tunes in a minibatch: of {n_workers} workers {n_parts} are used")
         self.n_columns = -(-batch_size // n_parts)
         n_parts = -(-batch_size // self.n_columns)  # 5 columns on 4 workers: 2 + 2 + 1
         sizes = tuple(self.store.state_sizes.values())[::2]
@@ -217,7 +217,7 @@ class ClusterTrainer(Trainer):
         """See `Trainer`; and log what the cluster was worth."""
         super().leave_result()
         if self.traffic.n_updates:
-            tell(f"on {self.workers.n_used} workers: {self.traffic}")
+            log(f"on {self.workers.n_used} workers: {self.traffic}")
 
     def _change(self, windows, mask, states, key):
         if self.is_first:

@@ -1,6 +1,6 @@
 """The training loop."""
 
-from rnn4music._utils.console import tell
+from rnn4music._utils.console import log
 from rnn4music._utils.signals import interruptible
 
 
@@ -31,7 +31,7 @@ def train(trainer, callbacks, catch_sigterm=False):
     with interruptible(interrupted, trainer.history, catch_sigterm), callbacks.ending():
         stop = callbacks.on_start()
         if stop or trainer.is_over():
-            tell(f"nothing is left to train: {trainer.state.epoch} epochs are done")
+            log(f"nothing is left to train: {trainer.state.epoch} epochs are done")
         while not (stop or interrupted.is_set() or trainer.is_over()):
             for minibatch, visit in trainer.updates():
                 if stop or interrupted.is_set():

@@ -1,17 +1,18 @@
 """Space of a search: a file for ``rnn4music train`` in which values may be tables.
 
     epochs = 30
-    rate = {low = 1e-4, high = 1e-2, log = true}
-    batch = {low = 4, high = 32, step = 4}
+    learning_rates = {low = 1e-4, high = 1e-2, log = true}
+    batch_size = {low = 4, high = 32, step = 4}
     units = {choices = [[100, 100, 100], [200, 200, 200]]}
 
 Conventions
 -----------
-Names, kinds and checks are those of `configuration`. ``low`` and ``high`` belong to the range.
+Names, kinds and checks are those of `experiment.config`. ``low`` and ``high`` belong to the range.
 What is searched is a distribution of Optuna's, in which a choice that is a list is a JSON text.
 """
 
 import json
+import math
 import warnings
 from typing import Any, NamedTuple
 
@@ -35,7 +36,7 @@ UNSEARCHABLE = {
     "seed": "each trial has one of its own",
     "epochs": "the score is that of the best epoch; give the most that a trial may have",
     "threshold": _NO_EFFECT,
-    "steps_at_once": _NO_EFFECT,
+    "segment": _NO_EFFECT,
     **{option.name: _NO_EFFECT for option in config.FILES},
     "start_from": "trials begin with the same model, or with a new one",
     "cluster": _NO_EFFECT,
@@ -45,25 +46,7 @@ UNSEARCHABLE = {
 FILES = {option.name for option in config.FILES} - {"start_from"} | {"cluster"}
 """Settings of the best configuration alone, for `train`; no trial writes files."""
 
-_SHARE: dict[str, float] = {"low": 0, "below": 1}
-_LIMITS: dict[str, dict[str, float]] = {
-    "rate": {"low": 0},
-    "clip": {"above": 0},
-    "epsilon": {"above": 0},
-    "dropout": _SHARE,
-    "averaging": _SHARE,
-    "rate_decay": {"above": 0, "below": 1},
-    "weight_noise": {"low": 0},
-    "sparsity": {"low": 0},
-    "units": {"low": 1},
-    "updates_per_minibatch": {"low": 1},
-    "batch": {"low": 1},
-    "length": {"low": 2},
-    "patience": {"low": 1},
-    "decay_patience": {"low": 1},
-}
-"""Limits of the numbers that are tried, checked before hours have gone by."""
-
+_UNBOUNDED = {"low": -math.inf, "high": math.inf, "above": -math.inf, "below": math.inf}
 _TOO_LARGE = 2**53
 """For a whole number: Optuna counts in floats, which have no more digits."""
 
@@ -114,7 +97,7 @@ def read(source):
     Raises
     ------
     ValueError
-        For what `configuration.read` refuses, a range or choices that cannot be, and a name that
+        For what `experiment.config.read` refuses, an impossible range or choices, and a name that
         cannot be searched.
     """
     if isinstance(source, dict):
@@ -136,7 +119,7 @@ def read(source):
     if not searched:
         raise ValueError(
             f"{where}: there is nothing to search for; give at least one setting a range, such as "
-            "rate = {low = 1e-4, high = 1e-2, log = true}"
+            "learning_rates = {low = 1e-4, high = 1e-2, log = true}"
         )
     return Space(fixed, tables, searched)
 
@@ -158,8 +141,9 @@ def _distribution(where, key, table, option):
         raise ValueError(f"{where}: {key}.log must be true or false, but is {table['log']!r}")
     given: dict[str, Any] = dict(table)
     for name in given.keys() - {"log"}:
-        given[name] = config.checked(where, f"{key}.{name}", given[name], option._replace(n=None))
-        _check_limits(f"{where}: {key}.{name}", given[name], option, name != "step")
+        single = option._replace(n=None, **(_UNBOUNDED if name == "step" else {}))
+        given[name] = config.checked(where, f"{key}.{name}", given[name], single)
+        _check_countable(f"{where}: {key}.{name}", given[name])
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that steps do not lead to high
@@ -180,18 +164,17 @@ def _choices(where, key, values, option):
         raise ValueError(f"{where}: {key}.choices must be a list of values, but is {values!r}")
     values = [config.checked(where, f"{key}.choices", each, option) for each in values]
     for value in values:
-        if option.name == "rate" and len(value) not in (1, 4):
+        if option.name == "learning_rates" and len(value) not in (1, 4):
             raise ValueError(f"{where}: {key}.choices must be one number or four, but has {value}")
         for each in value if isinstance(value, list) else [value]:
-            _check_limits(f"{where}: {key}.choices", each, option)
+            _check_countable(f"{where}: {key}.choices", each)
     choices = [json.dumps(value) if isinstance(value, list) else value for value in values]
     if len(set(choices)) < len(choices):
         raise ValueError(f"{where}: {key}.choices has a value twice: {values}")
     return CategoricalDistribution(choices)
 
 
-def _check_limits(name, value, option, is_tried=True):
-    """Raise ValueError for a number that no training takes."""
-    if option.kind in (int, float):
-        below = {"below": _TOO_LARGE} if option.kind is int else {}
-        checks.number(name, value, **below, **(_LIMITS.get(option.name, {}) if is_tried else {}))
+def _check_countable(name, value):
+    """Raise ValueError for a whole number that Optuna cannot count to."""
+    if isinstance(value, int):
+        checks.number(name, value, below=_TOO_LARGE)

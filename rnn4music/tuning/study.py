@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from midi.files import opened
 from rnn4music._utils import checks
-from rnn4music._utils.console import SCREEN, tell
+from rnn4music._utils.console import STDERR, log
 from rnn4music._utils.processes import share_of_cores
 from rnn4music.data.store import RollStore, is_store
 from rnn4music.distributed.cluster import SECONDS_TO_BEGIN, ClusterLost, addresses, connected
@@ -215,7 +215,7 @@ class _Monitor:
         self.study, self.space, self.job, self.folder, self.data = study, space, job, folder, data
         self.n_finished, self.reported = 0, set()  # numbers of those that diverged
         self.bar = tqdm(
-            total=job.n_trials, desc="search", unit="trial", disable=not progress, file=SCREEN
+            total=job.n_trials, desc="search", unit="trial", disable=not progress, file=STDERR
         )
         self(report=False)
 
@@ -231,7 +231,7 @@ class _Monitor:
             if row["state"] == "diverged" and row["number"] not in self.reported:
                 self.reported.add(row["number"])
                 if report:
-                    tell(f"trial {row['number']} diverged: {row['error']}")
+                    log(f"trial {row['number']} diverged: {row['error']}")
         best = results.best_of(rows)
         shown = {"best": f"{best['value']:.3f}"} if best else {}
         running = [row for row in rows if row["state"] == "running"]
@@ -269,7 +269,7 @@ def _in_processes(job, n_workers, monitor):
                             f"{n_deaths} processes died, and no trial is finished since: is there "
                             "too little memory? Fewer workers, or smaller networks, need less"
                         )
-                    tell(f"a process ended with status {status}; another takes its place")
+                    log(f"a process ended with status {status}; another takes its place")
                     _end([worker])
                     workers[k] = _start(job, k, n_workers)
             time.sleep(POLL)

@@ -32,8 +32,9 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from midi.files import opened
 from rnn4music._utils.processes import n_cores
-from rnn4music.cli import learn
 from rnn4music.experiment import config
+from rnn4music.experiment import music as experiment_music
+from rnn4music.experiment import run as experiment_run
 from rnn4music.saving import model_file
 from rnn4music.training.callbacks import Callback
 from rnn4music.training.loop import TrainingDiverged
@@ -244,11 +245,13 @@ def read_music(space, data):
     """
     settings = config.complete(space.fixed)
     low, high = settings.pitch_range
-    model = SimpleNamespace(notes={}, io_length=high - low)
+    model = SimpleNamespace(metadata={}, io_length=high - low)
     if settings.start_from:
         content = model_file.read(settings.start_from)
-        model = SimpleNamespace(notes=content["notes"], io_length=content["settings"]["io_length"])
-    music = learn.read_music(data, settings, model)
+        model = SimpleNamespace(
+            metadata=content["metadata"], io_length=content["settings"]["io_length"]
+        )
+    music = experiment_music.read_music(data, settings, model)
     if not music.parts["validation"]:
         raise ValueError(
             f"a search compares scores of tunes that are not learned from, and of {data} "
@@ -282,7 +285,7 @@ class Runner:
     Parameters
     ----------
     job : Job
-    music : commands_learn.Music, optional
+    music : experiment.music.Music, optional
         Where it is read already.
     monitor : callable, optional
         Called after each epoch and each trial.
@@ -347,8 +350,8 @@ class Runner:
         settings = {name: each for name, each in settings.items() if name not in FILES}
         settings = config.complete(settings)
         callback = PruningCallback(trial, settings.epochs, self.monitor)
-        model = learn.new_model(settings)
-        history = learn.learn(model, settings, self.music, False, [callback])
+        model = experiment_run.new_model(settings)
+        history = experiment_run.learn(model, settings, self.music, False, [callback])
         if history.interrupted:
             raise KeyboardInterrupt
         trial.set_user_attr("result", {"best_epoch": history.best_epoch, "cores": n_cores()})

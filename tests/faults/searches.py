@@ -8,21 +8,22 @@ from types import SimpleNamespace
 import numpy as np
 
 from rnn4music import tuning
-from rnn4music.cli import learn as commands_learn
+from rnn4music.experiment import music as experiment_music
+from rnn4music.experiment import run as experiment_run
 from rnn4music.training.history import History
 
 from .damage import damaged
 from .rounds import Child, Counts
 
-SPACE = {"epochs": 6, "rate": {"low": 1e-4, "high": 1e-1, "log": True}}
+SPACE = {"epochs": 6, "learning_rates": {"low": 1e-4, "high": 1e-1, "log": True}}
 TRIALS = 12
 
 
 class QuickModel:
-    """In the place of a network: what a trial finds depends on its rate alone."""
+    """In the place of a network: what a trial finds depends on its learning_rates alone."""
 
     def __init__(self, settings):
-        self.badness = abs(np.log10(settings.rate[0]) + 2)
+        self.badness = abs(np.log10(settings.learning_rates[0]) + 2)
 
 
 def learn(model, settings, music, progress, callbacks):
@@ -51,9 +52,9 @@ def _trials():
     trials.HEARTBEAT, trials.GRACE, trials.POLL = 1, 1, 0.02
     trials.JournalFileOpenLock.__init__.__defaults__ = (1,)
     rolls = {"train": [np.ones((9, 88))], "validation": [np.ones((4, 88))]}
-    commands_learn.read_music = lambda data, settings, model: SimpleNamespace(parts=rolls)
-    commands_learn.new_model = QuickModel
-    commands_learn.learn = learn
+    experiment_music.read_music = lambda data, settings, model: SimpleNamespace(parts=rolls)
+    experiment_run.new_model = QuickModel
+    experiment_run.learn = learn
     results.write_plots = lambda folder, study: []
     return trials
 
@@ -70,7 +71,7 @@ def _finished(storage):
 def _search(say, output, storage):
     _trials()
     result = tuning.search(SPACE, "music", TRIALS, output, storage=storage, progress=False, seed=1)
-    say(f"{result.best['number']} {result.settings['rate'][0]!r}")
+    say(f"{result.best['number']} {result.settings['learning_rates'][0]!r}")
 
 
 def searches(rounds, rng, folder):
@@ -112,7 +113,7 @@ def searches(rounds, rng, folder):
         if not TRIALS <= len(trials) <= TRIALS + 1:
             counts.violation(f"{len(trials)} trials are finished")
         best = min((value, n) for n, (state, value, *_) in trials.items() if state == "COMPLETE")[1]
-        if [str(best), repr(trials[best][2]["rate"])] != found:
+        if [str(best), repr(trials[best][2]["learning_rates"])] != found:
             counts.violation(f"the best is {best}, not {found}")
     return counts
 
@@ -127,7 +128,7 @@ def search_storage(rounds, rng, folder):
         for k in range(5):
             trial = study.ask()
             trial.set_user_attr("seed", k)
-            study.tell(trial, trial.suggest_float("rate", 1e-4, 1e-1))
+            study.tell(trial, trial.suggest_float("learning_rates", 1e-4, 1e-1))
         wholes[storage] = trials.storage_file(storage).read_bytes()
     for number in range(rounds):
         storage = list(wholes)[number % 2]

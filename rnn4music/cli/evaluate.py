@@ -1,0 +1,44 @@
+"""``rnn4music evaluate``."""
+
+import math
+from dataclasses import asdict
+
+from rnn4music._utils.options import Option
+from rnn4music.cli._common import Result
+
+SUMMARY = "score a model on tunes that it has not learned from"
+EXAMPLES = """\
+  rnn4music evaluate model.npz "other music"
+  rnn4music evaluate model.npz JSB_Chorales.mat --part validation --json
+"""
+ARGUMENTS = (
+    Option("model", str, ..., "file of the model", "MODEL"),
+    Option("data", str, ..., "tunes, as for train", "DATA"),
+)
+OPTIONS = (
+    Option("part", str, "test", "part of a standard set",
+           choices=("train", "validation", "test")),
+    Option("threshold", float, 0.5, "probability at which a note counts as predicted", "P",
+           low=0, high=1),
+)  # fmt: skip
+
+
+def run(args):
+    """Score a model."""
+    from rnn4music.experiment.music import extent, read_scored
+    from rnn4music.model import RNN4Music
+
+    model = RNN4Music.from_file(args.model)
+    tunes = read_scored(args.data, model.metadata, model.io_length, args.part)
+    scores = asdict(model.evaluate(tunes, args.threshold))
+    per_tune = [
+        {"name": name, "nats_per_step": tune["nats_per_step"], "n_steps": tune["n_steps"]}
+        for name, tune in zip(tunes.names, scores.pop("per_tune"))
+    ]
+    values = {"model": args.model, "data": args.data, **scores, "tunes": per_tune}
+    text = f"{scores['nats_per_step']:.3f} nats per step on {extent(tunes)}\n" + ", ".join(
+        f"{name.replace('_', ' ')} {'undefined' if math.isnan(share) else f'{share:.3f}'}"
+        for name, share in scores.items()
+        if name not in ("nats_per_step", "n_steps")
+    )
+    return Result(values, text)

@@ -1,0 +1,41 @@
+"""``rnn4music info``."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+from rnn4music._utils.options import Option
+from rnn4music.cli._common import Result
+
+SUMMARY = "describe a model or a MIDI file"
+EXAMPLES = """\
+  rnn4music info model.npz
+  rnn4music info model.npz --markdown > CARD.md
+  rnn4music info tune.mid
+"""
+ARGUMENTS = (Option("file", str, ..., "a model, or a MIDI file", "FILE"),)
+OPTIONS = (Option("markdown", bool, False, "print a model card"),)
+MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
+
+
+def run(args):
+    """Describe a model or a MIDI file."""
+    from midi.contents import describe
+    from rnn4music.saving import model_card, model_file
+
+    if _is_midi(args.file):
+        contents = describe(args.file)
+        return Result(asdict(contents), str(contents))
+    content = model_file.read(args.file)
+    values = {name: content[name] for name in ("settings", "history", "metadata")}
+    card = model_card.markdown if args.markdown else model_card.text
+    return Result({"file": args.file, **values}, card(args.file, content))
+
+
+def _is_midi(name):
+    from midi.files import opened
+
+    try:
+        with opened(name) as file:
+            return file.read(4) in (b"MThd", b"RIFF")
+    except (FileNotFoundError, IsADirectoryError):  # the name of a model may lack its suffix
+        return Path(name).suffix.lower() in MIDI_SUFFIXES

@@ -1,0 +1,105 @@
+"""``rnn4music plot``."""
+
+from rnn4music._utils.options import Option
+from rnn4music._utils.paths import check_outputs, check_suffix
+from rnn4music.cli._common import PICTURES, Result, read_network
+
+SUMMARY = "draw a tune, or the inside of a model"
+EXAMPLES = """\
+  rnn4music plot roll tune.mid -o tune.png
+  rnn4music plot learning model.npz -o learning.pdf
+  rnn4music plot probabilities model.npz --tune tune.mid -o odds.png
+  rnn4music plot activity model.npz --tune tune.mid --layer 2 --part forget
+"""
+ARGUMENTS = (
+    Option("what", str, ..., "roll, learning, weights, probabilities or activity", "WHAT",
+           choices=("roll", "learning", "weights", "probabilities", "activity")),
+    Option("file", str, ..., "a MIDI file for roll, otherwise a model", "FILE"),
+)  # fmt: skip
+OPTIONS = (
+    Option("tune", str, None, "tune that the model reads, for probabilities and activity", "MID"),
+    Option("layer", int, 1, "layer of the network, for weights and activity", choices=(1, 2, 3)),
+    Option("part", str, "cell", "what to draw of the layer's activity",
+           choices=("cell", "hidden", "input", "forget", "candidate", "output")),
+    Option("dt", float, None, "length of a step (0.3)", "SECONDS", above=0),
+    Option("output", str, "picture.png", ".png, .pdf or .svg", "FILE"),
+)  # fmt: skip
+
+
+def run(args):
+    """Draw a picture to a file."""
+    from matplotlib.figure import Figure
+
+    from rnn4music import plots
+    from rnn4music.plots._axes import write_figure
+    from rnn4music.saving.model_file import npz_path
+
+    check_suffix(args.output, PICTURES)
+    inputs = [args.file, npz_path(args.file), *([args.tune] if args.tune else [])]
+    check_outputs([args.output], inputs)
+    figure = Figure(figsize=(12, 4), layout="constrained")
+    draw = {"roll": _plot_roll, "learning": _plot_learning, "weights": _plot_weights}
+    draw.get(args.what, _plot_reading)(args, figure, plots)
+    write_figure(figure, args.output, dpi=150)
+    return Result({"file": args.output}, f"wrote {args.output}")
+
+
+def _plot_roll(args, figure, plots):
+    from midi import midiread
+    from rnn4music.experiment.music import seconds_per_step
+
+    time_step = seconds_per_step({}, args.dt)
+    roll = midiread(args.file, (0, 128), time_step).piano_roll
+    if not roll.any():
+        raise ValueError(f"{args.file} has no notes")
+    plots.plot_piano_roll(figure.add_subplot(), roll, time_step, 0)
+
+
+def _plot_learning(args, figure, plots):
+    from rnn4music.saving import model_file
+    from rnn4music.training.history import History
+
+    history = History.from_dict(model_file.read(args.file)["history"])
+    if not history.cost:
+        raise ValueError(f"{args.file} has not been trained, so there is no curve to draw")
+    plots.plot_history(figure.add_subplot(), history)
+
+
+def _plot_weights(args, figure, plots):
+    from rnn4music.experiment.music import pitch_range
+    from rnn4music.saving import model_file
+
+    content = model_file.read(args.file)
+    matrices = {
+        key.removeprefix("parameters/"): array
+        for key, array in content["arrays"].items()
+        if key.startswith(f"parameters/layer{args.layer}/") and array.ndim == 2
+    }
+    lowest_pitch, _ = pitch_range(content["metadata"], content["settings"]["io_length"])
+    figure.set_size_inches(12, 5 * len(matrices))
+    for axes, name in zip(figure.subplots(len(matrices)), matrices):
+        plots.plot_weights(axes, matrices, name, lowest_pitch)
+
+
+def _plot_reading(args, figure, plots):
+    """Draw what happens in a network while it reads a tune."""
+    import numpy as np
+
+    from rnn4music.experiment.music import pitch_range, read_tune, seconds_per_step
+
+    if args.tune is None:
+        raise ValueError(f"plot {args.what} needs a tune that the model reads: give --tune FILE")
+    network, content = read_network(args.file)
+    metadata = content["metadata"]
+    time_step = seconds_per_step(metadata, args.dt)
+    pitches = pitch_range(metadata, network.n_pitches)
+    roll, _ = read_tune(args.tune, metadata, pitches, args.dt)
+    if args.what == "activity":
+        activity = network.activity(roll)[args.layer - 1]
+        plots.plot_activity(figure.add_subplot(), activity, args.part, time_step)
+        return
+    figure.set_size_inches(12, 8)
+    # the prediction at a step is of the next one
+    probabilities = np.vstack([np.zeros(network.n_pitches), network.predict(roll)[:-1]])
+    panels = figure.subplots(2, sharex=True)
+    plots.plot_composition(panels, roll, probabilities, time_step, pitches[0])

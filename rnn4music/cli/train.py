@@ -1,0 +1,58 @@
+"""``rnn4music train``."""
+
+from rnn4music._utils.options import Option
+from rnn4music.cli._common import QUIET, Result
+from rnn4music.experiment import config
+
+SUMMARY = "learn from MIDI files, a store, or a standard set"
+EXAMPLES = """\
+  rnn4music train music -o model.npz --epochs 50 --patience 5
+  rnn4music train music.zip --steps-per-beat 4 --units 200 200 200 --keys all
+  rnn4music train music --checkpoint night --resume       again after any interruption
+  rnn4music train --config run.toml --epochs 100          flags override the file
+  rnn4music train JSB_Chorales.mat --windows random --dropout 0.3 --weight-noise 0.1
+
+A TOML file has the flags' names without the dashes: units = [200, 200, 200].
+"""
+ARGUMENTS = (config.DATA,)
+OPTIONS = (
+    Option("config", str, None, "file with any of the options below", "TOML"),
+    QUIET,
+)
+GROUPS = config.GROUPS  # these may be in the file, too
+
+
+def run(args):
+    """Learn from music, and save the model."""
+    settings = config.merged(vars(args), args.config)
+
+    from rnn4music._utils.console import log
+    from rnn4music.experiment.run import train
+
+    return result(train(settings, not args.quiet, log))
+
+
+def result(trained):
+    """Return the result of a run."""
+    history = trained.history
+    best = history.best_epoch
+    values = {
+        "output": trained.output,
+        "updates": len(history.cost),
+        "epochs": history.epochs,
+        "seconds": round(sum(history.seconds), 3),
+        "interrupted": history.interrupted,
+        "validation": None if best is None else history.validation[best - 1],
+        "best_epoch": best,
+        "baseline": history.baseline,
+    }
+    lines = [f"{values['updates']} updates in {values['epochs']} whole epochs"]
+    if best is not None:
+        lines.append(
+            f"best validation {values['validation']:.3f} nats per step, after epoch {best} "
+            f"(each key's own Markov chain: {history.baseline:.3f})"
+        )
+    if history.interrupted:
+        lines.append("stopped by Ctrl-C")
+    lines.append(f"wrote {trained.output}")
+    return Result(values, "\n".join(lines), 130 if history.interrupted else 0)
