@@ -19,6 +19,7 @@ from rnn4music import backend, network, updates
 from rnn4music.costs import COSTS
 from rnn4music.graphs.compiled import paired
 from rnn4music.graphs.parameters import ParameterStore, unnamed
+from rnn4music.kernels import dispatch
 
 
 class PyTensorGradient:
@@ -54,7 +55,7 @@ class PyTensorGradient:
     def _call(self, build, array) -> Any:
         """Compile `build` for the array's shape unless that was done, and call it."""
         key = build.__name__, array.shape
-        with jax.enable_x64(False):
+        with jax.enable_x64(False), dispatch.plain_graphs():
             if key not in self._compiled:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # on the float64 that becomes float32

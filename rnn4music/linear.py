@@ -5,12 +5,11 @@ the weight gradients, each one product over all steps and tunes.
 
 Conventions
 -----------
-Time-major sequences (T steps, B tunes, features). Each function of this module may give way
-to a faster one of the same meaning; see `backend.replaceable` and `fast`.
+Time-major sequences (T steps, B tunes, features). `@accelerated` functions are plain graphs,
+and `kernels.dispatch` has a version of each in machine code, used where that is available.
 """
 
-from rnn4music import backend
-from rnn4music.backend import column_sums, concatenate, dot, shape_of
+from rnn4music.backend import accelerated, column_sums, concatenate, dot, shape_of
 
 
 def delayed(sequence, initial):
@@ -29,7 +28,7 @@ def flat(sequence):
     return sequence.reshape((T * B, N))
 
 
-@backend.replaceable
+@accelerated(by="rnn4music.kernels.dispatch")
 def apply_matrix(sequence, matrix, added=None):
     """Multiply each row of a (T, B, N) sequence by an (N, M) matrix: (T, B, M).
 
@@ -40,25 +39,25 @@ def apply_matrix(sequence, matrix, added=None):
     return product if added is None else product + added
 
 
-@backend.replaceable
+@accelerated(by="rnn4music.kernels.dispatch")
 def apply_transposed(sequence, matrix, added=None):
     """`apply_matrix` with the transpose of an (M, N) matrix."""
     return apply_matrix(sequence, matrix.T, added)
 
 
-@backend.replaceable
+@accelerated(by="rnn4music.kernels.dispatch")
 def matrix_gradient(sequence, d_product):
     """Gradient of `apply_matrix` at the matrix (N, M), summed over steps and tunes."""
     return dot(flat(sequence).T, flat(d_product))
 
 
-@backend.replaceable
+@accelerated(by="rnn4music.kernels.dispatch")
 def recurrent_gradient(hidden, initial, d_product):
     """`matrix_gradient` at the matrix that each step applies to the step before it."""
     return matrix_gradient(delayed(hidden, initial), d_product)
 
 
-@backend.replaceable
+@accelerated(by="rnn4music.kernels.dispatch")
 def apply_to_roll(roll, matrix, added):
     """`apply_matrix` for a piano roll (T, B, P), which is nearly all zeros.
 
@@ -67,7 +66,7 @@ def apply_to_roll(roll, matrix, added):
     return apply_matrix(roll, matrix, added)
 
 
-@backend.replaceable
+@accelerated(by="rnn4music.kernels.dispatch")
 def roll_gradient(roll, d_product):
     """`matrix_gradient` for a piano roll."""
     return matrix_gradient(roll, d_product)

@@ -19,13 +19,15 @@ Conventions
 -----------
 Time-major arrays (T steps, B tunes, features); row vectors; H units. W_xi … W_xo lie fused
 in `input_to_gates` (P, 4H) as `gates` lays them out, and so do the others. ``a`` is a gate's
-pre-activation, ``d_q`` the derivative of the cost with respect to q, in the shape of q.
+pre-activation, ``d_q`` the derivative of the cost with respect to q, in the shape of q. The
+`@accelerated` loops over the steps are plain graphs; `kernels.dispatch` has a version of each in
+machine code, made from the same step functions and used where that is available.
 """
 
 from typing import Any, NamedTuple
 
 from rnn4music import backend
-from rnn4music.backend import arange, dot, shape_of, sigmoid, tanh
+from rnn4music.backend import accelerated, arange, dot, shape_of, sigmoid, tanh
 from rnn4music.gates import Gates, join, sigmoid_slope, split, tanh_slope
 from rnn4music.linear import (
     apply_matrix,
@@ -143,7 +145,7 @@ def peephole_slopes(d_a, c, c_previous):
     )
 
 
-@backend.replaceable
+@accelerated(by="rnn4music.kernels.dispatch")
 def run_steps(a, initial, parameters):
     """Advance a layer over all steps.
 
@@ -174,7 +176,7 @@ def run_steps(a, initial, parameters):
     return Activity(hidden, cell, gates)
 
 
-@backend.replaceable
+@accelerated(by="rnn4music.kernels.dispatch")
 def run_steps_backward(d_hidden, d_after, initial, activity, parameters):
     """Carry the gradient back through `run_steps`, last step first.
 

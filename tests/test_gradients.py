@@ -12,6 +12,7 @@ from conftest import SIZES, initial_states, random_roll, small_model
 from rnn4music import backend, network
 from rnn4music.graphs.compiled import NoiseKind, paired
 from rnn4music.graphs.parameters import named, shapes
+from rnn4music.kernels import dispatch
 
 pytestmark = pytest.mark.core
 
@@ -92,7 +93,8 @@ def activity():
     inputs = backend.tensor("inputs", "float64", case.inputs.shape)
     states = compiled.state_inputs(B)
     pairs = [network.State(*states[k : k + 2]) for k in (0, 2, 4)]
-    Y, activities = network.forward(inputs, pairs, compiled.parameters)
+    with dispatch.plain_graphs():
+        Y, activities = network.forward(inputs, pairs, compiled.parameters)
     run = backend.function([inputs, *states], [Y, *(a for each in activities for a in each)])
     rows = [np.tile(vector, (B, 1)) for vector in case.initial.values()]
     Y, *arrays = (np.asarray(array) for array in run(case.inputs, *rows))
@@ -169,7 +171,8 @@ def automatic_gradients(case):
 
 @pytest.fixture(scope="module")
 def automatic(case):
-    return automatic_gradients(case)
+    with dispatch.plain_graphs():
+        return automatic_gradients(case)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,5 +1,6 @@
 """The fast loops against plain ones: every kernel, every way of cutting its work."""
 
+import inspect
 import itertools
 import os
 import platform
@@ -16,6 +17,8 @@ from rnn4music._utils import processes
 from rnn4music.kernels import dispatch
 
 pytest.importorskip("llvmlite", reason="the kernels need llvmlite")
+from llvmlite import binding  # noqa: E402
+
 from rnn4music.kernels import jit, lstm_loops, matmul, tiling  # noqa: E402
 
 TOLERANCE = {"float32": 2e-6, "float64": 1e-14}
@@ -42,7 +45,7 @@ def test_elementary_functions(name, dtype):
     x = np.concatenate([np.linspace(-100, 100, 4001), np.geomspace(1e-30, 1, 61), [800, -800, 0]])
     x = np.concatenate([x, [np.inf, -np.inf, np.nan, 0, 0]]).astype(dtype)
     x = np.resize(x, -(-len(x) // 16) * 16)
-    kernel = tiling.Kernel("function", dtype, n_inputs=1, results=[x.shape])
+    kernel = tiling.Kernel("function", dtype, results=[x.shape])
     code = kernel.phase("function", 1)
     numbers, results = code.arrays([(1,), (1,)])
     with code.loop(0, len(x) // code.n_lanes) as vector:
@@ -121,10 +124,11 @@ def test_recurrent_loops(T, B, H, n_threads, dtype, rng):
     symbols = [backend.tensor(n, "float64", x.shape) for n, x in zip(names, arrays)]
     layer = lstm.LayerParameters(None, None, symbols[2], None, *symbols[3:6])
     initial, d_after = lstm.State(*symbols[6:8]), lstm.State(*symbols[8:])
-    activity = lstm.run_steps(symbols[1], initial, layer)
-    d_a, d_bias, d_peepholes, d_before = lstm.run_steps_backward(
-        symbols[0], d_after, initial, activity, layer
-    )
+    with dispatch.plain_graphs():
+        activity = lstm.run_steps(symbols[1], initial, layer)
+        d_a, d_bias, d_peepholes, d_before = lstm.run_steps_backward(
+            symbols[0], d_after, initial, activity, layer
+        )
     plain = backend.function(symbols, [*activity, d_a, d_bias, *d_peepholes, d_before.cell])
     expected = [np.asarray(x) for x in plain(*arrays)]
 
@@ -145,7 +149,7 @@ needs_kernels = pytest.mark.skipif(
 
 
 @needs_kernels
-def test_the_compiled_functions_use_the_kernels_and_only_they(monkeypatch):
+def test_graphs_use_the_kernels_unless_plain_ones_are_asked_for(monkeypatch):
     called = []
     monkeypatch.setattr(dispatch, "_call", lambda name, *_: called.append(name) or 1 / 0)
     model = small_model()
@@ -153,10 +157,12 @@ def test_the_compiled_functions_use_the_kernels_and_only_they(monkeypatch):
         model.gradients(np.zeros((3, 2, 7)), np.zeros((3, 2, 7)))
     assert called == ["roll_product"]
     inputs = backend.tensor("x", "float64", (3, 2, 7))
-    linear.apply_to_roll(
-        inputs, *(model._store.weights[f"layer1/{n}"] for n in ("input_to_gates", "bias"))
-    )
-    assert called == ["roll_product"], "outside of in_use() the plain version is used"
+    matrix, row = (model._store.weights[f"layer1/{n}"] for n in ("input_to_gates", "bias"))
+    with dispatch.plain_graphs():
+        linear.apply_to_roll(inputs, matrix, row)
+    assert called == ["roll_product"]
+    with pytest.raises(ZeroDivisionError):
+        linear.apply_to_roll(inputs, matrix, row)
 
 
 @pytest.fixture
@@ -207,6 +213,15 @@ def test_models_that_train_side_by_side_share_the_threads(three_threads):
         assert cost == expected, "bit for bit, whoever computed which chunk"
 
 
+def test_the_runtime_is_valid_by_itself():
+    module = binding.parse_assembly(jit._runtime())
+    module.verify()
+    undefined = {function.name for function in module.functions if function.is_declaration}
+    assert undefined == {
+        "calloc", "free", "sched_yield", "llvm.smax.i64", "madvise", "run_phases",
+    }  # fmt: skip
+
+
 @needs_kernels
 def test_kernels_that_do_not_work_are_not_used(monkeypatch):
     """An LLVM that no longer understands the code must not stop anyone's training."""
@@ -245,7 +260,7 @@ def test_numbers_of_another_precision_are_refused():
         backend.tensor("matrix", "float64", (4, 5)),
         backend.tensor("row", "float64", (5,)),
     )
-    with dispatch.in_use(), pytest.raises(TypeError, match="takes float32, not float64"):
+    with pytest.raises(TypeError, match="takes float32, not float64"):
         linear.apply_to_roll(roll, matrix, row)
 
 
@@ -321,12 +336,17 @@ def test_what_is_no_number_stays_visible():
         assert np.isnan(cost)
 
 
-def test_every_replacement_has_the_signature_of_what_it_replaces():
-    import inspect
-
-    for name, function in dispatch.REPLACEMENTS.items():
-        plain = getattr(lstm if hasattr(lstm, name) else linear, name).__wrapped__
-        assert inspect.signature(function) == inspect.signature(plain), name
+def test_every_accelerated_function_has_a_namesake_of_its_signature():
+    accelerated = {
+        name: function
+        for module in (lstm, linear)
+        for name, function in vars(module).items()
+        if hasattr(function, "__wrapped__") and function.__module__ == module.__name__
+    }
+    assert {"run_steps", "run_steps_backward", "apply_matrix"} < accelerated.keys()
+    for name, function in accelerated.items():
+        fast_one = getattr(dispatch, name)
+        assert inspect.signature(fast_one) == inspect.signature(function.__wrapped__), name
 
 
 def test_work_is_cut_without_gaps():

@@ -1,6 +1,7 @@
 """The package as a whole: light imports, dependencies in one direction, engines, floatX."""
 
 import ast
+import importlib
 import os
 import subprocess
 import sys
@@ -101,6 +102,26 @@ def test_each_outside_library_has_its_rooms():
             top = name.split(".")[0]
             assert room in allowed.get(top, {room}), f"{path} imports {top}"
             assert room != "midi" or top != "rnn4music", path
+
+
+def test_every_data_file_is_packaged():
+    toml = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    root = PACKAGE.parent
+    settings = toml.loads((root / "pyproject.toml").read_text("utf8"))["tool"]["setuptools"]
+    listed = {
+        Path(*package.split("."), name)
+        for package, names in settings["package-data"].items()
+        for name in names
+    }
+    files = {
+        path.relative_to(root)
+        for package in ("rnn4music", "midi")
+        for path in (root / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    modules = {path for path in files if path.suffix == ".py"}
+    assert files - modules == listed
+    assert all((root / path.parent / "__init__.py").exists() for path in modules)
 
 
 def test_no_automatic_differentiation_in_the_package():

@@ -25,7 +25,6 @@ shapes
 """
 
 import contextlib
-import contextvars
 import functools
 import importlib
 import importlib.util
@@ -118,43 +117,42 @@ def tanh(x):
     return x.tanh() if hasattr(x, "tanh") else _tensor.tanh(x)
 
 
-def made_once(make):
-    """Make a function remember what it returned for its arguments, for all threads.
+def cached(function):
+    """Cache a function's results by its arguments, for all threads.
 
-    While one thread makes it, the others wait: nothing is made twice.
+    While one thread computes a result, the others wait: nothing is computed twice.
     """
-    kept, making = functools.cache(make), threading.Lock()
+    results, lock = functools.cache(function), threading.Lock()
 
-    @functools.wraps(make)
+    @functools.wraps(function)
     def get(*arguments):
-        with making:
-            return kept(*arguments)
+        with lock:
+            return results(*arguments)
 
-    get.cache_clear = kept.cache_clear  # pyright: ignore[reportAttributeAccessIssue]
+    get.cache_clear = results.cache_clear  # pyright: ignore[reportAttributeAccessIssue]
     return get
 
 
-def replaceable(plain):
-    """Make a function give way to the one of its name in `replacing`."""
+def accelerated(by):
+    """Make a function use its namesake in another module while that module is `in_use()`.
 
-    @functools.wraps(plain)
-    def chosen(*arguments):
-        return _replacements.get().get(plain.__name__, plain)(*arguments)
+    Parameters
+    ----------
+    by : str
+        The module. Its function has the same arguments and writes a faster graph of the same
+        meaning.
+    """
 
-    return chosen
+    def decorate(plain):
+        @functools.wraps(plain)
+        def chosen(*arguments):
+            module = importlib.import_module(by)
+            function = getattr(module, plain.__name__) if module.in_use() else plain
+            return function(*arguments)
 
+        return chosen
 
-_replacements = contextvars.ContextVar("replacements", default={})  # noqa: B039 (never changed)
-
-
-@contextlib.contextmanager
-def replacing(replacements):
-    """Use these functions instead of the `replaceable` ones of the same names."""
-    token = _replacements.set(replacements)
-    try:
-        yield
-    finally:
-        _replacements.reset(token)
+    return decorate
 
 
 def tensor(name, dtype, shape):
@@ -304,7 +302,7 @@ def machine_code(address, name, inputs, shapes, dtype, in_place):
     return operation(*inputs, return_list=True)
 
 
-@made_once
+@cached
 def _machine_code_op():
     """Return the operation's class, which PyTensor's JAX part knows."""
     with _in_full_precision():

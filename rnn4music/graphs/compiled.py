@@ -17,7 +17,6 @@ from typing import NamedTuple
 from rnn4music import backend, network, updates
 from rnn4music.costs import COSTS
 from rnn4music.graphs.parameters import named, unnamed
-from rnn4music.kernels import dispatch
 from rnn4music.lstm import State
 from rnn4music.updates import OPTIMISERS
 
@@ -49,8 +48,7 @@ def compiled_once(build):
     def compiled(network, shape, *options):
         key = build.__name__, backend.compiled_shape(shape), *options
         if key not in network.compiled:
-            with dispatch.in_use():
-                network.compiled[key] = build(network, shape, *options)
+            network.compiled[key] = build(network, shape, *options)
         return network.compiled[key]
 
     return compiled

@@ -1,1 +1,1 @@
-"""Machine code for the loops and products of an update."""
+"""Machine code for the recurrent loops and the matrix products."""

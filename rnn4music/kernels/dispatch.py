@@ -1,13 +1,15 @@
 """The fast versions of the functions that take an update's time, in the same signatures.
 
-`backend.replaceable` functions are replaced by these while `in_use()` lasts. They put one
-node for a whole loop or product into the graph, and at run time XLA calls a kernel's machine
-code. That needs JAX on a processor (no GPU, where XLA has kernels of its own) and llvmlite,
-which PyTensor brings along; elsewhere, and with ``RNN4MUSIC_KERNELS=0``, the plain versions
-are used.
+`lstm` and `linear` name this module in `@accelerated`: a call of one of those functions is
+a call of its namesake here while the kernels are `in_use()`. It puts one node for a whole loop
+or product into the graph, and at run time XLA calls a kernel's machine code. That needs JAX on
+a processor (no GPU, where XLA has kernels of its own) and llvmlite, which PyTensor brings
+along. Elsewhere, with ``RNN4MUSIC_KERNELS=0`` and within `plain_graphs()` the plain graph of
+the function itself is used.
 """
 
 import contextlib
+import contextvars
 import importlib.util
 import os
 import sys
@@ -18,9 +20,27 @@ import numpy as np
 from rnn4music import backend
 from rnn4music._utils import processes
 from rnn4music.backend import shape_of
+from rnn4music.lstm import Activity, State, peepholes
+
+_plain = contextvars.ContextVar("plain", default=False)
 
 
-@backend.made_once
+def in_use():
+    """Return whether graphs are written with the kernels."""
+    return not _plain.get() and is_available()
+
+
+@contextlib.contextmanager
+def plain_graphs():
+    """Write graphs without the kernels, such as can be differentiated automatically."""
+    token = _plain.set(True)
+    try:
+        yield
+    finally:
+        _plain.reset(token)
+
+
+@backend.cached
 def is_available():
     """Return whether this machine can use the kernels and nobody forbids it.
 
@@ -45,7 +65,7 @@ def is_available():
             f"the fast kernels do not work here ({error}); training goes on without them, some "
             "1.5 times slower. RNN4MUSIC_KERNELS=0 silences this warning",
             RuntimeWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
         return False
     return True
@@ -66,14 +86,7 @@ def _try_out():
         raise ArithmeticError("a product came out wrong")
 
 
-@contextlib.contextmanager
-def in_use():
-    """Use the fast versions for the graphs that are written in the block, where possible."""
-    with backend.replacing(REPLACEMENTS if is_available() else {}):
-        yield
-
-
-@backend.made_once
+@backend.cached
 def _compiled(name, *sizes):
     """Return a kernel, the address of its machine code, and its name."""
     from rnn4music.kernels import jit, lstm_loops, matmul
@@ -95,8 +108,6 @@ def _call(name, sizes, inputs, shapes=None):
 
 def run_steps(a, initial, parameters):
     """See `lstm.run_steps`."""
-    from rnn4music.lstm import Activity, peepholes
-
     T, B, _ = shape_of(a)
     inputs = [a, parameters.hidden_to_gates, *peepholes(parameters), *initial]
     H = shape_of(parameters.hidden_to_gates)[0]
@@ -105,8 +116,6 @@ def run_steps(a, initial, parameters):
 
 def run_steps_backward(d_hidden, d_after, initial, activity, parameters):
     """See `lstm.run_steps_backward`."""
-    from rnn4music.lstm import State, peepholes
-
     _, cell, gates = activity
     inputs = [d_hidden, gates, cell, initial.cell, parameters.hidden_to_gates]
     inputs += [*peepholes(parameters), *d_after]
@@ -171,18 +180,3 @@ def roll_gradient(roll, d_product):
     T, B, P = shape_of(roll)
     N = shape_of(d_product)[2]
     return _call("roll_gradient", (T * B, P, N), [roll, d_product])[0]
-
-
-REPLACEMENTS = {
-    function.__name__: function
-    for function in (
-        run_steps,
-        run_steps_backward,
-        apply_matrix,
-        apply_transposed,
-        matrix_gradient,
-        recurrent_gradient,
-        apply_to_roll,
-        roll_gradient,
-    )
-}

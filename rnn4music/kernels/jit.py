@@ -1,326 +1,18 @@
 """From a kernel to machine code that XLA calls.
 
-XLA passes a call frame, a C structure (jaxlib's ``include/xla/ffi/api/c_api.h``, version 0.x,
-which its makers extend at the ends of structures only). `_CALLED_BY_XLA` is LLVM's assembly
-language: it reads the arrays' addresses from the frame and runs the kernel's phases one after
-the other, the chunks of each shared out among XLA's own threads and the one that called.
-
-Every thread takes the next chunk until none is left. So nothing waits for a thread that has
-not begun, threads that come late find nothing to do, and the last one that has looked at a
-job frees it.
+The kernel's phases are LLVM's assembly language already. What XLA calls, and how threads share
+the chunks of a phase, is the same for all kernels: ``kernels/runtime.ll``.
 """
 
 import ctypes
 import functools
+import importlib.resources
 import sys
 
 from llvmlite import binding
 
-_CALLED_BY_XLA = """
-%Extension = type { i64, i32, ptr }              ; size, type (1: XLA asks for metadata), next
-%Asked     = type { %Extension, ptr }            ; metadata
-%Version   = type { i64, ptr, i32, i32 }         ; size, extension, major, minor
-%Metadata  = type { i64, %Version, i32 }         ; size, version, traits
-%Buffers   = type { i64, ptr, i64, ptr, ptr }    ; size, extension, count, types, addresses
-%Buffer    = type { i64, ptr, i32, ptr }         ; size, extension, dtype, data
-%Frame     = type { i64, ptr, ptr, ptr, i32, %Buffers, %Buffers }
-                                                 ; size, extension, api, context, stage, …
-%Api       = type { i64, ptr, %Version, ptr, ptr, ptr, ptr, [8 x ptr], ptr }
-                                                 ; the seventh destroys errors, the last schedules
-%Destroy   = type { i64, ptr, ptr }              ; size, extension, error
-%Schedule  = type { i64, ptr, ptr, ptr, ptr }    ; size, extension, context, task, data
-%Job       = type { i64, i64, i64, ptr, ptr, i64, i64 }
-                       ; next chunk, chunks done, readers, phase, addresses, chunks, steps; then
-                       ; an i32 for each chunk of each step: whether a thread has taken it
-
-declare ptr @calloc(i64, i64)
-declare void @free(ptr)
-declare i32 @sched_yield()
-declare i64 @llvm.smax.i64(i64, i64)
-declare i32 @madvise(ptr, i64, i32)
-
-define ptr @called_by_xla(ptr %frame) {
-  %at_extension = getelementptr %Frame, ptr %frame, i64 0, i32 1
-  %extension = load ptr, ptr %at_extension
-  %plain = icmp eq ptr %extension, null
-  br i1 %plain, label %work, label %extended
-extended:
-  %at_type = getelementptr %Extension, ptr %extension, i64 0, i32 1
-  %type = load i32, ptr %at_type
-  %is_question = icmp eq i32 %type, 1
-  br i1 %is_question, label %answer, label %work
-answer:                       ; written for the version that asks
-  %at_metadata = getelementptr %Asked, ptr %extension, i64 0, i32 1
-  %metadata = load ptr, ptr %at_metadata
-  %at_api = getelementptr %Frame, ptr %frame, i64 0, i32 2
-  %api = load ptr, ptr %at_api
-  %at_major = getelementptr %Api, ptr %api, i64 0, i32 2, i32 2
-  %major = load i32, ptr %at_major
-  %at_minor = getelementptr %Api, ptr %api, i64 0, i32 2, i32 3
-  %minor = load i32, ptr %at_minor
-  %to_major = getelementptr %Metadata, ptr %metadata, i64 0, i32 1, i32 2
-  store i32 %major, ptr %to_major
-  %to_minor = getelementptr %Metadata, ptr %metadata, i64 0, i32 1, i32 3
-  store i32 %minor, ptr %to_minor
-  %to_traits = getelementptr %Metadata, ptr %metadata, i64 0, i32 2
-  store i32 0, ptr %to_traits
-  ret ptr null
-work:
-  %addresses = alloca ptr, i64 ADDRESSES
-  %arguments = getelementptr %Frame, ptr %frame, i64 0, i32 5
-  %after = call ptr @gather(ptr %arguments, ptr %addresses)
-  %results = getelementptr %Frame, ptr %frame, i64 0, i32 6
-  %end = call ptr @gather(ptr %results, ptr %after)
-ADVICE
-PHASES
-  ret ptr null
-}
-
-define void @prefer_large_pages(ptr %results, i64 %k, i64 %bytes) {
-  %at = getelementptr ptr, ptr %results, i64 %k
-  %data = load ptr, ptr %at
-  %address = ptrtoint ptr %data to i64
-  %page = and i64 %address, -4096
-  %begin = inttoptr i64 %page to ptr
-  %ignored = call i32 @madvise(ptr %begin, i64 %bytes, i32 14)
-  ret void
-}
-
-define ptr @gather(ptr %buffers, ptr %addresses) {     ; returns where the addresses end
-  %at_count = getelementptr %Buffers, ptr %buffers, i64 0, i32 2
-  %count = load i64, ptr %at_count
-  %at_list = getelementptr %Buffers, ptr %buffers, i64 0, i32 4
-  %list = load ptr, ptr %at_list
-  br label %head
-head:
-  %k = phi i64 [0, %0], [%next, %body]
-  %to = getelementptr ptr, ptr %addresses, i64 %k
-  %more = icmp slt i64 %k, %count
-  br i1 %more, label %body, label %end
-body:
-  %at_buffer = getelementptr ptr, ptr %list, i64 %k
-  %buffer = load ptr, ptr %at_buffer
-  %at_data = getelementptr %Buffer, ptr %buffer, i64 0, i32 3
-  %data = load ptr, ptr %at_data
-  store ptr %data, ptr %to
-  %next = add i64 %k, 1
-  br label %head
-end:
-  ret ptr %to
-}
-
-define void @share_out(ptr %frame, ptr %phase, ptr %addresses, i64 %chunks, i64 %steps) {
-  %request = alloca %Schedule
-  %complaint = alloca %Destroy
-  %at_api = getelementptr %Frame, ptr %frame, i64 0, i32 2
-  %api = load ptr, ptr %at_api
-  %at_schedule = getelementptr %Api, ptr %api, i64 0, i32 8
-  %schedule = load ptr, ptr %at_schedule
-  %at_destroy = getelementptr %Api, ptr %api, i64 0, i32 6
-  %destroy = load ptr, ptr %at_destroy
-  %at_context = getelementptr %Frame, ptr %frame, i64 0, i32 3
-  %context = load ptr, ptr %at_context
-  %size = ptrtoint ptr getelementptr (%Job, ptr null, i64 1) to i64
-  %times = call i64 @llvm.smax.i64(i64 %steps, i64 1)
-  %all = mul i64 %times, %chunks
-  %flags_size = mul i64 %all, 4
-  %all_size = add i64 %size, %flags_size
-  %job = call ptr @calloc(i64 1, i64 %all_size)
-  %no_memory = icmp eq ptr %job, null
-  br i1 %no_memory, label %alone, label %shared
-alone:                        ; all chunks on this thread, in order
-  %k = phi i64 [0, %0], [%k_next, %alone]
-  %k_next = add i64 %k, 1
-  call void %phase(ptr %addresses, i64 %k)
-  %remain = icmp slt i64 %k_next, %all
-  br i1 %remain, label %alone, label %finished
-finished:
-  ret void
-shared:
-  %readers = getelementptr %Job, ptr %job, i64 0, i32 2
-  %done = getelementptr %Job, ptr %job, i64 0, i32 1
-  %job_1 = insertvalue %Job zeroinitializer, i64 %chunks, 2
-  %job_2 = insertvalue %Job %job_1, ptr %phase, 3
-  %job_3 = insertvalue %Job %job_2, ptr %addresses, 4
-  %job_4 = insertvalue %Job %job_3, i64 %chunks, 5
-  %job_5 = insertvalue %Job %job_4, i64 %steps, 6
-  store %Job %job_5, ptr %job
-  %request_1 = insertvalue %Schedule zeroinitializer, i64 40, 0
-  %request_2 = insertvalue %Schedule %request_1, ptr %context, 2
-  %request_3 = insertvalue %Schedule %request_2, ptr @task, 3
-  %request_4 = insertvalue %Schedule %request_3, ptr %job, 4
-  br label %ask
-ask:                          ; as many helpers as there are chunks, less one
-  %asked = phi i64 [1, %shared], [%next, %asked_one]
-  %more = icmp slt i64 %asked, %chunks
-  br i1 %more, label %ask_one, label %work
-ask_one:
-  store %Schedule %request_4, ptr %request
-  %error = call ptr %schedule(ptr %request)
-  %granted = icmp eq ptr %error, null
-  br i1 %granted, label %asked_one, label %refused
-refused:
-  %complaint_1 = insertvalue %Destroy zeroinitializer, i64 24, 0
-  %complaint_2 = insertvalue %Destroy %complaint_1, ptr %error, 2
-  store %Destroy %complaint_2, ptr %complaint
-  call void %destroy(ptr %complaint)
-  %less = atomicrmw sub ptr %readers, i64 1 acq_rel
-  br label %asked_one
-asked_one:
-  %next = add i64 %asked, 1
-  br label %ask
-work:
-  call void @work(ptr %job)
-  br label %wait
-wait:
-  %done_now = load atomic i64, ptr %done acquire, align 8
-  %complete = icmp eq i64 %done_now, %all
-  br i1 %complete, label %end, label %yield
-yield:
-  %ignored = call i32 @sched_yield()
-  br label %wait
-end:
-  call void @look_away(ptr %job)
-  ret void
-}
-
-define void @task(ptr %job) {
-  call void @work(ptr %job)
-  call void @look_away(ptr %job)
-  ret void
-}
-
-define void @work(ptr %job) {
-  %at_steps = getelementptr %Job, ptr %job, i64 0, i32 6
-  %steps = load i64, ptr %at_steps
-  %in_steps = icmp sgt i64 %steps, 0
-  br i1 %in_steps, label %ordered, label %free
-ordered:
-  call void @take_steps(ptr %job)
-  ret void
-free:
-  call void @take_chunks(ptr %job)
-  ret void
-}
-
-define void @take_steps(ptr %job) {
-  %next = getelementptr %Job, ptr %job, i64 0, i32 0
-  %done = getelementptr %Job, ptr %job, i64 0, i32 1
-  %at_chunks = getelementptr %Job, ptr %job, i64 0, i32 5
-  %chunks = load i64, ptr %at_chunks
-  %at_steps = getelementptr %Job, ptr %job, i64 0, i32 6
-  %steps = load i64, ptr %at_steps
-  %own = atomicrmw add ptr %next, i64 1 acq_rel       ; the same chunk in each step
-  br label %step
-step:
-  %t = phi i64 [0, %0], [%t_next, %wait]
-  %t_next = add i64 %t, 1
-  %goal = mul i64 %t_next, %chunks
-  %is_left = icmp slt i64 %t, %steps
-  br i1 %is_left, label %own_chunk, label %end
-own_chunk:
-  call void @take_one(ptr %job, i64 %t, i64 %own)
-  br label %wait
-wait:
-  %waited = phi i64 [0, %own_chunk], [%waited_next, %yield], [%waited_next, %stolen]
-  %waited_next = add i64 %waited, 1
-  %done_now = load atomic i64, ptr %done acquire, align 8
-  %complete = icmp sge i64 %done_now, %goal
-  br i1 %complete, label %step, label %impatient
-impatient:
-  %late = icmp sgt i64 %waited, 50
-  br i1 %late, label %steal, label %yield
-yield:
-  call void @pause()
-  br label %wait
-steal:                        ; what no thread has begun
-  %k = phi i64 [0, %impatient], [%k_next, %steal]
-  %k_next = add i64 %k, 1
-  call void @take_one(ptr %job, i64 %t, i64 %k)
-  %more = icmp slt i64 %k_next, %chunks
-  br i1 %more, label %steal, label %stolen
-stolen:
-  %ignored = call i32 @sched_yield()
-  br label %wait
-end:
-  ret void
-}
-
-define void @take_one(ptr %job, i64 %t, i64 %k) {
-  %at_chunks = getelementptr %Job, ptr %job, i64 0, i32 5
-  %chunks = load i64, ptr %at_chunks
-  %exists = icmp slt i64 %k, %chunks
-  br i1 %exists, label %claim, label %end
-claim:
-  %begin = mul i64 %t, %chunks
-  %chunk = add i64 %begin, %k
-  %flags = getelementptr %Job, ptr %job, i64 1
-  %flag = getelementptr i32, ptr %flags, i64 %chunk
-  %taken = atomicrmw xchg ptr %flag, i32 1 acq_rel
-  %is_free = icmp eq i32 %taken, 0
-  br i1 %is_free, label %work, label %end
-work:
-  call void @do_chunk(ptr %job, i64 %chunk)
-  br label %end
-end:
-  ret void
-}
-
-define void @take_chunks(ptr %job) {
-  %next = getelementptr %Job, ptr %job, i64 0, i32 0
-  %at_chunks = getelementptr %Job, ptr %job, i64 0, i32 5
-  %chunks = load i64, ptr %at_chunks
-  br label %take
-take:
-  %chunk = atomicrmw add ptr %next, i64 1 acq_rel
-  %is_left = icmp slt i64 %chunk, %chunks
-  br i1 %is_left, label %work, label %end
-work:
-  call void @do_chunk(ptr %job, i64 %chunk)
-  br label %take
-end:
-  ret void
-}
-
-define void @do_chunk(ptr %job, i64 %chunk) {
-  %done = getelementptr %Job, ptr %job, i64 0, i32 1
-  %at_phase = getelementptr %Job, ptr %job, i64 0, i32 3
-  %phase = load ptr, ptr %at_phase
-  %at_addresses = getelementptr %Job, ptr %job, i64 0, i32 4
-  %addresses = load ptr, ptr %at_addresses
-  call void %phase(ptr %addresses, i64 %chunk)
-  %before = atomicrmw add ptr %done, i64 1 acq_rel
-  ret void
-}
-
-define void @pause() noinline {
-  br label %head
-head:
-  %k = phi i64 [0, %0], [%next, %head]
-  %next = add i64 %k, 1
-  call void asm sideeffect "", ""()
-  %more = icmp slt i64 %next, 100
-  br i1 %more, label %head, label %end
-end:
-  ret void
-}
-
-define void @look_away(ptr %job) {
-  %readers = getelementptr %Job, ptr %job, i64 0, i32 2
-  %before = atomicrmw sub ptr %readers, i64 1 acq_rel
-  %last = icmp eq i64 %before, 1
-  br i1 %last, label %clear, label %end
-clear:
-  call void @free(ptr %job)
-  br label %end
-end:
-  ret void
-}
-"""
-
-
 LARGE = 2**20
-"""Bytes from which on a result is asked to lie in large pages."""
+"""Bytes of a result for which large pages are asked."""
 
 
 class Compiled:
@@ -328,27 +20,13 @@ class Compiled:
 
     Parameters
     ----------
-    kernel : tiles.Kernel
+    kernel : tiling.Kernel
     """
 
     def __init__(self, kernel):
         self.phases = kernel.phases
-        calls = [
-            f"  call void @share_out(ptr %frame, ptr @{name}, ptr %addresses, "
-            f"i64 {n_chunks}, i64 {n_steps})"
-            if n_chunks > 1
-            else f"  call void @{name}(ptr %addresses, i64 0)"
-            for name, n_chunks, n_steps in kernel.phases
-        ]
-        runtime = _CALLED_BY_XLA.replace("PHASES", "\n".join(calls))
-        advice = [
-            f"  call void @prefer_large_pages(ptr %after, i64 {k}, i64 {n_bytes})"
-            for k, n_bytes in enumerate(kernel.result_bytes())
-            if n_bytes >= LARGE and sys.platform == "linux"
-        ]
-        runtime = runtime.replace("ADVICE", "\n".join(advice))
-        runtime = runtime.replace("ADDRESSES", str(kernel.n_inputs + len(kernel.results)))
-        module = binding.parse_assembly(str(kernel.module) + runtime)
+        module = binding.parse_assembly(str(kernel.module) + _run_phases(kernel))
+        module.link_in(binding.parse_assembly(_runtime()))
         module.verify()
         # LLVM's optimising passes would only cost time: they gain nothing measurable here.
         self._engine = binding.create_mcjit_compiler(module, _machine())
@@ -366,6 +44,39 @@ class Compiled:
             phase = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(self.address(name))
             for chunk in range(n_chunks * max(1, n_steps)):
                 phase(ctypes.addressof(addresses), chunk)
+
+
+def _run_phases(kernel):
+    """Return the function that runs a kernel's phases, in LLVM's assembly language."""
+    advice = [
+        f"call void @prefer_large_pages(ptr %results, i64 {k}, i64 {n_bytes})"
+        for k, n_bytes in enumerate(kernel.result_bytes())
+        if n_bytes >= LARGE and sys.platform == "linux"
+    ]
+    phases = [
+        f"call void @parallel_for(ptr %frame, ptr @{name}, ptr %addresses, "
+        f"i64 {n_chunks}, i64 {n_steps})"
+        if n_chunks > 1
+        else f"call void @{name}(ptr %addresses, i64 0)"
+        for name, n_chunks, n_steps in kernel.phases
+    ]
+    lines = [
+        "declare void @prefer_large_pages(ptr, i64, i64)",
+        "declare void @parallel_for(ptr, ptr, ptr, i64, i64)",
+        "define void @run_phases(ptr %frame, ptr %addresses, ptr %results) {",
+        *advice,
+        *phases,
+        "ret void",
+        "}",
+    ]
+    return "\n".join(lines)
+
+
+@functools.cache
+def _runtime():
+    """Return the part that all kernels share, in LLVM's assembly language."""
+    file = importlib.resources.files("rnn4music.kernels") / "runtime.ll"
+    return file.read_text("utf8")
 
 
 @functools.cache

@@ -1,6 +1,6 @@
 """The recurrent loops as kernels: `lstm.run_steps` and `lstm.run_steps_backward`.
 
-The equations are not written a second time: the loops hand Lanes to `lstm.lstm_step`,
+The equations are not written a second time: the loops hand Vectors to `lstm.lstm_step`,
 `lstm.lstm_step_backward` and `lstm.peephole_slopes`. What they add is the order of the work.
 They go over the units vector by vector: the four gates of a vector of units are one tile, and
 as soon as its product with the recurrent matrix is complete, the step's equations are applied
@@ -62,10 +62,10 @@ class Cut:
         """Return a chunk's ranges: of steps, of tiles of tunes, of `n_parts` parts of units."""
         if self.by_units:
             t = code.number // self.n_chunks
-            tiles = code.whole(0), code.whole(self.rows.n_tiles)
+            tiles = code.index(0), code.index(self.rows.n_tiles)
             return (t, t + 1), tiles, share(code.number % self.n_chunks, self.n_chunks, n_parts)
         tiles = share(code.number, self.n_chunks, self.rows.n_tiles)
-        return (0, T), tiles, (code.whole(0), code.whole(n_parts))
+        return (0, T), tiles, (code.index(0), code.index(n_parts))
 
 
 def run_steps(T, B, H, dtype, n_threads):
@@ -85,7 +85,6 @@ def run_steps(T, B, H, dtype, n_threads):
     kernel = Kernel(
         "run_steps",
         dtype,
-        n_inputs=7,
         results=[(T, B, H), (T, B, H), (T, B, N_GATES * H), (n_vectors * H * tile_width,)],
         in_place={0: 2},
     )
@@ -125,8 +124,8 @@ def run_steps(T, B, H, dtype, n_threads):
                 gates[t, row + m, g, unit].store(value, count)
 
     with code.loop(*steps) as t:
-        h_previous = code.choose(t.is_equal(0), h_before, hidden[t - 1])
-        c_previous = code.choose(t.is_equal(0), c_before, cell[t - 1])
+        h_previous = code.select(t.is_equal(0), h_before, hidden[t - 1])
+        c_previous = code.select(t.is_equal(0), c_before, cell[t - 1])
 
         def units(vector, count):
             cut.rows.for_tiles(
@@ -163,7 +162,6 @@ def run_steps_backward(T, B, H, dtype, n_threads):
     kernel = Kernel(
         "run_steps_backward",
         dtype,
-        n_inputs=10,
         results=[
             (T, B, depth), (depth,), (H,), (H,), (H,), (B, H),
             (after_carried + cut.tune_chunks * N_SUMS * padded,),
@@ -176,7 +174,7 @@ def run_steps_backward(T, B, H, dtype, n_threads):
     packed = memory.view(depth * width, width, 1)
     with code.loop(*share(code.number, cut.pack_chunks, n_panels)) as panel:
         target = packed[panel]
-        pack_transposed(code, arrays[4], target, panel * width, H, code.whole(0), code.whole(depth))
+        pack_transposed(code, arrays[4], target, panel * width, H, code.index(0), code.index(depth))
     code.end()
 
     code = kernel.phase("steps", cut.n_chunks, T if cut.by_units else 0)
@@ -190,19 +188,19 @@ def run_steps_backward(T, B, H, dtype, n_threads):
     sums = sums[code.number if cut.tune_chunks > 1 else 0]
     steps, tiles, panels = cut.ranges(code, T, n_panels)
     rows = tuple(cut.rows.first_row(code, tile) for tile in tiles)
-    n_vectors = code.whole(-(-H // lanes))
+    n_vectors = code.index(-(-H // lanes))
     vectors = panels[0] * TILE_VECTORS, smaller(code, panels[1] * TILE_VECTORS, n_vectors)
 
     def begin(vector, count):
         for k in range(N_SUMS):
-            sums[k, vector * lanes].store(code.lanes(0))
+            sums[k, vector * lanes].store(code.vector(0))
         with code.loop(*rows) as row:
             for carried, after in ((d_h_next, d_h_after), (d_c_next, d_c_after)):
                 carried[row, vector * lanes].store(after[row, vector * lanes].load(count))
 
     def carry(t, panel, row, n_rows):
         """d_h at t − 1 of some units and tunes: d_a at t times the matrix, transposed."""
-        start = [code.lanes(0)] * (n_rows * TILE_VECTORS)
+        start = [code.vector(0)] * (n_rows * TILE_VECTORS)
         left = d_a[t, row].view(depth, 1)
         product = tile_product(code, depth, start, left, packed[panel], n_rows, TILE_VECTORS)
         for n, value in enumerate(product):
@@ -237,11 +235,11 @@ def run_steps_backward(T, B, H, dtype, n_threads):
             place.store(total)
 
     with code.loop(*steps) as step:
-        t = code.whole(T - 1) - step
-        c_previous = code.choose(t.is_equal(0), c_before, cell[t - 1])
-        with code.once(step.is_equal(0)):
+        t = code.index(T - 1) - step
+        c_previous = code.select(t.is_equal(0), c_before, cell[t - 1])
+        with code.if_(step.is_equal(0)):
             for_vectors(code, H, begin, *vectors)
-        with code.loop(*panels) as k, code.once(step.differs(0)):
+        with code.loop(*panels) as k, code.if_(step.differs(0)):
             panel = reverse(code, k, *panels, t % 2)
             cut.rows.for_tiles(code, *tiles, lambda *rows: carry(t + 1, panel, *rows))
         for_vectors(code, H, lambda *vector: undo_rows(t, c_previous, *vector), *vectors)

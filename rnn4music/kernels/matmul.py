@@ -53,7 +53,6 @@ def product(M, N, K, transposed, added, skipped, dtype, n_threads):
     kernel = Kernel(
         "product",
         dtype,
-        n_inputs=len(strides) - 2,
         results=[(M, N), (row_chunks * stripe,)],
         in_place={2: 0} if added == "matrix" else {},
     )
@@ -62,12 +61,12 @@ def product(M, N, K, transposed, added, skipped, dtype, n_threads):
     left, right, *addend, result, packed = code.arrays(strides)
     right = right[skipped].view(*right.strides)
     if by_columns:
-        tiles = code.whole(0), code.whole(rows.n_tiles)
+        tiles = code.index(0), code.index(rows.n_tiles)
         panels = share(code.number, n_chunks, n_panels)
         packed = packed[0]
     else:
         tiles = share(code.number, n_chunks, rows.n_tiles)
-        panels = code.whole(0), code.whole(n_panels)
+        panels = code.index(0), code.index(n_panels)
         packed = packed[code.number]
 
     def pack(first_k, depth, panel, columns):
@@ -82,13 +81,13 @@ def product(M, N, K, transposed, added, skipped, dtype, n_threads):
         """What a sum begins with: what is added, or in a later part the sum so far."""
         so_far = result[row, column]
         if not addend:
-            nothing = code.lanes(0)
+            nothing = code.vector(0)
             if n_parts == 1:
                 return nothing
-            return code.choose(first_k.is_equal(0), nothing, so_far.load(count))
+            return code.select(first_k.is_equal(0), nothing, so_far.load(count))
         start = addend[0][row, column]
         if n_parts > 1:
-            start = code.choose(first_k.is_equal(0), start, so_far)
+            start = code.select(first_k.is_equal(0), start, so_far)
         return start.load(count)
 
     def tile(first_k, depth, panel, columns, row, n_rows):
@@ -101,7 +100,7 @@ def product(M, N, K, transposed, added, skipped, dtype, n_threads):
 
     with code.loop(0, n_parts) as part:
         first_k = part * DEPTH
-        depth = smaller(code, code.whole(DEPTH), code.whole(K) - first_k)
+        depth = smaller(code, code.index(DEPTH), code.index(K) - first_k)
         for_panels(code, N, *panels, lambda *panel: pack(first_k, depth, *panel))
         n_blocks = (tiles[1] - tiles[0] + (BLOCK_TILES - 1)) // BLOCK_TILES
         with code.loop(0, n_blocks) as block:
@@ -127,7 +126,7 @@ def roll_product(R, P, N, added, dtype, n_threads):
     width = TILE_VECTORS * lanes_of(dtype)
     n_panels = -(-N // width)
     n_chunks = min(worth_sharing(R * P * N // 4, n_threads), R)
-    kernel = Kernel("roll_product", dtype, n_inputs=3, results=[(R, N), (1,)])
+    kernel = Kernel("roll_product", dtype, results=[(R, N), (1,)])
     code = kernel.phase("product", n_chunks)
     addend_strides = (0 if added == "row" else N, 1)
     roll, matrix, addend, result, _ = code.arrays([(P, 1), (N, 1), addend_strides, (N, 1), (1,)])
@@ -136,9 +135,9 @@ def roll_product(R, P, N, added, dtype, n_threads):
     def add_up(row, columns):
         def body(k, sums):
             pitch = sounding[k]
-            factor = roll[row, pitch].repeat()
+            factor = roll[row, pitch].broadcast()
             return [
-                factor.times_plus(matrix[pitch, column].load(count), value)
+                factor.fma(matrix[pitch, column].load(count), value)
                 for value, (column, count) in zip(sums, columns)
             ]
 
@@ -149,7 +148,7 @@ def roll_product(R, P, N, added, dtype, n_threads):
 
     with code.loop(*share(code.number, n_chunks, R)) as row:
         sounding.find(roll[row], P)
-        panels = code.whole(0), code.whole(n_panels)
+        panels = code.index(0), code.index(n_panels)
         for_panels(code, N, *panels, lambda _, columns: add_up(row, columns))
     code.end()
     return kernel
@@ -163,7 +162,7 @@ def roll_gradient(R, P, N, dtype, n_threads):
     width = TILE_VECTORS * lanes_of(dtype)
     n_panels = -(-N // width)
     n_chunks = min(worth_sharing(R * P * N // 4, n_threads), n_panels)
-    kernel = Kernel("roll_gradient", dtype, n_inputs=2, results=[(P, N), (1,)])
+    kernel = Kernel("roll_gradient", dtype, results=[(P, N), (1,)])
     code = kernel.phase("gradient", n_chunks)
     roll, d_product, result, _ = code.arrays([(P, 1), (N, 1), (N, 1), (1,)])
     sounding = code.positions(P)
@@ -172,16 +171,16 @@ def roll_gradient(R, P, N, dtype, n_threads):
     def clear(columns):
         with code.loop(0, P) as pitch:
             for column, count in columns:
-                result[pitch, column].store(code.lanes(0), count)
+                result[pitch, column].store(code.vector(0), count)
 
     def add(row, columns):
         slopes = [d_product[row, column].load(count) for column, count in columns]
         with code.loop(0, sounding.count()) as k:
             pitch = sounding[k]
-            factor = roll[row, pitch].repeat()
+            factor = roll[row, pitch].broadcast()
             for slope, (column, count) in zip(slopes, columns):
                 so_far = result[pitch, column]
-                so_far.store(factor.times_plus(slope, so_far.load(count)), count)
+                so_far.store(factor.fma(slope, so_far.load(count)), count)
 
     for_panels(code, N, *panels, lambda _, columns: clear(columns))
     with code.loop(0, R) as row:

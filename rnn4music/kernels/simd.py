@@ -1,13 +1,13 @@
 """A small compiler for loops over vectors of floating-point numbers (LLVM, by llvmlite).
 
-The kernels write their loops with the classes here, in Python; what they record becomes machine
-code for this processor in some hundredths of a second, without any compiler installed.
+The kernels write their loops with the classes here, in Python. What these record becomes
+machine code for this processor in some hundredths of a second, without any compiler installed.
 
-    Whole    a whole number that is known when the code runs: an index, a size
-    Lanes    as many floating-point numbers as one instruction handles, with +, −, ·, /,
+    Index    an integer that is known when the code runs: an index, a size
+    Vector   as many floating-point numbers as one instruction handles, with +, −, ·, /,
              `sigmoid` and `tanh`, so that a formula that is written for any kind of number
-             (`lstm.lstm_step`) can be handed Lanes
-    Array    an address, and how far apart its elements lie
+             (`lstm.lstm_step`) can be given Vectors
+    Array    an address, and the distances of its elements
 
 Conventions
 -----------
@@ -46,12 +46,12 @@ def lanes_of(dtype):
     return REGISTER_BYTES // N_BYTES[dtype]
 
 
-_WHOLE = ir.IntType(64)
+_INT64 = ir.IntType(64)
 _POINTER = ir.PointerType()
 
 
-class Whole:
-    """A whole number in the code; ints may stand on the other side of any operator."""
+class Index:
+    """An integer in the code; ints may stand on the other side of any operator."""
 
     def __init__(self, code, value):
         self.code, self.value = code, value
@@ -72,19 +72,19 @@ class Whole:
         return self._combined("srem", other)
 
     def _combined(self, operation, other):
-        value = getattr(self.code.builder, operation)(self.value, self.code.whole(other).value)
-        return Whole(self.code, value)
+        value = getattr(self.code.builder, operation)(self.value, self.code.index(other).value)
+        return Index(self.code, value)
 
     def is_equal(self, other):
-        """Return whether they are equal, for `Code.choose`."""
-        return self.code.builder.icmp_signed("==", self.value, self.code.whole(other).value)
+        """Return whether they are equal, for `FunctionBuilder.select`."""
+        return self.code.builder.icmp_signed("==", self.value, self.code.index(other).value)
 
     def differs(self, other):
-        """Return whether they are not equal, for `Code.once`."""
-        return self.code.builder.icmp_signed("!=", self.value, self.code.whole(other).value)
+        """Return whether they are not equal, for `FunctionBuilder.if_`."""
+        return self.code.builder.icmp_signed("!=", self.value, self.code.index(other).value)
 
 
-class Lanes:
+class Vector:
     """A vector of numbers in the code; ints and floats may stand on the other side."""
 
     def __init__(self, code, value):
@@ -105,37 +105,38 @@ class Lanes:
     __radd__, __rmul__ = __add__, __mul__
 
     def __rsub__(self, other):
-        return self.code.lanes(other) - self
+        return self.code.vector(other) - self
 
     def __rtruediv__(self, other):
-        return self.code.lanes(other) / self
+        return self.code.vector(other) / self
 
     def _combined(self, operation, other):
         operation = getattr(self.code.builder, operation)
         # "contract": a product and the sum that takes it may be rounded once
-        value = operation(self.value, self.code.lanes(other).value, flags=("contract",))
-        return Lanes(self.code, value)
+        value = operation(self.value, self.code.vector(other).value, flags=("contract",))
+        return Vector(self.code, value)
 
-    def times_plus(self, factor, summand):
+    def fma(self, factor, summand):
         """Return self · factor + summand, rounded once."""
-        return self.code.intrinsic("fma", self, self.code.lanes(factor), self.code.lanes(summand))
+        factor, summand = self.code.vector(factor), self.code.vector(summand)
+        return self.code.intrinsic("fma", self, factor, summand)
 
     def sigmoid(self):
         """Logistic function: 1 / (1 + e^−x)."""
         scale, rest = _exponential(0 - self)
-        return 1 / (1 + rest.times_plus(scale, scale))
+        return 1 / (1 + rest.fma(scale, scale))
 
     def tanh(self):
         """Hyperbolic tangent: m / (m + 2) with m = e^2x − 1, exact near 0 too."""
         scale, rest = _exponential(self + self)
-        m = rest.times_plus(scale, scale - 1)
+        m = rest.fma(scale, scale - 1)
         return m / (m + 2)
 
 
 def _exponential(x):
     """Return (s, r) with e^x = s (1 + r), s a power of two: e^x = 2^n e^(x − n log 2).
 
-    r is the Taylor series, of so many terms that the next one is below the rounding. x is
+    r is the Taylor series, cut where the next term is below the rounding. x is
     limited to where e^x is neither 0 nor infinite.
     """
     code = x.code
@@ -149,25 +150,25 @@ def _exponential(x):
     x = _limited(_limited(x, bound, ">"), -bound, "<")
     n = code.intrinsic("rint", x * (1 / math.log(2)))
     is_number = code.builder.fcmp_ordered("ord", n.value, n.value)
-    n = code.choose(is_number, n, code.lanes(0))
-    x = n.times_plus(-second, n.times_plus(-first, x))
-    series = code.lanes(1 / math.factorial(n_terms))
+    n = code.select(is_number, n, code.vector(0))
+    x = n.fma(-second, n.fma(-first, x))
+    series = code.vector(1 / math.factorial(n_terms))
     for k in range(n_terms - 1, 0, -1):
-        series = series.times_plus(x, 1 / math.factorial(k))
+        series = series.fma(x, 1 / math.factorial(k))
     integers = ir.VectorType(ir.IntType(8 * code.n_bytes), code.n_lanes)
     exponent = code.builder.add(
         code.builder.fptosi(n.value, integers), ir.Constant(integers, [bias] * code.n_lanes)
     )
     exponent = code.builder.shl(exponent, ir.Constant(integers, [mantissa] * code.n_lanes))
-    return Lanes(code, code.builder.bitcast(exponent, code.vector)), series * x
+    return Vector(code, code.builder.bitcast(exponent, code.vector_type)), series * x
 
 
 def _limited(x, bound, beyond):
     """Return the bound where x is beyond it, else x: also where x is not a number."""
     code = x.code
-    bound = code.lanes(bound).value
+    bound = code.vector(bound).value
     is_beyond = code.builder.fcmp_ordered(beyond, x.value, bound)
-    return Lanes(code, code.builder.select(is_beyond, bound, x.value))
+    return Vector(code, code.builder.select(is_beyond, bound, x.value))
 
 
 class Array:
@@ -188,10 +189,10 @@ class Array:
                 offset = part if offset is None else offset + part
         builder, pointer = self.code.builder, self.pointer
         if offset is not None:
-            pointer = builder.gep(pointer, [offset.value], source_etype=self.code.real)
+            pointer = builder.gep(pointer, [offset.value], source_etype=self.code.real_type)
         if known:
-            known = ir.Constant(_WHOLE, known)
-            pointer = builder.gep(pointer, [known], source_etype=self.code.real)
+            known = ir.Constant(_INT64, known)
+            pointer = builder.gep(pointer, [known], source_etype=self.code.real_type)
         return Array(self.code, pointer, self.strides[len(indices) :])
 
     def view(self, *strides):
@@ -202,25 +203,26 @@ class Array:
         """Return the first numbers here; they lie side by side."""
         code = self.code
         if count in (None, code.n_lanes):
-            return Lanes(code, code.builder.load(self.pointer, typ=code.vector, align=code.n_bytes))
-        return code.masked("load", code.vector, self.pointer, count, code.lanes(0).value)
+            value = code.builder.load(self.pointer, typ=code.vector_type, align=code.n_bytes)
+            return Vector(code, value)
+        return code.masked("load", code.vector_type, self.pointer, count, code.vector(0).value)
 
-    def store(self, lanes, count=None):
-        """Write the lanes here, side by side."""
+    def store(self, vector, count=None):
+        """Write the vector's numbers here, side by side."""
         code = self.code
         if count in (None, code.n_lanes):
-            code.builder.store(lanes.value, self.pointer, align=code.n_bytes)
+            code.builder.store(vector.value, self.pointer, align=code.n_bytes)
         else:
-            code.masked("store", ir.VoidType(), self.pointer, count, lanes.value)
+            code.masked("store", ir.VoidType(), self.pointer, count, vector.value)
 
-    def repeat(self):
-        """Return the number here in all lanes."""
+    def broadcast(self):
+        """Return a Vector with the number here in all lanes."""
         code, builder = self.code, self.code.builder
-        number = builder.load(self.pointer, typ=code.real, align=code.n_bytes)
-        nothing = ir.Constant(code.vector, ir.Undefined)
+        number = builder.load(self.pointer, typ=code.real_type, align=code.n_bytes)
+        nothing = ir.Constant(code.vector_type, ir.Undefined)
         first = builder.insert_element(nothing, number, ir.Constant(ir.IntType(32), 0))
         zeros = ir.Constant(ir.VectorType(ir.IntType(32), code.n_lanes), [0] * code.n_lanes)
-        return Lanes(code, builder.shuffle_vector(first, nothing, zeros))
+        return Vector(code, builder.shuffle_vector(first, nothing, zeros))
 
 
 class Positions:
@@ -231,7 +233,7 @@ class Positions:
         vectors = -(-most // code.n_lanes) + 1
         with code.builder.goto_entry_block():
             self.list = code.builder.alloca(ir.IntType(32), vectors * code.n_lanes)
-            self.length = code.builder.alloca(_WHOLE)
+            self.length = code.builder.alloca(_INT64)
 
     def find(self, array, n):
         """List the positions in the first n numbers of an array."""
@@ -239,10 +241,10 @@ class Positions:
         integers = ir.VectorType(ir.IntType(32), code.n_lanes)
         flags = ir.VectorType(ir.IntType(1), code.n_lanes)
         bits = ir.IntType(code.n_lanes)
-        length = ir.Constant(_WHOLE, 0)
+        length = ir.Constant(_INT64, 0)
         for first in range(0, n, code.n_lanes):
             numbers = array[first].load(min(code.n_lanes, n - first))
-            differ = builder.fcmp_unordered("!=", numbers.value, code.lanes(0).value)
+            differ = builder.fcmp_unordered("!=", numbers.value, code.vector(0).value)
             positions = ir.Constant(integers, [first + k for k in range(code.n_lanes)])
             end = builder.gep(self.list, [length], source_etype=ir.IntType(32))
             code.call(
@@ -251,21 +253,21 @@ class Positions:
                 [positions, end, builder.bitcast(differ, flags)],
             )
             found = code.call(f"llvm.ctpop.i{code.n_lanes}", bits, [builder.bitcast(differ, bits)])
-            length = builder.add(length, builder.zext(found, _WHOLE))
+            length = builder.add(length, builder.zext(found, _INT64))
         builder.store(length, self.length)
 
     def count(self):
         """Return how many were found."""
-        return Whole(self.code, self.code.builder.load(self.length, typ=_WHOLE))
+        return Index(self.code, self.code.builder.load(self.length, typ=_INT64))
 
     def __getitem__(self, k):
         place = self.code.builder.gep(self.list, [k.value], source_etype=ir.IntType(32))
         found = self.code.builder.load(place, typ=ir.IntType(32))
-        return Whole(self.code, self.code.builder.zext(found, _WHOLE))
+        return Index(self.code, self.code.builder.zext(found, _INT64))
 
 
-class Code:
-    """One function under construction: takes the addresses' array and a number.
+class FunctionBuilder:
+    """Builds one function, which takes the array of addresses and a number.
 
     Parameters
     ----------
@@ -276,23 +278,23 @@ class Code:
 
     def __init__(self, module, name, dtype):
         self.module = module
-        self.real = ir.FloatType() if dtype == "float32" else ir.DoubleType()
+        self.real_type = ir.FloatType() if dtype == "float32" else ir.DoubleType()
         self.n_bytes = N_BYTES[dtype]
         self.n_lanes = lanes_of(dtype)
-        self.vector = ir.VectorType(self.real, self.n_lanes)
+        self.vector_type = ir.VectorType(self.real_type, self.n_lanes)
         self.function = ir.Function(
-            module, ir.FunctionType(ir.VoidType(), [_POINTER, _WHOLE]), name
+            module, ir.FunctionType(ir.VoidType(), [_POINTER, _INT64]), name
         )
         self.builder = ir.IRBuilder(self.function.append_basic_block())
         self.addresses, number = self.function.args
-        self.number = Whole(self, number)
+        self.number = Index(self, number)
 
     def arrays(self, strides):
         """Return an Array for each address in turn, with these strides."""
         arrays = []
         for position, own in enumerate(strides):
             slot = self.builder.gep(
-                self.addresses, [ir.Constant(_WHOLE, position)], source_etype=_POINTER
+                self.addresses, [ir.Constant(_INT64, position)], source_etype=_POINTER
             )
             arrays.append(Array(self, self.builder.load(slot, typ=_POINTER), own))
         return arrays
@@ -302,32 +304,32 @@ class Code:
         self.builder.ret_void()
 
     def scratch(self, n_vectors, strides):
-        """Return memory for so many vectors, for this call of the function alone."""
+        """Return memory for this many vectors, for this call of the function alone."""
         with self.builder.goto_entry_block():
-            return Array(self, self.builder.alloca(self.vector, n_vectors), strides)
+            return Array(self, self.builder.alloca(self.vector_type, n_vectors), strides)
 
-    def whole(self, number):
-        """Return a Whole: of an int, or the one that is given."""
-        return number if isinstance(number, Whole) else Whole(self, ir.Constant(_WHOLE, number))
+    def index(self, number):
+        """Return an int as an Index; an Index is returned as it is."""
+        return number if isinstance(number, Index) else Index(self, ir.Constant(_INT64, number))
 
-    def lanes(self, number):
-        """Return Lanes: all of them an int or float, or those that are given."""
-        if isinstance(number, Lanes):
+    def vector(self, number):
+        """Return a Vector with a number in all lanes; a Vector is returned as it is."""
+        if isinstance(number, Vector):
             return number
-        return Lanes(self, ir.Constant(self.vector, [float(number)] * self.n_lanes))
+        return Vector(self, ir.Constant(self.vector_type, [float(number)] * self.n_lanes))
 
-    def choose(self, condition, first, second) -> Any:
-        """Return `first` if the condition holds, else `second`: Wholes, Lanes, or Arrays."""
+    def select(self, condition, first, second) -> Any:
+        """Return `first` if the condition holds, else `second`: Indices, Vectors or Arrays."""
         if isinstance(first, Array):
             pointer = self.builder.select(condition, first.pointer, second.pointer)
             return Array(self, pointer, first.strides)
-        if isinstance(first, Lanes):
-            return Lanes(self, self.builder.select(condition, first.value, second.value))
-        first, second = self.whole(first), self.whole(second)
-        return Whole(self, self.builder.select(condition, first.value, second.value))
+        if isinstance(first, Vector):
+            return Vector(self, self.builder.select(condition, first.value, second.value))
+        first, second = self.index(first), self.index(second)
+        return Index(self, self.builder.select(condition, first.value, second.value))
 
     def positions(self, most):
-        """Return a list for the positions of numbers that are not 0, of so many at most."""
+        """Return a list for the positions of at most this many numbers that are not 0."""
         return Positions(self, most)
 
     @contextlib.contextmanager
@@ -336,57 +338,57 @@ class Code:
 
         Yields
         ------
-        Whole
+        Index
         """
-        start, stop, builder = self.whole(start), self.whole(stop), self.builder
+        start, stop, builder = self.index(start), self.index(stop), self.builder
         before = builder.block
         head = builder.append_basic_block()
         inside = builder.append_basic_block()
         after = builder.append_basic_block()
         builder.branch(head)
         builder.position_at_end(head)
-        number = builder.phi(_WHOLE)
+        number = builder.phi(_INT64)
         number.add_incoming(start.value, before)
         builder.cbranch(builder.icmp_signed("<", number, stop.value), inside, after)
         builder.position_at_end(inside)
-        yield Whole(self, number)
-        number.add_incoming(builder.add(number, ir.Constant(_WHOLE, 1)), builder.block)
+        yield Index(self, number)
+        number.add_incoming(builder.add(number, ir.Constant(_INT64, 1)), builder.block)
         builder.branch(head)
         builder.position_at_end(after)
 
-    def once(self, condition):
-        """Write what the block writes, to be done where the condition holds."""
+    def if_(self, condition):
+        """Write what the block writes, to be run where the condition holds."""
         return self.builder.if_then(condition)
 
     def accumulate(self, n_times, initial, body):
-        """Return body(k, body(k − 1, … body(0, initial))): lists of Lanes in registers."""
+        """Return body(k, body(k − 1, … body(0, initial))): lists of Vectors in registers."""
         builder = self.builder
         before = builder.block
         head, inside, after = (builder.append_basic_block() for _ in range(3))
         builder.branch(head)
         builder.position_at_end(head)
-        number = builder.phi(_WHOLE)
-        number.add_incoming(ir.Constant(_WHOLE, 0), before)
-        sums = [builder.phi(self.vector) for _ in initial]
-        going_on = builder.icmp_signed("<", number, self.whole(n_times).value)
+        number = builder.phi(_INT64)
+        number.add_incoming(ir.Constant(_INT64, 0), before)
+        sums = [builder.phi(self.vector_type) for _ in initial]
+        going_on = builder.icmp_signed("<", number, self.index(n_times).value)
         builder.cbranch(going_on, inside, after)
         builder.position_at_end(inside)
-        new = body(Whole(self, number), [Lanes(self, value) for value in sums])
-        number.add_incoming(builder.add(number, ir.Constant(_WHOLE, 1)), builder.block)
+        new = body(Index(self, number), [Vector(self, value) for value in sums])
+        number.add_incoming(builder.add(number, ir.Constant(_INT64, 1)), builder.block)
         for value, first, following in zip(sums, initial, new):
             value.add_incoming(first.value, before)
             value.add_incoming(following.value, builder.block)
         builder.branch(head)
         builder.position_at_end(after)
-        return [Lanes(self, value) for value in sums]
+        return [Vector(self, value) for value in sums]
 
     def intrinsic(self, name, *arguments):
-        """Return LLVM's own function of Lanes."""
+        """Return LLVM's own function of Vectors."""
         name = f"llvm.{name}.v{self.n_lanes}f{8 * self.n_bytes}"
-        return Lanes(self, self.call(name, self.vector, [a.value for a in arguments]))
+        return Vector(self, self.call(name, self.vector_type, [a.value for a in arguments]))
 
     def transposed(self, rows):
-        """Return the columns of a square of Lanes: halves are swapped, then quarters, …"""
+        """Return the columns of a square of Vectors: halves are swapped, then quarters, …"""
         n = self.n_lanes
         rows = [row.value for row in rows]
         distance = n // 2
@@ -400,7 +402,7 @@ class Code:
                         mask = ir.Constant(ir.VectorType(ir.IntType(32), n), order)
                         rows[position] = self.builder.shuffle_vector(*pair, mask)
             distance //= 2
-        return [Lanes(self, row) for row in rows]
+        return [Vector(self, row) for row in rows]
 
     def masked(self, name, result, pointer, count, value):
         """Load or store the first `count` lanes."""
@@ -410,7 +412,7 @@ class Code:
         name = f"llvm.masked.{name}.v{self.n_lanes}f{8 * self.n_bytes}.p0"
         if isinstance(result, ir.VoidType):
             return self.call(name, result, [value, pointer, alignment, mask])
-        return Lanes(self, self.call(name, result, [pointer, alignment, mask, value]))
+        return Vector(self, self.call(name, result, [pointer, alignment, mask, value]))
 
     def call(self, name, result, arguments):
         """Call one of LLVM's functions by its full name."""

@@ -1,6 +1,6 @@
 """What all kernels share: how work is cut into chunks, tiles and panels.
 
-A *kernel* is a loop or a product for fixed sizes, written with `machine_code`. Its phases run
+A *kernel* is a loop or a product for fixed sizes, written with `simd`. Its phases run
 one after the other, each cut into chunks that any number of threads can take. A matrix
 product keeps a *tile* of its result, some rows by some vectors, in registers while it adds up;
 the matrix on the right is copied beforehand into *panels*, the order in which a tile reads it
@@ -19,7 +19,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from rnn4music.kernels.simd import N_BYTES, N_REGISTERS, Code
+from rnn4music.kernels.simd import N_BYTES, N_REGISTERS, FunctionBuilder
 
 TILE_ROWS, TILE_VECTORS = (6, 4) if N_REGISTERS == 32 else (3, 3)
 """A tile, a row of the panel and a factor just fit into the registers."""
@@ -35,7 +35,6 @@ class Kernel:
     ----------
     name : str
     dtype : {"float32", "float64"}
-    n_inputs : int
     results : list of tuple of int
         Shapes; the last result is scratch memory.
     in_place : dict of int to int
@@ -44,7 +43,6 @@ class Kernel:
 
     name: str
     dtype: str
-    n_inputs: int
     results: list
     in_place: dict = field(default_factory=dict)
     phases: list = field(default_factory=list)  # (function's name, chunks, steps or 0)
@@ -54,14 +52,14 @@ class Kernel:
         self.module = ir.Module(self.name)
 
     def phase(self, name, n_chunks, n_steps=0):
-        """Begin a phase and return its `Code`.
+        """Begin a phase and return its `FunctionBuilder`.
 
         With `n_steps` the phase is called for each chunk of each step, with the number
         step · n_chunks + chunk, and all chunks of a step are done before the next step
         begins.
         """
         self.phases.append((name, n_chunks, n_steps))
-        return Code(self.module, name, self.dtype)
+        return FunctionBuilder(self.module, name, self.dtype)
 
     def result_bytes(self):
         """Return the size of each result in bytes."""
@@ -69,7 +67,7 @@ class Kernel:
 
 
 def worth_sharing(n_operations, n_threads):
-    """Return by how many threads so much work is done: few for little."""
+    """Return how many threads to use for this many operations: few for little work."""
     return max(1, min(n_threads, n_operations // OPERATIONS_PER_THREAD))
 
 
@@ -79,13 +77,13 @@ def share(chunk, n_chunks, n):
 
 
 def smaller(code, a, b):
-    """Return the smaller of two Wholes."""
-    return code.choose(code.builder.icmp_signed("<", a.value, b.value), a, b)
+    """Return the smaller of two Indices."""
+    return code.select(code.builder.icmp_signed("<", a.value, b.value), a, b)
 
 
 def larger(code, a, b):
-    """Return the larger of two Wholes."""
-    return code.choose(code.builder.icmp_signed("<", a.value, b.value), b, a)
+    """Return the larger of two Indices."""
+    return code.select(code.builder.icmp_signed("<", a.value, b.value), b, a)
 
 
 class Rows:
@@ -107,11 +105,11 @@ class Rows:
 
     def first_row(self, code, tile):
         """Return the row with which a tile begins."""
-        return tile * self.size + smaller(code, tile, code.whole(self.n_larger))
+        return tile * self.size + smaller(code, tile, code.index(self.n_larger))
 
     def for_tiles(self, code, first, last, body):
         """Write body(first row, rows) for the tiles from `first` to `last`."""
-        boundary = code.whole(self.n_larger)
+        boundary = code.index(self.n_larger)
         if self.n_larger:
             with code.loop(first, smaller(code, last, boundary)) as tile:
                 body(tile * (self.size + 1), self.size + 1)
@@ -125,22 +123,22 @@ def for_vectors(code, n, body, first=None, last=None, turned=None):
     Where `turned` is 1, the full ones come in reverse.
     """
     full, tail = divmod(n, code.n_lanes)
-    first = code.whole(0) if first is None else first
-    last = code.whole(full + (tail > 0)) if last is None else last
+    first = code.index(0) if first is None else first
+    last = code.index(full + (tail > 0)) if last is None else last
     if full:
-        end = smaller(code, last, code.whole(full))
+        end = smaller(code, last, code.index(full))
         with code.loop(first, end) as vector:
             if turned is not None:
                 vector = reverse(code, vector, first, end, turned)
             body(vector, code.n_lanes)
     if tail:
-        with code.loop(larger(code, first, code.whole(full)), last) as vector:
+        with code.loop(larger(code, first, code.index(full)), last) as vector:
             body(vector, tail)
 
 
 def reverse(code, k, first, last, turned):
     """Return k, or where `turned` is 1, what stands there when the range is read backwards."""
-    return code.choose(turned.is_equal(1), first + last - k - 1, k)
+    return code.select(turned.is_equal(1), first + last - k - 1, k)
 
 
 def for_panels(code, n_columns, first, last, body):
@@ -156,19 +154,19 @@ def for_panels(code, n_columns, first, last, body):
         return [(panel * width + k, min(lanes, n - k)) for k in range(0, n, lanes)]
 
     if full:
-        with code.loop(first, smaller(code, last, code.whole(full))) as panel:
+        with code.loop(first, smaller(code, last, code.index(full))) as panel:
             body(panel, columns(panel, width))
     if rest:
-        with code.loop(larger(code, first, code.whole(full)), last) as panel:
+        with code.loop(larger(code, first, code.index(full)), last) as panel:
             body(panel, columns(panel, rest))
 
 
 def tile_product(code, depth, sums, left, right, n_rows, n_vectors):
-    """Return sums + left · right for a tile: Lanes, row after row.
+    """Return sums + left · right for a tile: Vectors, row after row.
 
     Parameters
     ----------
-    depth : Whole or int
+    depth : Index or int
         Terms of each sum.
     left : Array
         Strides (row, k).
@@ -180,9 +178,9 @@ def tile_product(code, depth, sums, left, right, n_rows, n_vectors):
         columns = [right[k, vector * code.n_lanes].load() for vector in range(n_vectors)]
         new = []
         for row in range(n_rows):
-            factor = left[row, k].repeat()
+            factor = left[row, k].broadcast()
             own = sums[row * n_vectors : (row + 1) * n_vectors]
-            new += [factor.times_plus(column, value) for column, value in zip(columns, own)]
+            new += [factor.fma(column, value) for column, value in zip(columns, own)]
         return new
 
     return code.accumulate(depth, sums, body)
@@ -201,7 +199,7 @@ def pack_transposed(code, matrix, packed, first_row, n_rows, first_k, n_k):
     def square(row, k, count):
         rows = []
         for m in range(lanes):
-            existing = smaller(code, row + m, code.whole(n_rows - 1))
+            existing = smaller(code, row + m, code.index(n_rows - 1))
             rows.append(matrix[existing, first_k + k].load(count))
         return code.transposed(rows)[:count]
 
