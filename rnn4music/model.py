@@ -589,14 +589,14 @@ class RNN4Music(Hyperparameters):
     # ---- inside
 
     def _load(self, content, path):
-        """Take over what `archive.read` returned, or raise a ValueError and change nothing."""
+        """Take over what `model_file.read` returned, or raise a ValueError and change nothing."""
         try:
             self._take(content)
         except Exception as error:
             raise ValueError(f"{path} does not fit or is damaged: {error}") from error
 
     def _take(self, content):
-        """Take over what `archive.read` returned, or raise and change nothing."""
+        """Take over what `model_file.read` returned, or raise and change nothing."""
         from_2015 = content["random_state"] is None  # which saved little more than the weights
         if not from_2015:
             missing = [name for name in self.settings() if name not in content["settings"]]

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_archive import file_of_2015
+from test_model_file import file_of_2015
 
 from midi import midiwrite
 

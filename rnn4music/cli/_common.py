@@ -37,7 +37,7 @@ class Result(NamedTuple):
 
 
 def read_network(name):
-    """Return the network of a model's file, and what `archive.read` returned."""
+    """Return the network of a model's file, and what `model_file.read` returned."""
     content = model_file.read(name)
     try:
         return NumpyNetwork.from_arrays(content["arrays"], content["settings"]), content

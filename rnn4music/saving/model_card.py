@@ -1,6 +1,6 @@
 """What a model's file says of itself: as facts for a page, as text, as a model card.
 
-The functions take the file's name and what `archive.read` returned, and load no engine.
+The functions take the file's name and what `model_file.read` returned, and load no engine.
 """
 
 import re

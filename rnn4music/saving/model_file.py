@@ -33,7 +33,7 @@ SETTINGS_SINCE_2 = {"optimiser": "rmsprop"}
 CHECKPOINT, METADATA = "checkpoint", "metadata"
 
 
-class ArchiveError(ValueError):
+class ModelFileError(ValueError):
     """A file that is no model of ours, or damaged."""
 
 
@@ -104,21 +104,21 @@ def read(name):
     try:
         with opened(path) as file:
             if file.read(4) != b"PK\x03\x04":
-                raise ArchiveError(f"{path} is not an .npz file; saveParameters writes them")
+                raise ModelFileError(f"{path} is not an .npz file; saveParameters writes them")
             entries = npz.read(file, MOST_EXPANDED, MOST_TIMES)
         content = read_2015(entries, path) if "Wxi_1" in entries else _read(entries, path)
         _check_sizes(content["settings"], content["arrays"])
         return content
     except FileNotFoundError:
         if Path(name).is_file():
-            raise ArchiveError(f"{name} is no model: their names end in .npz") from None
+            raise ModelFileError(f"{name} is no model: their names end in .npz") from None
         raise FileNotFoundError(f"there is no file {path}") from None
-    except ArchiveError:
+    except ModelFileError:
         raise
     except Exception as error:  # a damaged file makes NumPy, zipfile and json raise all sorts
         if not npz.is_damage(error):
             raise
-        raise ArchiveError(f"{path} is damaged and cannot be read: {error}") from error
+        raise ModelFileError(f"{path} is damaged and cannot be read: {error}") from error
 
 
 def _check_sizes(settings, arrays):
@@ -137,12 +137,12 @@ def _check_sizes(settings, arrays):
 
 def _read(entries, path):
     if "format" not in entries:
-        raise ArchiveError(f"{path} holds no model of rnn4music: it has no entry 'format'")
+        raise ModelFileError(f"{path} holds no model of rnn4music: it has no entry 'format'")
     version = entries["format"]
     if version.shape != () or version.dtype.kind not in "iu" or version < 1:
-        raise ArchiveError(f"{path} is damaged: its format is {version}")
+        raise ModelFileError(f"{path} is damaged: its format is {version}")
     if version > FORMAT:
-        raise ArchiveError(
+        raise ModelFileError(
             f"{path} has format {version}, this version of rnn4music reads up to {FORMAT}; "
             "install a newer one"
         )
@@ -154,10 +154,10 @@ def _read(entries, path):
         try:
             texts[key] = json.loads(_text(entries[key]))
         except ValueError as error:
-            raise ArchiveError(f"{path} is damaged: its {key} cannot be read: {error}") from error
+            raise ModelFileError(f"{path} is damaged: its {key} cannot be read: {error}") from error
         if not isinstance(texts[key], dict):
             what = str(texts[key])[:60]
-            raise ArchiveError(f"{path} is damaged: its {key} are {what}, not a table")
+            raise ModelFileError(f"{path} is damaged: its {key} are {what}, not a table")
     arrays = {key: array for key, array in entries.items() if "/" in key}
     if version == 1:
         texts["settings"] = {**SETTINGS_SINCE_2, **texts["settings"]}
@@ -169,7 +169,7 @@ def _read(entries, path):
     lists, under_way = _taken(arrays, "history"), _taken(arrays, CHECKPOINT)
     for name, values in lists.items():
         if values.ndim != 1 or values.dtype.kind not in "buif":
-            raise ArchiveError(f"{path} is damaged: the history's {name} is not a list of numbers")
+            raise ModelFileError(f"{path} is damaged: the history's {name} is not a list of numbers")
         lists[name] = [
             None if np.isnan(value) else value for value in values.astype(float).tolist()
         ]

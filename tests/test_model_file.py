@@ -285,7 +285,7 @@ def test_what_would_be_lost_in_silence_is_noticed(damage, tmp_path):
     data = path.read_bytes()
     assert damage(data) != data and len(damage(data)) == len(data)
     path.write_bytes(damage(data))
-    with pytest.raises(model_file.ArchiveError, match="damaged"):
+    with pytest.raises(model_file.ModelFileError, match="damaged"):
         model_file.read(path)
 
 
@@ -441,7 +441,7 @@ def test_a_2015_file_of_other_dimensions_or_incomplete(rng, tmp_path):
         model.loadParameters(tmp_path / "less")
 
 
-def test_archive_path():
+def test_the_path_of_a_file():
     assert model_file.npz_path("a").name == "a.npz" and model_file.npz_path("a.npz").name == "a.npz"
     assert model_file.npz_path("a.b").name == "a.b.npz"
 
