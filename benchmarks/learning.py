@@ -270,10 +270,10 @@ def finished(job, process):
 def baselines_of(path):
     """Return the test set's nats per step of what knows no music."""
     from rnn4music.data.standard_sets import load_standard_set
-    from rnn4music.evaluation.baselines import baselines
+    from rnn4music.evaluation import score_baselines
 
     data = load_standard_set(path)
-    scores = baselines(list(data.train), list(data.test))
+    scores = score_baselines(list(data.train), list(data.test))
     return {name: score.nats_per_step for name, score in scores.items()}
 
 

@@ -571,7 +571,7 @@ class RNN4Music(Hyperparameters):
         return model
 
     def to_numpy(self):
-        """Return a copy of the network in NumPy, whose `activity` shows gates and cells."""
+        """Return a copy of the network in NumPy, whose `activations` shows gates and cells."""
         state = self._rng.bit_generator.state
         return NumpyNetwork.from_arrays(self._store.arrays(), self.settings(), state)
 

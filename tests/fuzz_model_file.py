@@ -57,7 +57,7 @@ def check_content(content):
     else:
         inputs = np.zeros((2, network.n_pitches))
         assert network.predict(inputs).shape == inputs.shape
-        assert len(network.activity(inputs)) == 3
+        assert len(network.activations(inputs)) == 3
         tune, _ = network.gen_music(None, 2, seed=1)
         assert np.isin(tune, (0, 1)).all()
     try:

@@ -233,7 +233,7 @@ def test_the_learning_benchmark_reports_what_the_models_score(tiny_set, tmp_path
 
     from rnn4music import RNN4Music
     from rnn4music.data.standard_sets import load_standard_set
-    from rnn4music.evaluation.baselines import baselines
+    from rnn4music.evaluation import score_baselines
 
     options = ["JSB_Chorales", "--data", tiny_set, "--seeds", 2, "--quick", "--rows",
                "like-for-like", "keys", "ensemble", "--folder", tmp_path / "runs",
@@ -252,7 +252,7 @@ def test_the_learning_benchmark_reports_what_the_models_score(tiny_set, tmp_path
     assert [row["test"] for row in rows] == pytest.approx(scores, rel=1e-12)
     assert all(row["epochs"] == 2 and len(row["curve"]) == 2 for row in rows)
     assert len(report["rows"]["keys"]) == 2
-    for name, score in baselines(list(data.train), test).items():
+    for name, score in score_baselines(list(data.train), test).items():
         assert report["baselines"][name] == pytest.approx(score.nats_per_step)
     nats = n_steps = 0
     for tune in test:  # the ensemble, from the public probabilities

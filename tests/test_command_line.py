@@ -510,7 +510,7 @@ def test_odd_notes_end_nothing(model, tmp_path, capsys):
         ["learning", "{model}"],
         ["weights", "{model}", "--layer", "2"],
         ["probabilities", "{model}", "--tune", "{tune}"],
-        ["activity", "{model}", "--tune", "{tune}", "--part", "forget"],
+        ["activations", "{model}", "--tune", "{tune}", "--part", "forget"],
     ),
 )
 def test_pictures(model, music, tmp_path, arguments, capsys):
@@ -521,7 +521,7 @@ def test_pictures(model, music, tmp_path, arguments, capsys):
 
 
 def test_pictures_that_need_a_tune_say_so(model, tmp_path, capsys):
-    assert run("plot", "activity", model, "-o", tmp_path / "p.png") == 1
+    assert run("plot", "activations", model, "-o", tmp_path / "p.png") == 1
     assert "give --tune FILE" in capsys.readouterr().err
 
 

@@ -143,7 +143,7 @@ def test_regularisation_helps_on_tunes_that_were_not_learned():
 def test_floors_by_hand():
     """Two keys; the first is always on, the second alternates."""
     tune = np.array([[1, 0], [1, 1], [1, 0], [1, 1], [1, 0]], bool)
-    both = baselines.baselines([tune], [tune])
+    both = baselines.score_baselines([tune], [tune])
     constant, chain = both["each key's frequency"], both["each key's Markov chain"]
     # key 1 on in 4 of 4 scored steps: (4 + 1) / (4 + 2); key 2 in 2 of 4: ½
     np.testing.assert_allclose(constant.nats_per_step, -np.log(5 / 6) - np.log(1 / 2))
@@ -151,5 +151,5 @@ def test_floors_by_hand():
     np.testing.assert_allclose(chain.nats_per_step, -np.log(5 / 6) - np.log(3 / 4))
     assert chain.accuracy == 1 and constant.n_steps == chain.n_steps == 4
     unseen = np.ones((3, 2))
-    assert np.isfinite(baselines.baselines([np.zeros((9, 2))], [unseen])[
+    assert np.isfinite(baselines.score_baselines([np.zeros((9, 2))], [unseen])[
         "each key's Markov chain"].nats_per_step)  # fmt: skip

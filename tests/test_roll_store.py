@@ -648,7 +648,7 @@ def test_nothing_is_read_to_check_a_store_or_to_count(made):
 def test_scores_and_floors_are_those_of_the_same_tunes_in_memory(made, tunes, monkeypatch):
     monkeypatch.setattr(scores, "LARGEST_BATCH", 3)
     store, rolls = Counted(made), load_midi(tunes).rolls
-    mine, theirs = baselines.baselines(store, store), baselines.baselines(rolls, rolls)
+    mine, theirs = (baselines.score_baselines(tunes, tunes) for tunes in (store, rolls))
     assert (
         str(mine) == str(theirs)
         and mine["each key's Markov chain"].n_steps == sum(map(len, rolls)) - 13

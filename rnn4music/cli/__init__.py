@@ -92,7 +92,7 @@ A space is a TOML file as for train, in which values may be tables:
   rnn4music plot roll tune.mid -o tune.png
   rnn4music plot learning model.npz -o learning.pdf
   rnn4music plot probabilities model.npz --tune tune.mid -o odds.png
-  rnn4music plot activity model.npz --tune tune.mid --layer 2 --part forget
+  rnn4music plot activations model.npz --tune tune.mid --layer 2 --part forget
 """,
     "render": """\
   rnn4music render tune.mid -o tune.wav
@@ -267,14 +267,16 @@ def build_parser():
     info.add_argument("--markdown", action="store_true", help="a model card")
 
     plot = command("plot", "draw a tune, or a model's inside")
-    plot.add_argument("what", choices=("roll", "learning", "weights", "probabilities", "activity"))
+    plot.add_argument(
+        "what", choices=("roll", "learning", "weights", "probabilities", "activations")
+    )
     plot.add_argument("file", metavar="FILE", help="a MIDI file for roll, otherwise a model")
     plot.add_argument("--tune", metavar="MID", help="what the model reads, for the last two")
     plot.add_argument("--layer", type=int, default=1, choices=(1, 2, 3), help="of the network (1)")
     plot.add_argument(
         "--part",
         default="cell",
-        help="of activity: cell, hidden, input, forget, candidate or output (cell)",
+        help="of activations: cell, hidden, input, forget, candidate or output (cell)",
     )
     plot.add_argument("--dt", type=float, metavar="SECONDS", help="length of a step (0.3)")
     plot.add_argument(

@@ -101,10 +101,10 @@ def _plot_reading(asked, figure, plots):
     metadata = content["metadata"]
     time_step, keys = seconds_per_step(metadata, asked.dt), pitch_range(metadata, network.n_pitches)
     roll, _ = read_tune(asked.tune, metadata, keys, asked.dt)
-    if asked.what == "activity":
+    if asked.what == "activations":
         checks.choice("part", asked.part, (*GATES, "cell", "hidden"))
-        activity = network.activity(roll)[asked.layer - 1]
-        plots.plot_activity(figure.add_subplot(), activity, asked.part, time_step)
+        activations = network.activations(roll)[asked.layer - 1]
+        plots.plot_activations(figure.add_subplot(), activations, asked.part, time_step)
         return
     figure.set_size_inches(12, 8)
     # what is predicted at a step is for the next one

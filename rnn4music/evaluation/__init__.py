@@ -7,14 +7,14 @@ __getattr__, __dir__ = lazy_names(
     {
         "Evaluation": "scores",
         "TuneStatistics": "music_metrics",
-        "baselines": "baselines",
         "constant_probabilities": "baselines",
         "describe": "music_metrics",
-        "influence": "occlusion",
         "longest_copy": "music_metrics",
         "markov_probabilities": "baselines",
         "mean_overlap": "music_metrics",
         "mean_statistics": "music_metrics",
+        "occlusion_effects": "occlusion",
         "overlap": "music_metrics",
+        "score_baselines": "baselines",
     },
 )

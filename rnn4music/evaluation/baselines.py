@@ -52,7 +52,7 @@ BASELINES = {
 """The baselines, by what they are."""
 
 
-def baselines(training, tunes, threshold=THRESHOLD):
+def score_baselines(training, tunes, threshold=THRESHOLD):
     """Score what knows nothing of music but the training set's frequencies.
 
     Parameters

@@ -169,7 +169,9 @@ def _read(entries, path):
     lists, under_way = _taken(arrays, "history"), _taken(arrays, CHECKPOINT)
     for name, values in lists.items():
         if values.ndim != 1 or values.dtype.kind not in "buif":
-            raise ModelFileError(f"{path} is damaged: the history's {name} is not a list of numbers")
+            raise ModelFileError(
+                f"{path} is damaged: the history's {name} is not a list of numbers"
+            )
         lists[name] = [
             None if np.isnan(value) else value for value in values.astype(float).tolist()
         ]
