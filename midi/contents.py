@@ -11,10 +11,10 @@ from .errors import MidiError
 from .events import META, META_TEMPO, PROGRAM, Events, read_events
 from .files import opened, whole
 from .notes import DRUM_CHANNEL, NoteEvents, pair_notes
+from .pitches import pitch_name
 from .timing import clock_in_seconds, lay_out, tempo_map
 
 _TRACK_NAME, _TIME_SIGNATURE = 0x03, 0x58
-_PITCH_NAMES = "C C# D D# E F F# G G# A A# B".split()
 _LONGEST_LIST = 8
 
 
@@ -155,8 +155,8 @@ def _tracks(events: Events, notes: NoteEvents, n_tracks: int, names: dict[int, s
 
 
 def _pitch(number: int) -> str:
-    """Name a pitch, with its number: 60 is C4."""
-    return f"{_PITCH_NAMES[number % 12]}{number // 12 - 1} ({number})"
+    """Return a pitch's name and number."""
+    return f"{pitch_name(number)} ({number})"
 
 
 def _listing(items: list) -> str:

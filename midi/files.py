@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 from .errors import MidiError
 
+SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
 MOST_BYTES = 2**28  # of a MIDI file
 
 

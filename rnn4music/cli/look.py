@@ -7,7 +7,7 @@ import numpy as np
 
 from midi import midiread
 from midi.contents import describe
-from midi.files import opened
+from midi.files import SUFFIXES, opened
 from rnn4music._utils import checks
 from rnn4music.cli._common import (
     PICTURES,
@@ -24,8 +24,6 @@ from rnn4music.cli._common import (
 from rnn4music.numpy_network import GATES
 from rnn4music.saving import model_card, model_file
 from rnn4music.training.history import History
-
-MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
 
 
 def info(asked):
@@ -44,7 +42,7 @@ def _is_midi(name):
         with opened(name) as file:
             return file.read(4) in (b"MThd", b"RIFF")
     except (FileNotFoundError, IsADirectoryError):  # a model may lack its suffix
-        return Path(name).suffix.lower() in MIDI_SUFFIXES
+        return Path(name).suffix.lower() in SUFFIXES
 
 
 def plot(asked):

@@ -26,7 +26,7 @@ import numpy as np
 from tqdm import tqdm
 
 from midi import MidiError
-from midi.files import opened
+from midi.files import SUFFIXES, opened
 from midi.reading import (
     Options,
     check_options,
@@ -47,7 +47,6 @@ from rnn4music.data.midi_files import (
     checked_semitones,
 )
 
-SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
 MOST_CELLS = 10**7  # of one roll: nine hours of piano at 0.3 s
 MOST_BYTES = 2**24  # of one file
 _BYTES_WORTH_PROCESSES = 2**24

@@ -14,10 +14,10 @@ import numpy as np
 from matplotlib.collections import PolyCollection
 
 from midi.files import written_whole
+from midi.pitches import pitch_class_name, pitch_name
 from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 
-_NATURALS = {0: "C", 2: "D", 4: "E", 5: "F", 7: "G", 9: "A", 11: "B"}
 _MOST_LABELS, _MOST_LINES = 12, 60  # of bars
 
 
@@ -127,13 +127,9 @@ def fit_pitches(axes, rolls, lowest_pitch):
 
 
 def pitch_axis(axes, low, high):
-    """Show the pitches from `low` to `high`, with names: C4 is 60; the fewer the more of them."""
+    """Show the pitches from `low` to `high`, and name the naturals among them, C, E and G, or C."""
     axes.set_ylim(low, high)
     named = "CDEFGAB" if high - low <= 15 else "CEG" if high - low <= 25 else "C"
-    names = {
-        pitch: f"{_NATURALS[pitch % 12]}{pitch // 12 - 1}"
-        for pitch in range(128)
-        if low < pitch < high and _NATURALS.get(pitch % 12, "") in list(named)
-    }
-    axes.set_yticks(list(names), names.values())
+    pitches = [p for p in range(128) if low < p < high and pitch_class_name(p) in named]
+    axes.set_yticks(pitches, map(pitch_name, pitches))
     axes.set_ylabel("pitch")
