@@ -9,7 +9,7 @@ import numpy as np
 
 from .errors import MidiError
 from .events import META, META_TEMPO, PROGRAM, Events, read_events
-from .files import opened, whole
+from .files import read_whole
 from .notes import DRUM_CHANNEL, NoteEvents, pair_notes
 from .pitches import pitch_name
 from .timing import clock_in_seconds, lay_out, tempo_map
@@ -32,7 +32,7 @@ class Track:
 
 @dataclass(frozen=True)
 class Contents:
-    """What `describe` found; times in seconds, tempos in quarter notes a minute."""
+    """The result of `describe`; times in seconds, tempos in quarter notes a minute."""
 
     path: str
     format: int
@@ -74,7 +74,7 @@ class Contents:
 
 
 def describe(path: str | os.PathLike[str]) -> Contents:
-    """Say what a MIDI file contains.
+    """Return what a MIDI file contains.
 
     Raises
     ------
@@ -85,9 +85,7 @@ def describe(path: str | os.PathLike[str]) -> Contents:
     """
     name = os.path.expanduser(os.fsdecode(path))
     try:
-        with opened(name) as file:
-            data = whole(file)
-        return _contents(data, name)
+        return _contents(read_whole(name), name)
     except MidiError as error:
         raise MidiError(error.reason, name) from None
 

@@ -197,7 +197,7 @@ def damage(path, tmp_path):
         ("settings_list", {"settings": json_entry([])}, "not a table"),
         ("history_null", {"history": json_entry(None)}, "not a table"),
         ("random_null", {"random_state": json_entry(None)}, "not a table"),
-        ("history_array", {"history/cost": np.array(["x"])}, "array of numbers"),
+        ("history_array", {"history/cost": np.array(["x"])}, "list of numbers"),
         ("updates", {"optimiser/n_updates": None}, "missing: optimiser/n_updates"),
         ("history_dict", {"history": json_entry({"cost": {}})}, "list of numbers"),
         ("epochs", {"history": json_entry({"epochs": "many"})}, "whole number"),
