@@ -113,7 +113,7 @@ class RNN4Music(Hyperparameters):
             "history": history.to_dict(),
             "random_state": self._rng.bit_generator.state,
             "arrays": self._store.arrays(),
-            "metadata": metadata.checked(self.metadata),
+            "metadata": metadata.validate(self.metadata),
         }
 
     def __setstate__(self, content):
@@ -293,7 +293,7 @@ class RNN4Music(Hyperparameters):
 
         def write():
             content = self._content(before.followed_by(history))
-            content["metadata"] = metadata.checked(noted())
+            content["metadata"] = metadata.validate(noted())
             result = run.result().items()
             content["arrays"] |= {f"{WEIGHTS}/{name}": array for name, array in result}
             standing_now = {"state": vars(standing), "before": before.lengths()}

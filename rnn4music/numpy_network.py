@@ -110,7 +110,9 @@ class NumpyNetwork:
         except Exception as error:
             if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
                 raise  # of the disk; in a damaged file a seek to a place that does not exist fails
-            raise ValueError(f"{path} is no model of rnn4music, or damaged: {error!r}") from error
+            raise ValueError(
+                f"{path} is not a model of rnn4music, or damaged: {error!r}"
+            ) from error
 
     @classmethod
     def from_arrays(cls, arrays, settings=None, random_state=None):

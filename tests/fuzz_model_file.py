@@ -61,9 +61,9 @@ def check_content(content):
         tune, _ = network.gen_music(None, 2, seed=1)
         assert np.isin(tune, (0, 1)).all()
     try:
-        metadata.checked(content["metadata"])
+        metadata.validate(content["metadata"])
         history.History.from_dict(dict(content["history"]))
-        loop.Standing.from_dict(dict((content["checkpoint"] or {}).get("standing") or {}))
+        loop.Standing.from_dict(dict((content["checkpoint"] or {}).get("state") or {}))
     except (ValueError, TypeError) as error:
         fuzz_shared.refused(error)
         return

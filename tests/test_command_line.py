@@ -553,7 +553,7 @@ def test_a_standard_set_is_not_overwritten_by_what_learned_from_it(tmp_path, cap
 def test_what_is_no_model_is_told_so(tmp_path, capsys):
     (tmp_path / "README.md").write_text("# Read me")
     assert run("info", tmp_path / "README.md") == 1
-    assert "README.md is no model: their names end in .npz" in capsys.readouterr().err
+    assert "README.md is not a model: their names end in .npz" in capsys.readouterr().err
 
 
 def test_it_works_with_its_output_closed(model):

@@ -180,7 +180,7 @@ def damage(path, tmp_path):
         yield what, target, message
     with zipfile.ZipFile(tmp_path / "zip.npz", "w") as file:
         file.writestr("readme.txt", "no arrays")
-    yield "zip", tmp_path / "zip.npz", "holds no model"
+    yield "zip", tmp_path / "zip.npz", "does not hold a model"
     name = "parameters/layer2/bias"
     for what, changes, message in (
         ("missing", {name: None}, "missing: layer2/bias"),

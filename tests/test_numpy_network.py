@@ -92,7 +92,7 @@ def test_the_file_needs_nothing_but_numpy(file, tmp_path):
 @pytest.mark.parametrize("content", (b"", b"no model", b"PK\x03\x04 damaged"))
 def test_what_is_no_model_is_refused(tmp_path, content):
     (tmp_path / "x.npz").write_bytes(content)
-    with pytest.raises(ValueError, match="x.npz is no model of rnn4music"):
+    with pytest.raises(ValueError, match="x.npz is not a model of rnn4music"):
         NumpyNetwork.from_file(tmp_path / "x.npz")
 
 

@@ -204,7 +204,7 @@ def test_learning_curve_marks_its_best_and_the_floor(axes):
     np.testing.assert_array_equal(curve.get_xydata(), [[1, 3], [2, np.nan], [3, 1], [4, 2]])
     assert best.get_xydata().tolist() == [[3, 1]]
     assert set(baseline.get_ydata()) == {2.5} and baseline.get_linestyle() == "--"
-    assert [text.get_text() for text in axes.texts] == ["each key's Markov chain"]
+    assert [text.get_text() for text in axes.texts] == ["each pitch's Markov chain"]
 
 
 def a_history(**changes):

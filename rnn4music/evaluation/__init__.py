@@ -1,4 +1,4 @@
-"""How well a network predicts, and how alike composed and real music are."""
+"""Scores of predictions, statistics of music, and occlusion."""
 
 from rnn4music._utils.lazy import lazy_names
 

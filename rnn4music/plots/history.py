@@ -15,7 +15,7 @@ def plot_learning_curve(axes, validation, baseline=None, **line):
     validation : list of float or None
         Nats per step after each epoch, such as ``history.validation``.
     baseline : float, optional
-        ``history.baseline``, what each key's own Markov chain scores: a dashed line that says so.
+        ``history.baseline``, what each pitch's own Markov chain scores: a dashed line that says so.
     **line
         Passed to ``axes.plot``: colour, label, …
 
@@ -32,7 +32,7 @@ def plot_learning_curve(axes, validation, baseline=None, **line):
     if baseline is not None:
         axes.axhline(baseline, color="0.4", linestyle="--", linewidth=1)
         axes.annotate(
-            "each key's Markov chain",
+            "each pitch's Markov chain",
             (1, baseline),
             (-3, 2),
             axes.get_yaxis_transform(),

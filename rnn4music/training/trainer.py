@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from rnn4music.data import pianoroll
-from rnn4music.evaluation import baselines, scores
+from rnn4music.evaluation import scores
+from rnn4music.evaluation.baselines import markov_probabilities
 from rnn4music.training import minibatches, segments
 from rnn4music.training.averaging import AveragedWeights
 from rnn4music.training.noise import Regularisation
@@ -117,11 +118,10 @@ class Run:
         return not self.network.is_compiled(name, self.shape, self.regularisation.kind)
 
     def baseline(self):
-        """Return what each key's Markov chain scores on the validation set, or None."""
+        """Return what each pitch's Markov chain scores on the validation set, or None."""
         if not self.validates:
             return None
-        fit = baselines.BASELINES["each key's Markov chain"]
-        return scores.score(fit(self.tunes), self.validation)
+        return scores.score(markov_probabilities(self.tunes), self.validation)
 
     def draw_seed(self):
         """Return the seed of an epoch."""
