@@ -141,7 +141,7 @@ def test_training_saves_a_model_that_knows_what_it_learned_from(model, music):
     assert (trained_on["dataset"], trained_on["validation"]) == (
         "4 tunes, 160 steps", "1 tune, 40 steps",
     )  # fmt: skip
-    assert trained_on["windows"] == "all" and trained_on["lengthOfMB"] == 20
+    assert trained_on["windows"] == "all" and trained_on["window"] == 20
 
 
 def test_a_model_is_not_overwritten_but_trained_on(model, music, capsys):

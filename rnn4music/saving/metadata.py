@@ -3,9 +3,9 @@
 Conventions
 -----------
 Metadata are a dict of values that JSON can hold. ``trained_on`` is a list with a dict for each
-training: its options, the size of the data, its first epoch in the model's history, counted from
-1, and the number of its epochs. A file may hold anything under that name; what is not a list of
-dicts is ignored.
+training: its options, the size of the data, ``first_epoch``, its first one in the model's history,
+counted from 1, and ``n_epochs``, the number that it had. (The option ``epochs`` is the number that
+it was to have.) A file may hold anything under that name; what is not a list of dicts is ignored.
 """
 
 import json
@@ -32,7 +32,7 @@ def trainings(metadata):
     return [training for training in entries if isinstance(training, dict)]
 
 
-def with_training(metadata, training, first_epoch, epochs):
+def with_training(metadata, training, first_epoch, n_epochs):
     """Return metadata with a training added.
 
     It replaces the last one if that has the same first epoch, as after an interruption, and
@@ -44,6 +44,6 @@ def with_training(metadata, training, first_epoch, epochs):
     if earlier and {**earlier[-1], **training} == earlier[-1]:
         first = earlier.pop().get("first_epoch")
         if isinstance(first, int):
-            first_epoch, epochs = first, epochs + first_epoch - first
-    training = {**training, "first_epoch": first_epoch, "epochs": epochs}
+            first_epoch, n_epochs = first, n_epochs + first_epoch - first
+    training = {**training, "first_epoch": first_epoch, "n_epochs": n_epochs}
     return {**metadata, TRAINED_ON: [*earlier, training]}

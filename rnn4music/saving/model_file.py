@@ -20,6 +20,7 @@ import numpy as np
 from midi.files import opened, written_whole
 from rnn4music._utils import npz
 from rnn4music.saving.legacy_2015 import modern, read_2015
+from rnn4music.saving.metadata import trainings
 
 FORMAT = 3
 """Format 1 had only RMSprop, and the history as JSON text; 1 and 2 had other names."""
@@ -184,10 +185,10 @@ def _rename(texts):
     history, metadata, checkpoint = (texts[key] for key in ("history", METADATA, CHECKPOINT))
     if "floor" in history:
         history["baseline"] = history.pop("floor")
-    trainings = metadata.get("trained_on")
-    if isinstance(trainings, list):
+    if "trained_on" in metadata:
         metadata["trained_on"] = [
-            modern(training) if isinstance(training, dict) else training for training in trainings
+            modern({"n_epochs" if name == "epochs" else name: training[name] for name in training})
+            for training in trainings(metadata)
         ]
     if checkpoint is not None:
         texts[CHECKPOINT] = {
