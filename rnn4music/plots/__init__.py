@@ -1,4 +1,4 @@
-"""Pictures of piano rolls, of learning, and of the inside of a network."""
+"""Plots of piano rolls, of training, and of the inside of a network."""
 
 from rnn4music._utils.lazy import lazy_names
 

@@ -1,8 +1,8 @@
-"""Pictures of the inside of the network: activations, occlusion, weights.
+"""Plots of the inside of the network: activations, occlusion, weights.
 
 Conventions
 -----------
-Those of `plots`. The colours of a quantity that has a sign reach from −m to m.
+Those of `plots.pianoroll`. The colours of a signed quantity reach from −m to m.
 """
 
 import numpy as np
@@ -11,23 +11,23 @@ from rnn4music._utils import checks
 from rnn4music.evaluation.occlusion import validate_position
 from rnn4music.numpy_network import GATES
 from rnn4music.plots._axes import (
-    checked_matrix,
-    checked_roll,
     colour_bar,
     fit_pitches,
     image,
     outline,
     pitch_axis,
     time_axis,
+    validate_matrix,
+    validate_roll,
 )
 
-_WITHIN = 99.5  # per cent of the weights for which the colours are enough
+_WITHIN = 99.5  # per cent of the weights that the range of colours covers
 
 
 def plot_activations(
     axes, activations, what="cell", time_step=0.3, *, n_given=0, steps_per_bar=None, order=None
 ):
-    """Draw one quantity in all units of a layer while it reads a tune, with a colour bar.
+    """Draw one quantity of all units of a layer at each step of a tune, with a colour bar.
 
     Parameters
     ----------
@@ -35,22 +35,22 @@ def plot_activations(
     activations : dict of str to (T, H)
         Of one layer: ``network.activations(roll)[0]`` of a `NumpyNetwork`.
     what : {"cell", "input", "forget", "candidate", "output", "hidden"}
-        The cell state is drawn as its tanh, which is what passes the output gate.
+        The cell state is drawn as its tanh, which passes the output gate.
     time_step : float
         Seconds that a row lasts.
     n_given : int
-        Rows to be drawn before second 0, as those of a start are.
+        Number of rows before second 0, such as those of a start.
     steps_per_bar : int, optional
         As for `plot_piano_roll`.
     order : (H,) int, optional
-        Which unit stands in each row, from below; default ``similar_units(activations)``.
+        The unit in each row, from below; default ``similar_units(activations)``.
 
     Returns
     -------
     matplotlib.axes.Axes
     """
     checks.choice("what", what, activations)
-    values = checked_matrix(what, activations[what])
+    values = validate_matrix(what, activations[what])
     values = values[:, similar_units(activations) if order is None else order]
     first, end = -n_given, len(values) - n_given
     time_step = checks.number("time_step", time_step, above=0)
@@ -68,12 +68,12 @@ def plot_activations(
 
 
 def similar_units(activations):
-    """Return an order of a layer's units in which neighbours do nearly the same.
+    """Return an order of a layer's units in which neighbours have similar cell states.
 
     Parameters
     ----------
     activations : dict of str to (T, H)
-        Its cell states decide.
+        Of one layer.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def similar_units(activations):
     """
     from scipy.cluster.hierarchy import leaves_list, linkage
 
-    cells = np.tanh(checked_matrix("cell", activations["cell"])).T
+    cells = np.tanh(validate_matrix("cell", activations["cell"])).T
     if len(cells) == 1:
         return np.zeros(1, int)
     return leaves_list(linkage(cells, "average", optimal_ordering=True))
@@ -108,8 +108,8 @@ def plot_occlusion(
     -------
     matplotlib.axes.Axes
     """
-    roll = checked_roll("roll", roll)
-    effects = checked_matrix("effects", effects, roll.shape)
+    roll = validate_roll("roll", roll)
+    effects = validate_matrix("effects", effects, roll.shape)
     step, column = validate_position(roll, step, column)
     time_step = checks.number("time_step", time_step, above=0)
     limit = np.abs(effects).max() or 1
@@ -134,9 +134,9 @@ def plot_weights(axes, parameters, name, lowest_pitch=21):
     parameters : dict of str to array
         As `RNN4Music.get_parameters` returns them.
     name : str
-        One of the matrices among them, such as ``layer1/input_to_gates``. Of those to gates a
-        column is a unit, gate by gate, and a row what it reads; of those to the output a column
-        is a unit, and a row the pitch that it excites or inhibits.
+        One of the matrices among them, such as ``layer1/input_to_gates``. In those to gates a
+        column is a unit, gate by gate, and a row one of its inputs; in those to the output a
+        column is a unit, and a row the pitch that it excites or inhibits.
     lowest_pitch : int
         MIDI pitch of column 0 of the piano rolls.
 
@@ -145,7 +145,7 @@ def plot_weights(axes, parameters, name, lowest_pitch=21):
     matplotlib.axes.Axes
     """
     checks.choice("name", name, [key for key, value in parameters.items() if value.ndim == 2])
-    matrix = checked_matrix(name, parameters[name])
+    matrix = validate_matrix(name, parameters[name])
     group, _, ends = name.partition("/")
     source, _, target = ends.partition("_to_")
     columns = matrix if target == "output" else matrix.T
