@@ -15,5 +15,6 @@ __getattr__, __dir__ = lazy_names(
         "load_standard_set": "standard_sets",
         "mark_silence": "pianoroll",
         "transpose": "keys",
+        "write_chorales": "chorales",
     },
 )
