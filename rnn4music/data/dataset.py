@@ -1,6 +1,6 @@
 """From MIDI files to datasets of piano rolls.
 
->>> from rnn4music.data.dataset import load_midi
+>>> from rnn4music import load_midi
 >>> dataset = load_midi("my folder")                           # doctest: +SKIP
 >>> train, validation, test = dataset.split(seed=1)            # doctest: +SKIP
 >>> model.train(train.in_keys(), 1, 30, 5, 100)                # doctest: +SKIP
