@@ -20,7 +20,7 @@ from midi.contents import describe
 from midi.files import written_whole
 from rnn4music import RNN4Music
 from rnn4music.numpy_network import NumpyNetwork
-from rnn4music.saving import model_file
+from rnn4music.saving import model_card, model_file
 from rnn4music.training import checkpoints
 from rnn4music.training.callbacks import JsonLines
 
@@ -214,6 +214,7 @@ def test_a_checkpoint_of_format_2_goes_on(tunes, tmp_path):
     assert content["under_way"].keys() == {
         name.replace("parameters", "under_way") for name in parameters
     }
+    assert "of a training: 0 epochs complete" in model_card.text("old.npz", content)
     assert RNN4Music.from_file(tmp_path / "old").history.cost == [9, 8]
     resumed = small_model(R1=0.01, R2=0.01, R3=0.01, Rout=0.01)
     how = {"checkpoint": tmp_path / "old", "resume": True, "progress": False}
