@@ -44,13 +44,13 @@ def main():
     """Measure and print; end with 1 if a part failed or a peer computed something else."""
     arguments = parse_arguments()
     settings = chosen_settings(arguments)
-    about = {**machine.describe(), "versions": versions()}
-    print_machine(about)
+    host = {**machine.describe(), "versions": versions()}
+    print_machine(host)
     runs = []
     for threads in ("1", "all") if arguments.threads == "both" else (arguments.threads,):
         runs.append(run_parts(arguments.parts, threads, settings))
     if arguments.json:
-        report = {"machine": about, "settings": settings.to_dict(), "runs": runs}
+        report = {"machine": host, "settings": settings.to_dict(), "runs": runs}
         arguments.json.write_text(json.dumps(report, indent=2) + "\n")
     if arguments.plot:
         plotted = [run for run in runs if "updates" in run["parts"]]
@@ -134,14 +134,14 @@ def versions():
     return machine.versions(("numpy", "pytensor", "jax", "jaxlib", "llvmlite", "torch"))
 
 
-def print_machine(about):
+def print_machine(host):
     """Print what the figures are of."""
-    load = "" if about["load_before"] is None else f"; load before: {about['load_before']:.1f}"
-    print(f"{about['processor']}, {about['cores_used']} of {about['cores']} cores{load}")
-    print(about["platform"])
-    if (about["load_before"] or 0) > BUSY:
+    load = "" if host["load_before"] is None else f"; load before: {host['load_before']:.1f}"
+    print(f"{host['processor']}, {host['cores_used']} of {host['cores']} cores{load}")
+    print(host["platform"])
+    if (host["load_before"] or 0) > BUSY:
         print("the machine is busy: figures on all cores suffer, those of OpenMP (PyTorch) most")
-    print(f"Python {about['python']}, {', '.join(map(' '.join, about['versions'].items()))}")
+    print(f"Python {host['python']}, {', '.join(map(' '.join, host['versions'].items()))}")
 
 
 def run_parts(parts, threads, settings):

@@ -21,11 +21,11 @@ def main():
     if threads == "1" and not machine.pin_to_one_core():
         print("this system cannot pin a process to one core: programs may use more")
     settings = Settings.from_dict(json.loads(Path(settings_file).read_text()))
-    about = machine.describe()
+    host = machine.describe()
     module = importlib.import_module(f"benchmarks.{part}")
     results = module.measure(settings)
     print(f"\n{module.report(results)}\n", flush=True)
-    report = {"machine": about, "results": results}
+    report = {"machine": host, "results": results}
     Path(results_file).write_text(json.dumps(report))
 
 

@@ -49,9 +49,9 @@ def main():
         what, values = arguments.measure
         print(json.dumps(globals()[what](**json.loads(values))))
         return
-    about = machine.describe()
-    print(f"{about['processor']}, {about['cores_used']} of {about['cores']} cores")
-    print(f"load before: {about['load_before']}")
+    host = machine.describe()
+    print(f"{host['processor']}, {host['cores_used']} of {host['cores']} cores")
+    print(f"load before: {host['load_before']}")
     with tempfile.TemporaryDirectory() as scratch:
         report(arguments.folder or Path(scratch), arguments.files, arguments.updates)
 
@@ -72,11 +72,11 @@ def report(folder, n_files, updates):
         )
     for name in (f"store of {quarter.name}, 1", f"store of {tunes.name}, 2"):
         store = str(folder / name)
-        found = measured("look", store=store)
+        result = measured("look", store=store)
         print(
-            f"{found['tunes']} tunes: opened in {found['open_seconds']:.2f} s, split in "
-            f"{found['split_seconds']:.1f} s, peak {found['peak_mb']:.0f} MB; with the packages "
-            f"alone {found['before_mb']:.0f} MB; {found['copies']} of {found['made_copies']} "
+            f"{result['tunes']} tunes: opened in {result['open_seconds']:.2f} s, split in "
+            f"{result['split_seconds']:.1f} s, peak {result['peak_mb']:.0f} MB; with the packages "
+            f"alone {result['before_mb']:.0f} MB; {result['copies']} of {result['made_copies']} "
             "copies found"
         )
         trained = measured("train", store=store, updates=updates)
@@ -91,8 +91,8 @@ def report(folder, n_files, updates):
     places = {"ahead": 0, "store": store}, {"ahead": 4, "store": store}
     places += ({"ahead": 0, "source": str(quarter)},)
     for windows in ("start", "random", "all"):
-        found = [measured("wait", windows=windows, updates=200, **where) for where in places]
-        stored, ahead, loaded = (f"{each['ms']:.2f} ms" for each in found)
+        results = [measured("wait", windows=windows, updates=200, **where) for where in places]
+        stored, ahead, loaded = (f"{result['ms']:.2f} ms" for result in results)
         print(
             f"windows {windows!r}: a minibatch is waited for {stored} from the store, {ahead} with "
             f"prefetching, {loaded} from memory"
@@ -162,7 +162,7 @@ def write(folder, k):
 
 def convert(source, store, workers):
     """Convert a folder."""
-    from rnn4music.data.store import convert
+    from rnn4music.data import convert
 
     started = time.perf_counter()
     made = convert(source, store, workers=workers, progress=False)
@@ -184,8 +184,8 @@ def size_of(folder):
 
 def look(store):
     """Open and split a store."""
+    from rnn4music.data import RollStore
     from rnn4music.data.duplicates import group_near_copies
-    from rnn4music.data.store import RollStore
 
     group_near_copies([])  # imports SciPy
     before = peak_mb()
@@ -207,8 +207,8 @@ def look(store):
 
 def read(source, store):
     """Return a dataset: in memory, or a store."""
-    from rnn4music.data.dataset import load_midi
-    from rnn4music.data.store import RollStore
+    from rnn4music import load_midi
+    from rnn4music.data import RollStore
 
     return load_midi(source, progress=False) if store is None else RollStore(store)
 
@@ -218,7 +218,7 @@ def train(updates, source=None, store=None):
     import statistics
 
     from rnn4music import RNN4Music
-    from rnn4music.training.callbacks import Callback
+    from rnn4music.training import Callback
 
     times = []
 

@@ -25,11 +25,11 @@ def measure(settings):
     for name in present:
         peer, has_peepholes = job.build_peer(name, model), peers.PEERS[name].has_peepholes
         job.share_weights(model, peer, weights, has_peepholes)
-        found = float(job.relative(model.predict(inputs), peer.probabilities(inputs)))
-        if found < job.TOLERANCE:
+        error = float(job.relative(model.predict(inputs), peer.probabilities(inputs)))
+        if error < job.TOLERANCE:
             programs[name] = partial(peer.probabilities, inputs)
         else:
-            refused[name] = f"other probabilities than ours: relative {found:.1e}"
+            refused[name] = f"other probabilities than ours: relative {error:.1e}"
             print(f"refused {name}: {refused[name]}", flush=True)
     model.set_parameters(weights)
     for program in programs.values():

@@ -36,7 +36,7 @@ def update_from_folder(folder, cache, hidden, batch, steps):
 
     `cache` is a folder for the piano rolls, or None.
     """
-    from rnn4music.data.dataset import load_midi
+    from rnn4music import load_midi
 
     tunes = load_midi(folder, cache=cache, progress=False)
     model = RNN4Music(hidden, hidden, hidden, N_PITCHES, RATE, RATE, RATE, RATE, seed=1)
@@ -111,12 +111,12 @@ def difference_after_updates(model, peer, windows):
     n = UPDATES_BEFORE + 1
     ours = model.train(tunes, n, 1, *tunes.shape[:2], progress=False).cost[-1]
     theirs = [peer.update(windows) for _ in range(n)][-1]
-    found = abs(ours - theirs) / ours
-    if not found < TOLERANCE_AFTER_UPDATES:
+    error = abs(ours - theirs) / ours
+    if not error < TOLERANCE_AFTER_UPDATES:
         raise Disagreement(
-            f"its cost after {UPDATES_BEFORE} updates is another: relative {found:.1e}"
+            f"its cost after {UPDATES_BEFORE} updates is another: relative {error:.1e}"
         )
-    return float(found)
+    return float(error)
 
 
 def relative(ours, theirs):

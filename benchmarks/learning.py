@@ -120,8 +120,8 @@ def parse_arguments():
 
 def print_machine():
     """Say what the times were measured on."""
-    about = machine.describe()
-    print(", ".join(f"{name} {value}" for name, value in about.items()), flush=True)
+    host = machine.describe()
+    print(", ".join(f"{name} {value}" for name, value in host.items()), flush=True)
 
 
 # ---- one network, in a process of its own
@@ -132,8 +132,7 @@ def run_job(job):
     import numpy as np
 
     from rnn4music import RNN4Music
-    from rnn4music.data.dataset import Dataset
-    from rnn4music.data.standard_sets import load_standard_set
+    from rnn4music.data import Dataset, load_standard_set
 
     data = load_standard_set(job["data"])
     training: Dataset = data.train
@@ -269,7 +268,7 @@ def finished(job, process):
 
 def baselines_of(path):
     """Return the test set's nats per step of what knows no music."""
-    from rnn4music.data.standard_sets import load_standard_set
+    from rnn4music.data import load_standard_set
     from rnn4music.evaluation import score_baselines
 
     data = load_standard_set(path)
@@ -282,7 +281,7 @@ def ensemble(path, models):
     import numpy as np
 
     from rnn4music import RNN4Music
-    from rnn4music.data.standard_sets import load_standard_set
+    from rnn4music.data import load_standard_set
     from rnn4music.evaluation import scores as evaluation
 
     networks = [RNN4Music.from_file(model) for model in models]
@@ -337,7 +336,7 @@ def draw(report, path):
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    from rnn4music.plots.history import plot_learning_curve
+    from rnn4music.plots import plot_learning_curve
 
     figure, axes = plt.subplots(figsize=(8, 4.5), layout="constrained")
     for number, (row, results) in enumerate(report["rows"].items()):

@@ -32,7 +32,7 @@ import numpy as np
 from benchmarks import machine
 from benchmarks.figures import print_row, summary, timed
 from midi import midiread, midiwrite
-from rnn4music.data.dataset import load_midi
+from rnn4music import load_midi
 
 TIME_STEP = 0.3
 OURS = "midiread"
@@ -41,8 +41,8 @@ OURS = "midiread"
 def main():
     """Measure and print."""
     settings = parse_arguments()
-    about = machine.describe()
-    about["versions"] = machine.versions(("numpy", "mido", "pretty_midi"))
+    host = machine.describe()
+    host["versions"] = machine.versions(("numpy", "mido", "pretty_midi"))
     with tempfile.TemporaryDirectory() as scratch:
         scratch = Path(scratch)
         folder = settings.data or generate(scratch / "tunes", settings.files)
@@ -57,9 +57,9 @@ def main():
         }
         if settings.memory:
             results["memory"] = memory(generate(scratch / "many", settings.memory))
-    print_report(about, results)
+    print_report(host, results)
     if settings.json:
-        report = {"machine": about, "settings": vars(settings), "results": results}
+        report = {"machine": host, "settings": vars(settings), "results": results}
         settings.json.write_text(json.dumps(report, indent=2, default=str) + "\n")
 
 
@@ -148,14 +148,14 @@ def with_pretty_midi(path):
 
 
 def programs():
-    """Return those that are installed."""
-    found = {OURS: ours}
+    """Return the programs that are installed."""
+    installed = {OURS: ours}
     for package, program in (("mido", with_mido), ("pretty_midi", with_pretty_midi)):
         if machine.installed(package):
-            found[package] = program
+            installed[package] = program
         else:
             print(f"skipped {package}: python -m pip install '.[benchmark]'")
-    return found
+    return installed
 
 
 # ---- measuring
@@ -189,9 +189,9 @@ def compare(files, n_rounds):
 def check_agreement(files):
     """Make sure that mido finds the same notes at the same times."""
     for path in files:
-        found = sorted(midiread(path, (0, 128)).notes)
+        ours = sorted(midiread(path, (0, 128)).notes)
         theirs = sorted(mido_notes(path)[0])
-        if len(found) != len(theirs) or not np.allclose(found, theirs, atol=1e-6):
+        if len(ours) != len(theirs) or not np.allclose(ours, theirs, atol=1e-6):
             raise SystemExit(f"{path}: mido finds other notes; nothing was timed")
 
 
@@ -219,7 +219,7 @@ def folder_times(folder, cache, n_rounds):
 def memory(folder):
     """Return a fresh process's peak memory in MB before and after it loads a folder."""
     script = (
-        "import resource, sys, warnings; from rnn4music.data.dataset import load_midi\n"
+        "import resource, sys, warnings; from rnn4music import load_midi\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "before = peak(); dataset = load_midi(sys.argv[1], workers=1, progress=False)\n"
         "print(before, peak(), sum(roll.nbytes for roll in dataset), len(dataset))"
@@ -235,11 +235,11 @@ def memory(folder):
 # ---- printing
 
 
-def print_report(about, results):
+def print_report(host, results):
     """Print the machine and the tables."""
-    versions = ", ".join(f"{name} {version}" for name, version in about["versions"].items())
-    print(f"\n{about['processor']}, {about['cores_used']} of {about['cores']} cores used")
-    print(f"{about['platform']}, Python {about['python']}, {versions}")
+    versions = ", ".join(f"{name} {version}" for name, version in host["versions"].items())
+    print(f"\n{host['processor']}, {host['cores_used']} of {host['cores']} cores used")
+    print(f"{host['platform']}, Python {host['python']}, {versions}")
     for title in ("one_file_ms", "files_ms"):
         part = results[title]
         print(f"\n{part['n_files']} file(s), {part['n_notes']} notes, to rolls of {TIME_STEP} s")

@@ -61,8 +61,8 @@ from benchmarks.learning import OF_2015
 from benchmarks.recipes import RECIPES
 from rnn4music import RNN4Music
 from rnn4music._utils import checks
-from rnn4music.data.standard_sets import load_standard_set
-from rnn4music.evaluation.music_metrics import longest_copy, mean_overlap, mean_statistics, overlap
+from rnn4music.data import load_standard_set
+from rnn4music.evaluation import longest_copy, mean_overlap, mean_statistics, overlap
 from rnn4music.generation import SAMPLINGS
 
 MODELS = ("2015:5", "2015:20", "2015:100", "recipe:150")
@@ -304,22 +304,22 @@ def difference(histogram, other):
 
 
 def chords(tunes):
-    """Return the chord of each sounding step: its keys, relative to the lowest."""
-    keys = [np.flatnonzero(step) for tune in tunes for step in np.asarray(tune, bool)]
-    return [tuple(each - each[0]) for each in keys if len(each)]
+    """Return the chord of each sounding step: its pitches, relative to the lowest."""
+    steps = [np.flatnonzero(step) for tune in tunes for step in np.asarray(tune, bool)]
+    return [tuple(pitches - pitches[0]) for pitches in steps if len(pitches)]
 
 
 def endings(tunes):
-    """Return what becomes of tunes: shares of the tunes, and of their steps."""
-    found = {name: [] for name in ENDINGS.values()}
+    """Return how tunes end: shares of the tunes, and of their steps."""
+    shares = {name: [] for name in ENDINGS.values()}
     for tune in tunes:
         n_notes = tune[len(tune) // 2 :].sum(axis=1)
         n_chords = len(np.unique(tune[-STUCK:], axis=0))
-        found["silent"].append(not tune[-SILENT:].any())
-        found["stuck"].append(n_chords <= 2 and tune[-STUCK:].any())
-        found["crowded"].append((n_notes > CROWDED).mean() >= CROWDED_SHARE)
-        found["silence"].append((n_notes == 0).mean())
-    return {name: float(np.mean(values)) for name, values in found.items()}
+        shares["silent"].append(not tune[-SILENT:].any())
+        shares["stuck"].append(n_chords <= 2 and tune[-STUCK:].any())
+        shares["crowded"].append((n_notes > CROWDED).mean() >= CROWDED_SHARE)
+        shares["silence"].append((n_notes == 0).mean())
+    return {name: float(np.mean(values)) for name, values in shares.items()}
 
 
 # ---- what is shown

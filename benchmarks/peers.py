@@ -111,14 +111,14 @@ def update_once(name, hidden, batch, steps):
 def shapes(n_pitches, n_units):
     """Return the shapes of our parameters by name, for peers that run without our code."""
     P, H = n_pitches, n_units
-    found = {}
+    shapes = {}
     for layer in ("layer1", "layer2", "layer3"):
-        found[f"{layer}/input_to_gates"] = (P, 4 * H)
+        shapes[f"{layer}/input_to_gates"] = (P, 4 * H)
         if layer != "layer1":
-            found[f"{layer}/below_to_gates"] = (H, 4 * H)
-        found[f"{layer}/hidden_to_gates"] = (H, 4 * H)
-        found[f"{layer}/bias"] = (4 * H,)
+            shapes[f"{layer}/below_to_gates"] = (H, 4 * H)
+        shapes[f"{layer}/hidden_to_gates"] = (H, 4 * H)
+        shapes[f"{layer}/bias"] = (4 * H,)
         for gate in ("input", "forget", "output"):
-            found[f"{layer}/peephole_{gate}"] = (H,)
-        found[f"output/{layer}_to_output"] = (H, P)
-    return {**found, "output/bias": (P,)}
+            shapes[f"{layer}/peephole_{gate}"] = (H,)
+        shapes[f"output/{layer}_to_output"] = (H, P)
+    return {**shapes, "output/bias": (P,)}

@@ -51,8 +51,8 @@ def main():
     parser.add_argument("--paper", nargs="*", type=Size.parse, default=ON_PAPER, metavar="H,B,T")
     parser.add_argument("--rounds", type=int, default=8, help="(%(default)s)")
     arguments = parser.parse_args()
-    about = machine.describe()
-    print(f"{about['processor']}, {about['cores_used']} cores, load {about['load_before']}\n")
+    host = machine.describe()
+    print(f"{host['processor']}, {host['cores_used']} cores, load {host['load_before']}\n")
     cores = sorted(os.sched_getaffinity(0))
     one_core, all_cores = Elsewhere(cores[-1:]), Elsewhere(cores)
     try:
@@ -146,7 +146,7 @@ def measure(sizes, rounds, one_core, all_cores):
                     for name, program in programs.items():
                         # the first update of a call finds memory that another program has left
                         seconds = program(n + 1)[1:]
-                        results[size][name].append([1000 * each for each in seconds])
+                        results[size][name].append([1000 * second for second in seconds])
                 results[size]["traffic"] = [run.traffic for run in kept]
                 results[size]["n_parameters"] = sum(
                     array.size for array in model.get_parameters().values()
@@ -155,7 +155,7 @@ def measure(sizes, rounds, one_core, all_cores):
 
 
 def _medians(rounds):
-    return [statistics.median(each) for each in rounds]
+    return [statistics.median(round_) for round_ in rounds]
 
 
 def report_here(results):
@@ -169,14 +169,14 @@ def report_here(results):
         ]
         rows.append([size, cell(summary(medians[ALONE])), *(cell(ratio, " ×") for ratio in ratios)])
         for n_workers in (1, 2):
-            of_these = [each for each in programs["traffic"][n_workers - 1 :: 2] if each.n_updates]
+            epochs = [epoch for epoch in programs["traffic"][n_workers - 1 :: 2] if epoch.n_updates]
             traffic = [
-                [each.seconds * 1e3, each.seconds_computing * 1e3,
-                 each.bytes_sent / 1e6, each.bytes_received / 1e6]
-                for each in of_these
+                [epoch.seconds * 1e3, epoch.seconds_computing * 1e3,
+                 epoch.bytes_sent / 1e6, epoch.bytes_received / 1e6]
+                for epoch in epochs
             ]  # fmt: skip
             each_update = [
-                statistics.median(v / t.n_updates for v, t in zip(values, of_these))
+                statistics.median(v / t.n_updates for v, t in zip(values, epochs))
                 for values in zip(*traffic)
             ]
             total, computing, out, back = each_update
@@ -267,7 +267,7 @@ def _parameters_and_own_time(hidden):
     store, change = model._store, model._network.apply_gradients(())
     shapes = store.shapes.values()
     weights = [np.asarray(variable.get_value()) for variable in store.weights.values()]
-    settings = [np.float32(each) for each in (1e-6, 1e-6, 1e-6, 1e-6, 30, 1e-5, 0)]
+    settings = [np.float32(value) for value in (1e-6, 1e-6, 1e-6, 1e-6, 30, 1e-5, 0)]
     seconds = []
     for _ in range(12):
         started = time.perf_counter()

@@ -230,13 +230,16 @@ def main():
     arguments = parser.parse_args()
     if not Path("/proc/self/statm").exists():
         parser.error("this system has no /proc, from which memory and open files are read")
-    about = machine.describe()
-    print(f"{about['processor']}, Python {about['python']}, engine {backend.ENGINE}", flush=True)
+    host = machine.describe()
+    print(
+        f"{host['processor']}, Python {host['python']}, engine {backend.ENGINE}",
+        flush=True,
+    )
     samples, done = soak(arguments.minutes)
     results = growth(samples)
     print("\n".join(["", *table(results), "", *(f"- {n:,} {what}" for what, n in done.items())]))
     if arguments.json:
-        report = {"machine": about, "done": done, "results": results, "samples": samples}
+        report = {"machine": host, "done": done, "results": results, "samples": samples}
         arguments.json.write_text(json.dumps(report, indent=2) + "\n")
     raise SystemExit(any(row["too_much"] for row in results.values()))
 

@@ -37,8 +37,8 @@ def main():
     arguments = parser.parse_args()
     if not machine.pin_to_one_core():
         print("this system cannot pin a process to one core: NumPy may use more")
-    about = machine.describe()
-    print(f"{about['processor']}, {about['cores_used']} of {about['cores']} cores")
+    host = machine.describe()
+    print(f"{host['processor']}, {host['cores_used']} of {host['cores']} cores")
     for time_step in (0.3, 0.1):
         measure(time_step, arguments.rounds, arguments.soundfont)
 

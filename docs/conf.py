@@ -2,8 +2,8 @@
 
     python -m sphinx -W -n -b html docs build/docs
 
-Warnings are errors. A link to a page or a heading that is not there is a warning; a name in a
-docstring's backticks that nothing bears is none, it becomes text.
+Warnings are errors. A link to a missing page or heading is a warning. A name in a docstring's
+backticks that has no page is not: it becomes text.
 """
 
 import logging
@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import rnn4music
 
-logging.getLogger("pytensor").setLevel(logging.WARNING)  # it tells of each setting it looks for
+logging.getLogger("pytensor").setLevel(logging.WARNING)  # it logs each setting that it reads
 
 project = "rnn4music"
 author = "the rnn4music developers"

@@ -51,7 +51,7 @@ def main():
     for epoch, nats in enumerate(history.validation, start=1):
         print(f"epoch {epoch}: {nats:.2f} nats per step on {len(validation)} tunes held out")
     if history.baseline:
-        print(f"(each key's own Markov chain: {history.baseline:.2f})")
+        print(f"(each pitch's own Markov chain: {history.baseline:.2f})")
 
     start = (validation or dataset)[which_tune][:exampleLength]
     tune, probabilities = model.genMusic(start, noOfSteps, sampling=sampling)

@@ -12,6 +12,7 @@ import numpy as np
 
 from . import MidiError, MidiWarning, midiread
 from .contents import describe
+from .pitches import pitch_name
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -71,7 +72,7 @@ def draw(name: str, dt: float, picture: str) -> None:
     axes.set(ylim=(lowest - 2.5, highest + 2.5), xlabel="seconds", ylabel="pitch")
     axes.set_title(name.encode("utf-8", "replace").decode(), parse_math=False)
     axes.yaxis.set_major_locator(MultipleLocator(12))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda pitch, _: f"C{int(pitch) // 12 - 1}"))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda pitch, _: pitch_name(int(pitch))))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")  # a sign of the name that the font lacks
         figure.savefig(picture, dpi=120)

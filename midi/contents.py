@@ -9,12 +9,12 @@ import numpy as np
 
 from .errors import MidiError
 from .events import META, META_TEMPO, PROGRAM, Events, read_events
-from .files import opened, whole
+from .files import read_whole
 from .notes import DRUM_CHANNEL, NoteEvents, pair_notes
+from .pitches import pitch_name
 from .timing import clock_in_seconds, lay_out, tempo_map
 
 _TRACK_NAME, _TIME_SIGNATURE = 0x03, 0x58
-_PITCH_NAMES = "C C# D D# E F F# G G# A A# B".split()
 _LONGEST_LIST = 8
 
 
@@ -32,7 +32,7 @@ class Track:
 
 @dataclass(frozen=True)
 class Contents:
-    """What `describe` found; times in seconds, tempos in quarter notes a minute."""
+    """The result of `describe`; times in seconds, tempos in quarter notes a minute."""
 
     path: str
     format: int
@@ -74,7 +74,7 @@ class Contents:
 
 
 def describe(path: str | os.PathLike[str]) -> Contents:
-    """Say what a MIDI file contains.
+    """Return what a MIDI file contains.
 
     Raises
     ------
@@ -85,9 +85,7 @@ def describe(path: str | os.PathLike[str]) -> Contents:
     """
     name = os.path.expanduser(os.fsdecode(path))
     try:
-        with opened(name) as file:
-            data = whole(file)
-        return _contents(data, name)
+        return _contents(read_whole(name), name)
     except MidiError as error:
         raise MidiError(error.reason, name) from None
 
@@ -155,8 +153,8 @@ def _tracks(events: Events, notes: NoteEvents, n_tracks: int, names: dict[int, s
 
 
 def _pitch(number: int) -> str:
-    """Name a pitch, with its number: 60 is C4."""
-    return f"{_PITCH_NAMES[number % 12]}{number // 12 - 1} ({number})"
+    """Return a pitch's name and number."""
+    return f"{pitch_name(number)} ({number})"
 
 
 def _listing(items: list) -> str:

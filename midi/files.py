@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 from .errors import MidiError
 
+SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
 MOST_BYTES = 2**28  # of a MIDI file
 
 
@@ -26,75 +27,70 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path`, and rename it to `path` once it is complete.
 
     Whatever goes wrong, an earlier file of that name is untouched and nothing is left beside
-    it. A link goes on pointing to the newer file.
+    it. A link keeps pointing to the same place, and the new file is there.
 
     Raises
     ------
     FileNotFoundError
         There is no such folder.
     FileExistsError
-        There is something of that name that is no file, such as a folder.
+        There is something of that name that is not a file, such as a folder.
     """
     target = Path(os.path.realpath(os.path.expanduser(os.fsdecode(path))))
     if not target.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {target.parent}; make it, then save again")
-    with contextlib.suppress(FileNotFoundError):  # asked once: another program may remove it
+    with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISREG(os.stat(target).st_mode):
             raise FileExistsError(f"{target} is not a regular file; choose another name")
     temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
-    nameless = _nameless(target.parent)
+    nameless = _nameless_file(target.parent)
     try:
         with nameless or open(temporary, "xb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
+            _flush(file)
             if nameless:
-                _name(nameless, temporary)
+                _give_name(nameless, temporary)
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def opened(path: str | os.PathLike[str]) -> BinaryIO:
-    """Open a file for reading.
-
-    Raises
-    ------
-    OSError
-        Also for what may never end, or wait for another program for ever: a device, a FIFO.
-    """
+    """Open a file for reading, or raise OSError for a device or a FIFO, which may never end."""
     mode = os.stat(path).st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
         raise OSError(errno.ENXIO, "not a regular file, make a copy of what it gives", str(path))
     return open(path, "rb")
 
 
-def whole(file: BinaryIO) -> bytes:
-    """Return all of an open file, or raise MidiError if it is too large to be music."""
-    size = os.fstat(file.fileno()).st_size
-    if size > MOST_BYTES:
-        raise MidiError(f"it has {size} bytes; more than {MOST_BYTES} are not read")
-    return file.read()
+def read_whole(path: str | os.PathLike[str]) -> bytes:
+    """Return all of a file, or raise MidiError if it is too large to be music."""
+    with opened(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size > MOST_BYTES:
+            raise MidiError(f"it has {size} bytes; more than {MOST_BYTES} are not read")
+        return file.read()
 
 
-def _nameless(folder: Path) -> BinaryIO | None:
-    """Open a file in a folder that vanishes with its process; None where there is no such thing."""
-    if not hasattr(os, "O_TMPFILE") or not os.path.isdir("/proc/self/fd"):
-        return None
-    try:
+def _nameless_file(folder: Path) -> BinaryIO | None:
+    """Open a file that vanishes with its process; return None where the system has none."""
+    with contextlib.suppress(AttributeError, OSError):  # open() with a name reports the cause
         return open(os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o666), "w+b")
-    except OSError:  # what is wrong is told when a file with a name is opened
-        return None
+    return None
 
 
-def _name(file: BinaryIO, path: Path) -> None:
-    """Give a complete file its first name, or make a copy of that name."""
+def _give_name(file: BinaryIO, path: Path) -> None:
+    """Link a nameless file to `path`, or copy it there where the file system cannot."""
     try:
-        # a folder's number makes it follow the link, as it must, though the path is absolute
+        # os.link follows the symbolic link in /proc only if src_dir_fd is given
         os.link(f"/proc/self/fd/{file.fileno()}", path, src_dir_fd=file.fileno())
-    except OSError:  # a file system that cannot do it after all
+    except OSError:
         file.seek(0)
         with open(path, "xb") as copy:
             shutil.copyfileobj(file, copy)
-            copy.flush()
-            os.fsync(copy.fileno())
+            _flush(copy)
+
+
+def _flush(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())

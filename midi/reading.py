@@ -22,7 +22,7 @@ import numpy as np
 
 from .errors import MidiError, MidiWarning
 from .events import read_events
-from .files import opened, whole
+from .files import read_whole
 from .notes import Note, pair_notes, sustained_ends
 from .timing import (
     Number,
@@ -44,7 +44,7 @@ _SLOWEST, _FASTEST = Fraction(1, 1000), Fraction(10**9)
 
 @dataclass(frozen=True, eq=False)
 class MidiContent:
-    """What `midiread` found in a file.
+    """The content of a MIDI file, as `midiread` returns it.
 
     Attributes
     ----------
@@ -77,13 +77,13 @@ class MidiContent:
 
     @cached_property
     def notes(self) -> list[Note]:
-        """The notes of the roll, made when first asked for: it takes longer than the roll."""
+        """The notes of the roll; made at the first access, since it takes longer than the roll."""
         columns = (self.pitches.tolist(), self._start.tolist(), self._end.tolist())
         return sorted(map(Note, *columns), key=operator.attrgetter("start", "pitch"))
 
 
 class Options(NamedTuple):
-    """How a file is read: the arguments of `midiread`, checked."""
+    """How a file becomes a piano roll: the validated arguments of `midiread`."""
 
     pitch_range: tuple[int, int]
     step: Fraction  # in seconds, or in quarter notes
@@ -167,9 +167,7 @@ def midiread(
     )
     name = os.path.expanduser(os.fspath(path))
     try:
-        with opened(name) as file:
-            data = whole(file)
-        content = read_bytes(data, options)
+        content = read_bytes(read_whole(name), options)
     except MidiError as error:
         raise MidiError(error.reason, os.fsdecode(name)) from None
     if content.damage:
@@ -191,7 +189,7 @@ def check_options(
     r_name: str = "r",
     dt_name: str = "dt",
 ) -> Options:
-    """Check the arguments of `midiread`, two of which the caller may call otherwise."""
+    """Return the arguments of `midiread`, validated; errors may call `r` and `dt` otherwise."""
     pitch_range = checked_pitch_range(r, r_name)
     if steps_per_beat is None:
         step = exact_time_step(0.3 if dt is None else dt, dt_name)
@@ -216,14 +214,14 @@ def check_options(
 
 
 def checked_flag(name: str, value: Any) -> bool:
-    """Return a boolean, or say that it should have been one."""
+    """Return a boolean, or raise TypeError for anything else."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, not {value!r}")
     return bool(value)
 
 
 def checked_pitch_range(r: Any, name: str = "r") -> tuple[int, int]:
-    """Return `r` as two integers, or say what it should have been."""
+    """Return `r` as two integers, or raise an error that says what is allowed."""
     try:
         lowest_pitch, highest_pitch = (operator.index(pitch) for pitch in r)
     except (TypeError, ValueError):
@@ -251,13 +249,13 @@ def read_bytes(data: bytes, options: Options, dtype: Any = np.float32) -> MidiCo
     if options.strict and events.damage:
         raise MidiError(events.damage[0])
     tick, starts, last_tick = lay_out(header, events)
-    found = pair_notes(events, options.drums)
-    start_tick, end_tick = tick[found.start], tick[found.end]
+    every = pair_notes(events, options.drums)
+    start_tick, end_tick = tick[every.start], tick[every.end]
     if options.sustain:
-        end_tick = sustained_ends(events, tick, found, tracks_follow=header.format == 2)
+        end_tick = sustained_ends(events, tick, every, tracks_follow=header.format == 2)
     lowest_pitch, highest_pitch = options.pitch_range
-    inside = (found.pitch >= lowest_pitch) & (found.pitch < highest_pitch)
-    pitch, start_tick, end_tick = found.pitch[inside], start_tick[inside], end_tick[inside]
+    inside = (every.pitch >= lowest_pitch) & (every.pitch < highest_pitch)
+    pitch, start_tick, end_tick = every.pitch[inside], start_tick[inside], end_tick[inside]
 
     tempos = tempo_map(header, events, tick, starts)
     seconds = clock_in_seconds(header, tempos, last_tick, options.tempo)
@@ -291,9 +289,9 @@ def read_bytes(data: bytes, options: Options, dtype: Any = np.float32) -> MidiCo
             (n_frames, n_pitches),
             dtype,
         ),
-        n_out_of_range=len(found.pitch) - len(pitch),
-        n_never_ended=found.n_never_ended,
-        n_drums=found.n_drums,
+        n_out_of_range=len(every.pitch) - len(pitch),
+        n_never_ended=every.n_never_ended,
+        n_drums=every.n_drums,
         n_too_short=int(np.count_nonzero(is_short)),
         damage=tuple(events.damage),
         pitches=pitch,

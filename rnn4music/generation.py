@@ -1,15 +1,15 @@
-"""Composing: the network reads a start, then its own samples.
+"""Generation: the network reads a start, then its own samples.
 
 Each note is sampled by comparing its probability with a uniform random number that NumPy's
 Generator draws, so that every engine composes the same tune from the same seed. A
-probability that does not exceed the threshold is reported as 0 and never sounds.
+probability that does not exceed the threshold is returned as 0, and the note does not sound.
 
-Sampled independently, each pitch has a random number of its own. In systematic sampling a step
-has one, u: the pitches lie on a line end to end, lowest first, each as long as its probability,
-and those sound on which u, u + 1, u + 2, … fall. Each pitch still sounds with its probability,
-but the number of pitches is the expected one, rounded up or down, and neighbours compete: where a
-voice may go to one of several pitches, it goes to one of them, and not to two or none. (W. G.
-Madow, "On the theory of systematic sampling, II", Annals of Mathematical Statistics 20, 1949.)
+In independent sampling each pitch has a random number of its own. In systematic sampling a
+step has one, u: the pitches lie on a line end to end, lowest first, each as long as its
+probability, and those on which u, u + 1, u + 2, … fall sound. Each pitch still sounds with its
+probability, but their number is the expected one, rounded up or down, and neighbours compete:
+where a voice may go to one of several pitches, exactly one of them sounds. (W. G. Madow, "On the
+theory of systematic sampling, II", Annals of Mathematical Statistics 20, 1949.)
 """
 
 import numpy as np
@@ -87,7 +87,7 @@ def compose(network, start, n_steps, n_tunes, threshold, temperature, systematic
     ----------
     network : graphs.compiled.CompiledNetwork
     start : (S, P)
-        What every tune begins with, S at least 1.
+        The beginning of every tune, S at least 1.
     n_steps, n_tunes : int
     threshold, temperature : float
     systematic : bool

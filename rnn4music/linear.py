@@ -12,7 +12,7 @@ and `kernels.dispatch` has a version of each in machine code, used where that is
 from rnn4music.backend import accelerated, column_sums, concatenate, dot, shape_of
 
 
-def delayed(sequence, initial):
+def shift(sequence, initial):
     """Return the (T, B, H) sequence one step later: `initial` first, the last row dropped."""
     return concatenate([initial[None, :, :], sequence[:-1]], axis=0)
 
@@ -54,7 +54,7 @@ def matrix_gradient(sequence, d_product):
 @accelerated(by="rnn4music.kernels.dispatch")
 def recurrent_gradient(hidden, initial, d_product):
     """`matrix_gradient` at the matrix that each step applies to the step before it."""
-    return matrix_gradient(delayed(hidden, initial), d_product)
+    return matrix_gradient(shift(hidden, initial), d_product)
 
 
 @accelerated(by="rnn4music.kernels.dispatch")

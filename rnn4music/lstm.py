@@ -33,10 +33,10 @@ from rnn4music.linear import (
     apply_matrix,
     apply_to_roll,
     apply_transposed,
-    delayed,
     matrix_gradient,
     recurrent_gradient,
     roll_gradient,
+    shift,
     vector_gradient,
 )
 
@@ -60,7 +60,7 @@ class State(NamedTuple):
     cell: Any
 
 
-class Activity(NamedTuple):
+class Activations(NamedTuple):
     """What the forward pass keeps for the backward pass."""
 
     hidden: Any  # (T, B, H)
@@ -158,7 +158,7 @@ def run_steps(a, initial, parameters):
 
     Returns
     -------
-    Activity
+    Activations
     """
 
     def step(a, h_previous, c_previous, hidden_to_gates, *peepholes):
@@ -173,11 +173,11 @@ def run_steps(a, initial, parameters):
         constants=[parameters.hidden_to_gates, *peepholes(parameters)],
         n_steps=shape_of(a)[0],
     )
-    return Activity(hidden, cell, gates)
+    return Activations(hidden, cell, gates)
 
 
 @accelerated(by="rnn4music.kernels.dispatch")
-def run_steps_backward(d_hidden, d_after, initial, activity, parameters):
+def run_steps_backward(d_hidden, d_after, initial, activations, parameters):
     """Carry the gradient back through `run_steps`, last step first.
 
     Parameters
@@ -188,7 +188,7 @@ def run_steps_backward(d_hidden, d_after, initial, activity, parameters):
         Derivative at the last states that comes from steps after these.
     initial, parameters
         What `run_steps` was given.
-    activity : Activity
+    activations : Activations
         What it returned.
 
     Returns
@@ -200,7 +200,7 @@ def run_steps_backward(d_hidden, d_after, initial, activity, parameters):
         Derivative at `initial`.
     """
     n_steps = shape_of(d_hidden)[0]
-    cell_previous = delayed(activity.cell, initial.cell)
+    cell_previous = shift(activations.cell, initial.cell)
 
     # Going back by index spares the loop reversed copies of all that it reads.
     def step(t, d_h_next, d_c, d_hidden, gates, cell, cell_previous, gates_to_hidden, *peepholes):
@@ -216,8 +216,8 @@ def run_steps_backward(d_hidden, d_after, initial, activity, parameters):
         states=[*d_after, None],
         constants=[
             d_hidden,
-            activity.gates,
-            activity.cell,
+            activations.gates,
+            activations.cell,
             cell_previous,
             parameters.hidden_to_gates.T,
             *peepholes(parameters),
@@ -225,7 +225,7 @@ def run_steps_backward(d_hidden, d_after, initial, activity, parameters):
         n_steps=n_steps,
     )
     d_a = d_a[::-1]  # from the loop's order to time order
-    d_peepholes = peephole_slopes(split(d_a), activity.cell, cell_previous)
+    d_peepholes = peephole_slopes(split(d_a), activations.cell, cell_previous)
     d_peepholes = [vector_gradient(slope) for slope in d_peepholes]
     return d_a, vector_gradient(d_a), d_peepholes, State(d_h[-1], d_c[-1])
 
@@ -243,7 +243,7 @@ def lstm_layer(inputs, below, initial, parameters):
 
     Returns
     -------
-    Activity
+    Activations
     """
     a = apply_to_roll(inputs, parameters.input_to_gates, parameters.bias)
     if below is not None:
@@ -251,7 +251,7 @@ def lstm_layer(inputs, below, initial, parameters):
     return run_steps(a, initial, parameters)
 
 
-def lstm_layer_backward(d_hidden, d_after, inputs, below, initial, activity, parameters):
+def lstm_layer_backward(d_hidden, d_after, inputs, below, initial, activations, parameters):
     """Carry the cost's gradient back through `lstm_layer`, last step first.
 
     Parameters
@@ -262,7 +262,7 @@ def lstm_layer_backward(d_hidden, d_after, inputs, below, initial, activity, par
         Derivative at the last states that comes from steps after these.
     inputs, below, initial, parameters
         What `lstm_layer` was given.
-    activity : Activity
+    activations : Activations
         What it returned.
 
     Returns
@@ -274,12 +274,12 @@ def lstm_layer_backward(d_hidden, d_after, inputs, below, initial, activity, par
         Derivative at `initial`.
     """
     d_a, d_bias, d_peepholes, d_before = run_steps_backward(
-        d_hidden, d_after, initial, activity, parameters
+        d_hidden, d_after, initial, activations, parameters
     )
     d_parameters = LayerParameters(
         roll_gradient(inputs, d_a),
         None if below is None else matrix_gradient(below, d_a),
-        recurrent_gradient(activity.hidden, initial.hidden, d_a),
+        recurrent_gradient(activations.hidden, initial.hidden, d_a),
         d_bias,
         *d_peepholes,
     )

@@ -114,7 +114,7 @@ class RNN4Music(Hyperparameters):
             "history": self.history.to_dict(),
             "random_state": self._rng.bit_generator.state,
             "arrays": self._store.arrays(),
-            "metadata": metadata.checked(self.metadata),
+            "metadata": metadata.validate(self.metadata),
         }
 
     def __setstate__(self, content):
@@ -479,7 +479,7 @@ class RNN4Music(Hyperparameters):
         return model
 
     def to_numpy(self):
-        """Return a copy of the network in NumPy, whose `activity` shows gates and cells."""
+        """Return a copy of the network in NumPy, whose `activations` shows gates and cells."""
         state = self._rng.bit_generator.state
         return NumpyNetwork.from_arrays(self._store.arrays(), self.settings(), state)
 
@@ -497,14 +497,14 @@ class RNN4Music(Hyperparameters):
     # ---- inside
 
     def _load(self, content, path):
-        """Take over what `archive.read` returned, or raise a ValueError and change nothing."""
+        """Take over what `model_file.read` returned, or raise a ValueError and change nothing."""
         try:
             self._take(content)
         except Exception as error:
             raise ValueError(f"{path} does not fit or is damaged: {error}") from error
 
     def _take(self, content):
-        """Take over what `archive.read` returned, or raise and change nothing."""
+        """Take over what `model_file.read` returned, or raise and change nothing."""
         from_2015 = content["random_state"] is None  # which saved little more than the weights
         if not from_2015:
             missing = [name for name in self.settings() if name not in content["settings"]]

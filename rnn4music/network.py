@@ -68,23 +68,23 @@ def forward(inputs, initial, parameters, masks=NO_MASKS):
     -------
     Y : (T, B, P)
         The pre-activations of the output.
-    activities : tuple of Activity
+    activations : tuple of Activations
         One for each layer.
     """
     Y = parameters.output.bias
-    activities = []
+    activations = []
     below = None
     layers = zip(initial, parameters.layers, parameters.output, masks)
     for state, layer, to_output, mask in layers:
-        activity = lstm_layer(inputs, below, state, layer)
-        seen = masked(activity.hidden, mask)  # (8)
+        of_layer = lstm_layer(inputs, below, state, layer)
+        seen = masked(of_layer.hidden, mask)  # (8)
         Y = apply_matrix(seen, to_output, Y)  # (7)
-        activities.append(activity)
+        activations.append(of_layer)
         below = seen
-    return Y, tuple(activities)
+    return Y, tuple(activations)
 
 
-def backward(d_Y, d_after, inputs, initial, activities, parameters, masks=NO_MASKS):
+def backward(d_Y, d_after, inputs, initial, activations, parameters, masks=NO_MASKS):
     """Carry the cost's gradient back through `forward`, top layer first.
 
     Parameters
@@ -95,7 +95,7 @@ def backward(d_Y, d_after, inputs, initial, activities, parameters, masks=NO_MAS
         Derivative at each layer's last states that comes from steps after these.
     inputs, initial, parameters, masks
         What `forward` was given.
-    activities : tuple of Activity
+    activations : tuple of Activations
         What it returned.
 
     Returns
@@ -105,19 +105,19 @@ def backward(d_Y, d_after, inputs, initial, activities, parameters, masks=NO_MAS
     d_before : tuple of State of (B, H)
         Derivative at `initial`.
     """
-    seen = [masked(activity.hidden, mask) for activity, mask in zip(activities, masks)]  # (8)
+    seen = [masked(of_layer.hidden, mask) for of_layer, mask in zip(activations, masks)]  # (8)
     d_output = OutputParameters(
         *(matrix_gradient(hidden, d_Y) for hidden in seen),  # (7)
         bias=vector_gradient(d_Y),
     )
     d_layers, d_before = [], []
     d_below = None
-    for n in reversed(range(len(activities))):
+    for n in reversed(range(len(activations))):
         d_seen = apply_transposed(d_Y, parameters.output[n], d_below)  # (7)
         d_hidden = masked(d_seen, masks[n])  # (8)
         below = seen[n - 1] if n > 0 else None
         d_layer, d_below, d_state = lstm_layer_backward(
-            d_hidden, d_after[n], inputs, below, initial[n], activities[n], parameters.layers[n]
+            d_hidden, d_after[n], inputs, below, initial[n], activations[n], parameters.layers[n]
         )
         d_layers.insert(0, d_layer)
         d_before.insert(0, d_state)

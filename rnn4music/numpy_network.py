@@ -1,9 +1,9 @@
 """A trained network in NumPy alone: read a model's file, predict, compose, look inside.
 
-For those who got a model from somebody and have no engine: this one file and NumPy are
-enough, and it may be copied beside the model.
+Anyone with NumPy can compose with it: this file needs nothing else of the package, and may be
+copied beside the model.
 
->>> from rnn4music.numpy_network import NumpyNetwork            # doctest: +SKIP
+>>> from rnn4music import NumpyNetwork                          # doctest: +SKIP
 >>> network = NumpyNetwork.from_file("model.npz")               # doctest: +SKIP
 >>> tune, probabilities = network.gen_music(None, 300)          # doctest: +SKIP
 
@@ -24,7 +24,7 @@ import numpy as np
 
 GATES = ("input", "forget", "candidate", "output")  # side by side in the fused weights
 MOST_EXPANDED, MOST_TIMES = 2**30, 100
-"""The arrays of a file may have so many bytes, or so many times what the file has."""
+"""The arrays of a file may have this many bytes, or this many times those of the file."""
 
 
 def sigmoid(a):
@@ -41,7 +41,7 @@ def _numbers(array):
 
 
 def _check_entries(entries, size):
-    """Raise ValueError for entries of a zip that NumPy does not write, or that may be bombs."""
+    """Raise ValueError for entries that NumPy does not write, or that may be a zip bomb."""
     if sum(entry.file_size for entry in entries) > max(MOST_EXPANDED, MOST_TIMES * size):
         raise ValueError(f"its {size} bytes claim to hold far more")
     for entry in entries:
@@ -59,10 +59,10 @@ class NumpyNetwork:
     initial : dict of str to (H,), optional
         ``layer1/hidden``, ``layer1/cell``, …: the states at t = −1; zeros without it.
     settings : dict, optional
-        As `RNN4Music.settings` returns them. Used are ``genProbThreshold`` and, for the random
-        numbers, ``dtype``: a float32 model draws shorter ones.
+        As `RNN4Music.settings` returns them. ``genProbThreshold`` is used, and ``dtype``: a
+        float32 model draws shorter random numbers.
     random_state : dict, optional
-        State of the generator that samples; without it each object draws other numbers.
+        State of the generator that samples; default a new one from the system.
     """
 
     def __init__(self, parameters, initial=None, settings=None, random_state=None):
@@ -97,10 +97,10 @@ class NumpyNetwork:
         path = str(name) if str(name).endswith(".npz") else f"{name}.npz"
         try:
             if os.path.exists(path) and not os.path.isfile(path):
-                raise OSError(errno.ENXIO, "not a regular file", path)  # a FIFO would be waited for
+                raise OSError(errno.ENXIO, "not a regular file", path)  # opening a FIFO would block
             with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
                 _check_entries(file.zip.infolist(), os.fstat(stream.fileno()).st_size)
-                if file.zip.testzip() is not None:  # NumPy's own reading may end before the sum
+                if file.zip.testzip() is not None:  # NumPy may stop reading before the checksum
                     raise ValueError("a checksum is wrong")
                 arrays = {key: file[key] for key in file.files}
             settings, random_state = (
@@ -109,8 +109,10 @@ class NumpyNetwork:
             return cls.from_arrays(arrays, settings, random_state)
         except Exception as error:
             if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
-                raise  # the disk's; damage makes places that do not exist be sought in vain
-            raise ValueError(f"{path} is no model of rnn4music, or damaged: {error!r}") from error
+                raise  # of the disk; in a damaged file a seek to a place that does not exist fails
+            raise ValueError(
+                f"{path} is not a model of rnn4music, or damaged: {error!r}"
+            ) from error
 
     @classmethod
     def from_arrays(cls, arrays, settings=None, random_state=None):
@@ -119,11 +121,11 @@ class NumpyNetwork:
         groups = {"parameters": parameters, "initial": initial}
         for key, array in arrays.items():
             group, _, name = key.partition("/")
-            groups.get(group, {})[name] = array  # what is of no other use is dropped
+            groups.get(group, {})[name] = array  # the others are dropped
         return cls(parameters, initial, settings, random_state)
 
     def _check(self):
-        """Raise ValueError or KeyError if this makes no network."""
+        """Raise ValueError or KeyError unless the arrays fit together."""
         P, below = self.n_pitches, None
         output: dict = {"bias": (P,)}
         for n, (layer, states) in enumerate(zip(self.layers, self.initial), start=1):
@@ -165,8 +167,8 @@ class NumpyNetwork:
             Y.append(y)
         return sigmoid(np.array(Y)).reshape(inputs.shape)
 
-    def activity(self, inputs):
-        """Return what goes on in each layer while it reads a tune.
+    def activations(self, inputs):
+        """Return the gates and states of each layer at each step of a tune.
 
         Parameters
         ----------
@@ -179,8 +181,8 @@ class NumpyNetwork:
         """
         states, rows = self._initial_states(1), []
         for x in np.asarray(inputs, float)[:, None]:
-            _, states, activity = self._step(x, states)
-            rows.append(activity)
+            _, states, activations = self._step(x, states)
+            rows.append(activations)
         return [
             {name: np.concatenate([row[n][name] for row in rows]) for name in rows[0][n]}
             for n in range(3)
@@ -200,7 +202,7 @@ class NumpyNetwork:
     ):
         """Compose, as `RNN4Music.genMusic` does; its arguments and results are the same.
 
-        `track` may be tqdm, or whatever goes through the steps and tells of it.
+        `track` iterates over the steps and may report on them, as tqdm does.
         """
         if threshold is None:
             threshold = self.settings["genProbThreshold"]
@@ -228,8 +230,8 @@ class NumpyNetwork:
             y = sigmoid(Y / temperature)
             y[y <= threshold] = 0
             uniform = rng.random((n_tunes, n_random), self.settings["dtype"])
-            if sampling == "systematic":  # keys end to end on a line, with points 1 apart
-                points = np.ceil(np.cumsum(y, axis=1) - uniform)  # up to the end of each key
+            if sampling == "systematic":  # pitches end to end on a line, with points 1 apart
+                points = np.ceil(np.cumsum(y, axis=1) - uniform)  # up to the end of each pitch
                 sounds = (np.diff(points, axis=1, prepend=0) > 0) & (y > 0)
             else:
                 sounds = uniform < y
@@ -238,9 +240,9 @@ class NumpyNetwork:
         return (tunes[0], probabilities[0]) if count is None else (tunes, probabilities)
 
     def _step(self, x, states):
-        """Advance by one step: pre-activations (B, P), the new states, each layer's activity."""
+        """Advance by one step: pre-activations (B, P), the new states, each layer's activations."""
         Y, u = self.output["bias"], None
-        new_states, activities = [], []
+        new_states, activations = [], []
         for n, (W, (h, c)) in enumerate(zip(self.layers, states), start=1):
             a = x @ W["input_to_gates"] + h @ W["hidden_to_gates"] + W["bias"]
             if u is not None:
@@ -255,8 +257,8 @@ class NumpyNetwork:
             Y = Y + h @ self.output[f"layer{n}_to_output"]  # (7), without its σ
             u = h
             new_states.append((h, c))
-            activities.append({**dict(zip(GATES, (i, f, g, o))), "cell": c, "hidden": h})
-        return Y, new_states, activities
+            activations.append({**dict(zip(GATES, (i, f, g, o))), "cell": c, "hidden": h})
+        return Y, new_states, activations
 
     def _initial_states(self, n_tunes):
         return [[np.tile(vector, (n_tunes, 1)) for vector in pair] for pair in self.initial]

@@ -185,22 +185,22 @@ def _events(path, event):
         data = data[16 + length :]
 
 
-def test_notes_are_saved_and_say_what_was_learned_from(tunes, tmp_path):
+def test_metadata_are_saved_and_say_what_was_learned_from(tunes, tmp_path):
     model = small_model()
     model.metadata["data"] = "seven tunes"
     train(model, tunes)
     loaded = RNN4Music.from_file(model.saveParameters(tmp_path / "model"))
     (trained_on,) = loaded.metadata["trained_on"]
     assert loaded.metadata["data"] == "seven tunes" and trained_on["dataset"] == "7 tunes, 54 steps"
-    assert trained_on["lengthOfMB"] == 6 and trained_on["validation"] == "2 tunes, 13 steps"
-    assert (trained_on["first_epoch"], trained_on["epochs"]) == (1, 2)
+    assert trained_on["window"] == 6 and trained_on["validation"] == "2 tunes, 13 steps"
+    assert (trained_on["first_epoch"], trained_on["n_epochs"]) == (1, 2)
     train(loaded, tunes)
-    assert loaded.metadata["trained_on"] == [{**trained_on, "epochs": 4}]
+    assert loaded.metadata["trained_on"] == [{**trained_on, "n_epochs": 4}]
     train(loaded, tunes[:6], checkpoint=tmp_path / "c")
     train(loaded, tunes[:6], checkpoint=tmp_path / "c", resume=True, noOfEpoch=3)
     first, second = loaded.metadata["trained_on"]
-    assert first["epochs"] == 4 and second["dataset"] == "6 tunes, 48 steps"
-    assert (second["first_epoch"], second["epochs"], second["noOfEpoch"]) == (5, 3, 3)
+    assert first["n_epochs"] == 4 and second["dataset"] == "6 tunes, 48 steps"
+    assert (second["first_epoch"], second["n_epochs"], second["epochs"]) == (5, 3, 3)
     with pytest.raises(FileNotFoundError):
         train(loaded, tunes, checkpoint=tmp_path / "no" / "c")
     assert loaded.metadata["trained_on"] == [first, second]

@@ -553,7 +553,7 @@ def test_odd_notes_end_nothing(model, tmp_path, capsys):
         ["learning", "{model}"],
         ["weights", "{model}", "--layer", "2"],
         ["probabilities", "{model}", "--tune", "{tune}"],
-        ["activity", "{model}", "--tune", "{tune}", "--part", "forget"],
+        ["activations", "{model}", "--tune", "{tune}", "--part", "forget"],
     ),
 )
 def test_pictures(model, music, tmp_path, arguments, capsys):
@@ -564,7 +564,7 @@ def test_pictures(model, music, tmp_path, arguments, capsys):
 
 
 def test_pictures_that_need_a_tune_say_so(model, tmp_path, capsys):
-    assert run("plot", "activity", model, "-o", tmp_path / "p.png") == 1
+    assert run("plot", "activations", model, "-o", tmp_path / "p.png") == 1
     assert "give --tune FILE" in capsys.readouterr().err
 
 
@@ -596,7 +596,7 @@ def test_a_standard_set_is_not_overwritten_by_what_learned_from_it(tmp_path, cap
 def test_what_is_no_model_is_told_so(tmp_path, capsys):
     (tmp_path / "README.md").write_text("# Read me")
     assert run("info", tmp_path / "README.md") == 1
-    assert "README.md is no model: their names end in .npz" in capsys.readouterr().err
+    assert "README.md is not a model: their names end in .npz" in capsys.readouterr().err
 
 
 def test_it_works_with_its_output_closed(model):

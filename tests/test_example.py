@@ -96,7 +96,7 @@ ELSEWHERE = {
         (
             "README.md",
             15,
-            "big.npz from_store.npz tune.mid tune.html tune-3.mid activity.png tune.mp3",
+            "big.npz from_store.npz tune.mid tune.html tune-3.mid activations.png tune.mp3",
         ),
         ("docs/command_line.md", 7, "night.npz night.jsonl further.npz sixteenths.html t.wav"),
     ),

@@ -32,9 +32,9 @@ CHECKS = {
         assert min(history.validation) < history.baseline / 4
         assert max(errors) < 1e-6 and len(errors) == len(parameters)
         assert all((parameters[k] == array).all() for k, array in model.get_parameters().items())
-        assert expected > 0.5 and change.any() and not change[step:].any()
-        assert returns_after(activity[0]["cell"], 32) > 0.9 > 0 > returns_after(
-            activity[0]["cell"], 16
+        assert expected > 0.5 and effects.any() and not effects[step:].any()
+        assert returns_after(activations[0]["cell"], 32) > 0.9 > 0 > returns_after(
+            activations[0]["cell"], 16
         )
     """,
 }

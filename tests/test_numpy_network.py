@@ -1,4 +1,4 @@
-"""Composing with NumPy alone: the same predictions, activities and tunes as with the engine."""
+"""Composing with NumPy alone: the same predictions, activations and tunes as with the engine."""
 
 import subprocess
 import sys
@@ -46,7 +46,7 @@ def test_a_float32_model_draws_the_same_random_numbers(tmp_path, rng):
     np.testing.assert_array_equal(network.gen_music(start, 60)[0], model.genMusic(start, 60)[0])
 
 
-def test_predictions_and_activities_are_the_oracle_s(model, file, rng):
+def test_predictions_and_activations_are_the_oracle_s(model, file, rng):
     network = NumpyNetwork.from_file(str(file).removesuffix(".npz"))
     roll = random_roll(rng, 9, P)
     Y, layers = oracle.run(model.get_parameters(), initial_states(model), roll)
@@ -55,7 +55,7 @@ def test_predictions_and_activities_are_the_oracle_s(model, file, rng):
         network.predict(np.stack([roll, 1 - roll], axis=1))[:, 0], oracle.sigma(Y), rtol=1e-12
     )
     names = ("input", "forget", "candidate", "output", "cell", "hidden")
-    for ours, theirs in zip(network.activity(roll), layers):
+    for ours, theirs in zip(network.activations(roll), layers):
         for name, letter in zip(names, "ifgoch"):
             np.testing.assert_allclose(ours[name], theirs[letter], rtol=1e-12, err_msg=name)
 
@@ -92,7 +92,7 @@ def test_the_file_needs_nothing_but_numpy(file, tmp_path):
 @pytest.mark.parametrize("content", (b"", b"no model", b"PK\x03\x04 damaged"))
 def test_what_is_no_model_is_refused(tmp_path, content):
     (tmp_path / "x.npz").write_bytes(content)
-    with pytest.raises(ValueError, match="x.npz is no model of rnn4music"):
+    with pytest.raises(ValueError, match="x.npz is not a model of rnn4music"):
         NumpyNetwork.from_file(tmp_path / "x.npz")
 
 

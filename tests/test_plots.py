@@ -204,7 +204,7 @@ def test_learning_curve_marks_its_best_and_the_floor(axes):
     np.testing.assert_array_equal(curve.get_xydata(), [[1, 3], [2, np.nan], [3, 1], [4, 2]])
     assert best.get_xydata().tolist() == [[3, 1]]
     assert set(baseline.get_ydata()) == {2.5} and baseline.get_linestyle() == "--"
-    assert [text.get_text() for text in axes.texts] == ["each key's Markov chain"]
+    assert [text.get_text() for text in axes.texts] == ["each pitch's Markov chain"]
 
 
 def a_history(**changes):
@@ -257,7 +257,7 @@ def test_history_of_a_training_that_was_interrupted_at_once(axes):
 
 
 @pytest.fixture
-def activity():
+def activations():
     """Of four units: the first and the last, and the two between, do nearly the same."""
     wave = np.sin(np.arange(12.0))
     cell = np.stack([wave, -2 * wave, -2.1 * wave, 1.1 * wave], axis=1)
@@ -265,12 +265,12 @@ def activity():
     return {"cell": cell, "forget": gate, "hidden": gate * np.tanh(cell)}
 
 
-def test_activity_has_similar_units_side_by_side(axes, activity):
-    order = plots.similar_units(activity)
+def test_activations_has_similar_units_side_by_side(axes, activations):
+    order = plots.similar_units(activations)
     assert {*order[:2].tolist()} in ({0, 3}, {1, 2}) and sorted(order) == [0, 1, 2, 3]
-    assert plots.plot_activity(axes, activity, time_step=0.5, n_given=4) is axes
+    assert plots.plot_activations(axes, activations, time_step=0.5, n_given=4) is axes
     (image,) = axes.images
-    np.testing.assert_array_equal(image.get_array(), np.tanh(activity["cell"]).T[order])
+    np.testing.assert_array_equal(image.get_array(), np.tanh(activations["cell"]).T[order])
     assert image.get_extent() == [-2, 4, 0, 4] and axes.get_xlim() == (-2, 4)
     assert image.get_clim() == (-1, 1)
 
@@ -282,19 +282,19 @@ def test_units_along_a_line_are_in_its_order():
     assert sorted(places) in (list(places[order]), list(places[order])[::-1])
 
 
-def test_gates_are_in_the_order_of_the_cells_or_in_a_given_one(axes, activity):
-    plots.plot_activity(axes, activity, "forget")
-    plots.plot_activity(axes, activity, "hidden", order=[3, 2, 1, 0])
+def test_gates_are_in_the_order_of_the_cells_or_in_a_given_one(axes, activations):
+    plots.plot_activations(axes, activations, "forget")
+    plots.plot_activations(axes, activations, "hidden", order=[3, 2, 1, 0])
     gate, hidden = axes.images
     assert gate.get_clim() == (0, 1) and hidden.get_clim() == (-1, 1)
-    expected = [(k + 1) / 10 for k in plots.similar_units(activity)]
+    expected = [(k + 1) / 10 for k in plots.similar_units(activations)]
     assert gate.get_array()[:, 0].tolist() == pytest.approx(expected)
-    np.testing.assert_array_equal(hidden.get_array()[0], activity["hidden"][:, 3])
+    np.testing.assert_array_equal(hidden.get_array()[0], activations["hidden"][:, 3])
 
 
-def test_in_a_stack_the_lowest_names_the_time(panels, activity):
+def test_in_a_stack_the_lowest_names_the_time(panels, activations):
     plots.plot_piano_roll(panels[0], roll_of(12, (1, 60)), 0.3, steps_per_bar=4)
-    plots.plot_activity(panels[1], activity, "forget", 0.3, steps_per_bar=4)
+    plots.plot_activations(panels[1], activations, "forget", 0.3, steps_per_bar=4)
     assert [axes.get_xlabel() for axes in panels] == ["", "bar"]
     assert names(panels[1].xaxis) == ["1", "2", "3"]
     panels[0].figure.canvas.draw()
@@ -302,24 +302,24 @@ def test_in_a_stack_the_lowest_names_the_time(panels, activity):
     np.testing.assert_allclose(widths[0], widths[1], atol=1e-12)
 
 
-def test_activity_of_one_unit(axes):
-    plots.plot_activity(axes, {"cell": np.ones((5, 1))})
+def test_activations_of_one_unit(axes):
+    plots.plot_activations(axes, {"cell": np.ones((5, 1))})
     assert axes.images[0].get_array().shape == (1, 5)
 
 
-def test_what_is_no_activity_is_named(axes, activity):
+def test_what_are_no_activations_is_named(axes, activations):
     with pytest.raises(ValueError, match="what must be one of 'cell', 'forget', 'hidden'"):
-        plots.plot_activity(axes, activity, "gate")
-    activity["cell"][3, 1] = np.nan
+        plots.plot_activations(axes, activations, "gate")
+    activations["cell"][3, 1] = np.nan
     with pytest.raises(ValueError, match="cell holds NaN"):
-        plots.plot_activity(axes, activity)
+        plots.plot_activations(axes, activations)
 
 
-def test_influence_is_drawn_on_the_notes_before(axes):
+def test_occlusion_is_drawn_on_the_notes_before(axes):
     roll = roll_of(6, (0, 60), (1, 64), (4, 67))
-    influence = np.zeros_like(roll)
-    influence[1, 64 - LOWEST] = -2
-    result = plots.plot_influence(axes, roll, influence, 3, 62 - LOWEST, 0.5)
+    effects = np.zeros_like(roll)
+    effects[1, 64 - LOWEST] = -2
+    result = plots.plot_occlusion(axes, roll, effects, 3, 62 - LOWEST, 0.5)
     assert result is axes and axes.get_xlim() == (0, 2)
     (image,) = axes.images
     assert image.get_extent()[:2] == [0, 1.5] and image.get_clim() == (-2, 2)
@@ -329,7 +329,7 @@ def test_influence_is_drawn_on_the_notes_before(axes):
     (frame,) = axes.collections
     assert frame.get_paths()[0].get_extents().bounds == (1.5, 61.5, 0.5, 1)
     with pytest.raises(ValueError, match="step must be at most 6 for this roll, but is 7"):
-        plots.plot_influence(axes, roll, influence, 7, 0, 0.5)
+        plots.plot_occlusion(axes, roll, effects, 7, 0, 0.5)
 
 
 @pytest.fixture

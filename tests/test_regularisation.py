@@ -144,7 +144,7 @@ def test_floors_by_hand():
     """Two keys; the first is always on, the second alternates."""
     tune = np.array([[1, 0], [1, 1], [1, 0], [1, 1], [1, 0]], bool)
     both = score_baselines([tune], [tune])
-    constant, chain = both["each key's frequency"], both["each key's Markov chain"]
+    constant, chain = both["each pitch's frequency"], both["each pitch's Markov chain"]
     # key 1 on in 4 of 4 scored steps: (4 + 1) / (4 + 2); key 2 in 2 of 4: ½
     np.testing.assert_allclose(constant.nats_per_step, -np.log(5 / 6) - np.log(1 / 2))
     # after on: (4 + 1) / (4 + 2); the second: after off 2 of 2 on, after on 0 of 2
@@ -152,4 +152,4 @@ def test_floors_by_hand():
     assert chain.accuracy == 1 and constant.n_steps == chain.n_steps == 4
     unseen = np.ones((3, 2))
     assert np.isfinite(score_baselines([np.zeros((9, 2))], [unseen])[
-        "each key's Markov chain"].nats_per_step)  # fmt: skip
+        "each pitch's Markov chain"].nats_per_step)  # fmt: skip

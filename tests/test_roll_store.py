@@ -682,7 +682,7 @@ def test_scores_and_floors_are_those_of_the_same_tunes_in_memory(made, tunes, mo
     mine, theirs = score_baselines(store, store), score_baselines(rolls, rolls)
     assert (
         str(mine) == str(theirs)
-        and mine["each key's Markov chain"].n_steps == sum(map(len, rolls)) - 13
+        and mine["each pitch's Markov chain"].n_steps == sum(map(len, rolls)) - 13
     )
     assert store.most_alive <= 3 + 3
 

@@ -108,7 +108,7 @@ def test_history(tunes):
     assert first.rate_factor == [1, 1, 1]
     best = f"{min(first.validation):.3f} after epoch {first.best_epoch}"
     assert repr(first) == f"History(18 updates, 3 epochs, best validation {best})"
-    chain = score_baselines(tunes, tunes[:2])["each key's Markov chain"]
+    chain = score_baselines(tunes, tunes[:2])["each pitch's Markov chain"]
     assert first.baseline == model.history.baseline == chain.nats_per_step
     assert all(seconds > 0 for seconds in first.seconds)
     second = model.train(tunes, 1, 1, 3, 5, progress=False)

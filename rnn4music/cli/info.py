@@ -14,7 +14,6 @@ EXAMPLES = """\
 """
 ARGUMENTS = (Option("file", str, ..., "a model, or a MIDI file", "FILE"),)
 OPTIONS = (Option("markdown", bool, False, "print a model card"),)
-MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
 
 
 def run(args):
@@ -32,10 +31,10 @@ def run(args):
 
 
 def _is_midi(name):
-    from midi.files import opened
+    from midi.files import SUFFIXES, opened
 
     try:
         with opened(name) as file:
             return file.read(4) in (b"MThd", b"RIFF")
     except (FileNotFoundError, IsADirectoryError):  # the name of a model may lack its suffix
-        return Path(name).suffix.lower() in MIDI_SUFFIXES
+        return Path(name).suffix.lower() in SUFFIXES

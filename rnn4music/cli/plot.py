@@ -9,17 +9,18 @@ EXAMPLES = """\
   rnn4music plot roll tune.mid -o tune.png
   rnn4music plot learning model.npz -o learning.pdf
   rnn4music plot probabilities model.npz --tune tune.mid -o odds.png
-  rnn4music plot activity model.npz --tune tune.mid --layer 2 --part forget
+  rnn4music plot activations model.npz --tune tune.mid --layer 2 --part forget
 """
 ARGUMENTS = (
-    Option("what", str, ..., "roll, learning, weights, probabilities or activity", "WHAT",
-           choices=("roll", "learning", "weights", "probabilities", "activity")),
+    Option("what", str, ..., "roll, learning, weights, probabilities or activations", "WHAT",
+           choices=("roll", "learning", "weights", "probabilities", "activations")),
     Option("file", str, ..., "a MIDI file for roll, otherwise a model", "FILE"),
 )  # fmt: skip
 OPTIONS = (
-    Option("tune", str, None, "tune that the model reads, for probabilities and activity", "MID"),
-    Option("layer", int, 1, "layer of the network, for weights and activity", choices=(1, 2, 3)),
-    Option("part", str, "cell", "what to draw of the layer's activity",
+    Option("tune", str, None, "tune that the model reads, for probabilities and activations",
+           "MID"),
+    Option("layer", int, 1, "layer of the network, for weights and activations", choices=(1, 2, 3)),
+    Option("part", str, "cell", "what to draw of the layer's activations",
            choices=("cell", "hidden", "input", "forget", "candidate", "output")),
     Option("dt", float, None, "length of a step (0.3)", "SECONDS", above=0),
     Option("output", str, "picture.png", ".png, .pdf or .svg", "FILE"),
@@ -94,9 +95,9 @@ def _plot_reading(args, figure, plots):
     time_step = seconds_per_step(metadata, args.dt)
     pitches = pitch_range(metadata, network.n_pitches)
     roll, _ = read_tune(args.tune, metadata, pitches, args.dt)
-    if args.what == "activity":
-        activity = network.activity(roll)[args.layer - 1]
-        plots.plot_activity(figure.add_subplot(), activity, args.part, time_step)
+    if args.what == "activations":
+        activations = network.activations(roll)[args.layer - 1]
+        plots.plot_activations(figure.add_subplot(), activations, args.part, time_step)
         return
     figure.set_size_inches(12, 8)
     # the prediction at a step is of the next one

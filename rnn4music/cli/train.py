@@ -50,7 +50,7 @@ def result(trained):
     if best is not None:
         lines.append(
             f"best validation {values['validation']:.3f} nats per step, after epoch {best} "
-            f"(each key's own Markov chain: {history.baseline:.3f})"
+            f"(each pitch's own Markov chain: {history.baseline:.3f})"
         )
     if history.interrupted:
         lines.append("stopped by Ctrl-C")

@@ -1,6 +1,6 @@
 """From MIDI files to datasets of piano rolls.
 
->>> from rnn4music.data.dataset import load_midi
+>>> from rnn4music import load_midi
 >>> dataset = load_midi("my folder")                           # doctest: +SKIP
 >>> train, validation, test = dataset.split(seed=1)            # doctest: +SKIP
 >>> model.train(train.in_keys(), 1, 30, 5, 100)                # doctest: +SKIP
@@ -25,7 +25,7 @@ import numpy as np
 from tqdm import tqdm
 
 from midi import MidiError
-from midi.files import opened
+from midi.files import SUFFIXES, opened
 from midi.reading import (
     Options,
     check_options,
@@ -46,7 +46,6 @@ from rnn4music.data.midi_files import (
 )
 from rnn4music.data.shards import Tune, cached
 
-SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
 MOST_CELLS = 10**7  # of one roll: nine hours of piano at 0.3 s
 MOST_BYTES = 2**24  # of one file
 _BYTES_WORTH_PROCESSES = 2**24

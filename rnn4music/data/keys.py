@@ -16,12 +16,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from midi.pitches import pitch_class_name
+
 PROFILES = {
     "major": (0.238, 0.006, 0.111, 0.006, 0.137, 0.094, 0.016, 0.214, 0.009, 0.080, 0.008, 0.081),
     "minor": (0.220, 0.006, 0.104, 0.123, 0.019, 0.103, 0.012, 0.214, 0.062, 0.022, 0.061, 0.052),
 }
 ALL_KEYS = range(-5, 7)  # semitones that lead to all twelve
-NAMES = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
 _GOALS = {"major": 0, "minor": 9}  # C major and A minor, the keys without accidentals
 
 
@@ -33,7 +34,7 @@ class Key(NamedTuple):
 
     def __str__(self):
         """Return for example ``Eb minor``."""
-        return f"{NAMES[self.tonic]} {self.mode}"
+        return f"{pitch_class_name(self.tonic, flats=True)} {self.mode}"
 
 
 def find_key(roll, lowest_pitch=21):

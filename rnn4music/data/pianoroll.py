@@ -148,7 +148,7 @@ def listed(name, value):
     if isinstance(value, (str, os.PathLike)):
         raise TypeError(
             f"{name} must be a list of piano rolls, not {str(value)!r}; "
-            "rnn4music.data.dataset.load_midi reads a folder of MIDI files"
+            "rnn4music.load_midi reads a folder of MIDI files"
         )
     if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype != object:
         raise ValueError(

@@ -1,6 +1,6 @@
 """Large collections of MIDI files: converted once to a store of piano rolls, and learned from.
 
->>> from rnn4music.data.store import RollStore, convert
+>>> from rnn4music.data import RollStore, convert
 >>> store = convert("my collection", "my rolls", workers=8)    # doctest: +SKIP
 >>> train, validation, test = RollStore("my rolls").split()    # doctest: +SKIP
 >>> model.train(train, 1, 30, 64, 100, windows="random")       # doctest: +SKIP

@@ -1,4 +1,4 @@
-"""How well a network predicts, and how alike composed and real music are."""
+"""Scores of predictions, statistics of music, and occlusion."""
 
 from rnn4music._utils.lazy import lazy_names
 
@@ -7,14 +7,14 @@ __getattr__, __dir__ = lazy_names(
     {
         "Evaluation": "scores",
         "TuneStatistics": "music_metrics",
-        "score_baselines": "baselines",
         "constant_probabilities": "baselines",
         "describe": "music_metrics",
-        "influence": "occlusion",
         "longest_copy": "music_metrics",
         "markov_probabilities": "baselines",
         "mean_overlap": "music_metrics",
         "mean_statistics": "music_metrics",
+        "occlusion_effects": "occlusion",
         "overlap": "music_metrics",
+        "score_baselines": "baselines",
     },
 )

@@ -1,4 +1,4 @@
-"""Baselines: what is known of each pitch alone, which a network has to beat."""
+"""Baselines, which a network has to beat: predictions of each pitch from itself alone."""
 
 import numpy as np
 
@@ -6,13 +6,13 @@ from rnn4music.evaluation.scores import THRESHOLD, evaluate
 
 
 def constant_probabilities(training):
-    """Return the baseline that each key's own frequency gives.
+    """Return the baseline that predicts each pitch's frequency.
 
     Parameters
     ----------
     training : sequence of (length, P)
-        Tunes, accessed one after the other, that the frequencies are taken from: (steps in which
-        the key sounds + 1) / (steps + 2), after Laplace, so that nothing is impossible.
+        The tunes that are counted, accessed one after the other. A frequency is (steps in which
+        the pitch sounds + 1) / (steps + 2), after Laplace, so that nothing is impossible.
 
     Returns
     -------
@@ -28,11 +28,11 @@ def constant_probabilities(training):
 
 
 def markov_probabilities(training):
-    """Return the baseline that two chances for each key give: if it sounds now, and if not.
+    """Return the baseline of two frequencies for each pitch: if it sounds now, and if not.
 
     Otherwise as `constant_probabilities`.
     """
-    n_steps, n_before, n_after, n_both = 0, 0, 0, 0  # the last three for each key
+    n_steps, n_before, n_after, n_both = 0, 0, 0, 0  # the last three for each pitch
     for tune in training:
         roll = np.asarray(tune) >= 0.5
         sounding = roll.sum(axis=0)
@@ -46,19 +46,19 @@ def markov_probabilities(training):
 
 
 BASELINES = {
-    "each key's frequency": constant_probabilities,
-    "each key's Markov chain": markov_probabilities,
+    "each pitch's frequency": constant_probabilities,
+    "each pitch's Markov chain": markov_probabilities,
 }
-"""The baselines, by what they are."""
+"""The baselines and their names."""
 
 
 def score_baselines(training, tunes, threshold=THRESHOLD):
-    """Score what knows nothing of music but the training set's frequencies.
+    """Score the baselines of a training set.
 
     Parameters
     ----------
     training, tunes : sequence of (length, P)
-        What is counted, and what is scored.
+        The tunes that are counted, and those that are scored.
     threshold : float
         As for `evaluate`.
 

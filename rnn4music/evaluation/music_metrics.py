@@ -1,13 +1,13 @@
-"""How tunes look in numbers: to compare generated with real ones, and to find what is copied.
+"""Statistics of tunes, to compare generated with real ones and to find copied passages.
 
 Conventions
 -----------
-A roll is (T, P), zeros and ones; column 0 is `lowest_pitch`, and any P will do. A note is a run
-of steps in which a key is on: one that is struck again at once is no new note, since rolls do not
-show it. An onset is a note's first step. The highest voice is made of the onsets above which
-nothing sounds, the "skyline" of A. Uitdenbogerd and J. Zobel, "Manipulation of music for melody
-matching", ACM Multimedia 1998; here a held key covers what begins below it. What a tune leaves
-undefined, such as the note lengths of silence, is NaN, and is left out of means and comparisons.
+A roll is (T, P), zeros and ones, with any P; column 0 is `lowest_pitch`. A note is a run of steps
+in which a pitch is on: a note that is struck again at once does not count as new, since rolls do
+not show it. An onset is a note's first step. The highest voice has the onsets above which nothing
+sounds, the "skyline" of A. Uitdenbogerd and J. Zobel, "Manipulation of music for melody matching",
+ACM Multimedia 1998; here a held note covers the onsets below it. A statistic that a tune leaves
+undefined, such as the note lengths of silence, is NaN; means and comparisons skip it.
 Several statistics grow with the length of the tune: compare tunes of like lengths. Only the
 pitch classes depend on the key: transpose the tunes (`rnn4music.data`) where it should not matter.
 
@@ -16,8 +16,8 @@ Source
 L.-C. Yang and A. Lerch, "On the evaluation of generative models in music", Neural Computing and
 Applications 32 (2020, online 2018): pitch count, pitch range, the histograms of pitch classes
 and of note lengths, and the comparison of two sets by distances within and between them. The
-other statistics are ours, and so is `longest_copy`; it goes by how much happens in a passage,
-since in a chord that is held for 40 steps there is little to copy.
+other statistics are ours, and so is `longest_copy`: it measures a passage by the number of its
+changes, since in a chord that is held for 40 steps there is little to copy.
 """
 
 from dataclasses import dataclass, fields
@@ -33,10 +33,10 @@ WIDEST_INTERVAL = 12
 """Semitones; larger leaps share the two outer bins of the interval histogram."""
 
 NOTE_LENGTHS = (1, 2, 3, 4, 5, 9, 17)
-"""Where the bins of the note length histogram begin: 1, 2, 3, 4, 5 to 8, 9 to 16, and longer."""
+"""Lower bounds of the bins of the note length histogram."""
 
-PASSAGE = 8
-"""Steps of the passages that `self_similarity` looks for."""
+N_GRAM = 8
+"""Steps of the n-grams of `self_similarity`."""
 
 _N_CELLS = 1000  # on which densities are compared
 _MARGIN = 5  # bandwidths beyond the smallest and largest distance
@@ -44,7 +44,7 @@ _MARGIN = 5  # bandwidths beyond the smallest and largest distance
 
 @dataclass(frozen=True, eq=False)
 class TuneStatistics:
-    """What `describe` finds in a tune; each histogram sums to 1.
+    """The statistics of a tune; each histogram sums to 1.
 
     Attributes
     ----------
@@ -54,11 +54,11 @@ class TuneStatistics:
         Of the highest voice, each onset against the one before, silence or not in between:
         −13 semitones and below, −12, …, 12, and 13 and above. NaN if it has one onset only.
     pitch_range : float
-        From the lowest to the highest key, in semitones.
+        From the lowest to the highest pitch, in semitones.
     n_pitches : float
-        How many different keys are used.
+        Number of different pitches.
     polyphony : float
-        Mean number of keys that sound, over the steps that are not silent.
+        Mean number of sounding pitches, over the steps that are not silent.
     note_density : float
         Onsets per step.
     mean_note_length : float
@@ -66,15 +66,14 @@ class TuneStatistics:
     note_length_histogram : (7,)
         1, 2, 3, 4, 5 to 8, 9 to 16, and more steps.
     silent_share : float
-        Of the steps.
+        Share of the silent steps.
     repeated_share : float
-        Of the steps but the first: those that are the same as the step before. NaN if T = 1.
+        Share of the steps, the first excepted, that are the same as the step before. NaN if T = 1.
     longest_held : float
         Most steps in a row that are all the same, silence included.
     self_similarity : float
-        Of the passages of eight steps in which something changes: the share that occurs
-        elsewhere in the tune as well, exactly and in the same key; both places may overlap.
-        NaN if there is no such passage.
+        Share of the n-grams of eight steps with a change that also occur elsewhere in the tune,
+        exactly and in the same key; both places may overlap. NaN if there is no such n-gram.
     """
 
     pitch_class_histogram: np.ndarray
@@ -103,7 +102,7 @@ class Overlap(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """A passage of a tune that is in another as well; the places are None if there is none.
+    """A passage that two tunes share; the places are None if there is none.
 
     `n_changes` of its `length` steps differ from the step before, the first not counted. The
     passage of the training tune, moved up by `transposition` semitones, is that of the tune.
@@ -120,8 +119,8 @@ class Copy(NamedTuple):
 def describe(roll, lowest_pitch=21):
     """Describe a (T, P) roll.
 
-    A tune that is all silent has 0 pitches, onsets and sounding steps; what it leaves undefined
-    is NaN: the histograms, range, polyphony, note lengths and self-similarity.
+    A silent tune has 0 pitches, onsets and sounding steps; its histograms, range, polyphony, note
+    lengths and self-similarity are NaN.
 
     Returns
     -------
@@ -130,19 +129,19 @@ def describe(roll, lowest_pitch=21):
     Raises
     ------
     TypeError, ValueError
-        If it is no roll of zeros and ones, or an empty one.
+        If it is not a roll of zeros and ones, or is empty.
     """
-    roll = _checked_roll("the roll", roll)
+    roll = _validate_roll("the roll", roll)
     lowest_pitch = checks.integer("lowest_pitch", lowest_pitch, 0)
     T, P = roll.shape
     n_sounding = roll.sum(axis=1)
-    steps_of_key = roll.sum(axis=0)
-    used = np.flatnonzero(steps_of_key)
+    steps_of_pitch = roll.sum(axis=0)
+    used = np.flatnonzero(steps_of_pitch)
     pitch_class = (np.arange(P) + lowest_pitch) % 12
 
     edges = np.diff(np.pad(roll, ((1, 1), (0, 0))).astype(np.int8), axis=0)
     starts, ends = edges == 1, edges == -1  # (T + 1, P); an end is the step after a note
-    lengths = np.nonzero(ends.T)[1] - np.nonzero(starts.T)[1]  # key by key
+    lengths = np.nonzero(ends.T)[1] - np.nonzero(starts.T)[1]  # pitch by pitch
     bins = np.searchsorted(NOTE_LENGTHS, lengths, side="right") - 1
 
     highest = P - 1 - roll[:, ::-1].argmax(axis=1)
@@ -152,7 +151,7 @@ def describe(roll, lowest_pitch=21):
     changes = _changes(roll)
     held = np.diff(np.flatnonzero(np.concatenate(([True], changes, [True]))))
     return TuneStatistics(
-        pitch_class_histogram=_shares(pitch_class, 12, weights=steps_of_key),
+        pitch_class_histogram=_shares(pitch_class, 12, weights=steps_of_pitch),
         interval_histogram=_shares(intervals + WIDEST_INTERVAL + 1, 2 * WIDEST_INTERVAL + 3),
         pitch_range=float(used[-1] - used[0]) if len(used) else np.nan,
         n_pitches=float(len(used)),
@@ -168,12 +167,12 @@ def describe(roll, lowest_pitch=21):
 
 
 def mean_statistics(rolls, lowest_pitch=21):
-    """Describe each of the rolls and take the mean of each statistic; each tune counts alike.
+    """Return the mean of each statistic over the rolls; each tune counts alike.
 
     Returns
     -------
     TuneStatistics
-        A statistic is NaN only where it is so for every tune.
+        A statistic is NaN only if it is NaN for every tune.
     """
     means = {}
     for name, values in _statistics("rolls", rolls, 1, lowest_pitch).items():
@@ -188,8 +187,8 @@ def overlap(generated, real, lowest_pitch=21):
     The Euclidean distance of each pair of real tunes, and of each generated to each real tune,
     make two distributions; they are smoothed by a Gaussian kernel (Scott's rule) and compared.
     Distances that are all the same get the other's bandwidth; if both are, the overlap is 1
-    where they are equal, else 0. What sounds like the real set has an overlap near 1, but 1 is
-    no praise: a set of copies overlaps as well. The measure for it is that of other real tunes.
+    where they are equal, else 0. A set that resembles the real one has an overlap near 1, but so
+    has a set of copies. Compare with the overlap of other real tunes.
 
     Parameters
     ----------
@@ -200,7 +199,7 @@ def overlap(generated, real, lowest_pitch=21):
     Returns
     -------
     dict of str to Overlap
-        By the names of `TuneStatistics`. NaN where not two tunes of each set have that statistic.
+        By the names of `TuneStatistics`. NaN if fewer than two tunes of a set have that statistic.
     """
     from scipy.spatial.distance import cdist, pdist
 
@@ -218,16 +217,16 @@ def overlap(generated, real, lowest_pitch=21):
 
 
 def mean_overlap(overlaps):
-    """Return the mean overlapping area of what `overlap` returned, NaN left out."""
-    areas = np.array([each.overlapping_area for each in overlaps.values()])
+    """Return the mean overlapping area of the result of `overlap`, NaN excepted."""
+    areas = np.array([overlap.overlapping_area for overlap in overlaps.values()])
     return _mean(areas[~np.isnan(areas)])
 
 
 def longest_copy(tune, training, any_key=True):
-    """Find the passage of a tune that most happens in and that is in a training tune as well.
+    """Find the passage with the most changes that a tune shares with a training tune.
 
-    In a passage every key agrees at every step. It begins and ends with a step that sounds.
-    The longest is that with the most changes, then with the most steps, then the earliest one.
+    All pitches agree at every step. The passage begins and ends with a step that sounds. Among
+    those with the same number of changes the longest is returned, then the earliest.
 
     Parameters
     ----------
@@ -240,8 +239,8 @@ def longest_copy(tune, training, any_key=True):
     -------
     Copy
     """
-    tune = _checked_roll("the tune", tune)
-    training = _checked_rolls("training", training, 1)
+    tune = _validate_roll("the tune", tune)
+    training = _validate_rolls("training", training, 1)
     for k, roll in enumerate(training):
         if roll.shape[1] != tune.shape[1]:
             raise ValueError(
@@ -254,7 +253,7 @@ def longest_copy(tune, training, any_key=True):
     chord = _numbers(np.concatenate(chords))
     root = np.concatenate(roots)
     interval = np.diff(root, prepend=root[0])
-    interval[T + first_steps] = P  # no interval is so wide: no passage goes on across these
+    interval[T + first_steps] = P  # no interval is as wide: no passage continues across these
     sounds = np.any(tune, axis=1)
     n_changes = np.concatenate(([0], np.cumsum(_changes(tune))))
 
@@ -268,16 +267,16 @@ def longest_copy(tune, training, any_key=True):
         end = int(run.argmax())
         length = int(run[end])
         start = t - length + 1
-        found = int(n_changes[t] - n_changes[start]) if length else 0
-        if sounds[t] and (found, length) > (best.n_changes, best.length):
+        n_new = int(n_changes[t] - n_changes[start]) if length else 0
+        if sounds[t] and (n_new, length) > (best.n_changes, best.length):
             k = int(np.searchsorted(first_steps, end, side="right")) - 1
             training_start = end - length + 1 - int(first_steps[k])
-            best = Copy(length, found, k, start, training_start, int(root[t] - root[T + end]))
+            best = Copy(length, n_new, k, start, training_start, int(root[t] - root[T + end]))
     return best
 
 
 def _chords_and_roots(roll, any_key):
-    """Return a table of the chords, and the lowest key of each that they are relative to.
+    """Return a table of the chords, relative to their lowest pitch, and that pitch.
 
     A silent step has the root of the last chord, so that a passage keeps its key over a rest.
     """
@@ -291,12 +290,12 @@ def _chords_and_roots(roll, any_key):
 
 
 def _changes(roll):
-    """Return which of the steps but the first differ from the step before."""
+    """Return whether each step after the first differs from the one before."""
     return (roll[1:] != roll[:-1]).any(axis=1)
 
 
 def _numbers(table):
-    """Number the rows of a table of integers from 0 up; only equal rows have equal numbers."""
+    """Number the rows of a table of integers from 0; only equal rows have equal numbers."""
     numbers = np.zeros(len(table), np.int64)
     for column in table.T.astype(np.int64):
         _, numbers = np.unique(numbers * (column.max() + 1) + column, return_inverse=True)
@@ -304,21 +303,21 @@ def _numbers(table):
 
 
 def _self_similarity(roll, changes):
-    """Return that statistic; `changes` has all the steps but the first."""
-    if len(roll) < PASSAGE or not changes.any():
+    """Return `TuneStatistics.self_similarity`; `changes` are those of `_changes`."""
+    if len(roll) < N_GRAM or not changes.any():
         return np.nan
     steps = _numbers(np.packbits(roll, axis=1))
-    something_changes = sliding_window_view(changes, PASSAGE - 1).any(axis=1)
-    passage = _numbers(sliding_window_view(steps, PASSAGE)[something_changes])
-    return _mean(np.bincount(passage)[passage] > 1)
+    something_changes = sliding_window_view(changes, N_GRAM - 1).any(axis=1)
+    n_gram = _numbers(sliding_window_view(steps, N_GRAM)[something_changes])
+    return _mean(np.bincount(n_gram)[n_gram] > 1)
 
 
 def _statistics(name, rolls, least, lowest_pitch):
-    """Return of each statistic a (tunes, numbers) array, without the tunes that lack it."""
-    described = [describe(roll, lowest_pitch) for roll in _checked_rolls(name, rolls, least)]
+    """Return a (tunes, numbers) array for each statistic, without the tunes that lack it."""
+    per_tune = [describe(roll, lowest_pitch) for roll in _validate_rolls(name, rolls, least)]
     result = {}
     for field in fields(TuneStatistics):
-        values = np.array([np.atleast_1d(getattr(each, field.name)) for each in described])
+        values = np.array([np.atleast_1d(getattr(tune, field.name)) for tune in per_tune])
         result[field.name] = values[~np.isnan(values).any(axis=1)]
     return result
 
@@ -368,27 +367,14 @@ def _mean(values):
     return float(np.mean(values)) if len(values) else np.nan
 
 
-def _checked_rolls(name, value, least):
-    """Return a list of at least so many checked rolls."""
+def _validate_rolls(name, value, least):
+    """Return a list of at least `least` rolls, (T, P) booleans each."""
     rolls = pianoroll.listed(name, value)
     if len(rolls) < least:
         raise ValueError(f"{name} must be at least {least} piano rolls, but {len(rolls)} are given")
-    return [_checked_roll(f"{name}[{k}]", roll) for k, roll in enumerate(rolls)]
+    return [_validate_roll(f"{name}[{k}]", roll) for k, roll in enumerate(rolls)]
 
 
-def _checked_roll(name, value):
+def _validate_roll(name, value):
     """Return `value` as a (T, P) array of booleans."""
-    roll = pianoroll.numeric_array(name, value)
-    if roll.ndim != 2 or 0 in roll.shape:
-        raise ValueError(
-            f"{name} must have the shape (steps, pitches), at least one of each, "
-            f"but has {roll.shape}; give one tune's piano roll"
-        )
-    if roll.dtype.kind != "b":
-        odd = roll[(roll != 0) & (roll != 1)]
-        if odd.size:
-            raise ValueError(
-                f"{name} holds {odd[0]:g}; a piano roll holds 0 and 1: for velocities take "
-                "(roll > 0), for probabilities (roll >= 0.5)"
-            )
-    return roll.astype(bool)
+    return pianoroll.checked(name, value).astype(bool)

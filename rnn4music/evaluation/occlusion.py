@@ -1,14 +1,19 @@
-"""What a network attends to: how much each note that it has heard speaks for one to come.
+"""Occlusion: how much each earlier note contributes to the prediction of one note.
 
-The note is taken out of the tune, from its start to its end, and the network hears the tune
-without it; the change in the log-odds of the note to come is the influence. That is a
-statement about this network and this tune alone: notes that say the same stand in for each
-other, and a tune with a hole may be unlike any that was learned.
+An earlier note is removed from the tune, from its start to its end, and the network reads the
+tune without it. The *effect* of the note is the log-odds of the predicted note with it, minus
+those without it. That is a statement about this network and this tune alone: notes that say the
+same stand in for each other, and a tune with a hole may be unlike any in the training set.
 
 Conventions
 -----------
-A note is a run of steps in which a key is on. An influence is in nats: with ln 2, the note
-doubles the odds; below 0 it speaks against.
+A note is a run of steps in which a pitch is on. An effect is in nats: with ln 2, the note
+doubles the odds; below 0 it lowers them.
+
+Source
+------
+M. D. Zeiler and R. Fergus, "Visualizing and understanding convolutional networks", ECCV 2014,
+who cover parts of an image.
 """
 
 import numpy as np
@@ -16,18 +21,18 @@ import numpy as np
 from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 
-_MOST_CELLS = 2**22  # of the tunes that are predicted at once: 32 MB
+_MOST_CELLS = 2**22  # of the tunes of one prediction: 32 MB
 
 
-def influence(network, roll, step, column):
-    """Return how much each note before `step` speaks for the note in `column` at `step`.
+def occlusion_effects(network, roll, step, column):
+    """Return the effect of each note before `step` on the note in `column` at `step`.
 
     Parameters
     ----------
     network : object
         Has `predict`, such as `NumpyNetwork` and `RNN4Music`.
     roll : (T, P)
-        A tune, zeros and ones; its rows from `step` on are not heard.
+        A tune, zeros and ones; the network does not read its rows from `step` on.
     step : int
         From 1 to T; T is the step after the last row.
     column : int
@@ -39,25 +44,25 @@ def influence(network, roll, step, column):
         Log-odds with the note minus log-odds without it, in each cell of the note; 0 elsewhere.
     """
     roll = np.asarray(pianoroll.checked("roll", roll), float)
-    step, column = checked_place(roll, step, column)
-    heard = roll[:step]
-    cells = [(slice(first, end), key) for key, first, end in pianoroll.notes(heard)]  # of each note
-    n_at_once = max(1, _MOST_CELLS // heard.size)
-    with_all = _log_odds(network.predict(heard)[-1, column])
-    result = np.zeros_like(roll)
-    for k in range(0, len(cells), n_at_once):
-        left_out = cells[k : k + n_at_once]
-        tunes = np.repeat(heard[:, None], len(left_out), axis=1)  # (step, notes, P)
-        for n, (steps, key) in enumerate(left_out):
-            tunes[steps, n, key] = 0
-        changes = with_all - _log_odds(network.predict(tunes)[-1, :, column])
-        for each, change in zip(left_out, changes):
-            result[each] = change
-    return result
+    step, column = validate_position(roll, step, column)
+    earlier = roll[:step]
+    notes = [(slice(first, end), pitch) for pitch, first, end in pianoroll.notes(earlier)]
+    batch_size = max(1, _MOST_CELLS // earlier.size)
+    with_all = _log_odds(network.predict(earlier)[-1, column])
+    effects = np.zeros_like(roll)
+    for k in range(0, len(notes), batch_size):
+        batch = notes[k : k + batch_size]
+        tunes = np.repeat(earlier[:, None], len(batch), axis=1)  # (step, notes, P)
+        for n, (steps, pitch) in enumerate(batch):
+            tunes[steps, n, pitch] = 0
+        without = _log_odds(network.predict(tunes)[-1, :, column])
+        for note, effect in zip(batch, with_all - without):
+            effects[note] = effect
+    return effects
 
 
-def checked_place(roll, step, column):
-    """Return the step and the column of a note to come, which the roll has to have room for."""
+def validate_position(roll, step, column):
+    """Return `step` and `column` as integers, or raise a ValueError if outside the roll."""
     step = checks.integer("step", step, low=1)
     column = checks.integer("column", column, low=0)
     for name, value, most in (("step", step, len(roll)), ("column", column, roll.shape[1] - 1)):

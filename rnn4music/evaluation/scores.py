@@ -1,9 +1,9 @@
-"""Running the network over whole tunes, and how good its predictions are.
+"""Predictions on whole tunes, and their scores.
 
 Conventions
 -----------
 Scores follow Boulanger-Lewandowski, Bengio and Vincent (ICML 2012): natural logarithms,
-summed over the keys, divided by the number of scored steps of the whole set; the first
+summed over the pitches, divided by the number of scored steps of the whole set; the first
 frame of a tune is given, not scored. Frame accuracy is that of Bay, Ehmann and Downie
 (ISMIR 2009): TP / (TP + FP + FN) with the counts summed over all steps.
 """
@@ -18,20 +18,20 @@ WINDOW = 100
 """Steps that one call of the compiled network takes; longer tunes take several calls."""
 
 LARGEST_BATCH = 64
-"""Tunes that run side by side at the most."""
+"""Largest number of tunes that run side by side."""
 
 MOST_CELLS = 2**24
-"""Steps times tunes times pitches that are scored at once, but for a tune that has more itself."""
+"""Largest number of steps times tunes times pitches in a batch of more than one tune."""
 
 THRESHOLD = 0.5
-"""From what probability on a note counts as predicted."""
+"""Probability at which a note counts as predicted."""
 
 
 @dataclass
 class Evaluation:
-    """What `RNN4Music.evaluate` returns, for a set and (in `per_tune`) for each tune."""
+    """The scores of a set of tunes and, in `per_tune`, of each tune."""
 
-    nats_per_step: float  # negative log-likelihood, positive, summed over the keys
+    nats_per_step: float  # negative log-likelihood, positive, summed over the pitches
     accuracy: float  # TP / (TP + FP + FN)
     precision: float  # TP / (TP + FP)
     recall: float  # TP / (TP + FN)
@@ -46,7 +46,7 @@ def batch_size(n_tunes):
 
 
 def sigmoid(Y):
-    """Logistic function of an array, exact to the last digits for every Y."""
+    """Return the logistic function of an array, exact to the last digits for every Y."""
     return np.exp(-np.logaddexp(0, -Y))
 
 
@@ -91,9 +91,9 @@ def evaluate(run_network, tunes, threshold, dtype):
     run_network : callable
         From inputs (T, B, P) to pre-activations (T, B, P).
     tunes : sequence of (length, P)
-        Some are accessed at a time.
+        A batch of them is accessed at a time.
     threshold : float
-        A key counts as predicted where its probability is at least this.
+        A note counts as predicted where its probability is at least this.
     dtype : str
 
     Returns

@@ -85,9 +85,9 @@ class CompiledNetwork:
         """Compile (inputs, *states, *noise) → [pre-activations (T, B, P), *states after]."""
         inputs, states = self.input("inputs", shape), self.state_inputs(shape[1])
         noise, parameters, masks = self._noisy(shape[1], kind)
-        Y, activities = network.forward(inputs, paired(states), parameters, masks)
+        Y, activations = network.forward(inputs, paired(states), parameters, masks)
         return backend.function(
-            [inputs, *states, *noise], [Y, *flattened(_last_states(activities))]
+            [inputs, *states, *noise], [Y, *flattened(_last_states(activations))]
         )
 
     @compiled_once
@@ -162,14 +162,14 @@ class CompiledNetwork:
 
     def _cost_and_gradients(self, inputs, targets, mask, initial, d_after, parameters, masks):
         """Return the cost, the dict of gradients, the states after, the derivatives before."""
-        Y, activities = network.forward(inputs, initial, parameters, masks)
+        Y, activations = network.forward(inputs, initial, parameters, masks)
         mask = mask[:, :, None]
         cost = backend.column_sums((self.cost.value(Y, targets) * mask).flatten())
         d_Y = self.cost.derivative(Y, targets) * mask
         gradients, d_before = network.backward(
-            d_Y, d_after, inputs, initial, activities, parameters, masks
+            d_Y, d_after, inputs, initial, activations, parameters, masks
         )
-        return cost, named(gradients), _last_states(activities), d_before
+        return cost, named(gradients), _last_states(activations), d_before
 
     def _changes(self, gradients, settings):
         """Return what becomes of each weight and average: clip, L1, the optimiser's rule."""
@@ -213,6 +213,6 @@ class CompiledNetwork:
         return inputs, parameters, masks
 
 
-def _last_states(activities):
+def _last_states(activations):
     """Return the states after the last step: a tuple of `State`."""
-    return tuple(State(activity.hidden[-1], activity.cell[-1]) for activity in activities)
+    return tuple(State(layer.hidden[-1], layer.cell[-1]) for layer in activations)

@@ -119,7 +119,7 @@ class ParameterStore:
         self._set(self.n_updates, 0)
 
     def arrays(self):
-        """Return copies of all arrays under the names that `archive` gives them."""
+        """Return copies of all arrays under the names that `saving.model_file` gives them."""
         return {key: np.array(v.get_value()) for key, v in self._variables().items()}
 
     def check(self, arrays, weights_only=False):

@@ -20,7 +20,7 @@ import numpy as np
 from rnn4music import backend
 from rnn4music._utils import processes
 from rnn4music.backend import shape_of
-from rnn4music.lstm import Activity, State, peepholes
+from rnn4music.lstm import Activations, State, peepholes
 
 _plain = contextvars.ContextVar("plain", default=False)
 
@@ -111,12 +111,12 @@ def run_steps(a, initial, parameters):
     T, B, _ = shape_of(a)
     inputs = [a, parameters.hidden_to_gates, *peepholes(parameters), *initial]
     H = shape_of(parameters.hidden_to_gates)[0]
-    return Activity(*_call("run_steps", (T, B, H), inputs))
+    return Activations(*_call("run_steps", (T, B, H), inputs))
 
 
-def run_steps_backward(d_hidden, d_after, initial, activity, parameters):
+def run_steps_backward(d_hidden, d_after, initial, activations, parameters):
     """See `lstm.run_steps_backward`."""
-    _, cell, gates = activity
+    _, cell, gates = activations
     inputs = [d_hidden, gates, cell, initial.cell, parameters.hidden_to_gates]
     inputs += [*peepholes(parameters), *d_after]
     results = _call("run_steps_backward", shape_of(d_hidden), inputs)

@@ -1,9 +1,9 @@
-"""What the pictures of `plots` have in common: checks, images, colour bars, axes, files.
+"""Checks, images, colour bars, axes and files that all plots share.
 
 Conventions
 -----------
-Arrays have time, or whatever runs to the right, as their first axis. Time is in seconds on every
-Axes, also where bars are numbered.
+The first axis of an array, mostly time, runs to the right. Time is in seconds on every Axes, even
+where bars are numbered.
 """
 
 import io
@@ -14,10 +14,10 @@ import numpy as np
 from matplotlib.collections import PolyCollection
 
 from midi.files import written_whole
+from midi.pitches import pitch_class_name, pitch_name
 from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 
-_NATURALS = {0: "C", 2: "D", 4: "E", 5: "F", 7: "G", 9: "A", 11: "B"}
 _MOST_LABELS, _MOST_LINES = 12, 60  # of bars
 
 
@@ -25,20 +25,20 @@ def write_figure(figure, path, dpi):
     """Write a figure whole or not at all; the ending of `path` chooses the kind."""
     picture = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # a sign of a title that the font lacks
+        warnings.filterwarnings("ignore", "Glyph")  # a character of a title that the font lacks
         figure.savefig(picture, format=os.path.splitext(os.fsdecode(path))[1][1:], dpi=dpi)
     with written_whole(path) as file:
         file.write(picture.getvalue())
 
 
-def checked_roll(name, roll, shape=None):
-    """Return a (T, P) roll, or probabilities; `shape` is what it has to have."""
-    roll = checked_matrix(name, roll, shape)
+def validate_roll(name, roll, shape=None):
+    """Return a (T, P) roll, or probabilities, as floats; `shape` is required if given."""
+    roll = validate_matrix(name, roll, shape)
     return np.asarray(pianoroll.piano_roll(name, roll, roll.shape[1]), float)
 
 
-def checked_matrix(name, matrix, shape=None):
-    """Return a matrix of finite numbers; `shape` is what it has to have."""
+def validate_matrix(name, matrix, shape=None):
+    """Return a matrix of finite numbers; `shape` is required if given."""
     matrix = pianoroll.numeric_array(name, matrix)
     if shape is not None and matrix.shape != shape:
         raise ValueError(f"{name} must have the shape {shape}, but has {matrix.shape}")
@@ -76,7 +76,7 @@ def image(axes, array, left, right, bottom, colours, low=0.0, high=1.0):
 
 
 def colour_bar(axes, drawn, label, extend="neither"):
-    """Stand a colour bar beside the Axes, which keeps its size."""
+    """Add a colour bar beside the Axes, which keeps its size."""
     beside = axes.inset_axes((1.015, 0, 0.02, 1))
     axes.figure.colorbar(drawn, cax=beside, label=label, extend=extend)
 
@@ -120,20 +120,16 @@ def time_axis(axes, first, end, time_step, steps_per_bar=None):
 
 
 def fit_pitches(axes, rolls, lowest_pitch):
-    """Show the pitches that occur in the rolls, and a little more."""
+    """Show the pitches that occur in the rolls, and some around them."""
     used = np.flatnonzero(np.vstack(rolls).max(axis=0) > 0.01)
     low, high = (used[0], used[-1]) if len(used) else (0, rolls[0].shape[1] - 1)
     pitch_axis(axes, lowest_pitch + low - 3, lowest_pitch + high + 3)
 
 
 def pitch_axis(axes, low, high):
-    """Show the pitches from `low` to `high`, with names: C4 is 60; the fewer the more of them."""
+    """Show the pitches from `low` to `high`, and name the naturals among them, C, E and G, or C."""
     axes.set_ylim(low, high)
     named = "CDEFGAB" if high - low <= 15 else "CEG" if high - low <= 25 else "C"
-    names = {
-        pitch: f"{_NATURALS[pitch % 12]}{pitch // 12 - 1}"
-        for pitch in range(128)
-        if low < pitch < high and _NATURALS.get(pitch % 12, "") in list(named)
-    }
-    axes.set_yticks(list(names), names.values())
+    pitches = [p for p in range(128) if low < p < high and pitch_class_name(p) in named]
+    axes.set_yticks(pitches, map(pitch_name, pitches))
     axes.set_ylabel("pitch")

@@ -7,7 +7,7 @@ from rnn4music._utils import checks
 
 
 def plot_learning_curve(axes, validation, baseline=None, **line):
-    """Draw the validation over the epochs, with a mark at the best.
+    """Draw the validation over the epochs, with a mark at the best one.
 
     Parameters
     ----------
@@ -15,7 +15,7 @@ def plot_learning_curve(axes, validation, baseline=None, **line):
     validation : list of float or None
         Nats per step after each epoch, such as ``history.validation``.
     baseline : float, optional
-        ``history.baseline``, what each key's own Markov chain scores: a dashed line that says so.
+        ``history.baseline``, the score of each pitch's own Markov chain: a dashed, labelled line.
     **line
         Passed to ``axes.plot``: colour, label, …
 
@@ -32,7 +32,7 @@ def plot_learning_curve(axes, validation, baseline=None, **line):
     if baseline is not None:
         axes.axhline(baseline, color="0.4", linestyle="--", linewidth=1)
         axes.annotate(
-            "each key's Markov chain",
+            "each pitch's Markov chain",
             (1, baseline),
             (-3, 2),
             axes.get_yaxis_transform(),
@@ -47,7 +47,7 @@ def plot_learning_curve(axes, validation, baseline=None, **line):
 
 
 def plot_history(axes, history, steps=None):
-    """Draw how training went: the cost, the validation, and where the rates were lowered.
+    """Draw a training: the cost, the validation, and the epochs that lowered the rates.
 
     Parameters
     ----------
@@ -55,9 +55,9 @@ def plot_history(axes, history, steps=None):
     history : training.History
         Of one training or several; the epochs are taken to have the same number of updates.
     steps : float, optional
-        Predictions in a window, lengthOfMB − 1: what the cost is divided by to be compared with
-        the validation. (Of windows that are filled up it makes too little.) Without it the cost
-        is drawn only where there is no validation, in nats per tune and window.
+        Predictions in a window, lengthOfMB − 1. The cost is divided by it, so that it can be
+        compared with the validation (too low for padded windows). Without it the cost is drawn
+        only if there is no validation, in nats per tune and window.
 
     Returns
     -------
@@ -65,9 +65,9 @@ def plot_history(axes, history, steps=None):
 
     Notes
     -----
-    The cost is that of each update, thin, and its mean over each epoch, in the epoch's middle:
-    it is taken while the weights still change, the validation at the epoch's end. The highest
-    costs, those of the first updates, lie outside the picture.
+    The cost of each update is a thin line. Its mean over each epoch is drawn at the epoch's
+    middle, since the weights change meanwhile; the validation is drawn at the epoch's end. The
+    highest costs, those of the first updates, lie outside the picture.
     """
     if not history.cost:
         raise ValueError("the history has no updates; train first")
@@ -82,7 +82,7 @@ def plot_history(axes, history, steps=None):
         axes.set(xlabel="epoch", ylabel=unit)
         cost = np.array(history.cost)
         cost /= 1 if steps is None else checks.number("steps", steps, above=0)
-        means = [part.mean() for part in np.array_split(cost, n_epochs)]
+        means = [epoch.mean() for epoch in np.array_split(cost, n_epochs)]
         epochs = np.arange(1, len(cost) + 1) * n_epochs / len(cost)
         axes.plot(epochs, cost, color="C1", linewidth=0.4, alpha=0.4, zorder=1)
         axes.plot(np.arange(n_epochs) + 0.5, means, color="C1", label="training")

@@ -1,57 +1,57 @@
-"""Pictures of the inside of the network: activity, influence, weights; `plots` has them all.
+"""Plots of the inside of the network: activations, occlusion, weights.
 
 Conventions
 -----------
-Those of `plots`. The colours of a quantity that has a sign reach from −m to m.
+Those of `plots.pianoroll`. The colours of a signed quantity reach from −m to m.
 """
 
 import numpy as np
 
 from rnn4music._utils import checks
-from rnn4music.evaluation.occlusion import checked_place
+from rnn4music.evaluation.occlusion import validate_position
 from rnn4music.numpy_network import GATES
 from rnn4music.plots._axes import (
-    checked_matrix,
-    checked_roll,
     colour_bar,
     fit_pitches,
     image,
     outline,
     pitch_axis,
     time_axis,
+    validate_matrix,
+    validate_roll,
 )
 
-_WITHIN = 99.5  # per cent of the weights for which the colours are enough
+_WITHIN = 99.5  # per cent of the weights that the range of colours covers
 
 
-def plot_activity(
-    axes, activity, what="cell", time_step=0.3, *, n_given=0, steps_per_bar=None, order=None
+def plot_activations(
+    axes, activations, what="cell", time_step=0.3, *, n_given=0, steps_per_bar=None, order=None
 ):
-    """Draw one quantity in all units of a layer while it reads a tune, with a colour bar.
+    """Draw one quantity of all units of a layer at each step of a tune, with a colour bar.
 
     Parameters
     ----------
     axes : matplotlib.axes.Axes
-    activity : dict of str to (T, H)
-        Of one layer: ``network.activity(roll)[0]`` of a `NumpyNetwork`.
+    activations : dict of str to (T, H)
+        Of one layer: ``network.activations(roll)[0]`` of a `NumpyNetwork`.
     what : {"cell", "input", "forget", "candidate", "output", "hidden"}
-        The cell state is drawn as its tanh, which is what passes the output gate.
+        The cell state is drawn as its tanh, which passes the output gate.
     time_step : float
         Seconds that a row lasts.
     n_given : int
-        Rows to be drawn before second 0, as those of a start are.
+        Number of rows before second 0, such as those of a start.
     steps_per_bar : int, optional
         As for `plot_piano_roll`.
     order : (H,) int, optional
-        Which unit stands in each row, from below; default ``similar_units(activity)``.
+        The unit in each row, from below; default ``similar_units(activations)``.
 
     Returns
     -------
     matplotlib.axes.Axes
     """
-    checks.choice("what", what, activity)
-    values = checked_matrix(what, activity[what])
-    values = values[:, similar_units(activity) if order is None else order]
+    checks.choice("what", what, activations)
+    values = validate_matrix(what, activations[what])
+    values = values[:, similar_units(activations) if order is None else order]
     first, end = -n_given, len(values) - n_given
     time_step = checks.number("time_step", time_step, above=0)
     if what in ("input", "forget", "output"):
@@ -67,13 +67,13 @@ def plot_activity(
     return axes
 
 
-def similar_units(activity):
-    """Return an order of a layer's units in which neighbours do nearly the same.
+def similar_units(activations):
+    """Return an order of a layer's units in which neighbours have similar cell states.
 
     Parameters
     ----------
-    activity : dict of str to (T, H)
-        Its cell states decide.
+    activations : dict of str to (T, H)
+        Of one layer.
 
     Returns
     -------
@@ -83,44 +83,45 @@ def similar_units(activity):
     """
     from scipy.cluster.hierarchy import leaves_list, linkage
 
-    cells = np.tanh(checked_matrix("cell", activity["cell"])).T
+    cells = np.tanh(validate_matrix("cell", activations["cell"])).T
     if len(cells) == 1:
         return np.zeros(1, int)
     return leaves_list(linkage(cells, "average", optimal_ordering=True))
 
 
-def plot_influence(
-    axes, roll, influence, step, column, time_step, lowest_pitch=21, *, steps_per_bar=None
+def plot_occlusion(
+    axes, roll, effects, step, column, time_step, lowest_pitch=21, *, steps_per_bar=None
 ):
-    """Draw what the network attends to: which notes speak for one note to come, and which against.
+    """Draw the effect of each earlier note on the prediction of one note.
 
     Parameters
     ----------
     axes, time_step, lowest_pitch, steps_per_bar
         As for `plot_piano_roll`.
     roll, step, column
-        As `influence.influence` got them: the note to come gets a frame.
-    influence : (T, P)
-        What that returned: red speaks for the note, blue against it, grey changes nothing.
+        As for `evaluation.occlusion_effects`: the predicted note is outlined.
+    effects : (T, P)
+        What that returned. Red notes make the predicted note likelier, blue ones less likely;
+        grey ones have no effect.
 
     Returns
     -------
     matplotlib.axes.Axes
     """
-    roll = checked_roll("roll", roll)
-    influence = checked_matrix("influence", influence, roll.shape)
-    step, column = checked_place(roll, step, column)
+    roll = validate_roll("roll", roll)
+    effects = validate_matrix("effects", effects, roll.shape)
+    step, column = validate_position(roll, step, column)
     time_step = checks.number("time_step", time_step, above=0)
-    limit = np.abs(influence).max() or 1
-    heard = np.ma.masked_where(roll[:step] == 0, influence[:step])
+    limit = np.abs(effects).max() or 1
+    earlier = np.ma.masked_where(roll[:step] == 0, effects[:step])
     bottom = lowest_pitch - 0.5
-    drawn = image(axes, heard, 0, step * time_step, bottom, "coolwarm", -limit, limit)
-    colour_bar(axes, drawn, "influence (nats)")
-    to_come = np.zeros((step + 1, roll.shape[1]))
-    to_come[step, column] = 1
-    outline(axes, to_come, time_step, lowest_pitch)
+    drawn = image(axes, earlier, 0, step * time_step, bottom, "coolwarm", -limit, limit)
+    colour_bar(axes, drawn, "effect (nats)")
+    predicted = np.zeros((step + 1, roll.shape[1]))
+    predicted[step, column] = 1
+    outline(axes, predicted, time_step, lowest_pitch)
     time_axis(axes, 0, step + 1, time_step, steps_per_bar)
-    fit_pitches(axes, [roll[:step], to_come], lowest_pitch)
+    fit_pitches(axes, [roll[:step], predicted], lowest_pitch)
     return axes
 
 
@@ -133,9 +134,9 @@ def plot_weights(axes, parameters, name, lowest_pitch=21):
     parameters : dict of str to array
         As `RNN4Music.get_parameters` returns them.
     name : str
-        One of the matrices among them, such as ``layer1/input_to_gates``. Of those to gates a
-        column is a unit, gate by gate, and a row what it reads; of those to the output a column
-        is a unit, and a row the pitch that it speaks for.
+        One of the matrices among them, such as ``layer1/input_to_gates``. In those to gates a
+        column is a unit, gate by gate, and a row one of its inputs; in those to the output a
+        column is a unit, and a row the pitch that it excites or inhibits.
     lowest_pitch : int
         MIDI pitch of column 0 of the piano rolls.
 
@@ -144,7 +145,7 @@ def plot_weights(axes, parameters, name, lowest_pitch=21):
     matplotlib.axes.Axes
     """
     checks.choice("name", name, [key for key, value in parameters.items() if value.ndim == 2])
-    matrix = checked_matrix(name, parameters[name])
+    matrix = validate_matrix(name, parameters[name])
     group, _, ends = name.partition("/")
     source, _, target = ends.partition("_to_")
     columns = matrix if target == "output" else matrix.T

@@ -1,4 +1,4 @@
-"""Pictures of tunes, on a Matplotlib Axes that the caller made.
+"""Plots of tunes, on a Matplotlib Axes of the caller.
 
 >>> figure, axes = plt.subplots(layout="constrained")           # doctest: +SKIP
 >>> plot_piano_roll(axes, tune, 0.3, start=start)               # doctest: +SKIP
@@ -18,13 +18,13 @@ from matplotlib.colors import LinearSegmentedColormap
 from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 from rnn4music.plots._axes import (
-    checked_roll,
     colour_bar,
     fit_pitches,
     image,
     outline,
     pitch_axis,
     time_axis,
+    validate_roll,
 )
 
 _GIVEN = LinearSegmentedColormap.from_list("given", ["#e8f0f8", "#1f77b4"])
@@ -37,22 +37,22 @@ def plot_piano_roll(axes, roll, time_step, lowest_pitch=21, start=None, *, steps
     ----------
     axes : matplotlib.axes.Axes
     roll : (T, P)
-        What was composed, or any other roll.
+        Such as a composed tune.
     time_step : float
         Seconds that a row lasts.
     lowest_pitch : int
         MIDI pitch of column 0.
     start : (S, P), optional
-        What came before `roll`: drawn before second 0, and set off by colour and a line.
+        The roll before `roll`: drawn before second 0, in another colour and behind a line.
     steps_per_bar : int, optional
-        Number the bars instead of the seconds. They are counted from the first row of all;
-        bar 1 is the first that begins in `roll`.
+        Number the bars instead of the seconds. They are counted from the first row drawn; bar 1
+        is the first that begins in `roll`.
 
     Returns
     -------
     matplotlib.axes.Axes
     """
-    roll = checked_roll("roll", roll)
+    roll = validate_roll("roll", roll)
     _draw_tune(axes, roll, "gray_r", time_step, lowest_pitch, start, steps_per_bar)
     return axes
 
@@ -68,15 +68,15 @@ def plot_probabilities(
         As for `plot_piano_roll`.
     probabilities : (T, P)
     roll : (T, P), optional
-        The notes that were sampled: drawn as outlines, for which a step needs some room.
+        The notes that were sampled: drawn as outlines, which need some width of a step.
 
     Returns
     -------
     matplotlib.axes.Axes
     """
-    probabilities = checked_roll("probabilities", probabilities)
+    probabilities = validate_roll("probabilities", probabilities)
     if roll is not None:
-        roll = checked_roll("roll", roll, probabilities.shape)
+        roll = validate_roll("roll", roll, probabilities.shape)
     drawn = _draw_tune(
         axes, probabilities, "gist_stern_r", time_step, lowest_pitch, start, steps_per_bar
     )
@@ -89,7 +89,7 @@ def plot_probabilities(
 def plot_composition(
     axes, roll, probabilities, time_step, lowest_pitch=21, start=None, *, steps_per_bar=None
 ):
-    """Draw what was composed, and below it the probabilities, on the same time and pitch axes.
+    """Draw a composed tune and, below it, the probabilities, on the same time and pitch axes.
 
     Parameters
     ----------
@@ -105,14 +105,14 @@ def plot_composition(
     pair of matplotlib.axes.Axes
     """
     upper, lower = axes
-    probabilities = checked_roll("probabilities", probabilities, np.shape(roll))
+    probabilities = validate_roll("probabilities", probabilities, np.shape(roll))
     plot_piano_roll(upper, roll, time_step, lowest_pitch, start, steps_per_bar=steps_per_bar)
     plot_probabilities(
         lower, probabilities, time_step, lowest_pitch, start, steps_per_bar=steps_per_bar
     )
     limits = np.array([upper.get_ylim(), lower.get_ylim()])
-    for each in (upper, lower):
-        pitch_axis(each, limits.min(), limits.max())
+    for panel in (upper, lower):
+        pitch_axis(panel, limits.min(), limits.max())
     upper.set_xlabel("")
     upper.tick_params(labelbottom=False)
     return axes

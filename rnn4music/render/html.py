@@ -1,4 +1,4 @@
-"""A tune as a page to look at and listen to: one HTML file that needs nothing from elsewhere.
+"""A tune as a page to look at and listen to: one HTML file without references to others.
 
 `page.html` is the template. It holds the markup, the style and the one script; the sound and
 the MIDI file stand in the page as data: URIs. The Content-Security-Policy allows that style and
@@ -7,9 +7,9 @@ that script by their hashes, and no request to anywhere.
 Conventions
 -----------
 A tune is anything with the attributes of `rnn4music.render.tune.Tune`; a note is a run of steps in
-which a key is on. In the page a step counts from the first composed one: the given start has
-negative steps, is drawn, and is not heard. Text that comes from the user stands in HTML text and
-attributes alone, escaped; the script reads numbers.
+which a pitch is on. In the page a step counts from the first composed one: the given start has
+negative steps; it is drawn and not played. Text of the user stands only in HTML text and
+attributes, escaped; the script reads only numbers.
 """
 
 import base64
@@ -23,11 +23,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from midi.pitches import pitch_name
 from rnn4music.data import pianoroll
 
-_NAMES = "C C♯ D D♯ E F F♯ G G♯ A A♯ B".split()
-_LEAST_PITCHES = 25  # rows that are drawn, also of a tune with one pitch
-_LEAST_PROBABILITY = 0.05  # that has to be in view
+_LEAST_PITCHES = 25  # rows that are drawn, even of a tune with one pitch
+_LEAST_PROBABILITY = 0.05  # of the pitches in view
 
 
 class Recording(NamedTuple):
@@ -38,26 +38,28 @@ class Recording(NamedTuple):
     midi: bytes
 
 
-def page(recordings, about=None, title=None):
+def page(recordings, metadata=None, title=None):
     """Return a page with a player, a moving piano roll and a MIDI file of each tune.
 
     Parameters
     ----------
     recordings : list of Recording
         At least one; each has a section of the page.
-    about : dict, optional
-        How they were made: names to values, or headings to dicts of those. Values are shown as
-        `str` has them.
+    metadata : dict, optional
+        How the tunes were made: names to values, or headings to dicts of those. Values are shown
+        as `str` returns them.
     title : str, optional
-        Default: the title of the tune, or how many there are.
+        Default: the title of the tune, or the number of tunes.
 
     Returns
     -------
     str
         The same for the same arguments.
     """
-    if not isinstance(about or {}, Mapping):
-        raise TypeError(f"about must be a dict of names to values, not {type(about).__name__}")
+    metadata = metadata or {}
+    if not isinstance(metadata, Mapping):
+        kind = type(metadata).__name__
+        raise TypeError(f"metadata must be a dict of names to values, not {kind}")
     template = resources.files("rnn4music.render").joinpath("page.html").read_text("utf-8")
     head, section, tail = template.split("<!-- tune -->\n")
     style, script = (_between(template, tag) for tag in ("style", "script"))
@@ -71,7 +73,7 @@ def page(recordings, about=None, title=None):
         "policy": "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
         f"media-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'",
         "title": _text(title),
-        "about": _about(about or {}),
+        "metadata": _metadata(metadata),
     }
     sections = [
         _filled(section, _section(recording, name, k, len(names)))
@@ -103,11 +105,11 @@ def fragment(tune, audio):
 
 
 def facts(tune):
-    """Say in a sentence what a tune has: notes, range, length."""
-    found = notes(tune.roll, tune.lowest_pitch)
-    counted = f"{len(found):,} note{'s' * (len(found) != 1)}" if len(found) else "Silence"
-    if len(found):
-        low, high = (pitch_name(pitch) for pitch in (found[:, 0].min(), found[:, 0].max()))
+    """Return a sentence on the notes, range and length of a tune."""
+    pitches = notes(tune.roll, tune.lowest_pitch)[:, 0]
+    counted = f"{len(pitches):,} note{'s' * (len(pitches) != 1)}" if len(pitches) else "Silence"
+    if len(pitches):
+        low, high = (pitch_name(p).replace("#", "♯") for p in (pitches.min(), pitches.max()))
         counted += f" on {low}" if low == high else f" from {low} to {high}"
     steps = f"{len(tune.roll)} step{'s' * (len(tune.roll) != 1)} of {tune.time_step:g}\u00a0s"
     start = "" if tune.start is None else f", after a given start of {len(tune.start)}"
@@ -123,7 +125,7 @@ def notes(roll, lowest_pitch, first_step=0):
     lowest_pitch : int
         MIDI pitch of column 0.
     first_step : int
-        What row 0 counts as.
+        The number of row 0.
 
     Returns
     -------
@@ -131,13 +133,8 @@ def notes(roll, lowest_pitch, first_step=0):
         Pitch, first step, and number of steps.
     """
     column, first, end = pianoroll.notes(roll).T
-    found = np.column_stack([column + lowest_pitch, first + first_step, end - first])
-    return found[np.lexsort((found[:, 0], found[:, 1]))]
-
-
-def pitch_name(pitch):
-    """Name a MIDI pitch: 60 is C4."""
-    return f"{_NAMES[pitch % 12]}{pitch // 12 - 1}"
+    rows = np.column_stack([column + lowest_pitch, first + first_step, end - first])
+    return rows[np.lexsort((rows[:, 0], rows[:, 1]))]
 
 
 def picture(tune):
@@ -146,8 +143,8 @@ def picture(tune):
     low, high = _pitches_in_view(tune)
     first = 0 if tune.start is None else -len(tune.start)
     paths = "".join(
-        f'<path d="{_path(found, high)}" fill="currentColor" fill-opacity="{opacity}"/>'
-        for found, opacity in ((given, 0.4), (composed, 1))
+        f'<path d="{_path(drawn, high)}" fill="currentColor" fill-opacity="{opacity}"/>'
+        for drawn, opacity in ((given, 0.4), (composed, 1))
     )
     return (
         f'<svg role="img" aria-label="Piano roll. {_text(facts(tune))}" '
@@ -156,11 +153,11 @@ def picture(tune):
     )
 
 
-def _path(found, highest_pitch):
+def _path(rows, highest_pitch):
     """Return notes as the outline of an SVG path; a step and a pitch are one unit."""
     return "".join(
         f"M{start} {highest_pitch - pitch}h{length}v.8h-{length}z"
-        for pitch, start, length in found.tolist()
+        for pitch, start, length in rows.tolist()
     )
 
 
@@ -187,7 +184,7 @@ def _pitches_in_view(tune):
 
 
 def _section(recording, name, number, n_tunes):
-    """Return what stands in the template's section of a tune."""
+    """Return the values for a tune's section of the template."""
     tune = recording.tune
     heading_id = "title" if n_tunes == 1 else f"tune-{number}"
     stem = re.sub(r"[^\w-]+", "-", tune.title)[:60].strip("-_") or "tune"
@@ -207,7 +204,7 @@ def _section(recording, name, number, n_tunes):
 
 
 def _numbers(tune):
-    """Return what the script draws; probabilities are bytes, one step after the other."""
+    """Return the numbers that the script draws; probabilities are bytes, step by step."""
     low, high = _pitches_in_view(tune)
     cells = b""
     if tune.probabilities is not None:
@@ -230,17 +227,17 @@ def _numbers(tune):
     }
 
 
-def _about(about):
-    """Return the section on how the tunes were made, or nothing where nothing is known."""
-    plain = {name: value for name, value in about.items() if not isinstance(value, Mapping)}
+def _metadata(metadata):
+    """Return the section on how the tunes were made; empty without metadata."""
+    plain = {name: value for name, value in metadata.items() if not isinstance(value, Mapping)}
     parts = [("", plain)] if plain else []
-    parts += [(name, value) for name, value in about.items() if isinstance(value, Mapping)]
+    parts += [(name, value) for name, value in metadata.items() if isinstance(value, Mapping)]
     if not parts:
         return ""
     lists = "".join(f"<div>\n{_heading(name)}{_description(part)}</div>\n" for name, part in parts)
     return (
-        '<section class="about" aria-labelledby="about">\n<h2 id="about">How it was made</h2>\n'
-        f'<div class="sections">\n{lists}</div>\n</section>'
+        '<section class="metadata" aria-labelledby="metadata">\n'
+        f'<h2 id="metadata">How it was made</h2>\n<div class="sections">\n{lists}</div>\n</section>'
     )
 
 
@@ -254,7 +251,7 @@ def _description(part):
 
 
 def _text(value):
-    """Return a value as text for HTML; half a surrogate pair, as in odd file names, becomes ?."""
+    """Return a value as text for HTML; half a surrogate pair, as in some file names, becomes ?."""
     return html.escape(str(value).encode("utf-8", "replace").decode("utf-8"))
 
 
@@ -268,11 +265,11 @@ def _between(template, tag):
 
 
 def _digest(content):
-    """Return what a Content-Security-Policy calls an inline style or script by."""
+    """Return the name of an inline style or script in a Content-Security-Policy."""
     digest = hashlib.sha256(content.encode("utf-8")).digest()
     return "sha256-" + base64.b64encode(digest).decode("ascii")
 
 
 def _filled(template, values):
-    """Replace each {{name}} once: what is filled in is not looked at again."""
+    """Replace each {{name}} once; the values are not searched for names."""
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)

@@ -1,4 +1,4 @@
-"""Tunes as sound: a small synthesiser of its own, any SoundFont, WAV and MP3.
+"""Tunes as sound: a small synthesiser, SoundFonts, WAV and MP3.
 
 A note is a sum of harmonics, the sines of 1, 2, 3, … times its frequency. Each dies away
 exponentially, the faster the higher it is, which sounds like a soft electric piano. In complex
@@ -9,10 +9,10 @@ Conventions
 -----------
 A sound is an (n, 2) float32 array, left and right, in [−1, 1], `SAMPLE_RATE` samples a second. A
 note is (pitch, start, end), seconds from the start of the sound; in a roll it is a run of steps in
-which a key is on. It is released at its end and fades within `RELEASE` seconds, which start earlier
-where the sound would otherwise end first: nothing reaches beyond the sound's length. Notes are
-struck equally loud, at a level that leaves room for four or five at once; only a sound whose peak
-would exceed `PEAK` is made softer, all of it by the same factor.
+which a pitch is on. It is released at its end and fades within `RELEASE` seconds, or earlier, so
+that nothing reaches beyond the sound's length. All notes are equally loud, at a level that leaves
+room for four or five at a time; only a sound whose peak would exceed `PEAK` is made softer, all of
+it by the same factor.
 """
 
 import io
@@ -29,7 +29,7 @@ SAMPLE_RATE = 44100
 """Samples a second."""
 
 LONGEST = 7200
-"""Seconds of the longest sound that is made; an hour takes 1.3 GB."""
+"""Seconds of the longest sound; an hour takes 1.3 GB of memory."""
 
 LOUDNESS = 0.14
 """Amplitude of the sine as strong as A4 (pitch 69) just struck; an octave up is 1.5 dB softer."""
@@ -61,7 +61,7 @@ def synthesise(roll, time_step, lowest_pitch=21):
     Returns
     -------
     (n, 2) float32
-        n = round(T · time_step · SAMPLE_RATE), however silent the roll's end is.
+        n = round(T · time_step · SAMPLE_RATE), even if the end of the roll is silent.
 
     Raises
     ------
@@ -88,10 +88,10 @@ def synthesise_notes(notes, seconds):
     Parameters
     ----------
     notes : iterable of (pitch, start, end)
-        Such as ``midiread(path).notes``. What lies beyond `seconds` is not heard, nor is a note
-        that ends where it starts.
+        Such as ``midiread(path).notes``. The sound leaves out what lies beyond `seconds`, and
+        notes of length 0.
     seconds : float
-        How long the sound lasts.
+        Length of the sound.
 
     Returns
     -------
@@ -101,7 +101,7 @@ def synthesise_notes(notes, seconds):
     Raises
     ------
     TypeError, ValueError
-        For notes that are none: a pitch outside 0..127, an end before the start, NaN.
+        For an invalid note: a pitch outside 0..127, an end before the start, NaN.
     """
     sound = np.zeros((_n_samples(seconds), 2), np.float32)
     notes = _checked_notes(notes)
@@ -110,14 +110,14 @@ def synthesise_notes(notes, seconds):
     start, end = np.minimum(np.rint(notes[:, 1:] * SAMPLE_RATE), len(sound)).astype(int).T
     stop = np.where(start < end, np.minimum(end + release, len(sound)), start)
     for pitch in np.unique(notes[:, 0]):
-        is_here = notes[:, 0] == pitch
-        key = _struck(pitch, max(stop[is_here] - start[is_here]))
-        for begin, length in zip(start[is_here], (stop - start)[is_here]):
-            length = min(length, len(key))
+        has_pitch = notes[:, 0] == pitch
+        tone = _struck(pitch, max(stop[has_pitch] - start[has_pitch]))
+        for begin, length in zip(start[has_pitch], (stop - start)[has_pitch]):
+            length = min(length, len(tone))
             held = max(length - release, 0)
-            sound[begin : begin + held] += key[:held]
+            sound[begin : begin + held] += tone[:held]
             faded = fade[release - (length - held) :]
-            sound[begin + held : begin + length] += key[held:length] * faded
+            sound[begin + held : begin + length] += tone[held:length] * faded
     return _without_clipping(sound)
 
 
@@ -135,7 +135,7 @@ def render(midi_path, soundfont=None, seconds=None):
         A SoundFont file, .sf2 or .sf3, instead of the built-in synthesiser; this needs
         the extra "soundfont".
     seconds : float, optional
-        How long the sound lasts; as long as the file if not given.
+        Length of the sound; default that of the file.
 
     Returns
     -------
@@ -149,7 +149,7 @@ def render(midi_path, soundfont=None, seconds=None):
     midi.MidiError
         The MIDI file cannot be read; a ValueError.
     ValueError
-        The SoundFont is damaged or none; or symusic does not take the MIDI file.
+        The SoundFont is damaged or not a SoundFont, or symusic cannot read the MIDI file.
     ImportError
         A SoundFont is given, and symusic is missing.
     """
@@ -204,7 +204,7 @@ def write_wav(path, samples):
 
 
 def _struck(pitch, n_samples):
-    """Return the sound of a key struck at once and held, (n, 2), as far as it is audible."""
+    """Return the sound of a held note, (n, 2), as long as it is audible."""
     frequency = 440 * 2 ** ((pitch - 69) / 12)
     number = np.arange(1, _MOST_HARMONICS + 1)
     number = number[number * frequency < SAMPLE_RATE / 2]

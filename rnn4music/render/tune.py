@@ -1,10 +1,10 @@
-"""`Tune`: what was composed, and everything it can be written as.
+"""`Tune`: a composed tune, and the files that can be made of it.
 
 Conventions
 -----------
 A roll is (T, P), zeros and ones; column 0 is `lowest_pitch`, a row lasts `time_step` seconds.
-The start is what the network was given: pictures and pages draw it before second 0, MIDI and
-sound files hold what was composed alone.
+The start is what the network was given: pictures and pages draw it before second 0; MIDI and
+sound files leave it out.
 """
 
 import os
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from midi import midiwrite
 from midi.files import written_whole
 from midi.timing import exact_time_step
-from midi.utils import midiwrite
 from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 
@@ -25,7 +25,7 @@ _SHORTEST_STEP, _LONGEST_STEP = 1e-6, 3600  # what a MIDI file can hold
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Tune:
-    """A tune and how it came about; Jupyter shows its roll and a player.
+    """A tune and how it was composed; Jupyter shows its roll and a player.
 
     Attributes
     ----------
@@ -36,15 +36,15 @@ class Tune:
     lowest_pitch : int
         MIDI pitch of column 0; the highest column is at most pitch 127.
     start : (S, P), optional
-        What it goes on from.
+        The roll that it continues.
     probabilities : (T, P), optional
-        With which each note was drawn.
+        The probability with which each note was drawn.
     title : str
 
     Raises
     ------
     TypeError, ValueError
-        The message says which of them does not fit, and what would.
+        If an argument does not fit.
     """
 
     roll: np.ndarray
@@ -94,7 +94,7 @@ class Tune:
 
     @property
     def seconds(self):
-        """How long it lasts."""
+        """The length of the tune in seconds."""
         return len(self) * self.time_step
 
     def write_midi(self, path):
@@ -134,18 +134,18 @@ class Tune:
         write_figure(self._figure(), path, dpi=120)
         return path
 
-    def write_page(self, path, about=None, soundfont=None):
+    def write_page(self, path, metadata=None, soundfont=None):
         """Write an HTML page with a player, the moving roll and the MIDI file; return `path`.
 
         Parameters
         ----------
         path : path
-        about : dict, optional
-            How it was made; see `page.page`.
+        metadata : dict, optional
+            How the tune was made: names to values, or headings to dicts of those.
         soundfont : path, optional
             As for `write_wav`.
         """
-        return write_page(path, [self], about, soundfont=soundfont)
+        return write_page(path, [self], metadata, soundfont=soundfont)
 
     def _repr_html_(self):
         from rnn4music.render import html, synthesizer
@@ -153,7 +153,7 @@ class Tune:
         return html.fragment(self, synthesizer.encoded(self._samples(), "MP3"))
 
     def _samples(self, soundfont=None):
-        """Return the sound, (n, 2) at `sound.SAMPLE_RATE`."""
+        """Return the sound, (n, 2) at `synthesizer.SAMPLE_RATE`."""
         from rnn4music.render import synthesizer
 
         if soundfont is None:
@@ -178,16 +178,16 @@ class Tune:
         panels = 1 if self.probabilities is None else 2
         figure = Figure(figsize=(12, 1 + 3 * panels), layout="constrained")
         axes = figure.subplots(panels, sharex=True, squeeze=False)[:, 0]
-        where = self.time_step, self.lowest_pitch, self.start
+        axes_of_tune = self.time_step, self.lowest_pitch, self.start
         if self.probabilities is None:
-            plots.plot_piano_roll(axes[0], self.roll, *where)
+            plots.plot_piano_roll(axes[0], self.roll, *axes_of_tune)
         else:
-            plots.plot_composition(axes, self.roll, self.probabilities, *where)
+            plots.plot_composition(axes, self.roll, self.probabilities, *axes_of_tune)
         axes[0].set_title(self.title.encode("utf-8", "replace").decode(), parse_math=False)
         return figure
 
 
-def write_page(path, tunes, about=None, title=None, soundfont=None):
+def write_page(path, tunes, metadata=None, title=None, soundfont=None):
     """Write one HTML page of several tunes, and return `path`.
 
     Parameters
@@ -195,8 +195,8 @@ def write_page(path, tunes, about=None, title=None, soundfont=None):
     path : path
         Written whole or not at all.
     tunes : list of Tune
-    about : dict, optional
-        How they were made; see `page.page`.
+    metadata : dict, optional
+        How the tunes were made, as for `Tune.write_page`.
     title : str, optional
         Of the page.
     soundfont : path, optional
@@ -204,7 +204,7 @@ def write_page(path, tunes, about=None, title=None, soundfont=None):
     """
     from rnn4music.render.html import page
 
-    document = page([tune._recording(soundfont) for tune in tunes], about, title)
+    document = page([tune._recording(soundfont) for tune in tunes], metadata, title)
     with written_whole(path) as file:
         file.write(document.encode("utf-8"))
     return path

@@ -1,1 +1,1 @@
-"""Files of models, what they say about themselves, and model cards."""
+"""Model files, their metadata, and model cards."""

@@ -1,7 +1,7 @@
-"""What is left of 2015: the names of its arguments, and its files.
+"""The 2015 program: names of its arguments, and its files.
 
-The class keeps the argument names of the 2015 program. `MODERN_NAMES` says what each is called
-everywhere else: inside, on the command line, in files since format 3.
+The class keeps the argument names of the 2015 program. `MODERN_NAMES` has the names that replace
+them everywhere else: inside, on the command line, in files since format 3.
 """
 
 import warnings
@@ -21,7 +21,7 @@ MODERN_NAMES = {
     "sparseParam": "l1",
     "steps_at_once": "segment",
 }
-"""The class's argument names of 2015, and the modern ones."""
+"""The argument names of 2015 that have a modern name."""
 
 OLD_NAMES = {modern: old for old, modern in MODERN_NAMES.items()}
 
@@ -61,9 +61,9 @@ def read_2015(entries, path):
             settings[key] = float(np.ravel(entries[key])[0])
     costs = np.ravel(entries["instantaneousCost"]) if "instantaneousCost" in entries else []
     warnings.warn(
-        f"{path} is from the 2015 program, whose first layer read its output peephole from "
-        "another signal than the cell state: layer1/peephole_output is loaded, but means "
-        "something else now; the RMSprop averages held another quantity and start from zero",
+        f"{path} is from the 2015 program, in which the output peephole of the first layer had "
+        "another input than the cell state: layer1/peephole_output is loaded, but its meaning has "
+        "changed; the RMSprop averages, which had another definition, start from zero",
         stacklevel=4,
     )
     history = {"cost": [float(cost) for cost in costs]}

@@ -1,11 +1,11 @@
-"""The metadata of a model: what others should know of it, saved with the weights.
+"""The metadata of a model: what others should know about it, saved with the weights.
 
 Conventions
 -----------
-Notes are a dict of what JSON can hold. ``trained_on`` is a list with a dict for each training: the
-arguments of `RNN4Music.train`, how much music there was, its first epoch among all of the
-model's history, counted from 1, and how many it had. Notes may come from anywhere; where they
-are not as here, they are left out.
+Metadata are a dict of values that JSON can hold. ``trained_on`` is a list with a dict for each
+training: its options, the size of the data, ``first_epoch``, its first one in the model's history,
+counted from 1, and ``n_epochs``, the number that it had. (The option ``epochs`` is the number that
+it was to have.) A file may hold anything under that name; what is not a list of dicts is ignored.
 """
 
 import json
@@ -13,7 +13,7 @@ import json
 TRAINED_ON = "trained_on"
 
 
-def checked(metadata):
+def validate(metadata):
     """Return a copy of metadata, or raise if they cannot be saved."""
     if not isinstance(metadata, dict):
         raise TypeError(f"metadata must be a dict, not {type(metadata).__name__}")
@@ -27,24 +27,23 @@ def checked(metadata):
 
 def trainings(metadata):
     """Return the dicts of all trainings, the earliest first."""
-    noted = metadata.get(TRAINED_ON)
-    return [each for each in noted if isinstance(each, dict)] if isinstance(noted, list) else []
+    entries = metadata.get(TRAINED_ON)
+    entries = entries if isinstance(entries, list) else []
+    return [training for training in entries if isinstance(training, dict)]
 
 
-def with_training(metadata, about, first_epoch, epochs):
-    """Return metadata with a training, in the place of the last one if that began where it does.
+def with_training(metadata, training, first_epoch, n_epochs):
+    """Return metadata with a training added.
 
-    A training of the same kind as the last one goes on with it.
+    It replaces the last one if that has the same first epoch, as after an interruption, and
+    extends it if that has the same options and data.
     """
     earlier = trainings(metadata)
-    if earlier and earlier[-1].get("first_epoch") == first_epoch:  # before an interruption
+    if earlier and earlier[-1].get("first_epoch") == first_epoch:
         earlier.pop()
-    if earlier and {**earlier[-1], **about} == earlier[-1]:
-        last = earlier.pop()
-        begun = last.get("first_epoch")
-        if isinstance(begun, int):
-            first_epoch, epochs = begun, epochs + first_epoch - begun
-    return {
-        **metadata,
-        TRAINED_ON: [*earlier, {**about, "first_epoch": first_epoch, "epochs": epochs}],
-    }
+    if earlier and {**earlier[-1], **training} == earlier[-1]:
+        first = earlier.pop().get("first_epoch")
+        if isinstance(first, int):
+            first_epoch, n_epochs = first, n_epochs + first_epoch - first
+    training = {**training, "first_epoch": first_epoch, "n_epochs": n_epochs}
+    return {**metadata, TRAINED_ON: [*earlier, training]}

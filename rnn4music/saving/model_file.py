@@ -1,14 +1,14 @@
-"""The .npz files: ours, written whole or not at all, and those of the 2015 program.
+"""Model files: .npz files of this and earlier versions, and of the 2015 program.
 
 Conventions
 -----------
-One file holds, each under a name of its own: ``format``, a version number; ``settings``,
+A file holds these entries: ``format``, a version number; ``settings``,
 ``history``, ``random_state`` and ``metadata`` (which may be missing), JSON text;
 ``parameters/<name>`` with the names of `parameters.named`, and so the optimiser's averages, such
 as ``mean_squares/<name>``; how many updates these have seen, ``optimiser/n_updates``;
 ``initial/layer1/hidden``, ``initial/layer1/cell``, …; and the history's lists,
-``history/cost``, …, where NaN stands for None. A checkpoint has besides ``checkpoint``, JSON
-text, and arrays under ``checkpoint/``. Nothing is pickled, and nothing that is pickled is read.
+``history/cost``, …, where NaN stands for None. A checkpoint also has ``checkpoint``, JSON
+text, and arrays under ``checkpoint/``. Nothing is pickled, and nothing pickled is read.
 """
 
 import json
@@ -20,12 +20,13 @@ import numpy as np
 from midi.files import opened, written_whole
 from rnn4music._utils import npz
 from rnn4music.saving.legacy_2015 import modern, read_2015
+from rnn4music.saving.metadata import trainings
 
 FORMAT = 3
 """Format 1 had only RMSprop, and the history as JSON text; 1 and 2 had other names."""
 
 MOST_EXPANDED, MOST_TIMES = 2**30, 100
-"""A file may hold so many bytes, or so many times what it takes on the disk."""
+"""A file may hold this many bytes, or this many times its size on the disk."""
 
 MOST_TEXT = 2**26  # bytes of a JSON text, four to a letter
 
@@ -33,12 +34,12 @@ SETTINGS_SINCE_2 = {"optimiser": "rmsprop"}
 CHECKPOINT, METADATA = "checkpoint", "metadata"
 
 
-class ArchiveError(ValueError):
-    """A file that is no model of ours, or damaged."""
+class ModelFileError(ValueError):
+    """A file that is not a model, or is damaged."""
 
 
 def npz_path(name):
-    """Return the path with its suffix, which may be given or left out."""
+    """Return the path with its suffix ``.npz``, which `name` may lack."""
     path = Path(name).expanduser()
     return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
 
@@ -54,14 +55,14 @@ def write(name, settings, history, random_state, arrays, metadata, checkpoint=No
         What JSON can hold.
     arrays : dict of name to array
     checkpoint : dict, optional
-        What JSON can hold, of a training in progress.
+        State of a training in progress, as far as JSON can hold it.
     under_way : dict of name to array, optional
-        And its arrays.
+        The arrays of that state.
 
     Returns
     -------
     pathlib.Path
-        The file, complete; whatever goes wrong, an earlier file of that name is untouched.
+        The complete file. Whatever goes wrong, an earlier file of that name is untouched.
     """
     path = npz_path(name)
     lists = {name: value for name, value in history.items() if isinstance(value, list)}
@@ -83,14 +84,14 @@ def write(name, settings, history, random_state, arrays, metadata, checkpoint=No
 
 
 def read(name):
-    """Read a file of ours or of the 2015 program.
+    """Read a file of `write`, of an earlier version, or of the 2015 program.
 
     Returns
     -------
     dict
-        ``settings``, ``history``, ``random_state``, ``metadata``, ``checkpoint`` (dicts; None where
-        the file has none, but for metadata), and ``arrays`` and ``under_way``, dicts of arrays
-        under the names above, the latter without ``checkpoint/``; from 2015 only
+        ``settings``, ``history``, ``metadata``, ``random_state`` and ``checkpoint`` are dicts, the
+        last two None where the file has none. ``arrays`` and ``under_way`` are dicts of arrays,
+        the latter without ``checkpoint/`` in their names; of 2015 there are only
         ``parameters/…``.
 
     Raises
@@ -98,31 +99,31 @@ def read(name):
     FileNotFoundError
         If there is no such file.
     ValueError
-        If it is no .npz, damaged, or holds something else than a model.
+        If it is not an .npz file, is damaged, or does not hold a model.
     """
     path = npz_path(name)
     try:
         with opened(path) as file:
             if file.read(4) != b"PK\x03\x04":
-                raise ArchiveError(f"{path} is not an .npz file; saveParameters writes them")
+                raise ModelFileError(f"{path} is not an .npz file; saveParameters writes them")
             entries = npz.read(file, MOST_EXPANDED, MOST_TIMES)
         content = read_2015(entries, path) if "Wxi_1" in entries else _read(entries, path)
         _check_sizes(content["settings"], content["arrays"])
         return content
     except FileNotFoundError:
         if Path(name).is_file():
-            raise ArchiveError(f"{name} is no model: their names end in .npz") from None
+            raise ModelFileError(f"{name} is not a model: their names end in .npz") from None
         raise FileNotFoundError(f"there is no file {path}") from None
-    except ArchiveError:
+    except ModelFileError:
         raise
-    except Exception as error:  # a damaged file makes NumPy, zipfile and json raise all sorts
+    except Exception as error:  # of many kinds: from NumPy, zipfile and json
         if not npz.is_damage(error):
             raise
-        raise ArchiveError(f"{path} is damaged and cannot be read: {error}") from error
+        raise ModelFileError(f"{path} is damaged and cannot be read: {error}") from error
 
 
 def _check_sizes(settings, arrays):
-    """Raise a ValueError where a network is claimed for whose matrices there are no numbers."""
+    """Raise a ValueError if the settings claim other sizes than the arrays have."""
     n_pitches = settings["io_length"]
     for n in (1, 2, 3):
         n_units = settings[f"h{n}_length"]
@@ -137,12 +138,12 @@ def _check_sizes(settings, arrays):
 
 def _read(entries, path):
     if "format" not in entries:
-        raise ArchiveError(f"{path} holds no model of rnn4music: it has no entry 'format'")
+        raise ModelFileError(f"{path} does not hold a model: it has no entry 'format'")
     version = entries["format"]
     if version.shape != () or version.dtype.kind not in "iu" or version < 1:
-        raise ArchiveError(f"{path} is damaged: its format is {version}")
+        raise ModelFileError(f"{path} is damaged: its format is {version}")
     if version > FORMAT:
-        raise ArchiveError(
+        raise ModelFileError(
             f"{path} has format {version}, this version of rnn4music reads up to {FORMAT}; "
             "install a newer one"
         )
@@ -154,10 +155,10 @@ def _read(entries, path):
         try:
             texts[key] = json.loads(_text(entries[key]))
         except ValueError as error:
-            raise ArchiveError(f"{path} is damaged: its {key} cannot be read: {error}") from error
+            raise ModelFileError(f"{path} is damaged: its {key} cannot be read: {error}") from error
         if not isinstance(texts[key], dict):
-            what = str(texts[key])[:60]
-            raise ArchiveError(f"{path} is damaged: its {key} are {what}, not a table")
+            text = str(texts[key])[:60]
+            raise ModelFileError(f"{path} is damaged: its {key} are {text}, not a table")
     arrays = {key: array for key, array in entries.items() if "/" in key}
     if version == 1:
         texts["settings"] = {**SETTINGS_SINCE_2, **texts["settings"]}
@@ -166,10 +167,12 @@ def _read(entries, path):
         texts["history"].setdefault("rate_factor", [1.0] * n_epochs)
     if version < 3:
         _rename(texts)
-    lists, under_way = _taken(arrays, "history"), _taken(arrays, CHECKPOINT)
+    lists, under_way = _pop_group(arrays, "history"), _pop_group(arrays, CHECKPOINT)
     for name, values in lists.items():
         if values.ndim != 1 or values.dtype.kind not in "buif":
-            raise ArchiveError(f"{path} is damaged: the history's {name} is not a list of numbers")
+            raise ModelFileError(
+                f"{path} is damaged: the history's {name} is not a list of numbers"
+            )
         lists[name] = [
             None if np.isnan(value) else value for value in values.astype(float).tolist()
         ]
@@ -178,14 +181,14 @@ def _read(entries, path):
 
 
 def _rename(texts):
-    """Give what a file of format 1 or 2 holds the names that it has since."""
+    """Replace names of format 1 and 2 by those of format 3."""
     history, metadata, checkpoint = (texts[key] for key in ("history", METADATA, CHECKPOINT))
     if "floor" in history:
         history["baseline"] = history.pop("floor")
-    trainings = metadata.get("trained_on")
-    if isinstance(trainings, list):
+    if "trained_on" in metadata:
         metadata["trained_on"] = [
-            modern(training) if isinstance(training, dict) else training for training in trainings
+            modern({"n_epochs" if name == "epochs" else name: training[name] for name in training})
+            for training in trainings(metadata)
         ]
     if checkpoint is not None:
         texts[CHECKPOINT] = {
@@ -197,14 +200,14 @@ def _rename(texts):
 
 
 def _text(array):
-    """Return the text that an array holds; NumPy itself would let through what is no Unicode."""
+    """Return the text that an array holds; unlike NumPy, refuse invalid Unicode."""
     if array.dtype.kind != "U" or array.nbytes > MOST_TEXT:
-        raise ValueError(f"it is no text of at most {MOST_TEXT} bytes")
+        raise ValueError(f"it is not a text of at most {MOST_TEXT} bytes")
     order = "be" if array.dtype.str[0] == ">" else "le"
     return array.tobytes().decode(f"utf-32-{order}").rstrip("\0")
 
 
-def _taken(arrays, group):
-    """Take the arrays of a group out of a dict; return them without the group's name."""
+def _pop_group(arrays, group):
+    """Remove the arrays of a group from a dict; return them, named without the group."""
     names = [name for name in arrays if name.startswith(f"{group}/")]
     return {name[len(group) + 1 :]: arrays.pop(name) for name in names}

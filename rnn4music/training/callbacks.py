@@ -1,6 +1,6 @@
 """Following a training: an interface, a log in JSON lines, and TensorBoard.
 
->>> from rnn4music.training.callbacks import Callback
+>>> from rnn4music.training import Callback
 >>> class Listen(Callback):                                     # a tune after every epoch
 ...     def on_epoch(self, model, history):
 ...         tune, _ = model.genMusic(None, 100)

@@ -1,6 +1,6 @@
 """Checkpoints: files from which an interrupted training goes on as if it never had been.
 
-A checkpoint is a model's file (see `archive`) with the weights that training would leave
+A checkpoint is a model's file (see `saving.model_file`) with the weights that training would leave
 if it ended now, and beside them what only a training in progress has: the weights under way,
 carried states, and where the training stands.
 """

@@ -12,7 +12,7 @@ class History:
     seconds: list = field(default_factory=list)  # that each update took, compiling included
     validation: list = field(default_factory=list)  # nats per step after each epoch, or None
     rate_factor: list = field(default_factory=list)  # on the learning rates in each epoch
-    baseline: float | None = None  # of the validation: each key's Markov chain of what is learned
+    baseline: float | None = None  # of the validation: each pitch's Markov chain of what is learned
     epochs: int = 0  # completed
     interrupted: bool = False  # by Ctrl-C
 

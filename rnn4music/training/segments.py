@@ -1,6 +1,6 @@
 """The exact gradient of a long window, segment by segment, in the memory of one segment.
 
-What the backward pass needs of every step, `lstm.Activity`, takes six numbers a unit. For
+What the backward pass needs of every step, `lstm.Activations`, takes six numbers a unit. For
 windows of many thousand steps only the states between segments are kept: the network runs
 forward once to find them, and then, from the last segment to the first, runs each segment again
 and goes back through it, handing the derivatives at its first states to the segment before

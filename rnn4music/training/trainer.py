@@ -17,7 +17,7 @@ import numpy as np
 from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 from rnn4music.evaluation import scores
-from rnn4music.evaluation.baselines import BASELINES
+from rnn4music.evaluation.baselines import markov_probabilities
 from rnn4music.graphs.parameters import WEIGHTS
 from rnn4music.saving import metadata, model_file
 from rnn4music.training import checkpoints, minibatches
@@ -92,8 +92,8 @@ class Trainer:
             Updates between two checkpoints.
         """
         if self.validation is not None:
-            fit = BASELINES["each key's Markov chain"]
-            self.history.baseline = scores.score(fit(self.tunes), self.validation)
+            chain = markov_probabilities(self.tunes)
+            self.history.baseline = scores.score(chain, self.validation)
         own = [ProgressBar(self)] if progress else []
         own += [checkpoints.CheckpointWriter(path, every, self)] if path else []
         own += [ResultInPlace(self), EarlyStopping(self.config.patience)]
@@ -292,7 +292,7 @@ class Trainer:
         """Return what a checkpoint holds: the model as training would leave it, and the rest."""
         content = self.model.__getstate__()
         content["history"] = self.before.followed_by(self.history).to_dict()
-        content["metadata"] = metadata.checked(self.metadata())
+        content["metadata"] = metadata.validate(self.metadata())
         content["arrays"] |= {f"{WEIGHTS}/{name}": array for name, array in self.result().items()}
         checkpoint = {
             "training": self._description,

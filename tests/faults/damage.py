@@ -110,7 +110,7 @@ def numpy_network(path):
 def model(rounds, rng, folder):
     """A saved model, damaged: read by the archive's reader, and by `NumpyNetwork`."""
     path = trained(folder).saveParameters(folder / "model")
-    counts = check(rounds, rng, path, model_file.read, (model_file.ArchiveError,), "model")
+    counts = check(rounds, rng, path, model_file.read, (model_file.ModelFileError,), "model")
     return counts + check(rounds // 3, rng, path, numpy_network, (ValueError,), "lone model")
 
 
@@ -118,7 +118,7 @@ def checkpoint(rounds, rng, folder):
     """A checkpoint, damaged: a training that shall go on says so, or goes on as if it were not."""
     path = folder / "checkpoint.npz"
     trained(folder, checkpoint=path)
-    counts = check(rounds, rng, path, model_file.read, (model_file.ArchiveError,), "checkpoint")
+    counts = check(rounds, rng, path, model_file.read, (model_file.ModelFileError,), "checkpoint")
     tunes, options = quick.tunes(np.random.default_rng(0)), quick.OPTIONS["all"]
 
     def resumed(path):

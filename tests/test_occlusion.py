@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from rnn4music.evaluation import occlusion as module
-from rnn4music.evaluation.occlusion import influence
+from rnn4music.evaluation import occlusion_effects
 from rnn4music.numpy_network import NumpyNetwork
 
 
@@ -27,27 +27,27 @@ ROLL = np.array([[1, 0, 0], [0, 1, 1], [0, 1, 1], [0, 1, 0], [1, 1, 1]])
 
 def test_each_note_has_its_weights():
     """At step 4, from the notes in steps 0 to 3; that of step 0 is forgotten."""
-    found = influence(LastSteps(), ROLL, 4, 0)
+    effects = occlusion_effects(LastSteps(), ROLL, 4, 0)
     held, ended = 2, -3  # column 1 in the last step; column 2 in the one before
     expected = [[0, 0, 0], [0, held, ended], [0, held, ended], [0, held, 0], [0, 0, 0]]
-    np.testing.assert_allclose(found, expected, atol=1e-12)
+    np.testing.assert_allclose(effects, expected, atol=1e-12)
 
 
 def test_what_was_forgotten_is_found_earlier():
-    assert influence(LastSteps(), ROLL, 3, 0)[0, 0] == pytest.approx(0.5)
+    assert occlusion_effects(LastSteps(), ROLL, 3, 0)[0, 0] == pytest.approx(0.5)
 
 
 def test_the_step_after_the_last_can_be_asked_for():
     """The fourth note of column 2 is one of its own, after a rest."""
-    found = influence(LastSteps(), ROLL, 5, 0)
-    np.testing.assert_allclose(found[4], [0, 2, 1], atol=1e-12)
-    np.testing.assert_allclose(found[2, 2], 0, atol=1e-12)
+    effects = occlusion_effects(LastSteps(), ROLL, 5, 0)
+    np.testing.assert_allclose(effects[4], [0, 2, 1], atol=1e-12)
+    np.testing.assert_allclose(effects[2, 2], 0, atol=1e-12)
 
 
 def test_in_parts_it_is_the_same(monkeypatch):
-    whole, network = influence(LastSteps(), ROLL, 5, 0), LastSteps()
+    whole, network = occlusion_effects(LastSteps(), ROLL, 5, 0), LastSteps()
     monkeypatch.setattr(module, "_MOST_CELLS", 2 * ROLL.size)
-    np.testing.assert_array_equal(influence(network, ROLL, 5, 0), whole)
+    np.testing.assert_array_equal(occlusion_effects(network, ROLL, 5, 0), whole)
     assert network.calls == 1 + 3  # five notes, two at a time
 
 
@@ -67,19 +67,19 @@ def test_a_network_of_one_weight():
     parameters["output/layer1_to_output"][0, 0] = 5
     network = NumpyNetwork(parameters)
     roll = np.array([[1, 1], [1, 0], [1, 1]])
-    found = influence(network, roll, 3, 0)
+    effects = occlusion_effects(network, roll, 3, 0)
     hidden = 0.5 * np.tanh(0.5 * np.tanh(3))
-    np.testing.assert_allclose(found, [[0, 0], [0, 0], [0, 5 * hidden]], atol=1e-12)
-    np.testing.assert_array_equal(influence(network, roll, 3, 1), np.zeros((3, 2)))
+    np.testing.assert_allclose(effects, [[0, 0], [0, 0], [0, 5 * hidden]], atol=1e-12)
+    np.testing.assert_array_equal(occlusion_effects(network, roll, 3, 1), np.zeros((3, 2)))
 
 
-def test_silence_and_certainty_have_an_influence_of_zero():
+def test_silence_and_certainty_have_no_effect():
     class Certain:
         def predict(self, inputs):
             return np.ones(inputs.shape, np.float32)
 
-    assert not influence(Certain(), ROLL, 3, 0).any()
-    assert not influence(LastSteps(), np.zeros((4, 3)), 4, 0).any()
+    assert not occlusion_effects(Certain(), ROLL, 3, 0).any()
+    assert not occlusion_effects(LastSteps(), np.zeros((4, 3)), 4, 0).any()
 
 
 NEXT_TO_1 = 1 - 2.0**-24  # the largest number below 1 in single precision
@@ -97,13 +97,13 @@ NEXT_TO_1 = 1 - 2.0**-24  # the largest number below 1 in single precision
         (np.float64, NEXT_TO_1, 1, 29 * np.log(2)),  # 1 counts as 1 − 2⁻⁵³
     ),
 )
-def test_the_influence_on_what_is_nearly_certain(dtype, without, with_note, expected):
+def test_the_effect_on_what_is_nearly_certain(dtype, without, with_note, expected):
     class OfOneNote:
         def predict(self, inputs):
             return np.where(inputs > 0, with_note, without).astype(dtype)
 
-    found = influence(OfOneNote(), [[1]], 1, 0)
-    np.testing.assert_allclose(found, [[expected]], rtol=1e-4, atol=1e-12)
+    effects = occlusion_effects(OfOneNote(), [[1]], 1, 0)
+    np.testing.assert_allclose(effects, [[expected]], rtol=1e-4, atol=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -117,13 +117,13 @@ def test_the_influence_on_what_is_nearly_certain(dtype, without, with_note, expe
 )
 def test_places_outside_the_roll_are_refused(step, column, message):
     with pytest.raises(ValueError, match=message):
-        influence(LastSteps(), ROLL, step, column)
+        occlusion_effects(LastSteps(), ROLL, step, column)
 
 
 def test_what_is_no_roll_is_refused():
     with pytest.raises(ValueError, match="roll holds values from 0 to 90"):
-        influence(LastSteps(), 90 * ROLL, 1, 0)
+        occlusion_effects(LastSteps(), 90 * ROLL, 1, 0)
     with pytest.raises(ValueError, match="roll must have the shape"):
-        influence(LastSteps(), ROLL[0], 1, 0)
+        occlusion_effects(LastSteps(), ROLL[0], 1, 0)
     with pytest.raises(ValueError, match="roll holds 0.5"):
-        influence(LastSteps(), 0.5 * ROLL, 1, 0)
+        occlusion_effects(LastSteps(), 0.5 * ROLL, 1, 0)

@@ -13,14 +13,15 @@ import zipfile
 
 import numpy as np
 import pytest
-from conftest import random_roll, small_model
+from conftest import SIZES, random_roll, small_model
 
 from midi import midiread
 from midi.contents import describe
 from midi.files import written_whole
 from rnn4music import RNN4Music
 from rnn4music.numpy_network import NumpyNetwork
-from rnn4music.saving import model_file
+from rnn4music.saving import model_card, model_file
+from rnn4music.training import checkpoints
 from rnn4music.training.callbacks import JsonLines
 
 
@@ -106,6 +107,124 @@ def test_files_of_format_1_are_read(trained, tunes, tmp_path):
     assert costs[0] == costs[1]
 
 
+def file_of_format_2(path, random_state, arrays, notes, history, lists, checkpoint=None):
+    """Write a file of `small_model` as version 0.1.0 did, which wrote format 2."""
+    settings = {
+        **SIZES, "R1": 0.01, "R2": 0.01, "R3": 0.01, "Rout": 0.01, "cost": "cross_entropy",
+        "epsilon": 1e-05, "gradClip": 30.0, "sigRand": 0.6, "muRand": 0.9,
+        "genProbThreshold": 0.1, "optimiser": "rmsprop", "seed": 1, "dtype": "float64",
+    }  # fmt: skip
+    texts = {"settings": settings, "history": history, "random_state": random_state}
+    texts |= {"notes": notes, **({"checkpoint": checkpoint} if checkpoint else {})}
+    np.savez(
+        path,
+        format=np.array(2),
+        **{name: json_entry(text) for name, text in texts.items()},
+        **{f"history/{name}": np.array(values, float) for name, values in lists.items()},
+        **arrays,
+    )
+
+
+def arrays_of_format_2(rng):
+    sizes, P = (3, 5, 4), SIZES["io_length"]
+    arrays, shapes = {"optimiser/n_updates": np.array(3.0)}, {"output/bias": (P,)}
+    for n, H in enumerate(sizes, start=1):
+        shapes |= {f"layer{n}/input_to_gates": (P, 4 * H), f"layer{n}/hidden_to_gates": (H, 4 * H)}
+        shapes |= {f"layer{n}/bias": (4 * H,), f"output/layer{n}_to_output": (H, P)}
+        shapes |= {f"layer{n}/peephole_{gate}": (H,) for gate in ("input", "forget", "output")}
+        arrays |= {f"initial/layer{n}/{state}": rng.random(H) for state in ("hidden", "cell")}
+        if n > 1:
+            shapes[f"layer{n}/below_to_gates"] = (sizes[n - 2], 4 * H)
+    for name, shape in shapes.items():
+        arrays[f"parameters/{name}"] = rng.normal(size=shape)
+        arrays[f"mean_squares/{name}"] = rng.random(shape)
+    return arrays
+
+
+TRAINING_OF_2 = {"sizeOfMiniBatch": 3, "lengthOfMB": 5, "sparseParam": 0.0, "windows": "start",
+                 "dropout": 0.0, "weight_noise": 0.0, "averaging": 0.0, "steps_at_once": None,
+                 "noOfEpoch": 2, "noOfEpochPerMB": 1, "patience": None, "decay_patience": None,
+                 "rate_decay": 0.5}  # fmt: skip
+TRAINING = {"batch_size": 3, "window": 5, "l1": 0.0, "windows": "start", "dropout": 0.0,
+            "weight_noise": 0.0, "averaging": 0.0, "segment": None, "epochs": 2,
+            "updates_per_minibatch": 1, "patience": None, "decay_patience": None,
+            "rate_decay": 0.5}  # fmt: skip
+SIZE_OF_DATA = {"dataset": "7 tunes, 54 steps", "validation": None}
+
+
+def test_files_of_format_2_are_read_under_the_names_of_today(rng, tunes, tmp_path):
+    arrays, generator = arrays_of_format_2(rng), np.random.default_rng(8)
+    trained_on = {**TRAINING_OF_2, **SIZE_OF_DATA, "first_epoch": 1, "epochs": 1}
+    file_of_format_2(
+        tmp_path / "old.npz",
+        generator.bit_generator.state,
+        arrays,
+        notes={"data": "mine", "trained_on": [trained_on]},
+        history={"floor": 4.25, "epochs": 1, "interrupted": True},
+        lists={"cost": [9, 8, 7], "seconds": [3, 1, 1], "validation": [np.nan], "rate_factor": [1]},
+    )
+    content = model_file.read(tmp_path / "old")
+    expected = {**TRAINING, **SIZE_OF_DATA, "first_epoch": 1, "n_epochs": 1}
+    assert content["metadata"] == {"data": "mine", "trained_on": [expected]}
+    assert content["history"] == {
+        "cost": [9, 8, 7], "seconds": [3, 1, 1], "validation": [None], "rate_factor": [1],
+        "baseline": 4.25, "epochs": 1, "interrupted": True,
+    }  # fmt: skip
+    assert content["checkpoint"] is None and content["under_way"] == {}
+    np.testing.assert_equal(content["arrays"], arrays)
+
+    model = RNN4Music.from_file(tmp_path / "old")
+    np.testing.assert_equal(model._store.arrays(), arrays)
+    assert model.history.baseline == 4.25 and model.metadata == content["metadata"]
+    assert (model.optimiser, model.R1, model.seed) == ("rmsprop", 0.01, 1)
+    network = NumpyNetwork.from_file(tmp_path / "old")
+    np.testing.assert_allclose(network.predict(tunes[0]), model.predict(tunes[0]), rtol=1e-9)
+    assert model._rng.random() == generator.random()
+
+
+def test_a_checkpoint_of_format_2_goes_on(tunes, tmp_path):
+    """It was written before the first update of a second training."""
+    model = small_model(R1=0.01, R2=0.01, R3=0.01, Rout=0.01)
+    arrays = model._store.arrays()
+    parameters = [name for name in arrays if name.startswith("parameters/")]
+    under_way = {
+        name.replace("parameters", "checkpoint/under_way"): arrays[name] for name in parameters
+    }
+    standing = {"epoch": 0, "update": 0, "seed": None, "rate_factor": 1.0, "best": None,
+                "waited": 0, "since_decay": 0}  # fmt: skip
+    lengths = {"cost": 2, "seconds": 2, "validation": 1, "rate_factor": 1, "epochs": 1}
+    fingerprints = {"dataset": checkpoints.fingerprint(tunes), "validation": None}
+    file_of_format_2(
+        tmp_path / "old.npz",
+        model._rng.bit_generator.state,
+        {**arrays, **under_way},
+        notes={},
+        history={"floor": 4.25, "epochs": 1, "interrupted": False},
+        lists={"cost": [9, 8], "seconds": [3, 1], "validation": [5], "rate_factor": [1]},
+        checkpoint={"about": {**TRAINING_OF_2, **fingerprints}, "standing": standing,
+                    "before": lengths, "before_floor": 4.25},
+    )  # fmt: skip
+    content = model_file.read(tmp_path / "old")
+    assert content["checkpoint"] == {
+        "training": {**TRAINING, **fingerprints},
+        "state": standing,
+        "before": lengths,
+        "before_baseline": 4.25,
+    }
+    assert content["under_way"].keys() == {
+        name.replace("parameters", "under_way") for name in parameters
+    }
+    assert "of a training: 0 epochs complete" in model_card.text("old.npz", content)
+    assert RNN4Music.from_file(tmp_path / "old").history.cost == [9, 8]
+    resumed = small_model(R1=0.01, R2=0.01, R3=0.01, Rout=0.01)
+    how = {"checkpoint": tmp_path / "old", "resume": True, "progress": False}
+    history = resumed.train(tunes, 1, 2, 3, 5, **how)
+    assert history.cost == model.train(tunes, 1, 2, 3, 5, progress=False).cost
+    np.testing.assert_equal(resumed.get_parameters(), model.get_parameters())
+    assert resumed.history.cost == [9, 8, *history.cost]
+    assert resumed.history.validation == [5, None, None]
+
+
 def test_loading_the_same_dimensions_compiles_nothing(trained, tmp_path):
     trained.saveParameters(tmp_path / "m")
     compiled = dict(trained._network.compiled)
@@ -180,7 +299,7 @@ def damage(path, tmp_path):
         yield what, target, message
     with zipfile.ZipFile(tmp_path / "zip.npz", "w") as file:
         file.writestr("readme.txt", "no arrays")
-    yield "zip", tmp_path / "zip.npz", "holds no model"
+    yield "zip", tmp_path / "zip.npz", "does not hold a model"
     name = "parameters/layer2/bias"
     for what, changes, message in (
         ("missing", {name: None}, "missing: layer2/bias"),
@@ -197,7 +316,7 @@ def damage(path, tmp_path):
         ("settings_list", {"settings": json_entry([])}, "not a table"),
         ("history_null", {"history": json_entry(None)}, "not a table"),
         ("random_null", {"random_state": json_entry(None)}, "not a table"),
-        ("history_array", {"history/cost": np.array(["x"])}, "array of numbers"),
+        ("history_array", {"history/cost": np.array(["x"])}, "list of numbers"),
         ("updates", {"optimiser/n_updates": None}, "missing: optimiser/n_updates"),
         ("history_dict", {"history": json_entry({"cost": {}})}, "list of numbers"),
         ("epochs", {"history": json_entry({"epochs": "many"})}, "whole number"),
@@ -285,7 +404,7 @@ def test_what_would_be_lost_in_silence_is_noticed(damage, tmp_path):
     data = path.read_bytes()
     assert damage(data) != data and len(damage(data)) == len(data)
     path.write_bytes(damage(data))
-    with pytest.raises(model_file.ArchiveError, match="damaged"):
+    with pytest.raises(model_file.ModelFileError, match="damaged"):
         model_file.read(path)
 
 
@@ -441,7 +560,7 @@ def test_a_2015_file_of_other_dimensions_or_incomplete(rng, tmp_path):
         model.loadParameters(tmp_path / "less")
 
 
-def test_archive_path():
+def test_the_path_of_a_file():
     assert model_file.npz_path("a").name == "a.npz" and model_file.npz_path("a.npz").name == "a.npz"
     assert model_file.npz_path("a.b").name == "a.b.npz"
 

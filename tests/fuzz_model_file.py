@@ -1,8 +1,8 @@
 """Fuzz the reader of models' files, guided by coverage (needs atheris; not part of the suite).
 
-    python tests/fuzz_archive.py -max_total_time=3600 -timeout=20 -rss_limit_mb=0 CORPUS
+    python tests/fuzz_model_file.py -max_total_time=3600 -timeout=20 -rss_limit_mb=0 CORPUS
 
-A file is refused with an ArchiveError, or else what is read can be written and read again as it
+A file is refused with a ModelFileError, or else what is read can be written and read again as it
 is; the network that NumPy makes of it predicts, history and metadata are taken or refused by
 a ValueError; and `RNN4Music.from_file` gives a model or a ValueError (tried on some).
 """
@@ -37,7 +37,7 @@ def read_anything(data):
         warnings.simplefilter("ignore")
         try:
             content = model_file.read(PATH)
-        except model_file.ArchiveError as error:
+        except model_file.ModelFileError as error:
             fuzz_shared.refused(error)
             with contextlib.suppress(ValueError):
                 NumpyNetwork.from_file(PATH)
@@ -57,11 +57,11 @@ def check_content(content):
     else:
         inputs = np.zeros((2, network.n_pitches))
         assert network.predict(inputs).shape == inputs.shape
-        assert len(network.activity(inputs)) == 3
+        assert len(network.activations(inputs)) == 3
         tune, _ = network.gen_music(None, 2, seed=1)
         assert np.isin(tune, (0, 1)).all()
     try:
-        metadata.checked(content["metadata"])
+        metadata.validate(content["metadata"])
         history.History.from_dict(dict(content["history"]))
         TrainingState.from_dict(dict((content["checkpoint"] or {}).get("state") or {}))
     except (ValueError, TypeError) as error:

@@ -15,7 +15,7 @@ from rnn4music.render import html as page
 from rnn4music.render.tune import Tune, write_page
 
 HOSTILE = '</title></script><script>window.hacked=1</script><img src=x onerror="hacked=2">\'&amp;'
-ABOUT = {
+METADATA = {
     "seed": 7,
     HOSTILE + "name": HOSTILE + "value",
     HOSTILE + "heading": {"sampling": "systematic", HOSTILE + "in it": HOSTILE + "too"},
@@ -46,8 +46,8 @@ def silent(**changes):
 
 
 def test_a_page_is_the_same_for_the_same_tune_and_is_closed_to_the_outside():
-    document = page.page(recordings(a_tune()), ABOUT)
-    assert document == page.page(recordings(a_tune()), ABOUT)
+    document = page.page(recordings(a_tune()), METADATA)
+    assert document == page.page(recordings(a_tune()), METADATA)
     assert "{{" not in document and "<!-- tune" not in document
     addresses = re.findall(r'(?:src|href|srcset|action)="([^"]*)"', document)
     assert len(addresses) == 3 and all(address.startswith("data:") for address in addresses)
@@ -71,11 +71,11 @@ def test_the_policy_allows_the_one_style_and_the_one_script():
 
 
 def test_text_of_the_user_is_escaped_and_never_taken_for_a_place_to_fill():
-    title = "{{script}} {{about}} \udcff <b>"
-    document = page.page(recordings(a_tune(), a_tune(title)), ABOUT, title="<i>")
+    title = "{{script}} {{metadata}} \udcff <b>"
+    document = page.page(recordings(a_tune(), a_tune(title)), METADATA, title="<i>")
     assert "<script>window" not in document and "<img" not in document and "<b>" not in document
     assert "<title>&lt;i&gt;</title>" in document
-    assert '<h2 id="tune-2">{{script}} {{about}} ? &lt;b&gt;</h2>' in document
+    assert '<h2 id="tune-2">{{script}} {{metadata}} ? &lt;b&gt;</h2>' in document
     assert document.count(html.escape(HOSTILE)) > 8
     document.encode("utf-8")
 
@@ -169,7 +169,7 @@ def browser(tmp_path_factory):
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
-    a_tune().write_page(folder / "one.html", ABOUT)
+    a_tune().write_page(folder / "one.html", METADATA)
     write_page(folder / "two.html", [a_tune("First"), a_tune("Second")])
     return folder
 
