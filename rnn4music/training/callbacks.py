@@ -163,14 +163,14 @@ class ProgressBar(Callback):
 
     def __init__(self, trainer):
         self.trainer, self.shown, self.bar = trainer, {}, None
+        self.is_compiling = trainer.compiles()
 
     def on_start(self, model, history):
         """Open the bar."""
-        compiles = self.trainer.compiles()
         self.bar = tqdm(
             total=self.trainer.n_updates(),
             initial=len(history.cost),
-            desc="compiling (once for this size)" if compiles else "training",
+            desc="compiling (once for this size)" if self.is_compiling else "training",
             unit="update",
             file=STDERR,
         )
@@ -179,7 +179,8 @@ class ProgressBar(Callback):
     def on_update(self, model, history):
         """Advance it; compiling, in the first update, is no part of the estimate."""
         assert self.bar is not None
-        if self.bar.desc != "training: ":
+        if self.is_compiling:
+            self.is_compiling = False
             self.bar.set_description("training")
             self.bar.unpause()
         self.bar.update()
