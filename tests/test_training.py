@@ -241,7 +241,7 @@ def fake_training(trainer):
     own = [ResultInPlace(trainer), EarlyStopping(trainer.config.patience)]
     error = None
     try:
-        loop.train(trainer, CallbackList(own, trainer))
+        loop.train(trainer, CallbackList(own, [], trainer))
     except TrainingDiverged as caught:
         error = caught
     return trainer.history, error
