@@ -197,8 +197,8 @@ class RNN4Music(Hyperparameters):
             In [0, 1). Above 0 the result is the exponential mean of the weights over the
             updates, each of which keeps so much of it: 0.998 averages over some 500 updates.
         steps_at_once : int, optional
-            Work through longer windows in pieces of so many steps. The gradient stays exact;
-            the memory is that of a piece, and an update takes a third longer.
+            Work through longer windows in segments of this many steps. The gradient stays exact;
+            the memory is that of a segment, and an update takes a third longer.
         checkpoint : path, optional
             A file, with or without ``.npz``, that is written now and then, when training ends,
             and after Ctrl-C or SIGTERM. It loads like any saved model, with the result so far.
