@@ -198,7 +198,7 @@ def test_higher_notes_come_from_further_right_and_no_less_strongly():
         (np.full((5, 88), np.nan), "holds NaN"),
         (np.full((5, 88), 0.3), "holds 0.3"),
         (np.full((5, 88), 90), "holds values from 90 to 90"),
-        (np.zeros((5, 108)), "beyond pitch 127"),
+        (np.zeros((5, 108)), "pitch 128, above 127"),
     ],
 )
 def test_rolls_that_are_none_are_refused(roll, message):
@@ -360,7 +360,7 @@ def test_what_is_no_soundfont_is_named(files, monkeypatch):
         render(tune, folder / "none.sf2")
     for content in (b"", b"RIFF1234WAVE", b"text that is long enough"):
         (folder / "text.sf2").write_bytes(content)
-        with pytest.raises(ValueError, match="text.sf2 is no SoundFont"):
+        with pytest.raises(ValueError, match="text.sf2 is not a SoundFont"):
             render(tune, folder / "text.sf2")
     with pytest.raises(FileNotFoundError, match="none.mid"):
         render(folder / "none.mid", folder / "text.sf2", seconds=3)

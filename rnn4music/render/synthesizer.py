@@ -67,46 +67,39 @@ def synthesise(roll, time_step, lowest_pitch=21):
     ------
     TypeError, ValueError
         For a roll that is empty, has another shape, or holds other values; for a time step that
-        is not above 0; for pitches beyond 127.
+        is not above 0; for pitches above 127.
     """
-    roll = pianoroll.checked("roll", roll)
+    roll, lowest_pitch = checked(roll, lowest_pitch)
     time_step = checks.number("time_step", time_step, above=0)
-    lowest_pitch = checks.integer("lowest_pitch", lowest_pitch, low=0)
-    if lowest_pitch + roll.shape[1] - 1 > _HIGHEST:
-        raise ValueError(
-            f"a roll of {roll.shape[1]} pitches from lowest_pitch={lowest_pitch} on ends beyond "
-            f"pitch {_HIGHEST}, the highest of MIDI; 88 pitches from 21 on are the piano's"
-        )
     column, first, end = pianoroll.notes(roll).T
     notes = np.column_stack([column + lowest_pitch, first * time_step, end * time_step])
     return synthesise_notes(notes, len(roll) * time_step)
 
 
+def checked(roll, lowest_pitch):
+    """Return a (T, P) roll of zeros and ones and its lowest pitch; the highest is at most 127."""
+    roll = pianoroll.checked("roll", roll)
+    lowest_pitch = checks.integer("lowest_pitch", lowest_pitch, low=0)
+    n_pitches = roll.shape[1]
+    if lowest_pitch + n_pitches - 1 > _HIGHEST:
+        raise ValueError(
+            f"lowest_pitch={lowest_pitch} puts the last of {n_pitches} columns at pitch "
+            f"{lowest_pitch + n_pitches - 1}, above {_HIGHEST}; "
+            f"give at most {_HIGHEST + 1 - n_pitches}"
+        )
+    return roll, lowest_pitch
+
+
 def synthesise_notes(notes, seconds):
-    """Return the sound of notes.
+    """Return the sound, this long, of notes (pitch, start, end), such as ``midiread(path).notes``.
 
-    Parameters
-    ----------
-    notes : iterable of (pitch, start, end)
-        Such as ``midiread(path).notes``. The sound leaves out what lies beyond `seconds`, and
-        notes of length 0.
-    seconds : float
-        Length of the sound.
-
-    Returns
-    -------
-    (n, 2) float32
-        n = round(seconds · SAMPLE_RATE).
-
-    Raises
-    ------
-    TypeError, ValueError
-        For an invalid note: a pitch outside 0..127, an end before the start, NaN.
+    What lies beyond `seconds` is left out, and so are notes of length 0. Raise TypeError or
+    ValueError for an invalid note: a pitch outside 0..127, an end before the start, NaN.
     """
     sound = np.zeros((_n_samples(seconds), 2), np.float32)
     notes = _checked_notes(notes)
     release = round(RELEASE * SAMPLE_RATE)
-    fade = (np.cos(np.linspace(0, np.pi / 2, release)) ** 2).astype(np.float32)[:, None]
+    fade = _fade(release).astype(np.float32)
     start, end = np.minimum(np.rint(notes[:, 1:] * SAMPLE_RATE), len(sound)).astype(int).T
     stop = np.where(start < end, np.minimum(end + release, len(sound)), start)
     for pitch in np.unique(notes[:, 0]):
@@ -125,8 +118,8 @@ def render(midi_path, soundfont=None, seconds=None):
     """Return the sound of a MIDI file.
 
     The built-in synthesiser plays all notes but the drums, with the sustain pedal, on its one
-    instrument and equally loud. A SoundFont has the instruments that the file asks for, and the
-    loudness of its notes; symusic plays it, without pedals and other controllers.
+    instrument and equally loud. With a SoundFont, symusic plays the instruments that the file
+    asks for, each note at its own loudness, without pedals and other controllers.
 
     Parameters
     ----------
@@ -163,27 +156,19 @@ def render(midi_path, soundfont=None, seconds=None):
     sound[: len(played)] = played[:n_samples]
     if len(played) > n_samples:
         n_faded = min(round(RELEASE * SAMPLE_RATE), n_samples)
-        sound[n_samples - n_faded :] *= np.cos(np.linspace(0, np.pi / 2, n_faded))[:, None] ** 2
+        sound[n_samples - n_faded :] *= _fade(n_faded)
     return _without_clipping(sound)
 
 
 def encoded(samples, format):
-    """Return a sound as the bytes of a file.
-
-    Parameters
-    ----------
-    samples : (n, 2)
-        In [−1, 1].
-    format : str
-        "WAV" (16 bits a sample) or "MP3".
-    """
+    """Return a sound as the bytes of a file; `format` is "WAV" (16 bits a sample) or "MP3"."""
     import soundfile
 
     checks.choice("format", format, ("WAV", "MP3"))
     if format not in soundfile.available_formats():
         raise RuntimeError(
             f"libsndfile {soundfile.__libsndfile_version__} writes no {format}; 1.1 and later do: "
-            "pip install --upgrade soundfile brings one on most systems"
+            "on most systems pip install --upgrade soundfile installs one"
         )
     sound = pianoroll.numeric_array("samples", samples)
     if sound.ndim != 2 or sound.shape[1] != 2:
@@ -221,6 +206,11 @@ def _struck(pitch, n_samples):
     mono[: len(attack)] *= attack[:n_samples]
     direction = np.pi / 4 + _WIDTH * (pitch - _MIDDLE) / _HIGHEST  # 0 is left, π/2 is right
     return mono[:, None] * np.array([np.cos(direction), np.sin(direction)], np.float32)
+
+
+def _fade(n_samples):
+    """Return a column of factors that fall from 1 to 0."""
+    return np.cos(np.linspace(0, np.pi / 2, n_samples))[:, None] ** 2
 
 
 def _without_clipping(sound):
