@@ -31,16 +31,9 @@ def plot_learning_curve(axes, validation, baseline=None, **line):
         axes.plot(epochs[best], nats[best], "o", color=curve.get_color(), markersize=4)
     if baseline is not None:
         axes.axhline(baseline, color="0.4", linestyle="--", linewidth=1)
-        axes.annotate(
-            "each pitch's Markov chain",
-            (1, baseline),
-            (-3, 2),
-            axes.get_yaxis_transform(),
-            "offset points",
-            ha="right",
-            color="0.4",
-            fontsize="small",
-        )
+        label, place = "each pitch's Markov chain", ((1, baseline), (-3, 2))
+        units = axes.get_yaxis_transform(), "offset points"
+        axes.annotate(label, *place, *units, ha="right", color="0.4", fontsize="small")
     axes.set(xlabel="epoch", ylabel="nats per step")
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     return axes
@@ -78,8 +71,7 @@ def plot_history(axes, history, steps=None):
         plot_learning_curve(axes, history.validation, baseline, label="validation")
         in_view += [] if baseline is None else [baseline]
     if steps is not None or not in_view:
-        unit = "nats per tune and window" if steps is None else "nats per step"
-        axes.set(xlabel="epoch", ylabel=unit)
+        axes.set(xlabel="epoch", ylabel="nats per " + ("step" if steps else "tune and window"))
         cost = np.array(history.cost)
         cost /= 1 if steps is None else checks.number("steps", steps, above=0)
         means = [epoch.mean() for epoch in np.array_split(cost, n_epochs)]
