@@ -131,7 +131,7 @@ def describe(roll, lowest_pitch=21):
     TypeError, ValueError
         If it is not a roll of zeros and ones, or is empty.
     """
-    roll = _validate_roll("the roll", roll)
+    roll = pianoroll.checked("the roll", roll).astype(bool)
     lowest_pitch = checks.integer("lowest_pitch", lowest_pitch, 0)
     T, P = roll.shape
     n_sounding = roll.sum(axis=1)
@@ -139,13 +139,12 @@ def describe(roll, lowest_pitch=21):
     used = np.flatnonzero(steps_of_pitch)
     pitch_class = (np.arange(P) + lowest_pitch) % 12
 
-    edges = np.diff(np.pad(roll, ((1, 1), (0, 0))).astype(np.int8), axis=0)
-    starts, ends = edges == 1, edges == -1  # (T + 1, P); an end is the step after a note
-    lengths = np.nonzero(ends.T)[1] - np.nonzero(starts.T)[1]  # pitch by pitch
+    column, first, end = pianoroll.notes(roll).T
+    lengths = end - first
     bins = np.searchsorted(NOTE_LENGTHS, lengths, side="right") - 1
 
     highest = P - 1 - roll[:, ::-1].argmax(axis=1)
-    voice = highest[starts[np.arange(T), highest]]
+    voice = highest[np.sort(first[column == highest[first]])]
     intervals = np.clip(np.diff(voice), -WIDEST_INTERVAL - 1, WIDEST_INTERVAL + 1)
 
     changes = _changes(roll)
@@ -176,7 +175,8 @@ def mean_statistics(rolls, lowest_pitch=21):
     """
     means = {}
     for name, values in _statistics("rolls", rolls, 1, lowest_pitch).items():
-        mean = values.mean(axis=0) if len(values) else np.full(values.shape[1], np.nan)
+        values = values if len(values) else np.full((1, values.shape[1]), np.nan)
+        mean = values.mean(axis=0)
         means[name] = mean if len(mean) > 1 else float(mean[0])
     return TuneStatistics(**means)
 
@@ -205,11 +205,9 @@ def overlap(generated, real, lowest_pitch=21):
 
     generated = _statistics("generated", generated, 2, lowest_pitch)
     real = _statistics("real", real, 2, lowest_pitch)
-    result = {}
+    result = dict.fromkeys(real, Overlap(np.nan, np.nan))
     for name in real:
-        if min(len(generated[name]), len(real[name])) < 2:
-            result[name] = Overlap(np.nan, np.nan)
-        else:
+        if min(len(generated[name]), len(real[name])) >= 2:
             within = pdist(real[name])  # each pair once
             between = cdist(generated[name], real[name]).ravel()
             result[name] = _compare(within, between)
@@ -239,7 +237,7 @@ def longest_copy(tune, training, any_key=True):
     -------
     Copy
     """
-    tune = _validate_roll("the tune", tune)
+    tune = pianoroll.checked("the tune", tune).astype(bool)
     training = _validate_rolls("training", training, 1)
     for k, roll in enumerate(training):
         if roll.shape[1] != tune.shape[1]:
@@ -250,8 +248,7 @@ def longest_copy(tune, training, any_key=True):
     T, P = tune.shape
     first_steps = np.cumsum([0, *map(len, training[:-1])])
     chords, roots = zip(*(_chords_and_roots(roll, any_key) for roll in (tune, *training)))
-    chord = _numbers(np.concatenate(chords))
-    root = np.concatenate(roots)
+    chord, root = _numbers(np.concatenate(chords)), np.concatenate(roots)
     interval = np.diff(root, prepend=root[0])
     interval[T + first_steps] = P  # no interval is as wide: no passage continues across these
     sounds = np.any(tune, axis=1)
@@ -324,38 +321,26 @@ def _statistics(name, rolls, least, lowest_pitch):
 
 def _compare(within, between):
     """Return the `Overlap` of two samples of distances."""
-    bandwidths = [_bandwidth(within), _bandwidth(between)]
+    # Scott's rule, as `scipy.stats.gaussian_kde` has it; 0 without variance
+    bandwidths = [np.ptp(x) and x.std(ddof=1) * len(x) ** -0.2 for x in (within, between)]
     widest = max(bandwidths)
     if not widest:
         return Overlap(1.0, 0.0) if within[0] == between[0] else Overlap(0.0, np.inf)
     low = min(within.min(), between.min()) - _MARGIN * widest
     high = max(within.max(), between.max()) + _MARGIN * widest
     edges = np.linspace(low, high, _N_CELLS + 1)
-    p, q = (
-        _density(distances, edges, bandwidth or widest)
-        for distances, bandwidth in zip((within, between), bandwidths)
-    )
+    centres = (edges[1:] + edges[:-1]) / 2
+    densities = []  # the share of the smoothed distances in each cell
+    for distances, bandwidth in zip((within, between), bandwidths):
+        kernel = np.exp(-(((centres[:, None] - centres) / (bandwidth or widest)) ** 2) / 2)
+        density = kernel @ np.histogram(distances, edges)[0]
+        densities.append(density / density.sum())
+    p, q = densities
     area = float(np.minimum(p, q).sum())
     p, q = p[p > 0], q[p > 0]
     with np.errstate(divide="ignore"):
         divergence = float((p * (np.log(p) - np.log(q))).sum())
     return Overlap(area, max(divergence, 0.0))
-
-
-def _bandwidth(distances):
-    """Return Scott's bandwidth, that of `scipy.stats.gaussian_kde`; 0 without variance."""
-    if np.ptp(distances) == 0:
-        return 0.0
-    return distances.std(ddof=1) * len(distances) ** -0.2
-
-
-def _density(distances, edges, bandwidth):
-    """Return the share of the smoothed distances that lies in each cell."""
-    counts, _ = np.histogram(distances, edges)
-    centres = (edges[1:] + edges[:-1]) / 2
-    kernel = np.exp(-(((centres[:, None] - centres) / bandwidth) ** 2) / 2)
-    density = kernel @ counts
-    return density / density.sum()
 
 
 def _shares(values, n_bins, weights=None):
@@ -372,9 +357,4 @@ def _validate_rolls(name, value, least):
     rolls = pianoroll.listed(name, value)
     if len(rolls) < least:
         raise ValueError(f"{name} must be at least {least} piano rolls, but {len(rolls)} are given")
-    return [_validate_roll(f"{name}[{k}]", roll) for k, roll in enumerate(rolls)]
-
-
-def _validate_roll(name, value):
-    """Return `value` as a (T, P) array of booleans."""
-    return pianoroll.checked(name, value).astype(bool)
+    return [pianoroll.checked(f"{name}[{k}]", roll).astype(bool) for k, roll in enumerate(rolls)]
