@@ -206,7 +206,7 @@ def test_rolls_that_are_none_are_refused(roll, message):
         synthesise(roll, 0.3)
 
 
-def test_times_and_notes_that_are_none_are_refused():
+def test_times_that_are_none_are_refused():
     roll = rows(60, "xx")
     for time_step in (0, -0.3, np.nan, np.inf):
         with pytest.raises(ValueError, match="time_step must be"):
@@ -217,17 +217,10 @@ def test_times_and_notes_that_are_none_are_refused():
         synthesise("roll", 0.3)
     with pytest.raises(ValueError, match="lowest_pitch"):
         synthesise(roll, 0.3, -1)
-    with pytest.raises(ValueError, match="LONGEST=7200"):
+    with pytest.raises(ValueError, match="sound in seconds must be .* at most 7200, but is 8000"):
         synthesise(roll, 4000)
-    for note in [(128, 0, 1), (-1, 0, 1), (60.5, 0, 1), (60, -1, 1), (60, 2, 1), (60, 0, np.inf)]:
-        with pytest.raises(ValueError, match=r"notes\[1\] is"):
-            synthesise_notes([(60, 0, 1), note], 3)
-    with pytest.raises(ValueError, match=r"notes\[0\] is"):
-        synthesise_notes([(60, np.nan, 1)], 3)
-    with pytest.raises(ValueError, match=r"\(pitch, start, end\)"):
-        synthesise_notes([(60, 1)], 3)
     for seconds in (-1, np.nan, 1e9):
-        with pytest.raises(ValueError, match="seconds|LONGEST"):
+        with pytest.raises(ValueError, match="seconds must be"):
             synthesise_notes([], seconds)
     assert synthesise_notes(iter([]), 0).shape == (0, 2)
 

@@ -67,7 +67,7 @@ def synthesise(roll, time_step, lowest_pitch=21):
     ------
     TypeError, ValueError
         For a roll that is empty, has another shape, or holds other values; for a time step that
-        is not above 0; for pitches above 127.
+        is not above 0; for pitches above 127; for more than `LONGEST` seconds.
     """
     roll, lowest_pitch = checked(roll, lowest_pitch)
     time_step = checks.number("time_step", time_step, above=0)
@@ -91,13 +91,12 @@ def checked(roll, lowest_pitch):
 
 
 def synthesise_notes(notes, seconds):
-    """Return the sound, this long, of notes (pitch, start, end), such as ``midiread(path).notes``.
+    """Return the sound of notes (pitch, start, end), such as ``midiread(path).notes``.
 
-    What lies beyond `seconds` is left out, and so are notes of length 0. Raise TypeError or
-    ValueError for an invalid note: a pitch outside 0..127, an end before the start, NaN.
+    It leaves out what lies beyond `seconds`, and notes of length 0.
     """
     sound = np.zeros((_n_samples(seconds), 2), np.float32)
-    notes = _checked_notes(notes)
+    notes = np.array([*notes], float).reshape(-1, 3)
     release = round(RELEASE * SAMPLE_RATE)
     fade = _fade(release).astype(np.float32)
     start, end = np.minimum(np.rint(notes[:, 1:] * SAMPLE_RATE), len(sound)).astype(int).T
@@ -222,25 +221,5 @@ def _without_clipping(sound):
 
 
 def _n_samples(seconds):
-    seconds = checks.number("seconds", seconds, low=0)
-    if seconds > LONGEST:
-        raise ValueError(f"{seconds:g} s of sound are more than LONGEST={LONGEST}; cut the tune")
+    seconds = checks.number("the length of the sound in seconds", seconds, low=0, high=LONGEST)
     return round(seconds * SAMPLE_RATE)
-
-
-def _checked_notes(notes):
-    """Return the notes as an array (N, 3)."""
-    array = pianoroll.numeric_array("notes", list(notes)).astype(float)
-    array = array.reshape(0, 3) if array.size == 0 else array
-    if array.ndim != 2 or array.shape[1] != 3:
-        raise ValueError(f"each note must be (pitch, start, end); notes has shape {array.shape}")
-    pitch, start, end = array.T
-    fits = (pitch >= 0) & (pitch <= _HIGHEST) & (pitch % 1 == 0)
-    fits &= (start >= 0) & (start <= end) & (end < np.inf)
-    if not fits.all():
-        k = int(np.argmin(fits))
-        raise ValueError(
-            f"notes[{k}] is {tuple(array[k].tolist())}; it must be a whole pitch from 0 to "
-            f"{_HIGHEST}, a start of at least 0 and an end that is not before it, in seconds"
-        )
-    return array
