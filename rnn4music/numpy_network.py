@@ -34,9 +34,9 @@ def sigmoid(a):
     return 0.5 * np.tanh(0.5 * a) + 0.5
 
 
-def _shapes(n_pitches, sizes):
+def _shapes(P, sizes):
     """Return the shape of each array of a network, and of its initial states, by name."""
-    P, shapes = n_pitches, {"output/bias": (n_pitches,)}
+    shapes: dict = {"output/bias": (P,)}
     for n, H in enumerate(sizes, start=1):
         layer = {"input_to_gates": (P, 4 * H), "hidden_to_gates": (H, 4 * H), "bias": (4 * H,)}
         vectors = "peephole_input", "peephole_forget", "peephole_output", "hidden", "cell"
@@ -125,9 +125,8 @@ class NumpyNetwork:
         except Exception as error:
             if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
                 raise  # of the disk; in a damaged file a seek to a place that does not exist fails
-            raise ValueError(
-                f"{path} is not a model of rnn4music, or damaged: {error!r}"
-            ) from error
+            what = f"{path} is not a model of rnn4music, or damaged"
+            raise ValueError(f"{what}: {error!r}") from error
 
     @classmethod
     def from_arrays(cls, arrays, settings=None, random_state=None):
@@ -136,7 +135,7 @@ class NumpyNetwork:
         for key, array in arrays.items():
             group, _, name = key.partition("/")
             groups.get(group, {})[name] = array
-        return cls(*groups.values(), settings, random_state)
+        return cls(**groups, settings=settings, random_state=random_state)
 
     def predict(self, inputs):
         """Return the probabilities of each next step's notes.

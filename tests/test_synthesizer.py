@@ -391,7 +391,12 @@ class Synthesizer:
     "renders, refuses, error, message",
     [
         ("os._exit(11)", "pass", ValueError, "symusic crashed while playing .*mid with .*sf2"),
-        ("raise TypeError('Eigen')", "pass", ImportError, "another can: pip install 'symusic"),
+        (
+            "raise TypeError('Eigen')",
+            "pass",
+            ImportError,
+            r"render \(Eigen\): pip install 'symusic",
+        ),
         ("return np.full((2, 9), np.nan)", "pass", ValueError, ".sf2 is damaged"),
         ("pass", "raise RuntimeError('odd')", ValueError, ".mid: symusic cannot read it: odd"),
     ],

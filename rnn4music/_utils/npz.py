@@ -3,7 +3,7 @@
 Conventions
 -----------
 What a file claims is compared with its size before memory is allocated for it. Nothing is
-unpickled: arrays of objects are skipped.
+unpickled here: arrays of objects are skipped.
 """
 
 import errno
@@ -55,7 +55,7 @@ def read(file, most_bytes, most_times=0, names=None, unpickled=None):
 
 
 def is_damage(error):
-    """Return whether an error comes from what is in a zip, and not from the disk.
+    """Return whether an error comes from the content of a zip, and not from the disk.
 
     A seek to a place that does not exist fails with EINVAL.
     """

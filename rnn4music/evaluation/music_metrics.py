@@ -3,11 +3,11 @@
 Conventions
 -----------
 A roll is (T, P), zeros and ones, with any P; column 0 is `lowest_pitch`. A note is a run of steps
-in which a pitch is on: a note that is struck again at once does not count as new, since rolls do
-not show it. An onset is a note's first step. The highest voice has the onsets above which nothing
-sounds, the "skyline" of A. Uitdenbogerd and J. Zobel, "Manipulation of music for melody matching",
-ACM Multimedia 1998; here a held note covers the onsets below it. A statistic that a tune leaves
-undefined, such as the note lengths of silence, is NaN; means and comparisons skip it.
+in which a pitch is on: a note that is struck again immediately does not count as new, since rolls
+do not show it. An onset is a note's first step. The highest voice has the onsets above which
+nothing sounds, the "skyline" of A. Uitdenbogerd and J. Zobel, "Manipulation of music for melody
+matching", ACM Multimedia 1998; here a held note covers the onsets below it. A statistic that a
+tune leaves undefined, such as the note lengths of silence, is NaN; means and comparisons skip it.
 Several statistics grow with the length of the tune: compare tunes of like lengths. Only the
 pitch classes depend on the key: transpose the tunes (`rnn4music.data`) where it should not matter.
 
@@ -51,8 +51,8 @@ class TuneStatistics:
     pitch_class_histogram : (12,)
         C to B; each note counts with its length.
     interval_histogram : (27,)
-        Of the highest voice, each onset against the one before, silence or not in between:
-        −13 semitones and below, −12, …, 12, and 13 and above. NaN if it has one onset only.
+        Intervals of the highest voice from onset to onset, also over a silence: −13 semitones
+        and below, −12, …, 12, and 13 and above. NaN if there is only one onset.
     pitch_range : float
         From the lowest to the highest pitch, in semitones.
     n_pitches : float
@@ -66,11 +66,11 @@ class TuneStatistics:
     note_length_histogram : (7,)
         1, 2, 3, 4, 5 to 8, 9 to 16, and more steps.
     silent_share : float
-        Share of the silent steps.
+        Share of the steps that are silent.
     repeated_share : float
         Share of the steps, the first excepted, that are the same as the step before. NaN if T = 1.
     longest_held : float
-        Most steps in a row that are all the same, silence included.
+        Length of the longest run of equal steps, silence included.
     self_similarity : float
         Share of the n-grams of eight steps with a change that also occur elsewhere in the tune,
         exactly and in the same key; both places may overlap. NaN if there is no such n-gram.
@@ -91,7 +91,7 @@ class TuneStatistics:
 
 
 class Overlap(NamedTuple):
-    """How alike two distributions of distances are.
+    """The similarity of two distributions of distances.
 
     The area that lies under both densities, 0 to 1, and the Kullback-Leibler divergence of the
     distances between the sets from those within the real one, in nats: 0 or more, perhaps inf.
@@ -175,8 +175,7 @@ def mean_statistics(rolls, lowest_pitch=21):
     """
     means = {}
     for name, values in _statistics("rolls", rolls, 1, lowest_pitch).items():
-        values = values if len(values) else np.full((1, values.shape[1]), np.nan)
-        mean = values.mean(axis=0)
+        mean = values.mean(axis=0) if len(values) else np.full(values.shape[1], np.nan)
         means[name] = mean if len(mean) > 1 else float(mean[0])
     return TuneStatistics(**means)
 
@@ -224,7 +223,7 @@ def longest_copy(tune, training, any_key=True):
     """Find the passage with the most changes that a tune shares with a training tune.
 
     All pitches agree at every step. The passage begins and ends with a step that sounds. Among
-    those with the same number of changes the longest is returned, then the earliest.
+    passages with the same number of changes the longest is returned, then the earliest.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ from rnn4music._utils import checks
 
 
 def plot_learning_curve(axes, validation, baseline=None, **line):
-    """Draw the validation over the epochs, with a mark at the best one.
+    """Draw the validation score over the epochs, with a mark at the best one.
 
     Parameters
     ----------
@@ -40,15 +40,15 @@ def plot_learning_curve(axes, validation, baseline=None, **line):
 
 
 def plot_history(axes, history, steps=None):
-    """Draw a training: the cost, the validation, and the epochs that lowered the rates.
+    """Draw a training: the cost, the validation, and where the learning rates were lowered.
 
     Parameters
     ----------
     axes : matplotlib.axes.Axes
     history : training.History
-        Of one training or several; the epochs are taken to have the same number of updates.
+        Of one training or several; all epochs are taken to have the same number of updates.
     steps : float, optional
-        Predictions in a window, lengthOfMB − 1. The cost is divided by it, so that it can be
+        Predictions in a window, its length − 1. The cost is divided by it, so that it can be
         compared with the validation (too low for padded windows). Without it the cost is drawn
         only if there is no validation, in nats per tune and window.
 

@@ -12,7 +12,7 @@ from rnn4music.evaluation.occlusion import validate_position
 from rnn4music.numpy_network import GATES
 from rnn4music.plots import _axes
 
-_WITHIN = 99.5  # per cent of the weights that the range of colours covers
+_WITHIN = 99.5  # per cent of the weights that the colours cover
 
 
 def plot_activations(
@@ -92,8 +92,8 @@ def plot_occlusion(
     roll, step, column
         As for `evaluation.occlusion_effects`: the predicted note is outlined.
     effects : (T, P)
-        What that returned. Red notes make the predicted note likelier, blue ones less likely;
-        grey ones have no effect.
+        The result of that function. Red notes make the predicted note likelier, blue ones less
+        likely; grey ones have no effect.
 
     Returns
     -------

@@ -8,8 +8,8 @@ Conventions
 -----------
 A function draws on `axes` and returns it; sizes, fonts and titles are the caller's. Time runs to
 the right and pitch upwards; row t of an array fills the time from t to t + 1 steps. Colour bars
-stand beside the Axes without taking room from it, so that pictures one above the other have the
-same time axis.
+stand beside the Axes without taking room from it, so that stacked pictures have the same time
+axis.
 """
 
 import numpy as np
@@ -35,7 +35,7 @@ def plot_piano_roll(axes, roll, time_step, lowest_pitch=21, start=None, *, steps
     lowest_pitch : int
         MIDI pitch of column 0.
     start : (S, P), optional
-        The roll before `roll`: drawn before second 0, in another colour and behind a line.
+        The roll before `roll`, drawn before second 0, in another colour and behind a line.
     steps_per_bar : int, optional
         Number the bars instead of the seconds. They are counted from the first row drawn; bar 1
         is the first that begins in `roll`.
@@ -59,7 +59,7 @@ def plot_probabilities(
         As for `plot_piano_roll`.
     probabilities : (T, P)
     roll : (T, P), optional
-        The notes that were sampled: drawn as outlines, which need some width of a step.
+        The sampled notes, drawn as outlines; a step must be wide enough to show them.
 
     Returns
     -------

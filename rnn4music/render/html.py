@@ -8,7 +8,7 @@ Conventions
 -----------
 A tune is anything with the attributes of `rnn4music.render.tune.Tune`; a note is a run of steps in
 which a pitch is on. In the page a step counts from the first composed one: the given start has
-negative steps; it is drawn and not played. Text of the user stands only in HTML text and
+negative steps; it is drawn and not played. The user's text appears only in HTML text and
 attributes, escaped; the script reads only numbers.
 """
 
@@ -41,7 +41,7 @@ class Recording(NamedTuple):
 def page(recordings, metadata=None, title=None):
     """Return a page with a player, a moving piano roll and a MIDI file of each tune.
 
-    The same arguments, those of `tune.write_page`, return the same page.
+    The same arguments, which are described in `tune.write_page`, return the same page.
     """
     metadata = metadata or {}
     if not isinstance(metadata, Mapping):

@@ -19,9 +19,8 @@ _LIMITS = {"most_memory": 2**34, "most_bytes": 2**32, "seconds": 3600}  # three 
 
 def play(midi_path, soundfont, sample_rate):
     """Return the sound, (n, 2) float32 of any length and loudness; `render` lists the errors."""
-    midi_path, soundfont = (
-        os.path.expanduser(os.fsdecode(path)) for path in (midi_path, soundfont)
-    )
+    paths = midi_path, soundfont
+    midi_path, soundfont = (os.path.expanduser(os.fsdecode(path)) for path in paths)
     with opened(soundfont) as file:
         head = file.read(12)
     if head[:4] != b"RIFF" or head[8:] != b"sfbk":
@@ -55,8 +54,6 @@ def _play(_, midi_path, soundfont, sample_rate):
             return {"sound": np.zeros((0, 2), np.float32)}
         return {"sound": np.asarray(synthesizer.render(score, stereo=True).T, np.float32)}
     except TypeError as error:  # symusic 0.6.0, with every SoundFont
-        raise ImportError(
-            f"this version of symusic cannot render ({error}): another can: {CURE}"
-        ) from None
+        raise ImportError(f"this version of symusic cannot render ({error}): {CURE}") from None
     except Exception as error:
         raise ValueError(f"{soundfont}: symusic cannot play it: {error}") from None

@@ -11,8 +11,8 @@ A sound is an (n, 2) float32 array, left and right, in [−1, 1], `SAMPLE_RATE` 
 note is (pitch, start, end), seconds from the start of the sound; in a roll it is a run of steps in
 which a pitch is on. It is released at its end and fades within `RELEASE` seconds, or earlier, so
 that nothing reaches beyond the sound's length. All notes are equally loud, at a level that leaves
-room for four or five at a time; only a sound whose peak would exceed `PEAK` is made softer, all of
-it by the same factor.
+room for four or five at a time; only a sound whose peak would exceed `PEAK` is made softer, by one
+factor throughout.
 """
 
 import io

@@ -1,9 +1,9 @@
-"""`Tune`: a composed tune, and the files that can be made of it.
+"""`Tune`: a composed tune, and the files that it can be written to.
 
 Conventions
 -----------
 A roll is (T, P), zeros and ones; column 0 is `lowest_pitch`, a row lasts `time_step` seconds.
-The start is what the network was given: pictures and pages draw it before second 0; MIDI and
+The start is what the network was given. Pictures and pages draw it before second 0; MIDI and
 sound files leave it out.
 """
 
@@ -31,7 +31,7 @@ class Tune:
     Attributes
     ----------
     roll : (T, P)
-        What was composed, zeros and ones.
+        The composed steps, zeros and ones.
     time_step : float
         Seconds that a row lasts, from 1e-6 to 3600.
     lowest_pitch : int
@@ -39,7 +39,7 @@ class Tune:
     start : (S, P), optional
         The roll that it continues.
     probabilities : (T, P), optional
-        The probability with which each note was drawn.
+        The probability with which each note was sampled.
     title : str
 
     Raises
@@ -88,13 +88,13 @@ class Tune:
         return len(self) * self.time_step
 
     def write_midi(self, path):
-        """Write what was composed as a MIDI file, and return `path`."""
+        """Write the tune without its start as a MIDI file, and return `path`."""
         pitch_range = self.lowest_pitch, self.lowest_pitch + self.roll.shape[1]
         midiwrite(path, self.roll, pitch_range, self.time_step, name=html.valid(self.title))
         return path
 
     def write_wav(self, path, soundfont=None):
-        """Write what was composed as a sound file, and return `path`.
+        """Write the tune without its start as a sound file, and return `path`.
 
         Parameters
         ----------
