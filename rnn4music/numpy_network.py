@@ -25,8 +25,7 @@ from collections import deque
 import numpy as np
 
 GATES = ("input", "forget", "candidate", "output")  # side by side in the fused weights
-MOST_EXPANDED, MOST_TIMES = 2**30, 100
-"""The arrays of a file may have this many bytes, or this many times those of the file."""
+MOST_EXPANDED, MOST_TIMES = 2**30, 100  # limits of the arrays: bytes, or times those of the file
 
 
 def sigmoid(a):

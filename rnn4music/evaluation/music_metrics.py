@@ -29,15 +29,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 
-WIDEST_INTERVAL = 12
-"""Semitones; larger leaps share the two outer bins of the interval histogram."""
-
-NOTE_LENGTHS = (1, 2, 3, 4, 5, 9, 17)
-"""Lower bounds of the bins of the note length histogram."""
-
-N_GRAM = 8
-"""Steps of the n-grams of `self_similarity`."""
-
+WIDEST_INTERVAL = 12  # semitones; larger leaps share the two outer bins of the interval histogram
+NOTE_LENGTHS = (1, 2, 3, 4, 5, 9, 17)  # lower bounds of the bins of the note length histogram
+N_GRAM = 8  # steps of the n-grams of `self_similarity`
 _N_CELLS = 1000  # on which densities are compared
 _MARGIN = 5  # bandwidths beyond the smallest and largest distance
 
@@ -272,14 +266,12 @@ def longest_copy(tune, training, any_key=True):
 
 
 def _chords_and_roots(roll, any_key):
-    """Return a table of the chords, relative to their lowest pitch, and that pitch.
+    """Return a table of the chords, relative to their lowest pitch, and that pitch; 0 in one key.
 
     A silent step has the root of the last chord, so that a passage keeps its key over a rest.
     """
     T, P = roll.shape
-    if not any_key:
-        return np.packbits(roll, axis=1), np.zeros(T, int)
-    lowest = roll.argmax(axis=1)
+    lowest = roll.argmax(axis=1) if any_key else np.zeros(T, int)
     chords = np.take_along_axis(roll, (lowest[:, None] + np.arange(P)) % P, axis=1)
     last_chord = np.maximum.accumulate(np.where(roll.any(axis=1), np.arange(T), 0))
     return np.packbits(chords, axis=1), lowest[last_chord]

@@ -14,17 +14,10 @@ import numpy as np
 
 from rnn4music.data import pianoroll
 
-WINDOW = 100
-"""Steps that one call of the compiled network takes; longer tunes take several calls."""
-
-LARGEST_BATCH = 64
-"""Largest number of tunes that run side by side."""
-
-MOST_CELLS = 2**24
-"""Largest number of steps times tunes times pitches in a batch of more than one tune."""
-
-THRESHOLD = 0.5
-"""Probability at which a note counts as predicted."""
+WINDOW = 100  # steps that one call of the compiled network takes; longer tunes take several calls
+LARGEST_BATCH = 64  # tunes that run side by side
+MOST_CELLS = 2**24  # steps times tunes times pitches in a batch of more than one tune
+THRESHOLD = 0.5  # probability at which a note counts as predicted
 
 
 @dataclass

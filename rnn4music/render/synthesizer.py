@@ -25,18 +25,11 @@ from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 from rnn4music.render import soundfont as soundfonts
 
-SAMPLE_RATE = 44100
-"""Samples a second."""
-
-LONGEST = 7200
-"""Seconds of the longest sound; an hour takes 1.3 GB of memory."""
-
-LOUDNESS = 0.14
-"""Amplitude of the sine as strong as A4 (pitch 69) just struck; an octave up is 1.5 dB softer."""
-
+SAMPLE_RATE = 44100  # samples a second
+LONGEST = 7200  # seconds of a sound; an hour takes 1.3 GB of memory
+LOUDNESS = 0.14  # amplitude of the sine as strong as a struck A4; an octave up is 1.5 dB softer
 PEAK = 0.9
 ATTACK, RELEASE = 0.005, 0.08  # seconds
-
 _DECAY = 1.5  # seconds in which the fundamental of A4 falls to 1/e; half of it two octaves up
 _MOST_HARMONICS = 24
 _BRIGHTNESS = 2000  # Hz in which the harmonics' amplitudes fall to 1/e
