@@ -220,7 +220,7 @@ def test_a_long_text_is_not_read(tmp_path, model_entries, monkeypatch):
     monkeypatch.setattr(model_file, "MOST_TEXT", 2000)
     metadata = np.array(json.dumps({"x": [[]] * 1000}))
     path = changed(tmp_path / "x.npz", model_entries, metadata=metadata)
-    assert_refused(model_file.read, path, message="no text of at most 2000 bytes")
+    assert_refused(model_file.read, path, message="not a text of at most 2000 bytes")
 
 
 @pytest.mark.parametrize(
