@@ -312,14 +312,18 @@ def tunes(n_steps=9):
     return lambda data, settings, model: SimpleNamespace(parts=parts)
 
 
+def only_count(replace=setattr):
+    """Let this process read nothing and compile nothing."""
+    replace(experiment_music, "read_music", tunes())
+    replace(experiment_run, "new_model", Model)
+    replace(experiment_run, "learn", learn)
+    replace(results, "write_plots", lambda folder, study: [])
+    replace(os, "fsync", lambda file: None)
+
+
 @pytest.fixture
 def counting(monkeypatch):
-    """Nothing is read or compiled."""
-    monkeypatch.setattr(experiment_music, "read_music", tunes())
-    monkeypatch.setattr(experiment_run, "new_model", Model)
-    monkeypatch.setattr(experiment_run, "learn", learn)
-    monkeypatch.setattr(results, "write_plots", lambda folder, study: [])
-    monkeypatch.setattr(os, "fsync", lambda file: None)
+    only_count(monkeypatch.setattr)
 
 
 def find(folder, trials, space=SPACE, **options):
@@ -537,21 +541,15 @@ def test_a_process_that_was_taken_for_dead_goes_on_with_another_trial(
 
 
 CHILD = """
-import os, signal, sys, time
+import sys, time
 sys.path.insert(0, TESTS)
 import test_search
-from rnn4music import tuning
-from rnn4music.experiment import music as experiment_music
-from rnn4music.experiment import run as experiment_run
-from rnn4music.tuning import results
-def learn(model, settings, music, progress, callbacks):
+def learn(*arguments):
     time.sleep(0.05)
-    return test_search.learn(model, settings, music, progress, callbacks)
-results.write_plots = lambda folder, study: []
-experiment_music.read_music = test_search.tunes()
-experiment_run.new_model = test_search.Model
-experiment_run.learn = learn
-tuning.search(test_search.SPACE, "music", 8, FOLDER, storage=STORAGE, progress=False)
+    return test_search.learn(*arguments)
+test_search.only_count()
+test_search.experiment_run.learn = learn
+test_search.find(test_search.Path(FOLDER), 8, storage=STORAGE)
 """
 
 
@@ -592,12 +590,16 @@ output = "found.npz"
 """
 
 
-def test_trials_in_processes(music, tmp_path, monkeypatch):
-    (tmp_path / "space.toml").write_text(SMALL, "utf8")
-    found = tuning.search(
-        tmp_path / "space.toml", music, 2, tmp_path / "found", workers=2, progress=False
-    )
-    assert states(found) == ["complete", "complete"]
+def count_elsewhere(job, shares):
+    """Run a trial in a process of a pool."""
+    only_count()
+    trials.run_elsewhere(job, shares)
+
+
+def test_trials_in_processes(counting, tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "run_elsewhere", count_elsewhere)
+    found = find(tmp_path, 4, workers=2)
+    assert set(states(found)) <= {"complete", "pruned"} and len(found.trials) == 4
     if hasattr(os, "sched_getaffinity") and n_cores() > 1:
         assert all(row["cores"] < n_cores() for row in found.trials)
 

@@ -20,24 +20,30 @@ from midi.files import opened
 from rnn4music._utils.options import Option
 from rnn4music.experiment import config
 
-_SAME_MUSIC = "music that is read otherwise has other scores, which cannot be compared"
-_NO_EFFECT = "it changes nothing about what is learned"
 UNSEARCHABLE = {
-    "data": _SAME_MUSIC,
-    **{option.name: _SAME_MUSIC for option in config.MUSIC},
+    **dict.fromkeys(
+        ["data", *(option.name for option in config.MUSIC)],
+        "music that is read otherwise has other scores, which cannot be compared",
+    ),
+    **dict.fromkeys(
+        ["threshold", "segment", "cluster", *(option.name for option in config.FILES)],
+        "it changes nothing about what is learned",
+    ),
     "validation": "scores on other tunes cannot be compared",
     "seed": "each trial has one of its own",
     "epochs": "the score is that of the best epoch; give the most that a trial may have",
-    "threshold": _NO_EFFECT,
-    "segment": _NO_EFFECT,
-    **{option.name: _NO_EFFECT for option in config.FILES},
     "start_from": "trials begin with the same model, or with a new one",
-    "cluster": _NO_EFFECT,
 }
 """Names whose value has to be one, and why."""
 
 FILES = {option.name for option in config.FILES} - {"start_from"} | {"cluster"}
 """Settings of the best configuration alone, for `train`; no trial writes files."""
+
+_SUGGEST = {
+    CategoricalDistribution: "suggest_categorical",
+    FloatDistribution: "suggest_float",
+    IntDistribution: "suggest_int",
+}
 
 
 class Space(NamedTuple):
@@ -49,12 +55,7 @@ class Space(NamedTuple):
     def draw(self, trial):
         """Let a trial draw all its parameters."""
         for name, each in self.searched.items():
-            if isinstance(each, CategoricalDistribution):
-                trial.suggest_categorical(name, each.choices)
-            else:
-                is_int = isinstance(each, IntDistribution)
-                suggest = trial.suggest_int if is_int else trial.suggest_float
-                suggest(name, each.low, each.high, step=each.step, log=each.log)
+            getattr(trial, _SUGGEST[type(each)])(name, **vars(each))
 
     def settings(self, parameters, seed=None):
         """Return the settings of a trial, given its parameters: dict of name to value."""
@@ -116,13 +117,8 @@ def _distribution(where, key, table, option):
         )
     if option.kind not in (int, float) or isinstance(option.n, int):
         raise ValueError(f"{where}: {key} has no range: give {{choices = […]}}")
-    bound = option._replace(n=None)
-    options = {
-        "low": bound,
-        "high": bound,
-        "step": Option("step", option.kind, ..., ""),
-        "log": Option("log", bool, ..., ""),
-    }
+    options = dict.fromkeys(("low", "high"), option._replace(n=None))
+    options |= {"step": Option("step", option.kind, ..., ""), "log": Option("log", bool, ..., "")}
     given: dict[str, Any] = {
         name: config.checked(where, f"{key}.{name}", value, options[name])
         for name, value in table.items()

@@ -164,9 +164,12 @@ def _about(space, music, seed):
     if "start_from" in about:
         model = npz_path(space.fixed["start_from"]).read_bytes()
         about["start_from"] = hashlib.sha256(model).hexdigest()
-    about["seed"] = None if seed is None else str(seed)
-    about["music"] = checkpoints.fingerprint(music.parts["train"])
-    return {**about, "held-out music": checkpoints.fingerprint(music.parts["validation"])}
+    return {
+        **about,
+        "seed": None if seed is None else str(seed),
+        "music": checkpoints.fingerprint(music.parts["train"]),
+        "held-out music": checkpoints.fingerprint(music.parts["validation"]),
+    }
 
 
 def _run(study, job, folder, music, n_workers, cluster, progress):
@@ -177,8 +180,9 @@ def _run(study, job, folder, music, n_workers, cluster, progress):
         rows = results.rows(job.space, study.get_trials(deepcopy=False))
         best = results.best_of(rows)
         running = [f"{row['number']}:{row['epochs']}" for row in rows if row["state"] == "running"]
+        shown = {"best": best and f"{best['value']:.3f}", "trial:epoch": " ".join(running)}
         bar.n = min(job.n_trials - job.n_left(study), job.n_trials)
-        bar.set_postfix(best=best and f"{best['value']:.3f}", running=" ".join(running))
+        bar.set_postfix({name: text for name, text in shown.items() if text})
         return rows
 
     with bar:

@@ -10,11 +10,13 @@ Pruned trials and those that diverged are finished, as complete ones are. ``seed
 
 import contextlib
 import functools
+import io
 import json
 import multiprocessing
 import os
 import secrets
 import threading
+import time
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -23,9 +25,11 @@ import numpy as np
 import optuna
 import sqlalchemy
 from optuna.exceptions import StorageInternalError
+from optuna.storages import JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
+from tqdm import tqdm
 
 from midi.files import opened
 from rnn4music._utils.console import log
@@ -66,7 +70,7 @@ def quiet(storage, errors=_STORAGE_ERRORS):
         cause = error.__context__ if isinstance(error, UnboundLocalError) else error
         if isinstance(cause, (OSError, ImportError)) or not isinstance(cause, errors):
             raise
-        cause = cause.__cause__ or cause
+        cause = getattr(cause, "__cause__", None) or cause
         raise ValueError(
             f"{shown(storage)} cannot be used as the storage of a search "
             f"({getattr(cause, 'orig', None) or cause}): make room if the disk is full; if it is "
@@ -112,15 +116,18 @@ def _backend(storage):
             if content.read(len(start)) not in (b"", start):
                 raise ValueError("it is no database of SQLite's, or no journal of Optuna's")
     if "://" not in storage:
-        return optuna.storages.JournalStorage(JournalFileBackend(storage, _Lock(storage)))
-    retry = optuna.storages.RetryHeartbeatStaleTrialCallback(MAX_RETRIES)
-    return optuna.storages.RDBStorage(
-        storage,
-        {"connect_args": {"timeout": 60}} if file else {},
-        heartbeat_interval=HEARTBEAT,
-        grace_period=GRACE,
-        heartbeat_stale_trial_callback=retry,
-    )
+        return JournalStorage(JournalFileBackend(storage, _Lock(storage)))
+    options = {"connect_args": {"timeout": 60}} if file else {}
+    dead = {
+        "heartbeat_interval": HEARTBEAT,
+        "grace_period": GRACE,
+        "heartbeat_stale_trial_callback": RetryHeartbeatStaleTrialCallback(MAX_RETRIES),
+    }
+    try:
+        return RDBStorage(storage, options, **dead)
+    except (IntegrityError, OperationalError):
+        time.sleep(1)  # another process is making the tables
+        return RDBStorage(storage, options, **dead)
 
 
 def open_study(storage, about=None):
@@ -131,11 +138,12 @@ def open_study(storage, about=None):
     the earlier one's, or is drawn.
     """
     with quiet(storage, Exception):  # Optuna has no class of its own for what is damaged
+        backend = _backend(storage)
+        if about and STUDY not in optuna.get_all_study_names(backend):
+            optuna.create_study(study_name=STUDY, storage=backend, load_if_exists=True)
+        study = optuna.load_study(study_name=STUDY, storage=backend)
         if about is None:
-            return optuna.load_study(study_name=STUDY, storage=_backend(storage))
-        study = optuna.create_study(
-            study_name=STUDY, storage=_backend(storage), load_if_exists=True
-        )
+            return study
         study.get_trials(deepcopy=False)  # all of which has to be readable
         existing = study.user_attrs.get("about")
         if about["seed"] is None:
@@ -278,4 +286,7 @@ def run_elsewhere(job, shares=None):
         if shares:
             number = int(multiprocessing.current_process().name.rpartition("-")[2])  # LokyProcess-3
             os.sched_setaffinity(0, shares[number % len(shares)])
-        run_trial(job, _read_once(job))
+            tqdm.set_lock(threading.RLock())  # one that processes share outlives a killed one
+        with contextlib.redirect_stderr(io.StringIO()):  # the caller has read the same
+            music = _read_once(job)
+        run_trial(job, music)
