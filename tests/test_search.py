@@ -405,11 +405,11 @@ def test_what_is_read_is_not_written(counting, tmp_path):
             tuning.search(space, "music", 2, tmp_path / "new", storage=storage, progress=False)
 
 
-def job(tmp_path, n_trials):
-    """A search that others have begun."""
+def job_and_study(tmp_path):
+    """A search for one trial that others may have begun."""
     storage = f"sqlite:///{tmp_path}/search.db"
-    trials.open_study(storage, dict(ABOUT))
-    return trials.Job(read({**SPACE, "data": "music"}), storage, n_trials, ABOUT)
+    study = trials.open_study(storage, dict(ABOUT))
+    return trials.Job(read({**SPACE, "data": "music"}), storage, 1, ABOUT), study
 
 
 def test_a_training_that_diverges_does_not_end_the_search(counting, tmp_path, monkeypatch, capsys):
@@ -502,7 +502,7 @@ def test_a_killed_process_s_trial_is_run_again(counting, tmp_path):
 
 
 def test_a_trial_that_kills_its_process_again_and_again_is_given_up(counting, tmp_path):
-    job(tmp_path, 0)
+    finished(f"sqlite:///{tmp_path}/search.db")
     for _ in range(trials.MAX_RETRIES + 1):
         study = die_in_a_trial(tmp_path)
         assert let_hearts_stop(tmp_path)
@@ -529,13 +529,12 @@ def test_a_process_that_was_taken_for_dead_goes_on_with_another_trial(
         if n == 1:
             while not let_hearts_stop(tmp_path):  # the first beat may be under way
                 pass
-            trials.run_trial(job(tmp_path, 1), None)  # tries it again
+            trials.run_trial(*job_and_study(tmp_path), None)  # tries it again
         return learn(model, settings, music, progress, callbacks)
 
     monkeypatch.setattr(experiment_run, "learn", taken)
-    trials.run_trial(job(tmp_path, 1), None)
-    opened = trials.open_study(job(tmp_path, 0).storage)
-    found = results.rows(read(SPACE), opened.trials)
+    trials.run_trial(*job_and_study(tmp_path), None)
+    found = results.rows(read(SPACE), job_and_study(tmp_path)[1].trials)
     assert [row["state"] for row in found] == ["given back", "complete"]
     assert found[0]["learning_rates"] == found[1]["learning_rates"]
 

@@ -188,7 +188,7 @@ def _run(study, job, folder, music, n_workers, cluster, progress):
     with bar:
         try:
             while (n_left := job.n_left(study)) > 0:
-                trials = _trials(job, n_left, music, n_workers, cluster, show)
+                trials = _trials(job, n_left, n_workers, cluster, (study, music, show))
                 with contextlib.closing(trials):
                     for _ in trials:
                         results.write_tables(folder, job.space, show())
@@ -197,8 +197,8 @@ def _run(study, job, folder, music, n_workers, cluster, progress):
     return False
 
 
-def _trials(job, n_trials, music, n_workers, cluster, monitor):
-    """Run trials; yield after each."""
+def _trials(job, n_trials, n_workers, cluster, here):
+    """Run trials, on Dask, in processes, or `here`; yield after each."""
     n_workers = min(n_workers, n_trials)
     if cluster is not None:
         with connected(cluster) as client:
@@ -215,4 +215,4 @@ def _trials(job, n_trials, music, n_workers, cluster, monitor):
             ) from error
     else:
         for _ in range(n_trials):
-            yield run_trial(job, music, monitor)
+            yield run_trial(job, *here)

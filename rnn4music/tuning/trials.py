@@ -208,10 +208,9 @@ def _seeds(study, trial):
     return np.random.SeedSequence([search_seed, trial.number]).generate_state(2).tolist()
 
 
-def run_trial(job, music, monitor=lambda: None):
+def run_trial(job, study, music, monitor=lambda: None):
     """Run a trial, unless enough are finished; call `monitor` after each epoch."""
     with quiet(job.storage):
-        study = open_study(job.storage)
         if job.n_left(study) <= 0:
             return
         study.sampler = _Sampler()
@@ -274,11 +273,16 @@ class PruningCallback(Callback):
 # ---- in another process
 
 _ONE_AT_A_TIME = threading.Lock()
-_read_once = functools.lru_cache(maxsize=1)(lambda job: read_music(job.space))
+
+
+@functools.lru_cache(maxsize=1)
+def _begun(job):
+    with contextlib.redirect_stderr(io.StringIO()):  # the caller has read the same
+        return open_study(job.storage), read_music(job.space)
 
 
 def run_elsewhere(job, shares=None):
-    """Run a trial in another process, which keeps the music for the next one.
+    """Run a trial in another process, which keeps study and music for the next one.
 
     Of processes on this machine each binds itself to one of the shares of its cores.
     """
@@ -287,6 +291,4 @@ def run_elsewhere(job, shares=None):
             number = int(multiprocessing.current_process().name.rpartition("-")[2])  # LokyProcess-3
             os.sched_setaffinity(0, shares[number % len(shares)])
             tqdm.set_lock(threading.RLock())  # one that processes share outlives a killed one
-        with contextlib.redirect_stderr(io.StringIO()):  # the caller has read the same
-            music = _read_once(job)
-        run_trial(job, music)
+        run_trial(job, *_begun(job))
