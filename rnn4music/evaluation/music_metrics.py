@@ -369,12 +369,12 @@ def _mean(values):
 
 def _validate_rolls(name, value, least):
     """Return a list of at least `least` rolls, (T, P) booleans each."""
-    rolls = pianoroll.listed(name, value)
+    rolls = pianoroll.validate_dataset(name, value, binary=True)
     if len(rolls) < least:
         raise ValueError(f"{name} must be at least {least} piano rolls, but {len(rolls)} are given")
-    return [_validate_roll(f"{name}[{k}]", roll) for k, roll in enumerate(rolls)]
+    return [np.asarray(roll, bool) for roll in rolls]
 
 
 def _validate_roll(name, value):
     """Return `value` as a (T, P) array of booleans."""
-    return pianoroll.checked(name, value).astype(bool)
+    return pianoroll.validate(name, value, binary=True).astype(bool)

@@ -124,7 +124,7 @@ def _draw_tune(axes, rows, colours, time_step, lowest_pitch, start, steps_per_ba
     bottom = checks.integer("lowest_pitch", lowest_pitch, low=0) - 0.5
     drawn, n_given = [rows], 0
     if start is not None:
-        given = pianoroll.piano_roll("start", start, rows.shape[1])
+        given = pianoroll.validate("start", start, rows.shape[1])
         drawn, n_given = [given, rows], len(given)
         image(axes, np.asarray(given, float), -n_given * time_step, 0, bottom, _GIVEN)
         axes.axvline(0, color="tab:blue", linewidth=1)

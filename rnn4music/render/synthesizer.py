@@ -69,7 +69,7 @@ def synthesise(roll, time_step, lowest_pitch=21):
         For a roll that is empty, has another shape, or holds other values; for a time step that
         is not above 0; for pitches beyond 127.
     """
-    roll = pianoroll.checked("roll", roll)
+    roll = pianoroll.validate("roll", roll, binary=True)
     time_step = checks.number("time_step", time_step, above=0)
     lowest_pitch = checks.integer("lowest_pitch", lowest_pitch, low=0)
     if lowest_pitch + roll.shape[1] - 1 > _HIGHEST:

@@ -55,7 +55,7 @@ class Tune:
     title: str = ""
 
     def __post_init__(self):
-        roll = pianoroll.checked("roll", self.roll)
+        roll = pianoroll.validate("roll", self.roll, binary=True)
         n_pitches = roll.shape[1]
         time_step = float(exact_time_step(self.time_step, "time_step"))
         checks.number("time_step", time_step, low=_SHORTEST_STEP, high=_LONGEST_STEP)
@@ -68,9 +68,9 @@ class Tune:
             )
         start, probabilities = self.start, self.probabilities
         if start is not None:
-            start = pianoroll.checked("start", start, n_pitches)
+            start = pianoroll.validate("start", start, n_pitches, binary=True)
         if probabilities is not None:
-            probabilities = pianoroll.piano_roll("probabilities", probabilities, n_pitches)
+            probabilities = pianoroll.validate("probabilities", probabilities, n_pitches)
             if len(probabilities) != len(roll):
                 raise ValueError(
                     f"probabilities has {len(probabilities)} rows, the roll {len(roll)}; "
