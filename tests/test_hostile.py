@@ -25,7 +25,8 @@ import midi
 from midi.contents import describe
 from rnn4music import RNN4Music, numpy_network
 from rnn4music.data import safe_pickle, shards, standard_sets
-from rnn4music.data.dataset import DatasetWarning, load_midi
+from rnn4music.data.dataset import DatasetWarning
+from rnn4music.data.midi_files import load_midi
 from rnn4music.data.standard_sets import load_standard_set
 from rnn4music.experiment import config
 from rnn4music.numpy_network import NumpyNetwork

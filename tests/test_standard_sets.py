@@ -331,7 +331,7 @@ def test_arrays_that_are_no_tunes(tmp_path, shape):
 
 def test_notes_outside_the_range_are_counted(tmp_path):
     split = load_standard_set(write_json(tmp_path / "set.json", [[[60, 64], [20]]]), (60, 64))
-    assert split.train.lost_notes == {"outside the pitch range": 2} and split.train.n_notes == 1
+    assert split.train.dropped_notes == {"outside the pitch range": 2} and split.train.n_notes == 1
 
 
 def test_a_set_is_bounded(tmp_path):

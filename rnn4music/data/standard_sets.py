@@ -28,12 +28,11 @@ from pathlib import Path
 
 import numpy as np
 
-from midi.reading import checked_pitch_range
+from midi.reading import PIANO, checked_pitch_range
 from rnn4music._utils import checks, npz
 from rnn4music._utils.processes import in_limited_process
 from rnn4music.data import safe_pickle
-from rnn4music.data.dataset import PIANO, Dataset
-from rnn4music.data.midi_files import Split
+from rnn4music.data.dataset import Dataset, Split
 
 _PARTS = {
     "train": ("train", "traindata", "training"),
@@ -59,8 +58,8 @@ def load_standard_set(path, pitch_range=PIANO, most_cells=MOST_CELLS):
     path : path
         A .mat, .pickle (.pkl), .json or .npz file as above.
     pitch_range : (int, int)
-        Half-open range of MIDI pitches that the rolls get; notes outside are left out, and
-        counted in each part's ``lost_notes``.
+        Half-open range of MIDI pitches that the rolls get; notes outside are dropped, and
+        counted in each part's ``dropped_notes``.
     most_cells : int
         A set whose rolls would have more cells (steps times pitches) in all is refused.
 
@@ -125,7 +124,9 @@ def _dataset(found, set_name, part, pitch_range):
         n_outside += int(roll.sum() - rolls[-1].sum())
     names = [f"{set_name} {part} {k}" for k in range(len(rolls))]
     n_notes = sum(int(roll.sum()) for roll in rolls)
-    return Dataset(rolls, names, n_notes=n_notes, lost_notes={"outside the pitch range": n_outside})
+    return Dataset(
+        rolls, names, n_notes=n_notes, dropped_notes={"outside the pitch range": n_outside}
+    )
 
 
 # ---- in the process that reads
