@@ -86,10 +86,12 @@ def _pairs(ngrams, owner, level_of, level):
 
     n_ngrams = np.bincount(owner, minlength=len(level_of))
     order = np.argsort(ngrams)
-    starts = np.flatnonzero(np.diff(ngrams[order], prepend=~ngrams[order[:1]]))
-    n_owners = np.diff(starts, append=len(ngrams))  # of each n-gram, as they are numbered now
+    ngrams, owner = ngrams[order], owner[order]
+    is_last = np.append(ngrams[1:] != ngrams[:-1], True)[: len(ngrams)]
+    del ngrams, order  # there may be very many
+    n_owners = np.diff(np.flatnonzero(is_last), prepend=-1)  # of each n-gram, in their order
     counts = (n_owners > 1) & (n_owners <= _COMMON)
-    owners, ends = owner[order[np.repeat(counts, n_owners)]], np.cumsum(n_owners[counts])
+    owners, ends = owner[np.repeat(counts, n_owners)], np.cumsum(n_owners[counts])
     ones = np.ones(len(owners), np.int32)
     owned_by = csr_matrix((ones, owners, np.append(0, ends)), (len(ends), len(level_of)))
     has = owned_by.T.tocsr()
