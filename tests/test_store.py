@@ -324,17 +324,17 @@ def test_other_options_or_files_are_refused_and_nothing_is_changed(
             convert(source, folder, progress=False, **options)
         assert files_of(folder) == before
 
-    refused("other options: time_step is 0.3, expected 0.2; convert into", time_step=0.2)
+    refused("another conversion: time_step is 0.3, expected 0.2; convert into", time_step=0.2)
     refused(r"pitch_range is \[21, 109\], expected \[0, 128\]", pitch_range=(0, 128))
     music = shutil.copytree(tunes, tmp_path / "music")
     (music / "extra.mid").write_bytes((music / "00.mid").read_bytes())
-    refused(r"other files \(13, expected 14\)", source=music)
+    refused(r"n_files is 13, expected 14; convert", source=music)
     (music / "extra.mid").unlink()
     os.utime(music / "12.mid", ns=(0, 0))
-    refused("or some were changed since", source=music)
+    refused("some of the files have changed", source=music)
     with monkeypatch.context() as patch:
         patch.setattr("rnn4music._utils.version.__version__", "999")
-        refused("was begun by rnn4music .*, this is 999")
+        refused("version is '.*', expected '999'")
 
 
 def test_a_folder_with_something_else_is_refused(tunes, tmp_path):

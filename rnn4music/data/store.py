@@ -178,7 +178,7 @@ def _claim(folder, manifest):
         raise FileExistsError(f"{folder} is not a folder; give another name for the store")
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        _check_same_store(folder, read_manifest(folder), manifest)
+        different = _differences(read_manifest(folder), manifest)
     except (FileNotFoundError, StoreError):  # shards that exist have names of their own
         others = {path.name for path in folder.iterdir()} - {MANIFEST, SHARDS}
         others = [name for name in others if not name.startswith(".")]  # the system's, or ours
@@ -187,30 +187,25 @@ def _claim(folder, manifest):
                 f"{folder} holds something else, such as {min(others)}; give a new or an empty "
                 "folder"
             ) from None
+        different = []
         write_manifest(folder, manifest)
+    if different:
+        raise ValueError(
+            f"{folder} is the store of another conversion: {'; '.join(different)}; convert into "
+            f"another folder, or delete {folder} if the store is not needed"
+        )
     (folder / SHARDS).mkdir(exist_ok=True)
 
 
-def _check_same_store(folder, existing, expected):
-    """Raise ValueError unless two manifests are of the same options, version and files."""
-    different = differences(existing["options"], expected["options"])
-    mine, theirs = ([shard["digest"] for shard in each["shards"]] for each in (expected, existing))
-    if different:
-        reason = f"is a store of other options: {'; '.join(different)}"
-    elif existing["version"] != expected["version"]:
-        reason = (
-            f"was begun by rnn4music {existing['version']}, this is {expected['version']}: a "
-            "finished store can be used as it is, this version cannot go on with it"
-        )
-    elif mine != theirs:
-        old, new = (sum(s["n_files"] for s in each["shards"]) for each in (existing, expected))
-        reason = f"is a store of other files ({old}, expected {new}), or some were changed since"
-    else:
-        return
-    raise ValueError(
-        f"{folder} {reason}; convert into another folder, or delete {folder} if the store is not "
-        "needed"
-    )
+def _differences(existing, expected):
+    """Return a phrase on each difference between two manifests that changes the shards."""
+    facts, digests = [], []
+    for manifest in (existing, expected):
+        n_files = sum(shard["n_files"] for shard in manifest["shards"])
+        facts.append({**manifest["options"], "version": manifest["version"], "n_files": n_files})
+        digests.append([shard["digest"] for shard in manifest["shards"]])
+    changed = ["some of the files have changed"] * (digests[0] != digests[1])
+    return differences(*facts) or changed
 
 
 # ---- in a process or on another machine
@@ -447,22 +442,11 @@ def write_manifest(folder, manifest):
 
 
 def read_manifest(folder):
-    """Return the manifest of a store.
+    """Return the manifest: ``version`` of this package, ``options`` and ``shards``, in their order.
 
-    Returns
-    -------
-    dict
-        ``version`` of this package; ``options``; and ``shards``, a dict for each, in their order:
-        ``digest``, ``n_files`` and, once all are made, ``crc`` of the index.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is none.
-    StoreError
-        If it is damaged.
-    ValueError
-        If it is of a later version.
+    A shard is a dict of ``digest``, ``n_files`` and, once all are made, ``crc`` of the index.
+    Raises FileNotFoundError if there is no manifest, StoreError if it is damaged, and ValueError
+    if it is of a later version.
     """
     path = folder / MANIFEST
     try:
