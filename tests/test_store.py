@@ -176,16 +176,13 @@ def test_processes_are_told_of_files_from_the_root(tunes, tmp_path, monkeypatch)
 
 
 def test_a_machine_without_the_folders_says_so(tunes, tmp_path):
-    plan, jobs = roll_store._plan(
-        tmp_path, midi_files.find_files(tunes), midi_files.SamplingOptions.validate(
-            RANGE, None, None, None, False, False, False, False, False, 10**7
-        ),
-    )  # fmt: skip
-    with pytest.raises(FileNotFoundError, match="all machines need the store's folder"):
+    sampling = midi_files.SamplingOptions.validate(RANGE, None)
+    plan, jobs = roll_store._plan(tmp_path, midi_files.find_files(tunes), sampling)
+    with pytest.raises(FileNotFoundError, match="does not have the store's folder"):
         roll_store._make(jobs[0])
     (tmp_path / "shards").mkdir()
     elsewhere = [file._replace(path=f"/nowhere/{file.name}") for file in jobs[0].files]
-    with pytest.raises(FileNotFoundError, match="all machines need the MIDI files"):
+    with pytest.raises(FileNotFoundError, match="does not have the MIDI files"):
         roll_store._make(jobs[0]._replace(files=elsewhere))
 
 

@@ -93,9 +93,7 @@ def in_limited_process(function, arguments, file=None, *, most_memory, most_byte
     """Return the arrays that a function makes in a process of limited memory and time.
 
     The process may crash. It is a new Python, and not a fork, so that daemons and processes with
-    threads can start one. Its answer is read as a file that may be hostile. What the function
-    raises is raised here if it is a ValueError, ImportError or OSError; an OSError also means
-    that the process failed before it called the function.
+    threads can start one. Its answer is read as a file that may be hostile.
 
     Parameters
     ----------
@@ -113,6 +111,8 @@ def in_limited_process(function, arguments, file=None, *, most_memory, most_byte
 
     Raises
     ------
+    ValueError, ImportError, OSError
+        As the function raises it; an OSError also if it is never called.
     ProcessCrashed
         If the process crashes or passes a limit.
     """
@@ -177,11 +177,10 @@ def _limit(most_memory, most_bytes, seconds):
     with contextlib.suppress(ImportError):  # on Windows
         import resource
 
-        limits = {
-            resource.RLIMIT_AS: most_memory,
-            resource.RLIMIT_FSIZE: most_bytes + 2**16,
-            resource.RLIMIT_CPU: 2 * seconds,
-        }
-        for kind, most in limits.items():
+        for kind, most in (
+            (resource.RLIMIT_AS, most_memory),
+            (resource.RLIMIT_FSIZE, most_bytes + 2**16),
+            (resource.RLIMIT_CPU, 2 * seconds),
+        ):
             with contextlib.suppress(ValueError, OSError):  # there is a lower one; macOS
                 resource.setrlimit(kind, (most, most))

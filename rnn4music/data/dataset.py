@@ -219,10 +219,7 @@ class Dataset(Collection):
 def outcome(files):
     """Return what became of files: ``skipped, damaged, n_notes, dropped_notes``.
 
-    Parameters
-    ----------
-    files : iterable
-        Each with ``name``, ``reason`` (why it was skipped), ``damage`` and ``counts``.
+    Each has ``name``, ``reason`` (why it was skipped), ``damage`` and ``counts``.
     """
     skipped, damaged, counts = [], [], Counter()
     for file in files:

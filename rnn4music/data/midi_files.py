@@ -118,8 +118,8 @@ def load_midi(
         With a table, if files were skipped or read in part.
     """
     sampling = SamplingOptions.validate(
-        pitch_range, time_step, steps_per_beat, tempo, sustain, drums, keep_short, to_c, strict,
-        most_cells,
+        pitch_range, time_step, steps_per_beat=steps_per_beat, tempo=tempo, sustain=sustain,
+        drums=drums, keep_short=keep_short, to_c=to_c, strict=strict, most_cells=most_cells,
     )  # fmt: skip
     progress = checked_flag("progress", progress)
     min_steps = checks.integer("min_steps", min_steps, 1)
@@ -192,13 +192,11 @@ def forget_zips():
 def find_files(source):
     """List the MIDI files of a folder, a .zip, a pattern, a file, or a list of these."""
     if not isinstance(source, (str, os.PathLike)):
-        try:
-            sources = list(source)
-        except TypeError:
+        if not np.iterable(source):
             raise TypeError(
                 f"the source must be a path or a list of paths, not {type(source).__name__}"
-            ) from None
-        files = [file for each in sources for file in find_files(each)]
+            )
+        files = [file for each in source for file in find_files(each)]
         if not files:
             raise ValueError("the list of files is empty; give at least one")
         return files
@@ -281,17 +279,14 @@ class SamplingOptions(NamedTuple):
     to_c: bool
 
     @classmethod
-    def validate(
-        cls, pitch_range, time_step, steps_per_beat=None, tempo=None, sustain=False, drums=False,
-        keep_short=False, to_c=False, strict=False, most_cells=MOST_CELLS,
-    ):  # fmt: skip
-        """Return the arguments, or raise TypeError or ValueError."""
+    def validate(cls, pitch_range, time_step, *, to_c=False, most_cells=MOST_CELLS, **options):
+        """Return the arguments of `load_midi`, or raise TypeError or ValueError."""
         to_c = checked_flag("to_c", to_c)
         pitch_range = checked_pitch_range(pitch_range, "pitch_range")
+        read = _EVERY_PITCH if to_c else pitch_range
         options = check_options(
-            _EVERY_PITCH if to_c else pitch_range, time_step, steps_per_beat, tempo, drums,
-            sustain, keep_short, strict, most_cells, dt_name="time_step",
-        )  # fmt: skip
+            read, time_step, most_cells=most_cells, dt_name="time_step", **options
+        )
         return cls(options, pitch_range, to_c)
 
     @property
@@ -301,15 +296,15 @@ class SamplingOptions(NamedTuple):
 
     def arguments(self):
         """Return the arguments of `validate`, as JSON may hold them."""
-        options = self.options
+        options = self.options._asdict()
+        step, in_beats, tempo = (options.pop(name) for name in ("step", "in_beats", "tempo"))
         return {
+            **options,
             "pitch_range": list(self.pitch_range),
-            "time_step": None if options.in_beats else float(options.step),
-            "steps_per_beat": float(1 / options.step) if options.in_beats else None,
-            "tempo": None if options.tempo is None else float(options.tempo),
-            **{name: getattr(options, name) for name in ("sustain", "drums", "keep_short")},
+            "time_step": None if in_beats else float(step),
+            "steps_per_beat": float(1 / step) if in_beats else None,
+            "tempo": None if tempo is None else float(tempo),
             "to_c": self.to_c,
-            **{name: getattr(options, name) for name in ("strict", "most_cells")},
         }
 
 

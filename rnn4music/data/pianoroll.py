@@ -13,16 +13,16 @@ import numpy as np
 
 
 def validate(name, value, n_pitches=None, *, ndims=(2,), binary=False):
-    """Return `value` as an array of numbers or booleans whose last axis is the pitches.
+    """Return a roll, or probabilities, as an array of numbers or booleans.
 
     Parameters
     ----------
     name : str
         Its name in errors.
     value : array_like
-        Zeros and ones, or probabilities; booleans and whole numbers are welcome.
+        With values from 0 to 1; the last axis is the pitches.
     n_pitches : int, optional
-        The width that the network takes; any without it.
+        The width that the network takes; without it any is.
     ndims : tuple of int
         How many axes it may have: 2 for (T, P), 3 for (T, B, P).
     binary : bool
@@ -30,10 +30,8 @@ def validate(name, value, n_pitches=None, *, ndims=(2,), binary=False):
 
     Raises
     ------
-    TypeError
-        If it is not an array of numbers.
-    ValueError
-        If the shape does not fit, or a value lies outside [0, 1] or is NaN.
+    TypeError, ValueError
+        If it is not an array of numbers; if its shape or a value does not fit.
     """
     roll = numeric_array(name, value)
     if roll.ndim not in ndims or n_pitches not in (None, roll.shape[-1]):
@@ -55,8 +53,7 @@ def validate(name, value, n_pitches=None, *, ndims=(2,), binary=False):
             f"{name} holds values from {low:g} to {high:g}; a piano roll holds 0 and 1: "
             "for velocities take (roll > 0)"
         )
-    between = roll[(roll != 0) & (roll != 1)] if binary else ()
-    if len(between):
+    if binary and len(between := roll[(roll != 0) & (roll != 1)]):
         raise ValueError(
             f"{name} holds {between[0]:g}; 0 is off and 1 is on: turn probabilities into notes "
             "first, e.g. roll >= 0.5"
@@ -65,23 +62,23 @@ def validate(name, value, n_pitches=None, *, ndims=(2,), binary=False):
 
 
 def validate_dataset(name, value, n_pitches=None, *, binary=False, scorable=False):
-    """Return the tunes of a dataset as a list of rolls, each as of `validate`.
+    """Return the tunes of a dataset as a list of rolls, or a store on disk as it is.
 
     Parameters
     ----------
     name : str
         Its name in errors, such as "dataset"; a tune's is that with its index.
     value : list of (T, P), 3-D array, or store
-        A store on disk is returned as it is; it checks each roll that it reads.
+        A store checks each roll that it reads.
     n_pitches, binary
-        As of `validate`.
+        As of `validate`, for each tune.
     scorable : bool
-        Refuse tunes in which nothing can be scored, or learned.
+        Refuse tunes of which none has a step that can be scored, or learned.
 
     Raises
     ------
     TypeError, ValueError
-        As of `validate`; and if there are no tunes, or none that is scorable.
+        As of `validate`; and if there are no tunes.
     """
     if is_stored(value):
         if n_pitches not in (None, value.n_pitches):
@@ -133,16 +130,9 @@ def numeric_array(name, value):
 
 
 def notes(roll):
-    """Return the notes of a roll, one column after the other.
+    """Return the notes of a (T, P) roll, one column after the other: (number of notes, 3) int.
 
-    Parameters
-    ----------
-    roll : (T, P)
-
-    Returns
-    -------
-    (number of notes, 3) int
-        Column, first step, and the step after the last.
+    A note is its column, its first step, and the step after its last.
     """
     is_on = np.pad(np.asarray(roll) > 0, ((1, 1), (0, 0)))
     column, step = np.nonzero((is_on[1:] != is_on[:-1]).T)  # on and off alternate

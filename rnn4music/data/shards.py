@@ -71,11 +71,10 @@ class Entry(NamedTuple):
     @property
     def is_valid(self):
         """Whether `write` may have written it."""
-        numbers = *self[4:], *self.counts.values()
+        texts, numbers = (*self[:3], *self.counts), (*self[4:], *self.counts.values())
         return (
-            {*map(type, (*self[:3], *self.counts))} == {str}
-            and {*map(type, numbers)} == {int}
-            and min(numbers) >= 0
+            all(type(text) is str for text in texts)
+            and all(type(number) is int and number >= 0 for number in numbers)
             and bool(self.reason) == (self.n_steps == 0)
             and (self.crc < 2**32 and self.level <= 64)
         )
@@ -92,21 +91,9 @@ class Index(NamedTuple):
 
 
 def write(path, digest, n_pitches, tunes, sketch=sketch_of):
-    """Write a shard, whole or not at all, one tune in memory at a time.
+    """Write the `tunes` as a shard, whole or not at all, one in memory at a time.
 
-    Parameters
-    ----------
-    path : path
-    digest : str
-    n_pitches : int
-    tunes : iterable of Tune
-    sketch : function
-        From a roll to its `duplicates.Sketch`.
-
-    Returns
-    -------
-    int
-        The CRC-32 of the index.
+    `sketch` returns a roll's `duplicates.Sketch`. Returned is the CRC-32 of the index.
     """
     entries, sketches = [], []
     with written_whole(path) as file:
@@ -126,8 +113,8 @@ def write(path, digest, n_pitches, tunes, sketch=sketch_of):
     return crcs[0]
 
 
-def read_index(path):
-    """Return the `Index` of a shard; raise `StoreError` if it is damaged."""
+def read_index(path, **expected):
+    """Return the `Index` of a shard; raise `StoreError` if it is damaged, or not as expected."""
     with _opened(path) as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - _TRAILER.size))
@@ -138,9 +125,9 @@ def read_index(path):
         raise StoreError(damaged(path, "its end is not that of a shard"))
     text = _bytes(path, begin, n_index, crc, "its index")
     try:
-        index = json.loads(text)
-        digest, n_pitches = index["digest"], index["n_pitches"]
-        entries = [Entry(*entry) for entry in index["entries"]]
+        content = json.loads(text)
+        digest, n_pitches = content["digest"], content["n_pitches"]
+        entries = [Entry(*entry) for entry in content["entries"]]
         is_valid = type(digest) is str and type(n_pitches) is int and 1 <= n_pitches <= 128
         is_valid &= bool(entries) and all(entry.is_valid for entry in entries)
         is_valid &= sum(entry.n_steps for entry in entries) * row_bytes(n_pitches) == begin
@@ -149,7 +136,10 @@ def read_index(path):
         is_valid = False
     if not is_valid:
         raise StoreError(damaged(path, "its index is not that of a shard"))
-    return Index(digest, n_pitches, entries, crc, (begin + n_index, n_hashes, crc_hashes))
+    index = Index(digest, n_pitches, entries, crc, (begin + n_index, n_hashes, crc_hashes))
+    if any(getattr(index, name) != value for name, value in expected.items()):
+        raise StoreError(damaged(path, "it is not the one that was made"))
+    return index
 
 
 def read_roll(path, name, begin, n_steps, n_pitches, crc):
@@ -171,7 +161,7 @@ def read_tunes(path, index):
 
 def read_sketches(path, index):
     """Return the `duplicates.Sketch` of each of a shard's tunes."""
-    hashes = _bytes(path, *index.sketches_at, "its sketches")
+    hashes = _bytes(path, *index.sketches_at, what="its sketches")
     ngrams = np.frombuffer(hashes, "<u8").astype(np.uint64)
     ends = accumulate(entry.n_sketched for entry in index.entries)
     return [
@@ -181,9 +171,9 @@ def read_sketches(path, index):
     ]
 
 
-def verify(path):
-    """Read all of a shard, and return its `Index`; raise `StoreError` if a checksum is wrong."""
-    index = read_index(path)
+def verify(path, **expected):
+    """Return what `read_index` does once all of a shard is read; its checksums are right."""
+    index = read_index(path, **expected)
     for _ in read_tunes(path, index):
         pass
     read_sketches(path, index)
@@ -224,23 +214,11 @@ def _opened(path) -> Any:
 
 
 def cached(folder, key, files, n_pitches, read):
-    """Return the tunes that `read` yields, from a cache if they are there, else kept in it.
+    """Return the tunes that `read` yields as a list, from a cache or else kept in it.
 
-    Parameters
-    ----------
-    folder : path or None
-        May be deleted at any time; what is damaged in it counts as absent. None for no cache.
-    key : tuple
-        All that the result depends on, beside the files and the version of this package.
-    files : list
-        With a ``name`` and a method ``read`` for its bytes, which count too.
-    n_pitches : int
-    read : function
-        Returns an iterable of `Tune`, one for each file.
-
-    Returns
-    -------
-    list of Tune
+    The cache is a folder, or None; it may be deleted at any time, and what is damaged in it counts
+    as absent. `files` have a ``name`` and a method ``read`` for their bytes, and `key` is a tuple
+    of what the tunes depend on besides the files and the version of this package.
     """
     if folder is None:
         return list(read())
@@ -249,9 +227,8 @@ def cached(folder, key, files, n_pitches, read):
     digest = _digest(key, files)
     path = Path(folder).expanduser() / f"{digest}.rolls"
     with contextlib.suppress(StoreError, OSError):
-        index = read_index(path)
-        if (index.digest, index.n_pitches) == (digest, n_pitches):
-            return list(read_tunes(path, index))
+        index = read_index(path, digest=digest, n_pitches=n_pitches)
+        return list(read_tunes(path, index))
     tunes = list(read())
     if _digest(key, files) != digest:
         return tunes  # a file was changed meanwhile

@@ -214,19 +214,16 @@ def _differences(existing, expected):
 def _make(job):
     """Make a shard, unless it exists and is whole; return its number and its index's CRC-32."""
     with contextlib.suppress(StoreError):
-        index = shards.verify(job.path)
-        if index.digest == job.digest:
-            return job.number, index.crc
-    here = f"on {socket.gethostname()}"
+        return job.number, shards.verify(job.path, digest=job.digest).crc
+    missing = ""
     if not job.path.parent.is_dir():
+        missing = f"the store's folder {job.path.parent}"
+    elif not any(os.path.lexists(file.path) for file in job.files):
+        missing = f"the MIDI files, such as {job.files[0].path}"
+    if missing:
         raise FileNotFoundError(
-            f"there is no folder {job.path.parent} {here}; all machines need the store's "
-            "folder under the same path: put it into a shared file system"
-        )
-    if not any(os.path.lexists(file.path) for file in job.files):
-        raise FileNotFoundError(
-            f"there is no {job.files[0].path} {here}, nor the other files of the shard; all "
-            "machines need the MIDI files under the same path, and until the end"
+            f"{socket.gethostname()} does not have {missing}; until the end all machines need it "
+            "under the same path: put it into a shared file system"
         )
     tunes = (_read(job.sampling, file) for file in job.files)
     try:
@@ -253,14 +250,14 @@ def _on_cluster(client, jobs):
 
     futures = [client.submit(_make, job, pure=False) for job in jobs]
     try:
-        pending: Any = futures
-        seen = time.monotonic()
+        pending, seen = futures, time.monotonic()
         while pending:
             done = []
             with contextlib.suppress(TimeoutError):
-                done, pending = distributed.wait(
+                state: Any = distributed.wait(
                     pending, timeout=_SECONDS_TO_LOOK, return_when="FIRST_COMPLETED"
                 )
+                done, pending = state
             for future in done:
                 yield future.result()
             if done or addresses(client):
@@ -328,11 +325,12 @@ class RollStore(Collection):
     def _entries(self, listed, places):
         """Yield the entries of the shards; collect the names and places of the tunes."""
         for number, shard in enumerate(listed):
-            path = self._path(number)
-            index = shards.read_index(path)
-            expected = shard["digest"], shard["crc"], self.n_pitches
-            if (index.digest, index.crc, index.n_pitches) != expected:
-                raise StoreError(shards.damaged(path, "it is not the one that was made"))
+            index = shards.read_index(
+                self._path(number),
+                digest=shard["digest"],
+                n_pitches=self.n_pitches,
+                crc=shard["crc"],
+            )
             begin = 0
             for entry in index.entries:
                 if not entry.reason:
