@@ -221,7 +221,7 @@ def test_a_long_text_is_not_read(tmp_path, model_entries, monkeypatch):
     monkeypatch.setattr(model_file, "MOST_TEXT", 2000)
     metadata = np.array(json.dumps({"x": [[]] * 1000}))
     path = changed(tmp_path / "x.npz", model_entries, metadata=metadata)
-    assert_refused(model_file.read, path, message="no text of at most 2000 bytes")
+    assert_refused(model_file.read, path, message="not a text of at most 2000 bytes")
 
 
 @pytest.mark.parametrize(
@@ -365,7 +365,7 @@ def test_tunes_that_grow(tmp_path, tune, message):
 def test_tunes_without_end(tmp_path):
     """An array of no bytes may claim any number of tunes, which one would count for ever."""
     (tmp_path / "set.pickle").write_bytes(pickle.dumps(dict.fromkeys(PARTS, np.zeros((10**17, 0)))))
-    assert_refused(load_standard_set, tmp_path / "set.pickle", message="is no list of tunes")
+    assert_refused(load_standard_set, tmp_path / "set.pickle", message="is not a list of tunes")
 
 
 @pytest.mark.parametrize("suffix", ("json", "pickle", "mat"))

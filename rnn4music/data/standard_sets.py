@@ -46,6 +46,7 @@ _MOST_MEMORY = 2**32  # bytes of the process that reads
 _SECONDS = 120
 _ROW = 16  # bytes
 _MOST_AT_A_TIME = 128  # pitches
+_MOST_NOTES = 10**7  # of a tune
 _NOT_PITCHES = "{} holds something else than MIDI pitches, 0 to 127"
 MOST_CELLS = 10**9  # of all the rolls together
 
@@ -243,6 +244,8 @@ def _flat(tune, name):
         raise ValueError(
             f"a step of {name} has {lengths.max()} pitches; there are {_MOST_AT_A_TIME}"
         )
+    if lengths.sum() > _MOST_NOTES:
+        raise ValueError(f"{name} has {lengths.sum()} notes; up to {_MOST_NOTES} are read")
     values = [value for step in tune for value in step]
     if not all(isinstance(value, (int, float, np.number, np.bool_)) for value in values):
         raise ValueError(_NOT_PITCHES.format(name))
