@@ -312,7 +312,7 @@ class RNN4Music(Hyperparameters):
             notes become likelier and the others rarer, above 1 the other way round.
         sampling : {"independent", "systematic"}
             Whether each note is sampled by itself, or those of a step together with the same
-            probabilities: then as many sound as expected, rounded up or down, and of the keys
+            probabilities: then as many sound as expected, rounded up or down, and of the pitches
             between which a voice may choose one sounds, not two or none; see `generation`.
         threshold : float, optional
             In the place of `genProbThreshold`, for this call.
@@ -400,7 +400,7 @@ class RNN4Music(Hyperparameters):
         Returns
         -------
         cost : float
-            Summed over steps and keys, mean over the tunes.
+            Summed over steps and pitches, mean over the tunes.
         gradients : dict of name to array
             Under the names of `get_parameters`.
         """

@@ -166,7 +166,7 @@ def spoil(folder):
     midiwrite(folder / "low.mid", np.ones((5, 1)), (3, 4))
 
 
-def test_nothing_is_left_out_in_silence(folder):
+def test_nothing_is_skipped_in_silence(folder):
     spoil(folder)
     with pytest.warns(DatasetWarning) as said:
         dataset = load_midi(folder)
@@ -197,7 +197,7 @@ def test_nothing_left_is_an_error_with_the_reasons(tmp_path):
     assert lines[-1] == "  and 10 more"
 
 
-def test_an_unreadable_file_is_left_out(folder):
+def test_an_unreadable_file_is_skipped(folder):
     os.symlink(folder / "b.mid", folder / "link.mid")
     if os.geteuid() == 0:
         pytest.skip("root may read every file")
@@ -206,7 +206,7 @@ def test_an_unreadable_file_is_left_out(folder):
         assert len(load_midi(folder)) == 3
 
 
-def test_damaged_members_of_a_zip_and_those_too_large_are_left_out(folder, tmp_path, monkeypatch):
+def test_damaged_members_of_a_zip_and_those_too_large_are_skipped(folder, tmp_path, monkeypatch):
     path = tmp_path / "music.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in NAMES:
@@ -250,7 +250,7 @@ def test_short_tunes_as_the_caller_chooses(folder):
         load_midi(folder, min_steps=5, short_tunes="cut")
 
 
-def test_a_roll_beyond_the_limit_is_left_out(folder):
+def test_a_roll_beyond_the_limit_is_skipped(folder):
     midiwrite(folder / "long.mid", tune(1, 500), RANGE)
     with pytest.warns(DatasetWarning, match="500 frames of 88 pitches: more than most_cells=9000"):
         assert len(load_midi(folder, most_cells=9000)) == 5

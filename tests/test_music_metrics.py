@@ -25,7 +25,7 @@ narrow_rolls = arrays(bool, st.tuples(st.integers(1, 7), st.just(4)))
 
 
 def roll_of(*steps, n_pitches=24):
-    """A roll from the keys that sound at each step."""
+    """A roll from the pitches that sound at each step."""
     roll = np.zeros((len(steps), n_pitches), bool)
     for step, keys in enumerate(steps):
         roll[step, list(keys)] = True

@@ -108,7 +108,7 @@ def test_a_store_holds_what_load_midi_reads(tunes, tmp_path, options):
     assert store.options["time_step"] == (None if "tempo" in options else 0.3)
 
 
-def test_nothing_is_left_out_in_silence(tunes, tmp_path):
+def test_nothing_is_skipped_in_silence(tunes, tmp_path):
     music = shutil.copytree(tunes, tmp_path / "music")
     (music / "03.mid").write_bytes(b"no music")
     (music / "05.mid").write_bytes((music / "05.mid").read_bytes()[:-20])
@@ -128,7 +128,7 @@ def test_nothing_left_is_an_error_with_the_reasons(tmp_path):
         convert(tmp_path / "a.mid", tmp_path / "rolls", progress=False)
 
 
-def test_a_store_with_files_left_out_can_be_converted_again(tunes, tmp_path):
+def test_a_store_with_skipped_files_can_be_converted_again(tunes, tmp_path):
     (tmp_path / "music").mkdir()
     shutil.copy(tunes / "03.mid", tmp_path / "music" / "a.mid")
     (tmp_path / "music" / "b.mid").write_bytes(b"")
@@ -138,7 +138,7 @@ def test_a_store_with_files_left_out_can_be_converted_again(tunes, tmp_path):
         assert len(store) == 1 and len(store.skipped) == 1
 
 
-def test_a_file_that_changes_meanwhile_is_left_out(tunes, tmp_path, monkeypatch):
+def test_a_file_that_changes_meanwhile_is_skipped(tunes, tmp_path, monkeypatch):
     music = shutil.copytree(tunes, tmp_path / "music")
     read = roll_store.read_file
 
