@@ -672,7 +672,7 @@ def test_nothing_is_read_to_check_a_store_or_to_count(made):
         pianoroll.validate_dataset("dataset", store[:0], 88)
 
 
-def test_scores_and_floors_are_those_of_the_same_tunes_in_memory(made, tunes, monkeypatch):
+def test_scores_and_baselines_are_those_of_the_same_tunes_in_memory(made, tunes, monkeypatch):
     monkeypatch.setattr(scores, "LARGEST_BATCH", 3)
     store, rolls = Counted(made), load_midi(tunes).rolls
     mine, theirs = score_baselines(store, store), score_baselines(rolls, rolls)
