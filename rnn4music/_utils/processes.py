@@ -68,15 +68,15 @@ def _each(function, items):
 
 
 def _prepare(parent):
+    """Ignore Ctrl-C, and end this process once its parent is gone, which may have been killed."""
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent):
-    """End this process once its parent is gone, which may have been killed."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
+    threading.Thread(target=watch, daemon=True).start()
 
 
 # ---- in a process of its own

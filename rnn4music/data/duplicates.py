@@ -108,8 +108,8 @@ def _pairs(ngrams, owner, level_of, level):
 def sketch_of(roll):
     """Return the sketch of a (T, P) roll."""
     ngrams = ngrams_of(roll)
-    level = max(0, (len(ngrams) - 1).bit_length() - (_SKETCH - 1).bit_length())
-    level = min(level, _HIGHEST_LEVEL)
+    level = (len(ngrams) - 1).bit_length() - (_SKETCH - 1).bit_length()
+    level = min(max(0, level), _HIGHEST_LEVEL)
     return Sketch(level, ngrams[_is_sampled(ngrams, level)])
 
 

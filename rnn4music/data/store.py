@@ -38,17 +38,11 @@ from rnn4music._utils import version
 from rnn4music._utils.console import STDERR
 from rnn4music._utils.differences import differences
 from rnn4music._utils.processes import in_processes
-from rnn4music.data import shards
+from rnn4music.data import midi_files, shards
 from rnn4music.data.dataset import Collection, outcome
 from rnn4music.data.duplicates import group_sketches
 from rnn4music.data.keys import ALL_KEYS, transpose, validate_semitones
-from rnn4music.data.midi_files import (
-    SamplingOptions,
-    find_files,
-    forget_zips,
-    n_workers,
-    read_file,
-)
+from rnn4music.data.midi_files import SamplingOptions, read_file
 from rnn4music.data.shards import StoreError, Tune
 from rnn4music.distributed.cluster import SECONDS_TO_BEGIN, ClusterLost, addresses, connected
 
@@ -121,8 +115,10 @@ def convert(
         raise ValueError('the folder of the store is ""; give a name')
     folder = Path(folder).expanduser().absolute()
     # absolute, since each process may work in a folder of its own
-    files = [file._replace(path=os.path.abspath(file.path)) for file in find_files(source)]
-    workers = n_workers(workers, files)
+    files = [
+        file._replace(path=os.path.abspath(file.path)) for file in midi_files.find_files(source)
+    ]
+    workers = midi_files.n_workers(workers, files)
     manifest, jobs = _plan(folder, files, sampling)
     with connected(cluster) as client:
         _claim(folder, manifest)  # not before: without workers nothing is left behind
@@ -229,7 +225,7 @@ def _make(job):
     try:
         return job.number, shards.write(job.path, job.digest, job.sampling.n_pitches, tunes)
     finally:
-        forget_zips()
+        midi_files.forget_zips()
 
 
 def _read(sampling, file):
