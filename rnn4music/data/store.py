@@ -15,7 +15,6 @@ time, also by SIGKILL: every shard that exists is whole, and the next conversion
 ones. Several may work on the same folder at the same time.
 """
 
-import asyncio
 import concurrent.futures
 import contextlib
 import copy
@@ -24,10 +23,9 @@ import json
 import os
 import re
 import socket
-import time
 import zlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -44,14 +42,12 @@ from rnn4music.data.duplicates import group_sketches
 from rnn4music.data.keys import ALL_KEYS, transpose, validate_semitones
 from rnn4music.data.midi_files import SamplingOptions, read_file
 from rnn4music.data.shards import StoreError, Tune
-from rnn4music.distributed.cluster import SECONDS_TO_BEGIN, ClusterLost, addresses, connected
+from rnn4music.distributed.cluster import connected, in_cluster
 
 __all__ = ["RollStore", "StoreError", "convert", "is_store"]
 
 FILES_OF_A_SHARD = 256
 MANIFEST, SHARDS = "store.json", "shards"
-_KEPT = "what is done is kept: convert again, and it goes on"
-_SECONDS_TO_LOOK = 2  # for results, before looking whether there are workers
 _DIGEST = re.compile("[0-9a-f]{16}")
 _MOST_BYTES = 2**26  # of a manifest: a shard takes some 100
 _PLACE = np.dtype([("shard", "i4"), ("begin", "i8"), ("n_steps", "i8"), ("crc", "u4")])
@@ -122,18 +118,22 @@ def convert(
     manifest, jobs = _plan(folder, files, sampling)
     with connected(cluster) as client:
         _claim(folder, manifest)  # not before: without workers nothing is left behind
-        made = in_processes(_make, jobs, workers) if client is None else _on_cluster(client, jobs)
-        with tqdm(
-            None, "converting", len(files), unit="file", disable=not progress, file=STDERR
-        ) as bar:
-            try:
+        made = (
+            in_processes(_make, jobs, workers)
+            if client is None
+            else in_cluster(client, _make, jobs)
+        )
+        bar = tqdm(None, "converting", len(files), unit="file", disable=not progress, file=STDERR)
+        try:
+            with bar:
                 for number, crc in made:
                     manifest["shards"][number]["crc"] = crc
                     bar.update(len(jobs[number].files))
-            except concurrent.futures.BrokenExecutor as error:
-                raise OSError(
-                    f"a worker process was killed, perhaps for want of memory; {_KEPT}"
-                ) from error
+        except concurrent.futures.BrokenExecutor as error:
+            raise OSError(
+                "a worker process was killed, perhaps for want of memory; what is done is kept: "
+                "convert again, and it goes on"
+            ) from error
     _claim(folder, manifest)
     write_manifest(folder, manifest)
     store = RollStore(folder)
@@ -238,38 +238,6 @@ def _read(sampling, file):
         if (status.st_size, status.st_mtime_ns) == (file.size, file.stamp):
             return tune
     return Tune(file.name, reason="it was changed while files were converted")
-
-
-def _on_cluster(client, jobs):
-    """Yield the results of `_make` for the jobs, as they are completed."""
-    import distributed
-
-    futures = [client.submit(_make, job, pure=False) for job in jobs]
-    try:
-        pending, seen = futures, time.monotonic()
-        while pending:
-            done = []
-            with contextlib.suppress(TimeoutError):
-                state: Any = distributed.wait(
-                    pending, timeout=_SECONDS_TO_LOOK, return_when="FIRST_COMPLETED"
-                )
-                done, pending = state
-            for future in done:
-                yield future.result()
-            if done or addresses(client):
-                seen = time.monotonic()
-            elif time.monotonic() - seen > SECONDS_TO_BEGIN:
-                raise ClusterLost(
-                    f"no worker is left, and none came in {SECONDS_TO_BEGIN} s; {_KEPT}"
-                )
-    except distributed.KilledWorker as error:
-        raise ClusterLost(
-            f"workers died while they converted, perhaps for want of memory ({error}); {_KEPT}"
-        ) from error
-    except (concurrent.futures.CancelledError, asyncio.CancelledError) as error:
-        raise ClusterLost(f"the scheduler was lost; {_KEPT}") from error
-    finally:
-        client.cancel(futures)
 
 
 # ---- what was made
