@@ -246,7 +246,7 @@ def test_arrays_that_make_no_network(changes):
     NumpyNetwork(model.get_parameters(), initial)
     with pytest.raises((ValueError, KeyError)):
         NumpyNetwork({**model.get_parameters(), **changes}, initial)
-    with pytest.raises(ValueError, match="initial states of layer2"):
+    with pytest.raises(ValueError, match=r"layer2/cell must have the shape \(5,\)"):
         NumpyNetwork(model.get_parameters(), {**initial, "layer2/cell": np.zeros(3)})
     for settings in ({"genProbThreshold": "x"}, {"genProbThreshold": np.nan}, {"dtype": "f2"}):
         with pytest.raises(ValueError, match="must be f"):

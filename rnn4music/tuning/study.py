@@ -70,7 +70,7 @@ def search(
         Music to learn from, as for `train`; None if the space has it.
     trials : int
         Number of finished trials to reach: complete, pruned, or diverged. Those of earlier calls
-        and of other machines count. Each process of other machines may finish one more.
+        and of other machines count. Each process of another machine may finish one trial more.
     output : path
         A folder for ``trials.csv``, ``best.toml``, the plots and the storage; made if missing.
     storage : path or str, optional
@@ -102,7 +102,7 @@ def search(
         storage is damaged or of another search, or no trial reached its end. An error in a trial,
         but for a training that diverges, ends the search.
     ChildProcessError
-        If one of the processes died.
+        If one of the local processes died.
     """
     source, space = space, read(space)
     if data is not None:
@@ -135,8 +135,8 @@ def search(
         existing = [path for path in written if os.path.lexists(path)]
         if existing and not study.get_trials(deepcopy=False):
             raise FileExistsError(
-                f"{existing[0]} is there already, and {shown(storage)} has no trials with which "
-                "its search would go on: give another output folder, or move the file away"
+                f"{existing[0]} exists already, and {shown(storage)} has no trials to continue: "
+                "give another output folder, or move the file away"
             )
         interrupted = _run(study, job, folder, music, n_workers, cluster, progress)
         rows = results.rows(space, study.get_trials(deepcopy=False))

@@ -114,7 +114,7 @@ def _backend(storage):
     if file and file.exists():
         with opened(file) as content:
             if content.read(len(start)) not in (b"", start):
-                raise ValueError("it is no database of SQLite's, or no journal of Optuna's")
+                raise ValueError("it is not an SQLite database, or not a journal of Optuna's")
     if "://" not in storage:
         return JournalStorage(JournalFileBackend(storage, _Lock(storage)))
     options = {"connect_args": {"timeout": 60}} if file else {}

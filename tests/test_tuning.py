@@ -35,6 +35,7 @@ optuna = pytest.importorskip("optuna", reason="searches need Optuna")
 from optuna.distributions import FloatDistribution, IntDistribution  # noqa: E402
 from sqlalchemy import event  # noqa: E402
 from sqlalchemy.engine import Engine  # noqa: E402
+from sqlalchemy.exc import OperationalError  # noqa: E402
 
 from rnn4music.tuning import results, study, trials  # noqa: E402
 from rnn4music.tuning.space import read  # noqa: E402
@@ -243,6 +244,24 @@ def test_no_other_file_is_taken_for_a_storage(storage, content):
     assert file.read_bytes() == content
 
 
+def test_a_kill_or_another_process_while_tables_are_made(tmp_path, monkeypatch):
+    errors = [OperationalError("CREATE TABLE", {}, Exception("it already exists"))]
+
+    class Racing(trials.RDBStorage):
+        def __init__(self, *arguments, **options):
+            if errors:
+                raise errors.pop()
+            super().__init__(*arguments, **options)
+
+    monkeypatch.setattr(trials, "RDBStorage", Racing)
+    monkeypatch.setattr(trials.time, "sleep", lambda seconds: None)
+    finished(f"sqlite:///{tmp_path}/search.db", 3.0)
+    with sqlite3.connect(tmp_path / "search.db") as database:
+        database.execute("DROP INDEX ix_studies_study_name")  # as if it had never been made
+    database.close()
+    assert values(f"sqlite:///{tmp_path}/search.db") == [3.0]
+
+
 def test_what_a_killed_process_left_half_written_is_cut_off(tmp_path):
     """At every kind of byte of the last two lines, and while another process runs."""
     journal = tmp_path / "search.journal"
@@ -378,7 +397,7 @@ def test_a_folder_may_have_any_name(counting, tmp_path):
 def test_what_is_there_is_not_replaced(counting, tmp_path):
     for name in results.FILES:
         (tmp_path / name).write_text("mine")
-        with pytest.raises(FileExistsError, match=f"{name} is there already.*search.journal"):
+        with pytest.raises(FileExistsError, match=f"{name} exists already.*search.journal"):
             find(tmp_path, 1)
         assert (tmp_path / name).read_text() == "mine"
         (tmp_path / name).unlink()
@@ -542,13 +561,13 @@ def test_a_process_that_was_taken_for_dead_goes_on_with_another_trial(
 CHILD = """
 import sys, time
 sys.path.insert(0, TESTS)
-import test_search
+import test_tuning
 def learn(*arguments):
     time.sleep(0.05)
-    return test_search.learn(*arguments)
-test_search.only_count()
-test_search.experiment_run.learn = learn
-test_search.find(test_search.Path(FOLDER), 8, storage=STORAGE)
+    return test_tuning.learn(*arguments)
+test_tuning.only_count()
+test_tuning.experiment_run.learn = learn
+test_tuning.find(test_tuning.Path(FOLDER), 8, storage=STORAGE)
 """
 
 
