@@ -176,6 +176,14 @@ def test_processes_are_told_of_files_from_the_root(tunes, tmp_path, monkeypatch)
     assert all(os.path.isabs(file.path) for job in told for file in job.files)
 
 
+def test_a_store_that_an_older_revision_began_is_completed(tmp_path, monkeypatch):
+    """Its shards keep their names."""
+    monkeypatch.setattr("rnn4music._utils.version.__version__", "0.1.0")
+    files = [midi_files.File("a.mid", "/x/a.mid", size=10, stamp=5)]
+    _, (job,) = roll_store._plan(tmp_path, files, midi_files.SamplingOptions.validate(RANGE, 0.3))
+    assert job.path == tmp_path / "shards" / "00000-61fd12fbfa4d48b5.rolls"
+
+
 def test_a_machine_without_the_folders_says_so(tunes, tmp_path):
     sampling = midi_files.SamplingOptions.validate(RANGE, None)
     plan, jobs = roll_store._plan(tmp_path, midi_files.find_files(tunes), sampling)
