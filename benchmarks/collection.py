@@ -185,9 +185,9 @@ def size_of(folder):
 def look(store):
     """Open and split a store."""
     from rnn4music.data import RollStore
-    from rnn4music.data.duplicates import group_near_copies
+    from rnn4music.data.duplicates import group_near_duplicates
 
-    group_near_copies([])  # imports SciPy
+    group_near_duplicates([])  # imports SciPy
     before = peak_mb()
     started = time.perf_counter()
     tunes = RollStore(store)
@@ -200,7 +200,7 @@ def look(store):
         "split_seconds": split - opened,
         "before_mb": before,
         "peak_mb": peak_mb(),
-        "copies": len(tunes) - len(set(tunes.near_copies())),
+        "copies": len(tunes) - len(set(tunes.near_duplicates())),
         "made_copies": len(tunes) // COPY_EVERY,
     }
 

@@ -70,7 +70,7 @@ def parse_arguments():
 
 
 def read_tunes(source):
-    """Read MIDI files as piano rolls; what is left out is told in a warning."""
+    """Read MIDI files as piano rolls; skipped files are listed in a warning."""
     try:
         dataset = load_midi(source, PITCH_RANGE, TIME_STEP)
     except (OSError, ValueError) as error:

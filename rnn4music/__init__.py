@@ -11,7 +11,7 @@ from rnn4music._utils.lazy import lazy_names
 from rnn4music._utils.version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from rnn4music.data.dataset import load_midi
+    from rnn4music.data.midi_files import load_midi
     from rnn4music.data.pianoroll import mark_silence
     from rnn4music.evaluation.scores import Evaluation
     from rnn4music.model import RNN4Music
@@ -40,7 +40,7 @@ __getattr__, __dir__ = lazy_names(
         "RNN4Music": "model",
         "TrainingDiverged": "training.loop",
         "Tune": "render.tune",
-        "load_midi": "data.dataset",
+        "load_midi": "data.midi_files",
         "mark_silence": "data.pianoroll",
     },
 )

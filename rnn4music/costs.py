@@ -2,9 +2,9 @@
 
 Conventions
 -----------
-Y is the output layer's pre-activation, y = σ(Y) the probability that a key sounds, k the
+Y is the output layer's pre-activation, y = σ(Y) the probability that a pitch sounds, k the
 target, 0 or 1. All arrays are (T, B, P); both functions work elementwise, and the sum over
-steps, tunes and keys is the caller's.
+steps, tunes and pitches is the caller's.
 """
 
 from typing import Any, NamedTuple

@@ -237,9 +237,11 @@ class RNN4Music(Hyperparameters):
             If the first checkpoint, before the first update, cannot be written. Should a later
             one fail there is a `CheckpointWarning`, and training goes on.
         """
-        tunes = pianoroll.dataset(dataset, self.io_length)
+        tunes = pianoroll.validate_dataset("dataset", dataset, self.io_length)
         if validation is not None:
-            validation = pianoroll.scorable_dataset(validation, self.io_length, "validation")
+            validation = pianoroll.validate_dataset(
+                "validation", validation, self.io_length, scorable=True
+            )
         resume, progress = checked_flag("resume", resume), checked_flag("progress", progress)
         config = TrainConfig.checked(
             {
@@ -327,7 +329,7 @@ class RNN4Music(Hyperparameters):
         """
         if start is None:
             start = np.zeros((1, self.io_length))
-        start = pianoroll.piano_roll("start", start, self.io_length)
+        start = pianoroll.validate("start", start, self.io_length)
         n = checks.integer("n", n, low=0)
         temperature = checks.number("temperature", temperature, low=0.01, high=100)
         sampling = checks.choice("sampling", sampling, generation.SAMPLINGS)
@@ -363,7 +365,7 @@ class RNN4Music(Hyperparameters):
         array of the same shape
             Row t holds the probabilities for step t + 1.
         """
-        inputs = self._array(pianoroll.piano_roll("inputs", inputs, self.io_length, ndims=(2, 3)))
+        inputs = self._array(pianoroll.validate("inputs", inputs, self.io_length, ndims=(2, 3)))
         single = inputs.ndim == 2
         Y = self._run(inputs[:, None] if single else inputs)
         return scores.sigmoid(Y[:, 0] if single else Y)
@@ -383,7 +385,7 @@ class RNN4Music(Hyperparameters):
             `nats_per_step` (negative log-likelihood), `accuracy`, `precision`, `recall`,
             `f_measure`, `n_steps` and `per_tune`.
         """
-        tunes = pianoroll.dataset(dataset, self.io_length)
+        tunes = pianoroll.validate_dataset("dataset", dataset, self.io_length)
         threshold = checks.number("threshold", threshold, low=0, high=1)
         return scores.evaluate(self._run, tunes, threshold, self.dtype)
 
@@ -404,7 +406,7 @@ class RNN4Music(Hyperparameters):
         """
         pair = []
         for name, value in (("inputs", inputs), ("targets", targets)):
-            array = pianoroll.piano_roll(name, value, self.io_length, ndims=(2, 3))
+            array = pianoroll.validate(name, value, self.io_length, ndims=(2, 3))
             pair.append(self._array(array[:, None] if array.ndim == 2 else array))
         shape = pair[0].shape
         if pair[1].shape != shape:

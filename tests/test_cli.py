@@ -14,8 +14,8 @@ import pytest
 
 from midi import midiread, midiwrite
 from rnn4music import RNN4Music, cli, hyperparameters
-from rnn4music.data.dataset import load_midi
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
+from rnn4music.data.midi_files import load_midi
 from rnn4music.experiment import config
 from rnn4music.training import config as training
 

@@ -13,10 +13,10 @@ import pytest
 
 from midi import MidiError, midiread, midiwrite
 from rnn4music import RNN4Music
-from rnn4music.data import dataset as datasets
-from rnn4music.data import shards
-from rnn4music.data.dataset import Dataset, DatasetWarning, load_midi
+from rnn4music.data import midi_files, shards
+from rnn4music.data.dataset import Dataset, DatasetWarning
 from rnn4music.data.keys import find_key
+from rnn4music.data.midi_files import load_midi
 
 RANGE = (21, 109)
 
@@ -121,8 +121,8 @@ def test_a_zip_that_was_replaced_is_read_anew(folder, tmp_path):
 def test_a_member_of_a_zip_that_says_less_than_it_holds(folder, tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "music.zip", "w") as archive:
         archive.writestr("z.mid", b"\0" * 5000)
-    monkeypatch.setattr(datasets, "MOST_BYTES", 4000)
-    (claimed,) = datasets.find_files(tmp_path / "music.zip")
+    monkeypatch.setattr(midi_files, "MOST_BYTES", 4000)
+    (claimed,) = midi_files.find_files(tmp_path / "music.zip")
     with pytest.raises(MidiError, match="more than 4000 bytes"):
         claimed._replace(size=10).read()
 
@@ -166,25 +166,25 @@ def spoil(folder):
     midiwrite(folder / "low.mid", np.ones((5, 1)), (3, 4))
 
 
-def test_nothing_is_left_out_in_silence(folder):
+def test_nothing_is_skipped_in_silence(folder):
     spoil(folder)
     with pytest.warns(DatasetWarning) as said:
         dataset = load_midi(folder)
     assert len(said) == 1
     assert dataset.names == [*NAMES[:2], "cut.mid", *NAMES[2:]]
-    reasons = dict(dataset.left_out)
+    reasons = dict(dataset.skipped)
     assert list(reasons) == ["broken.mid", "low.mid", "silent.mid"]
     assert "14 bytes" in reasons["broken.mid"]
     assert reasons["low.mid"] == "none of its notes: 1 outside the pitch range"
     assert reasons["silent.mid"] == "it has no notes"
-    assert [remark.file for remark in dataset.damaged] == ["cut.mid"]
+    assert [issue.file for issue in dataset.damaged] == ["cut.mid"]
     text = str(said[0].message)
     assert text == dataset.summary()
-    for remark in (*dataset.left_out, *dataset.damaged):
-        assert f"{remark.file} " in text and remark.reason in text
-    assert "3 files left out" in text and "1 file damaged, read in part" in text
+    for issue in (*dataset.skipped, *dataset.damaged):
+        assert f"{issue.file} " in text and issue.reason in text
+    assert "3 files skipped" in text and "1 file damaged, read in part" in text
     with pytest.warns(DatasetWarning):
-        assert "cut.mid" in dict(load_midi(folder, strict=True).left_out)
+        assert "cut.mid" in dict(load_midi(folder, strict=True).skipped)
 
 
 def test_nothing_left_is_an_error_with_the_reasons(tmp_path):
@@ -197,7 +197,7 @@ def test_nothing_left_is_an_error_with_the_reasons(tmp_path):
     assert lines[-1] == "  and 10 more"
 
 
-def test_an_unreadable_file_is_left_out(folder):
+def test_an_unreadable_file_is_skipped(folder):
     os.symlink(folder / "b.mid", folder / "link.mid")
     if os.geteuid() == 0:
         pytest.skip("root may read every file")
@@ -206,7 +206,7 @@ def test_an_unreadable_file_is_left_out(folder):
         assert len(load_midi(folder)) == 3
 
 
-def test_damaged_members_of_a_zip_and_those_too_large_are_left_out(folder, tmp_path, monkeypatch):
+def test_damaged_members_of_a_zip_and_those_too_large_are_skipped(folder, tmp_path, monkeypatch):
     path = tmp_path / "music.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in NAMES:
@@ -215,11 +215,11 @@ def test_damaged_members_of_a_zip_and_those_too_large_are_left_out(folder, tmp_p
     data = bytearray(path.read_bytes())
     data[60:80] = bytes(20)
     path.write_bytes(data)
-    monkeypatch.setattr(datasets, "MOST_BYTES", 4000)
+    monkeypatch.setattr(midi_files, "MOST_BYTES", 4000)
     with pytest.warns(DatasetWarning):
         dataset = load_midi(path)
     assert dataset.names == NAMES[1:]
-    reasons = dict(dataset.left_out)
+    reasons = dict(dataset.skipped)
     assert "zip" in reasons["a.MIDI"] or "CRC" in reasons["a.MIDI"]
     assert reasons["z.mid"] == "it has 5000 bytes; more than 4000 are not read"
 
@@ -230,8 +230,8 @@ def test_whatever_goes_wrong_in_one_file_is_a_row_of_the_table(folder, monkeypat
             raise OverflowError("too much of it")
         return whole(data, *arguments, **keywords)
 
-    whole = datasets.read_bytes
-    monkeypatch.setattr(datasets, "read_bytes", read_bytes)
+    whole = midi_files.read_bytes
+    monkeypatch.setattr(midi_files, "read_bytes", read_bytes)
     with pytest.warns(DatasetWarning, match="e.RMI  OverflowError: too much of it"):
         assert load_midi(folder).names == NAMES[:-1]
 
@@ -246,11 +246,11 @@ def test_short_tunes_as_the_caller_chooses(folder):
     padded = load_midi(folder, min_steps=5, short_tunes="pad")[-1]
     np.testing.assert_array_equal(padded[:3], tune(9, 3))
     assert not padded[3:].any() and padded.shape == (5, 88)
-    with pytest.raises(ValueError, match="short_tunes must be one of 'leave_out', 'repeat', 'pad'"):
+    with pytest.raises(ValueError, match="short_tunes must be one of 'skip', 'repeat', 'pad'"):
         load_midi(folder, min_steps=5, short_tunes="cut")
 
 
-def test_a_roll_beyond_the_limit_is_left_out(folder):
+def test_a_roll_beyond_the_limit_is_skipped(folder):
     midiwrite(folder / "long.mid", tune(1, 500), RANGE)
     with pytest.warns(DatasetWarning, match="500 frames of 88 pitches: more than most_cells=9000"):
         assert len(load_midi(folder, most_cells=9000)) == 5
@@ -273,12 +273,12 @@ def test_options_are_those_of_midiread(folder):
     np.testing.assert_array_equal(roll, midiread(folder / "b.mid", (40, 60), 0.17).piano_roll)
 
 
-def test_lost_notes_are_counted(folder):
+def test_dropped_notes_are_counted(folder):
     dataset = load_midi(folder / "b.mid", (40, 60), 1.3)
     content = midiread(folder / "b.mid", (40, 60), 1.3)
     assert dataset.n_notes == len(content.notes)
-    assert dataset.lost_notes["outside the pitch range"] == content.n_out_of_range > 0
-    assert dataset.lost_notes["too short for a step"] == content.n_too_short > 0
+    assert dataset.dropped_notes["outside the pitch range"] == content.n_out_of_range > 0
+    assert dataset.dropped_notes["too short for a step"] == content.n_too_short > 0
     assert f"{content.n_too_short} too short for a step" in dataset.summary()
 
 
@@ -294,7 +294,9 @@ def test_to_c_moves_every_tune_to_c_major_or_a_minor(tmp_path):
     dataset = load_midi(tmp_path / "05.mid", (53, 60), to_c=True)  # F to C: down five
     assert dataset[0].shape == (len(scale), 7)
     np.testing.assert_array_equal(np.flatnonzero(dataset[0].any(axis=0)) + 53, [53, 55, 57, 59])
-    assert dataset.lost_notes["outside the pitch range"] == np.sum(scale < 5) + np.sum(scale == 12)
+    assert dataset.dropped_notes["outside the pitch range"] == np.sum(scale < 5) + np.sum(
+        scale == 12
+    )
     assert dataset.n_notes == np.sum((scale >= 5) & (scale < 12))
 
 
@@ -332,7 +334,7 @@ def test_processes_change_nothing(folder):
 def test_processes_need_no_main_guard(folder, tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
-        "from rnn4music.data.dataset import load_midi\n"
+        "from rnn4music.data.midi_files import load_midi\n"
         f"print(len(load_midi({str(folder)!r}, workers=2)))\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
@@ -381,7 +383,7 @@ def test_threads_may_use_processes_at_once(folder):
 
 
 def forbid_reading(monkeypatch):
-    monkeypatch.setattr(datasets, "read_file", lambda *_: pytest.fail("a file was read again"))
+    monkeypatch.setattr(midi_files, "read_file", lambda *_: pytest.fail("a file was read again"))
 
 
 def test_the_cache_gives_the_same_without_reading(folder, tmp_path, monkeypatch):
@@ -392,8 +394,8 @@ def test_the_cache_gives_the_same_without_reading(folder, tmp_path, monkeypatch)
     forbid_reading(monkeypatch)
     with pytest.warns(DatasetWarning):
         second = load_midi(folder, cache=cache)
-    assert (first.names, first.left_out, first.damaged) == (
-        second.names, second.left_out, second.damaged
+    assert (first.names, first.skipped, first.damaged) == (
+        second.names, second.skipped, second.damaged
     )  # fmt: skip
     assert first.summary() == second.summary()
     for ours, theirs in zip(first, second, strict=True):
@@ -435,13 +437,13 @@ def test_the_cache_knows_what_a_tune_was_moved_into_and_every_name(folder, tmp_p
 
 def test_nothing_is_kept_of_files_that_change_while_they_are_read(folder, tmp_path, monkeypatch):
     cache, path = tmp_path / "cache", folder / "b.mid"
-    before, read = path.read_bytes(), datasets.read_file
+    before, read = path.read_bytes(), midi_files.read_file
 
     def replaced_first(*arguments):
         midiwrite(path, tune(7), RANGE)
         return read(*arguments)
 
-    monkeypatch.setattr(datasets, "read_file", replaced_first)
+    monkeypatch.setattr(midi_files, "read_file", replaced_first)
     load_midi(folder, cache=cache)
     monkeypatch.undo()
     path.write_bytes(before)
@@ -548,7 +550,7 @@ def test_a_split_is_by_seed():
     assert first.test.names != other.test.names
 
 
-def test_near_copies_stay_on_one_side():
+def test_near_duplicates_stay_on_one_side():
     dataset = collection(30)
     for k in range(10):
         dataset.rolls.append(np.roll(dataset.rolls[k], 0, axis=1)[3:])

@@ -5,10 +5,10 @@ import pytest
 
 from rnn4music.data import duplicates
 from rnn4music.data.duplicates import (
-    PASSAGE,
-    group_near_copies,
+    N,
+    group_near_duplicates,
     group_sketches,
-    passages_of,
+    ngrams_of,
     sketch_of,
 )
 
@@ -20,7 +20,7 @@ def tune(rng):
 
 
 def together(*rolls):
-    return len(set(group_near_copies(rolls))) == 1
+    return len(set(group_near_duplicates(rolls))) == 1
 
 
 def shift(roll, semitones):
@@ -52,53 +52,53 @@ def test_copies_of_all_kinds_are_found(rng):
 
 def test_different_tunes_are_apart(rng):
     rolls = [rng.random((60, 88)) < 0.05 for _ in range(40)]
-    assert group_near_copies(rolls) == list(range(40))
+    assert group_near_duplicates(rolls) == list(range(40))
 
 
 def test_half_of_the_shorter_tune_is_the_limit(rng):
     one, other = (rng.random((200, 88)) < 0.05 for _ in range(2))
-    n_passages = 200 - PASSAGE + 1
-    for n_shared, expected in ((n_passages // 2 + 1, True), (n_passages // 2 - 2, False)):
-        mixed = np.concatenate((one[: n_shared + PASSAGE - 1], other))[:200]
+    n_ngrams = 200 - N + 1
+    for n_shared, expected in ((n_ngrams // 2 + 1, True), (n_ngrams // 2 - 2, False)):
+        mixed = np.concatenate((one[: n_shared + N - 1], other))[:200]
         assert together(one, mixed) == expected
 
 
 def test_many_tunes_are_compared_some_at_a_time(rng, monkeypatch):
     long, other = (rng.random((n, 88)) < 0.05 for n in (200, 60))
     tunes = [other, long, *(rng.random((60, 88)) < 0.05 for _ in range(5)), long[:40]]
-    whole = group_near_copies(tunes)
+    whole = group_near_duplicates(tunes)
     assert whole == [0, 1, 2, 3, 4, 5, 6, 1]
-    monkeypatch.setattr(duplicates, "_TUNES_AT_ONCE", 1)
-    assert group_near_copies(tunes) == whole
+    monkeypatch.setattr(duplicates, "_BATCH", 1)
+    assert group_near_duplicates(tunes) == whole
     half = [rng.random((9, 88)) < 0.05, other, np.concatenate((other[:20], long))]
-    assert group_near_copies(half) == [0, 1, 2]
+    assert group_near_duplicates(half) == [0, 1, 2]
 
 
 def test_copies_of_copies_are_one_group(rng):
     long = rng.random((140, 88)) < 0.05
     overlapping = [long[start : start + 60] for start in (60, 20, 80, 0, 40)]
-    assert group_near_copies(overlapping) == [0, 0, 0, 0, 0]
-    assert group_near_copies(overlapping[2:4]) == [0, 1]
+    assert group_near_duplicates(overlapping) == [0, 0, 0, 0, 0]
+    assert group_near_duplicates(overlapping[2:4]) == [0, 1]
 
 
 def test_very_many_copies_are_one_group(tune):
     assert together(*[tune] * 120)
 
 
-def test_copies_made_of_passages_that_very_many_tunes_have(rng):
+def test_copies_made_of_ngrams_that_very_many_tunes_have(rng):
     parts = [rng.random((20, 88)) < 0.05 for _ in range(4)]
     tunes = [rng.random((60, 88)) < 0.05 for _ in range(60)]
     tunes = [np.concatenate((parts[k % 4], tune)) for k, tune in enumerate(tunes)]
     common = [np.concatenate(parts), np.concatenate(parts)]
     common[1][30:32] = False
-    groups = group_near_copies(tunes + common)
+    groups = group_near_duplicates(tunes + common)
     assert groups[:60] == list(range(60)) and groups[60] == groups[61] == 60
 
 
-def test_exact_copies_are_found_however_common_their_passages(tune, monkeypatch):
+def test_exact_copies_are_found_however_common_their_ngrams(tune, monkeypatch):
     monkeypatch.setattr(duplicates, "_COMMON", 3)
     longer = [np.concatenate((tune, np.eye(88, dtype=bool)[k : k + 9])) for k in range(5)]
-    assert group_near_copies([*longer, longer[3].copy()]) == [0, 1, 2, 3, 4, 3]
+    assert group_near_duplicates([*longer, longer[3].copy()]) == [0, 1, 2, 3, 4, 3]
 
 
 def test_the_chords_matter_and_not_the_intervals_between_lowest_keys_alone(rng):
@@ -111,29 +111,29 @@ def test_the_chords_matter_and_not_the_intervals_between_lowest_keys_alone(rng):
 
 def test_short_and_silent_tunes(rng):
     silent, short = np.zeros((5, 88), bool), rng.random((3, 88)) < 0.1
-    assert group_near_copies([]) == []
-    assert group_near_copies([silent, short, silent[:1], short.copy()]) == [0, 1, 0, 1]
-    assert len(passages_of(short)) == 1
+    assert group_near_duplicates([]) == []
+    assert group_near_duplicates([silent, short, silent[:1], short.copy()]) == [0, 1, 0, 1]
+    assert len(ngrams_of(short)) == 1
 
 
 # ---- sketches, of collections that do not fit into memory
 
 
-def test_a_sketch_has_all_passages_of_a_short_tune_and_a_sample_of_a_long_one(rng):
-    for n_passages, level in ((1, 0), (64, 0), (65, 1), (128, 1), (129, 2), (257, 3), (5000, 3)):
-        roll = rng.random((n_passages + PASSAGE - 1, 88)) < 0.05
+def test_a_sketch_has_all_ngrams_of_a_short_tune_and_a_sample_of_a_long_one(rng):
+    for n_ngrams, level in ((1, 0), (64, 0), (65, 1), (128, 1), (129, 2), (257, 3), (5000, 3)):
+        roll = rng.random((n_ngrams + N - 1, 88)) < 0.05
         roll[:, 40] = True  # no step is silent
-        sketch, whole = sketch_of(roll), passages_of(roll)
-        assert sketch.level == level and set(sketch.passages) <= set(whole)
-        expected = n_passages / 2**level
-        assert abs(len(sketch.passages) - expected) <= 5 * np.sqrt(expected) * (level > 0)
+        sketch, whole = sketch_of(roll), ngrams_of(roll)
+        assert sketch.level == level and set(sketch.ngrams) <= set(whole)
+        expected = n_ngrams / 2**level
+        assert abs(len(sketch.ngrams) - expected) <= 5 * np.sqrt(expected) * (level > 0)
 
 
-def test_sketches_of_short_tunes_group_them_as_all_their_passages_do(rng):
+def test_sketches_of_short_tunes_group_them_as_all_their_ngrams_do(rng):
     long = rng.random((140, 88)) < 0.05
     rolls = [long[start : start + 70] for start in (60, 20, 70, 0, 40)]
     rolls += [rng.random((n, 88)) < 0.05 for n in (1, 3, 70)] + [np.zeros((5, 88), bool)] * 2
-    assert group_sketches([sketch_of(roll) for roll in rolls]) == group_near_copies(rolls)
+    assert group_sketches([sketch_of(roll) for roll in rolls]) == group_near_duplicates(rolls)
 
 
 def test_sketches_find_copies_of_long_tunes_and_parts_of_them(rng):
@@ -155,8 +155,8 @@ def test_sketches_find_copies_of_long_tunes_and_parts_of_them(rng):
     assert len({(order[k] // 3, group) for k, group in enumerate(groups)}) == len(lengths)
 
 
-def test_a_passage_that_a_short_and_a_long_tune_share_does_not_make_them_copies(rng):
-    """Of a short tune a long one's sketch may leave one passage to compare, a common one."""
+def test_an_ngram_that_a_short_and_a_long_tune_share_does_not_make_them_copies(rng):
+    """Of a short tune a long one's sketch may leave one n-gram to compare, a common one."""
     tunes = [rng.random((3000, 88)) < 0.05]
     tunes += [np.concatenate((tunes[0][k : k + 10], rng.random((50, 88)) < 0.05))
               for k in range(0, 2900, 30)]  # fmt: skip

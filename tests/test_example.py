@@ -42,7 +42,7 @@ def test_the_example_on_a_folder_with_a_broken_file(folder):
     command = [sys.executable, ROOT / "examples" / "main.py", "--data", folder / "music"]
     result = run([*command, "--epochs", "2", "--output", folder / "out"], folder)
     assert "6 tunes from" in result.stdout
-    assert "1 file left out" in result.stderr and "broken.mid" in result.stderr
+    assert "1 file skipped" in result.stderr and "broken.mid" in result.stderr
     assert re.search(r"epoch 2: \d+\.\d\d nats per step on 1 tunes held out", result.stdout)
     assert {path.name for path in (folder / "out").iterdir()} == {
         "weights.npz", "tune.mid", "probabilities.png", "piano_roll.png"

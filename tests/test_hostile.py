@@ -25,7 +25,8 @@ import midi
 from midi.contents import describe
 from rnn4music import RNN4Music, numpy_network
 from rnn4music.data import safe_pickle, shards, standard_sets
-from rnn4music.data.dataset import DatasetWarning, load_midi
+from rnn4music.data.dataset import DatasetWarning
+from rnn4music.data.midi_files import load_midi
 from rnn4music.data.standard_sets import load_standard_set
 from rnn4music.experiment import config
 from rnn4music.numpy_network import NumpyNetwork
@@ -364,7 +365,7 @@ def test_tunes_that_grow(tmp_path, tune, message):
 def test_tunes_without_end(tmp_path):
     """An array of no bytes may claim any number of tunes, which one would count for ever."""
     (tmp_path / "set.pickle").write_bytes(pickle.dumps(dict.fromkeys(PARTS, np.zeros((10**17, 0)))))
-    assert_refused(load_standard_set, tmp_path / "set.pickle", message="is no list of tunes")
+    assert_refused(load_standard_set, tmp_path / "set.pickle", message="is not a list of tunes")
 
 
 @pytest.mark.parametrize("suffix", ("json", "pickle", "mat"))
@@ -447,7 +448,7 @@ def test_paths_that_leave_a_zip_are_names_and_no_places(tmp_path, midi_bytes, mo
         (zipfile.ZIP_DEFLATED, 10**8, "Bad CRC-32"),
     ],
 )
-def test_bombs_in_a_zip_are_left_out(tmp_path, midi_bytes, method, n_bytes, reason):
+def test_bombs_in_a_zip_are_skipped(tmp_path, midi_bytes, method, n_bytes, reason):
     """They claim to be small; one that does not is refused by its size."""
     bomb, path = midi_bytes + bytes(n_bytes), tmp_path / "x.zip"
     zipped(path, {"bomb.mid": bomb}, method)

@@ -25,7 +25,7 @@ narrow_rolls = arrays(bool, st.tuples(st.integers(1, 7), st.just(4)))
 
 
 def roll_of(*steps, n_pitches=24):
-    """A roll from the keys that sound at each step."""
+    """A roll from the pitches that sound at each step."""
     roll = np.zeros((len(steps), n_pitches), bool)
     for step, keys in enumerate(steps):
         roll[step, list(keys)] = True
@@ -387,7 +387,7 @@ ROLL = np.eye(3)
         (lambda: describe(ROLL * np.nan), ValueError, "holds NaN"),
         (lambda: describe("tune"), TypeError, "numbers, not 'tune'"),
         (lambda: describe(ROLL, -1), ValueError, "lowest_pitch must be at least 0"),
-        (lambda: mean_statistics([]), ValueError, "rolls must be at least 1 piano rolls, but 0"),
+        (lambda: mean_statistics([]), ValueError, "rolls is empty; give at least one piano roll"),
         (lambda: mean_statistics(ROLL), ValueError, r"give a list.*\[roll\]"),
         (lambda: mean_statistics(3), TypeError, "list of piano rolls, not int"),
         (
@@ -397,7 +397,7 @@ ROLL = np.eye(3)
         ),
         (lambda: overlap([ROLL], [ROLL] * 2), ValueError, "generated must be at least 2.*but 1"),
         (lambda: overlap([ROLL] * 2, [ROLL]), ValueError, "real must be at least 2.*but 1"),
-        (lambda: longest_copy(ROLL, []), ValueError, "training must be at least 1.*but 0"),
+        (lambda: longest_copy(ROLL, []), ValueError, "training is empty"),
         (lambda: longest_copy(ROLL[0], [ROLL]), ValueError, r"the tune must have the shape"),
         (
             lambda: longest_copy(ROLL, [ROLL, np.eye(4)]),

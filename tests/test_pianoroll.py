@@ -31,8 +31,8 @@ def test_silence_has_no_notes():
 
 def test_a_roll_of_zeros_and_ones_is_returned_as_it_is():
     for dtype in (bool, np.uint8, np.float32):
-        assert pianoroll.checked("roll", np.eye(3, dtype=dtype), 3).dtype == dtype
-    np.testing.assert_array_equal(pianoroll.checked("roll", [[0, 1]]), [[0, 1]])
+        assert pianoroll.validate("roll", np.eye(3, dtype=dtype), 3).dtype == dtype
+    np.testing.assert_array_equal(pianoroll.validate("roll", [[0, 1]]), [[0, 1]])
 
 
 @pytest.mark.parametrize(
@@ -52,9 +52,9 @@ def test_a_roll_of_zeros_and_ones_is_returned_as_it_is():
 )
 def test_what_is_none_is_named(value, error, message):
     with pytest.raises(error, match=message):
-        pianoroll.checked("tune", value)
+        pianoroll.validate("tune", value, binary=True)
 
 
 def test_another_width_is_refused():
     with pytest.raises(ValueError, match=r"roll must have the shape \(steps, 4\)"):
-        pianoroll.checked("roll", np.eye(3), 4)
+        pianoroll.validate("roll", np.eye(3), 4)

@@ -259,12 +259,20 @@ def test_data_come_through_as_they_are(rng):
         ("set.json", b"{", "cannot be read"),
         ("set.json", b"[1]", "a list, not a dict of three parts"),
         ("set.json", b'{"train": [[[60]]], "valid": [[[60]]]}', "no 'test', but 'train', 'valid'"),
-        ("set.json", b'{"train": [], "valid": [[[60]]], "test": 3}', "'train' is no list of tunes"),
+        (
+            "set.json",
+            b'{"train": [], "valid": [[[60]]], "test": 3}',
+            "'train' is not a list of tunes",
+        ),
         ("set.json", b'{"train": [[]], "valid": [[[60]]], "test": [[[60]]]}', "has no steps"),
         ("set.json", b'{"train": [[[128]]], "valid": [[[60]]], "test": [[[60]]]}', "MIDI pitches"),
         ("set.json", b'{"train": [[[1.5]]], "valid": [[[60]]], "test": [[[60]]]}', "MIDI pitches"),
         ("set.json", b'{"train": [[["a"]]], "valid": [[[60]]], "test": [[[60]]]}', "cannot be"),
-        ("set.json", b'{"train": [[7]], "valid": [[[60]]], "test": [[[60]]]}', "no list of the p"),
+        (
+            "set.json",
+            b'{"train": [[7]], "valid": [[[60]]], "test": [[[60]]]}',
+            "not a list of the p",
+        ),
         ("set.mat", b"no mat", "set.mat"),
         ("set.npz", b"no npz", "damaged"),
         ("set.pickle", b"no pickle", "damaged"),
@@ -281,7 +289,7 @@ def test_files_that_are_refused(tmp_path, name, content, message):
 def test_rolls_hold_zeros_and_ones(tmp_path):
     with_velocities = {**ROLLS, "train": [ROLLS["train"][0] * 90]}
     write_npz(with_velocities)(tmp_path / "set.npz")
-    with pytest.raises(ValueError, match=r"train\[0\] is no piano roll of zeros and ones"):
+    with pytest.raises(ValueError, match=r"train\[0\] is not a piano roll of zeros and ones"):
         load_standard_set(tmp_path / "set.npz")
 
 
@@ -325,13 +333,13 @@ def test_steps_that_are_no_pitches(tmp_path, tune, message):
 @pytest.mark.parametrize("shape", [(4,), (2, 3, 4), (3, 129)])
 def test_arrays_that_are_no_tunes(tmp_path, shape):
     write_npz({**ROLLS, "train": [np.full(shape, 60)]})(tmp_path / "set.npz")
-    with pytest.raises(ValueError, match=r"train\[0\] has the shape .*; \(steps, 88 keys\) or"):
+    with pytest.raises(ValueError, match=r"train\[0\] has the shape .*; \(steps, 88 pitches\) or"):
         read_here(tmp_path / "set.npz")
 
 
 def test_notes_outside_the_range_are_counted(tmp_path):
     split = load_standard_set(write_json(tmp_path / "set.json", [[[60, 64], [20]]]), (60, 64))
-    assert split.train.lost_notes == {"outside the pitch range": 2} and split.train.n_notes == 1
+    assert split.train.dropped_notes == {"outside the pitch range": 2} and split.train.n_notes == 1
 
 
 def test_a_set_is_bounded(tmp_path):
@@ -358,13 +366,13 @@ def test_what_is_no_part_of_the_set_is_not_read(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "message"),
     (
-        (np.zeros((3, 88)), r"train\[0\] has the shape \(88,\); \(steps, 88 keys\) or"),
-        (np.array([objects([np.full((2, 88), 0.5)])]), r"train\[0\] is no piano roll of zeros"),
+        (np.zeros((3, 88)), r"train\[0\] has the shape \(88,\); \(steps, 88 pitches\) or"),
+        (np.array([objects([np.full((2, 88), 0.5)])]), r"train\[0\] is not a piano roll of zeros"),
         (np.array([objects([np.full((2, 3), 1j)])]), "something else than MIDI pitches"),
         (np.array([objects(["text"])]), r"train\[0\] has the shape \(1,\)"),
         ({"field": np.zeros((2, 88))}, "something else than MIDI pitches"),
-        (csr_array(np.eye(88)), "is no list of tunes"),
-        (np.zeros((0, 88)), "is no list of tunes"),
+        (csr_array(np.eye(88)), "is not a list of tunes"),
+        (np.zeros((0, 88)), "is not a list of tunes"),
     ),
 )
 def test_mat_files_with_something_else(tmp_path, content, message):

@@ -1,4 +1,4 @@
-"""Work spread over processes, and work in a process of its own that may crash."""
+"""Work that is shared by processes, and work in a process of its own that may crash."""
 
 import contextlib
 import importlib
@@ -17,8 +17,8 @@ import numpy as np
 
 from rnn4music._utils import npz
 
-_PORTIONS = 32  # of the work of each process
-_MOST_AT_ONCE = 32  # items of a portion
+_CHUNKS = 32  # of the work of each process
+_LARGEST_CHUNK = 32  # items
 
 
 def n_cores():
@@ -43,19 +43,20 @@ def in_processes(function, items, workers):
     """Yield function(item) for each of the items, in their order, computed by `workers` processes.
 
     With one worker it happens here. The processes need nothing from the caller's script (no
-    ``if __name__ == "__main__"``), and are gone afterwards. Ctrl-C is the caller's affair: a
-    process that it ended in the middle of an answer would be waited for without end.
+    ``if __name__ == "__main__"``), and are gone afterwards. They ignore Ctrl-C, which is for the
+    caller: it would wait without end for one that was interrupted in the middle of an answer.
     """
     if workers <= 1:
         yield from map(function, items)
         return
     from loky import ProcessPoolExecutor
 
-    at_once = max(1, min(_MOST_AT_ONCE, len(items) // (_PORTIONS * workers)))
-    portions = (items[start : start + at_once] for start in range(0, len(items), at_once))
+    size = max(1, min(_LARGEST_CHUNK, len(items) // (_CHUNKS * workers)))
+    chunks = (items[start : start + size] for start in range(0, len(items), size))
     pool = ProcessPoolExecutor(workers, initializer=_prepare, initargs=(os.getpid(),))
     try:
-        waiting = deque(pool.submit(_each, function, portion) for portion in portions)
+        # not pool.map, which cancels on Ctrl-C, and loky's thread prints a traceback of that
+        waiting = deque(pool.submit(_each, function, chunk) for chunk in chunks)
         while waiting:
             yield from waiting.popleft().result()
     finally:
@@ -67,15 +68,15 @@ def _each(function, items):
 
 
 def _prepare(parent):
+    """Ignore Ctrl-C, and end this process once its parent is gone, which may have been killed."""
+
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent):
-    """End this process once its parent is gone: killed, it could not end it."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
+    threading.Thread(target=watch, daemon=True).start()
 
 
 # ---- in a process of its own
@@ -92,7 +93,7 @@ def in_limited_process(function, arguments, file=None, *, most_memory, most_byte
     """Return the arrays that a function makes in a process of limited memory and time.
 
     The process may crash. It is a new Python, and not a fork, so that daemons and processes with
-    threads may ask for one. What it answers is read as any file that may be hostile.
+    threads can start one. Its answer is read as a file that may be hostile.
 
     Parameters
     ----------
@@ -111,9 +112,9 @@ def in_limited_process(function, arguments, file=None, *, most_memory, most_byte
     Raises
     ------
     ValueError, ImportError, OSError
-        What the function raises; an OSError also if it fails before the function is called.
+        As the function raises it; an OSError also if it is never called.
     ProcessCrashed
-        If the process crashes or passes a limit; a ValueError.
+        If the process crashes or passes a limit.
     """
     limits = most_memory, most_bytes, seconds
     job = json.dumps([function.__module__, function.__name__, arguments, limits, bool(file)])
@@ -139,11 +140,11 @@ def in_limited_process(function, arguments, file=None, *, most_memory, most_byte
 
 
 def _arrays(answer, most_bytes):
-    """Return the arrays of an answer, or raise the error that it tells of."""
+    """Return the arrays of an answer, or raise the error that is in it."""
     try:
         arrays = npz.read(answer, most_bytes)
-        error = arrays.pop("error", None)
-        error = None if error is None else _ERRORS[str(error[0])](str(error[1]))
+        kind, message = map(str, arrays.get("error", ("", "")))
+        error = _ERRORS[kind](message) if kind else None
     except Exception:
         raise ProcessCrashed("the process that read it gave no answer that can be used") from None
     if error is not None:
@@ -154,7 +155,7 @@ def _arrays(answer, most_bytes):
 def _serve():
     """Do the work of `in_limited_process` in the new process, and write the answer."""
     answer = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is no part of it
+    os.dup2(2, 1)  # what a library prints is not part of it
     module, name, arguments, limits, has_file = json.loads(sys.argv[1])
     function = getattr(importlib.import_module(module), name)
     _limit(*limits)
@@ -176,11 +177,10 @@ def _limit(most_memory, most_bytes, seconds):
     with contextlib.suppress(ImportError):  # on Windows
         import resource
 
-        limits = {
-            resource.RLIMIT_AS: most_memory,
-            resource.RLIMIT_FSIZE: most_bytes + 2**16,
-            resource.RLIMIT_CPU: 2 * seconds,
-        }
-        for kind, most in limits.items():
+        for kind, most in (
+            (resource.RLIMIT_AS, most_memory),
+            (resource.RLIMIT_FSIZE, most_bytes + 2**16),
+            (resource.RLIMIT_CPU, 2 * seconds),
+        ):
             with contextlib.suppress(ValueError, OSError):  # there is a lower one; macOS
                 resource.setrlimit(kind, (most, most))

@@ -49,10 +49,10 @@ def run(args):
         "store": args.store,
         "tunes": len(store),
         "steps": int(store.lengths.sum()),
-        "left_out": [remark._asdict() for remark in store.left_out],
-        "damaged": [remark._asdict() for remark in store.damaged],
+        "skipped": [issue._asdict() for issue in store.skipped],
+        "damaged": [issue._asdict() for issue in store.damaged],
         "n_notes": store.n_notes,
-        "lost_notes": store.lost_notes,
+        "dropped_notes": store.dropped_notes,
     }
     text = f"{values['tunes']} tunes, {values['steps']} steps in {args.store}"
     return Result(values, text)

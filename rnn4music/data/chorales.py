@@ -6,7 +6,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from rnn4music._utils.processes import in_processes, n_cores
-from rnn4music.data.dataset import load_midi
+from rnn4music.data.midi_files import load_midi
 
 
 def load_chorales(folder="data/chorales", **options):

@@ -1,4 +1,4 @@
-"""From MIDI files to datasets of piano rolls.
+"""Collections of piano rolls: a dataset in memory, and what a store on disk shares with it.
 
 >>> from rnn4music import load_midi
 >>> dataset = load_midi("my folder")                           # doctest: +SKIP
@@ -8,75 +8,176 @@
 Conventions
 -----------
 A piano roll is (T, P) booleans, one row per time step and one column per pitch of a half-open
-range. Nothing is left out in silence: a warning has a table of what was, `Dataset.left_out` all
-of it.
+range. Nothing is skipped in silence: a warning has the first rows of a table of what was,
+`Collection.skipped` all of it.
 """
 
-import glob
-import os
-import stat
-import zipfile
+import warnings
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache, partial
-from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
-from midi import MidiError
-from midi.files import SUFFIXES, opened
-from midi.reading import (
-    Options,
-    check_options,
-    checked_flag,
-    checked_pitch_range,
-    read_bytes,
-    summary,
-)
-from rnn4music._utils import checks, npz
-from rnn4music._utils.processes import in_processes, n_cores
-from rnn4music.data.duplicates import group_near_copies
-from rnn4music.data.keys import ALL_KEYS, find_key, semitones_to_c, transpose
-from rnn4music.data.midi_files import (
-    Collection,
-    DatasetWarning,  # noqa: F401 (users import it from here)
-    checked_semitones,
-    outcome,
-)
-from rnn4music.data.shards import Tune, cached
+from rnn4music._utils import checks
+from rnn4music.data.duplicates import group_near_duplicates
+from rnn4music.data.keys import ALL_KEYS, transpose, validate_semitones
 
-MOST_CELLS = 10**7  # of one roll: nine hours of piano at 0.3 s
-MOST_BYTES = 2**24  # of one file
-_BYTES_WORTH_PROCESSES = 2**24
-_EVERY_PITCH = (0, 128)
-PIANO = (21, 109)
+_ROWS_OF_A_TABLE = 20
+
+
+class DatasetWarning(UserWarning):
+    """Files that were skipped, or read in part."""
+
+
+class FileIssue(NamedTuple):
+    """A file's name, and why it was skipped, or what is damaged in it."""
+
+    file: str
+    reason: str
+
+
+class Split(NamedTuple):
+    """A collection in three parts."""
+
+    train: Any  # of the collection's own type
+    validation: Any
+    test: Any
+
+
+class Collection(Sequence):
+    """Piano rolls with their names, and what became of the files that they are from.
+
+    Attributes
+    ----------
+    names : list of str
+    lengths : (number of tunes,) int
+        Steps of each tune.
+    skipped : list of FileIssue
+        Files of which nothing was read, and why.
+    damaged : list of FileIssue
+        Files of which only what is complete was read.
+    n_notes : int
+        Notes within the pitch range, those too short for a step included.
+    dropped_notes : dict of str to int
+        How many notes are not in the rolls, by reason.
+    """
+
+    names: Any
+    lengths: Any
+    skipped: list
+    damaged: list
+    n_notes: int
+    dropped_notes: dict
+
+    @abstractmethod
+    def select(self, indices) -> Any:
+        """Return a collection of some of the tunes, without the issues of their files."""
+
+    @abstractmethod
+    def near_duplicates(self) -> list[int]:
+        """Return for each tune the number of its group; see `rnn4music.data.duplicates`."""
+
+    def __repr__(self):
+        return f"<{type(self).__name__}: {self._extent()}>"
+
+    def _extent(self):
+        return f"{len(self)} tunes, {self.lengths.sum()} steps"
+
+    def summary(self):
+        """Return some lines on what is here, and on what was skipped and why."""
+        lines = [self._extent()]
+        for issues, what in ((self.skipped, "skipped"), (self.damaged, "damaged, read in part")):
+            if issues:
+                files = "1 file" if len(issues) == 1 else f"{len(issues)} files"
+                lines += [f"{files} {what}:", *_table(issues)]
+        dropped = [f"{count} {reason}" for reason, count in self.dropped_notes.items() if count]
+        if dropped:
+            lines.append(
+                f"notes not in the rolls: {', '.join(dropped)}; of {self.n_notes} in range"
+            )
+        return "\n".join(lines)
+
+    def report(self, n_files):
+        """Warn the caller's caller if any of this many files was skipped or damaged.
+
+        Raises
+        ------
+        ValueError
+            If there are no tunes.
+        """
+        if not len(self):
+            table = "\n".join(_table(self.skipped))
+            raise ValueError(f"none of the {n_files} files can be used:\n{table}")
+        if self.skipped or self.damaged:
+            warnings.warn(self.summary(), DatasetWarning, stacklevel=3)
+
+    def split(self, validation=0.1, test=0.1, seed=1):
+        """Divide the tunes at random, near duplicates of a tune on one side.
+
+        Parameters
+        ----------
+        validation, test : float
+            Shares of the number of tunes, rounded. A part has fewer where near duplicates would
+            have to be separated, and none if all tunes are duplicates of each other.
+        seed : int
+            The same seed gives the same parts.
+
+        Returns
+        -------
+        Split
+            ``train``, ``validation`` and ``test``.
+
+        Notes
+        -----
+        `rnn4music.data.duplicates` defines near duplicates.
+        """
+        shares = {
+            "test": checks.number("test", test, low=0, high=1),
+            "validation": checks.number("validation", validation, low=0, high=1),
+        }
+        if sum(shares.values()) >= 1:
+            raise ValueError(
+                f"validation={validation} and test={test} leave nothing to learn from; "
+                "together they must be less than 1"
+            )
+        rng = np.random.default_rng(checks.integer("seed", seed, 0))
+        groups = {}
+        for tune, group in enumerate(self.near_duplicates()):
+            groups.setdefault(group, []).append(tune)
+        waiting = list(groups.values())
+        waiting = [waiting[k] for k in rng.permutation(len(waiting))]
+        parts = {}
+        for name, share in shares.items():
+            room = round(share * len(self))
+            chosen, others = [], []
+            for group in waiting:
+                fits = len(chosen) + len(group) <= room
+                (chosen if fits else others).extend(group if fits else [group])
+            parts[name], waiting = chosen, others
+        parts["train"] = [tune for group in waiting for tune in group]
+        return Split(**{name: self.select(sorted(tunes)) for name, tunes in parts.items()})
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset(Collection):
-    """Tunes with their names; a sequence of piano rolls, as `RNN4Music.train` takes it.
+    """Tunes in memory with their names; a sequence of piano rolls, as `RNN4Music.train` takes it.
 
     Attributes
     ----------
     rolls : list of (T, P) bool
-    names : list of str
-    left_out : list of Remark
-        Files of which nothing was read, and why.
-    damaged : list of Remark
-        Files of which only what is complete was read.
-    n_notes : int
-        Notes within the pitch range, those too short for a step included.
-    lost_notes : dict of str to int
-        How many notes are not in the rolls, by reason.
+    names, skipped, damaged, n_notes, dropped_notes
+        As of a `Collection`.
     """
 
     rolls: list
     names: list
-    left_out: list = field(default_factory=list)
+    skipped: list = field(default_factory=list)
     damaged: list = field(default_factory=list)
     n_notes: int = 0
-    lost_notes: dict = field(default_factory=dict)
+    dropped_notes: dict = field(default_factory=dict)
 
     def __len__(self):
         return len(self.rolls)
@@ -93,12 +194,12 @@ class Dataset(Collection):
         return self.rolls[index]
 
     def select(self, indices):
-        """Return a dataset of some of the tunes, without the remarks."""
+        """Return a dataset of some of the tunes, without the issues of their files."""
         return Dataset([self.rolls[k] for k in indices], [self.names[k] for k in indices])
 
-    def near_copies(self):
+    def near_duplicates(self):
         """Return for each tune the number of its group; see `rnn4music.data.duplicates`."""
-        return group_near_copies(self.rolls)
+        return group_near_duplicates(self.rolls)
 
     def in_keys(self, semitones=ALL_KEYS):
         """Return every tune in several transpositions, by default in all twelve keys.
@@ -106,355 +207,35 @@ class Dataset(Collection):
         Parameters
         ----------
         semitones : iterable of int
-            Notes that leave the pitch range are left out.
+            Notes that leave the pitch range are dropped.
         """
-        semitones = checked_semitones(semitones)
-        moved = [
-            (roll, name, key) for roll, name in zip(self.rolls, self.names) for key in semitones
-        ]
+        semitones = validate_semitones(semitones)
         return Dataset(
-            [transpose(roll, key) for roll, _, key in moved],
-            [f"{name} {key:+d}" for _, name, key in moved],
+            [transpose(roll, key) for roll in self.rolls for key in semitones],
+            [f"{name} {key:+d}" for name in self.names for key in semitones],
         )
 
 
-def load_midi(
-    source,
-    pitch_range=PIANO,
-    time_step=None,
-    *,
-    steps_per_beat=None,
-    tempo=None,
-    sustain=False,
-    drums=False,
-    keep_short=False,
-    to_c=False,
-    min_steps=1,
-    short_tunes="leave_out",
-    strict=False,
-    most_cells=MOST_CELLS,
-    cache=None,
-    workers=None,
-    progress=True,
-):
-    """Read many MIDI files as piano rolls.
+def outcome(files):
+    """Return what became of files: ``skipped, damaged, n_notes, dropped_notes``.
 
-    Parameters
-    ----------
-    source : path or list of paths
-        A folder (with those in it, linked ones too), a .zip, a pattern such as
-        ``"music/**/*.mid"``, a file, or a list of these. Of folders, patterns and .zip files
-        what ends in .mid, .midi, .kar or .rmi is read, in any case.
-    pitch_range : (int, int)
-        Half-open range of MIDI pitches; (21, 109) is the piano.
-    time_step : float
-        Seconds; 0.3 unless `steps_per_beat` is given.
-    steps_per_beat : float
-        Steps per quarter note, in place of `time_step`: a step is the same note value in all
-        files, however fast they are played.
-    tempo : float
-        Quarter notes per minute, in place of those that the files give.
-    sustain : bool
-        Let the sustain pedal lengthen notes.
-    drums : bool
-        Read the drum channel as if its notes were pitches.
-    keep_short : bool
-        Let notes between two steps be on in the one before. Off by default: in 225 piano
-        pieces at 0.3 s a quarter of all notes lies between two steps, but with them three
-        times as many steps (23 % instead of 8 %) have keys a second apart sound together
-        that are played one after the other. A shorter step loses less: 5 % at 0.15 s.
-    to_c : bool
-        Move each tune to C major or A minor, by at most six semitones; the key is found as
-        `rnn4music.data.keys` says. (`Dataset.in_keys` gives all twelve keys instead.)
-    min_steps : int
-        A tune of fewer steps is too short;
-    short_tunes : {"leave_out", "repeat", "pad"}
-        it is left out, repeated until it is long enough, or padded with silence.
-    strict : bool
-        Leave damaged files out; otherwise what is complete in them is read.
-    most_cells : int
-        A file whose roll would have more cells (steps times pitches) is left out.
-    cache : path
-        A folder, made if it is not there, in which what was read is kept: the next call with
-        the same contents of the files and the same options is several times faster. It may be
-        deleted at any time, and several programs may use it at once.
-    workers : int
-        Processes; by default one, and as many as there are cores from 16 MiB on.
-    progress : bool
-        Show a progress bar if it takes longer than a second.
-
-    Returns
-    -------
-    Dataset
-        The tunes sorted by name, those of a list in its order.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such folder or file, or none with such an ending.
-    ValueError
-        If nothing is left; the message has the reasons.
-
-    Warns
-    -----
-    DatasetWarning
-        With a table, if files were left out or read in part.
+    Each has ``name``, ``reason`` (why it was skipped), ``damage`` and ``counts``.
     """
-    reading = Reading.checked(
-        pitch_range, time_step, steps_per_beat, tempo, sustain, drums, keep_short, to_c, strict,
-        most_cells,
-    )  # fmt: skip
-    progress = checked_flag("progress", progress)
-    min_steps = checks.integer("min_steps", min_steps, 1)
-    checks.choice("short_tunes", short_tunes, _SHORT_TUNES)
-    files = find_files(source)
-    workers = n_workers(workers, files)
-
-    read = partial(read_file, reading)
-    try:
-        with tqdm(
-            desc="reading", total=len(files), unit="file", disable=not progress, delay=1
-        ) as bar:
-            found = cached(
-                cache,
-                ("midi", *reading),
-                files,
-                reading.n_pitches,
-                lambda: _counted(in_processes(read, files, workers), bar),
-            )
-    finally:
-        forget_zips()
-    dataset = _collect(found, min_steps, short_tunes)
-    dataset.report(len(files))
-    return dataset
-
-
-# ---- which files
-
-
-class File(NamedTuple):
-    """A file on disk, or a member of a .zip."""
-
-    name: str
-    path: str
-    member: str | None
-    size: int
-    stamp: int = 0  # of its last change: nanoseconds, or its CRC in the .zip
-
-    def read(self):
-        """Return the bytes."""
-        if self.size > MOST_BYTES:
-            raise MidiError(f"it has {self.size} bytes; more than {MOST_BYTES} are not read")
-        if self.member is None:
-            with opened(self.path) as file:
-                return file.read()
-        archive = _open_zip(self.path)
-        if archive.getinfo(self.member).compress_type not in npz.METHODS:
-            raise MidiError("in the .zip it is compressed by a method that is not read")
-        with archive.open(self.member) as file:
-            data = file.read(MOST_BYTES + 1)  # what it says of its size may be wrong
-        if len(data) > MOST_BYTES:
-            raise MidiError(f"it has more than {MOST_BYTES} bytes, which are not read")
-        return data
-
-
-_open_zip = lru_cache(maxsize=1)(zipfile.ZipFile)
-
-
-def forget_zips():
-    """Close what is open, so that a .zip that is replaced is opened anew."""
-    _open_zip.cache_clear()
-
-
-def find_files(source):
-    """List the MIDI files of a folder, a .zip, a pattern, a file, or a list of these."""
-    if not isinstance(source, (str, os.PathLike)):
-        try:
-            sources = list(source)
-        except TypeError:
-            raise TypeError(
-                f"the source must be a path or a list of paths, not {type(source).__name__}"
-            ) from None
-        files = [file for each in sources for file in find_files(each)]
-        if not files:
-            raise ValueError("the list of files is empty; give at least one")
-        return files
-    if not os.fspath(source):
-        raise ValueError('the source is empty; for the current folder give "."')
-    path = Path(source).expanduser()
-    if path.is_dir():
-        inside = sorted(map(Path, _inside(path)))
-        files = _midi_files((each, each.relative_to(path)) for each in inside)
-    elif path.suffix.lower() == ".zip" and path.is_file():
-        files = _zip_members(path)
-    elif path.exists():
-        return [_file(path, path) or File(path.as_posix(), os.fspath(path), None, 0)]
-    else:
-        matches = [Path(each) for each in sorted(glob.glob(os.fspath(path), recursive=True))]
-        if not matches:
-            raise FileNotFoundError(f"there is no file or folder {source}, and nothing matches it")
-        files = _midi_files((each, each) for each in matches)
-    if not files:
-        raise FileNotFoundError(
-            f"{source} has no files that end in {', '.join(SUFFIXES)}; folders that a pattern "
-            "matches, and .zip files in folders, are read if they are named themselves"
-        )
-    return files
-
-
-def _inside(folder):
-    """Yield the paths of all that is in a folder, each folder once, linked ones last."""
-    seen = set()
-    for each, folders, names in os.walk(folder, followlinks=True):
-        real = os.path.realpath(each)
-        if real in seen:
-            folders.clear()
+    skipped, damaged, counts = [], [], Counter()
+    for file in files:
+        if file.reason:
+            skipped.append(FileIssue(file.name, file.reason))
             continue
-        seen.add(real)
-        folders.sort(key=lambda name: (os.path.islink(os.path.join(each, name)), name))
-        yield from (os.path.join(each, name) for name in names)
+        counts.update(file.counts)
+        if file.damage:
+            damaged.append(FileIssue(file.name, file.damage))
+    n_notes = counts.pop("n_notes", 0)
+    return skipped, damaged, n_notes, dict(counts)
 
 
-def _midi_files(paths):
-    """List those of some paths, each with a name, that are MIDI files by their ending."""
-    named = [each for each in paths if each[0].suffix.lower() in SUFFIXES]
-    return [file for path, name in named if (file := _file(path, name))]
-
-
-def _file(path, name):
-    """Return a file, or None if it is a folder; a link to nothing is a file, and told of."""
-    try:
-        about = path.stat()
-    except OSError:  # met again when it is read
-        return File(name.as_posix(), os.fspath(path), None, 0)
-    if not stat.S_ISREG(about.st_mode):
-        return None
-    return File(name.as_posix(), os.fspath(path), None, about.st_size, about.st_mtime_ns)
-
-
-def _zip_members(path):
-    try:
-        with zipfile.ZipFile(path) as archive:
-            members = archive.infolist()
-    except Exception as error:  # damage makes zipfile raise all sorts
-        if not npz.is_damage(error):
-            raise
-        raise ValueError(f"{path} is not a .zip file, or damaged: {error}") from None
-    return sorted(
-        File(each.filename, os.fspath(path), each.filename, each.file_size, each.CRC)
-        for each in members
-        if PurePosixPath(each.filename).suffix.lower() in SUFFIXES and not each.is_dir()
-    )
-
-
-# ---- what is in them
-
-
-class Reading(NamedTuple):
-    """How files are read: the arguments of `load_midi`, checked."""
-
-    options: Options
-    pitch_range: tuple[int, int]
-    to_c: bool
-
-    @classmethod
-    def checked(
-        cls, pitch_range, time_step, steps_per_beat=None, tempo=None, sustain=False, drums=False,
-        keep_short=False, to_c=False, strict=False, most_cells=MOST_CELLS,
-    ):  # fmt: skip
-        """Return the arguments, or say what they should have been."""
-        to_c = checked_flag("to_c", to_c)
-        pitch_range = checked_pitch_range(pitch_range, "pitch_range")
-        options = check_options(
-            _EVERY_PITCH if to_c else pitch_range, time_step, steps_per_beat, tempo, drums,
-            sustain, keep_short, strict, most_cells, dt_name="time_step",
-        )  # fmt: skip
-        return cls(options, pitch_range, to_c)
-
-    @property
-    def n_pitches(self):
-        """Columns of the rolls."""
-        return self.pitch_range[1] - self.pitch_range[0]
-
-    def arguments(self):
-        """Return what `checked` takes, as JSON may hold it."""
-        options = self.options
-        return {
-            "pitch_range": list(self.pitch_range),
-            "time_step": None if options.in_beats else float(options.step),
-            "steps_per_beat": float(1 / options.step) if options.in_beats else None,
-            "tempo": None if options.tempo is None else float(options.tempo),
-            **{name: getattr(options, name) for name in ("sustain", "drums", "keep_short")},
-            "to_c": self.to_c,
-            **{name: getattr(options, name) for name in ("strict", "most_cells")},
-        }
-
-
-def n_workers(workers, files):
-    """Return how many processes read the files: as many as are asked for, or pay."""
-    if workers is None:
-        n_bytes = sum(file.size for file in files)
-        workers = n_cores() if n_bytes >= _BYTES_WORTH_PROCESSES else 1
-    return min(checks.integer("workers", workers, 1), len(files))
-
-
-def read_file(reading, file):
-    """Read one file, in whatever process."""
-    options, pitch_range, to_c = reading
-    try:
-        content = read_bytes(file.read(), options, dtype=bool)
-    except MidiError as error:
-        return Tune(file.name, reason=error.reason)
-    except Exception as error:  # the disk's, zipfile's: one file must not end the rest
-        where = "in the .zip, " if file.member else ""
-        return Tune(file.name, reason=f"{where}{type(error).__name__}: {error}")
-    roll, n_out_of_range = content.piano_roll, content.n_out_of_range
-    n_notes = len(content.pitches)
-    if to_c:
-        key = find_key(roll, lowest_pitch=0)
-        semitones = semitones_to_c(key) if key else 0
-        roll = transpose(roll, semitones)[:, slice(*pitch_range)]
-        pitches = content.pitches + semitones
-        n_out_of_range = int(np.sum((pitches < pitch_range[0]) | (pitches >= pitch_range[1])))
-        n_notes -= n_out_of_range
-    lost = {
-        "too short for a step": content.n_too_short,
-        "outside the pitch range": n_out_of_range,
-        "never ended": content.n_never_ended,
-        "drums": content.n_drums,
-    }
-    counts = {"n_notes": n_notes, **lost}
-    reason = ""
-    if not roll.any():
-        others = [f"{count} {why}" for why, count in lost.items() if count]
-        reason = "it has no notes" if not others else f"none of its notes: {', '.join(others)}"
-    return Tune(file.name, roll, reason, summary(content.damage), counts)
-
-
-def _counted(tunes, bar):
-    for tune in tunes:
-        bar.update()
-        yield tune
-
-
-_SHORT_TUNES = {
-    "leave_out": lambda roll, length: None,
-    "repeat": lambda roll, length: np.resize(roll, (length, roll.shape[1])),
-    "pad": lambda roll, length: np.pad(roll, ((0, length - len(roll)), (0, 0))),
-}
-
-
-def _collect(found, min_steps, short_tunes):
-    tunes = [_long_enough(tune, min_steps, short_tunes) for tune in found]
-    used = [tune for tune in tunes if not tune.reason]
-    return Dataset([tune.roll for tune in used], [tune.name for tune in used], *outcome(tunes))
-
-
-def _long_enough(tune, min_steps, short_tunes):
-    if tune.reason or len(tune.roll) >= min_steps:
-        return tune
-    roll = _SHORT_TUNES[short_tunes](tune.roll, min_steps)
-    if roll is None:
-        reason = f"too short: {len(tune.roll)} steps, min_steps={min_steps}"
-        return tune._replace(reason=reason)
-    return tune._replace(roll=roll)
+def _table(issues):
+    shown = issues[:_ROWS_OF_A_TABLE]
+    width = max((len(issue.file) for issue in shown), default=0)
+    rows = [f"  {issue.file:<{width}}  {issue.reason}" for issue in shown]
+    more = len(issues) - len(shown)
+    return rows + ([f"  and {more} more"] if more else [])

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from midi.pitches import pitch_class_name
+from rnn4music._utils import checks
 
 PROFILES = {
     "major": (0.238, 0.006, 0.111, 0.006, 0.137, 0.094, 0.016, 0.214, 0.009, 0.080, 0.008, 0.081),
@@ -63,10 +64,18 @@ def semitones_to_c(key):
 
 
 def transpose(roll, semitones):
-    """Return the (T, P) roll shifted upwards; notes that leave the range are left out."""
+    """Return the (T, P) roll shifted upwards; notes that leave the range are dropped."""
     shifted = np.zeros_like(roll)
     P = roll.shape[1]
     low, high = max(semitones, 0), P + min(semitones, 0)
     if low < high:
         shifted[:, low:high] = roll[:, low - semitones : high - semitones]
     return shifted
+
+
+def validate_semitones(semitones):
+    """Return transpositions as a list of ints, or raise TypeError or ValueError."""
+    try:
+        return [checks.integer("each of the semitones", each, -127) for each in semitones]
+    except TypeError as error:
+        raise TypeError(f"semitones must be a list of whole numbers: {error}") from None

@@ -5,11 +5,11 @@ A store (`rnn4music.data.store`) is made of shards, and what `load_midi` keeps i
 Conventions
 -----------
 A file has four parts. The *cells* of its tunes, one tune after the other: rows of eight cells to
-a byte. The *index*, JSON text: what the shard was made of, and an entry for each MIDI file, those
-that were left out too, with the CRC-32 of its cells. The *sketches* of the tunes (see
-`near_copies`): their hashes, eight bytes each; a cache has none. The *trailer*: how long index and
-sketches are, and their CRC-32. Numbers are little-endian. Files are written whole or not at all;
-nothing that is read is used before its checksum is right.
+a byte. The *index*, JSON text: what the shard was made of, and an entry for each MIDI file, also
+those that were skipped, with the CRC-32 of its cells. The *sketches* of the tunes (see
+`duplicates`): their hashes, eight bytes each; a cache has none. The *trailer*: the lengths of
+index and sketches, and their CRC-32. Numbers are little-endian. Files are written whole or not at
+all; nothing that is read is used before its checksum is right.
 
 A roll is read by opening the file, going there, and reading. A memory map of each shard was no
 better: it keeps a file open for each shard, all that was read counts as the process's memory, and
@@ -34,6 +34,9 @@ from rnn4music._utils import version
 from rnn4music.data.duplicates import Sketch, sketch_of
 
 FORMAT = 1
+INVALID_JSON = (ValueError, TypeError, AttributeError, KeyError, RecursionError)
+"""Errors of using JSON text that this package did not write."""
+
 _TRAILER = struct.Struct("<QQII8s")
 _MAGIC = b"rolls 1\n"  # with the format
 _NO_SKETCH = Sketch(0, np.empty(0, np.uint64))
@@ -54,10 +57,10 @@ class Tune(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """What the index says of one MIDI file."""
+    """The index's entry for one MIDI file."""
 
     name: str
-    reason: str  # why it was left out; "" for a tune
+    reason: str  # why it was skipped; "" for a tune
     damage: str
     counts: dict
     n_steps: int
@@ -66,20 +69,19 @@ class Entry(NamedTuple):
     n_sketched: int
 
     @property
-    def is_sound(self):
-        """Whether all of it is what `write` may have written."""
-        numbers = *self[4:], *self.counts.values()
+    def is_valid(self):
+        """Whether `write` may have written it."""
+        texts, numbers = (*self[:3], *self.counts), (*self[4:], *self.counts.values())
         return (
-            {*map(type, (*self[:3], *self.counts))} == {str}
-            and {*map(type, numbers)} == {int}
-            and min(numbers) >= 0
+            all(type(text) is str for text in texts)
+            and all(type(number) is int and number >= 0 for number in numbers)
             and bool(self.reason) == (self.n_steps == 0)
             and (self.crc < 2**32 and self.level <= 64)
         )
 
 
 class Index(NamedTuple):
-    """What a shard says of itself."""
+    """The index of a shard."""
 
     digest: str  # of what it was made of, and how
     n_pitches: int
@@ -89,44 +91,30 @@ class Index(NamedTuple):
 
 
 def write(path, digest, n_pitches, tunes, sketch=sketch_of):
-    """Write a shard, whole or not at all, one tune in memory at a time.
+    """Write the `tunes` as a shard, whole or not at all, one in memory at a time.
 
-    Parameters
-    ----------
-    path : path
-    digest : str
-    n_pitches : int
-    tunes : iterable of Tune
-    sketch : function
-        From a roll to its `near_copies.Sketch`.
-
-    Returns
-    -------
-    int
-        The CRC-32 of the index.
+    `sketch` returns a roll's `duplicates.Sketch`. Returned is the CRC-32 of the index.
     """
     entries, sketches = [], []
     with written_whole(path) as file:
-        for tune in tunes:
-            name, roll, reason, damage, counts = tune
-            cells, n_steps, (level, passages) = b"", 0, _NO_SKETCH
+        for name, roll, reason, damage, counts in tunes:
+            cells, n_steps, (level, ngrams) = b"", 0, _NO_SKETCH
             if not reason:
                 cells, n_steps = np.packbits(roll, axis=1).tobytes(), len(roll)
-                level, passages = sketch(roll)
+                level, ngrams = sketch(roll)
             file.write(cells)
-            sketches.append(passages)
-            numbers = n_steps, zlib.crc32(cells), level, len(passages)
+            sketches.append(ngrams)
+            numbers = n_steps, zlib.crc32(cells), level, len(ngrams)
             entries.append(Entry(name, reason, damage, counts, *numbers))
         index = json.dumps({"digest": digest, "n_pitches": n_pitches, "entries": entries}).encode()
-        hashes = np.concatenate([_NO_SKETCH.passages, *sketches]).astype("<u8").tobytes()
-        file.write(index + hashes)
+        hashes = np.concatenate([_NO_SKETCH.ngrams, *sketches]).astype("<u8").tobytes()
         crcs = zlib.crc32(index), zlib.crc32(hashes)
-        file.write(_TRAILER.pack(len(index), len(hashes), *crcs, _MAGIC))
+        file.write(index + hashes + _TRAILER.pack(len(index), len(hashes), *crcs, _MAGIC))
     return crcs[0]
 
 
-def read_index(path):
-    """Return the `Index` of a shard; raise `StoreError` if it is damaged."""
+def read_index(path, **expected):
+    """Return the `Index` of a shard; raise `StoreError` if it is damaged, or not as expected."""
     with _opened(path) as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - _TRAILER.size))
@@ -137,18 +125,21 @@ def read_index(path):
         raise StoreError(damaged(path, "its end is not that of a shard"))
     text = _bytes(path, begin, n_index, crc, "its index")
     try:
-        about = json.loads(text)
-        digest, n_pitches = about["digest"], about["n_pitches"]
-        entries = [Entry(*entry) for entry in about["entries"]]
-        is_sound = type(digest) is str and type(n_pitches) is int and 1 <= n_pitches <= 128
-        is_sound &= bool(entries) and all(entry.is_sound for entry in entries)
-        is_sound &= sum(entry.n_steps for entry in entries) * row_bytes(n_pitches) == begin
-        is_sound &= 8 * sum(entry.n_sketched for entry in entries) == n_hashes
-    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
-        is_sound = False
-    if not is_sound:
+        content = json.loads(text)
+        digest, n_pitches = content["digest"], content["n_pitches"]
+        entries = [Entry(*entry) for entry in content["entries"]]
+        is_valid = type(digest) is str and type(n_pitches) is int and 1 <= n_pitches <= 128
+        is_valid &= bool(entries) and all(entry.is_valid for entry in entries)
+        is_valid &= sum(entry.n_steps for entry in entries) * row_bytes(n_pitches) == begin
+        is_valid &= 8 * sum(entry.n_sketched for entry in entries) == n_hashes
+    except INVALID_JSON:
+        is_valid = False
+    if not is_valid:
         raise StoreError(damaged(path, "its index is not that of a shard"))
-    return Index(digest, n_pitches, entries, crc, (begin + n_index, n_hashes, crc_hashes))
+    index = Index(digest, n_pitches, entries, crc, (begin + n_index, n_hashes, crc_hashes))
+    if any(getattr(index, name) != value for name, value in expected.items()):
+        raise StoreError(damaged(path, "it is not the one that was made"))
+    return index
 
 
 def read_roll(path, name, begin, n_steps, n_pitches, crc):
@@ -169,21 +160,20 @@ def read_tunes(path, index):
 
 
 def read_sketches(path, index):
-    """Return the `near_copies.Sketch` of each of a shard's tunes."""
-    begin, n_bytes, crc = index.sketches_at
-    hashes = _bytes(path, begin, n_bytes, crc, "its sketches")
-    passages = np.frombuffer(hashes, "<u8").astype(np.uint64)
+    """Return the `duplicates.Sketch` of each of a shard's tunes."""
+    hashes = _bytes(path, *index.sketches_at, what="its sketches")
+    ngrams = np.frombuffer(hashes, "<u8").astype(np.uint64)
     ends = accumulate(entry.n_sketched for entry in index.entries)
     return [
-        Sketch(entry.level, passages[end - entry.n_sketched : end])
+        Sketch(entry.level, ngrams[end - entry.n_sketched : end])
         for entry, end in zip(index.entries, ends)
         if not entry.reason
     ]
 
 
-def verify(path):
-    """Read all of a shard, and return its `Index`; raise `StoreError` if a checksum is wrong."""
-    index = read_index(path)
+def verify(path, **expected):
+    """Return what `read_index` does once all of a shard is read; its checksums are right."""
+    index = read_index(path, **expected)
     for _ in read_tunes(path, index):
         pass
     read_sketches(path, index)
@@ -196,7 +186,7 @@ def row_bytes(n_pitches):
 
 
 def damaged(path, what, how="is damaged"):
-    """Return what an error says of a shard."""
+    """Return the message of an error about a shard."""
     return (
         f"the shard {path} {how}: {what}; convert the MIDI files into the same folder again: "
         "that makes anew what is not whole, and nothing else"
@@ -224,24 +214,11 @@ def _opened(path) -> Any:
 
 
 def cached(folder, key, files, n_pitches, read):
-    """Return what `read()` yields, from a cache if it is there, else read and kept there.
+    """Return the tunes that `read` yields as a list, from a cache or else kept in it.
 
-    Parameters
-    ----------
-    folder : path or None
-        May be deleted at any time; what is damaged in it counts as absent. None for no cache.
-    key : tuple
-        All that the result depends on, beside the files and the version of this package; its
-        text is what counts.
-    files : list
-        With a ``name`` and a method ``read`` for its bytes, which count too.
-    n_pitches : int
-    read : function
-        Returns an iterable of `Tune`, one for each file.
-
-    Returns
-    -------
-    list of Tune
+    The cache is a folder, or None; it may be deleted at any time, and what is damaged in it counts
+    as absent. `files` have a ``name`` and a method ``read`` for their bytes, and `key` is a tuple
+    of what the tunes depend on besides the files and the version of this package.
     """
     if folder is None:
         return list(read())
@@ -250,9 +227,8 @@ def cached(folder, key, files, n_pitches, read):
     digest = _digest(key, files)
     path = Path(folder).expanduser() / f"{digest}.rolls"
     with contextlib.suppress(StoreError, OSError):
-        index = read_index(path)
-        if (index.digest, index.n_pitches) == (digest, n_pitches):
-            return list(read_tunes(path, index))
+        index = read_index(path, digest=digest, n_pitches=n_pitches)
+        return list(read_tunes(path, index))
     tunes = list(read())
     if _digest(key, files) != digest:
         return tunes  # a file was changed meanwhile

@@ -17,8 +17,8 @@ suffix    what it holds
 A tune may be given in any of these ways in each of the files. With voices, NaN or −1 is a rest.
 
 A file is read in a process of limited memory and time, since a damaged one may crash SciPy, and a
-pickle ask for any amount of either. What comes from there are piano rolls of all 128 pitches,
-eight cells to a byte, so that whatever the bytes are, they are rolls.
+pickle may ask for any amount of either. The process returns piano rolls of all 128 pitches, eight
+cells to a byte: whatever the bytes are, they are rolls.
 """
 
 import json
@@ -28,12 +28,11 @@ from pathlib import Path
 
 import numpy as np
 
-from midi.reading import checked_pitch_range
+from midi.reading import PIANO, checked_pitch_range
 from rnn4music._utils import checks, npz
 from rnn4music._utils.processes import in_limited_process
 from rnn4music.data import safe_pickle
-from rnn4music.data.dataset import PIANO, Dataset
-from rnn4music.data.midi_files import Split
+from rnn4music.data.dataset import Dataset, Split
 
 _PARTS = {
     "train": ("train", "traindata", "training"),
@@ -48,27 +47,28 @@ _SECONDS = 120
 _ROW = 16  # bytes
 _MOST_AT_A_TIME = 128  # pitches
 _MOST_NOTES = 10**7  # of a tune
+_NOT_PITCHES = "{} holds something else than MIDI pitches, 0 to 127"
 MOST_CELLS = 10**9  # of all the rolls together
 
 
 def load_standard_set(path, pitch_range=PIANO, most_cells=MOST_CELLS):
-    """Read one of the standard sets, from a path of yours.
+    """Read one of the standard sets from a file.
 
     Parameters
     ----------
     path : path
         A .mat, .pickle (.pkl), .json or .npz file as above.
     pitch_range : (int, int)
-        Half-open range of MIDI pitches that the rolls get; notes outside are left out, and
-        counted in each part's ``lost_notes``.
+        Half-open range of MIDI pitches that the rolls get; notes outside are dropped, and
+        counted in each part's ``dropped_notes``.
     most_cells : int
         A set whose rolls would have more cells (steps times pitches) in all is refused.
 
     Returns
     -------
     Split
-        ``train``, ``validation`` and ``test``, each a `Dataset`; as its notes count the
-        cells of its rolls that are on.
+        ``train``, ``validation`` and ``test``, each a `Dataset`; its notes are the cells of
+        its rolls that are on.
 
     Raises
     ------
@@ -125,7 +125,9 @@ def _dataset(found, set_name, part, pitch_range):
         n_outside += int(roll.sum() - rolls[-1].sum())
     names = [f"{set_name} {part} {k}" for k in range(len(rolls))]
     n_notes = sum(int(roll.sum()) for roll in rolls)
-    return Dataset(rolls, names, n_notes=n_notes, lost_notes={"outside the pitch range": n_outside})
+    return Dataset(
+        rolls, names, n_notes=n_notes, dropped_notes={"outside the pitch range": n_outside}
+    )
 
 
 # ---- in the process that reads
@@ -192,7 +194,7 @@ def _part(content, names):
             is_list = isinstance(tunes, (list, tuple)) and len(tunes)
             is_array = isinstance(tunes, np.ndarray) and tunes.size  # of no tunes it may claim many
             if not (is_list or is_array):
-                raise ValueError(f"its {name!r} is no list of tunes")
+                raise ValueError(f"its {name!r} is not a list of tunes")
             return tunes
     there = ", ".join(map(reprlib.repr, list(content)[:9])) or "nothing"
     raise ValueError(f"it has no {names[0]!r}, but {there}")
@@ -205,44 +207,38 @@ def _listed(value):
 
 
 def _packed_roll(tune, name):
-    step, pitch = _notes(tune, name)
-    roll = np.zeros((len(tune), 8 * _ROW), bool)
-    roll[step, pitch] = True
+    """Return a tune of any of the forms as a roll of all 128 pitches, eight cells to a byte."""
+    values, lengths = _flat(tune, name)
+    roll = np.zeros((len(lengths), 8 * _ROW), bool)
+    kind, is_wide = values.dtype.kind, (lengths == PIANO[1] - PIANO[0]).all()
+    if is_wide and kind in "biuf" and np.isin(values, (0, 1)).all():
+        roll[:, slice(*PIANO)] = values.reshape(len(lengths), -1)
+        return np.packbits(roll, axis=1)
+    if is_wide and isinstance(tune, np.ndarray):
+        raise ValueError(f"{name} is not a piano roll of zeros and ones")
+    if kind not in "iuf":
+        raise ValueError(_NOT_PITCHES.format(name))
+    sounds = ~(np.isnan(values) | (values == -1))
+    if not np.isin(values[sounds], range(128)).all():
+        raise ValueError(_NOT_PITCHES.format(name))
+    step = np.repeat(np.arange(len(lengths)), lengths)
+    roll[step[sounds], values[sounds].astype(int)] = True
     return np.packbits(roll, axis=1)
 
 
-def _notes(tune, name):
-    """Return the steps and pitches of a tune's notes; it may have any of the forms."""
+def _flat(tune, name):
+    """Return the contents of all steps of a tune, one behind the other, and their lengths."""
     if not len(tune):
         raise ValueError(f"{name} has no steps")
-    values, lengths = _flat(tune, name)
-    n_keys = PIANO[1] - PIANO[0]
-    if (lengths == n_keys).all():
-        if values.dtype.kind in "biuf" and np.isin(values, (0, 1)).all():
-            step, column = np.nonzero(values.reshape(-1, n_keys))
-            return step, column + PIANO[0]
-        if isinstance(tune, np.ndarray):
-            raise ValueError(f"{name} is no piano roll of zeros and ones")
-    error = ValueError(f"{name} holds something else than MIDI pitches, 0 to 127")
-    if values.ndim != 1 or values.dtype.kind not in "iuf":
-        raise error
-    sounds = ~(np.isnan(values) | (values == -1))
-    pitch, step = values[sounds], np.repeat(np.arange(len(lengths)), lengths)[sounds]
-    if (pitch != np.round(pitch)).any() or not ((pitch >= 0) & (pitch < 128)).all():
-        raise error
-    return step, pitch.astype(int)
-
-
-def _flat(tune, name):
-    """Return all that a tune's steps hold, one behind the other, and how much each holds."""
     if isinstance(tune, np.ndarray):
         if tune.ndim != 2 or tune.shape[1] > _MOST_AT_A_TIME:
             raise ValueError(
-                f"{name} has the shape {tune.shape}; (steps, 88 keys) or (steps, voices) are read"
+                f"{name} has the shape {tune.shape}; (steps, 88 pitches) or (steps, voices) are "
+                "read"
             )
         return tune.ravel(), np.full(len(tune), tune.shape[1])
     if not all(isinstance(step, (list, tuple, np.ndarray)) for step in tune):
-        raise ValueError(f"a step of {name} is no list of the pitches that sound")
+        raise ValueError(f"a step of {name} is not a list of the pitches that sound")
     lengths = np.array([len(step) for step in tune])
     if lengths.max() > _MOST_AT_A_TIME:
         raise ValueError(
@@ -252,5 +248,5 @@ def _flat(tune, name):
         raise ValueError(f"{name} has {lengths.sum()} notes; up to {_MOST_NOTES} are read")
     values = [value for step in tune for value in step]
     if not all(isinstance(value, (int, float, np.number, np.bool_)) for value in values):
-        raise ValueError(f"{name} holds something else than MIDI pitches, 0 to 127")
+        raise ValueError(_NOT_PITCHES.format(name))
     return np.array(values or np.empty(0, int)), lengths

@@ -7,12 +7,12 @@
 
 Conventions
 -----------
-A store is a folder: ``store.json``, the *manifest*, tells of what and how it was made and lists
-the shards, files in ``shards`` (see `rnn4music.data.shards`). The name of a shard has a hash of its
-MIDI files' names, sizes and times of change, of how they were read and of this package's version,
-so that a file never becomes that of another conversion. A conversion may be stopped at any time,
-also by SIGKILL: what is there is whole, and the next goes on with it. Several may work on the same
-folder at once.
+A store is a folder: ``store.json``, the *manifest*, has the options with which it was made and
+lists the shards, files in ``shards`` (see `rnn4music.data.shards`). The name of a shard has a hash
+of its MIDI files' names, sizes and times of change, of the options and of this package's version,
+so that no conversion takes a shard of another for its own. A conversion may be stopped at any
+time, also by SIGKILL: every shard that exists is whole, and the next conversion makes the missing
+ones. Several may work on the same folder at the same time.
 """
 
 import concurrent.futures
@@ -31,22 +31,16 @@ import numpy as np
 from tqdm import tqdm
 
 from midi.files import opened, written_whole
-from midi.reading import checked_flag
+from midi.reading import PIANO, checked_flag
 from rnn4music._utils import version
 from rnn4music._utils.console import STDERR
+from rnn4music._utils.differences import differences
 from rnn4music._utils.processes import in_processes
-from rnn4music.data import shards
-from rnn4music.data.dataset import (
-    PIANO,
-    Reading,
-    find_files,
-    forget_zips,
-    n_workers,
-    read_file,
-)
+from rnn4music.data import midi_files, shards
+from rnn4music.data.dataset import Collection, outcome
 from rnn4music.data.duplicates import group_sketches
-from rnn4music.data.keys import ALL_KEYS, transpose
-from rnn4music.data.midi_files import Collection, checked_semitones, outcome
+from rnn4music.data.keys import ALL_KEYS, transpose, validate_semitones
+from rnn4music.data.midi_files import SamplingOptions, read_file
 from rnn4music.data.shards import StoreError, Tune
 from rnn4music.distributed.cluster import connected, in_cluster
 
@@ -70,15 +64,15 @@ def convert(
     progress=True,
     **options,
 ):
-    """Convert MIDI files to a store of piano rolls, or what is missing of it.
+    """Convert MIDI files to a store of piano rolls; shards that exist already are kept.
 
     Parameters
     ----------
     source, pitch_range, time_step
-        As for `datasets.load_midi`.
+        As of `load_midi`.
     folder : path
-        Made if it is not there. A store that was not finished, or is damaged, must be of the same
-        files and options; what is whole of it is kept.
+        Made if it does not exist. A store that is unfinished or damaged must be of the same
+        files and options; every shard that is whole is kept.
     workers : int
         Processes on this machine; by default one, and as many as there are cores from 16 MiB on.
     cluster : int, str, distributed.Client or a cluster of Dask's, optional
@@ -88,7 +82,7 @@ def convert(
         Show a progress bar.
     **options
         ``steps_per_beat``, ``tempo``, ``sustain``, ``drums``, ``keep_short``, ``to_c``, ``strict``
-        and ``most_cells``, as for `datasets.load_midi`.
+        and ``most_cells``, as of `load_midi`.
 
     Returns
     -------
@@ -107,40 +101,38 @@ def convert(
     Warns
     -----
     DatasetWarning
-        With a table, if files were left out or read in part.
+        With a table, if files were skipped or read in part.
     """
-    reading = Reading.checked(pitch_range, time_step, **options)
+    sampling = SamplingOptions.validate(pitch_range, time_step, **options)
     progress = checked_flag("progress", progress)
     if workers is not None and cluster is not None:
         raise ValueError(f"give workers={workers} or cluster={cluster!r}, not both")
     if not os.fspath(folder):
         raise ValueError('the folder of the store is ""; give a name')
     folder = Path(folder).expanduser().absolute()
-    # from the root, since each process may work in a folder of its own
-    files = [file._replace(path=os.path.abspath(file.path)) for file in find_files(source)]
-    workers = n_workers(workers, files)
-    manifest, jobs = _planned(folder, files, reading)
-    with contextlib.ExitStack() as at_the_end:
-        client = at_the_end.enter_context(connected(cluster))
+    # absolute, since each process may work in a folder of its own
+    files = [
+        file._replace(path=os.path.abspath(file.path)) for file in midi_files.find_files(source)
+    ]
+    workers = midi_files.n_workers(workers, files)
+    manifest, jobs = _plan(folder, files, sampling)
+    with connected(cluster) as client:
         _claim(folder, manifest)  # not before: without workers nothing is left behind
-        bar = at_the_end.enter_context(
-            tqdm(
-                desc="converting", total=len(files), unit="file", disable=not progress, file=STDERR
-            )
-        )
         made = (
             in_processes(_make, jobs, workers)
             if client is None
             else in_cluster(client, _make, jobs)
         )
+        bar = tqdm(None, "converting", len(files), unit="file", disable=not progress, file=STDERR)
         try:
-            for number, crc in made:
-                manifest["shards"][number]["crc"] = crc
-                bar.update(len(jobs[number].files))
+            with bar:
+                for number, crc in made:
+                    manifest["shards"][number]["crc"] = crc
+                    bar.update(len(jobs[number].files))
         except concurrent.futures.BrokenExecutor as error:
             raise OSError(
-                "a process that converted was ended from outside, perhaps for want of memory; what "
-                "is done is kept: convert again, and it goes on"
+                "a worker process was killed, perhaps for want of memory; what is done is kept: "
+                "convert again, and it goes on"
             ) from error
     _claim(folder, manifest)
     write_manifest(folder, manifest)
@@ -149,116 +141,103 @@ def convert(
     return store
 
 
-# ---- what there is to do
-
-
 class _Job(NamedTuple):
     """A shard to make."""
 
     number: int
     path: Path
     digest: str
-    reading: Reading
+    sampling: SamplingOptions
     files: list
 
 
-def _planned(folder, files, reading):
+def _plan(folder, files, sampling):
     """Return the manifest of a store that is to be made, and a job for each shard."""
+    # "Reading" was the name of the options when the first stores were made
+    options = repr(sampling).replace("SamplingOptions(", "Reading(", 1)
     jobs = []
     for start in range(0, len(files), FILES_OF_A_SHARD):
         of_shard = files[start : start + FILES_OF_A_SHARD]
-        what = [(file.name, file.size, file.stamp) for file in of_shard]
-        text = repr((shards.FORMAT, version.__version__, reading, what))
+        stamps = [(file.name, file.size, file.stamp) for file in of_shard]
+        text = f"({shards.FORMAT}, {version.__version__!r}, {options}, {stamps})"
         digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).hexdigest()
         path = shard_path(folder, len(jobs), digest)
-        jobs.append(_Job(len(jobs), path, digest, reading, of_shard))
+        jobs.append(_Job(len(jobs), path, digest, sampling, of_shard))
     listed = [{"digest": job.digest, "n_files": len(job.files)} for job in jobs]
-    about = {"version": version.__version__, "options": reading.arguments()}
-    return {**about, "shards": listed}, jobs
+    options = sampling.arguments()
+    return {"version": version.__version__, "options": options, "shards": listed}, jobs
 
 
 def _claim(folder, manifest):
-    """Make a folder the store that `manifest` tells of, or see that it is; or raise ValueError."""
+    """Make a folder the store of `manifest`, or check that it is; raise ValueError otherwise."""
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is not a folder; give another name for the store")
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        there = read_manifest(folder)
-    except (FileNotFoundError, StoreError):  # what shards there are have names of their own
-        names = {each.name for each in folder.iterdir()} - {MANIFEST, SHARDS}
-        strange = [name for name in names if not name.startswith(".")]  # the system's, or ours
-        if strange:
+        different = _differences(read_manifest(folder), manifest)
+    except (FileNotFoundError, StoreError):  # shards that exist have names of their own
+        others = {path.name for path in folder.iterdir()} - {MANIFEST, SHARDS}
+        others = [name for name in others if not name.startswith(".")]  # the system's, or ours
+        if others:
             raise FileExistsError(
-                f"{folder} holds something else, such as {min(strange)}; give a new or an empty "
+                f"{folder} holds something else, such as {min(others)}; give a new or an empty "
                 "folder"
             ) from None
-        (folder / SHARDS).mkdir(exist_ok=True)
+        different = []
         write_manifest(folder, manifest)
-        return
-    old, new = there["options"], manifest["options"]
-    different = [f"{key} is {old.get(key)} there and {new[key]} here" for key in new
-                 if old.get(key) != new[key]]  # fmt: skip
-    listed = there["shards"], manifest["shards"]
-    digests = [[shard["digest"] for shard in each] for each in listed]
-    sizes = [sum(shard["n_files"] for shard in each) for each in listed]
     if different:
-        what = f"is a store of other options: {'; '.join(different)}"
-    elif there["version"] != manifest["version"]:
-        what = (
-            f"was begun by rnn4music {there['version']}, this is {manifest['version']}: a finished "
-            "store can be used as it is, this version cannot go on with it"
+        raise ValueError(
+            f"{folder} is the store of another conversion: {'; '.join(different)}; convert into "
+            f"another folder, or delete {folder} if the store is not needed"
         )
-    elif digests[0] != digests[1]:
-        what = (
-            f"is a store of other files ({sizes[0]} there, {sizes[1]} here), or some were changed "
-            "since"
-        )
-    else:
-        (folder / SHARDS).mkdir(exist_ok=True)
-        return
-    raise ValueError(
-        f"{folder} {what}; convert into another folder, or delete {folder} if the store is not "
-        "needed"
-    )
+    (folder / SHARDS).mkdir(exist_ok=True)
 
 
-# ---- doing it, in whatever process
+def _differences(existing, expected):
+    """Return a phrase on each difference between two manifests that changes the shards."""
+    facts, digests = [], []
+    for manifest in (existing, expected):
+        n_files = sum(shard["n_files"] for shard in manifest["shards"])
+        facts.append({**manifest["options"], "version": manifest["version"], "n_files": n_files})
+        digests.append([shard["digest"] for shard in manifest["shards"]])
+    changed = ["some of the files have changed"] * (digests[0] != digests[1])
+    return differences(*facts) or changed
+
+
+# ---- in a process or on another machine
 
 
 def _make(job):
-    """Make a shard, unless it is there and whole; return its number and its index's CRC-32."""
+    """Make a shard, unless it exists and is whole; return its number and its index's CRC-32."""
     with contextlib.suppress(StoreError):
-        index = shards.verify(job.path)
-        if index.digest == job.digest:
-            return job.number, index.crc
-    here = f"on {socket.gethostname()}"
+        return job.number, shards.verify(job.path, digest=job.digest).crc
+    missing = ""
     if not job.path.parent.is_dir():
+        missing = f"the store's folder {job.path.parent}"
+    elif not any(os.path.lexists(file.path) for file in job.files):
+        missing = f"the MIDI files, such as {job.files[0].path}"
+    if missing:
         raise FileNotFoundError(
-            f"there is no folder {job.path.parent} {here}; all machines need the store's "
-            "folder under the same path: put it into a shared file system"
+            f"{socket.gethostname()} does not have {missing}; until the end all machines need it "
+            "under the same path: put it into a shared file system"
         )
-    if not any(os.path.lexists(file.path) for file in job.files):
-        raise FileNotFoundError(
-            f"there is no {job.files[0].path} {here}, nor the other files of the shard; all "
-            "machines need the MIDI files under the same path, and until the end"
-        )
-    tunes = (_read(job.reading, file) for file in job.files)
+    tunes = (_read(job.sampling, file) for file in job.files)
     try:
-        return job.number, shards.write(job.path, job.digest, job.reading.n_pitches, tunes)
+        return job.number, shards.write(job.path, job.digest, job.sampling.n_pitches, tunes)
     finally:
-        forget_zips()
+        midi_files.forget_zips()
 
 
-def _read(reading, file):
-    """Read one file, and see that it is still that of which the shard has its name."""
-    tune = read_file(reading, file)
-    if not tune.reason and file.member is None:
-        with contextlib.suppress(OSError):
-            about = os.stat(file.path)
-            if (about.st_size, about.st_mtime_ns) == (file.size, file.stamp):
-                return tune
-        return Tune(file.name, reason="it was changed while files were converted")
-    return tune
+def _read(sampling, file):
+    """Read one file, and check that it is still the one that the shard's digest has."""
+    tune = read_file(sampling, file)
+    if tune.reason or file.member is not None:
+        return tune
+    with contextlib.suppress(OSError):
+        status = os.stat(file.path)
+        if (status.st_size, status.st_mtime_ns) == (file.size, file.stamp):
+            return tune
+    return Tune(file.name, reason="it was changed while files were converted")
 
 
 # ---- what was made
@@ -274,18 +253,17 @@ class RollStore(Collection):
     Attributes
     ----------
     options : dict
-        How the MIDI files were read, under the names of the arguments of `convert`.
+        The arguments of `convert` with which the MIDI files were read.
     n_pitches : int
-    left_out, damaged, n_notes, lost_notes
-        As of a `datasets.Dataset`.
+    names, lengths, skipped, damaged, n_notes, dropped_notes
+        As of a `Collection`.
 
     Raises
     ------
     FileNotFoundError
         If there is no store in the folder.
     StoreError
-        If it was not finished, or something of it is damaged: also when a tune is read. It is a
-        ValueError, and says what to do.
+        If it is unfinished or damaged: also when a tune is read. It is a ValueError.
     """
 
     def __init__(self, folder):
@@ -301,20 +279,22 @@ class RollStore(Collection):
         self.n_pitches = high - low
         self._digests = [shard["digest"] for shard in manifest["shards"]]
         self._names, places = [], []
-        found = outcome(self._entries(manifest["shards"], places))
-        self.left_out, self.damaged, self.n_notes, self.lost_notes = found
+        self.skipped, self.damaged, self.n_notes, self.dropped_notes = outcome(
+            self._entries(manifest["shards"], places)
+        )
         self._places = np.array(places, _PLACE)
         self._chosen = np.arange(len(places))
         self._semitones = None  # an array, where the tunes are in several keys
 
     def _entries(self, listed, places):
-        """Yield what the shards say of the files; note the names and places of the tunes."""
+        """Yield the entries of the shards; collect the names and places of the tunes."""
         for number, shard in enumerate(listed):
-            path = self._path(number)
-            index = shards.read_index(path)
-            facts = index.digest, index.crc, index.n_pitches
-            if facts != (shard["digest"], shard["crc"], self.n_pitches):
-                raise StoreError(shards.damaged(path, "it is not the one that was made"))
+            index = shards.read_index(
+                self._path(number),
+                digest=shard["digest"],
+                n_pitches=self.n_pitches,
+                crc=shard["crc"],
+            )
             begin = 0
             for entry in index.entries:
                 if not entry.reason:
@@ -354,7 +334,7 @@ class RollStore(Collection):
 
     @property
     def fingerprint(self):
-        """A text that tells whether two stores hold the same tunes in the same order."""
+        """A text that is the same for stores with the same tunes in the same order."""
         digest = hashlib.sha256(f"{self.n_pitches}".encode())
         digest.update(self.lengths.tobytes())
         digest.update(self._places["crc"][self._chosen].tobytes())
@@ -363,19 +343,19 @@ class RollStore(Collection):
         return f"{self._extent()} ({digest.hexdigest()[:16]})"
 
     def select(self, indices):
-        """Return a store of some of the tunes, without the remarks."""
+        """Return a store of some of the tunes, without the issues of their files."""
         indices = np.array([*indices], np.int64)
         semitones = self._semitones
         return self._view(self._chosen[indices], None if semitones is None else semitones[indices])
 
     def in_keys(self, semitones=ALL_KEYS):
-        """Return a store of every tune in several transpositions; see `datasets.Dataset.in_keys`.
+        """Return a store of every tune in several transpositions; see `Dataset.in_keys`.
 
-        Tunes are moved when they are read.
+        Tunes are transposed when they are read.
         """
         if self._semitones is not None:
             raise ValueError("these tunes are in several keys already; move those they come from")
-        semitones = np.array(checked_semitones(semitones), np.int16)
+        semitones = np.array(validate_semitones(semitones), np.int16)
         return self._view(
             np.repeat(self._chosen, len(semitones)), np.tile(semitones, len(self._chosen))
         )
@@ -383,10 +363,10 @@ class RollStore(Collection):
     def _view(self, chosen, semitones):
         view = copy.copy(self)
         view._chosen, view._semitones = chosen, semitones
-        view.left_out, view.damaged, view.n_notes, view.lost_notes = [], [], 0, {}
+        view.skipped, view.damaged, view.n_notes, view.dropped_notes = [], [], 0, {}
         return view
 
-    def near_copies(self):
+    def near_duplicates(self):
         """Return for each tune the number of its group; see `rnn4music.data.duplicates`.
 
         Tunes are compared by the sketches that were made when they were converted.
@@ -403,7 +383,7 @@ class RollStore(Collection):
 
 
 def is_store(folder):
-    """Say whether a folder is a store."""
+    """Return whether a folder is a store."""
     return (Path(folder).expanduser() / MANIFEST).is_file()
 
 
@@ -416,7 +396,7 @@ def shard_path(folder, shard, digest):
 
 
 def write_manifest(folder, manifest):
-    """Write what a store is made of, whole or not at all."""
+    """Write the manifest of a store, whole or not at all."""
     manifest = {"format": shards.FORMAT, **manifest}
     text = json.dumps({**manifest, "checksum": _checksum(manifest)}, indent=1)
     with written_whole(folder / MANIFEST) as file:
@@ -424,22 +404,11 @@ def write_manifest(folder, manifest):
 
 
 def read_manifest(folder):
-    """Return what a store is made of.
+    """Return the manifest: ``version`` of this package, ``options`` and ``shards``, in their order.
 
-    Returns
-    -------
-    dict
-        ``version`` of this package; ``options``; and ``shards``, a dict for each, in their order:
-        ``digest``, ``n_files`` and, once all are there, ``crc`` of the index.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is none.
-    StoreError
-        If it is damaged.
-    ValueError
-        If it is of a later version.
+    A shard is a dict of ``digest``, ``n_files`` and, once all are made, ``crc`` of the index.
+    Raises FileNotFoundError if there is no manifest, StoreError if it is damaged, and ValueError
+    if it is of a later version.
     """
     path = folder / MANIFEST
     try:
@@ -453,15 +422,14 @@ def read_manifest(folder):
     try:
         manifest = json.loads(text) if len(text) <= _MOST_BYTES else {}
         is_whole = manifest.pop("checksum") == _checksum(manifest)
-        is_whole &= type(manifest["format"]) is int
         is_later = is_whole and manifest["format"] > shards.FORMAT
-        is_whole &= is_later or _is_sound(manifest)
-    except (ValueError, TypeError, AttributeError, KeyError, RecursionError):
+        is_whole &= is_later or _is_valid(manifest)
+    except shards.INVALID_JSON:
         is_whole = is_later = False
     if not is_whole:
         raise StoreError(
-            f"{path} is damaged: convert the MIDI files into the same folder again; what is whole "
-            "of it is kept"
+            f"{path} is damaged: convert the MIDI files into the same folder again; every shard "
+            "that is whole is kept"
         )
     if is_later:
         raise ValueError(
@@ -471,12 +439,12 @@ def read_manifest(folder):
     return manifest
 
 
-def _is_sound(manifest):
-    """Say whether all of a manifest may have been written; or raise, if it may not."""
+def _is_valid(manifest):
+    """Return whether `write_manifest` may have written it; or raise one of `INVALID_JSON`."""
     options, listed = manifest["options"], manifest["shards"]
     numbers = [shard[name] for shard in listed for name in shard if name != "digest"]
     return bool(
-        Reading.checked(**options).arguments().keys() == options.keys()
+        SamplingOptions.validate(**options).arguments().keys() == options.keys()
         and type(manifest["version"]) is str
         and all(type(number) is int and number >= 0 for number in numbers)
         and all(_DIGEST.fullmatch(shard["digest"]) for shard in listed)

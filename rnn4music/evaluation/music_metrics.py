@@ -125,7 +125,7 @@ def describe(roll, lowest_pitch=21):
     TypeError, ValueError
         If it is not a roll of zeros and ones, or is empty.
     """
-    roll = pianoroll.checked("the roll", roll).astype(bool)
+    roll = pianoroll.validate("the roll", roll, binary=True).astype(bool)
     lowest_pitch = checks.integer("lowest_pitch", lowest_pitch, 0)
     T, P = roll.shape
     n_sounding = roll.sum(axis=1)
@@ -230,7 +230,7 @@ def longest_copy(tune, training, any_key=True):
     -------
     Copy
     """
-    tune = pianoroll.checked("the tune", tune).astype(bool)
+    tune = pianoroll.validate("the tune", tune, binary=True).astype(bool)
     training = _validate_rolls("training", training, 1)
     for k, roll in enumerate(training):
         if roll.shape[1] != tune.shape[1]:
@@ -345,7 +345,7 @@ def _mean(values):
 
 def _validate_rolls(name, value, least):
     """Return a list of at least `least` rolls, (T, P) booleans each."""
-    rolls = pianoroll.listed(name, value)
+    rolls = pianoroll.validate_dataset(name, value, binary=True)
     if len(rolls) < least:
         raise ValueError(f"{name} must be at least {least} piano rolls, but {len(rolls)} are given")
-    return [pianoroll.checked(f"{name}[{k}]", roll).astype(bool) for k, roll in enumerate(rolls)]
+    return [np.asarray(roll, bool) for roll in rolls]

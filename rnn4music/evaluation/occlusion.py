@@ -43,7 +43,7 @@ def occlusion_effects(network, roll, step, column):
     (T, P) float
         Log-odds with the note minus log-odds without it, in each cell of the note; 0 elsewhere.
     """
-    roll = np.asarray(pianoroll.checked("roll", roll), float)
+    roll = np.asarray(pianoroll.validate("roll", roll, binary=True), float)
     step, column = validate_position(roll, step, column)
     earlier = roll[:step]
     notes = pianoroll.notes(earlier)

@@ -15,8 +15,8 @@ from midi import midiread
 from midi.reading import PIANO
 from rnn4music._utils import checks
 from rnn4music.data import pianoroll
-from rnn4music.data.dataset import load_midi
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
+from rnn4music.data.midi_files import load_midi
 from rnn4music.data.standard_sets import load_standard_set
 from rnn4music.data.store import RollStore, is_store
 from rnn4music.experiment import config
@@ -174,7 +174,7 @@ def _is_standard_set(source):
 
 def warn_of_dropped_notes(collection):
     """Warn where many notes of MIDI files are not in the rolls, and say what keeps more."""
-    if sum(collection.lost_notes.values()) > _MANY * collection.n_notes:
+    if sum(collection.dropped_notes.values()) > _MANY * collection.n_notes:
         warnings.warn(
             f"{collection.summary().splitlines()[-1]}. A shorter step (--dt) keeps more of the "
             "notes that are too short for a step, --keep-short keeps all of them",

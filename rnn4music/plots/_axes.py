@@ -31,7 +31,7 @@ def write_figure(figure, path, dpi):
 def validate_roll(name, roll, shape=None):
     """Return a (T, P) roll, or probabilities, as floats; `shape` is required if given."""
     roll = validate_matrix(name, roll, shape)
-    return np.asarray(pianoroll.piano_roll(name, roll, roll.shape[1]), float)
+    return np.asarray(pianoroll.validate(name, roll), float)
 
 
 def validate_matrix(name, matrix, shape=None):

@@ -112,7 +112,7 @@ def _draw_tune(axes, rows, colours, label, time_step, lowest_pitch, start, steps
     bottom = checks.integer("lowest_pitch", lowest_pitch, low=0) - 0.5
     given = rows[:0]
     if start is not None:
-        given = np.asarray(pianoroll.piano_roll("start", start, rows.shape[1]), float)
+        given = np.asarray(pianoroll.validate("start", start, rows.shape[1]), float)
         _axes.draw(axes, given, -len(given) * time_step, 0, bottom, _GIVEN)
         axes.axvline(0, color="tab:blue", linewidth=1)
     _axes.draw(axes, rows, 0, len(rows) * time_step, bottom, colours, label=label)

@@ -71,7 +71,7 @@ def synthesise(roll, time_step, lowest_pitch=21):
 
 def checked(roll, lowest_pitch):
     """Return a (T, P) roll of zeros and ones and its lowest pitch; the highest is at most 127."""
-    roll = pianoroll.checked("roll", roll)
+    roll = pianoroll.validate("roll", roll, binary=True)
     lowest_pitch = checks.integer("lowest_pitch", lowest_pitch, low=0)
     n_pitches = roll.shape[1]
     if lowest_pitch + n_pitches - 1 > _HIGHEST:

@@ -61,9 +61,9 @@ class Tune:
         checks.number("time_step", time_step, low=_SHORTEST_STEP, high=_LONGEST_STEP)
         start, probabilities = self.start, self.probabilities
         if start is not None:
-            start = pianoroll.checked("start", start, roll.shape[1])
+            start = pianoroll.validate("start", start, roll.shape[1], binary=True)
         if probabilities is not None:
-            probabilities = pianoroll.piano_roll("probabilities", probabilities, roll.shape[1])
+            probabilities = pianoroll.validate("probabilities", probabilities, roll.shape[1])
             if len(probabilities) != len(roll):
                 raise ValueError(
                     f"probabilities has {len(probabilities)} rows, the roll {len(roll)}; "

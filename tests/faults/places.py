@@ -11,7 +11,7 @@ import numpy as np
 
 from midi import midiread, midiwrite
 from rnn4music.data import shards
-from rnn4music.data.dataset import load_midi
+from rnn4music.data.midi_files import load_midi
 from rnn4music.data.standard_sets import load_standard_set
 from rnn4music.data.store import RollStore
 from rnn4music.numpy_network import NumpyNetwork

@@ -8,7 +8,7 @@ import numpy as np
 
 from midi import midiwrite
 from rnn4music.data import store as roll_store
-from rnn4music.data.midi_files import DatasetWarning
+from rnn4music.data.dataset import DatasetWarning
 from rnn4music.data.store import RollStore, StoreError, convert
 
 from .damage import check
@@ -45,8 +45,8 @@ def content(folder):
     """Return all that a store holds."""
     store = RollStore(folder)
     facts = store.options, list(store.names), store.lengths, store.n_notes, store.fingerprint
-    remarks = [*map(tuple, store.left_out), *map(tuple, store.damaged)]
-    return [*facts, remarks, [np.array(roll) for roll in store]]
+    issues = [*map(tuple, store.skipped), *map(tuple, store.damaged)]
+    return [*facts, issues, [np.array(roll) for roll in store]]
 
 
 def conversion(rounds, rng, folder):

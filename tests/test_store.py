@@ -21,11 +21,10 @@ import pytest
 
 from midi import midiwrite
 from rnn4music import cli
-from rnn4music.data import dataset as datasets
-from rnn4music.data import pianoroll, shards
+from rnn4music.data import midi_files, pianoroll, shards
 from rnn4music.data import store as roll_store
-from rnn4music.data.dataset import load_midi
-from rnn4music.data.midi_files import DatasetWarning
+from rnn4music.data.dataset import DatasetWarning
+from rnn4music.data.midi_files import load_midi
 from rnn4music.data.store import RollStore, StoreError, convert
 from rnn4music.distributed import cluster
 from rnn4music.evaluation import score_baselines, scores
@@ -102,7 +101,7 @@ def test_a_store_holds_what_load_midi_reads(tunes, tmp_path, options):
     store = convert(tunes, tmp_path / "rolls", **options, progress=False)
     dataset = load_midi(tunes, **options)
     assert same(store, dataset) and same(RollStore(tmp_path / "rolls"), dataset)
-    assert (store.n_notes, store.lost_notes) == (dataset.n_notes, dataset.lost_notes)
+    assert (store.n_notes, store.dropped_notes) == (dataset.n_notes, dataset.dropped_notes)
     assert store.summary() == dataset.summary()
     low, high = options.get("pitch_range", RANGE)
     assert store.n_pitches == high - low and store.options["to_c"] == options.get("to_c", False)
@@ -110,7 +109,7 @@ def test_a_store_holds_what_load_midi_reads(tunes, tmp_path, options):
     assert store.options["time_step"] == (None if "tempo" in options else 0.3)
 
 
-def test_nothing_is_left_out_in_silence(tunes, tmp_path):
+def test_nothing_is_skipped_in_silence(tunes, tmp_path):
     music = shutil.copytree(tunes, tmp_path / "music")
     (music / "03.mid").write_bytes(b"no music")
     (music / "05.mid").write_bytes((music / "05.mid").read_bytes()[:-20])
@@ -119,8 +118,8 @@ def test_nothing_is_left_out_in_silence(tunes, tmp_path):
     with pytest.warns(DatasetWarning):
         dataset = load_midi(music)
     assert same(store, dataset) and str(warned[0].message) == dataset.summary()
-    assert (store.left_out, store.damaged) == (dataset.left_out, dataset.damaged)
-    assert store[1:].summary() == dataset[1:].summary() and not store[1:].left_out
+    assert (store.skipped, store.damaged) == (dataset.skipped, dataset.damaged)
+    assert store[1:].summary() == dataset[1:].summary() and not store[1:].skipped
     assert same(RollStore(tmp_path / "rolls"), dataset)
 
 
@@ -130,17 +129,17 @@ def test_nothing_left_is_an_error_with_the_reasons(tmp_path):
         convert(tmp_path / "a.mid", tmp_path / "rolls", progress=False)
 
 
-def test_a_store_with_files_left_out_can_be_converted_again(tunes, tmp_path):
+def test_a_store_with_skipped_files_can_be_converted_again(tunes, tmp_path):
     (tmp_path / "music").mkdir()
     shutil.copy(tunes / "03.mid", tmp_path / "music" / "a.mid")
     (tmp_path / "music" / "b.mid").write_bytes(b"")
     for _ in range(2):
         with pytest.warns(DatasetWarning, match="b.mid"):
             store = convert(tmp_path / "music", tmp_path / "store", progress=False)
-        assert len(store) == 1 and len(store.left_out) == 1
+        assert len(store) == 1 and len(store.skipped) == 1
 
 
-def test_a_file_that_changes_meanwhile_is_left_out(tunes, tmp_path, monkeypatch):
+def test_a_file_that_changes_meanwhile_is_skipped(tunes, tmp_path, monkeypatch):
     music = shutil.copytree(tunes, tmp_path / "music")
     read = roll_store.read_file
 
@@ -177,17 +176,22 @@ def test_processes_are_told_of_files_from_the_root(tunes, tmp_path, monkeypatch)
     assert all(os.path.isabs(file.path) for job in told for file in job.files)
 
 
+def test_a_store_that_an_older_revision_began_is_completed(tmp_path, monkeypatch):
+    """Its shards keep their names."""
+    monkeypatch.setattr("rnn4music._utils.version.__version__", "0.1.0")
+    files = [midi_files.File("a.mid", "/x/a.mid", size=10, stamp=5)]
+    _, (job,) = roll_store._plan(tmp_path, files, midi_files.SamplingOptions.validate(RANGE, 0.3))
+    assert job.path == tmp_path / "shards" / "00000-61fd12fbfa4d48b5.rolls"
+
+
 def test_a_machine_without_the_folders_says_so(tunes, tmp_path):
-    plan, jobs = roll_store._planned(
-        tmp_path, datasets.find_files(tunes), datasets.Reading.checked(
-            RANGE, None, None, None, False, False, False, False, False, 10**7
-        ),
-    )  # fmt: skip
-    with pytest.raises(FileNotFoundError, match="all machines need the store's folder"):
+    sampling = midi_files.SamplingOptions.validate(RANGE, None)
+    plan, jobs = roll_store._plan(tmp_path, midi_files.find_files(tunes), sampling)
+    with pytest.raises(FileNotFoundError, match="does not have the store's folder"):
         roll_store._make(jobs[0])
     (tmp_path / "shards").mkdir()
     elsewhere = [file._replace(path=f"/nowhere/{file.name}") for file in jobs[0].files]
-    with pytest.raises(FileNotFoundError, match="all machines need the MIDI files"):
+    with pytest.raises(FileNotFoundError, match="does not have the MIDI files"):
         roll_store._make(jobs[0]._replace(files=elsewhere))
 
 
@@ -262,7 +266,7 @@ def test_a_conversion_that_was_killed_goes_on(tunes, made, tmp_path, killed_in):
     """Killed in the third shard; and when the list of the shards is to be written."""
     script = f"""
         import os, signal
-        from rnn4music import roll_store, shards
+        from rnn4music.data import shards, store as roll_store
         roll_store.FILES_OF_A_SHARD = 4
         whole, calls = {killed_in}.written_whole, []
         def written_whole(path):
@@ -326,17 +330,17 @@ def test_other_options_or_files_are_refused_and_nothing_is_changed(
             convert(source, folder, progress=False, **options)
         assert files_of(folder) == before
 
-    refused("other options: time_step is 0.3 there and 0.2 here; convert into", time_step=0.2)
-    refused(r"pitch_range is \[21, 109\] there and \[0, 128\] here", pitch_range=(0, 128))
+    refused("another conversion: time_step is 0.3, expected 0.2; convert into", time_step=0.2)
+    refused(r"pitch_range is \[21, 109\], expected \[0, 128\]", pitch_range=(0, 128))
     music = shutil.copytree(tunes, tmp_path / "music")
     (music / "extra.mid").write_bytes((music / "00.mid").read_bytes())
-    refused(r"other files \(13 there, 14 here\)", source=music)
+    refused(r"n_files is 13, expected 14; convert", source=music)
     (music / "extra.mid").unlink()
     os.utime(music / "12.mid", ns=(0, 0))
-    refused("or some were changed since", source=music)
+    refused("some of the files have changed", source=music)
     with monkeypatch.context() as patch:
         patch.setattr("rnn4music._utils.version.__version__", "999")
-        refused("was begun by rnn4music .*, this is 999")
+        refused("version is '.*', expected '999'")
 
 
 def test_a_folder_with_something_else_is_refused(tunes, tmp_path):
@@ -363,7 +367,7 @@ def test_workers_and_a_cluster_exclude_each_other(tunes, tmp_path):
 def use(folder):
     """Open a store, and read all of it."""
     store = RollStore(folder)
-    return [*store], store.near_copies(), store.names, store.fingerprint
+    return [*store], store.near_duplicates(), store.names, store.fingerprint
 
 
 def test_no_byte_of_a_store_can_change_unnoticed(made, folder):
@@ -510,9 +514,9 @@ def test_a_shard_built_from_its_parts_is_read(tmp_path):
     roll[0, [0, 8]] = roll[1, 1] = True
     cells, hashes = b"\x80\x80\x40\x00", struct.pack("<Q", 7)
     entry = ["a.mid", "", "cut off", {"n_notes": 3, "drums": 1}, 2, zlib.crc32(cells), 0, 1]
-    left_out = ["b.mid", "not a MIDI file", "", {}, 0, 0, 0, 0]
+    skipped = ["b.mid", "not a MIDI file", "", {}, 0, 0, 0, 0]
     digest = "0123456789abcdef"
-    about = {"digest": digest, "n_pitches": 9, "entries": [left_out, entry]}
+    about = {"digest": digest, "n_pitches": 9, "entries": [skipped, entry]}
     index = json.dumps(about).encode()
     crc = zlib.crc32(index)
     end = struct.pack("<QQII", len(index), 8, crc, zlib.crc32(hashes)) + b"rolls 1\n"
@@ -528,12 +532,12 @@ def test_a_shard_built_from_its_parts_is_read(tmp_path):
     checksum = zlib.crc32(json.dumps(manifest, sort_keys=True).encode())
     (tmp_path / "store.json").write_text(json.dumps({**manifest, "checksum": checksum}))
     store = RollStore(tmp_path)
-    assert store.names == ["a.mid"] and store.left_out == [("b.mid", "not a MIDI file")]
+    assert store.names == ["a.mid"] and store.skipped == [("b.mid", "not a MIDI file")]
     assert store.damaged == [("a.mid", "cut off")] and store.options == options
-    assert (store.n_notes, store.lost_notes) == (3, {"drums": 1})
+    assert (store.n_notes, store.dropped_notes) == (3, {"drums": 1})
     np.testing.assert_array_equal(store[0], roll)
     path = store._path(0)
-    assert shards.read_sketches(path, shards.verify(path))[0].passages.tolist() == [7]
+    assert shards.read_sketches(path, shards.verify(path))[0].ngrams.tolist() == [7]
 
 
 def test_a_list_of_shards_cannot_name_files_elsewhere(folder):
@@ -594,16 +598,16 @@ def test_a_store_can_be_moved_and_keeps_its_fingerprint(tunes, made, folder, tmp
 
 
 def test_a_split_is_that_of_the_same_tunes_in_memory(tunes, tmp_path):
-    """Their passages are few enough for the sketches to have all of them."""
+    """Their n-grams are few enough for the sketches to have all of them."""
     music = shutil.copytree(tunes, tmp_path / "music")
     for k in range(5):
         midiwrite(music / f"copy {k}.mid", np.roll(tune(k), 2, axis=1), RANGE, 0.3)
     store, dataset = convert(music, tmp_path / "rolls", progress=False), load_midi(music)
-    assert store.near_copies() == dataset.near_copies()
+    assert store.near_duplicates() == dataset.near_duplicates()
     for mine, theirs in zip(store.split(0.2, 0.3, seed=3), dataset.split(0.2, 0.3, seed=3)):
         assert len(mine) > 1 and same(mine, theirs)
-    groups = store.in_keys([0, 1])[:9].near_copies()  # their numbers are of the tunes before
-    assert [groups.index(each) for each in groups] == dataset.in_keys([0, 1])[:9].near_copies()
+    groups = store.in_keys([0, 1])[:9].near_duplicates()  # their numbers are of the tunes before
+    assert [groups.index(each) for each in groups] == dataset.in_keys([0, 1])[:9].near_duplicates()
     with pytest.raises(ValueError, match="leave nothing to learn from"):
         store.split(0.5, 0.5)
 
@@ -664,7 +668,7 @@ def test_only_the_tunes_at_hand_are_read_and_each_once(made, windows):
 
 def test_nothing_is_read_to_check_a_store_or_to_count(made):
     store = Counted(made)
-    assert pianoroll.dataset(store, 88) is store and pianoroll.scorable_dataset(store, 88) is store
+    assert pianoroll.validate_dataset("dataset", store, 88, scorable=True) is store
     checkpoints.extent(store), checkpoints.fingerprint(store)
     minibatches.n_minibatches(store, 3, 20, "all")
     store.split()
@@ -672,12 +676,12 @@ def test_nothing_is_read_to_check_a_store_or_to_count(made):
     with pytest.raises(
         ValueError, match="have 88 pitches, but the model's io_length is 7; convert"
     ):
-        pianoroll.dataset(store, 7)
-    with pytest.raises(ValueError, match="the dataset is empty"):
-        pianoroll.dataset(store[:0], 88)
+        pianoroll.validate_dataset("dataset", store, 7)
+    with pytest.raises(ValueError, match="dataset is empty"):
+        pianoroll.validate_dataset("dataset", store[:0], 88)
 
 
-def test_scores_and_floors_are_those_of_the_same_tunes_in_memory(made, tunes, monkeypatch):
+def test_scores_and_baselines_are_those_of_the_same_tunes_in_memory(made, tunes, monkeypatch):
     monkeypatch.setattr(scores, "LARGEST_BATCH", 3)
     store, rolls = Counted(made), load_midi(tunes).rolls
     mine, theirs = score_baselines(store, store), score_baselines(rolls, rolls)
@@ -807,7 +811,7 @@ def test_converting_from_the_command_line_and_learning(tunes, tmp_path, capsys):
     assert same(RollStore(store), dataset)
     told = json.loads(capsys.readouterr().out)
     assert told["tunes"] == N_TUNES and told["steps"] == dataset.lengths.sum()
-    assert told["left_out"] == [] and told["n_notes"] == dataset.n_notes
+    assert told["skipped"] == [] and told["n_notes"] == dataset.n_notes
 
     small = ["--units", 3, 4, 5, "--quiet", "--epochs", 2, "--window", 20, "--windows", "random"]
     assert run("train", store, "-o", model, *small, "--validation", 0.2) == 0
@@ -823,7 +827,7 @@ def test_converting_from_the_command_line_and_learning(tunes, tmp_path, capsys):
 
 
 @pytest.mark.filterwarnings("default:notes not in the rolls")
-def test_many_lost_notes_are_told_of_when_converting(tunes, tmp_path, capsys):
+def test_many_dropped_notes_are_told_of_when_converting(tunes, tmp_path, capsys):
     assert run("convert", tunes, tmp_path / "rolls", "--dt", 0.3, "--quiet") == 0
     assert "too short" not in capsys.readouterr().err
     midiwrite(tmp_path / "fast.mid", np.tile(np.eye(88, dtype=bool), (4, 1)), RANGE, 0.05)
@@ -880,7 +884,7 @@ def test_what_is_chosen_in_a_store_is_not_chosen_again(made, flags, keywords, me
 def test_one_error_of_a_conversion_is_one_sentence(tunes, made, tmp_path, capsys):
     assert run("convert", tunes, made, "--dt", 0.1, "--quiet") == 1
     err = capsys.readouterr().err
-    assert err.count("\n") == 1 and "time_step is 0.3 there and 0.1 here" in err
+    assert err.count("\n") == 1 and "time_step is 0.3, expected 0.1" in err
     with pytest.raises(SystemExit) as exit:
         run("convert", tunes, made, "--keys", "all")
     assert exit.value.code == 2
