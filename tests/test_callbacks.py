@@ -119,7 +119,7 @@ def test_an_error_in_a_callback_ends_the_training_with_what_was_learned(tunes):
 
 @pytest.mark.parametrize("callbacks", (Callback, [print], [None], "JsonLines"))
 def test_what_is_no_callback_is_refused(tunes, callbacks):
-    with pytest.raises(TypeError, match=r"(no callback: derive its class|not iterable)"):
+    with pytest.raises(TypeError, match=r"(not a callback: derive its class|not iterable)"):
         train(small_model(), tunes, callbacks=callbacks)
 
 
