@@ -7,12 +7,11 @@ Conventions
 
 import argparse
 import json
-import math
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import rnn4music
+from rnn4music import saving
 from rnn4music._utils.options import Option
-from rnn4music.experiment import config
 
 TERMINAL = (
     Option("json", bool, False, "print the result as JSON"),
@@ -72,41 +71,20 @@ def _add_options(parser, options, may_be_undone=False):
         flags.add_argument(option.flag, *short, help=option.help + default, **kind)
 
 
-def with_defaults(args, options):
-    """Return the arguments of a command: those given, checked, and defaults for the others.
-
-    Raises
-    ------
-    ValueError
-        For a value that is out of bounds.
-    """
-    defaults = {option.name: option.default for option in options}
-    return SimpleNamespace(**{**defaults, **args, **config.checked_flags(args, options)})
-
-
 def read_network(name):
     """Return the network of a model's file, and what `model_file.read` returned."""
-    from rnn4music.numpy_network import NumpyNetwork
-    from rnn4music.saving import model_file
-
-    content = model_file.read(name)
+    content = saving.model_file.read(name)
     try:
-        return NumpyNetwork.from_arrays(content["arrays"], content["settings"]), content
+        network = rnn4music.NumpyNetwork.from_arrays(content["arrays"], content["settings"])
     except (KeyError, ValueError) as error:
         raise ValueError(f"{name} is damaged: {error!r}") from error
+    return network, content
 
 
 def as_json(values):
     """Return the text of a dict, with null for numbers that JSON does not have."""
-
-    def finite(value):
-        if isinstance(value, dict):
-            return {key: finite(entry) for key, entry in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [finite(entry) for entry in value]
-        return None if isinstance(value, float) and not math.isfinite(value) else value
-
-    return json.dumps(finite(values), allow_nan=False)
+    finite = json.loads(json.dumps(values), parse_constant=lambda name: None)
+    return json.dumps(finite)
 
 
 def sentence(error):

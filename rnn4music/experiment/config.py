@@ -68,43 +68,33 @@ MAX_BYTES = 2**20  # of a file
 
 
 def merged(flags, path=None):
-    """Return the settings of a run: defaults, overridden by a file, overridden by flags.
+    """Return the settings of a run: defaults, overridden by a TOML file, overridden by flags.
 
-    Parameters
-    ----------
-    flags : dict
-        May have other entries, which are ignored.
-    path : path, optional
-        A TOML file.
-
-    Returns
-    -------
-    SimpleNamespace
-        See `complete`.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        For a file that does not exist, is not TOML, or has an unknown or invalid entry.
+    Entries of `flags` that are not options are ignored. A file that is not TOML, or has an unknown
+    or invalid entry, is a ValueError.
     """
-    given = checked_flags(flags, EVERYTHING.values())
+    given = {name: flags[name] for name in EVERYTHING if name in flags}
     from_file = read(path) if path else {}
-    for one, other in (("dt", "steps_per_beat"), ("steps_per_beat", "dt")):
-        if one in given and other not in given:
-            from_file.pop(other, None)  # the flag overrides both
+    if given.keys() & {"dt", "steps_per_beat"}:  # a flag for one overrides both
+        for name in ("dt", "steps_per_beat"):
+            from_file.pop(name, None)
     return complete({**from_file, **given})
 
 
-def complete(given):
-    """Return the settings of a run: a dict's, and defaults for the others.
+def complete(given, options=None):
+    """Return settings: a dict's values, checked, and the defaults of the other options.
 
-    Returns
-    -------
-    SimpleNamespace
-        With an attribute for each option, ``data``, and ``given``: the names in the dict.
+    They are attributes, and so are entries of the dict that are not among the options, which by
+    default are `EVERYTHING`. The attribute ``given`` has the names in the dict. An invalid value is
+    a ValueError that calls the option by its flag.
     """
-    defaults = {option.name: option.default for option in EVERYTHING.values()}
-    return SimpleNamespace(**{**defaults, **given}, given=set(given))
+    settings = SimpleNamespace(**given, given=set(given))
+    for option in options or EVERYTHING.values():
+        value = option.default
+        if option.name in given:
+            value = _checked(option.flag, given[option.name], option)
+        setattr(settings, option.name, value)
+    return settings
 
 
 def read(path):
@@ -149,22 +139,6 @@ def checked(path, key, value, option):
     if option.name == "cluster" and type(value) is int:  # as in Python, without quotes
         value = str(value)
     return _checked(f"{path}: {key}", value, option)
-
-
-def checked_flags(values, options):
-    """Return the values of these options, checked; errors call an option by its flag.
-
-    Parameters
-    ----------
-    values : dict
-        May lack options.
-    options : iterable of Option
-    """
-    return {
-        option.name: _checked(option.flag, values[option.name], option)
-        for option in options
-        if option.name in values
-    }
 
 
 def _checked(name, value, option):

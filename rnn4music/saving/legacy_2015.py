@@ -8,7 +8,7 @@ import warnings
 
 import numpy as np
 
-MODERN_NAMES = {
+MODERN_NAMES: dict[str, str] = {
     "io_length": "n_pitches",
     "gradClip": "clip",
     "sigRand": "weight_deviation",
