@@ -62,7 +62,10 @@ def run(args):
     outputs = _outputs(args)
     network, content = read_network(args.model)
     reading = experiment.music.Reading.of_model(content["metadata"], network.n_pitches, args.dt)
-    start, semitones = (None, 0) if args.start == "none" else _read_start(args, reading)
+    start, semitones, begun = None, 0, "silence"
+    if args.start != "none":
+        start, semitones = reading.read_tune(args.start, args.start_steps)
+        begun = f"{len(start)} steps of {Path(args.start).name}"
     threshold = args.threshold
     if threshold is None:
         threshold = content["settings"].get("genProbThreshold", 0.1)
@@ -74,10 +77,8 @@ def run(args):
     }
     track = partial(tqdm, desc="composing", unit="step", delay=1, file=STDERR)
     composed = network.gen_music(start, args.steps, len(outputs), track=track, **settings)
-    begun = "silence"
     if start is not None:
         start = transpose(start, -semitones)
-        begun = f"{len(start)} steps of {Path(args.start).name}"
     tunes, files, stem = [], [], Path(args.output).stem
     for number, (names, *rolls) in enumerate(zip(outputs, *composed), start=1):
         rolls, before = [transpose(roll, -semitones) for roll in rolls], start
@@ -122,18 +123,6 @@ def _outputs(args):
     files += [] if args.html is None else [args.html]
     check_outputs(files, [args.model, saving.model_file.npz_path(args.model), args.start])
     return outputs
-
-
-def _read_start(args, reading):
-    """Return the rows that are continued, and by how many semitones they were moved."""
-    roll, semitones = reading.read_tune(args.start)
-    start = roll[: args.start_steps]
-    if not start.any():
-        raise ValueError(
-            f"the first {len(start)} steps of {args.start} are silent in the model's pitch range "
-            f"{reading.pitch_range}; give more --start-steps, or --start none"
-        )
-    return start, semitones
 
 
 def _result(files, rolls, time_step, settings):

@@ -38,8 +38,8 @@ def run(args):
     inputs = [args.file, saving.model_file.npz_path(args.file), *([args.tune] if args.tune else [])]
     check_outputs([args.output], inputs)
     figure = Figure(figsize=(12, 4), layout="constrained")
-    draw = {"roll": _plot_roll, "learning": _plot_learning, "weights": _plot_weights}
-    draw.get(args.what, _plot_reading)(args, figure)
+    draw = {"roll": _plot_roll, "learning": _plot_learning}.get(args.what, _plot_network)
+    draw(args, figure)
     write_figure(figure, args.output, dpi=150)
     return Result({"file": args.output}, f"wrote {args.output}")
 
@@ -57,28 +57,22 @@ def _plot_learning(args, figure):
     plots.plot_history(figure.add_subplot(), history)
 
 
-def _plot_weights(args, figure):
-    content = saving.model_file.read(args.file)
-    matrices = {
-        key.removeprefix("parameters/"): array
-        for key, array in content["arrays"].items()
-        if key.startswith(f"parameters/layer{args.layer}/") and array.ndim == 2
-    }
-    n_pitches = content["settings"]["io_length"]
-    reading = experiment.music.Reading.of_model(content["metadata"], n_pitches, args.dt)
-    figure.set_size_inches(12, 5 * len(matrices))
-    for axes, name in zip(figure.subplots(len(matrices)), matrices):
-        plots.plot_weights(axes, matrices, name, reading.pitch_range[0])
-
-
-def _plot_reading(args, figure):
-    """Draw what happens in a network while it reads a tune."""
+def _plot_network(args, figure):
+    """Draw weights, or what happens in a network while it reads a tune."""
     import numpy as np
 
-    if args.tune is None:
-        raise ValueError(f"plot {args.what} needs a tune that the model reads: give --tune FILE")
     network, content = read_network(args.file)
     reading = experiment.music.Reading.of_model(content["metadata"], network.n_pitches, args.dt)
+    layer, lowest_pitch = f"layer{args.layer}", reading.pitch_range[0]
+    if args.what == "weights":
+        weights = network.layers[args.layer - 1].items()
+        matrices = {f"{layer}/{name}": array for name, array in weights if array.ndim == 2}
+        figure.set_size_inches(12, 5 * len(matrices))
+        for axes, name in zip(figure.subplots(len(matrices)), matrices):
+            plots.plot_weights(axes, matrices, name, lowest_pitch)
+        return
+    if args.tune is None:
+        raise ValueError(f"plot {args.what} needs a tune that the model reads: give --tune FILE")
     roll, _ = reading.read_tune(args.tune)
     if args.what == "activations":
         activations = network.activations(roll)[args.layer - 1]
@@ -88,4 +82,4 @@ def _plot_reading(args, figure):
     # the prediction at a step is of the next one
     probabilities = np.vstack([np.zeros(network.n_pitches), network.predict(roll)[:-1]])
     panels = figure.subplots(2, sharex=True)
-    plots.plot_composition(panels, roll, probabilities, reading.time_step, reading.pitch_range[0])
+    plots.plot_composition(panels, roll, probabilities, reading.time_step, lowest_pitch)

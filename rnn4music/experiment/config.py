@@ -89,7 +89,7 @@ def complete(given, options=None):
     a ValueError that calls the option by its flag.
     """
     settings = SimpleNamespace(**given, given=set(given))
-    for option in options or EVERYTHING.values():
+    for option in EVERYTHING.values() if options is None else options:
         value = option.default
         if option.name in given:
             value = _checked(option.flag, given[option.name], option)

@@ -69,19 +69,22 @@ class Reading(NamedTuple):
         time_step = None if self.steps_per_beat else self.time_step
         return {**self._asdict(), "time_step": time_step}
 
-    def read_tune(self, path):
-        """Return the roll of a MIDI file, (T, P), and by how many semitones it was moved.
+    def read_tune(self, path, n_steps=None):
+        """Return the first steps of a MIDI file, (T, P), and by how many semitones they were moved.
 
-        It is moved for a model that knows only C major and A minor.
+        They are moved for a model that knows only C major and A minor.
         """
         options = self.arguments()
         pitches, to_c = options.pop("pitch_range"), options.pop("to_c")
         roll = midiread(path, (0, 128), options.pop("time_step"), **options).piano_roll
         key = find_key(roll, lowest_pitch=0) if to_c else None
         semitones = semitones_to_c(key) if key else 0
-        roll = transpose(roll, semitones)[:, slice(*pitches)]
+        roll = transpose(roll, semitones)[:n_steps, slice(*pitches)]
         if not roll.any():
-            raise ValueError(f"{path} has no notes in the pitch range {pitches}")
+            raise ValueError(
+                f"the first {len(roll)} steps of {path} have no notes in the pitch range "
+                f"{pitches}; give more steps, or another tune"
+            )
         return roll, semitones
 
     def read_scored(self, source, part="test"):
@@ -102,15 +105,9 @@ def read_music(source, settings, model):
     model ``metadata`` and ``io_length`` are used. Settings that contradict each other, the store or
     the model are a ValueError.
     """
-    if {"dt", "steps_per_beat"} <= settings.given:
-        raise ValueError("give dt or steps_per_beat, not both")
-    store = RollStore(source) if is_store(source) else None
-    options = _chosen(settings, model) if store is None else _chosen_by(store, settings, model)
-    if options["steps_per_beat"]:
-        beat = 60 / (options["tempo"] or _BEATS_PER_MINUTE)
-        options["time_step"] = beat / options["steps_per_beat"]
-    reading = Reading.of_model(options, model.io_length)
-    if store is None and _is_standard_set(source):
+    tunes = RollStore(source) if is_store(source) else None
+    reading, keys = _reading(settings, model, tunes)
+    if tunes is None and _is_standard_set(source):
         split = load_standard_set(source, reading.pitch_range)
         if "dt" not in settings.given and "time_step" not in model.metadata:
             warnings.warn(
@@ -119,7 +116,6 @@ def read_music(source, settings, model):
                 stacklevel=2,
             )
     else:
-        tunes = store
         if tunes is None:
             tunes = load_midi(source, **reading.arguments(), cache=settings.cache)
             warn_of_dropped_notes(tunes)
@@ -128,38 +124,38 @@ def read_music(source, settings, model):
             warnings.warn("there is only one tune: none is held out for validation", stacklevel=2)
             share = 0
         split = tunes.split(max(share, 1 / len(tunes)) if share else 0, 0)
-    learned = split.train.in_keys() if settings.keys == "all" else split.train
-    metadata = {**reading._asdict(), "keys": options["keys"], "data": Path(source).name}
+    learned = split.train.in_keys() if keys == "all" else split.train
+    metadata = {**reading._asdict(), "keys": keys, "data": Path(source).name}
     metadata["lowest_pitch"], _ = metadata.pop("pitch_range")
     return Music({"train": learned, "validation": split.validation}, metadata)
 
 
-def _chosen(settings, model):
-    """Return how MIDI files are read: as settings say, otherwise as the model has read before."""
-    given = {name: getattr(settings, name) for name in settings.given}
-    options = {**dict.fromkeys(READING), **model.metadata, "keys": settings.keys}
-    options |= {name: given[name] for name in READING if name in given}
-    if "dt" in given:
-        options |= {"time_step": settings.dt, "steps_per_beat": None}
-    if "keys" in given:
-        options["to_c"] = settings.keys == "c"
-    if "pitch_range" in given:
-        options["lowest_pitch"] = settings.pitch_range[0]
-    return options
+def _reading(settings, model, store):
+    """Return how music is read, and in which keys.
 
-
-def _chosen_by(store, settings, model):
-    """Return how the rolls of a store were made, which is how the model will read."""
-    given = {name: getattr(settings, name) for name in settings.given}
-    lowest = model.metadata.get("lowest_pitch", store.options["pitch_range"][0])
-    expected = {name: given[name] for name in READING if name in given}
+    Settings decide; then the store, if there is one; then how the model has read before.
+    """
+    given, before = settings.given, model.metadata
+    if {"dt", "steps_per_beat"} <= given:
+        raise ValueError("give dt or steps_per_beat, not both")
+    chosen = {name: getattr(settings, name) for name in READING if name in given}
     if "dt" in given:
-        expected["time_step"] = settings.dt
-    if given.get("keys", "all") != "all":
-        expected["to_c"] = settings.keys == "c"
-    _check_store(store, {"pitch_range": [lowest, lowest + model.io_length], **expected})
-    keys = given.get("keys", "c" if store.options["to_c"] else "own")
-    return {**store.options, "keys": keys, "to_c": keys == "c", "lowest_pitch": lowest}
+        chosen |= {"time_step": settings.dt, "steps_per_beat": None}
+    if "keys" in given and settings.keys != "all":
+        chosen["to_c"] = settings.keys == "c"
+    lowest, _ = settings.pitch_range if store is None else store.options["pitch_range"]
+    if "pitch_range" not in given:
+        lowest = checks.integer("the model's lowest_pitch", before.get("lowest_pitch", lowest), 0)
+    if store is not None:
+        _check_store(store, {"pitch_range": [lowest, lowest + model.io_length], **chosen})
+        before = store.options
+    options = {**before, **chosen, "lowest_pitch": lowest}
+    keys = settings.keys if "keys" in given else "c" if options.get("to_c") else "own"
+    options["to_c"] = keys == "c"
+    if options.get("steps_per_beat"):
+        beat = 60 / (options.get("tempo") or _BEATS_PER_MINUTE)
+        options["time_step"] = beat / options["steps_per_beat"]
+    return Reading.of_model(options, model.io_length), keys
 
 
 def _check_store(store, expected):
