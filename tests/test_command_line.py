@@ -99,10 +99,10 @@ def test_no_command_shows_what_there_is(capsys):
         (["train", "x", "--config", "no.toml"], "no.toml: No such file"),
         (["evaluate", "nowhere", "x"], "there is no file nowhere.npz"),
         (["render", "nowhere.mid", "-o", "x.wav"], "nowhere.mid: No such file"),
-        (["render", "nowhere.mid", "-o", "x.ogg"], "x.ogg has to end in .wav or .mp3"),
+        (["render", "nowhere.mid", "-o", "x.ogg"], "x.ogg must end in .wav or .mp3"),
         (
             ["plot", "roll", "nowhere.mid", "-o", "picture"],
-            "picture has to end in .png or .pdf or .svg",
+            "picture must end in .png or .pdf or .svg",
         ),
     ),
 )
@@ -402,11 +402,11 @@ def test_a_silent_tune_is_warned_of_and_keeps_its_length(model, tmp_path, capsys
     ("flags", "message"),
     (
         (["--start", "{music}/0.mid", "-o", "{music}/0.mid"], "is read or written twice"),
-        (["-o", "{model}"], "model.npz has to end in .mid or .midi"),
-        (["-o", ""], "has to end in .mid"),
+        (["-o", "{model}"], "model.npz must end in .mid or .midi"),
+        (["-o", ""], "must end in .mid"),
         (["--wav", "no/folder.wav"], "there is no folder no for no/folder.wav"),
-        (["--wav", "x.mp3"], "x.mp3 has to end in .wav"),
-        (["--png", "x.xyz"], "x.xyz has to end in .png or .pdf or .svg"),
+        (["--wav", "x.mp3"], "x.mp3 must end in .wav"),
+        (["--png", "x.xyz"], "x.xyz must end in .png or .pdf or .svg"),
         (["--start", "{music}/tune-1.mid", "--count", "2", "-o", "{music}/tune.mid"], "twice"),
         (["--steps", "0"], "steps must be at least 1, but is 0"),
         (["--count", "0"], "count must be at least 1"),
@@ -601,7 +601,7 @@ def test_a_standard_set_is_not_overwritten_by_what_learned_from_it(tmp_path, cap
 def test_what_is_no_model_is_told_so(tmp_path, capsys):
     (tmp_path / "README.md").write_text("# Read me")
     assert run("info", tmp_path / "README.md") == 1
-    assert "README.md is not a model: their names end in .npz" in capsys.readouterr().err
+    assert "README.md is not a model: the name of a model ends in .npz" in capsys.readouterr().err
 
 
 def test_it_works_with_its_output_closed(model):

@@ -17,10 +17,10 @@ TERMINAL = (
     Option("json", bool, False, "print the result as JSON"),
     Option("debug", bool, False, "show the traceback of an error"),
 )
-QUIET = Option("quiet", bool, False, "no progress bar")
-CLUSTER = Option("cluster", str, None, "the workers of a Dask scheduler instead, or this many "
+QUIET = Option("quiet", bool, False, "show no progress bar")
+CLUSTER = Option("cluster", str, None, "run on the workers of a Dask scheduler, or on this many "
                  "local Dask workers", "ADDRESS|N")  # fmt: skip
-SOUNDFONT = Option("soundfont", str, None, "SoundFont to play it with", "SF2")
+SOUNDFONT = Option("soundfont", str, None, "SoundFont that plays the notes", "SF2")
 
 PICTURES = (".png", ".pdf", ".svg")
 SOUNDS = (".wav", ".mp3")

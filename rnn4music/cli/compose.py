@@ -22,16 +22,16 @@ Needs no engine: it computes with NumPy alone.
 ARGUMENTS = (Option("model", str, ..., "file of the model", "MODEL"),)
 OPTIONS = (
     Option("start", str, "none", "MIDI file to continue; none: begin from silence", "FILE"),
-    Option("start_steps", int, 50, "steps of it that the network reads", "N", low=1),
+    Option("start_steps", int, 50, "steps of the start that the network reads", "N", low=1),
     Option("steps", int, 300, "steps to compose", "N", low=1),
-    Option("output", str, None, "file for the tune (tune.mid, or tune_2.mid and so on, if that "
-           "exists)", "MID"),
-    Option("wav", str, None, "file for its sound", "FILE"),
-    Option("png", str, None, "file for a picture of its notes and their probabilities", "FILE"),
-    Option("html", str, None, "file for a web page with all of it", "FILE"),
+    Option("output", str, None, "MIDI file (tune.mid, or tune_2.mid and so on if that exists)",
+           "MID"),
+    Option("wav", str, None, "sound file", "FILE"),
+    Option("png", str, None, "picture of the notes and their probabilities", "FILE"),
+    Option("html", str, None, "web page with a player, the moving roll and the MIDI file", "FILE"),
     SOUNDFONT,
     Option("count", int, None, "compose K tunes: tune-1.mid, tune-2.mid, …", "K", low=1),
-    Option("threshold", float, None, "a note that is not more probable than this never sounds "
+    Option("threshold", float, None, "notes that are not more probable than this never sound "
            "(the model's)", "P", low=0, high=1),
     Option("temperature", float, 1.0, "below 1 likely notes become likelier, above 1 rarer", "X",
            low=0.01, high=100),
@@ -141,7 +141,7 @@ def _result(files, rolls, time_step, settings):
     if least > MOSTLY:
         warnings.warn(
             f"{least:.0%} of the steps are silent: a lower --threshold than "
-            f"{settings['threshold']:g} lets more sound",
+            f"{settings['threshold']:g} lets more notes sound",
             stacklevel=2,
         )
     lines.append(f"wrote {', '.join(files)} (seed {settings['seed']})")

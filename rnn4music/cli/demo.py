@@ -15,7 +15,7 @@ EXAMPLES = """\
 """
 ARGUMENTS = ()
 OPTIONS = (
-    Option("output", str, "demo", "folder", "DIR"),
+    Option("output", str, "demo", "folder for all files", "DIR"),
     Option("epochs", int, 5, "visits to every tune", "N", low=1),
     Option("data", str, None, "MIDI files instead of the chorales", "FOLDER"),
 )

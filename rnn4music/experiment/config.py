@@ -21,10 +21,10 @@ from rnn4music._utils.options import Option, by_name
 from rnn4music.training import config as training
 
 MUSIC = (
-    Option("dt", float, None, "seconds of a time step (0.3)", "SECONDS", above=0),
-    Option("steps_per_beat", float, None, "steps of a quarter note, instead of --dt", "N",
+    Option("dt", float, None, "time step in seconds (0.3)", "SECONDS", above=0),
+    Option("steps_per_beat", float, None, "steps per quarter note, instead of --dt", "N",
            above=0),
-    Option("tempo", float, None, "quarter notes a minute, instead of the files' own", "BPM",
+    Option("tempo", float, None, "quarter notes per minute, instead of the files' own", "BPM",
            low=0.001, high=1e9),
     Option("pitch_range", int, (21, 109), "lowest pitch, and the first above the highest",
            ("LOW", "HIGH"), 2, low=0),
@@ -32,25 +32,25 @@ MUSIC = (
     Option("keep_short", bool, False, "keep notes that begin and end between two steps"),
     Option("keys", str, "own", "own: as written; all: each tune in all twelve keys; c: moved to "
            "C major or A minor", choices=("own", "all", "c")),
-    Option("cache", str, None, "folder that keeps the tunes read, for the next run", "DIR"),
+    Option("cache", str, None, "folder that keeps the tunes for the next run", "DIR"),
 )  # fmt: skip
 """How tunes are read."""
 
 FILES = (
-    Option("output", str, "model.npz", "file for the model", "FILE"),
-    Option("start_from", str, None, "train this model on, with its settings and its way of "
-           "reading", "FILE"),
-    Option("checkpoint", str, None, "file that is written once a minute; --resume continues from "
-           "it", "FILE"),
-    Option("checkpoint_every", int, None, "write it each N updates, instead of once a minute", "N",
-           low=1),
+    Option("output", str, "model.npz", "file in which the model is saved", "FILE"),
+    Option("start_from", str, None, "model to train further, with its settings and its way "
+           "of reading", "FILE"),
+    Option("checkpoint", str, None, "file that is written once a minute, and from which --resume "
+           "continues", "FILE"),
+    Option("checkpoint_every", int, None, "write the checkpoint every N updates, not once a minute",
+           "N", low=1),
     Option("resume", bool, False, "continue from the checkpoint, if it exists"),
-    Option("log", str, None, "log in JSON Lines", "FILE"),
-    Option("tensorboard", str, None, "log for TensorBoard", "DIR"),
+    Option("log", str, None, "file for a log in JSON Lines", "FILE"),
+    Option("tensorboard", str, None, "folder for a log that TensorBoard shows", "DIR"),
     Option("licence", str, None, "licence of the model, saved in its metadata", "TEXT"),
     Option("force", bool, False, "replace --output if it exists"),
 )  # fmt: skip
-"""What is written, and what a run continues from."""
+"""Files that a run writes, and those that it continues from."""
 
 GROUPS = {
     "music": MUSIC,

@@ -79,14 +79,16 @@ def read(name):
     try:
         with opened(path) as file:
             if file.read(4) != b"PK\x03\x04":
-                raise ModelFileError(f"{path} is not an .npz file; saveParameters writes them")
+                raise ModelFileError(f"{path} is not an .npz file written by saveParameters")
             entries = npz.read(file, MOST_EXPANDED, MOST_TIMES)
         content = read_2015(entries, path) if "Wxi_1" in entries else _read(entries, path)
         _check_sizes(content["settings"], content["arrays"])
         return content
     except FileNotFoundError:
         if Path(name).is_file():
-            raise ModelFileError(f"{name} is not a model: their names end in .npz") from None
+            raise ModelFileError(
+                f"{name} is not a model: the name of a model ends in .npz"
+            ) from None
         raise FileNotFoundError(f"there is no file {path}") from None
     except ModelFileError:
         raise
