@@ -47,8 +47,7 @@ SUFFIXES = {
     "png": PICTURES,
     "html": (".html", ".htm"),
 }
-MOSTLY = 0.5
-"""Share of silent steps above which there is a warning."""
+MOSTLY = 0.5  # share of silent steps above which there is a warning
 
 
 def run(args):

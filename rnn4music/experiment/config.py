@@ -161,13 +161,9 @@ def _checked(name, value, option):
 
 def as_toml(settings):
     """Return the text of a file from which `read` gets these settings; None is left out."""
-    lines = [f"{name} = {_toml(value)}" for name, value in settings.items() if value is not None]
-    return "\n".join(lines) + "\n"
-
-
-def _toml(value):
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_toml, value))}]"
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return str(value).lower() if isinstance(value, bool) else repr(value)
+    texts = {
+        name: json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # as TOML has it
+        for name, value in settings.items()
+        if value is not None
+    }
+    return "".join(f"{name} = {text}\n" for name, text in texts.items())

@@ -19,36 +19,32 @@ def facts(name, content):
     n_weights = sum(array.size for key, array in arrays if key.startswith("parameters/"))
     units = ", ".join(str(settings[f"h{n}_length"]) for n in (1, 2, 3))
     lowest = f" from MIDI pitch {metadata['lowest_pitch']} on" if "lowest_pitch" in metadata else ""
-    result = {
+    past = trainings(metadata)
+    trained_on = (
+        f"{training.get('dataset')}, validated on {training.get('validation') or 'nothing'}"
+        for training in past
+    )
+    cost, seconds = history.get("cost", []), sum(history.get("seconds", []))
+    duration = f", {_time(seconds)}" if seconds else ""
+    first = past[-1].get("first_epoch") if past else None
+    first = first if isinstance(first, int) else 1  # scores on other data cannot be compared
+    validation = enumerate(history.get("validation", []), start=1)
+    best, epoch = min(((n, k) for k, n in validation if n and k >= first), default=(None, None))
+    baseline = history.get("baseline")
+    properties = {
         "File": Path(name).name,
         "Network": f"three LSTM layers with peepholes and skip connections: {units} units",
         "Pitches": f"{settings['io_length']}{lowest}",
         "Weights": f"{n_weights:,}",
+        "Time step": f"{metadata['time_step']} s" if "time_step" in metadata else None,
+        "Data": metadata.get("data"),
+        "Trained on": "; then ".join(trained_on) or None,
+        "Training": f"{len(cost):,} updates, {history.get('epochs', 0)} epochs{duration}",
+        _BEST: f"{best:.3f} nats per step, after epoch {epoch}" if best else None,
+        _BASELINE: f"{baseline:.3f} nats per step" if baseline else None,
+        "Licence": metadata.get("licence") or "not given",
     }
-    if "time_step" in metadata:
-        result["Time step"] = f"{metadata['time_step']} s"
-    if "data" in metadata:
-        result["Data"] = metadata["data"]
-    past = trainings(metadata)
-    if past:
-        result["Trained on"] = "; then ".join(
-            f"{training.get('dataset')}, validated on {training.get('validation') or 'nothing'}"
-            for training in past
-        )
-    cost, seconds = history.get("cost", []), sum(history.get("seconds", []))
-    duration = f", {_time(seconds)}" if seconds else ""
-    result["Training"] = f"{len(cost):,} updates, {history.get('epochs', 0)} epochs{duration}"
-    first = past[-1].get("first_epoch") if past else None
-    first = first if isinstance(first, int) else 1  # scores on other data cannot be compared
-    validation = enumerate(history.get("validation", []), start=1)
-    scored = [(nats, epoch) for epoch, nats in validation if nats and epoch >= first]
-    if scored:
-        nats, epoch = min(scored)
-        result[_BEST] = f"{nats:.3f} nats per step, after epoch {epoch}"
-    if history.get("baseline"):
-        result[_BASELINE] = f"{history['baseline']:.3f} nats per step"
-    result["Licence"] = metadata.get("licence") or "not given"
-    return result
+    return {name: value for name, value in properties.items() if value is not None}
 
 
 def text(name, content):

@@ -30,8 +30,6 @@ MOST_EXPANDED, MOST_TIMES = 2**30, 100
 
 MOST_TEXT = 2**26  # bytes of a JSON text, four to a letter
 
-SETTINGS_SINCE_2 = {"optimiser": "rmsprop"}
-
 
 class ModelFileError(ValueError):
     """A file that is not a model, or is damaged."""
@@ -54,12 +52,12 @@ def write(name, settings, history, random_state, arrays, metadata, checkpoint=No
     lists = {name: value for name, value in history.items() if isinstance(value, list)}
     history = {name: value for name, value in history.items() if name not in lists}
     texts = {"settings": settings, "history": history, "random_state": random_state}
-    texts |= {"metadata": metadata} | ({} if checkpoint is None else {"checkpoint": checkpoint})
+    texts |= {"metadata": metadata, "checkpoint": checkpoint}
     with written_whole(path) as file:
         np.savez(
             file,
             format=np.array(FORMAT),
-            **{key: np.array(json.dumps(value)) for key, value in texts.items()},
+            **{key: np.array(json.dumps(v)) for key, v in texts.items() if v is not None},
             **{f"history/{name}": np.array(value, float) for name, value in lists.items()},
             **arrays,
             **{f"checkpoint/{name}": array for name, array in (under_way or {}).items()},
@@ -131,7 +129,7 @@ def _read(entries, path):
         for group in ("history/", "checkpoint/")
     )
     if version == 1:
-        texts["settings"] = {**SETTINGS_SINCE_2, **texts["settings"]}
+        texts["settings"].setdefault("optimiser", "rmsprop")
         arrays["optimiser/n_updates"] = np.zeros(())
         n_epochs = len(texts["history"].get("validation") or ())
         texts["history"].setdefault("rate_factor", [1.0] * n_epochs)
