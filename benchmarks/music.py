@@ -16,7 +16,7 @@ Conventions
 What is compared is what follows the start, cut to the length of the real tune's own rest; tunes
 of other lengths have other statistics. The first rows are real tunes: the measure for the others.
 
-alike           mean overlapping area with the test tunes (`tune_statistics.mean_overlap`)
+alike           mean overlapping area with the test tunes (`evaluation.mean_overlap`)
 notes           at a time, over the steps that are not silent
 onsets          per step
 length          of a note, in steps

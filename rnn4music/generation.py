@@ -32,8 +32,8 @@ def sampler(network, shape, systematic):
     The function takes ``given`` (T, B, P) and ``is_given`` (T,), 1 where the network reads a row
     of `given` and 0 where it reads its own last sample; ``uniform`` (T, B, P), random numbers in
     [0, 1), for systematic sampling one for all the pitches of a step; the threshold; one over the
-    temperature; ``last`` (B, P), the sample before the window; and the states. It returns [tune
-    (T, B, P), probabilities (T, B, P), last, *states].
+    temperature; ``last`` (B, P), the sample before the window; and the states. It returns the tune
+    (T, B, P), the probabilities (T, B, P), the last sample, and the states after the window.
     """
     T, B, P = shape
     given, is_given = network.input("given", shape), network.input("is_given", (T,))

@@ -44,7 +44,7 @@ class RNN4Music(Hyperparameters):
         Learning rates of the three layers and of the whole output layer.
     cost : {"cross_entropy", "squared_error"}
     epsilon : float
-        Floor of RMSprop's mean square; larger than 0.
+        Smallest mean square in RMSprop's division; larger than 0.
     gradClip : float
         Each element of the gradient is limited to [−gradClip, gradClip] before RMSprop.
     sigRand : float
@@ -65,9 +65,9 @@ class RNN4Music(Hyperparameters):
     history : training.History
         Of all training so far; saved and loaded with the weights.
     metadata : dict
-        What JSON can hold, saved and loaded too: write what others should know of the model.
-        ``time_step`` (seconds), ``lowest_pitch``, ``data`` and ``licence`` are known to the
-        command line; ``trained_on`` is added to by `train`.
+        Saved and loaded too: what others should know of the model, as JSON can hold it. The
+        command line uses ``time_step`` (seconds), ``lowest_pitch``, ``data`` and ``licence``;
+        `train` adds to ``trained_on``.
 
     Notes
     -----
@@ -174,17 +174,17 @@ class RNN4Music(Hyperparameters):
         sparseParam : float
             Strength of the L1 penalty on all weights but the biases.
         windows : {"start", "random", "all"}
-            What is learned from at a visit to a tune: its first `lengthOfMB` steps alone, repeated
-            where it has fewer; as many steps from a random place, where a shorter tune is
-            filled up with steps that count nothing; or all of it, in consecutive windows with
-            the states carried from one to the next.
+            Which part of a tune a visit learns from: its first `lengthOfMB` steps, repeated where
+            it has fewer; as many steps from a random place, a shorter tune being filled up with
+            steps that do not count; or all of it, in consecutive windows with the states carried
+            from one to the next.
         validation : list of (length, io_length) or roll_store.RollStore, optional
             Scored by `evaluate` after every epoch, into the history. The weights that score
             best are those that training leaves.
         patience : int, optional
-            Training ends after so many epochs without a better validation.
+            Training ends after this many epochs without a better validation.
         decay_patience : int, optional
-            After so many epochs without a better validation the learning rates are multiplied
+            After this many epochs without a better validation the learning rates are multiplied
             by `rate_decay`, and again after as many more. R1 … Rout stay as they are.
         rate_decay : float
             In (0, 1).
@@ -195,11 +195,11 @@ class RNN4Music(Hyperparameters):
             Standard deviation of the Gaussian noise on the weight matrices at which the
             gradient is taken, drawn for each update.
         averaging : float
-            In [0, 1). Above 0 the result is the exponential mean of the weights over the
-            updates, each of which keeps so much of it: 0.998 averages over some 500 updates.
+            In [0, 1). Above 0 the result is the exponential mean of the weights over the updates.
+            An update keeps this share of it: 0.998 averages over about 500 updates.
         steps_at_once : int, optional
-            Work through longer windows in pieces of so many steps. The gradient stays exact;
-            the memory is that of a piece, and an update takes a third longer.
+            Work through longer windows in segments of this many steps. The gradient stays exact;
+            the memory is that of a segment, and an update takes a third longer.
         checkpoint : path, optional
             A file, with or without ``.npz``, that is written now and then, when training ends,
             and after Ctrl-C or SIGTERM. It loads like any saved model, with the result so far.
@@ -215,8 +215,8 @@ class RNN4Music(Hyperparameters):
         callbacks : callbacks.Callback, or list of them, optional
             Called at the start, after each update and each epoch, and at the end.
         cluster : int, str, distributed.Client or a cluster of Dask's, optional
-            Spread each minibatch over so many workers on this machine, or over those of a
-            scheduler; see `cluster.connected`. The gradients are those of one process.
+            Spread each minibatch over this many workers on this machine, or over those of a
+            scheduler; see `distributed.cluster`. The gradients are those of one process.
 
         Returns
         -------
@@ -305,19 +305,19 @@ class RNN4Music(Hyperparameters):
         n : int
             Steps to compose.
         count : int, optional
-            Compose that many tunes at once, each continuing `start` in its own way.
+            Compose this many tunes together, each continuing `start` in its own way.
         temperature : float
             From 0.01 to 100. The network's pre-activations are divided by it: below 1 the likely
             notes become likelier and the others rarer, above 1 the other way round.
         sampling : {"independent", "systematic"}
-            Whether each note is sampled by itself, or those of a step together with the same
-            probabilities: then as many sound as expected, rounded up or down, and of the keys
-            between which a voice may choose one sounds, not two or none; see `generation`.
+            Whether each note of a step is sampled by itself, or all of them together, each with
+            the same probability as before: then as many sound as expected, rounded up or down, and
+            of the pitches between which a voice may choose exactly one; see `generation`.
         threshold : float, optional
-            In the place of `genProbThreshold`, for this call.
+            Overrides `genProbThreshold` for this call.
         seed : int, optional
-            Of random numbers of its own: the same seed composes the same, and the model's
-            generator stays as it was.
+            Seed of a generator for this call: the same seed composes the same tune, and the
+            model's generator stays as it was.
 
         Returns
         -------
@@ -399,7 +399,7 @@ class RNN4Music(Hyperparameters):
         Returns
         -------
         cost : float
-            Summed over steps and keys, mean over the tunes.
+            Sum over steps and pitches, mean over the tunes.
         gradients : dict of name to array
             Under the names of `get_parameters`.
         """

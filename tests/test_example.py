@@ -83,9 +83,9 @@ def test_the_snippets_of_the_readme(folder):
 ELSEWHERE = {
     "python3 -m venv": "the two commands of the set-up, which .ci/run and a new user run",
     ".venv/bin/rnn4music demo": "on other music in test_command_line",
-    ".venv/bin/rnn4music search": "a smaller one in test_search",
-    "rnn4music search": "a smaller one in test_search",
-    "rnn4music train --config search/best.toml": "what that one found, in test_search",
+    ".venv/bin/rnn4music search": "a smaller one in test_tuning",
+    "rnn4music search": "a smaller one in test_tuning",
+    "rnn4music train --config search/best.toml": "what that one found, in test_tuning",
 }
 """Commands of the pages that are not run here, and why."""
 

@@ -10,7 +10,7 @@ import pytest
 from conftest import SIZES, initial_states, random_roll, small_model
 
 from rnn4music import backend, network
-from rnn4music.graphs.compiled import NoiseKind, paired
+from rnn4music.graphs.compiled import NO_NOISE, NoiseKind, paired
 from rnn4music.graphs.parameters import named, shapes
 from rnn4music.kernels import dispatch
 
@@ -147,25 +147,23 @@ def automatic_gradients(case):
     """The engine's own derivatives of the forward graph's cost."""
     compiled = case.model._network
     inputs, targets = (backend.tensor(n, "float64", (T, B, P)) for n in ("x", "k"))
-    weights = backend.tensor("weights", "float64", (T, B))
-    disturbances, values = [], []
-    if case.masks is None:
-        total, _ = compiled._whole(inputs, targets, weights)
-    else:
-        disturbances, disturbed = compiled._disturbed(B, case.KIND)
-        values = [*case.masks, case.noise]
-        vectors = case.model._store.initial.values()
-        initial = paired([backend.repeat_row(vector, B) for vector in vectors])
-        nothing = paired([backend.zeros_like(array) for state in initial for array in state])
-        total, *_ = compiled._cost_and_gradients(
-            inputs, targets, weights, initial, nothing, *disturbed
-        )
+    mask = backend.tensor("mask", "float64", (T, B))
+    kind, values = NO_NOISE, []
+    if case.masks is not None:
+        kind, values = case.KIND, [*case.masks, case.noise]
+    noise, parameters, masks = compiled._noisy(B, kind)
+    vectors = case.model._store.initial.values()
+    initial = paired([backend.repeat_row(vector, B) for vector in vectors])
+    nothing = paired([backend.zeros_like(array) for state in initial for array in state])
+    total, *_ = compiled._cost_and_gradients(
+        inputs, targets, mask, initial, nothing, parameters, masks
+    )
     if backend.ENGINE == "theano":
         from theano import grad
     else:
         from pytensor.gradient import grad
     derivatives = grad(total, list(case.model._store.weights.values()))
-    run = backend.function([inputs, targets, weights, *disturbances], derivatives)
+    run = backend.function([inputs, targets, mask, *noise], derivatives)
     return dict(zip(NAMES, run(*case.data, np.full((T, B), 1 / B), *values)))
 
 

@@ -198,7 +198,7 @@ def test_higher_notes_come_from_further_right_and_no_less_strongly():
         (np.full((5, 88), np.nan), "holds NaN"),
         (np.full((5, 88), 0.3), "holds 0.3"),
         (np.full((5, 88), 90), "holds values from 90 to 90"),
-        (np.zeros((5, 108)), "beyond pitch 127"),
+        (np.zeros((5, 108)), "pitch 128, above 127"),
     ],
 )
 def test_rolls_that_are_none_are_refused(roll, message):
@@ -206,7 +206,7 @@ def test_rolls_that_are_none_are_refused(roll, message):
         synthesise(roll, 0.3)
 
 
-def test_times_and_notes_that_are_none_are_refused():
+def test_times_that_are_none_are_refused():
     roll = rows(60, "xx")
     for time_step in (0, -0.3, np.nan, np.inf):
         with pytest.raises(ValueError, match="time_step must be"):
@@ -217,17 +217,10 @@ def test_times_and_notes_that_are_none_are_refused():
         synthesise("roll", 0.3)
     with pytest.raises(ValueError, match="lowest_pitch"):
         synthesise(roll, 0.3, -1)
-    with pytest.raises(ValueError, match="LONGEST=7200"):
+    with pytest.raises(ValueError, match="sound in seconds must be .* at most 7200, but is 8000"):
         synthesise(roll, 4000)
-    for note in [(128, 0, 1), (-1, 0, 1), (60.5, 0, 1), (60, -1, 1), (60, 2, 1), (60, 0, np.inf)]:
-        with pytest.raises(ValueError, match=r"notes\[1\] is"):
-            synthesise_notes([(60, 0, 1), note], 3)
-    with pytest.raises(ValueError, match=r"notes\[0\] is"):
-        synthesise_notes([(60, np.nan, 1)], 3)
-    with pytest.raises(ValueError, match=r"\(pitch, start, end\)"):
-        synthesise_notes([(60, 1)], 3)
     for seconds in (-1, np.nan, 1e9):
-        with pytest.raises(ValueError, match="seconds|LONGEST"):
+        with pytest.raises(ValueError, match="seconds must be"):
             synthesise_notes([], seconds)
     assert synthesise_notes(iter([]), 0).shape == (0, 2)
 
@@ -360,7 +353,7 @@ def test_what_is_no_soundfont_is_named(files, monkeypatch):
         render(tune, folder / "none.sf2")
     for content in (b"", b"RIFF1234WAVE", b"text that is long enough"):
         (folder / "text.sf2").write_bytes(content)
-        with pytest.raises(ValueError, match="text.sf2 is no SoundFont"):
+        with pytest.raises(ValueError, match="text.sf2 is not a SoundFont"):
             render(tune, folder / "text.sf2")
     with pytest.raises(FileNotFoundError, match="none.mid"):
         render(folder / "none.mid", folder / "text.sf2", seconds=3)
@@ -398,7 +391,12 @@ class Synthesizer:
     "renders, refuses, error, message",
     [
         ("os._exit(11)", "pass", ValueError, "symusic crashed while playing .*mid with .*sf2"),
-        ("raise TypeError('Eigen')", "pass", ImportError, "another can: pip install 'symusic"),
+        (
+            "raise TypeError('Eigen')",
+            "pass",
+            ImportError,
+            r"render \(Eigen\): pip install 'symusic",
+        ),
         ("return np.full((2, 9), np.nan)", "pass", ValueError, ".sf2 is damaged"),
         ("pass", "raise RuntimeError('odd')", ValueError, ".mid: symusic cannot read it: odd"),
     ],

@@ -241,7 +241,7 @@ def fake_training(trainer):
     own = [ResultInPlace(trainer), EarlyStopping(trainer.config.patience)]
     error = None
     try:
-        loop.train(trainer, CallbackList(own, trainer))
+        loop.train(trainer, CallbackList(own, [], trainer))
     except TrainingDiverged as caught:
         error = caught
     return trainer.history, error
@@ -498,8 +498,8 @@ def test_a_tune_of_one_row_can_be_learned_from():
 @pytest.mark.core
 @pytest.mark.parametrize("cost", ("cross_entropy", "squared_error"))
 @pytest.mark.parametrize("steps_at_once", (1, 4, 11, 12, 40))
-def test_training_in_pieces_is_training_on_the_whole(steps_at_once, cost):
-    """The gradient is exact, whether the pieces fill the window or not."""
+def test_training_in_segments_is_training_on_the_whole(steps_at_once, cost):
+    """The gradient is exact, whether the segments fill the window or not."""
     histories, parameters = [], []
     for option in ({}, {"steps_at_once": steps_at_once}):
         model = small_model(cost=cost, seed=4)
@@ -508,18 +508,18 @@ def test_training_in_pieces_is_training_on_the_whole(steps_at_once, cost):
         histories.append(model.train(tunes, 2, 2, 2, 13, 0.01, progress=False, **option).cost)
         parameters.append(model.get_parameters())
     np.testing.assert_allclose(*histories, rtol=1e-12)
-    whole, in_pieces = parameters
+    whole, in_segments = parameters
     for name, array in whole.items():
-        np.testing.assert_allclose(in_pieces[name], array, rtol=0, atol=1e-11, err_msg=name)
+        np.testing.assert_allclose(in_segments[name], array, rtol=0, atol=1e-11, err_msg=name)
 
 
-def test_pieces_of_no_steps_are_refused():
+def test_segments_of_no_steps_are_refused():
     model = small_model()
     with pytest.raises(ValueError, match="steps_at_once"):
         model.train(np.zeros((2, 9, SIZES["io_length"])), 1, 1, 2, 9, steps_at_once=0)
 
 
-def test_training_in_pieces_stops_where_the_cost_explodes():
+def test_training_in_segments_stops_where_the_cost_explodes():
     model = small_model(dtype="float32")
     before = model.get_parameters()
     tunes = random_roll(np.random.default_rng(1), 3, 13, SIZES["io_length"])

@@ -3,7 +3,7 @@
 Conventions
 -----------
 What a file claims is compared with its size before memory is allocated for it. Nothing is
-unpickled: arrays of objects are skipped.
+unpickled here: arrays of objects are skipped.
 """
 
 import errno
@@ -23,23 +23,11 @@ _END = struct.Struct("<4s6xH10x")  # of a zip without a comment: signature, numb
 
 
 def read(file, most_bytes, most_times=0, names=None, unpickled=None):
-    """Return the arrays of an .npz file: dict of name to array.
+    """Return the arrays of an open .npz file by name, or raise a ValueError or `zipfile`'s errors.
 
-    Parameters
-    ----------
-    file : binary file
-    most_bytes, most_times : int
-        The arrays may have this many bytes in all, or this many times the size of the file.
-    names : collection of str, optional
-        The arrays to read, if the file has them. Without it all are read, and the file must
-        hold nothing else.
-    unpickled : callable, optional
-        Returns the array for the bytes behind the header of an array of objects.
-
-    Raises
-    ------
-    Exception
-        A ValueError that says what is wrong, or whatever `zipfile` makes of damage.
+    The arrays may have `most_bytes` in all, or `most_times` the size of the file. Without `names`
+    all are read, and the file must hold nothing else; with them, those that it has. `unpickled`
+    returns the array for the bytes behind the header of an array of objects.
     """
     size = os.fstat(file.fileno()).st_size
     most_bytes = max(most_bytes, most_times * size)
@@ -67,7 +55,7 @@ def read(file, most_bytes, most_times=0, names=None, unpickled=None):
 
 
 def is_damage(error):
-    """Return whether an error comes from what is in a zip, and not from the disk.
+    """Return whether an error comes from the content of a zip, and not from the disk.
 
     A seek to a place that does not exist fails with EINVAL.
     """

@@ -1,4 +1,4 @@
-"""Baselines, which a network has to beat: predictions of each pitch from itself alone."""
+"""Baselines that a network has to beat: predictions of each pitch from itself alone."""
 
 import numpy as np
 
@@ -28,9 +28,9 @@ def constant_probabilities(training):
 
 
 def markov_probabilities(training):
-    """Return the baseline of two frequencies for each pitch: if it sounds now, and if not.
+    """Return the baseline that predicts two frequencies of each pitch: if it sounds now, if not.
 
-    Otherwise as `constant_probabilities`.
+    The parameter and the result are those of `constant_probabilities`.
     """
     n_steps, n_before, n_after, n_both = 0, 0, 0, 0  # the last three for each pitch
     for tune in training:
@@ -43,13 +43,6 @@ def markov_probabilities(training):
     if_silent = _log_odds(n_after - n_both, n_steps - n_before)
     if_sounding = _log_odds(n_both, n_before)
     return lambda inputs: np.where(inputs >= 0.5, if_sounding, if_silent)
-
-
-BASELINES = {
-    "each pitch's frequency": constant_probabilities,
-    "each pitch's Markov chain": markov_probabilities,
-}
-"""The baselines and their names."""
 
 
 def score_baselines(training, tunes, threshold=THRESHOLD):
@@ -66,10 +59,11 @@ def score_baselines(training, tunes, threshold=THRESHOLD):
     -------
     dict of name to Evaluation
     """
-    return {
-        name: evaluate(fit(training), tunes, threshold, "float64")
-        for name, fit in BASELINES.items()
+    fits = {
+        "each pitch's frequency": constant_probabilities,
+        "each pitch's Markov chain": markov_probabilities,
     }
+    return {name: evaluate(fits[name](training), tunes, threshold, "float64") for name in fits}
 
 
 def _log_odds(n_sounding, n_steps):

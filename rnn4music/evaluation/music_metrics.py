@@ -3,11 +3,11 @@
 Conventions
 -----------
 A roll is (T, P), zeros and ones, with any P; column 0 is `lowest_pitch`. A note is a run of steps
-in which a pitch is on: a note that is struck again at once does not count as new, since rolls do
-not show it. An onset is a note's first step. The highest voice has the onsets above which nothing
-sounds, the "skyline" of A. Uitdenbogerd and J. Zobel, "Manipulation of music for melody matching",
-ACM Multimedia 1998; here a held note covers the onsets below it. A statistic that a tune leaves
-undefined, such as the note lengths of silence, is NaN; means and comparisons skip it.
+in which a pitch is on: a note that is struck again immediately does not count as new, since rolls
+do not show it. An onset is a note's first step. The highest voice has the onsets above which
+nothing sounds, the "skyline" of A. Uitdenbogerd and J. Zobel, "Manipulation of music for melody
+matching", ACM Multimedia 1998; here a held note covers the onsets below it. A statistic that a
+tune leaves undefined, such as the note lengths of silence, is NaN; means and comparisons skip it.
 Several statistics grow with the length of the tune: compare tunes of like lengths. Only the
 pitch classes depend on the key: transpose the tunes (`rnn4music.data`) where it should not matter.
 
@@ -29,15 +29,9 @@ from numpy.lib.stride_tricks import sliding_window_view
 from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 
-WIDEST_INTERVAL = 12
-"""Semitones; larger leaps share the two outer bins of the interval histogram."""
-
-NOTE_LENGTHS = (1, 2, 3, 4, 5, 9, 17)
-"""Lower bounds of the bins of the note length histogram."""
-
-N_GRAM = 8
-"""Steps of the n-grams of `self_similarity`."""
-
+WIDEST_INTERVAL = 12  # semitones; larger leaps share the two outer bins of the interval histogram
+NOTE_LENGTHS = (1, 2, 3, 4, 5, 9, 17)  # lower bounds of the bins of the note length histogram
+N_GRAM = 8  # steps of the n-grams of `self_similarity`
 _N_CELLS = 1000  # on which densities are compared
 _MARGIN = 5  # bandwidths beyond the smallest and largest distance
 
@@ -51,8 +45,8 @@ class TuneStatistics:
     pitch_class_histogram : (12,)
         C to B; each note counts with its length.
     interval_histogram : (27,)
-        Of the highest voice, each onset against the one before, silence or not in between:
-        −13 semitones and below, −12, …, 12, and 13 and above. NaN if it has one onset only.
+        Intervals of the highest voice from onset to onset, also over a silence: −13 semitones
+        and below, −12, …, 12, and 13 and above. NaN if there is only one onset.
     pitch_range : float
         From the lowest to the highest pitch, in semitones.
     n_pitches : float
@@ -66,11 +60,11 @@ class TuneStatistics:
     note_length_histogram : (7,)
         1, 2, 3, 4, 5 to 8, 9 to 16, and more steps.
     silent_share : float
-        Share of the silent steps.
+        Share of the steps that are silent.
     repeated_share : float
         Share of the steps, the first excepted, that are the same as the step before. NaN if T = 1.
     longest_held : float
-        Most steps in a row that are all the same, silence included.
+        Length of the longest run of equal steps, silence included.
     self_similarity : float
         Share of the n-grams of eight steps with a change that also occur elsewhere in the tune,
         exactly and in the same key; both places may overlap. NaN if there is no such n-gram.
@@ -91,7 +85,7 @@ class TuneStatistics:
 
 
 class Overlap(NamedTuple):
-    """How alike two distributions of distances are.
+    """The similarity of two distributions of distances.
 
     The area that lies under both densities, 0 to 1, and the Kullback-Leibler divergence of the
     distances between the sets from those within the real one, in nats: 0 or more, perhaps inf.
@@ -131,7 +125,7 @@ def describe(roll, lowest_pitch=21):
     TypeError, ValueError
         If it is not a roll of zeros and ones, or is empty.
     """
-    roll = _validate_roll("the roll", roll)
+    roll = pianoroll.checked("the roll", roll).astype(bool)
     lowest_pitch = checks.integer("lowest_pitch", lowest_pitch, 0)
     T, P = roll.shape
     n_sounding = roll.sum(axis=1)
@@ -139,13 +133,12 @@ def describe(roll, lowest_pitch=21):
     used = np.flatnonzero(steps_of_pitch)
     pitch_class = (np.arange(P) + lowest_pitch) % 12
 
-    edges = np.diff(np.pad(roll, ((1, 1), (0, 0))).astype(np.int8), axis=0)
-    starts, ends = edges == 1, edges == -1  # (T + 1, P); an end is the step after a note
-    lengths = np.nonzero(ends.T)[1] - np.nonzero(starts.T)[1]  # pitch by pitch
+    column, first, end = pianoroll.notes(roll).T
+    lengths = end - first
     bins = np.searchsorted(NOTE_LENGTHS, lengths, side="right") - 1
 
     highest = P - 1 - roll[:, ::-1].argmax(axis=1)
-    voice = highest[starts[np.arange(T), highest]]
+    voice = highest[np.sort(first[column == highest[first]])]
     intervals = np.clip(np.diff(voice), -WIDEST_INTERVAL - 1, WIDEST_INTERVAL + 1)
 
     changes = _changes(roll)
@@ -205,11 +198,9 @@ def overlap(generated, real, lowest_pitch=21):
 
     generated = _statistics("generated", generated, 2, lowest_pitch)
     real = _statistics("real", real, 2, lowest_pitch)
-    result = {}
+    result = dict.fromkeys(real, Overlap(np.nan, np.nan))
     for name in real:
-        if min(len(generated[name]), len(real[name])) < 2:
-            result[name] = Overlap(np.nan, np.nan)
-        else:
+        if min(len(generated[name]), len(real[name])) >= 2:
             within = pdist(real[name])  # each pair once
             between = cdist(generated[name], real[name]).ravel()
             result[name] = _compare(within, between)
@@ -226,7 +217,7 @@ def longest_copy(tune, training, any_key=True):
     """Find the passage with the most changes that a tune shares with a training tune.
 
     All pitches agree at every step. The passage begins and ends with a step that sounds. Among
-    those with the same number of changes the longest is returned, then the earliest.
+    passages with the same number of changes the longest is returned, then the earliest.
 
     Parameters
     ----------
@@ -239,7 +230,7 @@ def longest_copy(tune, training, any_key=True):
     -------
     Copy
     """
-    tune = _validate_roll("the tune", tune)
+    tune = pianoroll.checked("the tune", tune).astype(bool)
     training = _validate_rolls("training", training, 1)
     for k, roll in enumerate(training):
         if roll.shape[1] != tune.shape[1]:
@@ -250,8 +241,7 @@ def longest_copy(tune, training, any_key=True):
     T, P = tune.shape
     first_steps = np.cumsum([0, *map(len, training[:-1])])
     chords, roots = zip(*(_chords_and_roots(roll, any_key) for roll in (tune, *training)))
-    chord = _numbers(np.concatenate(chords))
-    root = np.concatenate(roots)
+    chord, root = _numbers(np.concatenate(chords)), np.concatenate(roots)
     interval = np.diff(root, prepend=root[0])
     interval[T + first_steps] = P  # no interval is as wide: no passage continues across these
     sounds = np.any(tune, axis=1)
@@ -276,14 +266,12 @@ def longest_copy(tune, training, any_key=True):
 
 
 def _chords_and_roots(roll, any_key):
-    """Return a table of the chords, relative to their lowest pitch, and that pitch.
+    """Return a table of the chords, relative to their lowest pitch, and that pitch; 0 in one key.
 
     A silent step has the root of the last chord, so that a passage keeps its key over a rest.
     """
     T, P = roll.shape
-    if not any_key:
-        return np.packbits(roll, axis=1), np.zeros(T, int)
-    lowest = roll.argmax(axis=1)
+    lowest = roll.argmax(axis=1) if any_key else np.zeros(T, int)
     chords = np.take_along_axis(roll, (lowest[:, None] + np.arange(P)) % P, axis=1)
     last_chord = np.maximum.accumulate(np.where(roll.any(axis=1), np.arange(T), 0))
     return np.packbits(chords, axis=1), lowest[last_chord]
@@ -324,38 +312,26 @@ def _statistics(name, rolls, least, lowest_pitch):
 
 def _compare(within, between):
     """Return the `Overlap` of two samples of distances."""
-    bandwidths = [_bandwidth(within), _bandwidth(between)]
+    # Scott's rule, as `scipy.stats.gaussian_kde` has it; 0 without variance
+    bandwidths = [np.ptp(x) and x.std(ddof=1) * len(x) ** -0.2 for x in (within, between)]
     widest = max(bandwidths)
     if not widest:
         return Overlap(1.0, 0.0) if within[0] == between[0] else Overlap(0.0, np.inf)
     low = min(within.min(), between.min()) - _MARGIN * widest
     high = max(within.max(), between.max()) + _MARGIN * widest
     edges = np.linspace(low, high, _N_CELLS + 1)
-    p, q = (
-        _density(distances, edges, bandwidth or widest)
-        for distances, bandwidth in zip((within, between), bandwidths)
-    )
+    centres = (edges[1:] + edges[:-1]) / 2
+    densities = []  # the share of the smoothed distances in each cell
+    for distances, bandwidth in zip((within, between), bandwidths):
+        kernel = np.exp(-(((centres[:, None] - centres) / (bandwidth or widest)) ** 2) / 2)
+        density = kernel @ np.histogram(distances, edges)[0]
+        densities.append(density / density.sum())
+    p, q = densities
     area = float(np.minimum(p, q).sum())
     p, q = p[p > 0], q[p > 0]
     with np.errstate(divide="ignore"):
         divergence = float((p * (np.log(p) - np.log(q))).sum())
     return Overlap(area, max(divergence, 0.0))
-
-
-def _bandwidth(distances):
-    """Return Scott's bandwidth, that of `scipy.stats.gaussian_kde`; 0 without variance."""
-    if np.ptp(distances) == 0:
-        return 0.0
-    return distances.std(ddof=1) * len(distances) ** -0.2
-
-
-def _density(distances, edges, bandwidth):
-    """Return the share of the smoothed distances that lies in each cell."""
-    counts, _ = np.histogram(distances, edges)
-    centres = (edges[1:] + edges[:-1]) / 2
-    kernel = np.exp(-(((centres[:, None] - centres) / bandwidth) ** 2) / 2)
-    density = kernel @ counts
-    return density / density.sum()
 
 
 def _shares(values, n_bins, weights=None):
@@ -372,9 +348,4 @@ def _validate_rolls(name, value, least):
     rolls = pianoroll.listed(name, value)
     if len(rolls) < least:
         raise ValueError(f"{name} must be at least {least} piano rolls, but {len(rolls)} are given")
-    return [_validate_roll(f"{name}[{k}]", roll) for k, roll in enumerate(rolls)]
-
-
-def _validate_roll(name, value):
-    """Return `value` as a (T, P) array of booleans."""
-    return pianoroll.checked(name, value).astype(bool)
+    return [pianoroll.checked(f"{name}[{k}]", roll).astype(bool) for k, roll in enumerate(rolls)]

@@ -2,8 +2,8 @@
 
 An earlier note is removed from the tune, from its start to its end, and the network reads the
 tune without it. The *effect* of the note is the log-odds of the predicted note with it, minus
-those without it. That is a statement about this network and this tune alone: notes that say the
-same stand in for each other, and a tune with a hole may be unlike any in the training set.
+those without it. That is a statement about this network and this tune alone: redundant notes
+stand in for each other, and a tune with a hole may be unlike any in the training set.
 
 Conventions
 -----------
@@ -46,29 +46,29 @@ def occlusion_effects(network, roll, step, column):
     roll = np.asarray(pianoroll.checked("roll", roll), float)
     step, column = validate_position(roll, step, column)
     earlier = roll[:step]
-    notes = [(slice(first, end), pitch) for pitch, first, end in pianoroll.notes(earlier)]
+    notes = pianoroll.notes(earlier)
     batch_size = max(1, _MOST_CELLS // earlier.size)
     with_all = _log_odds(network.predict(earlier)[-1, column])
     effects = np.zeros_like(roll)
-    for k in range(0, len(notes), batch_size):
-        batch = notes[k : k + batch_size]
+    for batch in (notes[k : k + batch_size] for k in range(0, len(notes), batch_size)):
         tunes = np.repeat(earlier[:, None], len(batch), axis=1)  # (step, notes, P)
-        for n, (steps, pitch) in enumerate(batch):
-            tunes[steps, n, pitch] = 0
+        for n, (pitch, first, end) in enumerate(batch):
+            tunes[first:end, n, pitch] = 0
         without = _log_odds(network.predict(tunes)[-1, :, column])
-        for note, effect in zip(batch, with_all - without):
-            effects[note] = effect
+        for (pitch, first, end), effect in zip(batch, with_all - without):
+            effects[first:end, pitch] = effect
     return effects
 
 
 def validate_position(roll, step, column):
     """Return `step` and `column` as integers, or raise a ValueError if outside the roll."""
-    step = checks.integer("step", step, low=1)
-    column = checks.integer("column", column, low=0)
-    for name, value, most in (("step", step, len(roll)), ("column", column, roll.shape[1] - 1)):
-        if value > most:
-            raise ValueError(f"{name} must be at most {most} for this roll, but is {value}")
-    return step, column
+    T, P = roll.shape
+    position = []
+    for name, value, low, high in (("step", step, 1, T), ("column", column, 0, P - 1)):
+        position.append(checks.integer(name, value, low))
+        if value > high:
+            raise ValueError(f"{name} must be at most {high} for this roll, but is {value}")
+    return position
 
 
 def _log_odds(probability):

@@ -14,17 +14,10 @@ import numpy as np
 
 from rnn4music.data import pianoroll
 
-WINDOW = 100
-"""Steps that one call of the compiled network takes; longer tunes take several calls."""
-
-LARGEST_BATCH = 64
-"""Largest number of tunes that run side by side."""
-
-MOST_CELLS = 2**24
-"""Largest number of steps times tunes times pitches in a batch of more than one tune."""
-
-THRESHOLD = 0.5
-"""Probability at which a note counts as predicted."""
+WINDOW = 100  # steps that one call of the compiled network takes; longer tunes take several calls
+LARGEST_BATCH = 64  # tunes that run side by side
+MOST_CELLS = 2**24  # steps times tunes times pitches in a batch of more than one tune
+THRESHOLD = 0.5  # probability at which a note counts as predicted
 
 
 @dataclass
@@ -40,65 +33,41 @@ class Evaluation:
     per_tune: list = field(default_factory=list, repr=False)  # of Evaluation
 
 
-def batch_size(n_tunes):
-    """Return the next power of two, so that few sizes are ever compiled."""
-    return min(LARGEST_BATCH, 1 << (n_tunes - 1).bit_length())
-
-
 def sigmoid(Y):
     """Return the logistic function of an array, exact to the last digits for every Y."""
     return np.exp(-np.logaddexp(0, -Y))
 
 
 def run(compile_for, initial, inputs):
-    """Run the network over inputs of any length, the state carried between windows.
+    """Return the output's pre-activations (T, B, P) of inputs of any length and number.
 
-    Parameters
-    ----------
-    compile_for : callable
-        From a shape (T, B, P) to the function (inputs, *states) → [Y, *states].
-    initial : list of (H,)
-        The states at t = −1, flat.
-    inputs : (T, B, P)
-
-    Returns
-    -------
-    Y : (T, B, P)
-        The output's pre-activations.
+    `compile_for` makes of a shape (T, B, P) the function (inputs, *states) → [Y, *states], which
+    is called window by window; `initial` holds the states at t = −1, (H,) each. The number of
+    tunes is rounded up to a power of two, so that few sizes are ever compiled.
     """
     T, B, P = inputs.shape
     Y = np.empty_like(inputs)
     for first in range(0, B, LARGEST_BATCH):
         batch = inputs[:, first : first + LARGEST_BATCH]
-        shape = (WINDOW, batch_size(batch.shape[1]), P)
+        n_tunes = batch.shape[1]
+        shape = WINDOW, min(LARGEST_BATCH, 1 << (n_tunes - 1).bit_length()), P
         step = compile_for(shape)
         states = [np.tile(vector, (shape[1], 1)) for vector in initial]
         for start in range(0, T, WINDOW):
             rows = batch[start : start + WINDOW]
             window = np.zeros(shape, inputs.dtype)
-            window[: rows.shape[0], : rows.shape[1]] = rows
+            window[: len(rows), :n_tunes] = rows
             pre_activations, *states = step(window, *states)
-            kept = np.asarray(pre_activations)[: rows.shape[0], : rows.shape[1]]
+            kept = np.asarray(pre_activations)[: len(rows), :n_tunes]
             Y[start : start + WINDOW, first : first + LARGEST_BATCH] = kept
     return Y
 
 
 def evaluate(run_network, tunes, threshold, dtype):
-    """Score next-step predictions on whole tunes.
+    """Return the `Evaluation` of next-step predictions on whole tunes, (length, P) each.
 
-    Parameters
-    ----------
-    run_network : callable
-        From inputs (T, B, P) to pre-activations (T, B, P).
-    tunes : sequence of (length, P)
-        A batch of them is accessed at a time.
-    threshold : float
-        A note counts as predicted where its probability is at least this.
-    dtype : str
-
-    Returns
-    -------
-    Evaluation
+    `run_network` returns the pre-activations of inputs (T, B, P) in `dtype`. A batch of tunes is
+    accessed at a time. A note counts as predicted where its probability is at least `threshold`.
     """
     counts = np.zeros((len(tunes), 5))
     # Tunes of like length run side by side, so that little of a batch is padding.
@@ -110,16 +79,15 @@ def evaluate(run_network, tunes, threshold, dtype):
         chosen = chosen[: max(1, np.count_nonzero(cells <= MOST_CELLS))]
         first += len(chosen)
         batch = [shortest, *(tunes[k] for k in chosen[1:])]
-        inputs = np.zeros((len(batch[-1]), len(batch), batch[0].shape[1]), dtype)
+        inputs = np.zeros((len(batch[-1]), len(batch), shortest.shape[1]), dtype)
         for column, tune in enumerate(batch):
             inputs[: len(tune), column] = tune
         Y = run_network(inputs)
-        for column, tune in enumerate(batch):
-            of_tune = Y[: len(tune) - 1, column]
-            counts[chosen[column]] = _counts(of_tune, tune[1:], threshold)
+        for column, (k, tune) in enumerate(zip(chosen, batch)):
+            counts[k] = _counts(Y[: len(tune) - 1, column], tune[1:], threshold)
     if not counts[:, 0].any():
         raise ValueError("nothing to score: every tune has one step, and the first is not scored")
-    return _summary(counts.sum(axis=0), [_summary(row) for row in counts])
+    return _summary(counts.sum(axis=0), map(_summary, counts))
 
 
 def score(run_network, tunes, dtype="float64"):
@@ -132,16 +100,12 @@ def _counts(Y, targets, threshold):
     Y, targets = Y.astype(np.float64), targets.astype(np.float64)
     nats = (np.logaddexp(0, Y) - targets * Y).sum()
     predicted, sounding = sigmoid(Y) >= threshold, targets >= 0.5
-    return (
-        len(targets),
-        nats,
-        (predicted & sounding).sum(),
-        (predicted & ~sounding).sum(),
-        (~predicted & sounding).sum(),
-    )
+    hits = (predicted & sounding).sum()
+    return len(targets), nats, hits, predicted.sum() - hits, sounding.sum() - hits
 
 
 def _summary(counts, per_tune=()):
+    """Return the `Evaluation` of what `_counts` returns; NaN where nothing was counted."""
     n_steps, nats, hits, extra, missed = counts
 
     def share(part, whole):

@@ -153,7 +153,7 @@ class CompiledNetwork:
         return backend.tensor(name, self.store.dtype, shape)
 
     def state_inputs(self, n_tunes):
-        """Return inputs for the states of so many tunes, flat."""
+        """Return inputs for the states of `n_tunes` tunes, a flat list."""
         return [self.input(name, (n_tunes, H)) for name, H in self.store.state_sizes.items()]
 
     def _setting_inputs(self):

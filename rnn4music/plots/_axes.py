@@ -1,4 +1,4 @@
-"""Checks, images, colour bars, axes and files that all plots share.
+"""Checks, images, axes and files that all plots share.
 
 Conventions
 -----------
@@ -6,7 +6,6 @@ The first axis of an array, mostly time, runs to the right. Time is in seconds o
 where bars are numbered.
 """
 
-import io
 import os
 import warnings
 
@@ -22,13 +21,11 @@ _MOST_LABELS, _MOST_LINES = 12, 60  # of bars
 
 
 def write_figure(figure, path, dpi):
-    """Write a figure whole or not at all; the ending of `path` chooses the kind."""
-    picture = io.BytesIO()
-    with warnings.catch_warnings():
+    """Write a figure whole or not at all; the ending of `path` chooses the format."""
+    ending = os.path.splitext(os.fsdecode(path))[1][1:]
+    with warnings.catch_warnings(), written_whole(path) as file:
         warnings.filterwarnings("ignore", "Glyph")  # a character of a title that the font lacks
-        figure.savefig(picture, format=os.path.splitext(os.fsdecode(path))[1][1:], dpi=dpi)
-    with written_whole(path) as file:
-        file.write(picture.getvalue())
+        figure.savefig(file, format=ending, dpi=dpi)
 
 
 def validate_roll(name, roll, shape=None):
@@ -51,19 +48,13 @@ def validate_matrix(name, matrix, shape=None):
     return matrix
 
 
-def image(axes, array, left, right, bottom, colours, low=0.0, high=1.0):
+def draw(axes, array, left, right, bottom, colours, low=0.0, high=1.0, label=None, extend=None):
     """Draw an array (columns, rows), from `left` to `right` and from `bottom` on upwards.
 
-    Parameters
-    ----------
-    colours : str or matplotlib.colors.Colormap
-        From `low` to `high`.
-
-    Returns
-    -------
-    matplotlib.image.AxesImage
+    The colours reach from `low` to `high`. With a label there is a colour bar beside the Axes,
+    which keeps its size.
     """
-    return axes.imshow(
+    image = axes.imshow(
         array.T,
         extent=(left, right, bottom, bottom + array.shape[1]),
         cmap=colours,
@@ -73,12 +64,9 @@ def image(axes, array, left, right, bottom, colours, low=0.0, high=1.0):
         aspect="auto",
         interpolation="nearest",
     )
-
-
-def colour_bar(axes, drawn, label, extend="neither"):
-    """Add a colour bar beside the Axes, which keeps its size."""
-    beside = axes.inset_axes((1.015, 0, 0.02, 1))
-    axes.figure.colorbar(drawn, cax=beside, label=label, extend=extend)
+    if label is not None:
+        beside = axes.inset_axes((1.015, 0, 0.02, 1))
+        axes.figure.colorbar(image, cax=beside, label=label, extend=extend)
 
 
 def outline(axes, roll, time_step, lowest_pitch):
@@ -87,11 +75,9 @@ def outline(axes, roll, time_step, lowest_pitch):
     left, right = first * time_step, end * time_step
     low, high = column + lowest_pitch - 0.5, column + lowest_pitch + 0.5
     corners = np.stack([left, low, right, low, right, high, left, high], axis=1)
-    axes.add_collection(
-        PolyCollection(
-            list(corners.reshape(-1, 4, 2)), facecolors="none", edgecolors="black", linewidths=0.7
-        )
-    )
+    frames = list(corners.reshape(-1, 4, 2))
+    style = {"facecolors": "none", "edgecolors": "black", "linewidths": 0.7}
+    axes.add_collection(PolyCollection(frames, **style))
 
 
 def time_axis(axes, first, end, time_step, steps_per_bar=None):
@@ -106,8 +92,8 @@ def time_axis(axes, first, end, time_step, steps_per_bar=None):
     if steps_per_bar is None:
         return
     steps_per_bar = checks.integer("steps_per_bar", steps_per_bar, low=1)
-    numbers = np.arange(-(-(end - first) // steps_per_bar)) + first // steps_per_bar + 1
-    lines = first + steps_per_bar * np.arange(len(numbers))
+    lines = np.arange(first, end, steps_per_bar)
+    numbers = first // steps_per_bar + 1 + np.arange(len(lines))
     every = 1
     while len(numbers) > _MOST_LABELS * every:
         every *= 2

@@ -7,7 +7,7 @@ from rnn4music._utils import checks
 
 
 def plot_learning_curve(axes, validation, baseline=None, **line):
-    """Draw the validation over the epochs, with a mark at the best one.
+    """Draw the validation score over the epochs, with a mark at the best one.
 
     Parameters
     ----------
@@ -31,31 +31,24 @@ def plot_learning_curve(axes, validation, baseline=None, **line):
         axes.plot(epochs[best], nats[best], "o", color=curve.get_color(), markersize=4)
     if baseline is not None:
         axes.axhline(baseline, color="0.4", linestyle="--", linewidth=1)
-        axes.annotate(
-            "each pitch's Markov chain",
-            (1, baseline),
-            (-3, 2),
-            axes.get_yaxis_transform(),
-            "offset points",
-            ha="right",
-            color="0.4",
-            fontsize="small",
-        )
+        label, place = "each pitch's Markov chain", ((1, baseline), (-3, 2))
+        units = axes.get_yaxis_transform(), "offset points"
+        axes.annotate(label, *place, *units, ha="right", color="0.4", fontsize="small")
     axes.set(xlabel="epoch", ylabel="nats per step")
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
     return axes
 
 
 def plot_history(axes, history, steps=None):
-    """Draw a training: the cost, the validation, and the epochs that lowered the rates.
+    """Draw a training: the cost, the validation, and where the learning rates were lowered.
 
     Parameters
     ----------
     axes : matplotlib.axes.Axes
     history : training.History
-        Of one training or several; the epochs are taken to have the same number of updates.
+        Of one training or several; all epochs are taken to have the same number of updates.
     steps : float, optional
-        Predictions in a window, lengthOfMB − 1. The cost is divided by it, so that it can be
+        Predictions in a window, its length − 1. The cost is divided by it, so that it can be
         compared with the validation (too low for padded windows). Without it the cost is drawn
         only if there is no validation, in nats per tune and window.
 
@@ -78,8 +71,7 @@ def plot_history(axes, history, steps=None):
         plot_learning_curve(axes, history.validation, baseline, label="validation")
         in_view += [] if baseline is None else [baseline]
     if steps is not None or not in_view:
-        unit = "nats per tune and window" if steps is None else "nats per step"
-        axes.set(xlabel="epoch", ylabel=unit)
+        axes.set(xlabel="epoch", ylabel="nats per " + ("step" if steps else "tune and window"))
         cost = np.array(history.cost)
         cost /= 1 if steps is None else checks.number("steps", steps, above=0)
         means = [epoch.mean() for epoch in np.array_split(cost, n_epochs)]

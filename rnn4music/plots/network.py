@@ -10,18 +10,9 @@ import numpy as np
 from rnn4music._utils import checks
 from rnn4music.evaluation.occlusion import validate_position
 from rnn4music.numpy_network import GATES
-from rnn4music.plots._axes import (
-    colour_bar,
-    fit_pitches,
-    image,
-    outline,
-    pitch_axis,
-    time_axis,
-    validate_matrix,
-    validate_roll,
-)
+from rnn4music.plots import _axes
 
-_WITHIN = 99.5  # per cent of the weights that the range of colours covers
+_WITHIN = 99.5  # per cent of the weights that the colours cover
 
 
 def plot_activations(
@@ -50,7 +41,7 @@ def plot_activations(
     matplotlib.axes.Axes
     """
     checks.choice("what", what, activations)
-    values = validate_matrix(what, activations[what])
+    values = _axes.validate_matrix(what, activations[what])
     values = values[:, similar_units(activations) if order is None else order]
     first, end = -n_given, len(values) - n_given
     time_step = checks.number("time_step", time_step, above=0)
@@ -60,9 +51,9 @@ def plot_activations(
         names = {"cell": "tanh c", "hidden": "hidden state"}
         label, colours, low = names.get(what, what), "RdBu_r", -1
     values = np.tanh(values) if what == "cell" else values
-    drawn = image(axes, values, first * time_step, end * time_step, 0, colours, low)
-    colour_bar(axes, drawn, label)
-    time_axis(axes, first, end, time_step, steps_per_bar)
+    span = first * time_step, end * time_step
+    _axes.draw(axes, values, *span, 0, colours, low, label=label)
+    _axes.time_axis(axes, first, end, time_step, steps_per_bar)
     axes.set(ylabel=f"{values.shape[1]} units", yticks=[])
     return axes
 
@@ -83,7 +74,7 @@ def similar_units(activations):
     """
     from scipy.cluster.hierarchy import leaves_list, linkage
 
-    cells = np.tanh(validate_matrix("cell", activations["cell"])).T
+    cells = np.tanh(_axes.validate_matrix("cell", activations["cell"])).T
     if len(cells) == 1:
         return np.zeros(1, int)
     return leaves_list(linkage(cells, "average", optimal_ordering=True))
@@ -101,27 +92,26 @@ def plot_occlusion(
     roll, step, column
         As for `evaluation.occlusion_effects`: the predicted note is outlined.
     effects : (T, P)
-        What that returned. Red notes make the predicted note likelier, blue ones less likely;
-        grey ones have no effect.
+        The result of that function. Red notes make the predicted note likelier, blue ones less
+        likely; grey ones have no effect.
 
     Returns
     -------
     matplotlib.axes.Axes
     """
-    roll = validate_roll("roll", roll)
-    effects = validate_matrix("effects", effects, roll.shape)
+    roll = _axes.validate_roll("roll", roll)
+    effects = _axes.validate_matrix("effects", effects, roll.shape)
     step, column = validate_position(roll, step, column)
     time_step = checks.number("time_step", time_step, above=0)
     limit = np.abs(effects).max() or 1
     earlier = np.ma.masked_where(roll[:step] == 0, effects[:step])
-    bottom = lowest_pitch - 0.5
-    drawn = image(axes, earlier, 0, step * time_step, bottom, "coolwarm", -limit, limit)
-    colour_bar(axes, drawn, "effect (nats)")
+    where = 0, step * time_step, lowest_pitch - 0.5
+    _axes.draw(axes, earlier, *where, "coolwarm", -limit, limit, label="effect (nats)")
     predicted = np.zeros((step + 1, roll.shape[1]))
     predicted[step, column] = 1
-    outline(axes, predicted, time_step, lowest_pitch)
-    time_axis(axes, 0, step + 1, time_step, steps_per_bar)
-    fit_pitches(axes, [roll[:step], predicted], lowest_pitch)
+    _axes.outline(axes, predicted, time_step, lowest_pitch)
+    _axes.time_axis(axes, 0, step + 1, time_step, steps_per_bar)
+    _axes.fit_pitches(axes, [roll[:step], predicted], lowest_pitch)
     return axes
 
 
@@ -145,29 +135,26 @@ def plot_weights(axes, parameters, name, lowest_pitch=21):
     matplotlib.axes.Axes
     """
     checks.choice("name", name, [key for key, value in parameters.items() if value.ndim == 2])
-    matrix = validate_matrix(name, parameters[name])
+    matrix = _axes.validate_matrix(name, parameters[name])
     group, _, ends = name.partition("/")
     source, _, target = ends.partition("_to_")
+    layer = int((source if target == "output" else group).removeprefix("layer"))
     columns = matrix if target == "output" else matrix.T
     largest = np.abs(matrix).max() or 1.0
     limit = np.percentile(np.abs(matrix), _WITHIN) or largest
-    has_pitches = target == "output" or source == "input"
-    bottom = lowest_pitch - 0.5 if has_pitches else 0
-    drawn = image(axes, columns, 0, len(columns), bottom, "RdBu_r", -limit, limit)
-    colour_bar(axes, drawn, "weight", extend="both" if largest > limit else "neither")
-    if has_pitches:
-        pitch_axis(axes, bottom, bottom + columns.shape[1])
+    units = {"below": f"layer {layer - 1}", "hidden": f"layer {layer}, a step earlier"}
+    bottom = 0 if source in units else lowest_pitch - 0.5
+    bar = {"label": "weight", "extend": "both" if largest > limit else "neither"}
+    _axes.draw(axes, columns, 0, len(columns), bottom, "RdBu_r", -limit, limit, **bar)
+    if source in units:
+        axes.set_ylabel(units[source])
     else:
-        layer = int(group[-1])
-        names = {"below": f"layer {layer - 1}", "hidden": f"layer {layer}, a step earlier"}
-        axes.set_ylabel(names[source])
-    if target == "output":
-        axes.set_xlabel(source.replace("layer", "layer "))
-        return axes
-    n_units = len(columns) // len(GATES)
-    for k in range(1, len(GATES)):
-        axes.axvline(k * n_units, color="black", linewidth=0.8)
-    axes.set_xticks(n_units * (np.arange(len(GATES)) + 0.5), GATES)
-    axes.tick_params(axis="x", length=0)
-    axes.set_xlabel(group.replace("layer", "layer "))
+        _axes.pitch_axis(axes, bottom, bottom + columns.shape[1])
+    axes.set_xlabel(f"layer {layer}")
+    if target == "gates":
+        n_units = len(columns) // len(GATES)
+        for k in range(1, len(GATES)):
+            axes.axvline(k * n_units, color="black", linewidth=0.8)
+        axes.set_xticks(n_units * (np.arange(len(GATES)) + 0.5), GATES)
+        axes.tick_params(axis="x", length=0)
     return axes

@@ -8,8 +8,8 @@ Conventions
 -----------
 A function draws on `axes` and returns it; sizes, fonts and titles are the caller's. Time runs to
 the right and pitch upwards; row t of an array fills the time from t to t + 1 steps. Colour bars
-stand beside the Axes without taking room from it, so that pictures one above the other have the
-same time axis.
+stand beside the Axes without taking room from it, so that stacked pictures have the same time
+axis.
 """
 
 import numpy as np
@@ -17,15 +17,7 @@ from matplotlib.colors import LinearSegmentedColormap
 
 from rnn4music._utils import checks
 from rnn4music.data import pianoroll
-from rnn4music.plots._axes import (
-    colour_bar,
-    fit_pitches,
-    image,
-    outline,
-    pitch_axis,
-    time_axis,
-    validate_roll,
-)
+from rnn4music.plots import _axes
 
 _GIVEN = LinearSegmentedColormap.from_list("given", ["#e8f0f8", "#1f77b4"])
 
@@ -43,7 +35,7 @@ def plot_piano_roll(axes, roll, time_step, lowest_pitch=21, start=None, *, steps
     lowest_pitch : int
         MIDI pitch of column 0.
     start : (S, P), optional
-        The roll before `roll`: drawn before second 0, in another colour and behind a line.
+        The roll before `roll`, drawn before second 0, in another colour and behind a line.
     steps_per_bar : int, optional
         Number the bars instead of the seconds. They are counted from the first row drawn; bar 1
         is the first that begins in `roll`.
@@ -52,9 +44,8 @@ def plot_piano_roll(axes, roll, time_step, lowest_pitch=21, start=None, *, steps
     -------
     matplotlib.axes.Axes
     """
-    roll = validate_roll("roll", roll)
-    _draw_tune(axes, roll, "gray_r", time_step, lowest_pitch, start, steps_per_bar)
-    return axes
+    roll = _axes.validate_roll("roll", roll)
+    return _draw_tune(axes, roll, "gray_r", None, time_step, lowest_pitch, start, steps_per_bar)
 
 
 def plot_probabilities(
@@ -68,21 +59,19 @@ def plot_probabilities(
         As for `plot_piano_roll`.
     probabilities : (T, P)
     roll : (T, P), optional
-        The notes that were sampled: drawn as outlines, which need some width of a step.
+        The sampled notes, drawn as outlines; a step must be wide enough to show them.
 
     Returns
     -------
     matplotlib.axes.Axes
     """
-    probabilities = validate_roll("probabilities", probabilities)
+    probabilities = _axes.validate_roll("probabilities", probabilities)
     if roll is not None:
-        roll = validate_roll("roll", roll, probabilities.shape)
-    drawn = _draw_tune(
-        axes, probabilities, "gist_stern_r", time_step, lowest_pitch, start, steps_per_bar
-    )
-    colour_bar(axes, drawn, "probability")
+        roll = _axes.validate_roll("roll", roll, probabilities.shape)
+    shown = probabilities, "gist_stern_r", "probability"
+    _draw_tune(axes, *shown, time_step, lowest_pitch, start, steps_per_bar)
     if roll is not None:
-        outline(axes, roll, time_step, lowest_pitch)
+        _axes.outline(axes, roll, time_step, lowest_pitch)
     return axes
 
 
@@ -105,30 +94,28 @@ def plot_composition(
     pair of matplotlib.axes.Axes
     """
     upper, lower = axes
-    probabilities = validate_roll("probabilities", probabilities, np.shape(roll))
-    plot_piano_roll(upper, roll, time_step, lowest_pitch, start, steps_per_bar=steps_per_bar)
-    plot_probabilities(
-        lower, probabilities, time_step, lowest_pitch, start, steps_per_bar=steps_per_bar
-    )
-    limits = np.array([upper.get_ylim(), lower.get_ylim()])
+    probabilities = _axes.validate_roll("probabilities", probabilities, np.shape(roll))
+    how = time_step, lowest_pitch, start
+    plot_piano_roll(upper, roll, *how, steps_per_bar=steps_per_bar)
+    plot_probabilities(lower, probabilities, *how, steps_per_bar=steps_per_bar)
+    limits = *upper.get_ylim(), *lower.get_ylim()
     for panel in (upper, lower):
-        pitch_axis(panel, limits.min(), limits.max())
+        _axes.pitch_axis(panel, min(limits), max(limits))
     upper.set_xlabel("")
     upper.tick_params(labelbottom=False)
     return axes
 
 
-def _draw_tune(axes, rows, colours, time_step, lowest_pitch, start, steps_per_bar):
-    """Draw rolls or probabilities, after their start; return the image of the rows."""
+def _draw_tune(axes, rows, colours, label, time_step, lowest_pitch, start, steps_per_bar):
+    """Draw rolls or probabilities, after their start; return the Axes."""
     time_step = checks.number("time_step", time_step, above=0)
     bottom = checks.integer("lowest_pitch", lowest_pitch, low=0) - 0.5
-    drawn, n_given = [rows], 0
+    given = rows[:0]
     if start is not None:
-        given = pianoroll.piano_roll("start", start, rows.shape[1])
-        drawn, n_given = [given, rows], len(given)
-        image(axes, np.asarray(given, float), -n_given * time_step, 0, bottom, _GIVEN)
+        given = np.asarray(pianoroll.piano_roll("start", start, rows.shape[1]), float)
+        _axes.draw(axes, given, -len(given) * time_step, 0, bottom, _GIVEN)
         axes.axvline(0, color="tab:blue", linewidth=1)
-    result = image(axes, rows, 0, len(rows) * time_step, bottom, colours)
-    time_axis(axes, -n_given, len(rows), time_step, steps_per_bar)
-    fit_pitches(axes, drawn, lowest_pitch)
-    return result
+    _axes.draw(axes, rows, 0, len(rows) * time_step, bottom, colours, label=label)
+    _axes.time_axis(axes, -len(given), len(rows), time_step, steps_per_bar)
+    _axes.fit_pitches(axes, [given, rows], lowest_pitch)
+    return axes

@@ -8,7 +8,7 @@ Conventions
 -----------
 A tune is anything with the attributes of `rnn4music.render.tune.Tune`; a note is a run of steps in
 which a pitch is on. In the page a step counts from the first composed one: the given start has
-negative steps; it is drawn and not played. Text of the user stands only in HTML text and
+negative steps; it is drawn and not played. The user's text appears only in HTML text and
 attributes, escaped; the script reads only numbers.
 """
 
@@ -41,20 +41,7 @@ class Recording(NamedTuple):
 def page(recordings, metadata=None, title=None):
     """Return a page with a player, a moving piano roll and a MIDI file of each tune.
 
-    Parameters
-    ----------
-    recordings : list of Recording
-        At least one; each has a section of the page.
-    metadata : dict, optional
-        How the tunes were made: names to values, or headings to dicts of those. Values are shown
-        as `str` returns them.
-    title : str, optional
-        Default: the title of the tune, or the number of tunes.
-
-    Returns
-    -------
-    str
-        The same for the same arguments.
+    The same arguments, which are described in `tune.write_page`, return the same page.
     """
     metadata = metadata or {}
     if not isinstance(metadata, Mapping):
@@ -62,39 +49,23 @@ def page(recordings, metadata=None, title=None):
         raise TypeError(f"metadata must be a dict of names to values, not {kind}")
     template = resources.files("rnn4music.render").joinpath("page.html").read_text("utf-8")
     head, section, tail = template.split("<!-- tune -->\n")
-    style, script = (_between(template, tag) for tag in ("style", "script"))
+    n_tunes = len(recordings)
     names = [
-        recording.tune.title or ("A tune" if len(recordings) == 1 else f"Tune {k}")
+        recording.tune.title or ("A tune" if n_tunes == 1 else f"Tune {k}")
         for k, recording in enumerate(recordings, start=1)
     ]
     if title is None:
-        title = names[0] if len(names) == 1 else f"{len(names)} tunes"
-    values = {
-        "policy": "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
-        f"media-src data:; style-src '{_digest(style)}'; script-src '{_digest(script)}'",
-        "title": _text(title),
-        "metadata": _metadata(metadata),
-    }
+        title = names[0] if n_tunes == 1 else f"{n_tunes} tunes"
+    values = {"policy": _policy(template), "title": _text(title), "metadata": _metadata(metadata)}
     sections = [
-        _filled(section, _section(recording, name, k, len(names)))
+        _filled(section, _section(recording, name, k, n_tunes))
         for k, (recording, name) in enumerate(zip(recordings, names), start=1)
     ]
     return _filled(head, values) + "".join(sections) + _filled(tail, values)
 
 
 def fragment(tune, audio):
-    """Return the roll and a player of a tune as a piece of HTML without style sheet or script.
-
-    Parameters
-    ----------
-    tune : Tune
-    audio : bytes
-        MP3.
-
-    Returns
-    -------
-    str
-    """
+    """Return the roll and a player of a tune and its MP3 as HTML without style sheet or script."""
     heading = f"<strong>{_text(tune.title)}</strong><br>" if tune.title else ""
     return (
         f'<div style="max-width: 60em"><p>{heading}{_text(facts(tune))}</p>\n'
@@ -106,7 +77,7 @@ def fragment(tune, audio):
 
 def facts(tune):
     """Return a sentence on the notes, range and length of a tune."""
-    pitches = notes(tune.roll, tune.lowest_pitch)[:, 0]
+    pitches = _notes(tune)[1][:, 0]
     counted = f"{len(pitches):,} note{'s' * (len(pitches) != 1)}" if len(pitches) else "Silence"
     if len(pitches):
         low, high = (pitch_name(p).replace("#", "♯") for p in (pitches.min(), pitches.max()))
@@ -116,71 +87,53 @@ def facts(tune):
     return f"{counted} in {tune.seconds:.1f} seconds: {steps}{start}."
 
 
-def notes(roll, lowest_pitch, first_step=0):
-    """Return the notes of a roll, by start, then pitch.
-
-    Parameters
-    ----------
-    roll : (T, P)
-    lowest_pitch : int
-        MIDI pitch of column 0.
-    first_step : int
-        The number of row 0.
-
-    Returns
-    -------
-    (number of notes, 3) int
-        Pitch, first step, and number of steps.
-    """
-    column, first, end = pianoroll.notes(roll).T
-    rows = np.column_stack([column + lowest_pitch, first + first_step, end - first])
-    return rows[np.lexsort((rows[:, 0], rows[:, 1]))]
-
-
 def picture(tune):
-    """Return the roll of a tune as an SVG element, in the colour of the text around it."""
-    given, composed = _given(tune), notes(tune.roll, tune.lowest_pitch)
+    """Return the roll of a tune as an SVG element, in the colour of the text around it.
+
+    A step and a pitch are one unit.
+    """
     low, high = _pitches_in_view(tune)
-    first = 0 if tune.start is None else -len(tune.start)
-    paths = "".join(
-        f'<path d="{_path(drawn, high)}" fill="currentColor" fill-opacity="{opacity}"/>'
-        for drawn, opacity in ((given, 0.4), (composed, 1))
-    )
+    paths = ""
+    for notes, opacity in zip(_notes(tune), (0.4, 1)):
+        outlines = "".join(
+            f"M{start} {high - pitch}h{length}v.8h-{length}z"
+            for pitch, start, length in notes.tolist()
+        )
+        paths += f'<path d="{outlines}" fill="currentColor" fill-opacity="{opacity}"/>'
+    n_given = _n_given(tune)
     return (
         f'<svg role="img" aria-label="Piano roll. {_text(facts(tune))}" '
-        f'viewBox="{first} 0 {len(tune.roll) - first} {high - low + 1}" '
+        f'viewBox="{-n_given} 0 {n_given + len(tune.roll)} {high - low + 1}" '
         f'preserveAspectRatio="none" width="100%" height="220">{paths}</svg>'
     )
 
 
-def _path(rows, highest_pitch):
-    """Return notes as the outline of an SVG path; a step and a pitch are one unit."""
-    return "".join(
-        f"M{start} {highest_pitch - pitch}h{length}v.8h-{length}z"
-        for pitch, start, length in rows.tolist()
-    )
+def _n_given(tune):
+    return 0 if tune.start is None else len(tune.start)
 
 
-def _given(tune):
-    """Return the notes of the start, at negative steps."""
-    if tune.start is None:
-        return np.zeros((0, 3), int)
-    return notes(tune.start, tune.lowest_pitch, first_step=-len(tune.start))
+def _notes(tune):
+    """Return the notes of the start, at negative steps, and those of the tune.
+
+    Each array is (notes, 3): pitch, first step, number of steps; by start, then pitch.
+    """
+    result = []
+    given = tune.roll[:0] if tune.start is None else tune.start
+    for roll, first_step in ((given, -len(given)), (tune.roll, 0)):
+        column, first, end = pianoroll.notes(roll).T
+        notes = np.column_stack([column + tune.lowest_pitch, first + first_step, end - first])
+        result.append(notes[np.lexsort((notes[:, 0], notes[:, 1]))])
+    return result
 
 
 def _pitches_in_view(tune):
     """Return the lowest and the highest pitch that are drawn, both included."""
-    is_used = (np.asarray(tune.roll) > 0).any(axis=0)
-    if tune.start is not None:
-        is_used |= (np.asarray(tune.start) > 0).any(axis=0)
-    if tune.probabilities is not None:
-        is_used |= (np.asarray(tune.probabilities) >= _LEAST_PROBABILITY).any(axis=0)
-    used = np.flatnonzero(is_used)
+    rolls = [roll for roll in (tune.roll, tune.start, tune.probabilities) if roll is not None]
+    used = np.flatnonzero(np.vstack(rolls).max(axis=0) >= _LEAST_PROBABILITY)
     low, high = (used[0] - 2, used[-1] + 2) if len(used) else (27, 51)
     missing = max(_LEAST_PITCHES - (high - low + 1), 0)
     low, high = low - missing // 2, high + missing - missing // 2
-    low, high = (max(int(pitch) + tune.lowest_pitch, 0) for pitch in (low, high))
-    return low, min(high, 127)
+    return max(int(low) + tune.lowest_pitch, 0), min(int(high) + tune.lowest_pitch, 127)
 
 
 def _section(recording, name, number, n_tunes):
@@ -206,68 +159,68 @@ def _section(recording, name, number, n_tunes):
 def _numbers(tune):
     """Return the numbers that the script draws; probabilities are bytes, step by step."""
     low, high = _pitches_in_view(tune)
-    cells = b""
+    levels = np.zeros((0, 128), np.uint8)
     if tune.probabilities is not None:
-        n_steps, n_pitches = np.shape(tune.probabilities)
+        n_steps, n_pitches = tune.probabilities.shape
         levels = np.zeros((n_steps, 128), np.uint8)
-        levels[:, tune.lowest_pitch : tune.lowest_pitch + n_pitches] = np.rint(
-            255 * np.asarray(tune.probabilities, float)
-        )
-        cells = levels[:, low : high + 1].tobytes()
+        pitches = slice(tune.lowest_pitch, tune.lowest_pitch + n_pitches)
+        levels[:, pitches] = np.rint(255 * np.asarray(tune.probabilities, float))
     return {
         "step": tune.time_step,
         "steps": len(tune.roll),
-        "given": 0 if tune.start is None else len(tune.start),
+        "given": _n_given(tune),
         "low": low,
         "high": high,
-        "notes": np.concatenate([_given(tune), notes(tune.roll, tune.lowest_pitch)])
-        .ravel()
-        .tolist(),
-        "probabilities": base64.b64encode(cells).decode("ascii"),
+        "notes": np.concatenate(_notes(tune)).ravel().tolist(),
+        "probabilities": _base64(levels[:, low : high + 1].tobytes()),
     }
 
 
 def _metadata(metadata):
-    """Return the section on how the tunes were made; empty without metadata."""
+    """Return the section on how the tunes were made, plain values first; empty without any."""
     plain = {name: value for name, value in metadata.items() if not isinstance(value, Mapping)}
     parts = [("", plain)] if plain else []
     parts += [(name, value) for name, value in metadata.items() if isinstance(value, Mapping)]
-    if not parts:
+    lists = ""
+    for heading, values in parts:
+        lists += f"<div>\n<h3>{_text(heading)}</h3>\n" if heading else "<div>\n"
+        rows = (f"<dt>{_text(name)}</dt><dd>{_text(values[name])}</dd>\n" for name in values)
+        lists += f"<dl>\n{''.join(rows)}</dl>\n</div>\n"
+    if not lists:
         return ""
-    lists = "".join(f"<div>\n{_heading(name)}{_description(part)}</div>\n" for name, part in parts)
     return (
         '<section class="metadata" aria-labelledby="metadata">\n'
         f'<h2 id="metadata">How it was made</h2>\n<div class="sections">\n{lists}</div>\n</section>'
     )
 
 
-def _heading(name):
-    return f"<h3>{_text(name)}</h3>\n" if name else ""
-
-
-def _description(part):
-    rows = (f"<dt>{_text(name)}</dt><dd>{_text(value)}</dd>\n" for name, value in part.items())
-    return f"<dl>\n{''.join(rows)}</dl>\n"
+def valid(text):
+    """Return text with ? for each half of a surrogate pair, as some file names have."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _text(value):
-    """Return a value as text for HTML; half a surrogate pair, as in some file names, becomes ?."""
-    return html.escape(str(value).encode("utf-8", "replace").decode("utf-8"))
+    """Return a value as text for HTML."""
+    return html.escape(valid(str(value)))
+
+
+def _base64(content):
+    return base64.b64encode(content).decode("ascii")
 
 
 def _data_uri(kind, content):
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+    return f"data:{kind};base64,{_base64(content)}"
 
 
-def _between(template, tag):
-    """Return the content of the template's only `tag` without attributes."""
-    return template.split(f"<{tag}>")[1].split(f"</{tag}>")[0]
-
-
-def _digest(content):
-    """Return the name of an inline style or script in a Content-Security-Policy."""
-    digest = hashlib.sha256(content.encode("utf-8")).digest()
-    return "sha256-" + base64.b64encode(digest).decode("ascii")
+def _policy(template):
+    """Return the Content-Security-Policy that allows the template's one style and one script."""
+    policy = "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
+    policy += "media-src data:"
+    for tag in ("style", "script"):
+        content = template.split(f"<{tag}>")[1].split(f"</{tag}>")[0]
+        digest = _base64(hashlib.sha256(content.encode("utf-8")).digest())
+        policy += f"; {tag}-src 'sha256-{digest}'"
+    return policy
 
 
 def _filled(template, values):

@@ -1,7 +1,7 @@
-"""MIDI files played with a SoundFont, by symusic, which the extra "soundfont" brings.
+"""MIDI files played with a SoundFont, by symusic, which the extra "soundfont" installs.
 
-symusic plays in a process of its own: a damaged SoundFont crashes it now and then, and must not
-take along the process that asked, which may hold a night's training.
+symusic runs in a process of its own: a damaged SoundFont crashes it now and then, and must not
+end this process, which may hold a night's training.
 """
 
 import importlib.util
@@ -14,55 +14,27 @@ from midi.files import opened
 from rnn4music._utils.processes import ProcessCrashed, in_limited_process
 
 CURE = "pip install 'symusic>=0.5.8,!=0.6.0'"
-_MOST_BYTES = 2**32  # of the sound: three hours
-_MOST_MEMORY = 2**34
-_SECONDS = 3600
+_LIMITS = {"most_memory": 2**34, "most_bytes": 2**32, "seconds": 3600}  # three hours of sound
 
 
 def play(midi_path, soundfont, sample_rate):
-    """Return what symusic makes of a MIDI file and a SoundFont, of any length and loudness.
-
-    Parameters
-    ----------
-    midi_path, soundfont : str or path
-    sample_rate : int
-        Samples a second.
-
-    Returns
-    -------
-    (n, 2) float32
-
-    Raises
-    ------
-    FileNotFoundError
-        There is no such SoundFont.
-    ValueError
-        It is damaged or none; or symusic does not take the MIDI file.
-    ImportError
-        symusic is missing, or is the version that cannot render.
-    """
-    midi_path, soundfont = (
-        os.path.expanduser(os.fsdecode(path)) for path in (midi_path, soundfont)
-    )
+    """Return the sound, (n, 2) float32 of any length and loudness; `render` lists the errors."""
+    paths = midi_path, soundfont
+    midi_path, soundfont = (os.path.expanduser(os.fsdecode(path)) for path in paths)
     with opened(soundfont) as file:
         head = file.read(12)
     if head[:4] != b"RIFF" or head[8:] != b"sfbk":
-        raise ValueError(f"{soundfont} is no SoundFont: it does not begin as a .sf2 or .sf3 does")
+        raise ValueError(f"{soundfont} is not a SoundFont, neither .sf2 nor .sf3")
     if importlib.util.find_spec("symusic") is None:
         raise ImportError(f"a SoundFont needs symusic: {CURE}")
     try:
-        sound = in_limited_process(
-            _play,
-            [midi_path, soundfont, sample_rate],
-            most_memory=_MOST_MEMORY,
-            most_bytes=_MOST_BYTES,
-            seconds=_SECONDS,
-        ).get("sound", np.empty(0))
+        answer = in_limited_process(_play, [midi_path, soundfont, sample_rate], **_LIMITS)
     except ProcessCrashed as error:
         raise ValueError(
             f"symusic crashed while playing {midi_path} with {soundfont}, which must be damaged: "
             f"{error}"
         ) from None
+    sound = answer.get("sound", np.empty(0))
     if sound.dtype != np.float32 or sound.shape[1:] != (2,) or not np.isfinite(sound).all():
         raise ValueError(f"{soundfont} is damaged: it sounds infinitely loud")
     return sound
@@ -82,8 +54,6 @@ def _play(_, midi_path, soundfont, sample_rate):
             return {"sound": np.zeros((0, 2), np.float32)}
         return {"sound": np.asarray(synthesizer.render(score, stereo=True).T, np.float32)}
     except TypeError as error:  # symusic 0.6.0, with every SoundFont
-        raise ImportError(
-            f"this version of symusic cannot render ({error}): another can: {CURE}"
-        ) from None
+        raise ImportError(f"this version of symusic cannot render ({error}): {CURE}") from None
     except Exception as error:
         raise ValueError(f"{soundfont}: symusic cannot play it: {error}") from None

@@ -11,8 +11,8 @@ A sound is an (n, 2) float32 array, left and right, in [−1, 1], `SAMPLE_RATE` 
 note is (pitch, start, end), seconds from the start of the sound; in a roll it is a run of steps in
 which a pitch is on. It is released at its end and fades within `RELEASE` seconds, or earlier, so
 that nothing reaches beyond the sound's length. All notes are equally loud, at a level that leaves
-room for four or five at a time; only a sound whose peak would exceed `PEAK` is made softer, all of
-it by the same factor.
+room for four or five at a time; only a sound whose peak would exceed `PEAK` is made softer, by one
+factor throughout.
 """
 
 import io
@@ -25,18 +25,11 @@ from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 from rnn4music.render import soundfont as soundfonts
 
-SAMPLE_RATE = 44100
-"""Samples a second."""
-
-LONGEST = 7200
-"""Seconds of the longest sound; an hour takes 1.3 GB of memory."""
-
-LOUDNESS = 0.14
-"""Amplitude of the sine as strong as A4 (pitch 69) just struck; an octave up is 1.5 dB softer."""
-
+SAMPLE_RATE = 44100  # samples a second
+LONGEST = 7200  # seconds of a sound; an hour takes 1.3 GB of memory
+LOUDNESS = 0.14  # amplitude of the sine as strong as a struck A4; an octave up is 1.5 dB softer
 PEAK = 0.9
 ATTACK, RELEASE = 0.005, 0.08  # seconds
-
 _DECAY = 1.5  # seconds in which the fundamental of A4 falls to 1/e; half of it two octaves up
 _MOST_HARMONICS = 24
 _BRIGHTNESS = 2000  # Hz in which the harmonics' amplitudes fall to 1/e
@@ -67,46 +60,38 @@ def synthesise(roll, time_step, lowest_pitch=21):
     ------
     TypeError, ValueError
         For a roll that is empty, has another shape, or holds other values; for a time step that
-        is not above 0; for pitches beyond 127.
+        is not above 0; for pitches above 127; for more than `LONGEST` seconds.
     """
-    roll = pianoroll.checked("roll", roll)
+    roll, lowest_pitch = checked(roll, lowest_pitch)
     time_step = checks.number("time_step", time_step, above=0)
-    lowest_pitch = checks.integer("lowest_pitch", lowest_pitch, low=0)
-    if lowest_pitch + roll.shape[1] - 1 > _HIGHEST:
-        raise ValueError(
-            f"a roll of {roll.shape[1]} pitches from lowest_pitch={lowest_pitch} on ends beyond "
-            f"pitch {_HIGHEST}, the highest of MIDI; 88 pitches from 21 on are the piano's"
-        )
     column, first, end = pianoroll.notes(roll).T
     notes = np.column_stack([column + lowest_pitch, first * time_step, end * time_step])
     return synthesise_notes(notes, len(roll) * time_step)
 
 
+def checked(roll, lowest_pitch):
+    """Return a (T, P) roll of zeros and ones and its lowest pitch; the highest is at most 127."""
+    roll = pianoroll.checked("roll", roll)
+    lowest_pitch = checks.integer("lowest_pitch", lowest_pitch, low=0)
+    n_pitches = roll.shape[1]
+    if lowest_pitch + n_pitches - 1 > _HIGHEST:
+        raise ValueError(
+            f"lowest_pitch={lowest_pitch} puts the last of {n_pitches} columns at pitch "
+            f"{lowest_pitch + n_pitches - 1}, above {_HIGHEST}; "
+            f"give at most {_HIGHEST + 1 - n_pitches}"
+        )
+    return roll, lowest_pitch
+
+
 def synthesise_notes(notes, seconds):
-    """Return the sound of notes.
+    """Return the sound of notes (pitch, start, end), such as ``midiread(path).notes``.
 
-    Parameters
-    ----------
-    notes : iterable of (pitch, start, end)
-        Such as ``midiread(path).notes``. The sound leaves out what lies beyond `seconds`, and
-        notes of length 0.
-    seconds : float
-        Length of the sound.
-
-    Returns
-    -------
-    (n, 2) float32
-        n = round(seconds · SAMPLE_RATE).
-
-    Raises
-    ------
-    TypeError, ValueError
-        For an invalid note: a pitch outside 0..127, an end before the start, NaN.
+    It leaves out what lies beyond `seconds`, and notes of length 0.
     """
     sound = np.zeros((_n_samples(seconds), 2), np.float32)
-    notes = _checked_notes(notes)
+    notes = np.array([*notes], float).reshape(-1, 3)
     release = round(RELEASE * SAMPLE_RATE)
-    fade = (np.cos(np.linspace(0, np.pi / 2, release)) ** 2).astype(np.float32)[:, None]
+    fade = _fade(release).astype(np.float32)
     start, end = np.minimum(np.rint(notes[:, 1:] * SAMPLE_RATE), len(sound)).astype(int).T
     stop = np.where(start < end, np.minimum(end + release, len(sound)), start)
     for pitch in np.unique(notes[:, 0]):
@@ -125,8 +110,8 @@ def render(midi_path, soundfont=None, seconds=None):
     """Return the sound of a MIDI file.
 
     The built-in synthesiser plays all notes but the drums, with the sustain pedal, on its one
-    instrument and equally loud. A SoundFont has the instruments that the file asks for, and the
-    loudness of its notes; symusic plays it, without pedals and other controllers.
+    instrument and equally loud. With a SoundFont, symusic plays the instruments that the file
+    asks for, each note at its own loudness, without pedals and other controllers.
 
     Parameters
     ----------
@@ -163,27 +148,19 @@ def render(midi_path, soundfont=None, seconds=None):
     sound[: len(played)] = played[:n_samples]
     if len(played) > n_samples:
         n_faded = min(round(RELEASE * SAMPLE_RATE), n_samples)
-        sound[n_samples - n_faded :] *= np.cos(np.linspace(0, np.pi / 2, n_faded))[:, None] ** 2
+        sound[n_samples - n_faded :] *= _fade(n_faded)
     return _without_clipping(sound)
 
 
 def encoded(samples, format):
-    """Return a sound as the bytes of a file.
-
-    Parameters
-    ----------
-    samples : (n, 2)
-        In [−1, 1].
-    format : str
-        "WAV" (16 bits a sample) or "MP3".
-    """
+    """Return a sound as the bytes of a file; `format` is "WAV" (16 bits a sample) or "MP3"."""
     import soundfile
 
     checks.choice("format", format, ("WAV", "MP3"))
     if format not in soundfile.available_formats():
         raise RuntimeError(
             f"libsndfile {soundfile.__libsndfile_version__} writes no {format}; 1.1 and later do: "
-            "pip install --upgrade soundfile brings one on most systems"
+            "on most systems pip install --upgrade soundfile installs one"
         )
     sound = pianoroll.numeric_array("samples", samples)
     if sound.ndim != 2 or sound.shape[1] != 2:
@@ -223,6 +200,11 @@ def _struck(pitch, n_samples):
     return mono[:, None] * np.array([np.cos(direction), np.sin(direction)], np.float32)
 
 
+def _fade(n_samples):
+    """Return a column of factors that fall from 1 to 0."""
+    return np.cos(np.linspace(0, np.pi / 2, n_samples))[:, None] ** 2
+
+
 def _without_clipping(sound):
     """Scale a sound, in place, if its peak exceeds `PEAK`."""
     peak = max(sound.max(initial=0), -sound.min(initial=0))
@@ -232,25 +214,5 @@ def _without_clipping(sound):
 
 
 def _n_samples(seconds):
-    seconds = checks.number("seconds", seconds, low=0)
-    if seconds > LONGEST:
-        raise ValueError(f"{seconds:g} s of sound are more than LONGEST={LONGEST}; cut the tune")
+    seconds = checks.number("the length of the sound in seconds", seconds, low=0, high=LONGEST)
     return round(seconds * SAMPLE_RATE)
-
-
-def _checked_notes(notes):
-    """Return the notes as an array (N, 3)."""
-    array = pianoroll.numeric_array("notes", list(notes)).astype(float)
-    array = array.reshape(0, 3) if array.size == 0 else array
-    if array.ndim != 2 or array.shape[1] != 3:
-        raise ValueError(f"each note must be (pitch, start, end); notes has shape {array.shape}")
-    pitch, start, end = array.T
-    fits = (pitch >= 0) & (pitch <= _HIGHEST) & (pitch % 1 == 0)
-    fits &= (start >= 0) & (start <= end) & (end < np.inf)
-    if not fits.all():
-        k = int(np.argmin(fits))
-        raise ValueError(
-            f"notes[{k}] is {tuple(array[k].tolist())}; it must be a whole pitch from 0 to "
-            f"{_HIGHEST}, a start of at least 0 and an end that is not before it, in seconds"
-        )
-    return array

@@ -64,57 +64,66 @@ def checked_callbacks(callbacks):
     for callback in callbacks:
         if not isinstance(callback, Callback):
             raise TypeError(
-                f"{callback!r} is no callback: derive its class from "
-                "rnn4music.training.callbacks.Callback, and give an object of that class"
+                f"{callback!r} is not a callback: derive its class from "
+                "rnn4music.training.Callback, and give an object of that class"
             )
     return callbacks
 
 
 class CallbackList:
-    """The callbacks of one training, and the model that they look at.
+    """The callbacks of one training.
 
-    The first of the list are called first at the start and at the end, and last after an update or
-    an epoch: a checkpoint in front of the user's callbacks holds what they have done.
+    The trainer's own are called first at the start and at the end, and last after an update or an
+    epoch, so that a checkpoint holds what the user's have done.
 
     Parameters
     ----------
-    callbacks : list of Callback
+    own, users : list of Callback
+        The random generator is after each call of a user's as it was before.
     trainer : Trainer
-        Its random generator is after each call as it was before.
     """
 
-    def __init__(self, callbacks, trainer):
-        self.callbacks, self.trainer = callbacks, trainer
+    def __init__(self, own, users, trainer):
+        self.own, self.users, self.trainer = own, users, trainer
 
     def on_start(self):
         """Return whether a callback ends the training."""
-        return any([self._call(callback.on_start) for callback in self.callbacks])
+        return any([*self._call_own("on_start"), *self._call_users("on_start")])
 
     def on_update(self):
         """Return whether a callback ends the training."""
-        return any([self._call(callback.on_update) for callback in reversed(self.callbacks)])
+        return any([*self._call_users("on_update"), *self._call_own("on_update")])
 
     def on_epoch(self):
         """Return whether a callback ends the training."""
-        return any([self._call(callback.on_epoch) for callback in reversed(self.callbacks)])
+        return any([*self._call_users("on_epoch"), *self._call_own("on_epoch")])
 
     @contextlib.contextmanager
     def ending(self):
         """Call `on_end` of all callbacks, whatever ends the block or is raised by one of them."""
-        with contextlib.ExitStack() as stack:
-            for callback in reversed(self.callbacks):
-                stack.callback(self._call, callback.on_end)
+        with contextlib.ExitStack() as stack:  # which calls the last one first
+            for callback in reversed(self.users):
+                stack.callback(self._call, callback, "on_end")
+            for callback in reversed(self.own):
+                stack.callback(callback.on_end, self.trainer.model, self.trainer.history)
             try:
                 yield
             except BaseException as error:
                 self.trainer.ended_by = error
                 raise
 
-    def _call(self, method):
+    def _call_own(self, event):
+        model, history = self.trainer.model, self.trainer.history
+        return [getattr(callback, event)(model, history) for callback in self.own]
+
+    def _call_users(self, event):
+        return [self._call(callback, event) for callback in self.users]
+
+    def _call(self, callback, event):
         generator = self.trainer.rng.bit_generator
         state = generator.state
         try:
-            return bool(method(self.trainer.model, self.trainer.history))
+            return getattr(callback, event)(self.trainer.model, self.trainer.history)
         finally:
             generator.state = state
 
@@ -163,14 +172,14 @@ class ProgressBar(Callback):
 
     def __init__(self, trainer):
         self.trainer, self.shown, self.bar = trainer, {}, None
+        self.is_compiling = trainer.compiles()
 
     def on_start(self, model, history):
         """Open the bar."""
-        compiles = self.trainer.compiles()
         self.bar = tqdm(
             total=self.trainer.n_updates(),
             initial=len(history.cost),
-            desc="compiling (once for this size)" if compiles else "training",
+            desc="compiling (once for this size)" if self.is_compiling else "training",
             unit="update",
             file=STDERR,
         )
@@ -179,7 +188,8 @@ class ProgressBar(Callback):
     def on_update(self, model, history):
         """Advance it; compiling, in the first update, is no part of the estimate."""
         assert self.bar is not None
-        if self.bar.desc != "training: ":
+        if self.is_compiling:
+            self.is_compiling = False
             self.bar.set_description("training")
             self.bar.unpause()
         self.bar.update()

@@ -98,7 +98,7 @@ class Trainer:
         own += [checkpoints.CheckpointWriter(path, every, self)] if path else []
         own += [ResultInPlace(self), EarlyStopping(self.config.patience)]
         try:
-            train(self, CallbackList([*own, *callbacks], self), catch_sigterm=path is not None)
+            train(self, CallbackList(own, callbacks, self), catch_sigterm=path is not None)
         finally:
             self.model.history = self.before.followed_by(self.history)
             if self.history.cost:

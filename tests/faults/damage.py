@@ -104,7 +104,7 @@ def numpy_network(path):
     """Read with NumPy alone; return what can be compared."""
     network = NumpyNetwork.from_file(path)
     state = network.rng.bit_generator.state
-    return [network.layers, network.output, network.initial, network.settings, state]
+    return [network.layers, network.output, network.settings, state]
 
 
 def model(rounds, rng, folder):

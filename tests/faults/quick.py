@@ -2,7 +2,7 @@
 
 Compiling takes seconds, and an engine's threads do not survive a fork. What an update computes
 does not matter here, only what it depends on: this one depends on weights, averages, windows,
-carried states, disturbances and settings as the compiled one does, and everything else
+carried states, noise and settings as the compiled one does, and everything else
 (minibatches, random numbers, checkpoints, files) is the package's own. Kills of the real network
 are a kind of their own, `training_processes`.
 """
@@ -13,7 +13,7 @@ from rnn4music import RNN4Music
 
 
 class QuickNetwork:
-    """In the place of `functions.CompiledNetwork`, with what training asks of it."""
+    """In the place of `graphs.compiled.CompiledNetwork`, with what training asks of it."""
 
     def __init__(self, store):
         self.store = store
@@ -22,22 +22,22 @@ class QuickNetwork:
         """Return True, since nothing is ever compiled."""
         return True
 
-    def update(self, shape, regularised):
+    def update(self, shape, kind):
         """Return a function with the inputs and outputs of the compiled update."""
-        del shape, regularised
+        del shape, kind
         n_states = len(self.store.state_sizes)
 
-        def update(windows, weights, *rest):
-            states, disturbances = rest[:n_states], rest[n_states:-7]
-            rates, sparsity = rest[-7:-3], rest[-1]
-            heard = np.tanh(windows[:-1].mean(axis=(0, 2)) + weights.sum(axis=0))  # (B,)
-            signal = float(heard.sum() + sum(map(np.sum, states)) + sum(map(np.mean, disturbances)))
+        def update(windows, mask, *rest):
+            states, noise = rest[:n_states], rest[n_states:-7]
+            rates, l1 = rest[-7:-3], rest[-1]
+            heard = np.tanh(windows[:-1].mean(axis=(0, 2)) + mask.sum(axis=0))  # (B,)
+            signal = float(heard.sum() + sum(map(np.sum, states)) + sum(map(np.mean, noise)))
             cost, gradients = 0.0, []
             count = float(self.store.n_updates.get_value()) + 1
             self.store.n_updates.set_value(np.asarray(count, self.store.dtype))
             for k, (name, variable) in enumerate(self.store.weights.items()):
                 weight = np.array(variable.get_value())
-                gradient = np.tanh(weight + np.sin(k + signal)) + sparsity * np.sign(weight)
+                gradient = np.tanh(weight + np.sin(k + signal)) + l1 * np.sign(weight)
                 for kind, variables in self.store.averages.items():
                     power = 1 if kind == "means" else 2
                     average = np.array(variables[name].get_value())

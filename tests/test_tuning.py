@@ -479,17 +479,17 @@ def test_ctrl_c_keeps_what_was_found_and_the_trial_is_run_again(counting, tmp_pa
 COUNTING = """
 import os, signal, sys, time
 sys.path.insert(0, TESTS)
-import test_search
+import test_tuning
 from rnn4music.experiment import music as experiment_music
 from rnn4music.experiment import run as experiment_run
 from rnn4music.tuning import results, study, trials
 def learn(model, settings, music, progress, callbacks):
     LEARN
-    return test_search.learn(model, settings, music, progress, callbacks)
+    return test_tuning.learn(model, settings, music, progress, callbacks)
 os.fsync = lambda file: None
 results.write_plots = lambda folder, study: []
-experiment_music.read_music = test_search.tunes()
-experiment_run.new_model = test_search.Model
+experiment_music.read_music = test_tuning.tunes()
+experiment_run.new_model = test_tuning.Model
 experiment_run.learn = learn
 """
 
@@ -502,7 +502,7 @@ def script(learn="pass"):
 def child(folder, storage, n, learn="pass"):
     """Another process that searches, as `counting` does."""
     call = f"""study.search(
-        test_search.SPACE, "music", {n}, {str(folder)!r}, storage={storage!r}, progress=False
+        test_tuning.SPACE, "music", {n}, {str(folder)!r}, storage={storage!r}, progress=False
     )"""
     command = [sys.executable, "-c", script(learn) + call]
     return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

@@ -1,6 +1,6 @@
 """Fuzz the readers of TOML files, guided by coverage (needs atheris; not part of the suite).
 
-    python tests/fuzz_configuration.py -max_total_time=3600 -timeout=20 -rss_limit_mb=0 CORPUS
+    python tests/fuzz_config.py -max_total_time=3600 -timeout=20 -rss_limit_mb=0 CORPUS
 
 A file is refused with a ValueError, or gives settings of the types in the table of options, which
 written to a file and read are the same; with flags beside it, these win. As the space of a search
