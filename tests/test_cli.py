@@ -376,7 +376,7 @@ def test_several_tunes_have_numbers_and_one_page(model, tmp_path, capsys, monkey
     assert (tmp_path / "all.html").read_text("utf8").count("<audio") == 2
 
 
-def test_each_call_composes_another_tune_and_tells_its_seed(model, tmp_path, capsys):
+def test_each_call_composes_another_tune_and_reports_its_seed(model, tmp_path, capsys):
     seeds = []
     for name in ("a.mid", "b.mid"):
         flags = ["--steps", 30, "--threshold", 0, "-o", tmp_path / name]
@@ -510,7 +510,7 @@ def test_a_standard_set_is_scored_by_its_parts(model, tmp_path, capsys):
     assert "on 2 tunes, 4 steps" in capsys.readouterr().out
 
 
-def test_info_tells_of_models_and_midi_files(model, music, capsys):
+def test_info_describes_models_and_midi_files(model, music, capsys):
     assert run("info", model) == 0
     out = capsys.readouterr().out
     for what in ("3, 4, 5 units", "4 tunes, 160 steps", "genProbThreshold", "nats per step"):
@@ -538,7 +538,7 @@ def test_the_model_card_is_markdown_that_nothing_breaks(model, tmp_path, capsys)
     assert f"{min(loaded.history.validation):.3f} nats per step" in card
 
 
-def test_odd_notes_end_nothing(model, tmp_path, capsys):
+def test_odd_metadata_break_nothing(model, tmp_path, capsys):
     loaded = RNN4Music.from_file(model)
     loaded.metadata = {"trained_on": ["elsewhere", {}], "time_step": "short", "lowest_pitch": 21}
     loaded.metadata["data"] = "\x1b]0;title\x07\nkeys  forged"
@@ -598,7 +598,7 @@ def test_a_standard_set_is_not_overwritten_by_what_learned_from_it(tmp_path, cap
     assert (tmp_path / "set.npz").read_bytes() == b"a set"
 
 
-def test_what_is_no_model_is_told_so(tmp_path, capsys):
+def test_a_file_that_is_not_a_model_is_refused(tmp_path, capsys):
     (tmp_path / "README.md").write_text("# Read me")
     assert run("info", tmp_path / "README.md") == 1
     assert "README.md is not a model: the name of a model ends in .npz" in capsys.readouterr().err

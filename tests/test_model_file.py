@@ -445,7 +445,7 @@ def test_a_file_that_gets_no_name_is_copied(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
-def test_what_is_no_file_is_not_waited_for(tmp_path):
+def test_a_fifo_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "m.npz")
     os.mkfifo(tmp_path / "m.mid")
     for read, name in [(model_file.read, "m"), (NumpyNetwork.from_file, "m.npz"),

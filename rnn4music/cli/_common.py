@@ -88,11 +88,11 @@ def as_json(values):
 
 
 def sentence(error):
-    """Return what an error says; for an unexpected one its name and what to do, too."""
+    """Return the message of an error; an unexpected one is named, and to be reported."""
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
     if isinstance(error, (ValueError, TypeError, OSError, ImportError, ArithmeticError)):
         return str(error) or type(error).__name__
     if isinstance(error, MemoryError):
-        return f"there is not enough memory: {error}"
+        return f"not enough memory: {error}"
     return f"unexpected {type(error).__name__}: {error}; please report it, with what --debug shows"

@@ -63,7 +63,9 @@ def train(settings, progress=True):
 def _check(settings):
     """Return the path of the model, once settings fit together and no file is in the way."""
     if settings.data is None:
-        raise ValueError("there is no music to learn from: name a folder, or data= in the file")
+        raise ValueError(
+            "there is no music to learn from: give a folder, or data= in the TOML file"
+        )
     n_steps, segment = settings.window - 1, settings.segment
     if settings.windows == "all" and segment and segment < n_steps and n_steps % segment:
         raise ValueError(
