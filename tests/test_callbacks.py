@@ -66,6 +66,14 @@ def test_true_ends_the_training(tunes, event, n_updates, n_epochs):
     assert (len(history.cost), history.epochs, history.interrupted) == (n_updates, n_epochs, False)
 
 
+def test_what_on_start_returns_decides_nothing(tunes):
+    class Chained(Callback):
+        def on_start(self, model, history):
+            return self
+
+    assert len(train(small_model(), tunes, callbacks=Chained()).cost) > 0
+
+
 def test_a_training_that_a_callback_ended_goes_on_from_its_checkpoint(tunes, tmp_path):
     class Enough(Callback):
         def on_update(self, model, history):

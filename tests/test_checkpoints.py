@@ -127,6 +127,7 @@ def test_what_came_before_the_training_stays_in_the_history(rolls, tmp_path):
     second = RNN4Music.from_file(tmp_path / "c")
     history = second.train(rolls, 1, 2, 3, 5, **arguments, resume=True)
     assert history.epochs == 2 and second.history.epochs == 3
+    assert history.baseline is None  # of this training, which validates nothing
     assert second.history.baseline == first.history.baseline is not None
     assert_same(first, second)
 

@@ -214,7 +214,7 @@ def test_a_log_that_fails_loses_nothing_that_was_learned(music, tmp_path, monkey
 
     (tmp_path / "diary").write_text("Dear diary")
     assert run("train", music, "-o", tmp_path / "m.npz", *SMALL, "--log", tmp_path / "diary") == 1
-    assert "is no log in JSON lines" in capsys.readouterr().err
+    assert "is not a JSON Lines log" in capsys.readouterr().err
     assert (tmp_path / "diary").read_text() == "Dear diary"
     monkeypatch.setattr(callbacks.JsonLines, "on_epoch", full)
     flags = ["-o", tmp_path / "m.npz", *SMALL, "--log", tmp_path / "log"]

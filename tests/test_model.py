@@ -55,6 +55,8 @@ def test_numpy_scalars_are_numbers():
     ({"h2_length": 0}, ValueError, "h2_length must be at least 1, but is 0"),
     ({"h1_length": 2.0}, TypeError, "h1_length must be a whole number, not float"),
     ({"io_length": True}, TypeError, "io_length must be a whole number"),
+    ({"R1": np.ma.masked}, TypeError, "R1 must be a number"),
+    ({"R1": np.dtype("f4")}, TypeError, "R1 must be a number"),
     ({"R1": -1e-4}, ValueError, "R1 must be finite and at least 0, but is -0.0001"),
     ({"Rout": math.nan}, ValueError, "Rout must be finite"),
     ({"R2": "fast"}, TypeError, "R2 must be a number, not str 'fast'"),

@@ -27,6 +27,7 @@ from rnn4music.data import store as roll_store
 from rnn4music.data.dataset import load_midi
 from rnn4music.data.midi_files import DatasetWarning
 from rnn4music.data.store import RollStore, StoreError, convert
+from rnn4music.distributed import cluster
 from rnn4music.evaluation import score_baselines, scores
 from rnn4music.experiment import config
 from rnn4music.experiment.music import read_music
@@ -191,14 +192,14 @@ def test_a_machine_without_the_folders_says_so(tunes, tmp_path):
 
 
 class FakeDask:
-    """What `roll_store._on_cluster` asks of Dask; the first `n_done` jobs are done."""
+    """What `cluster.in_cluster` asks of Dask; the first `n_done` jobs are done."""
 
     KilledWorker = type("KilledWorker", (Exception,), {})
 
     def __init__(self, n_done):
         self.n_done, self.cancelled = n_done, []
 
-    def submit(self, make, job, pure):
+    def submit(self, function, job, pure):
         return SimpleNamespace(job=job, result=lambda: job)
 
     def wait(self, pending, timeout, return_when):
@@ -216,14 +217,14 @@ def test_a_cluster_without_workers_ends_the_conversion(monkeypatch, n_done):
     """They may come back within a minute, which begins anew with each that is there."""
     dask, clock, there = FakeDask(n_done), iter(range(0, 10**6, 25)), [["tcp://a"], []] + [[]] * 9
     monkeypatch.setitem(sys.modules, "distributed", dask)
-    monkeypatch.setattr(roll_store, "time", SimpleNamespace(monotonic=lambda: next(clock)))
-    monkeypatch.setattr(roll_store, "addresses", lambda client: there.pop(0))
-    made = roll_store._on_cluster(dask, [0, 1, 2])
+    monkeypatch.setattr(cluster, "time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr(cluster, "addresses", lambda client: there.pop(0))
+    made = cluster.in_cluster(dask, str, [0, 1, 2])
     if n_done == 3:
         assert [*made] == [0, 1, 2] and len(there) == 11
         return
     assert [next(made) for _ in range(n_done)] == [*range(n_done)]
-    with pytest.raises(ConnectionError, match="no worker is left.*it goes on"):
+    with pytest.raises(ConnectionError, match="no worker is left.*goes on"):
         next(made)
     assert len(there) == 11 - 4 and len(dask.cancelled) == 3
 

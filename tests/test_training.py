@@ -18,6 +18,7 @@ from rnn4music import RNN4Music, TrainingDiverged, mark_silence
 from rnn4music.evaluation import score_baselines
 from rnn4music.graphs.compiled import NO_NOISE
 from rnn4music.training import History, loop, minibatches
+from rnn4music.training.averaging import AveragedWeights
 from rnn4music.training.callbacks import CallbackList, EarlyStopping, ResultInPlace
 from rnn4music.training.config import TrainConfig
 from rnn4music.training.minibatches import Minibatch
@@ -365,6 +366,31 @@ def test_an_average_that_overflows_unseen_is_put_back_too(tunes, tmp_path):
         model.train(tunes, 1, 2, 3, 5, sparseParam=1e25, progress=False)
     assert model._store.is_finite()
     small_model(dtype="float32").loadParameters(model.saveParameters(tmp_path / "m"))
+
+
+@pytest.mark.parametrize("options", ({}, {"windows": "all", "steps_at_once": 2}))
+def test_a_mean_that_has_seen_the_explosion_is_not_what_is_left(tunes, options):
+    """The update before the cost explodes is in the mean, which is finite but of no use."""
+    model = small_model(dtype="float32", gradClip=1e30, R1=3e37, R2=3e37, R3=3e37, Rout=3e37)
+    largest = max(np.abs(array).max() for array in model.get_parameters().values())
+    with pytest.raises(TrainingDiverged, match="last good weights"):
+        model.train(tunes, 1, 9, 3, 5, averaging=0.9, progress=False, **options)
+    for name, array in model.get_parameters().items():
+        assert np.abs(array).max() < 10 * largest, name
+
+
+def test_an_interrupted_mean_leaves_no_half_an_update(monkeypatch, tunes):
+    model, calls = small_model(), []
+
+    def add(self, weights):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(AveragedWeights, "add", add)
+    with pytest.raises(KeyboardInterrupt):
+        model.train(tunes, 1, 9, 3, 5, averaging=0.9, progress=False)
+    assert len(model.history.cost) == 2 == model._store.n_updates.get_value()
 
 
 def test_a_second_ctrl_c_aborts_at_once_and_leaves_nothing_half_updated():

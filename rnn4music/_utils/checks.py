@@ -12,7 +12,8 @@ import operator
 
 def _plain(value):
     """Return the Python number of a NumPy scalar, and anything else as it is."""
-    return value.item() if getattr(value, "ndim", None) == 0 else value
+    is_scalar = type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0
+    return value.item() if is_scalar else value
 
 
 def number(name, value, low=-math.inf, high=math.inf, above=-math.inf, below=math.inf):

@@ -54,19 +54,16 @@ def run(args):
         progress=not args.quiet,
     )
     folder, best = Path(args.output), found.best
-    values = {name: getattr(found, name) for name in ("trials", "best", "settings", "interrupted")}
-    lines = [found.text] if found.text else []
     states = [row["state"] for row in found.trials]
     counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
-    lines.append(f"{len(states)} trials: {counts}" if states else "no trial was begun")
-    if best:
-        lines.append(f"best: trial {best['number']}, {best['value']:.3f} nats per step")
-    if found.interrupted:
-        lines.append("stopped by Ctrl-C; the same command continues")
-    if found.plots:
-        lines.append(f"plots: {', '.join(map(str, found.plots))}")
-    if best:
-        lines.append(f"train it: rnn4music train --config {folder / 'best.toml'}")
-    return Result(
-        {"output": str(folder), **values}, "\n".join(lines), 130 if found.interrupted else 0
-    )
+    lines = [
+        found.text,
+        f"{len(states)} trials: {counts}" if states else "no trial was begun",
+        best and f"best: trial {best['number']}, {best['value']:.3f} nats per step",
+        found.interrupted and "stopped by Ctrl-C; the same command continues",
+        found.plots and f"plots: {', '.join(map(str, found.plots))}",
+        best and f"train it: rnn4music train --config {folder / 'best.toml'}",
+    ]
+    values = {name: getattr(found, name) for name in ("trials", "best", "settings", "interrupted")}
+    text = "\n".join(line for line in lines if line)
+    return Result({"output": str(folder), **values}, text, 130 if found.interrupted else 0)

@@ -15,7 +15,6 @@ also by SIGKILL: what is there is whole, and the next goes on with it. Several m
 folder at once.
 """
 
-import asyncio
 import concurrent.futures
 import contextlib
 import copy
@@ -24,10 +23,9 @@ import json
 import os
 import re
 import socket
-import time
 import zlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
@@ -50,13 +48,12 @@ from rnn4music.data.duplicates import group_sketches
 from rnn4music.data.keys import ALL_KEYS, transpose
 from rnn4music.data.midi_files import Collection, checked_semitones, outcome
 from rnn4music.data.shards import StoreError, Tune
-from rnn4music.distributed.cluster import SECONDS_TO_BEGIN, ClusterLost, addresses, connected
+from rnn4music.distributed.cluster import connected, in_cluster
 
 __all__ = ["RollStore", "StoreError", "convert", "is_store"]
 
 FILES_OF_A_SHARD = 256
 MANIFEST, SHARDS = "store.json", "shards"
-_SECONDS_TO_LOOK = 2  # for results, before it is asked whether there are workers
 _DIGEST = re.compile("[0-9a-f]{16}")
 _MOST_BYTES = 2**26  # of a manifest: a shard takes some 100
 _PLACE = np.dtype([("shard", "i4"), ("begin", "i8"), ("n_steps", "i8"), ("crc", "u4")])
@@ -131,7 +128,11 @@ def convert(
                 desc="converting", total=len(files), unit="file", disable=not progress, file=STDERR
             )
         )
-        made = in_processes(_make, jobs, workers) if client is None else _on_cluster(client, jobs)
+        made = (
+            in_processes(_make, jobs, workers)
+            if client is None
+            else in_cluster(client, _make, jobs)
+        )
         try:
             for number, crc in made:
                 manifest["shards"][number]["crc"] = crc
@@ -258,43 +259,6 @@ def _read(reading, file):
                 return tune
         return Tune(file.name, reason="it was changed while files were converted")
     return tune
-
-
-def _on_cluster(client, jobs):
-    """Yield what `_make` returns of each of the jobs, as soon as it is there."""
-    import distributed
-
-    futures = [client.submit(_make, job, pure=False) for job in jobs]
-    try:
-        pending, seen = futures, time.monotonic()
-        while pending:
-            try:
-                state: Any = distributed.wait(
-                    pending, timeout=_SECONDS_TO_LOOK, return_when="FIRST_COMPLETED"
-                )
-                done, pending = state
-            except TimeoutError:
-                done = ()
-            for future in done:
-                yield future.result()
-            if done or addresses(client):
-                seen = time.monotonic()
-            elif time.monotonic() - seen > SECONDS_TO_BEGIN:
-                raise ClusterLost(
-                    f"no worker is left, and none came in {SECONDS_TO_BEGIN} s; what is done is "
-                    "kept: convert again, and it goes on"
-                )
-    except distributed.KilledWorker as error:
-        raise ClusterLost(
-            f"workers died while they converted, perhaps for want of memory ({error}); what is "
-            "done is kept: convert again, and it goes on"
-        ) from error
-    except (concurrent.futures.CancelledError, asyncio.CancelledError) as error:
-        raise ClusterLost(
-            "the scheduler was lost; what is done is kept: convert again, and it goes on"
-        ) from error
-    finally:
-        client.cancel(futures)
 
 
 # ---- what was made

@@ -10,6 +10,8 @@ program on its workers and on this machine. Where the network is not yours alone
 `distributed.Client` made with TLS (its ``security=``).
 """
 
+import asyncio
+import concurrent.futures
 import contextlib
 import logging
 import os
@@ -17,6 +19,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,6 +35,7 @@ SECONDS_TO_ANSWER = 10
 """Without an answer for so long a scheduler counts as gone."""
 
 _SECONDS_TO_CONNECT = 10
+_SECONDS_TO_LOOK = 2  # for results, before it is asked whether there are workers
 _SECONDS_TO_END = 5
 _SECONDS_ALONE = 15  # until a worker ends whose scheduler is gone
 
@@ -193,6 +197,49 @@ def _end(worker):
                 os.killpg(worker.pid, signal.SIGKILL)
             worker.kill()
         worker.wait()
+
+
+def in_cluster(client, function, items):
+    """Yield function(item) for each of the items, as soon as a worker has computed it.
+
+    Raises
+    ------
+    ClusterLost
+        If the scheduler is gone, workers die again and again, or none is left.
+    """
+    import distributed
+
+    futures = [client.submit(function, item, pure=False) for item in items]
+    try:
+        pending, seen = futures, time.monotonic()
+        while pending:
+            try:
+                state: Any = distributed.wait(
+                    pending, timeout=_SECONDS_TO_LOOK, return_when="FIRST_COMPLETED"
+                )
+                done, pending = state
+            except TimeoutError:
+                done = ()
+            for future in done:
+                yield future.result()
+            if done or addresses(client):
+                seen = time.monotonic()
+            elif time.monotonic() - seen > SECONDS_TO_BEGIN:
+                raise ClusterLost(
+                    f"no worker is left, and none came in {SECONDS_TO_BEGIN} s; what is done is "
+                    "kept: the same call again goes on"
+                )
+    except distributed.KilledWorker as error:
+        raise ClusterLost(
+            f"workers died at their work, perhaps for want of memory ({error}); what is done is "
+            "kept: the same call again goes on"
+        ) from error
+    except (concurrent.futures.CancelledError, asyncio.CancelledError) as error:
+        raise ClusterLost(
+            "the scheduler was lost; what is done is kept: the same call again goes on"
+        ) from error
+    finally:
+        client.cancel(futures)
 
 
 def addresses(client):

@@ -168,9 +168,10 @@ def _rename(texts):
             for training in trainings(metadata)
         ]
     if checkpoint is not None:
+        state = {name: n for name, n in checkpoint["standing"].items() if name != "waited"}
         texts["checkpoint"] = {
             "training": modern(checkpoint["about"]),
-            "state": checkpoint["standing"],
+            "state": state,
             "before": checkpoint["before"],
             "before_baseline": checkpoint["before_floor"],
         }

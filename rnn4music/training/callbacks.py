@@ -1,4 +1,4 @@
-"""Following a training: an interface, a log in JSON lines, and TensorBoard.
+"""Callbacks of a training: the interface, those of every training, and a log in JSON Lines.
 
 >>> from rnn4music.training import Callback
 >>> class Listen(Callback):                                     # a tune after every epoch
@@ -37,10 +37,7 @@ class Callback:
     """
 
     def on_start(self, model, history):
-        """Before the first update; after an interruption `history` has what came before.
-
-        True ends the training before it begins.
-        """
+        """Before the first update; after an interruption `history` has what came before."""
 
     def on_update(self, model, history):
         """Follow an update: ``history.cost[-1]`` is the cost before it. True ends the training."""
@@ -87,8 +84,10 @@ class CallbackList:
         self.own, self.users, self.trainer = own, users, trainer
 
     def on_start(self):
-        """Return whether a callback ends the training."""
-        return any([*self._call_own("on_start"), *self._call_users("on_start")])
+        """Return whether nothing is left to train."""
+        is_over = any(self._call_own("on_start"))
+        self._call_users("on_start")
+        return is_over
 
     def on_update(self):
         """Return whether a callback ends the training."""
@@ -203,8 +202,9 @@ class ProgressBar(Callback):
     def on_end(self, model, history):
         """Close the bar."""
         if self.bar is not None:
-            if self.trainer.interrupted.is_set():
-                self.bar.set_description("stopped, keeping what was learned")
+            stopped = self.trainer.interrupted.is_set()
+            what = "stopped, keeping what was learned" if stopped else "training"
+            self.bar.set_description(what)
             self.bar.close()
 
     def _show_validation(self, history):
@@ -235,7 +235,7 @@ class JsonLines(Callback):
             with opened(self.path) as file:
                 if file.read(1) not in (b"", b"{"):
                     raise ValueError(
-                        f"{path} is there, and is no log in JSON lines; choose another"
+                        f"{path} exists and is not a JSON Lines log; choose another file"
                     )
 
     def on_start(self, model, history):
@@ -263,10 +263,10 @@ class JsonLines(Callback):
         try:
             self._write(json.dumps({**line, **values}).encode() + b"\n")
         except OSError as error:
-            is_told, self.failed = self.failed, True
+            was_reported, self.failed = self.failed, True
             if event == "start":
                 raise
-            if not is_told:
+            if not was_reported:
                 warnings.warn(
                     f"{self.path} lacks lines from update {len(history.cost)} on ({error}); "
                     "training goes on",

@@ -16,6 +16,7 @@ import numpy as np
 from rnn4music._utils.console import log
 from rnn4music._utils.differences import differences
 from rnn4music.data import pianoroll
+from rnn4music.distributed.cluster import ClusterLost
 from rnn4music.saving import model_file
 from rnn4music.training.callbacks import Callback
 
@@ -64,7 +65,7 @@ class CheckpointWriter(Callback):
         """Write what was learned, unless an error other than a lost cluster ended the training."""
         error = self.trainer.ended_by
         stopped = error is not None or self.trainer.interrupted.is_set()
-        if error is None or isinstance(error, ConnectionError):
+        if error is None or isinstance(error, ClusterLost):
             self._try_to_write(is_last=True, stopped=stopped)
 
     def _write(self):

@@ -8,9 +8,6 @@ from dataclasses import asdict, dataclass, replace
 
 from rnn4music._utils.options import Option, by_name
 
-WINDOWS = ("start", "random", "all")
-"""Ways to cut windows from tunes: see `minibatches.epoch`."""
-
 OPTIONS = (
     Option("epochs", int, 30, "visits to every tune", "N", low=1),
     Option("updates_per_minibatch", int, 1, "updates on each minibatch", "N", low=1),

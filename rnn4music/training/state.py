@@ -1,4 +1,4 @@
-"""Where a training stands: all that decides how it goes on, beside the weights."""
+"""Where a training stands: what decides how it goes on, beside the weights and the history."""
 
 from dataclasses import asdict, dataclass
 
@@ -14,7 +14,6 @@ class TrainingState:
     seed: int | None = None  # of the epoch under way
     rate_factor: float = 1.0  # on the learning rates
     best: float | None = None  # nats per step of the best validation
-    waited: int = 0  # epochs since then
     since_decay: int = 0  # epochs since then, or since the rates were lowered
 
     def complete_epoch(self, nats, config):
@@ -23,9 +22,9 @@ class TrainingState:
         if nats is None:
             return False
         if self.best is None or nats < self.best:
-            self.best, self.waited, self.since_decay = nats, 0, 0
+            self.best, self.since_decay = nats, 0
             return True
-        self.waited, self.since_decay = self.waited + 1, self.since_decay + 1
+        self.since_decay += 1
         if config.decay_patience is not None and self.since_decay >= config.decay_patience:
             self.rate_factor, self.since_decay = self.rate_factor * config.rate_decay, 0
         return False
@@ -39,7 +38,7 @@ class TrainingState:
         """Return the state that `to_dict` gave, checked."""
         if values.keys() != asdict(cls()).keys():
             raise ValueError(f"the state of the training has other entries: {values!r}")
-        for name in ("epoch", "update", "waited", "since_decay"):
+        for name in ("epoch", "update", "since_decay"):
             checks.integer(name, values[name], low=0)
         if values["seed"] is not None:
             checks.integer("seed", values["seed"], low=0)

@@ -91,6 +91,7 @@ class Trainer:
         every : int, optional
             Updates between two checkpoints.
         """
+        self.history.baseline = None
         if self.validation is not None:
             chain = markov_probabilities(self.tunes)
             self.history.baseline = scores.score(chain, self.validation)
@@ -100,6 +101,7 @@ class Trainer:
         try:
             train(self, CallbackList(own, callbacks, self), catch_sigterm=path is not None)
         finally:
+            self.ended_by = None  # whose frames hold the trainer
             self.model.history = self.before.followed_by(self.history)
             if self.history.cost:
                 self.model.metadata = self.metadata()
@@ -169,14 +171,14 @@ class Trainer:
         try:
             key = self.state.seed, self.state.update
             cost = self._change(minibatch.windows, minibatch.mask, states, key)
+            if self.config.averaging:
+                self.mean.add(self._under_way())
         except BaseException:  # such as a second Ctrl-C: leave nothing half updated
             self.store.restore(before)
             raise
         if not math.isfinite(cost):
             raise self._diverged(f"the cost became {cost}")
         self._good = before
-        if self.config.averaging:
-            self.mean.add(self._under_way())
         self.state.update += 1
         self.history.cost.append(cost)
         self.history.seconds.append(time.perf_counter() - started)
@@ -234,10 +236,12 @@ class Trainer:
         self.store.restore(self._good)
         if not self.store.is_finite():  # an average had overflowed, unseen in the cost
             self.store.restore(self._checked)
+        if self.best is None:  # the mean has seen what led here
+            self.best = {name: np.array(array) for name, array in self._under_way().items()}
         return TrainingDiverged(
             f"{what} at update {len(self.history.cost) + 1}; the last good weights are in place. "
             "Try lower learning rates, a lower bound on the gradient, a weaker L1 penalty, or "
-            "smaller initial weights"
+            "smaller initial weights, with another checkpoint if there is one"
         )
 
     # ---- what it leaves

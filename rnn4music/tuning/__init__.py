@@ -1,21 +1,16 @@
 """Search for good settings with Optuna (extra ``search``).
 
 >>> from rnn4music import tuning
->>> found = tuning.search(                                              # doctest: +SKIP
-...     {"epochs": 30, "rate": {"low": 1e-4, "high": 1e-2, "log": True}}, "my music", 20)
->>> found.settings["rate"]                                              # doctest: +SKIP
+>>> space = {"epochs": 30, "learning_rates": {"low": 1e-4, "high": 1e-2, "log": True}}
+>>> found = tuning.search(space, "my music", 20)                        # doctest: +SKIP
+>>> found.settings["learning_rates"]                                    # doctest: +SKIP
 
-`space` reads what is tried, `trials` runs trials, `study` decides where, `results` writes what
-they found. Names are loaded when they are first used, and Optuna with them.
+`space` reads which settings to try, `storage` keeps the trials, `trials` runs them, `results`
+writes tables and plots, and `study` has the search itself. Names are loaded on first use, and
+Optuna with them.
 """
 
-import importlib
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from rnn4music.tuning.space import Space, read
-    from rnn4music.tuning.study import Found, search
-    from rnn4music.tuning.trials import PruningCallback
+from rnn4music._utils.lazy import lazy_names
 
 _MODULES = {
     "Found": "study",
@@ -24,21 +19,15 @@ _MODULES = {
     "read": "space",
     "search": "study",
 }
-__all__ = ["Found", "PruningCallback", "Space", "read", "search"]
+_get, __dir__ = lazy_names(__name__, _MODULES)
 
 
 def __getattr__(name):
-    if name not in _MODULES:
-        raise AttributeError(f"module 'rnn4music.tuning' has no attribute {name!r}")
     try:
-        return getattr(importlib.import_module(f"rnn4music.tuning.{_MODULES[name]}"), name)
+        return _get(name)
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] != "optuna":
             raise
         raise ImportError(
             "a search needs Optuna; run: python -m pip install 'rnn4music[search]'"
         ) from None
-
-
-def __dir__():
-    return sorted([*globals(), *_MODULES])

@@ -17,14 +17,13 @@ import numpy as np
 from midi.files import written_whole
 from rnn4music.experiment import config
 
-_STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "RUNNING": "running", "FAIL": "failed"}
 _MOST_ROWS, _MOST_NAMES = 10, 15
 _NATS = "nats per step"
 _PLOTS = {
-    "history": ("plot_optimization_history", {"target_name": _NATS}),
-    "importances": ("plot_param_importances", {}),
-    "slice": ("plot_slice", {"target_name": _NATS}),
-    "learning": ("plot_intermediate_values", {}),
+    "history": "plot_optimization_history",
+    "importances": "plot_param_importances",
+    "slice": "plot_slice",
+    "learning": "plot_intermediate_values",
 }
 FILES = ("trials.csv", "best.toml", *(f"{name}.png" for name in _PLOTS))
 """Names of all files that are written here."""
@@ -34,25 +33,26 @@ def rows(space, trials):
     """Return a dict for each of Optuna's trials that has begun."""
     found = []
     for trial in trials:
-        if trial.state.name not in _STATES or trial.params.keys() != space.searched.keys():
+        if trial.state.name == "WAITING" or trial.params.keys() != space.searched.keys():
             continue
-        state, attributes = _STATES[trial.state.name], trial.user_attrs
-        if "error" in attributes and state == "pruned":
+        error, result = trial.user_attrs.get("error"), trial.user_attrs.get("result", {})
+        state = trial.state.name.lower()
+        if state == "fail":
+            state = "failed" if error else "given back"
+        elif state == "pruned" and error:
             state = "diverged"
-        elif state == "failed" and "error" not in attributes:
-            state = "given back"
-        settings = space.settings(trial.params, attributes.get("seed"))
+        settings = space.settings(trial.params, trial.user_attrs.get("seed"))
         found.append(
             {
                 "number": trial.number,
                 "state": state,
                 "value": trial.value,
-                "best_epoch": attributes.get("result", {}).get("best_epoch"),
-                "cores": attributes.get("result", {}).get("cores"),
+                "best_epoch": result.get("best_epoch"),
+                "cores": result.get("cores"),
                 "epochs": len(trial.intermediate_values),
                 "seconds": trial.duration and round(trial.duration.total_seconds(), 1),
                 **{name: settings.get(name) for name in [*space.searched, "seed"]},
-                "error": attributes.get("error"),
+                "error": error,
             }
         )
     return found
@@ -64,36 +64,35 @@ def best_of(found):
     return min(complete, key=lambda row: (row["value"], row["number"]), default=None)
 
 
-def best_settings(space, best, data):
+def best_settings(space, best):
     """Return the settings of the best trial, for `train`: dict of name to value."""
     drawn = {name: best[name] for name in [*space.searched, "seed"]}
-    return {**space.fixed, "data": str(data), **drawn, "epochs": best["best_epoch"]}
+    return {**space.fixed, **drawn, "epochs": best["best_epoch"]}
 
 
-def write_tables(folder, space, found, data):
+def write_tables(folder, space, found):
     """Write ``trials.csv`` and, where a trial is complete, ``best.toml``."""
     if not found:
         return
     table = io.StringIO()
     lines = csv.DictWriter(table, found[0].keys())
     lines.writeheader()
-    lines.writerows({name: _text(each) for name, each in row.items()} for row in found)
-    _write(folder / "trials.csv", table.getvalue())
+    for row in found:
+        lines.writerow(
+            {k: " ".join(map(str, v)) if isinstance(v, list) else v for k, v in row.items()}
+        )
+    _write(folder / "trials.csv", table.getvalue().encode())
     best = best_of(found)
     if best:
-        settings = config.as_toml(best_settings(space, best, data))
         cores = f"{best['cores']} core{'s' * (best['cores'] != 1)}"
         about = f"# Trial {best['number']} of a search, on {cores}: {best['value']} nats per step\n"
-        _write(folder / "best.toml", about + settings)
+        text = about + config.as_toml(best_settings(space, best))
+        _write(folder / "best.toml", text.encode())
 
 
-def _write(path, text):
+def _write(path, content):
     with written_whole(path) as file:
-        file.write(text.encode())
-
-
-def _text(value):
-    return " ".join(map(str, value)) if isinstance(value, list) else value
+        file.write(content)
 
 
 def table(space, found):
@@ -104,8 +103,7 @@ def table(space, found):
     cells = [[_short(row[name]) for name in names] for row in shown[:_MOST_ROWS]]
     cells.insert(0, [name.replace("_", " ") for name in names])
     widths = [max(map(len, column)) for column in zip(*cells)]
-    lines = ("  ".join(f"{cell:>{width}}" for cell, width in zip(row, widths)) for row in cells)
-    return "\n".join(lines) if shown else ""
+    return "\n".join("  ".join(map(str.rjust, row, widths)) for row in cells) if shown else ""
 
 
 def _short(value):
@@ -121,7 +119,8 @@ def write_plots(folder, study):
 
     paths = []
     states = [trial.state.name for trial in study.get_trials(deepcopy=False)]
-    for name, (function, options) in _PLOTS.items() if "COMPLETE" in states else ():
+    for name, function in _PLOTS.items() if "COMPLETE" in states else ():
+        options = {} if name == "learning" else {"target_name": _NATS}
         with plt.rc_context(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # experimental, Optuna says
             try:
@@ -131,13 +130,11 @@ def write_plots(folder, study):
             axes = np.ravel(axes)[0]
             if name == "learning":
                 axes.set(title="Best validation so far", xlabel="epoch", ylabel=_NATS)
-            legend = axes.get_legend()
-            if legend and (name == "importances" or len(axes.lines) > _MOST_NAMES):
-                legend.remove()
+            if axes.get_legend() and len(axes.lines) > _MOST_NAMES:
+                axes.get_legend().remove()
             picture = io.BytesIO()
             axes.figure.savefig(picture, format="png", dpi=120, bbox_inches="tight")
             plt.close(axes.figure)
         paths.append(folder / f"{name}.png")
-        with written_whole(paths[-1]) as file:
-            file.write(picture.getvalue())
+        _write(paths[-1], picture.getvalue())
     return paths

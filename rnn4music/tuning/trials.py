@@ -3,42 +3,44 @@
 Conventions
 -----------
 A storage is the URL of a database, which notices dead processes by their missing heartbeats, or
-the absolute path of a journal, which does not. A trial's score is its best validation, in nats per
-step. Pruned trials and those that diverged are finished, as complete ones are. ``seed``,
-``result`` and ``error`` are user attributes of a trial, ``about`` is one of the study.
+the path of a journal, which does not. A trial's score is its best validation, in nats per step.
+Pruned trials and those that diverged are finished, as complete ones are. ``seed``, ``result`` and
+``error`` are user attributes of a trial, ``about`` is one of the study.
 """
 
 import contextlib
+import functools
+import io
 import json
+import multiprocessing
 import os
 import secrets
-import signal
-import sys
-import tempfile
 import threading
 import time
 import warnings
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import optuna
 import sqlalchemy
-from optuna.exceptions import StorageInternalError, UpdateFinishedTrialError
+from optuna.exceptions import StorageInternalError
+from optuna.storages import JournalStorage, RDBStorage, RetryHeartbeatStaleTrialCallback
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
+from tqdm import tqdm
 
 from midi.files import opened
+from rnn4music._utils.console import log
+from rnn4music._utils.differences import differences
 from rnn4music._utils.processes import n_cores
 from rnn4music.experiment import config
 from rnn4music.experiment import music as experiment_music
 from rnn4music.experiment import run as experiment_run
-from rnn4music.saving import model_file
 from rnn4music.training.callbacks import Callback
 from rnn4music.training.loop import TrainingDiverged
-from rnn4music.tuning.space import FILES, read
+from rnn4music.tuning.space import FILES, Space
 
 STUDY = "rnn4music"
 HEARTBEAT, GRACE = 20, 120
@@ -48,31 +50,14 @@ MAX_RETRIES = 2
 """How often a trial is run again whose process died."""
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-POLL = 0.5  # seconds between two looks at the storage
-SECONDS_TO_END = 20  # for the update under way, when a process has to end
 _STORAGE_ERRORS = (SQLAlchemyError, StorageInternalError, json.JSONDecodeError)
-
-
-class Job(NamedTuple):
-    """Description of a search for the processes that run its trials."""
-
-    space: dict  # as in the file
-    data: str
-    storage: str
-    n_trials: int
-
-    def n_left(self, study, states=(*FINISHED, TrialState.RUNNING)):
-        """Return how many trials are missing in these states."""
-        if "://" not in self.storage:  # any of those that run may be dead
-            states = FINISHED
-        return self.n_trials - len(study.get_trials(deepcopy=False, states=states))
 
 
 # ---- the storage
 
 
 @contextlib.contextmanager
-def quiet(storage):
+def quiet(storage, errors=_STORAGE_ERRORS):
     """Silence Optuna, and raise ValueError for what is wrong with its storage."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
@@ -80,12 +65,12 @@ def quiet(storage):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             yield
-    except (*_STORAGE_ERRORS, UnboundLocalError) as error:
-        # Optuna raises the last one while it handles one of the others
+    except Exception as error:
+        # Optuna raises UnboundLocalError while it handles one of the others
         cause = error.__context__ if isinstance(error, UnboundLocalError) else error
-        if not isinstance(cause, _STORAGE_ERRORS):
+        if isinstance(cause, (OSError, ImportError)) or not isinstance(cause, errors):
             raise
-        cause = cause.__cause__ or cause
+        cause = getattr(cause, "__cause__", None) or cause
         raise ValueError(
             f"{shown(storage)} cannot be used as the storage of a search "
             f"({getattr(cause, 'orig', None) or cause}): make room if the disk is full; if it is "
@@ -108,21 +93,6 @@ def shown(storage):
     return storage_file(storage) or storage.rpartition("@")[2]
 
 
-class _Database(optuna.storages.RDBStorage):
-    """Optuna's database, in which a process may also die before the first heartbeat of a trial."""
-
-    def _get_stale_trial_ids(self, study_id):
-        with contextlib.suppress(IntegrityError), self.engine.begin() as connection:
-            connection.execute(
-                sqlalchemy.text(
-                    "INSERT INTO trial_heartbeats (trial_id, heartbeat) "
-                    "SELECT trial_id, CURRENT_TIMESTAMP FROM trials WHERE state = 'RUNNING' "
-                    "AND trial_id NOT IN (SELECT trial_id FROM trial_heartbeats)"
-                )
-            )
-        return super()._get_stale_trial_ids(study_id)
-
-
 class _Lock(JournalFileOpenLock):
     """Lock of a journal; the holder cuts off what a killed process left of a last line."""
 
@@ -133,97 +103,54 @@ class _Lock(JournalFileOpenLock):
     def acquire(self):
         """Wait for the lock."""
         super().acquire()
-        with open(self._path, "rb+") as file:
-            if file.seek(0, 2) and file.seek(-1, 2) is not None and file.read() != b"\n":
-                file.truncate(self._path.read_bytes().rfind(b"\n") + 1)
+        os.truncate(self._path, self._path.read_bytes().rfind(b"\n") + 1)
         return True
 
 
-def _make_database(file):
-    """Make Optuna's tables in a new SQLite file, whole or not at all.
-
-    Made in place, they lack their indices for ever if the process is killed, or another one is
-    about to make them.
-    """
-    with tempfile.TemporaryDirectory(prefix=".", dir=file.parent) as folder:
-        temporary = Path(folder) / file.name
-        optuna.storages.RDBStorage(sqlite_url(temporary)).engine.dispose()
-        try:
-            os.link(temporary, file)  # which replaces nothing
-        except FileExistsError:
-            pass
-        except OSError:  # a file system without links
-            temporary.rename(file)
-
-
-def sqlite_url(file):
-    """Return the URL of an SQLite file."""
-    return sqlalchemy.URL.create("sqlite", database=str(file)).render_as_string()
-
-
-def _backend(storage) -> Any:
-    """Return Optuna's storage."""
+def _backend(storage):
+    """Return Optuna's object for a storage, which is made if it is missing."""
     file = storage_file(storage)
     start = b"SQLite format 3" if "://" in storage else b'{"op_code":'
     if file and file.exists():
         with opened(file) as content:
             if content.read(len(start)) not in (b"", start):
-                raise ValueError("it is no database of SQLite's, or no journal of Optuna's")
+                raise ValueError("it is not an SQLite database, or not a journal of Optuna's")
     if "://" not in storage:
-        return optuna.storages.JournalStorage(JournalFileBackend(storage, _Lock(storage)))
-    if file and not file.exists():
-        _make_database(file)
-    return _Database(
-        storage,
-        {"connect_args": {"timeout": 60}} if file else {},
-        heartbeat_interval=HEARTBEAT,
-        grace_period=GRACE,
-        heartbeat_stale_trial_callback=optuna.storages.RetryHeartbeatStaleTrialCallback(
-            MAX_RETRIES
-        ),
-    )
+        return JournalStorage(JournalFileBackend(storage, _Lock(storage)))
+    options = {"connect_args": {"timeout": 60}} if file else {}
+    dead = {
+        "heartbeat_interval": HEARTBEAT,
+        "grace_period": GRACE,
+        "heartbeat_stale_trial_callback": RetryHeartbeatStaleTrialCallback(MAX_RETRIES),
+    }
+    try:
+        return RDBStorage(storage, options, **dead)
+    except (IntegrityError, OperationalError):
+        time.sleep(1)  # another process is making the tables
+        return RDBStorage(storage, options, **dead)
 
 
 def open_study(storage, about=None):
-    """Return the Optuna study in a storage.
+    """Return the Optuna study in a storage; raise ValueError if that is damaged, or of another.
 
-    Parameters
-    ----------
-    storage : str
-    about : dict, optional
-        What all calls that share the study have in common: written into a new one, compared with
-        an earlier one. Where ``seed`` is None it is the earlier one's, or drawn.
-
-    Raises
-    ------
-    ValueError
-        If the storage is damaged, or of another search.
+    `about` is what all calls that share the study have in common: a dict of str to str, which is
+    written into a new one, and compared with an earlier one's. Where ``seed`` is None it becomes
+    the earlier one's, or is drawn.
     """
-    with quiet(storage):
-        try:
-            if about is None:
-                return optuna.load_study(study_name=STUDY, storage=_backend(storage))
-            study = optuna.create_study(
-                study_name=STUDY, storage=_backend(storage), load_if_exists=True
-            )
-            existing = study.user_attrs.get("about")
-            study.get_trials(deepcopy=False)  # all of which has to be readable
-        except (OSError, ImportError, *_STORAGE_ERRORS):
-            raise
-        except Exception as error:  # Optuna has no class of its own for what is damaged
-            raise ValueError(
-                f"{shown(storage)} is not the storage of a search, or is damaged: {error}; give "
-                "another"
-            ) from error
+    with quiet(storage, Exception):  # Optuna has no class of its own for what is damaged
+        backend = _backend(storage)
+        if about and STUDY not in optuna.get_all_study_names(backend):
+            optuna.create_study(study_name=STUDY, storage=backend, load_if_exists=True)
+        study = optuna.load_study(study_name=STUDY, storage=backend)
+        if about is None:
+            return study
+        study.get_trials(deepcopy=False)  # all of which has to be readable
+        existing = study.user_attrs.get("about")
         if about["seed"] is None:
             about["seed"] = (existing or {}).get("seed", str(secrets.randbelow(2**32)))
         if existing is None:
             study.set_user_attr("about", existing := about)
-    different = [
-        f"{name} is {existing.get(name, 'missing')} there and {about.get(name, 'missing')} here"
-        for name in sorted(existing.keys() | about.keys())
-        if existing.get(name) != about.get(name)
-    ]
+    different = differences(existing, {name: about.get(name) for name in existing | about})
     if different:
         raise ValueError(
             f"{shown(storage)} is the storage of another search: {'; '.join(different)}. Go on "
@@ -235,26 +162,30 @@ def open_study(storage, about=None):
 # ---- the trials
 
 
-def read_music(space, data):
-    """Read the tunes of a search.
+class Job(NamedTuple):
+    """Description of a search for the processes that run its trials."""
 
-    Raises
-    ------
-    ValueError
-        Besides what reading raises, if no tunes are held out.
-    """
-    settings = config.complete(space.fixed)
-    low, high = settings.pitch_range
-    model = SimpleNamespace(metadata={}, io_length=high - low)
-    if settings.start_from:
-        content = model_file.read(settings.start_from)
-        model = SimpleNamespace(
-            metadata=content["metadata"], io_length=content["settings"]["io_length"]
-        )
-    music = experiment_music.read_music(data, settings, model)
+    space: Space
+    storage: str
+    n_trials: int
+    about: dict  # as in the study
+
+    def __hash__(self):
+        return hash(self.storage)
+
+    def n_left(self, study):
+        """Return how many trials are not finished yet."""
+        return self.n_trials - len(study.get_trials(deepcopy=False, states=FINISHED))
+
+
+def read_music(space):
+    """Return the `Music` of a search; raise ValueError if no tunes are held out."""
+    settings = config.complete(space.settings({}))
+    model = experiment_run.new_model(settings)
+    music = experiment_music.read_music(settings.data, settings, model)
     if not music.parts["validation"]:
         raise ValueError(
-            f"a search compares scores of tunes that are not learned from, and of {data} "
+            f"a search compares scores of tunes that are not learned from, and of {settings.data} "
             f"validation = {settings.validation:g} holds out none: give more tunes, or a larger "
             "share"
         )
@@ -264,100 +195,64 @@ def read_music(space, data):
 class _Sampler(optuna.samplers.TPESampler):
     """TPE that draws the same for a trial's number, whichever process runs it."""
 
-    def __init__(self, search_seed, seed=None):
-        self.search_seed = search_seed
-        super().__init__(seed=seed, multivariate=True, constant_liar=True)
-
     def before_trial(self, study, trial):
         """Seed the random numbers of a trial."""
-        self.__init__(self.search_seed, _seeds(self.search_seed, trial.number)[1])
+        _, seed = _seeds(study, trial)
+        self.__init__(multivariate=True, constant_liar=True, seed=seed)
         super().before_trial(study, trial)
 
 
-def _seeds(search_seed, number):
+def _seeds(study, trial):
     """Return the seeds of a trial's model and of what is drawn for it."""
-    return np.random.SeedSequence([search_seed, number]).generate_state(2).tolist()
+    search_seed = int(study.user_attrs["about"]["seed"])
+    return np.random.SeedSequence([search_seed, trial.number]).generate_state(2).tolist()
 
 
-class Runner:
-    """Runs trials of a search, one after the other.
-
-    Parameters
-    ----------
-    job : Job
-    music : experiment.music.Music, optional
-        Where it is read already.
-    monitor : callable, optional
-        Called after each epoch and each trial.
-    """
-
-    def __init__(self, job, music=None, monitor=lambda: None):
-        self.job, self.monitor, self.space = job, monitor, read(job.space)
-        self.music = music or read_music(self.space, job.data)
-        self.study = open_study(job.storage)
-        with quiet(job.storage):
-            self.seed = int(self.study.user_attrs["about"]["seed"])
-            self.study.sampler = _Sampler(self.seed)
+def run_trial(job, study, music, monitor=lambda: None):
+    """Run a trial, unless enough are finished; call `monitor` after each epoch."""
+    with quiet(job.storage):
+        if job.n_left(study) <= 0:
+            return
+        study.sampler = _Sampler()
         # learning curves cross at first: what is regularised begins slowly
-        n_epochs = max(2, config.complete(self.space.fixed).epochs // 5)
-        self.study.pruner = optuna.pruners.MedianPruner(5, n_epochs)
-        self.is_lost = False
-
-    def run_all(self):
-        """Run trials until enough are finished."""
-        while self.job.n_left(self.study, FINISHED) > 0:
-            if not self.run():
-                time.sleep(POLL)
-            self.monitor()
-
-    def run(self):
-        """Run a trial, if there is one to begin; return whether there was."""
-        with quiet(self.job.storage):
-            optuna.storages.fail_stale_trials(self.study)
-            if self.job.n_left(self.study) <= 0:
-                return False
-            try:
-                self.study.optimize(self._run, n_trials=1)
-            except (UpdateFinishedTrialError, ValueError):
-                if not self.is_lost:
-                    raise
-                self.is_lost = False
-        return True
-
-    def _run(self, trial):
-        seed = trial.user_attrs.get("seed")
-        if seed is None:
-            trial.set_user_attr("seed", seed := _seeds(self.seed, trial.number)[0])
+        n_epochs = max(2, config.complete(job.space.fixed).epochs // 5)
+        study.pruner = optuna.pruners.MedianPruner(5, n_epochs)
         try:
-            self.space.draw(trial)
-            return self._train(trial, self.space.settings(trial.params, seed))
-        except KeyboardInterrupt:
-            self.study.enqueue_trial(trial.params, {"seed": seed})
-            raise
-        except TrainingDiverged as error:
-            trial.set_user_attr("error", str(error))
-            raise optuna.TrialPruned from error
-        except UpdateFinishedTrialError:  # this process was taken for dead: another has the trial
-            self.is_lost = True
-            raise
-        except (optuna.TrialPruned, *_STORAGE_ERRORS):
-            raise
-        except Exception as error:
-            trial.set_user_attr("error", f"{type(error).__name__}: {error}")
-            raise
+            study.optimize(lambda trial: _score(job.space, music, trial, monitor), n_trials=1)
+        except ValueError as error:  # this process was taken for dead: another has the trial
+            if "Cannot tell a" not in str(error):
+                raise
 
-    def _train(self, trial, settings):
-        settings = {name: each for name, each in settings.items() if name not in FILES}
-        settings = config.complete(settings)
-        callback = PruningCallback(trial, settings.epochs, self.monitor)
+
+def _score(space, music, trial, monitor):
+    """Train as a trial wants, and return the score."""
+    study, seed = trial.study, trial.user_attrs.get("seed")
+    if seed is None:
+        seed, _ = _seeds(study, trial)
+        trial.set_user_attr("seed", seed)
+    try:
+        space.draw(trial)
+        drawn = space.settings(trial.params, seed)
+        settings = config.complete({name: drawn[name] for name in drawn.keys() - FILES})
+        callback = PruningCallback(trial, settings.epochs, monitor)
         model = experiment_run.new_model(settings)
-        history = experiment_run.learn(model, settings, self.music, False, [callback])
+        history = experiment_run.learn(model, settings, music, False, [callback])
         if history.interrupted:
             raise KeyboardInterrupt
-        trial.set_user_attr("result", {"best_epoch": history.best_epoch, "cores": n_cores()})
-        if callback.is_pruned:
-            raise optuna.TrialPruned
-        return min(history.validation)
+    except KeyboardInterrupt:
+        study.enqueue_trial(trial.params, {"seed": seed})
+        raise
+    except TrainingDiverged as error:
+        log(f"trial {trial.number} diverged: {error}")
+        trial.set_user_attr("error", str(error))
+        raise optuna.TrialPruned from error
+    except Exception as error:
+        trial.set_user_attr("error", f"{type(error).__name__}: {error}")
+        raise
+    trial.set_user_attr("result", {"best_epoch": history.best_epoch, "cores": n_cores()})
+    if callback.is_pruned:
+        raise optuna.TrialPruned
+    return min(history.validation)
 
 
 class PruningCallback(Callback):
@@ -375,29 +270,25 @@ class PruningCallback(Callback):
         return self.is_pruned
 
 
-# ---- a process of a search
+# ---- in another process
+
+_ONE_AT_A_TIME = threading.Lock()
 
 
-def work():
-    """Run trials of the `Job` on standard input; at its end, hand back the trial under way.
+@functools.lru_cache(maxsize=1)
+def _begun(job):
+    with contextlib.redirect_stderr(io.StringIO()):  # the caller has read the same
+        return open_study(job.storage), read_music(job.space)
 
-    It ends with the parent process too. Standard output has the sentence of the error that ended
-    this process, if any.
+
+def run_elsewhere(job, shares=None):
+    """Run a trial in another process, which keeps study and music for the next one.
+
+    Of processes on this machine each binds itself to one of the shares of its cores.
     """
-    job = Job(*json.loads(sys.stdin.readline()))
-    threading.Thread(target=_end_with_stdin, daemon=True).start()
-    try:
-        Runner(job).run_all()
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception as error:
-        is_expected = isinstance(error, (ValueError, TypeError, OSError, ImportError))
-        print(error if is_expected else f"{type(error).__name__}: {error}", flush=True)
-        sys.exit(1)
-
-
-def _end_with_stdin():
-    sys.stdin.read()
-    signal.raise_signal(signal.SIGINT)
-    time.sleep(SECONDS_TO_END)
-    os._exit(1)
+    with _ONE_AT_A_TIME:
+        if shares:
+            number = int(multiprocessing.current_process().name.rpartition("-")[2])  # LokyProcess-3
+            os.sched_setaffinity(0, shares[number % len(shares)])
+            tqdm.set_lock(threading.RLock())  # one that processes share outlives a killed one
+        run_trial(job, *_begun(job))

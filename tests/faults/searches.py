@@ -49,7 +49,7 @@ def _trials():
 
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
     warnings.simplefilter("ignore")  # Optuna's, of short patience, and of what is experimental
-    trials.HEARTBEAT, trials.GRACE, trials.POLL = 1, 1, 0.02
+    trials.HEARTBEAT, trials.GRACE = 1, 1
     trials.JournalFileOpenLock.__init__.__defaults__ = (1,)
     rolls = {"train": [np.ones((9, 88))], "validation": [np.ones((4, 88))]}
     experiment_music.read_music = lambda data, settings, model: SimpleNamespace(parts=rolls)
