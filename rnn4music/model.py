@@ -7,6 +7,7 @@ import numpy as np
 from midi.reading import checked_flag
 from rnn4music import generation
 from rnn4music._utils import checks
+from rnn4music._utils.differences import differences
 from rnn4music.data import pianoroll
 from rnn4music.distributed.cluster import connected
 from rnn4music.evaluation import scores
@@ -513,12 +514,7 @@ class RNN4Music(Hyperparameters):
             if missing:
                 raise ValueError(f"the settings lack {', '.join(missing)}")
         settings = self.checked_settings(content["settings"])
-        different = [
-            f"{size} is {settings[size]} in the file and {getattr(self, size)} here"
-            for size in self.SIZES
-            if settings[size] != getattr(self, size)
-        ]
-        if different:
+        if different := differences(settings, {size: getattr(self, size) for size in self.SIZES}):
             raise ValueError(
                 f"it holds another network: {'; '.join(different)}. "
                 "RNN4Music.from_file builds the one that the file describes"

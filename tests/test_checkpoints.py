@@ -142,13 +142,13 @@ def test_a_checkpoint_is_a_model_with_the_best_weights_so_far(rolls, tmp_path):
 
 
 @pytest.mark.parametrize("changes, options, message", [
-    ({}, {"lengthOfMB": 6}, "window is 5 there and 6 here"),
-    ({}, {"dropout": 0.5}, "dropout is 0.0 there and 0.5 here"),
-    ({}, {"noOfEpochPerMB": 1}, "updates_per_minibatch is 2 there and 1 here"),
-    ({"R2": 0.5}, {}, "R2 is 0.01 there and 0.5 here"),
-    ({"seed": 9}, {}, "seed is 1 there and 9 here"),
-    ({"h1_length": 9}, {}, "h1_length is 3 there and 9 here"),
-    ({}, {"dataset": [np.ones((5, P))] * 3}, r"dataset is '7 tunes, 59 steps .* and '3 tunes, 15"),
+    ({}, {"lengthOfMB": 6}, "window is 5, expected 6"),
+    ({}, {"dropout": 0.5}, "dropout is 0.0, expected 0.5"),
+    ({}, {"noOfEpochPerMB": 1}, "updates_per_minibatch is 2, expected 1"),
+    ({"R2": 0.5}, {}, "R2 is 0.01, expected 0.5"),
+    ({"seed": 9}, {}, "seed is 1, expected 9"),
+    ({"h1_length": 9}, {}, "h1_length is 3, expected 9"),
+    ({}, {"dataset": [np.ones((5, P))] * 3}, r"dataset is '7 tunes, 59 .*, expected '3 tunes, 15"),
     ({}, {"validation": None}, "validation is"),
 ])  # fmt: skip
 def test_the_checkpoint_of_another_training_is_refused(changes, options, message, rolls, tmp_path):
@@ -214,8 +214,8 @@ def checkpoint_of_an_epoch(tmp_path_factory):
     ({"state": {"epochs": 3}}, "the state of the training has other entries"),
     ({"before": {"cost": 99}}, "cannot have had"),
     ({"before": {"epochs": -1}}, "cannot have had"),
-    ({"sizes": {"h1_length": 9}}, "by its settings there are 9 units"),
-    ({"sizes": {"R1": 5.0}}, "R1 is 5.0 there and 0.01 here"),
+    ({"sizes": {"h1_length": 9}}, "but by its settings"),
+    ({"sizes": {"R1": 5.0}}, "R1 is 5.0, expected 0.01"),
 ])  # fmt: skip
 def test_damaged_checkpoints_are_refused(damage, message, rolls, tmp_path, checkpoint_of_an_epoch):
     with np.load(checkpoint_of_an_epoch) as file:

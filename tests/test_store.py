@@ -821,9 +821,11 @@ def test_converting_from_the_command_line_and_learning(tunes, tmp_path, capsys):
     other = tmp_path / "other"
     assert run("convert", tunes, other, "--quiet") == 0
     assert run("evaluate", model, other) == 1
-    assert "was converted with another pitch_range" in capsys.readouterr().err
+    assert (
+        "pitch_range is [21, 109], expected [30, 100]; time_step is 0.3" in capsys.readouterr().err
+    )
     assert run("train", other, "-o", model, "--start-from", model) == 1
-    assert "convert the MIDI files with --pitch-range 30 100" in capsys.readouterr().err
+    assert "pitch_range is [21, 109], expected [30, 100]" in capsys.readouterr().err
 
 
 @pytest.mark.filterwarnings("default:notes not in the rolls")
@@ -862,21 +864,24 @@ def test_a_model_knows_of_a_store_what_it_would_of_the_files(tunes, made, tmp_pa
     for flags, to_c in (([], True), (["--keys", "c"], True), (["--keys", "all"], False)):
         metadata = music_of(in_c, *flags).metadata
         assert metadata["to_c"] == to_c and metadata["keys"] == ("c" if to_c else "all")
-    with pytest.raises(ValueError, match="converted with --keys c: leave out --keys own, or"):
+    with pytest.raises(ValueError, match="to_c is True, expected False"):
         music_of(in_c, "--keys", "own")
 
 
 @pytest.mark.parametrize(
     ("flags", "keywords", "message"),
     (
-        (["--dt", 0.2], {}, "leave out --dt, or convert the MIDI files again"),
-        (["--keep-short", "--cache", "x"], {}, "leave out --keep-short, --cache"),
-        (["--keys", "c"], {}, "converted with --keys own: leave out --keys c, or"),
-        ([], {"io_length": 80}, "the model those from 21 up to 101"),
-        ([], {"metadata": {"lowest_pitch": 24}}, "the model those from 24 up to 112"),
+        (
+            ["--dt", 0.2, "--keep-short"],
+            {},
+            "keep_short is False, expected True; time_step",
+        ),
+        (["--keys", "c"], {}, "to_c is False, expected True. Leave out the flags that differ, or"),
+        ([], {"io_length": 80}, r"pitch_range is \[21, 109\], expected \[21, 101\]"),
+        ([], {"metadata": {"lowest_pitch": 24}}, r"pitch_range is .*, expected \[24, 112\]"),
     ),
 )
-def test_what_is_chosen_in_a_store_is_not_chosen_again(made, flags, keywords, message):
+def test_a_store_is_not_read_with_other_options(made, flags, keywords, message):
     with pytest.raises(ValueError, match=message):
         music_of(made, *flags, **keywords)
 

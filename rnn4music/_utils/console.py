@@ -1,4 +1,4 @@
-"""Standard error, as long as it exists: a message that cannot be shown ends no training.
+"""Standard error, as long as it exists: a message that cannot be shown does not end a training.
 
 A terminal may be closed, a pipe broken, in the middle of a long run.
 """
@@ -31,5 +31,5 @@ STDERR = StandardError()
 
 def log(message):
     """Print a line on standard error, above the progress bars; may be called by signal handlers."""
-    with contextlib.suppress(RuntimeError):  # the handler came in the middle of a write
+    with contextlib.suppress(RuntimeError):  # the handler interrupted a write
         tqdm.write(message, file=STDERR)

@@ -1,4 +1,4 @@
-"""Public names of a package that load their modules on first use, so that imports stay light."""
+"""Names of a package that load their modules on first use, so that imports stay light."""
 
 import importlib
 import sys
@@ -26,3 +26,14 @@ def lazy_names(package, homes):
         return sorted({*vars(sys.modules[package]), *homes})
 
     return get, names
+
+
+def lazy_modules(package, names):
+    """Return `__getattr__` for a package of these modules."""
+
+    def get(name):
+        if name not in names:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return importlib.import_module(f"{package}.{name}")
+
+    return get

@@ -2,7 +2,7 @@
 
 One table serves the class, TOML files, the command line and searches: `hyperparameters` holds the
 options of a network, `training.config` those of a training, `experiment.config` those of reading
-music and of files. Nothing here loads NumPy or an engine, so that ``--help`` answers at once.
+music and of files. Nothing here loads NumPy or an engine, so that ``--help`` answers immediately.
 """
 
 import math
@@ -35,14 +35,9 @@ class Option(NamedTuple):
         return "--" + self.name.replace("_", "-")
 
     def check(self, value, name=None) -> Any:
-        """Return one value in the option's kind, or raise TypeError or ValueError.
+        """Return one of the option's values in its kind, or raise TypeError or ValueError.
 
-        Parameters
-        ----------
-        value : object
-            One value, also where the option takes several.
-        name : str, optional
-            What the error calls the option; default its name.
+        The error calls the option `name`, if given.
         """
         name = name or self.name
         if value is None and self.default is None:

@@ -11,7 +11,7 @@ def check_outputs(outputs, inputs):
             raise ValueError("the name of a file is empty")
         path = Path(name)
         if path.resolve() in seen:
-            raise ValueError(f"{name} is read or written twice: give each file a name of its own")
+            raise ValueError(f"{name} is read or written twice: give each file another name")
         if not path.parent.is_dir():
             raise FileNotFoundError(f"there is no folder {path.parent} for {name}; make it first")
         if path.is_dir():
@@ -22,4 +22,4 @@ def check_outputs(outputs, inputs):
 def check_suffix(name, suffixes):
     """Raise unless the name of a file ends as its format demands."""
     if Path(name).suffix.lower() not in suffixes:
-        raise ValueError(f"{name} has to end in {' or '.join(suffixes)}")
+        raise ValueError(f"{name} must end in {' or '.join(suffixes)}")

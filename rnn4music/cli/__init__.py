@@ -2,9 +2,10 @@
 
 Each command is a module of its name, with SUMMARY, EXAMPLES, tables of `Option` (ARGUMENTS,
 OPTIONS, and GROUPS of those that a file may have), and ``run(args)``, which returns a
-`_common.Result`. Heavy imports are in functions, so that ``--help`` loads neither an engine nor
-NumPy. Results go to standard output, progress and warnings to standard error. The exit code is 0;
-1 after an error, which is one sentence; 2 for a wrong command line; 130 after Ctrl-C.
+`_common.Result`. It imports packages that load their modules on first use, so that ``--help`` loads
+neither an engine nor NumPy. Results go to standard output, progress and warnings to standard error.
+The exit code is 0; 1 after an error, which is one sentence; 2 for a wrong command line; 130 after
+Ctrl-C.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import warnings
 
 from rnn4music import __version__
 from rnn4music.cli import _common
+from rnn4music.experiment import config
 
 COMMANDS = (
     "train", "convert", "evaluate", "search", "compose", "render", "info", "plot", "demo",
@@ -58,7 +60,7 @@ def build_parser():
 
 def main(arguments=None):
     """Run a command; return the exit code."""
-    for stream in (sys.stdout, sys.stderr):  # a name that a terminal cannot show is no error
+    for stream in (sys.stdout, sys.stderr):  # escape what a terminal cannot show
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     parser = build_parser()
@@ -66,16 +68,18 @@ def main(arguments=None):
     if args.command is None:
         parser.print_help()
         return 0
+    from rnn4music._utils.console import log
+
     try:
         with warnings.catch_warnings():
-            warnings.showwarning = _show_warning
-            module = _module(args.command)
-            result = module.run(_common.with_defaults(vars(args), module.OPTIONS))
+            warnings.showwarning = lambda message, *_, **__: log(f"rnn4music: warning: {message}")
+            command = _module(args.command)
+            result = command.run(config.complete(vars(args), command.OPTIONS))
         print(_common.as_json(result.values) if args.json else result.text)
         if sys.stdout is not None:  # it may have been closed
             sys.stdout.flush()
         return result.status
-    except BrokenPipeError:  # whoever read the output has seen enough
+    except BrokenPipeError:  # the reader of the output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except KeyboardInterrupt:
@@ -90,9 +94,3 @@ def main(arguments=None):
 
 def _module(name):
     return importlib.import_module(f"rnn4music.cli.{name}")
-
-
-def _show_warning(message, category, filename, lineno, file=None, line=None):
-    from rnn4music._utils.console import log
-
-    log(f"rnn4music: warning: {message}")

@@ -7,21 +7,20 @@ Conventions
 
 import argparse
 import json
-import math
-from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+import rnn4music
+from rnn4music import saving
 from rnn4music._utils.options import Option
-from rnn4music.experiment import config
 
 TERMINAL = (
     Option("json", bool, False, "print the result as JSON"),
     Option("debug", bool, False, "show the traceback of an error"),
 )
-QUIET = Option("quiet", bool, False, "no progress bar")
-CLUSTER = Option("cluster", str, None, "the workers of a Dask scheduler instead, or this many "
+QUIET = Option("quiet", bool, False, "show no progress bar")
+CLUSTER = Option("cluster", str, None, "run on the workers of a Dask scheduler, or on this many "
                  "local Dask workers", "ADDRESS|N")  # fmt: skip
-SOUNDFONT = Option("soundfont", str, None, "SoundFont to play it with", "SF2")
+SOUNDFONT = Option("soundfont", str, None, "SoundFont that plays the notes", "SF2")
 
 PICTURES = (".png", ".pdf", ".svg")
 SOUNDS = (".wav", ".mp3")
@@ -72,49 +71,28 @@ def _add_options(parser, options, may_be_undone=False):
         flags.add_argument(option.flag, *short, help=option.help + default, **kind)
 
 
-def with_defaults(args, options):
-    """Return the arguments of a command: those given, checked, and defaults for the others.
-
-    Raises
-    ------
-    ValueError
-        For a value that is out of bounds.
-    """
-    defaults = {option.name: option.default for option in options}
-    return SimpleNamespace(**{**defaults, **args, **config.checked_flags(args, options)})
-
-
 def read_network(name):
     """Return the network of a model's file, and what `model_file.read` returned."""
-    from rnn4music.numpy_network import NumpyNetwork
-    from rnn4music.saving import model_file
-
-    content = model_file.read(name)
+    content = saving.model_file.read(name)
     try:
-        return NumpyNetwork.from_arrays(content["arrays"], content["settings"]), content
+        network = rnn4music.NumpyNetwork.from_arrays(content["arrays"], content["settings"])
     except (KeyError, ValueError) as error:
         raise ValueError(f"{name} is damaged: {error!r}") from error
+    return network, content
 
 
 def as_json(values):
     """Return the text of a dict, with null for numbers that JSON does not have."""
-
-    def finite(value):
-        if isinstance(value, dict):
-            return {key: finite(entry) for key, entry in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [finite(entry) for entry in value]
-        return None if isinstance(value, float) and not math.isfinite(value) else value
-
-    return json.dumps(finite(values), allow_nan=False)
+    finite = json.loads(json.dumps(values), parse_constant=lambda name: None)
+    return json.dumps(finite)
 
 
 def sentence(error):
-    """Return what an error says; for an unexpected one its name and what to do, too."""
+    """Return the message of an error; an unexpected one is named, and to be reported."""
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
     if isinstance(error, (ValueError, TypeError, OSError, ImportError, ArithmeticError)):
         return str(error) or type(error).__name__
     if isinstance(error, MemoryError):
-        return f"there is not enough memory: {error}"
+        return f"not enough memory: {error}"
     return f"unexpected {type(error).__name__}: {error}; please report it, with what --debug shows"

@@ -6,6 +6,7 @@ import warnings
 from functools import partial
 from pathlib import Path
 
+from rnn4music import experiment, render, saving
 from rnn4music._utils.options import Option
 from rnn4music._utils.paths import check_outputs, check_suffix
 from rnn4music.cli._common import PICTURES, SOUNDFONT, SOUNDS, Result, read_network
@@ -21,16 +22,16 @@ Needs no engine: it computes with NumPy alone.
 ARGUMENTS = (Option("model", str, ..., "file of the model", "MODEL"),)
 OPTIONS = (
     Option("start", str, "none", "MIDI file to continue; none: begin from silence", "FILE"),
-    Option("start_steps", int, 50, "steps of it that the network reads", "N", low=1),
+    Option("start_steps", int, 50, "steps of the start that the network reads", "N", low=1),
     Option("steps", int, 300, "steps to compose", "N", low=1),
-    Option("output", str, None, "file for the tune (tune.mid, or tune_2.mid and so on, if that "
-           "exists)", "MID"),
-    Option("wav", str, None, "file for its sound", "FILE"),
-    Option("png", str, None, "file for a picture of its notes and their probabilities", "FILE"),
-    Option("html", str, None, "file for a web page with all of it", "FILE"),
+    Option("output", str, None, "MIDI file (tune.mid, or tune_2.mid and so on if that exists)",
+           "MID"),
+    Option("wav", str, None, "sound file", "FILE"),
+    Option("png", str, None, "picture of the notes and their probabilities", "FILE"),
+    Option("html", str, None, "web page with a player, the moving roll and the MIDI file", "FILE"),
     SOUNDFONT,
     Option("count", int, None, "compose K tunes: tune-1.mid, tune-2.mid, …", "K", low=1),
-    Option("threshold", float, None, "a note that is not more probable than this never sounds "
+    Option("threshold", float, None, "notes that are not more probable than this never sound "
            "(the model's)", "P", low=0, high=1),
     Option("temperature", float, 1.0, "below 1 likely notes become likelier, above 1 rarer", "X",
            low=0.01, high=100),
@@ -46,8 +47,7 @@ SUFFIXES = {
     "png": PICTURES,
     "html": (".html", ".htm"),
 }
-MOSTLY = 0.5
-"""Share of silent steps from which on there is a warning."""
+MOSTLY = 0.5  # share of silent steps above which there is a warning
 
 
 def run(args):
@@ -56,18 +56,16 @@ def run(args):
     from tqdm import tqdm
 
     from rnn4music._utils.console import STDERR
-    from rnn4music.data.keys import transpose
-    from rnn4music.experiment.music import pitch_range, seconds_per_step
-    from rnn4music.render.tune import Tune, write_page
-    from rnn4music.saving import model_card
+    from rnn4music.data import transpose
 
     outputs = _outputs(args)
     network, content = read_network(args.model)
-    metadata, threshold = content["metadata"], args.threshold
-    pitches = pitch_range(metadata, network.n_pitches)
-    start, semitones = None, 0
+    reading = experiment.music.Reading.of_model(content["metadata"], network.n_pitches, args.dt)
+    start, semitones, begun = None, 0, "silence"
     if args.start != "none":
-        start, semitones = _read_start(args, metadata, pitches)
+        start, semitones = reading.read_tune(args.start, args.start_steps)
+        begun = f"{len(start)} steps of {Path(args.start).name}"
+    threshold = args.threshold
     if threshold is None:
         threshold = content["settings"].get("genProbThreshold", 0.1)
     settings = {
@@ -77,79 +75,57 @@ def run(args):
         "seed": secrets.randbits(32) if args.seed is None else args.seed,
     }
     track = partial(tqdm, desc="composing", unit="step", delay=1, file=STDERR)
-    rolls, probabilities = network.gen_music(
-        start, args.steps, args.count or 1, track=track, **settings
-    )
+    composed = network.gen_music(start, args.steps, len(outputs), track=track, **settings)
     if start is not None:
         start = transpose(start, -semitones)
-    time_step, stem = seconds_per_step(metadata, args.dt), Path(args.output).stem
-    tunes, files = [], []
-    for k, names in enumerate(outputs):
-        roll, odds = (transpose(part[k], -semitones) for part in (rolls, probabilities))
-        before, title = start, stem if args.count is None else f"{stem} {k + 1}"
+    tunes, files, stem = [], [], Path(args.output).stem
+    for number, (names, *rolls) in enumerate(zip(outputs, *composed), start=1):
+        rolls, before = [transpose(roll, -semitones) for roll in rolls], start
         if start is not None and args.with_start:
-            before, roll, odds = None, np.vstack([start, roll]), np.vstack([start, odds])
-        tune = Tune(roll, time_step, pitches[0], before, odds, title)
+            rolls, before = [np.vstack([start, roll]) for roll in rolls], None
+        title = stem if args.count is None else f"{stem} {number}"
+        tune = render.Tune(
+            rolls[0], reading.time_step, reading.pitch_range[0], before, rolls[1], title
+        )
         write = {"output": tune.write_midi, "png": tune.write_picture}
         write["wav"] = partial(tune.write_wav, soundfont=args.soundfont)
-        files += [write[name](file) for name, file in names.items()]
+        files += [str(write[name](file)) for name, file in names.items()]
         tunes.append(tune)
     if args.html:
-        begun = "silence" if start is None else f"{len(start)} steps of {Path(args.start).name}"
         facts = {name.capitalize(): value for name, value in settings.items()}
-        facts = {"Start": begun, "Steps": args.steps, **facts}
-        facts = {"Composing": facts, "Model": model_card.facts(args.model, content)}
+        facts = {
+            "Composing": {"Start": begun, "Steps": args.steps, **facts},
+            "Model": saving.model_card.facts(args.model, content),
+        }
         title = f"Composed by {Path(args.model).stem}"
-        files.append(write_page(args.html, tunes, facts, title, args.soundfont))
-    return _result([str(file) for file in files], rolls, time_step, settings)
+        files.append(render.write_page(args.html, tunes, facts, title, args.soundfont))
+    return _result(files, composed[0], reading.time_step, settings)
 
 
 def _outputs(args):
     """Return the files of each tune, by option, once nothing is in the way of any."""
-    from rnn4music.saving.model_file import npz_path
-
     if args.output is None:
-        args.output = _free_name(args.count)
+        stems = itertools.chain(["tune"], (f"tune_{k}" for k in itertools.count(2)))
+        suffix = ".mid" if args.count is None else "-1.mid"
+        args.output = next(f"{stem}.mid" for stem in stems if not Path(stem + suffix).exists())
     for name, suffixes in SUFFIXES.items():
         if getattr(args, name) is not None:
             check_suffix(getattr(args, name), suffixes)
     names = {name: getattr(args, name) for name in ("output", "wav", "png")}
     names = {name: Path(file) for name, file in names.items() if file is not None}
-    outputs = [names]
-    if args.count is not None:
-        outputs = [
-            {name: file.with_name(f"{file.stem}-{k}{file.suffix}") for name, file in names.items()}
-            for k in range(1, args.count + 1)
-        ]
-    files = [file for names in outputs for file in names.values()]
-    files += [args.html] if args.html is not None else []
-    check_outputs(files, [args.model, npz_path(args.model), args.start])
+    numbers = [""] if args.count is None else [f"-{k}" for k in range(1, args.count + 1)]
+    outputs = [
+        {name: path.with_name(path.stem + number + path.suffix) for name, path in names.items()}
+        for number in numbers
+    ]
+    files = [path for names in outputs for path in names.values()]
+    files += [] if args.html is None else [args.html]
+    check_outputs(files, [args.model, saving.model_file.npz_path(args.model), args.start])
     return outputs
 
 
-def _free_name(count):
-    """Return tune.mid, or tune_2.mid, …: the first that replaces no file."""
-    stems = itertools.chain(["tune"], (f"tune_{k}" for k in itertools.count(2)))
-    suffix = ".mid" if count is None else "-1.mid"
-    return next(f"{stem}.mid" for stem in stems if not Path(stem + suffix).exists())
-
-
-def _read_start(args, metadata, pitches):
-    """Return the rows that are continued, and by how many semitones they were moved."""
-    from rnn4music.experiment.music import read_tune
-
-    roll, semitones = read_tune(args.start, metadata, pitches, args.dt)
-    start = roll[: args.start_steps]
-    if not start.any():
-        raise ValueError(
-            f"the first {len(start)} steps of {args.start} are silent in the model's pitch range "
-            f"{pitches}; give more --start-steps, or --start none"
-        )
-    return start, semitones
-
-
 def _result(files, rolls, time_step, settings):
-    """Return the result, with a warning where hardly anything sounds."""
+    """Return the result; warn where hardly anything sounds."""
     tunes, lines = [], []
     for roll in rolls:
         sounding = roll.sum(axis=1)
@@ -164,7 +140,7 @@ def _result(files, rolls, time_step, settings):
     if least > MOSTLY:
         warnings.warn(
             f"{least:.0%} of the steps are silent: a lower --threshold than "
-            f"{settings['threshold']:g} lets more sound",
+            f"{settings['threshold']:g} lets more notes sound",
             stacklevel=2,
         )
     lines.append(f"wrote {', '.join(files)} (seed {settings['seed']})")

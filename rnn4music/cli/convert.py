@@ -1,5 +1,6 @@
 """``rnn4music convert``."""
 
+from rnn4music import data, experiment
 from rnn4music._utils.options import Option
 from rnn4music.cli._common import CLUSTER, QUIET, Result
 from rnn4music.experiment import config
@@ -29,22 +30,20 @@ OPTIONS = (
 
 def run(args):
     """Convert MIDI files to a store of piano rolls."""
-    from rnn4music.data.store import convert
     from rnn4music.distributed.cluster import parsed
-    from rnn4music.experiment.music import READING, warn_of_dropped_notes
 
-    store = convert(
+    store = data.convert(
         args.data,
         args.store,
         args.pitch_range,
         args.dt,
-        **{name: getattr(args, name) for name in READING},
+        **{name: getattr(args, name) for name in experiment.music.READING},
         to_c=args.keys == "c",
         workers=args.workers,
         cluster=parsed(args.cluster),
         progress=not args.quiet,
     )
-    warn_of_dropped_notes(store)
+    experiment.music.warn_of_dropped_notes(store)
     values = {
         "store": args.store,
         "tunes": len(store),
@@ -54,5 +53,4 @@ def run(args):
         "n_notes": store.n_notes,
         "dropped_notes": store.dropped_notes,
     }
-    text = f"{values['tunes']} tunes, {values['steps']} steps in {args.store}"
-    return Result(values, text)
+    return Result(values, f"{len(store)} tunes, {values['steps']} steps in {args.store}")

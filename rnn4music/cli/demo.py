@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+from rnn4music import data, experiment
 from rnn4music._utils.options import Option
 from rnn4music.cli import compose, train
-from rnn4music.cli._common import Result, with_defaults
+from rnn4music.cli._common import Result
 from rnn4music.experiment import config
 
 SUMMARY = "learn from Bach's chorales, compose, and write a web page"
@@ -14,7 +15,7 @@ EXAMPLES = """\
 """
 ARGUMENTS = ()
 OPTIONS = (
-    Option("output", str, "demo", "folder", "DIR"),
+    Option("output", str, "demo", "folder for all files", "DIR"),
     Option("epochs", int, 5, "visits to every tune", "N", low=1),
     Option("data", str, None, "MIDI files instead of the chorales", "FOLDER"),
 )
@@ -22,16 +23,12 @@ OPTIONS = (
 
 def run(args):
     """Learn from Bach's chorales, or other music, compose, and make a page."""
-    from rnn4music._utils.console import log
-    from rnn4music.data.chorales import write_chorales
-    from rnn4music.experiment.run import train as learn
-
     folder = Path(args.output)
     folder.mkdir(parents=True, exist_ok=True)
-    music = str(args.data or write_chorales(folder / "chorales"))
+    music = str(args.data or data.write_chorales(folder / "chorales"))
     settings = {"epochs": args.epochs, "keys": "all", "validation": 0.06, "seed": 1, "force": True}
     settings |= {"data": music, "output": str(folder / "demo.npz")}
-    trained = learn(config.complete(settings), log=log)
+    trained = experiment.run.train(config.complete(settings))
     result = train.result(trained)
     if result.status:
         return result
@@ -41,7 +38,7 @@ def run(args):
     names = trained.music.parts["validation"].names
     if names and (Path(music) / names[0]).is_file():  # a tune that was not learned is continued
         files["start"] = str(Path(music) / names[0])
-    composed = compose.run(with_defaults({**files, "seed": 1}, compose.OPTIONS))
+    composed = compose.run(config.complete({**files, "seed": 1}, compose.OPTIONS))
 
     page = (folder / "demo.html").resolve()
     return Result(

@@ -3,6 +3,8 @@
 import math
 from dataclasses import asdict
 
+import rnn4music
+from rnn4music import experiment
 from rnn4music._utils.options import Option
 from rnn4music.cli._common import Result
 
@@ -25,11 +27,11 @@ OPTIONS = (
 
 def run(args):
     """Score a model."""
-    from rnn4music.experiment.music import extent, read_scored
-    from rnn4music.model import RNN4Music
+    from rnn4music.training.checkpoints import extent
 
-    model = RNN4Music.from_file(args.model)
-    tunes = read_scored(args.data, model.metadata, model.io_length, args.part)
+    model = rnn4music.RNN4Music.from_file(args.model)
+    reading = experiment.music.Reading.of_model(model.metadata, model.io_length)
+    tunes = reading.read_scored(args.data, args.part)
     scores = asdict(model.evaluate(tunes, args.threshold))
     per_tune = [
         {"name": name, "nats_per_step": tune["nats_per_step"], "n_steps": tune["n_steps"]}

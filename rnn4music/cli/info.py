@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from pathlib import Path
 
+from rnn4music import saving
 from rnn4music._utils.options import Option
 from rnn4music.cli._common import Result
 
@@ -18,23 +19,18 @@ OPTIONS = (Option("markdown", bool, False, "print a model card"),)
 
 def run(args):
     """Describe a model or a MIDI file."""
-    from midi.contents import describe
-    from rnn4music.saving import model_card, model_file
-
-    if _is_midi(args.file):
-        contents = describe(args.file)
-        return Result(asdict(contents), str(contents))
-    content = model_file.read(args.file)
-    values = {name: content[name] for name in ("settings", "history", "metadata")}
-    card = model_card.markdown if args.markdown else model_card.text
-    return Result({"file": args.file, **values}, card(args.file, content))
-
-
-def _is_midi(name):
+    from midi import describe
     from midi.files import SUFFIXES, opened
 
     try:
-        with opened(name) as file:
-            return file.read(4) in (b"MThd", b"RIFF")
+        with opened(args.file) as file:
+            is_midi = file.read(4) in (b"MThd", b"RIFF")
     except (FileNotFoundError, IsADirectoryError):  # the name of a model may lack its suffix
-        return Path(name).suffix.lower() in SUFFIXES
+        is_midi = Path(args.file).suffix.lower() in SUFFIXES
+    if is_midi:
+        contents = describe(args.file)
+        return Result(asdict(contents), str(contents))
+    content = saving.model_file.read(args.file)
+    values = {name: content[name] for name in ("settings", "history", "metadata")}
+    card = saving.model_card.markdown if args.markdown else saving.model_card.text
+    return Result({"file": args.file, **values}, card(args.file, content))

@@ -1,5 +1,6 @@
 """``rnn4music plot``."""
 
+from rnn4music import experiment, plots, saving, training
 from rnn4music._utils.options import Option
 from rnn4music._utils.paths import check_outputs, check_suffix
 from rnn4music.cli._common import PICTURES, Result, read_network
@@ -31,76 +32,54 @@ def run(args):
     """Draw a picture to a file."""
     from matplotlib.figure import Figure
 
-    from rnn4music import plots
     from rnn4music.plots._axes import write_figure
-    from rnn4music.saving.model_file import npz_path
 
     check_suffix(args.output, PICTURES)
-    inputs = [args.file, npz_path(args.file), *([args.tune] if args.tune else [])]
+    inputs = [args.file, saving.model_file.npz_path(args.file), *([args.tune] if args.tune else [])]
     check_outputs([args.output], inputs)
     figure = Figure(figsize=(12, 4), layout="constrained")
-    draw = {"roll": _plot_roll, "learning": _plot_learning, "weights": _plot_weights}
-    draw.get(args.what, _plot_reading)(args, figure, plots)
+    draw = {"roll": _plot_roll, "learning": _plot_learning}.get(args.what, _plot_network)
+    draw(args, figure)
     write_figure(figure, args.output, dpi=150)
     return Result({"file": args.output}, f"wrote {args.output}")
 
 
-def _plot_roll(args, figure, plots):
-    from midi import midiread
-    from rnn4music.experiment.music import seconds_per_step
-
-    time_step = seconds_per_step({}, args.dt)
-    roll = midiread(args.file, (0, 128), time_step).piano_roll
-    if not roll.any():
-        raise ValueError(f"{args.file} has no notes")
-    plots.plot_piano_roll(figure.add_subplot(), roll, time_step, 0)
+def _plot_roll(args, figure):
+    reading = experiment.music.Reading.of_model({"lowest_pitch": 0}, 128, args.dt)
+    roll, _ = reading.read_tune(args.file)
+    plots.plot_piano_roll(figure.add_subplot(), roll, reading.time_step, 0)
 
 
-def _plot_learning(args, figure, plots):
-    from rnn4music.saving import model_file
-    from rnn4music.training.history import History
-
-    history = History.from_dict(model_file.read(args.file)["history"])
+def _plot_learning(args, figure):
+    history = training.History.from_dict(saving.model_file.read(args.file)["history"])
     if not history.cost:
         raise ValueError(f"{args.file} has not been trained, so there is no curve to draw")
     plots.plot_history(figure.add_subplot(), history)
 
 
-def _plot_weights(args, figure, plots):
-    from rnn4music.experiment.music import pitch_range
-    from rnn4music.saving import model_file
-
-    content = model_file.read(args.file)
-    matrices = {
-        key.removeprefix("parameters/"): array
-        for key, array in content["arrays"].items()
-        if key.startswith(f"parameters/layer{args.layer}/") and array.ndim == 2
-    }
-    lowest_pitch, _ = pitch_range(content["metadata"], content["settings"]["io_length"])
-    figure.set_size_inches(12, 5 * len(matrices))
-    for axes, name in zip(figure.subplots(len(matrices)), matrices):
-        plots.plot_weights(axes, matrices, name, lowest_pitch)
-
-
-def _plot_reading(args, figure, plots):
-    """Draw what happens in a network while it reads a tune."""
+def _plot_network(args, figure):
+    """Draw weights, or what happens in a network while it reads a tune."""
     import numpy as np
 
-    from rnn4music.experiment.music import pitch_range, read_tune, seconds_per_step
-
+    network, content = read_network(args.file)
+    reading = experiment.music.Reading.of_model(content["metadata"], network.n_pitches, args.dt)
+    layer, lowest_pitch = f"layer{args.layer}", reading.pitch_range[0]
+    if args.what == "weights":
+        weights = network.layers[args.layer - 1].items()
+        matrices = {f"{layer}/{name}": array for name, array in weights if array.ndim == 2}
+        figure.set_size_inches(12, 5 * len(matrices))
+        for axes, name in zip(figure.subplots(len(matrices)), matrices):
+            plots.plot_weights(axes, matrices, name, lowest_pitch)
+        return
     if args.tune is None:
         raise ValueError(f"plot {args.what} needs a tune that the model reads: give --tune FILE")
-    network, content = read_network(args.file)
-    metadata = content["metadata"]
-    time_step = seconds_per_step(metadata, args.dt)
-    pitches = pitch_range(metadata, network.n_pitches)
-    roll, _ = read_tune(args.tune, metadata, pitches, args.dt)
+    roll, _ = reading.read_tune(args.tune)
     if args.what == "activations":
         activations = network.activations(roll)[args.layer - 1]
-        plots.plot_activations(figure.add_subplot(), activations, args.part, time_step)
+        plots.plot_activations(figure.add_subplot(), activations, args.part, reading.time_step)
         return
     figure.set_size_inches(12, 8)
     # the prediction at a step is of the next one
     probabilities = np.vstack([np.zeros(network.n_pitches), network.predict(roll)[:-1]])
     panels = figure.subplots(2, sharex=True)
-    plots.plot_composition(panels, roll, probabilities, time_step, pitches[0])
+    plots.plot_composition(panels, roll, probabilities, reading.time_step, lowest_pitch)

@@ -1,5 +1,6 @@
 """``rnn4music train``."""
 
+from rnn4music import experiment
 from rnn4music._utils.options import Option
 from rnn4music.cli._common import QUIET, Result
 from rnn4music.experiment import config
@@ -25,11 +26,7 @@ GROUPS = config.GROUPS  # these may be in the file, too
 def run(args):
     """Learn from music, and save the model."""
     settings = config.merged(vars(args), args.config)
-
-    from rnn4music._utils.console import log
-    from rnn4music.experiment.run import train
-
-    return result(train(settings, not args.quiet, log))
+    return result(experiment.run.train(settings, not args.quiet))
 
 
 def result(trained):

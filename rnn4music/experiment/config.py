@@ -21,10 +21,10 @@ from rnn4music._utils.options import Option, by_name
 from rnn4music.training import config as training
 
 MUSIC = (
-    Option("dt", float, None, "seconds of a time step (0.3)", "SECONDS", above=0),
-    Option("steps_per_beat", float, None, "steps of a quarter note, instead of --dt", "N",
+    Option("dt", float, None, "time step in seconds (0.3)", "SECONDS", above=0),
+    Option("steps_per_beat", float, None, "steps per quarter note, instead of --dt", "N",
            above=0),
-    Option("tempo", float, None, "quarter notes a minute, instead of the files' own", "BPM",
+    Option("tempo", float, None, "quarter notes per minute, instead of the files' own", "BPM",
            low=0.001, high=1e9),
     Option("pitch_range", int, (21, 109), "lowest pitch, and the first above the highest",
            ("LOW", "HIGH"), 2, low=0),
@@ -32,25 +32,25 @@ MUSIC = (
     Option("keep_short", bool, False, "keep notes that begin and end between two steps"),
     Option("keys", str, "own", "own: as written; all: each tune in all twelve keys; c: moved to "
            "C major or A minor", choices=("own", "all", "c")),
-    Option("cache", str, None, "folder that keeps the tunes read, for the next run", "DIR"),
+    Option("cache", str, None, "folder that keeps the tunes for the next run", "DIR"),
 )  # fmt: skip
 """How tunes are read."""
 
 FILES = (
-    Option("output", str, "model.npz", "file for the model", "FILE"),
-    Option("start_from", str, None, "train this model on, with its settings and its way of "
-           "reading", "FILE"),
-    Option("checkpoint", str, None, "file that is written once a minute; --resume continues from "
-           "it", "FILE"),
-    Option("checkpoint_every", int, None, "write it each N updates, instead of once a minute", "N",
-           low=1),
+    Option("output", str, "model.npz", "file in which the model is saved", "FILE"),
+    Option("start_from", str, None, "model to train further, with its settings and its way "
+           "of reading", "FILE"),
+    Option("checkpoint", str, None, "file that is written once a minute, and from which --resume "
+           "continues", "FILE"),
+    Option("checkpoint_every", int, None, "write the checkpoint every N updates, not once a minute",
+           "N", low=1),
     Option("resume", bool, False, "continue from the checkpoint, if it exists"),
-    Option("log", str, None, "log in JSON Lines", "FILE"),
-    Option("tensorboard", str, None, "log for TensorBoard", "DIR"),
+    Option("log", str, None, "file for a log in JSON Lines", "FILE"),
+    Option("tensorboard", str, None, "folder for a log that TensorBoard shows", "DIR"),
     Option("licence", str, None, "licence of the model, saved in its metadata", "TEXT"),
     Option("force", bool, False, "replace --output if it exists"),
 )  # fmt: skip
-"""What is written, and what a run continues from."""
+"""Files that a run writes, and those that it continues from."""
 
 GROUPS = {
     "music": MUSIC,
@@ -68,43 +68,33 @@ MAX_BYTES = 2**20  # of a file
 
 
 def merged(flags, path=None):
-    """Return the settings of a run: defaults, overridden by a file, overridden by flags.
+    """Return the settings of a run: defaults, overridden by a TOML file, overridden by flags.
 
-    Parameters
-    ----------
-    flags : dict
-        May have other entries, which are ignored.
-    path : path, optional
-        A TOML file.
-
-    Returns
-    -------
-    SimpleNamespace
-        See `complete`.
-
-    Raises
-    ------
-    FileNotFoundError, ValueError
-        For a file that does not exist, is not TOML, or has an unknown or invalid entry.
+    Entries of `flags` that are not options are ignored. A file that is not TOML, or has an unknown
+    or invalid entry, is a ValueError.
     """
-    given = checked_flags(flags, EVERYTHING.values())
+    given = {name: flags[name] for name in EVERYTHING if name in flags}
     from_file = read(path) if path else {}
-    for one, other in (("dt", "steps_per_beat"), ("steps_per_beat", "dt")):
-        if one in given and other not in given:
-            from_file.pop(other, None)  # the flag overrides both
+    if given.keys() & {"dt", "steps_per_beat"}:  # a flag for one overrides both
+        for name in ("dt", "steps_per_beat"):
+            from_file.pop(name, None)
     return complete({**from_file, **given})
 
 
-def complete(given):
-    """Return the settings of a run: a dict's, and defaults for the others.
+def complete(given, options=None):
+    """Return settings: a dict's values, checked, and the defaults of the other options.
 
-    Returns
-    -------
-    SimpleNamespace
-        With an attribute for each option, ``data``, and ``given``: the names in the dict.
+    They are attributes, and so are entries of the dict that are not among the options, which by
+    default are `EVERYTHING`. The attribute ``given`` has the names in the dict. An invalid value is
+    a ValueError that calls the option by its flag.
     """
-    defaults = {option.name: option.default for option in EVERYTHING.values()}
-    return SimpleNamespace(**{**defaults, **given}, given=set(given))
+    settings = SimpleNamespace(**given, given=set(given))
+    for option in EVERYTHING.values() if options is None else options:
+        value = option.default
+        if option.name in given:
+            value = _checked(option.flag, given[option.name], option)
+        setattr(settings, option.name, value)
+    return settings
 
 
 def read(path):
@@ -151,22 +141,6 @@ def checked(path, key, value, option):
     return _checked(f"{path}: {key}", value, option)
 
 
-def checked_flags(values, options):
-    """Return the values of these options, checked; errors call an option by its flag.
-
-    Parameters
-    ----------
-    values : dict
-        May lack options.
-    options : iterable of Option
-    """
-    return {
-        option.name: _checked(option.flag, values[option.name], option)
-        for option in options
-        if option.name in values
-    }
-
-
 def _checked(name, value, option):
     """Return the value or the values of an option, or raise a ValueError with this name."""
     values = [*value] if option.n and isinstance(value, (list, tuple)) else [value]
@@ -187,13 +161,9 @@ def _checked(name, value, option):
 
 def as_toml(settings):
     """Return the text of a file from which `read` gets these settings; None is left out."""
-    lines = [f"{name} = {_toml(value)}" for name, value in settings.items() if value is not None]
-    return "\n".join(lines) + "\n"
-
-
-def _toml(value):
-    if isinstance(value, (list, tuple)):
-        return f"[{', '.join(map(_toml, value))}]"
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-    return str(value).lower() if isinstance(value, bool) else repr(value)
+    texts = {
+        name: json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # as TOML has it
+        for name, value in settings.items()
+        if value is not None
+    }
+    return "".join(f"{name} = {text}\n" for name, text in texts.items())

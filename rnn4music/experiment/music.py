@@ -4,32 +4,31 @@ Conventions
 -----------
 ``settings`` are those of `config.complete`. A model's metadata have the options by which its
 tunes were read, ``time_step`` in seconds, and ``lowest_pitch``; ``to_c`` stands for ``keys="c"``.
-Where settings give none of them, a model reads on as it has read before. No engine is loaded.
+Where settings give none of them, a model reads as it has read before. No engine is loaded.
 """
 
 import warnings
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from midi import midiread
 from midi.reading import PIANO
 from rnn4music._utils import checks
-from rnn4music.data import pianoroll
+from rnn4music._utils.differences import differences
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.data.midi_files import load_midi
 from rnn4music.data.standard_sets import load_standard_set
 from rnn4music.data.store import RollStore, is_store
-from rnn4music.experiment import config
 
 TIME_STEP = 0.3
 """Seconds, where a model's metadata lack it."""
 
 STANDARD_SETS = (".mat", ".pickle", ".pkl", ".json", ".npz")
 READING = ("steps_per_beat", "tempo", "sustain", "keep_short")
-"""Options that decide which notes a step has, beside its length."""
+"""Options that decide which notes a step has, besides its length."""
 
 _BEATS_PER_MINUTE = 120  # of music whose steps are parts of a beat
-_MANY = 0.05  # of the notes; from this share on a warning says that they are dropped
+_MANY = 0.05  # share of the notes; a warning says if at least this many are dropped
 
 
 class Music(NamedTuple):
@@ -39,68 +38,77 @@ class Music(NamedTuple):
     metadata: dict
 
 
-# ---- what a model's metadata say of reading
+class Reading(NamedTuple):
+    """How a model reads music; `time_step` is in seconds, also where steps are parts of a beat."""
 
+    pitch_range: tuple[int, int]
+    time_step: float
+    steps_per_beat: float | None
+    tempo: float | None
+    sustain: bool
+    keep_short: bool
+    to_c: bool
 
-def pitch_range(metadata, n_pitches):
-    """Return the half-open range of a model's pitches."""
-    lowest = metadata.get("lowest_pitch", PIANO[0])
-    lowest = checks.integer("the model's lowest_pitch", lowest, low=0)
-    return lowest, lowest + n_pitches
+    @classmethod
+    def of_model(cls, metadata, n_pitches, dt=None):
+        """Return how a model with these metadata reads; with `dt`, in steps of this length."""
+        if dt is not None:
+            metadata = {**metadata, "time_step": dt, "steps_per_beat": None}
+        lowest = metadata.get("lowest_pitch", PIANO[0])
+        lowest = checks.integer("the model's lowest_pitch", lowest, low=0)
+        return cls(
+            (lowest, lowest + n_pitches),
+            checks.number("dt", metadata.get("time_step", TIME_STEP), above=0),
+            metadata.get("steps_per_beat") or None,
+            metadata.get("tempo") or None,
+            *(bool(metadata.get(name)) for name in ("sustain", "keep_short", "to_c")),
+        )
 
+    def arguments(self):
+        """Return the keyword arguments of `load_midi`."""
+        time_step = None if self.steps_per_beat else self.time_step
+        return {**self._asdict(), "time_step": time_step}
 
-def seconds_per_step(metadata, dt=None):
-    """Return the length of a step: `dt`, or that of the model."""
-    seconds = metadata.get("time_step", TIME_STEP) if dt is None else dt
-    return checks.number("dt", seconds, above=0)
+    def read_tune(self, path, n_steps=None):
+        """Return the first steps of a MIDI file, (T, P), and by how many semitones they were moved.
 
+        They are moved for a model that knows only C major and A minor.
+        """
+        options = self.arguments()
+        pitches, to_c = options.pop("pitch_range"), options.pop("to_c")
+        roll = midiread(path, (0, 128), options.pop("time_step"), **options).piano_roll
+        key = find_key(roll, lowest_pitch=0) if to_c else None
+        semitones = semitones_to_c(key) if key else 0
+        roll = transpose(roll, semitones)[:n_steps, slice(*pitches)]
+        if not roll.any():
+            raise ValueError(
+                f"the first {len(roll)} steps of {path} have no notes in the pitch range "
+                f"{pitches}; give more steps, or another tune"
+            )
+        return roll, semitones
 
-def reading_options(metadata) -> dict[str, Any]:
-    """Return the options with which `load_midi` reads as the model has read."""
-    options: dict[str, Any] = {
-        name: metadata.get(name) or None for name in ("steps_per_beat", "tempo")
-    }
-    options |= {name: bool(metadata.get(name)) for name in ("sustain", "keep_short", "to_c")}
-    options["time_step"] = None if options["steps_per_beat"] else seconds_per_step(metadata)
-    return options
-
-
-# ---- tunes
+    def read_scored(self, source, part="test"):
+        """Read tunes to score a model on; of a standard set this part."""
+        if _is_standard_set(source):
+            return getattr(load_standard_set(source, self.pitch_range), part)
+        if not is_store(source):
+            return load_midi(source, **self.arguments())
+        store = RollStore(source)
+        _check_store(store, {**self.arguments(), "pitch_range": list(self.pitch_range)})
+        return store
 
 
 def read_music(source, settings, model):
-    """Read tunes as settings describe, and hold some out for validation.
+    """Read `Music` as settings describe, and hold some of the tunes out for validation.
 
-    Parameters
-    ----------
-    source : path
-        MIDI files, a store, or a standard set, as for ``rnn4music train``.
-    settings : SimpleNamespace
-    model : object
-        With ``metadata`` and ``io_length``.
-
-    Returns
-    -------
-    Music
-
-    Raises
-    ------
-    ValueError
-        If settings contradict each other, the store, or the model.
+    The source is what ``rnn4music train`` reads: MIDI files, a store, or a standard set. Of the
+    model ``metadata`` and ``io_length`` are used. Settings that contradict each other, the store or
+    the model are a ValueError.
     """
-    if {"dt", "steps_per_beat"} <= settings.given:
-        raise ValueError("give dt or steps_per_beat, not both")
     tunes = RollStore(source) if is_store(source) else None
-    metadata = (
-        _reading(settings, model) if tunes is None else _reading_of_store(tunes, settings, model)
-    )
-    if metadata["steps_per_beat"]:
-        beat = 60 / (metadata["tempo"] or _BEATS_PER_MINUTE)
-        metadata["time_step"] = beat / metadata["steps_per_beat"]
-    metadata["data"] = Path(source).name
-    pitches = pitch_range(metadata, model.io_length)
+    reading, keys = _reading(settings, model, tunes)
     if tunes is None and _is_standard_set(source):
-        split = load_standard_set(source, pitches)
+        split = load_standard_set(source, reading.pitch_range)
         if "dt" not in settings.given and "time_step" not in model.metadata:
             warnings.warn(
                 f"{source} does not say how long a step is: composed tunes will have steps of "
@@ -109,63 +117,55 @@ def read_music(source, settings, model):
             )
     else:
         if tunes is None:
-            tunes = load_midi(source, pitches, **reading_options(metadata), cache=settings.cache)
+            tunes = load_midi(source, **reading.arguments(), cache=settings.cache)
             warn_of_dropped_notes(tunes)
         share = settings.validation
         if share and len(tunes) < 2:
             warnings.warn("there is only one tune: none is held out for validation", stacklevel=2)
             share = 0
         split = tunes.split(max(share, 1 / len(tunes)) if share else 0, 0)
-    learned = split.train.in_keys() if settings.keys == "all" else split.train
+    learned = split.train.in_keys() if keys == "all" else split.train
+    metadata = {**reading._asdict(), "keys": keys, "data": Path(source).name}
+    metadata["lowest_pitch"], _ = metadata.pop("pitch_range")
     return Music({"train": learned, "validation": split.validation}, metadata)
 
 
-def _reading(settings, model):
-    """Return how MIDI files are read: as settings say, otherwise as the model has read before."""
+def _reading(settings, model, store):
+    """Return how music is read, and in which keys.
+
+    Settings decide; then the store, if there is one; then how the model has read before.
+    """
     given, before = settings.given, model.metadata
-    pitches = pitch_range(before, model.io_length)
-    if "pitch_range" in given:
-        pitches = settings.pitch_range
-    reading = {
-        name: getattr(settings, name) if name in given else before.get(name) for name in READING
-    }
+    if {"dt", "steps_per_beat"} <= given:
+        raise ValueError("give dt or steps_per_beat, not both")
+    chosen = {name: getattr(settings, name) for name in READING if name in given}
     if "dt" in given:
-        reading["steps_per_beat"] = None
-    return reading | {
-        "time_step": seconds_per_step(before, settings.dt),
-        "keys": settings.keys,
-        "to_c": settings.keys == "c" if "keys" in given else before.get("to_c"),
-        "lowest_pitch": pitches[0],
-    }
+        chosen |= {"time_step": settings.dt, "steps_per_beat": None}
+    if "keys" in given and settings.keys != "all":
+        chosen["to_c"] = settings.keys == "c"
+    lowest, _ = settings.pitch_range if store is None else store.options["pitch_range"]
+    if "pitch_range" not in given:
+        lowest = checks.integer("the model's lowest_pitch", before.get("lowest_pitch", lowest), 0)
+    if store is not None:
+        _check_store(store, {"pitch_range": [lowest, lowest + model.io_length], **chosen})
+        before = store.options
+    options = {**before, **chosen, "lowest_pitch": lowest}
+    keys = settings.keys if "keys" in given else "c" if options.get("to_c") else "own"
+    options["to_c"] = keys == "c"
+    if options.get("steps_per_beat"):
+        beat = 60 / (options.get("tempo") or _BEATS_PER_MINUTE)
+        options["time_step"] = beat / options["steps_per_beat"]
+    return Reading.of_model(options, model.io_length), keys
 
 
-def _reading_of_store(store, settings, model):
-    """Return how the rolls of a store were made, which is how the model will read."""
-    chosen = [name for name in (*READING, "dt", "cache") if name in settings.given]
-    if chosen:
-        flags = ", ".join(config.OPTIONS[name].flag for name in chosen)
+def _check_store(store, expected):
+    """Raise ValueError that names the options which a store was not converted with."""
+    if different := differences(store.options, expected):
         raise ValueError(
-            f"{store.folder} is a store of piano rolls, in which the time step and what goes with "
-            f"it are chosen already: leave out {flags}, or convert the MIDI files again, with "
-            "other options into another folder"
+            f"the store {store.folder} was converted with other options: {'; '.join(different)}. "
+            "Leave out the flags that differ, or convert the MIDI files into another folder with "
+            "what is expected"
         )
-    low, high = store.options["pitch_range"]
-    first, end = pitch_range({"lowest_pitch": low, **model.metadata}, model.io_length)
-    if (first, end) != (low, high):
-        raise ValueError(
-            f"the store {store.folder} has the pitches from {low} up to {high}, the model those "
-            f"from {first} up to {end}: convert the MIDI files with --pitch-range {first} {end} "
-            f"into another folder, or begin a model with --pitch-range {low} {high}"
-        )
-    converted = "c" if store.options["to_c"] else "own"
-    keys = settings.keys if "keys" in settings.given else converted
-    if keys not in (converted, "all"):
-        raise ValueError(
-            f"the store {store.folder} was converted with --keys {converted}: leave out --keys "
-            f"{keys}, or convert the MIDI files with it into another folder"
-        )
-    reading = {name: store.options[name] for name in (*READING, "time_step")}
-    return reading | {"keys": keys, "to_c": keys == "c", "lowest_pitch": low}
 
 
 def _is_standard_set(source):
@@ -180,60 +180,3 @@ def warn_of_dropped_notes(collection):
             "notes that are too short for a step, --keep-short keeps all of them",
             stacklevel=3,
         )
-
-
-def read_scored(source, metadata, n_pitches, part="test"):
-    """Read tunes to score a model on, as its metadata say; of a standard set this part."""
-    pitches = pitch_range(metadata, n_pitches)
-    if _is_standard_set(source):
-        return getattr(load_standard_set(source, pitches), part)
-    options = reading_options(metadata)
-    if not is_store(source):
-        return load_midi(source, pitches, **options)
-    store = RollStore(source)
-    expected = {"pitch_range": list(pitches), **options}
-    different = [name for name in expected if expected[name] != store.options[name]]
-    if different:
-        raise ValueError(
-            f"the store {source} was converted with another {', '.join(different)} than the model "
-            "has learned with: convert the MIDI files as the model has read, or give their folder"
-        )
-    return store
-
-
-def read_tune(path, metadata, pitches, dt=None):
-    """Read a MIDI file as a model has read.
-
-    Parameters
-    ----------
-    path : path
-    metadata : dict
-        The model's.
-    pitches : (int, int)
-        The range of its pitches.
-    dt : float, optional
-        Seconds of a step, instead of the model's.
-
-    Returns
-    -------
-    roll : (T, P)
-    semitones : int
-        By which the tune was moved, for a model that knows only C major and A minor.
-    """
-    options = reading_options(metadata)
-    to_c, options["dt"] = options.pop("to_c"), options.pop("time_step")
-    if dt is not None:
-        options |= {"steps_per_beat": None, "dt": dt}
-    roll = midiread(path, (0, 128), **options).piano_roll
-    key = find_key(roll, lowest_pitch=0) if to_c else None
-    semitones = semitones_to_c(key) if key else 0
-    roll = transpose(roll, semitones)[:, slice(*pitches)]
-    if not roll.any():
-        raise ValueError(f"{path} has no notes in the model's pitch range {pitches}")
-    return roll, semitones
-
-
-def extent(tunes):
-    """Return how much music there is, as a text."""
-    n_tunes = f"{len(tunes)} tune{'s' * (len(tunes) != 1)}"
-    return f"{n_tunes}, {pianoroll.lengths(tunes).sum()} steps" if len(tunes) else "nothing"

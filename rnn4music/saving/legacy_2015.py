@@ -8,7 +8,7 @@ import warnings
 
 import numpy as np
 
-MODERN_NAMES = {
+MODERN_NAMES: dict[str, str] = {
     "io_length": "n_pitches",
     "gradClip": "clip",
     "sigRand": "weight_deviation",
@@ -56,16 +56,14 @@ def read_2015(entries, path):
     # From the arrays, since the earlier versions did not save h3_length.
     sizes = {f"h{n}_length": len(entries[f"Wci_{n}"]) for n in (1, 2, 3)}
     settings: dict[str, float] = {**sizes, "io_length": len(entries["by"])}
-    for key in ("R1", "R2", "R3", "gradClip"):
-        if key in entries:
-            settings[key] = float(np.ravel(entries[key])[0])
-    costs = np.ravel(entries["instantaneousCost"]) if "instantaneousCost" in entries else []
+    scalars = [key for key in ("R1", "R2", "R3", "gradClip") if key in entries]
+    settings |= {key: float(np.ravel(entries[key])[0]) for key in scalars}
+    costs = np.ravel(entries.get("instantaneousCost", ())).astype(float).tolist()
     warnings.warn(
-        f"{path} is from the 2015 program, in which the output peephole of the first layer had "
-        "another input than the cell state: layer1/peephole_output is loaded, but its meaning has "
-        "changed; the RMSprop averages, which had another definition, start from zero",
+        f"{path} is from the 2015 program. There the output peephole of the first layer did not "
+        "see the cell state: layer1/peephole_output is loaded, but its meaning has changed. The "
+        "RMSprop averages had another definition, and start from zero",
         stacklevel=4,
     )
-    history = {"cost": [float(cost) for cost in costs]}
-    content = {"settings": settings, "history": history, "random_state": None, "arrays": arrays}
-    return {**content, "metadata": {}, "checkpoint": None, "under_way": {}}
+    content = {"settings": settings, "history": {"cost": costs}, "arrays": arrays, "metadata": {}}
+    return {**content, "random_state": None, "checkpoint": None, "under_way": {}}

@@ -6,10 +6,10 @@ The functions take the file's name and what `model_file.read` returned, and load
 import re
 from pathlib import Path
 
-from rnn4music.saving.metadata import trainings
+from rnn4music.saving.metadata import TRAINED_ON, trainings
 
-KNOWN = ("time_step", "lowest_pitch", "data", "licence", "trained_on")
-_SIZES = ("h1_length", "h2_length", "h3_length")
+KNOWN = ("time_step", "lowest_pitch", "data", "licence", TRAINED_ON)
+_BEST, _BASELINE = "Best validation", "Each pitch's own Markov chain"
 
 
 def facts(name, content):
@@ -17,63 +17,56 @@ def facts(name, content):
     settings, history, metadata = (content[part] for part in ("settings", "history", "metadata"))
     arrays = content["arrays"].items()
     n_weights = sum(array.size for key, array in arrays if key.startswith("parameters/"))
-    units = ", ".join(str(settings[size]) for size in _SIZES)
+    units = ", ".join(str(settings[f"h{n}_length"]) for n in (1, 2, 3))
     lowest = f" from MIDI pitch {metadata['lowest_pitch']} on" if "lowest_pitch" in metadata else ""
-    result = {
+    past = trainings(metadata)
+    trained_on = (
+        f"{training.get('dataset')}, validated on {training.get('validation') or 'nothing'}"
+        for training in past
+    )
+    cost, seconds = history.get("cost", []), sum(history.get("seconds", []))
+    duration = f", {_time(seconds)}" if seconds else ""
+    first = past[-1].get("first_epoch") if past else None
+    first = first if isinstance(first, int) else 1  # scores on other data cannot be compared
+    validation = enumerate(history.get("validation", []), start=1)
+    best, epoch = min(((n, k) for k, n in validation if n and k >= first), default=(None, None))
+    baseline = history.get("baseline")
+    properties = {
         "File": Path(name).name,
         "Network": f"three LSTM layers with peepholes and skip connections: {units} units",
         "Pitches": f"{settings['io_length']}{lowest}",
         "Weights": f"{n_weights:,}",
+        "Time step": f"{metadata['time_step']} s" if "time_step" in metadata else None,
+        "Data": metadata.get("data"),
+        "Trained on": "; then ".join(trained_on) or None,
+        "Training": f"{len(cost):,} updates, {history.get('epochs', 0)} epochs{duration}",
+        _BEST: f"{best:.3f} nats per step, after epoch {epoch}" if best else None,
+        _BASELINE: f"{baseline:.3f} nats per step" if baseline else None,
+        "Licence": metadata.get("licence") or "not given",
     }
-    if "time_step" in metadata:
-        result["Time step"] = f"{metadata['time_step']} s"
-    if "data" in metadata:
-        result["Data"] = metadata["data"]
-    past = trainings(metadata)
-    if past:
-        result["Trained on"] = "; then ".join(
-            f"{training.get('dataset')}, validated on {training.get('validation') or 'nothing'}"
-            for training in past
-        )
-    cost, seconds = history.get("cost", []), history.get("seconds", [])
-    result["Training"] = f"{len(cost):,} updates, {history.get('epochs', 0)} epochs"
-    if seconds:
-        result["Training"] += f", {_time(sum(seconds))}"
-    validation = history.get("validation", [])
-    first = past[-1].get("first_epoch") if past else None
-    first = first if isinstance(first, int) else 1  # scores on other data cannot be compared
-    scored = [(nats, k) for k, nats in enumerate(validation, 1) if nats and k >= first]
-    if scored:
-        nats, epoch = min(scored)
-        result["Best validation"] = f"{nats:.3f} nats per step, after epoch {epoch}"
-    if history.get("baseline"):
-        result["Each pitch's own Markov chain"] = f"{history['baseline']:.3f} nats per step"
-    result["Licence"] = metadata.get("licence") or "not given"
-    return result
+    return {name: value for name, value in properties.items() if value is not None}
 
 
 def text(name, content):
-    """Return lines for a terminal."""
-    shown = {**facts(name, content), **_user_metadata(content), "": ""}
-    shown |= content["settings"]
+    """Return lines for a terminal, with control characters escaped, which it would act on."""
+    shown = {**facts(name, content), **_user_metadata(content), "": "", **content["settings"]}
     if content["checkpoint"]:
         n_epochs = content["checkpoint"]["state"]["epoch"]
         shown |= {" ": "", "checkpoint": f"of a training: {n_epochs} epochs complete"}
     width = max(map(len, shown))
-    lines = (f"{key:<{width}}  {value}".rstrip() for key, value in shown.items())
-    return "\n".join(map(_printable, lines))
+    lines = [f"{key:<{width}}  {value}".rstrip() for key, value in shown.items()]
+    return "\n".join(
+        "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line) for line in lines
+    )
 
 
 def markdown(name, content):
     """Return a model card: what it is, data, training, results, use, limits, licence."""
-    properties = facts(name, content)
+    properties, past = facts(name, content), trainings(content["metadata"])
     licence = properties.pop("Licence")
-    scores = ("Best validation", "Each pitch's own Markov chain")
-    results = {score: properties.pop(score) for score in scores if score in properties}
-    past = trainings(content["metadata"])
-    file, stem = properties["File"], Path(name).stem
+    results = {key: properties.pop(key) for key in (_BEST, _BASELINE) if key in properties}
     parts = [
-        f"# {_inline(stem)}",
+        f"# {_inline(Path(name).stem)}",
         "A recurrent network that composes polyphonic music, made with rnn4music: it predicts "
         "which pitches sound in the next time step from all steps before.",
         "## Model",
@@ -82,10 +75,7 @@ def markdown(name, content):
         _table(content["settings"]),
     ]
     for number, training in enumerate(past, start=1):
-        parts += [
-            f"## Training {number}" if len(past) > 1 else "## Training",
-            _table(training),
-        ]
+        parts += [f"## Training{f' {number}' if len(past) > 1 else ''}", _table(training)]
     parts += [
         "## Results",
         _table(results) if results else "It was not validated in training.",
@@ -93,9 +83,9 @@ def markdown(name, content):
         "pitches; lower is better. The validation set was not trained on, but the weights were "
         "chosen by it.",
         "## Use",
-        f"```python\nfrom rnn4music import NumpyNetwork\n\n"
-        f"network = NumpyNetwork.from_file({file!r})\n"
-        f'tune, probabilities = network.gen_music(None, 300, sampling="systematic")\n```',
+        "```python\nfrom rnn4music import NumpyNetwork\n\n"
+        f"network = NumpyNetwork.from_file({properties['File']!r})\n"
+        'tune, probabilities = network.gen_music(None, 300, sampling="systematic")\n```',
         "## Limits",
         "It may repeat passages of its training set: compare with "
         "`rnn4music.evaluation.longest_copy` before you call a tune new. It has learned no form "
@@ -123,11 +113,6 @@ def _inline(value):
     value = " ".join(str(value).split())
     value = value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|#])", r"\\\1", value)
-
-
-def _printable(line):
-    """Return a line with control characters escaped, which a terminal would act on."""
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line)
 
 
 def _time(seconds):

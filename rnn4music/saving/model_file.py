@@ -20,7 +20,7 @@ import numpy as np
 from midi.files import opened, written_whole
 from rnn4music._utils import npz
 from rnn4music.saving.legacy_2015 import modern, read_2015
-from rnn4music.saving.metadata import trainings
+from rnn4music.saving.metadata import TRAINED_ON, trainings
 
 FORMAT = 3
 """Format 1 had only RMSprop, and the history as JSON text; 1 and 2 had other names."""
@@ -29,9 +29,6 @@ MOST_EXPANDED, MOST_TIMES = 2**30, 100
 """A file may hold this many bytes, or this many times its size on the disk."""
 
 MOST_TEXT = 2**26  # bytes of a JSON text, four to a letter
-
-SETTINGS_SINCE_2 = {"optimiser": "rmsprop"}
-CHECKPOINT, METADATA = "checkpoint", "metadata"
 
 
 class ModelFileError(ValueError):
@@ -45,95 +42,69 @@ def npz_path(name):
 
 
 def write(name, settings, history, random_state, arrays, metadata, checkpoint=None, under_way=None):
-    """Write a model's file: to a temporary file beside it, flushed, then renamed.
+    """Write a model's file, and return its path; the name may lack ``.npz``.
 
-    Parameters
-    ----------
-    name : path
-        With or without ``.npz``.
-    settings, history, random_state, metadata : dict
-        What JSON can hold.
-    arrays : dict of name to array
-    checkpoint : dict, optional
-        State of a training in progress, as far as JSON can hold it.
-    under_way : dict of name to array, optional
-        The arrays of that state.
-
-    Returns
-    -------
-    pathlib.Path
-        The complete file. Whatever goes wrong, an earlier file of that name is untouched.
+    All but the dicts of arrays, `arrays` and `under_way`, is what JSON can hold. `checkpoint` and
+    `under_way` are the state of a training in progress. Whatever goes wrong, an earlier file of
+    that name is untouched.
     """
     path = npz_path(name)
     lists = {name: value for name, value in history.items() if isinstance(value, list)}
     history = {name: value for name, value in history.items() if name not in lists}
     texts = {"settings": settings, "history": history, "random_state": random_state}
-    texts[METADATA] = metadata
-    if checkpoint is not None:
-        texts[CHECKPOINT] = checkpoint
+    texts |= {"metadata": metadata, "checkpoint": checkpoint}
     with written_whole(path) as file:
         np.savez(
             file,
             format=np.array(FORMAT),
-            **{key: np.array(json.dumps(value)) for key, value in texts.items()},
+            **{key: np.array(json.dumps(v)) for key, v in texts.items() if v is not None},
             **{f"history/{name}": np.array(value, float) for name, value in lists.items()},
             **arrays,
-            **{f"{CHECKPOINT}/{name}": array for name, array in (under_way or {}).items()},
+            **{f"checkpoint/{name}": array for name, array in (under_way or {}).items()},
         )
     return path
 
 
 def read(name):
-    """Read a file of `write`, of an earlier version, or of the 2015 program.
+    """Return the content of a file of `write`, of an earlier version, or of the 2015 program.
 
-    Returns
-    -------
-    dict
-        ``settings``, ``history``, ``metadata``, ``random_state`` and ``checkpoint`` are dicts, the
-        last two None where the file has none. ``arrays`` and ``under_way`` are dicts of arrays,
-        the latter without ``checkpoint/`` in their names; of 2015 there are only
-        ``parameters/…``.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is not an .npz file, is damaged, or does not hold a model.
+    In this dict ``settings``, ``history``, ``metadata``, ``random_state`` and ``checkpoint`` are
+    dicts, the last two None where the file has none. ``arrays`` and ``under_way`` are dicts of
+    arrays, the latter without ``checkpoint/`` in their names; of 2015 there are only
+    ``parameters/…``. A file that does not hold a model, or is damaged, is a `ModelFileError`.
     """
     path = npz_path(name)
     try:
         with opened(path) as file:
             if file.read(4) != b"PK\x03\x04":
-                raise ModelFileError(f"{path} is not an .npz file; saveParameters writes them")
+                raise ModelFileError(f"{path} is not an .npz file written by saveParameters")
             entries = npz.read(file, MOST_EXPANDED, MOST_TIMES)
         content = read_2015(entries, path) if "Wxi_1" in entries else _read(entries, path)
         _check_sizes(content["settings"], content["arrays"])
         return content
     except FileNotFoundError:
         if Path(name).is_file():
-            raise ModelFileError(f"{name} is not a model: their names end in .npz") from None
+            raise ModelFileError(
+                f"{name} is not a model: the name of a model ends in .npz"
+            ) from None
         raise FileNotFoundError(f"there is no file {path}") from None
     except ModelFileError:
         raise
     except Exception as error:  # of many kinds: from NumPy, zipfile and json
         if not npz.is_damage(error):
             raise
-        raise ModelFileError(f"{path} is damaged and cannot be read: {error}") from error
+        raise ModelFileError(f"{path} is damaged: {error}") from error
 
 
 def _check_sizes(settings, arrays):
     """Raise a ValueError if the settings claim other sizes than the arrays have."""
-    n_pitches = settings["io_length"]
     for n in (1, 2, 3):
         n_units = settings[f"h{n}_length"]
-        for name, n_rows in (("input_to_gates", n_pitches), ("hidden_to_gates", n_units)):
-            shape = arrays[f"parameters/layer{n}/{name}"].shape
-            if shape != (n_rows, 4 * n_units):
-                raise ValueError(
-                    f"layer{n}/{name} has the shape {shape}, but by its settings there are "
-                    f"{n_units} units and {n_rows} rows"
-                )
+        for name, n_rows in (("input", settings["io_length"]), ("hidden", n_units)):
+            key, expected = f"layer{n}/{name}_to_gates", (n_rows, 4 * n_units)
+            shape = arrays[f"parameters/{key}"].shape
+            if shape != expected:
+                raise ValueError(f"{key} has the shape {shape}, but by its settings {expected}")
 
 
 def _read(entries, path):
@@ -141,74 +112,66 @@ def _read(entries, path):
         raise ModelFileError(f"{path} does not hold a model: it has no entry 'format'")
     version = entries["format"]
     if version.shape != () or version.dtype.kind not in "iu" or version < 1:
-        raise ModelFileError(f"{path} is damaged: its format is {version}")
+        raise ValueError(f"its format is {version}")
     if version > FORMAT:
         raise ModelFileError(
             f"{path} has format {version}, this version of rnn4music reads up to {FORMAT}; "
             "install a newer one"
         )
-    texts: dict[str, Any] = {CHECKPOINT: None, METADATA: {}}
     if version < 3 and "notes" in entries:
-        entries[METADATA] = entries.pop("notes")
-    optional = [key for key in texts if key in entries]
-    for key in ["settings", "history", "random_state", *optional]:
-        try:
-            texts[key] = json.loads(_text(entries[key]))
-        except ValueError as error:
-            raise ModelFileError(f"{path} is damaged: its {key} cannot be read: {error}") from error
-        if not isinstance(texts[key], dict):
-            text = str(texts[key])[:60]
-            raise ModelFileError(f"{path} is damaged: its {key} are {text}, not a table")
+        entries["metadata"] = entries.pop("notes")
+    texts: dict[str, Any] = {"checkpoint": None, "metadata": {}}
+    for key in ["settings", "history", "random_state", *(key for key in texts if key in entries)]:
+        texts[key] = _table(key, entries[key])
     arrays = {key: array for key, array in entries.items() if "/" in key}
+    lists, under_way = (
+        {key.removeprefix(group): arrays.pop(key) for key in [*arrays] if key.startswith(group)}
+        for group in ("history/", "checkpoint/")
+    )
     if version == 1:
-        texts["settings"] = {**SETTINGS_SINCE_2, **texts["settings"]}
+        texts["settings"].setdefault("optimiser", "rmsprop")
         arrays["optimiser/n_updates"] = np.zeros(())
         n_epochs = len(texts["history"].get("validation") or ())
         texts["history"].setdefault("rate_factor", [1.0] * n_epochs)
     if version < 3:
         _rename(texts)
-    lists, under_way = _pop_group(arrays, "history"), _pop_group(arrays, CHECKPOINT)
     for name, values in lists.items():
         if values.ndim != 1 or values.dtype.kind not in "buif":
-            raise ModelFileError(
-                f"{path} is damaged: the history's {name} is not a list of numbers"
-            )
-        lists[name] = [
-            None if np.isnan(value) else value for value in values.astype(float).tolist()
-        ]
-    texts["history"] = {**lists, **texts["history"]}
+            raise ValueError(f"the history's {name} is not a list of numbers")
+        values = [None if np.isnan(value) else value for value in values.astype(float).tolist()]
+        texts["history"].setdefault(name, values)
     return {**texts, "arrays": arrays, "under_way": under_way}
+
+
+def _table(key, array):
+    """Return the dict whose JSON text an array holds; unlike NumPy, refuse invalid Unicode."""
+    try:
+        if array.dtype.kind != "U" or array.nbytes > MOST_TEXT:
+            raise ValueError(f"it is not a text of at most {MOST_TEXT} bytes")
+        order = "be" if array.dtype.str[0] == ">" else "le"
+        content = json.loads(array.tobytes().decode(f"utf-32-{order}").rstrip("\0"))
+    except ValueError as error:
+        raise ValueError(f"its {key} cannot be read: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"its {key} is not a table: {str(content)[:60]}")
+    return content
 
 
 def _rename(texts):
     """Replace names of format 1 and 2 by those of format 3."""
-    history, metadata, checkpoint = (texts[key] for key in ("history", METADATA, CHECKPOINT))
+    history, metadata, checkpoint = (texts[key] for key in ("history", "metadata", "checkpoint"))
     if "floor" in history:
         history["baseline"] = history.pop("floor")
-    if "trained_on" in metadata:
-        metadata["trained_on"] = [
+    if TRAINED_ON in metadata:
+        metadata[TRAINED_ON] = [
             modern({"n_epochs" if name == "epochs" else name: training[name] for name in training})
             for training in trainings(metadata)
         ]
     if checkpoint is not None:
         state = {name: n for name, n in checkpoint["standing"].items() if name != "waited"}
-        texts[CHECKPOINT] = {
+        texts["checkpoint"] = {
             "training": modern(checkpoint["about"]),
             "state": state,
             "before": checkpoint["before"],
             "before_baseline": checkpoint["before_floor"],
         }
-
-
-def _text(array):
-    """Return the text that an array holds; unlike NumPy, refuse invalid Unicode."""
-    if array.dtype.kind != "U" or array.nbytes > MOST_TEXT:
-        raise ValueError(f"it is not a text of at most {MOST_TEXT} bytes")
-    order = "be" if array.dtype.str[0] == ">" else "le"
-    return array.tobytes().decode(f"utf-32-{order}").rstrip("\0")
-
-
-def _pop_group(arrays, group):
-    """Remove the arrays of a group from a dict; return them, named without the group."""
-    names = [name for name in arrays if name.startswith(f"{group}/")]
-    return {name[len(group) + 1 :]: arrays.pop(name) for name in names}

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from rnn4music._utils.console import log
+from rnn4music._utils.differences import differences
 from rnn4music.data import pianoroll
 from rnn4music.distributed.cluster import ClusterLost
 from rnn4music.saving import model_file
@@ -148,12 +149,8 @@ def description(tunes, validation, config, of=fingerprint):
 
 def check_same(path, existing, expected):
     """Raise `AnotherTraining` that names what differs between a checkpoint and what is asked."""
-    different = [
-        f"{name} is {existing.get(name)!r} there and {expected[name]!r} here"
-        for name in expected
-        if name not in FREE and existing.get(name) != expected[name]
-    ]
-    if different:
+    expected = {name: value for name, value in expected.items() if name not in FREE}
+    if different := differences(existing, expected):
         raise AnotherTraining(
             f"{path} is the checkpoint of another training: {'; '.join(different)}. Go on with "
             "what it was begun with, or give another checkpoint; a new training can begin from "
