@@ -24,6 +24,8 @@ T, B, P = 6, 2, SIZES["io_length"]
 class Case:
     """A model, a minibatch, and what the oracle says about them."""
 
+    KIND = NoiseKind()
+
     def __init__(self, cost):
         rng = np.random.default_rng(COSTS.index(cost))
         self.model = small_model(cost=cost, seed=5)
@@ -148,24 +150,18 @@ def automatic_gradients(case):
     compiled = case.model._network
     inputs, targets = (backend.tensor(n, "float64", (T, B, P)) for n in ("x", "k"))
     weights = backend.tensor("weights", "float64", (T, B))
-    disturbances, values = [], []
-    if case.masks is None:
-        total, _ = compiled._whole(inputs, targets, weights)
-    else:
-        disturbances, disturbed = compiled._disturbed(B, case.KIND)
-        values = [*case.masks, case.noise]
-        vectors = case.model._store.initial.values()
-        initial = paired([backend.repeat_row(vector, B) for vector in vectors])
-        nothing = paired([backend.zeros_like(array) for state in initial for array in state])
-        total, *_ = compiled._cost_and_gradients(
-            inputs, targets, weights, initial, nothing, *disturbed
-        )
+    noise, *noisy = compiled._noisy(B, case.KIND)
+    values = [*case.masks, case.noise] if noise else []
+    vectors = case.model._store.initial.values()
+    initial = paired([backend.repeat_row(vector, B) for vector in vectors])
+    nothing = paired([backend.zeros_like(array) for state in initial for array in state])
+    total, *_ = compiled._cost_and_gradients(inputs, targets, weights, initial, nothing, *noisy)
     if backend.ENGINE == "theano":
         from theano import grad
     else:
         from pytensor.gradient import grad
     derivatives = grad(total, list(case.model._store.weights.values()))
-    run = backend.function([inputs, targets, weights, *disturbances], derivatives)
+    run = backend.function([inputs, targets, weights, *noise], derivatives)
     return dict(zip(NAMES, run(*case.data, np.full((T, B), 1 / B), *values)))
 
 
