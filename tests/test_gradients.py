@@ -152,17 +152,17 @@ def automatic_gradients(case):
     weights = backend.tensor("weights", "float64", (T, B))
     noise, *noisy = compiled._noisy(B, case.KIND)
     values = [*case.masks, case.noise] if noise else []
-    vectors = case.model._store.initial.values()
-    initial = paired([backend.repeat_row(vector, B) for vector in vectors])
-    nothing = paired([backend.zeros_like(array) for state in initial for array in state])
+    states = compiled.state_inputs(B)
+    initial, nothing = paired(states), paired([backend.zeros_like(state) for state in states])
     total, *_ = compiled._cost_and_gradients(inputs, targets, weights, initial, nothing, *noisy)
     if backend.ENGINE == "theano":
         from theano import grad
     else:
         from pytensor.gradient import grad
     derivatives = grad(total, list(case.model._store.weights.values()))
-    run = backend.function([inputs, targets, weights, *noise], derivatives)
-    return dict(zip(NAMES, run(*case.data, np.full((T, B), 1 / B), *values)))
+    run = backend.function([inputs, targets, weights, *states, *noise], derivatives)
+    rows = [np.tile(vector, (B, 1)) for vector in case.initial.values()]
+    return dict(zip(NAMES, run(*case.data, np.full((T, B), 1 / B), *rows, *values)))
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,13 @@ the function itself is used.
 
 import contextlib
 import contextvars
+import functools
 import importlib.util
 import os
 import sys
+import threading
 import warnings
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +43,20 @@ def plain_graphs():
         _plain.reset(token)
 
 
-@backend.cached
+def _cached(function):
+    """Cache a function's results by its arguments; no two threads compute at the same time."""
+    results, lock = functools.cache(function), threading.Lock()
+
+    @functools.wraps(function)
+    def get(*arguments):
+        with lock:
+            return results(*arguments)
+
+    get.cache_clear = results.cache_clear  # pyright: ignore[reportAttributeAccessIssue]
+    return get
+
+
+@_cached
 def is_available():
     """Return whether this machine can use the kernels and nobody forbids it.
 
@@ -55,8 +71,11 @@ def is_available():
         or importlib.util.find_spec("llvmlite") is None
         or sys.platform not in ("linux", "darwin")
         or sys.maxsize < 2**32
-        or not backend.runs_on_processor()
     ):
+        return False
+    from rnn4music.backend import xla
+
+    if not xla.runs_on_processor():
         return False
     try:
         _try_out()
@@ -86,7 +105,7 @@ def _try_out():
         raise ArithmeticError("a product came out wrong")
 
 
-@backend.cached
+@_cached
 def _compiled(name, *sizes):
     """Return a kernel, the address of its machine code, and its name."""
     from rnn4music.kernels import jit, lstm_loops, matmul
@@ -100,10 +119,15 @@ def _compiled(name, *sizes):
 
 def _call(name, sizes, inputs, shapes=None):
     """Return the expressions of a kernel's results, less the scratch memory."""
+    from rnn4music.backend import xla
+
     dtype = inputs[0].dtype
     kernel, address, label = _compiled(name, *sizes, dtype)
-    shapes = [*(shapes or kernel.results[:-1]), kernel.results[-1]]
-    return backend.machine_code(address, label, inputs, shapes, dtype, kernel.in_place)[:-1]
+    shapes = tuple(
+        tuple(map(int, shape)) for shape in (*(shapes or kernel.results[:-1]), kernel.results[-1])
+    )
+    code: Any = xla.MachineCode(address, label, shapes, dtype, tuple(kernel.in_place.items()))
+    return code(*inputs, return_list=True)[:-1]
 
 
 def run_steps(a, initial, parameters):
