@@ -18,12 +18,12 @@ from rnn4music.kernels.tiling import (
     TILE_VECTORS,
     Kernel,
     Rows,
-    for_vectors,
     pack_transposed,
     reverse,
     share,
-    smaller,
     tile_product,
+    vectors,
+    whole,
     worth_sharing,
 )
 
@@ -62,10 +62,10 @@ class Cut:
         """Return a chunk's ranges: of steps, of tiles of tunes, of `n_parts` parts of units."""
         if self.by_units:
             t = code.number // self.n_chunks
-            tiles = code.index(0), code.index(self.rows.n_tiles)
-            return (t, t + 1), tiles, share(code.number % self.n_chunks, self.n_chunks, n_parts)
+            steps, tiles = (t, t + 1), whole(code, self.rows.n_tiles)
+            return steps, tiles, share(code.number % self.n_chunks, self.n_chunks, n_parts)
         tiles = share(code.number, self.n_chunks, self.rows.n_tiles)
-        return (0, T), tiles, (code.index(0), code.index(n_parts))
+        return (0, T), tiles, whole(code, n_parts)
 
 
 def run_steps(T, B, H, dtype, n_threads):
@@ -93,18 +93,16 @@ def run_steps(T, B, H, dtype, n_threads):
     code = kernel.phase("pack", cut.pack_chunks)
     _, matrix, *_, packed = code.arrays(strides)
 
-    def pack(vector, count):
+    for vector, count in vectors(code, H):
         with code.loop(*share(code.number, cut.pack_chunks, H)) as k:
             for g in range(N_GATES):
                 packed[vector, k, g].store(matrix[k, g, vector * lanes].load(count))
-
-    for_vectors(code, H, pack)
     code.end()
 
     code = kernel.phase("steps", cut.n_chunks, T if cut.by_units else 0)
     a, _, *peepholes, h_before, c_before, hidden, cell, gates, packed = code.arrays(strides)
     sums = code.scratch(GATE_ROWS * N_GATES, (tile_width, lanes, 1))
-    steps, tiles, vectors = cut.ranges(code, T, n_vectors)
+    steps, tiles, part_of_units = cut.ranges(code, T, n_vectors)
 
     def tile(t, h_previous, c_previous, vector, count, row, n_rows):
         unit = vector * lanes
@@ -124,15 +122,11 @@ def run_steps(T, B, H, dtype, n_threads):
                 gates[t, row + m, g, unit].store(value, count)
 
     with code.loop(*steps) as t:
-        h_previous = code.select(t.is_equal(0), h_before, hidden[t - 1])
-        c_previous = code.select(t.is_equal(0), c_before, cell[t - 1])
-
-        def units(vector, count):
-            cut.rows.for_tiles(
-                code, *tiles, lambda *rows: tile(t, h_previous, c_previous, vector, count, *rows)
-            )
-
-        for_vectors(code, H, units, *vectors, turned=t % 2)
+        h_previous = code.select(t.compare("==", 0), h_before, hidden[t - 1])
+        c_previous = code.select(t.compare("==", 0), c_before, cell[t - 1])
+        for vector, count in vectors(code, H, *part_of_units, turned=t % 2):
+            for row, n_rows in cut.rows.tiles(code, *tiles):
+                tile(t, h_previous, c_previous, vector, count, row, n_rows)
     code.end()
     return kernel
 
@@ -187,9 +181,8 @@ def run_steps_backward(T, B, H, dtype, n_threads):
     sums = memory[after_carried].view(N_SUMS * padded, padded, 1)
     sums = sums[code.number if cut.tune_chunks > 1 else 0]
     steps, tiles, panels = cut.ranges(code, T, n_panels)
-    rows = tuple(cut.rows.first_row(code, tile) for tile in tiles)
-    n_vectors = code.index(-(-H // lanes))
-    vectors = panels[0] * TILE_VECTORS, smaller(code, panels[1] * TILE_VECTORS, n_vectors)
+    rows = tuple(cut.rows.first_row(tile) for tile in tiles)
+    part_of_units = panels[0] * TILE_VECTORS, (panels[1] * TILE_VECTORS).at_most(-(-H // lanes))
 
     def begin(vector, count):
         for k in range(N_SUMS):
@@ -225,24 +218,26 @@ def run_steps_backward(T, B, H, dtype, n_threads):
 
     def undo_rows(t, c_previous, vector, count):
         places = [sums[k, vector * lanes] for k in range(N_SUMS)]
-
-        def body(m, totals):
+        n_rows = rows[1] - rows[0]
+        totals = [place.load() for place in places]
+        with code.loop(0, n_rows, totals) as m:
             slopes = undo(t, c_previous, vector, count, rows[0] + m)
-            return [total + slope for total, slope in zip(totals, slopes)]
-
-        totals = code.accumulate(rows[1] - rows[0], [place.load() for place in places], body)
+            totals[:] = [total + slope for total, slope in zip(totals, slopes)]
         for place, total in zip(places, totals):
             place.store(total)
 
     with code.loop(*steps) as step:
         t = code.index(T - 1) - step
-        c_previous = code.select(t.is_equal(0), c_before, cell[t - 1])
-        with code.if_(step.is_equal(0)):
-            for_vectors(code, H, begin, *vectors)
-        with code.loop(*panels) as k, code.if_(step.differs(0)):
+        c_previous = code.select(t.compare("==", 0), c_before, cell[t - 1])
+        with code.if_(step.compare("==", 0)):
+            for vector in vectors(code, H, *part_of_units):
+                begin(*vector)
+        with code.loop(*panels) as k, code.if_(step.compare("!=", 0)):
             panel = reverse(code, k, *panels, t % 2)
-            cut.rows.for_tiles(code, *tiles, lambda *rows: carry(t + 1, panel, *rows))
-        for_vectors(code, H, lambda *vector: undo_rows(t, c_previous, *vector), *vectors)
+            for some_rows in cut.rows.tiles(code, *tiles):
+                carry(t + 1, panel, *some_rows)
+        for vector in vectors(code, H, *part_of_units):
+            undo_rows(t, c_previous, *vector)
     code.end()
 
     code = kernel.phase("sum", 1)
@@ -251,7 +246,7 @@ def run_steps_backward(T, B, H, dtype, n_threads):
     d_c = memory[after_matrix + B * padded].view(padded, 1)
     totals = [*(d_bias[g] for g in range(N_GATES)), d_p_i, d_p_f, d_p_o]
 
-    def add(vector, count):
+    for vector, count in vectors(code, H):
         for k, total in enumerate(totals):
             value = sums[0, k, vector * lanes].load()
             for chunk in range(1, cut.tune_chunks):
@@ -259,7 +254,5 @@ def run_steps_backward(T, B, H, dtype, n_threads):
             total[vector * lanes].store(value, count)
         with code.loop(0, B) as row:
             d_c_before[row, vector * lanes].store(d_c[row, vector * lanes].load(), count)
-
-    for_vectors(code, H, add)
     code.end()
     return kernel

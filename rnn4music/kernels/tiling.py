@@ -76,14 +76,25 @@ def share(chunk, n_chunks, n):
     return chunk * n // n_chunks, (chunk + 1) * n // n_chunks
 
 
-def smaller(code, a, b):
-    """Return the smaller of two Indices."""
-    return code.select(code.builder.icmp_signed("<", a.value, b.value), a, b)
+def whole(code, n):
+    """Return the range of all of n things."""
+    return code.index(0), code.index(n)
 
 
-def larger(code, a, b):
-    """Return the larger of two Indices."""
-    return code.select(code.builder.icmp_signed("<", a.value, b.value), b, a)
+def loops(code, first, last, boundary, n, turned=None):
+    """Write a loop over the numbers below a boundary, and one over the others below n.
+
+    Yields (Index, is_below) in each, so that the caller's block is written for both, and may
+    differ. Those from `first` to `last` are visited; where `turned` is 1, those below the
+    boundary in reverse.
+    """
+    if boundary:
+        end = last.at_most(boundary)
+        with code.loop(first, end) as k:
+            yield (k if turned is None else reverse(code, k, first, end, turned)), True
+    if boundary < n:
+        with code.loop(first.at_least(boundary), last) as k:
+            yield k, False
 
 
 class Rows:
@@ -103,62 +114,44 @@ class Rows:
         self.n_tiles = min(n_rows, -(-wanted // n_chunks) * n_chunks)
         self.size, self.n_larger = divmod(n_rows, self.n_tiles)
 
-    def first_row(self, code, tile):
+    def first_row(self, tile):
         """Return the row with which a tile begins."""
-        return tile * self.size + smaller(code, tile, code.index(self.n_larger))
+        return tile * self.size + tile.at_most(self.n_larger)
 
-    def for_tiles(self, code, first, last, body):
-        """Write body(first row, rows) for the tiles from `first` to `last`."""
-        boundary = code.index(self.n_larger)
-        if self.n_larger:
-            with code.loop(first, smaller(code, last, boundary)) as tile:
-                body(tile * (self.size + 1), self.size + 1)
-        with code.loop(larger(code, first, boundary), last) as tile:
-            body(tile * self.size + self.n_larger, self.size)
+    def tiles(self, code, first, last):
+        """Write loops over the tiles from `first` to `last`; yield (first row, rows) in each."""
+        for tile, is_larger in loops(code, first, last, self.n_larger, self.n_tiles):
+            if is_larger:
+                yield tile * (self.size + 1), self.size + 1
+            else:
+                yield tile * self.size + self.n_larger, self.size
 
 
-def for_vectors(code, n, body, first=None, last=None, turned=None):
-    """Write body(vector, count) for the vectors of n numbers, all or from `first` to `last`.
-
-    Where `turned` is 1, the full ones come in reverse.
-    """
+def vectors(code, n, first=None, last=None, turned=None):
+    """Write loops over the vectors of n numbers, all or some; yield (vector, count) in each."""
     full, tail = divmod(n, code.n_lanes)
-    first = code.index(0) if first is None else first
-    last = code.index(full + (tail > 0)) if last is None else last
-    if full:
-        end = smaller(code, last, code.index(full))
-        with code.loop(first, end) as vector:
-            if turned is not None:
-                vector = reverse(code, vector, first, end, turned)
-            body(vector, code.n_lanes)
-    if tail:
-        with code.loop(larger(code, first, code.index(full)), last) as vector:
-            body(vector, tail)
+    if first is None:
+        first, last = whole(code, full + (tail > 0))
+    for vector, is_full in loops(code, first, last, full, full + (tail > 0), turned):
+        yield vector, code.n_lanes if is_full else tail
 
 
 def reverse(code, k, first, last, turned):
     """Return k, or where `turned` is 1, what stands there when the range is read backwards."""
-    return code.select(turned.is_equal(1), first + last - k - 1, k)
+    return code.select(turned.compare("==", 1), first + last - k - 1, k)
 
 
-def for_panels(code, n_columns, first, last, body):
-    """Write body(panel, columns) for the panels from `first` to `last`.
+def panels(code, n_columns, first, last):
+    """Write loops over the panels from `first` to `last`; yield (panel, columns) in each.
 
     `columns` has a pair for each vector of the panel: its first column and its lanes.
     """
     lanes = code.n_lanes
     width = TILE_VECTORS * lanes
     full, rest = divmod(n_columns, width)
-
-    def columns(panel, n):
-        return [(panel * width + k, min(lanes, n - k)) for k in range(0, n, lanes)]
-
-    if full:
-        with code.loop(first, smaller(code, last, code.index(full))) as panel:
-            body(panel, columns(panel, width))
-    if rest:
-        with code.loop(larger(code, first, code.index(full)), last) as panel:
-            body(panel, columns(panel, rest))
+    for panel, is_full in loops(code, first, last, full, full + (rest > 0)):
+        n = width if is_full else rest
+        yield panel, [(panel * width + k, min(lanes, n - k)) for k in range(0, n, lanes)]
 
 
 def tile_product(code, depth, sums, left, right, n_rows, n_vectors):
@@ -173,17 +166,14 @@ def tile_product(code, depth, sums, left, right, n_rows, n_vectors):
     right : Array
         Strides (k, 1): the tile's columns side by side.
     """
-
-    def body(k, sums):
+    sums = list(sums)
+    with code.loop(0, depth, sums) as k:
         columns = [right[k, vector * code.n_lanes].load() for vector in range(n_vectors)]
-        new = []
         for row in range(n_rows):
             factor = left[row, k].broadcast()
-            own = sums[row * n_vectors : (row + 1) * n_vectors]
-            new += [factor.fma(column, value) for column, value in zip(columns, own)]
-        return new
-
-    return code.accumulate(depth, sums, body)
+            for n, column in enumerate(columns, start=row * n_vectors):
+                sums[n] = factor.fma(column, sums[n])
+    return sums
 
 
 def pack_transposed(code, matrix, packed, first_row, n_rows, first_k, n_k):
@@ -199,7 +189,7 @@ def pack_transposed(code, matrix, packed, first_row, n_rows, first_k, n_k):
     def square(row, k, count):
         rows = []
         for m in range(lanes):
-            existing = smaller(code, row + m, code.index(n_rows - 1))
+            existing = (row + m).at_most(n_rows - 1)
             rows.append(matrix[existing, first_k + k].load(count))
         return code.transposed(rows)[:count]
 
