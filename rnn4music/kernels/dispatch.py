@@ -11,7 +11,6 @@ the function itself is used.
 import contextlib
 import contextvars
 import functools
-import importlib.util
 import os
 import sys
 import threading
@@ -20,12 +19,12 @@ from typing import Any
 
 import numpy as np
 
-from rnn4music import backend
 from rnn4music._utils import processes
-from rnn4music.backend import shape_of
+from rnn4music.backend import ENGINE, shape_of
 from rnn4music.lstm import Activations, State, peepholes
 
 _plain = contextvars.ContextVar("plain", default=False)
+_COMPILING = threading.Lock()  # so that no two threads compile the same
 
 
 def in_use():
@@ -43,20 +42,7 @@ def plain_graphs():
         _plain.reset(token)
 
 
-def _cached(function):
-    """Cache a function's results by its arguments; no two threads compute at the same time."""
-    results, lock = functools.cache(function), threading.Lock()
-
-    @functools.wraps(function)
-    def get(*arguments):
-        with lock:
-            return results(*arguments)
-
-    get.cache_clear = results.cache_clear  # pyright: ignore[reportAttributeAccessIssue]
-    return get
-
-
-@_cached
+@functools.cache
 def is_available():
     """Return whether this machine can use the kernels and nobody forbids it.
 
@@ -65,13 +51,8 @@ def is_available():
     RuntimeWarning
         Where they are expected to work and do not.
     """
-    if (
-        backend.ENGINE != "jax"
-        or os.environ.get("RNN4MUSIC_KERNELS", "").strip() == "0"
-        or importlib.util.find_spec("llvmlite") is None
-        or sys.platform not in ("linux", "darwin")
-        or sys.maxsize < 2**32
-    ):
+    is_forbidden = os.environ.get("RNN4MUSIC_KERNELS", "").strip() == "0"
+    if ENGINE != "jax" or is_forbidden or sys.platform not in ("linux", "darwin"):
         return False
     from rnn4music.backend import xla
 
@@ -105,7 +86,7 @@ def _try_out():
         raise ArithmeticError("a product came out wrong")
 
 
-@_cached
+@functools.cache
 def _compiled(name, *sizes):
     """Return a kernel, the address of its machine code, and its name."""
     from rnn4music.kernels import jit, lstm_loops, matmul
@@ -122,11 +103,11 @@ def _call(name, sizes, inputs, shapes=None):
     from rnn4music.backend import xla
 
     dtype = inputs[0].dtype
-    kernel, address, label = _compiled(name, *sizes, dtype)
-    shapes = tuple(
-        tuple(map(int, shape)) for shape in (*(shapes or kernel.results[:-1]), kernel.results[-1])
-    )
-    code: Any = xla.MachineCode(address, label, shapes, dtype, tuple(kernel.in_place.items()))
+    with _COMPILING:
+        kernel, address, label = _compiled(name, *sizes, dtype)
+    shapes = tuple(map(tuple, [*(shapes or kernel.results[:-1]), kernel.results[-1]]))
+    in_place = tuple(kernel.in_place.items())
+    code: Any = xla.MachineCode(address, label, shapes, dtype, in_place)
     return code(*inputs, return_list=True)[:-1]
 
 

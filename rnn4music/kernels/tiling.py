@@ -14,8 +14,6 @@ of its chunk. Sizes are fixed when the code is made. ``first`` and ``last`` are 
 """
 
 import math
-from dataclasses import dataclass, field
-from typing import Any
 
 from llvmlite import ir
 
@@ -27,7 +25,6 @@ OPERATIONS_PER_THREAD = 4_000_000
 """Multiplications that are worth a second thread: some 40 microseconds."""
 
 
-@dataclass
 class Kernel:
     """One call: its code, its phases in order, and its results' shapes.
 
@@ -37,19 +34,15 @@ class Kernel:
     dtype : {"float32", "float64"}
     results : list of tuple of int
         Shapes; the last result is scratch memory.
-    in_place : dict of int to int
+    in_place : dict of int to int, optional
         Which input's memory may be taken by which result.
     """
 
-    name: str
-    dtype: str
-    results: list
-    in_place: dict = field(default_factory=dict)
-    phases: list = field(default_factory=list)  # (function's name, chunks, steps or 0)
-    module: Any = None
-
-    def __post_init__(self):
-        self.module = ir.Module(self.name)
+    def __init__(self, name, dtype, results, in_place=None):
+        self.name, self.dtype, self.results = name, dtype, results
+        self.in_place = in_place or {}
+        self.phases = []  # (function's name, chunks, steps or 0)
+        self.module = ir.Module(name)
 
     def phase(self, name, n_chunks, n_steps=0):
         """Begin a phase and return its `FunctionBuilder`.
