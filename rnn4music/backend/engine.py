@@ -23,15 +23,7 @@ def _missing(engine):
 
 
 def choose_engine():
-    """Return the engine's name: the one asked for, or the best one installed.
-
-    Raises
-    ------
-    ValueError
-        If ``RNN4MUSIC_BACKEND`` names no engine.
-    ImportError
-        If the engine is not installed; the message has the pip command that mends it.
-    """
+    """Return the engine's name: the one asked for, or the best one installed."""
     asked = os.environ.get("RNN4MUSIC_BACKEND", "").strip().lower()
     if asked and asked not in ENGINES:
         raise ValueError(
@@ -77,12 +69,9 @@ def snapshot(variable):
 
 
 def function(inputs, outputs, updates=()):
-    """Compile the graph from `inputs` to `outputs`; each call also applies `updates`.
+    """Compile a graph to a function of arrays of the inputs' dtypes.
 
-    Returns
-    -------
-    callable
-        Takes arrays of the inputs' dtypes, returns a list of arrays.
+    It returns a list of arrays, and applies `updates`.
     """
     updates, full_precision = list(updates), contextlib.nullcontext
     if ENGINE == "jax":

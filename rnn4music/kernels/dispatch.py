@@ -44,13 +44,7 @@ def plain_graphs():
 
 @functools.cache
 def is_available():
-    """Return whether this machine can use the kernels and nobody forbids it.
-
-    Warns
-    -----
-    RuntimeWarning
-        Where they are expected to work and do not.
-    """
+    """Return whether this machine can use the kernels; warn where it should and does not."""
     is_forbidden = os.environ.get("RNN4MUSIC_KERNELS", "").strip() == "0"
     if ENGINE != "jax" or is_forbidden or sys.platform not in ("linux", "darwin"):
         return False
@@ -164,7 +158,7 @@ def recurrent_gradient(hidden, initial, d_product):
     """See `linear.recurrent_gradient`."""
     T, B, M = shape_of(hidden)
     N = shape_of(d_product)[2]
-    first = _call("product", (M, N, B, "left", "nothing", 0), [initial, d_product[0]])[0]
+    first = matrix_gradient(initial[None], d_product[:1])
     if T == 1:
         return first
     # the hidden states meet the derivatives of the step after theirs, B rows further down

@@ -214,7 +214,7 @@ class Array:
 
 
 class Positions:
-    """A list of the positions at which numbers are not 0."""
+    """A list of the positions at which numbers are not 0, of at most `most` numbers."""
 
     def __init__(self, code, most):
         self.code = code
@@ -255,14 +255,7 @@ class Positions:
 
 
 class FunctionBuilder:
-    """Builds one function, which takes the array of addresses and a number.
-
-    Parameters
-    ----------
-    module : llvmlite.ir.Module
-    name : str
-    dtype : {"float32", "float64"}
-    """
+    """Builds one function of a module, which takes the array of addresses and a number."""
 
     def __init__(self, module, name, dtype):
         self.module = module
@@ -322,16 +315,8 @@ class FunctionBuilder:
     def loop(self, start, stop, sums=()):
         """Write what the block writes for each number from start to stop, without stop.
 
-        Parameters
-        ----------
-        start, stop : Index or int
-        sums : list of Vector
-            What is handed from one turn to the next in registers. The block finds each turn's
-            Vectors in this list, and puts the next ones there; in the end it has the last.
-
-        Yields
-        ------
-        Index
+        Yields the number, an Index. A list of Vectors, `sums`, is handed from one turn to the
+        next in registers: the block finds them there, and puts the next ones in their places.
         """
         start, stop, builder = self.index(start), self.index(stop), self.builder
         before = builder.block

@@ -28,14 +28,8 @@ OPERATIONS_PER_THREAD = 4_000_000
 class Kernel:
     """One call: its code, its phases in order, and its results' shapes.
 
-    Parameters
-    ----------
-    name : str
-    dtype : {"float32", "float64"}
-    results : list of tuple of int
-        Shapes; the last result is scratch memory.
-    in_place : dict of int to int, optional
-        Which input's memory may be taken by which result.
+    The last of the `results` is scratch memory. `in_place` says which input's memory may be
+    taken by which result.
     """
 
     def __init__(self, name, dtype, results, in_place=None):
@@ -91,15 +85,9 @@ def loops(code, first, last, boundary, n, turned=None):
 
 
 class Rows:
-    """Rows cut into tiles of one size and, after them, tiles of one row less.
+    """Rows cut into tiles of one size, at most `most`, and then tiles of one row less.
 
-    Parameters
-    ----------
-    n_rows : int
-    n_chunks : int
-        Into how many chunks of tiles the rows can be cut.
-    most : int
-        Rows of a tile.
+    There are enough tiles for `n_chunks` chunks of about as many.
     """
 
     def __init__(self, n_rows, n_chunks, most):
@@ -120,13 +108,16 @@ class Rows:
                 yield tile * self.size + self.n_larger, self.size
 
 
-def vectors(code, n, first=None, last=None, turned=None):
-    """Write loops over the vectors of n numbers, all or some; yield (vector, count) in each."""
+def units(code, n, first=None, last=None, turned=None):
+    """Write loops over n numbers, a vector of them at a time; yield (first one, count) in each.
+
+    All of them, or the vectors from `first` to `last`.
+    """
     full, tail = divmod(n, code.n_lanes)
     if first is None:
         first, last = whole(code, full + (tail > 0))
     for vector, is_full in loops(code, first, last, full, full + (tail > 0), turned):
-        yield vector, code.n_lanes if is_full else tail
+        yield vector * code.n_lanes, code.n_lanes if is_full else tail
 
 
 def reverse(code, k, first, last, turned):
@@ -150,14 +141,7 @@ def panels(code, n_columns, first, last):
 def tile_product(code, depth, sums, left, right, n_rows, n_vectors):
     """Return sums + left · right for a tile: Vectors, row after row.
 
-    Parameters
-    ----------
-    depth : Index or int
-        Terms of each sum.
-    left : Array
-        Strides (row, k).
-    right : Array
-        Strides (k, 1): the tile's columns side by side.
+    `left` has the strides (row, k), `right` (k, 1); k counts the `depth` terms of each sum.
     """
     sums = list(sums)
     with code.loop(0, depth, sums) as k:
@@ -179,16 +163,12 @@ def pack_transposed(code, matrix, packed, first_row, n_rows, first_k, n_k):
     lanes = code.n_lanes
     row_length = matrix.strides[0]
 
-    def square(row, k, count):
-        rows = []
-        for m in range(lanes):
-            existing = (row + m).at_most(n_rows - 1)
-            rows.append(matrix[existing, first_k + k].load(count))
-        return code.transposed(rows)[:count]
-
     def columns(block, count):
         with code.loop(0, TILE_VECTORS) as v:
-            for n, column in enumerate(square(first_row + v * lanes, block * lanes, count)):
+            row, k = first_row + v * lanes, block * lanes
+            existing = ((row + m).at_most(n_rows - 1) for m in range(lanes))
+            square = [matrix[each, first_k + k].load(count) for each in existing]
+            for n, column in enumerate(code.transposed(square)[:count]):
                 packed[block * lanes + n, v * lanes].store(column)
 
     with code.loop(0, n_k // lanes) as block:
