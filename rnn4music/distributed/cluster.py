@@ -26,10 +26,10 @@ from rnn4music._utils.console import log
 from rnn4music._utils.processes import share_of_cores
 
 SECONDS_TO_BEGIN = 60
-"""So long workers may take to appear; and again, if all of them are lost."""
+"""Seconds that workers may take to appear, and again if all of them are lost."""
 
 SECONDS_TO_ANSWER = 10
-"""Without an answer for so long a scheduler counts as gone."""
+"""Seconds without an answer after which a scheduler counts as gone."""
 
 _SECONDS_TO_CONNECT = 10
 _SECONDS_TO_END = 5
@@ -74,7 +74,7 @@ def connected(cluster) -> Iterator[Any]:
     Parameters
     ----------
     cluster : int, str, distributed.Client, a cluster of Dask's, or None
-        So many workers on this machine, each bound to its share of the cores; the address of
+        This many workers on this machine, each bound to its share of the cores; the address of
         a scheduler, such as ``"tcp://host:8786"``; a client, which stays open; or what Dask,
         dask-jobqueue and the like start workers with, such as a ``SLURMCluster``.
 
@@ -167,7 +167,7 @@ def _local(n_workers):
 
 
 def _start(address, folder, logs):
-    """Start a worker: a process that starts another in the place of one that died."""
+    """Start a worker: a process that keeps another one running, whoever ends that."""
     command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-dashboard"]
     # a worker runs whatever it is sent: nobody else's machine may send it anything
     command += ["--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"]
@@ -181,6 +181,7 @@ def _start(address, folder, logs):
 
 
 def _end(worker):
+    """Wait for a process that was asked to end, but not for long."""
     try:
         worker.wait(_SECONDS_TO_END)
     except subprocess.TimeoutExpired:

@@ -36,7 +36,7 @@ UNITS_FROM = 256
 
 
 class Cut:
-    """How threads share the steps of B tunes and H units.
+    """The shares of threads in the steps of B tunes and H units.
 
     By tunes: the threads never wait for each other, but each reads the whole matrix in each
     step. By units: each keeps its part of the matrix in its own cache, and all wait for each
@@ -217,7 +217,7 @@ def run_steps_backward(T, B, H, dtype, n_threads):
                 carry(t + 1, panel, *some_rows)
         for unit, count in units(code, H, *part_of_units):
             totals = [sums[k, unit].load() for k in range(N_SUMS)]
-            with code.loop(*rows, totals) as row:
+            with code.loop(rows[0], rows[1], totals) as row:
                 slopes = undo(t, c_previous, unit, count, row)
                 totals[:] = [total + slope for total, slope in zip(totals, slopes)]
             for k, total in enumerate(totals):

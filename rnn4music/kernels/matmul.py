@@ -76,7 +76,7 @@ def product(M, N, K, transposed, added, skipped, dtype, n_threads):
                 packed[panel, k, v * lanes].store(right[first_k + k, column].load(count))
 
     def begin(first_k, row, column, count):
-        """What a sum begins with: what is added, or in a later part the sum so far."""
+        """Return what a sum begins with: what is added, or in a later part the sum so far."""
         so_far = result[row, column]
         start = addend[0][row, column] if addend else None
         if n_parts == 1:

@@ -1,4 +1,4 @@
-"""What all kernels share: how work is cut into chunks, tiles and panels.
+"""The cuts of work that all kernels share: chunks, tiles and panels.
 
 A *kernel* is a loop or a product for fixed sizes, written with `simd`. Its phases run
 one after the other, each cut into chunks that any number of threads can take. A matrix

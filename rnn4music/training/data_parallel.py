@@ -15,7 +15,8 @@ import asyncio
 import contextlib
 import math
 import time
-from dataclasses import dataclass
+from collections import Counter
+from typing import Any
 
 import numpy as np
 
@@ -35,7 +36,7 @@ class Workers:
     ----------
     client : distributed.Client
     task : tuple
-        What `Replica` takes.
+        The arguments of `Replica`.
     n_parts : int
     """
 
@@ -99,12 +100,12 @@ class Workers:
                     raise ConnectionError("it is gone") from None
 
     def wait(self, for_all=False):
-        """Wait until a worker is ready; `for_all`: as long as usual for those that compile.
+        """Wait until a worker is ready; with `for_all`, up to a minute for all that compile.
 
         Raises
         ------
         ClusterLost
-            If for so long there is none, not even one that compiles.
+            If for a minute there is none, not even one that compiles.
         """
         begun = seen = time.monotonic()
         self._look()
@@ -142,35 +143,6 @@ class Workers:
                         log(f"the worker {address} takes part")
 
 
-@dataclass
-class Traffic:
-    """What a training sent and received, and how long it took; sums over the updates."""
-
-    n_updates: int = 0
-    bytes_sent: int = 0
-    bytes_received: int = 0
-    seconds_computing: float = 0.0  # of the slowest part of each update
-    seconds: float = 0.0
-
-    def add(self, weights, parts, gradients, seconds):
-        """Count an update."""
-        from dask.sizeof import sizeof
-
-        self.n_updates += 1
-        self.bytes_sent += len(parts) * weights.nbytes + sizeof(parts)
-        self.bytes_received += sizeof(gradients)
-        self.seconds_computing += max(gradient.seconds for gradient in gradients)
-        self.seconds += seconds
-
-    def __str__(self):
-        n = max(self.n_updates, 1)
-        return (
-            f"{self.n_updates} updates of {1e3 * self.seconds / n:.1f} ms, of which workers "
-            f"computed {1e3 * self.seconds_computing / n:.1f}; {self.bytes_sent / n / 1e6:.2f} MB "
-            f"sent and {self.bytes_received / n / 1e6:.2f} received for each"
-        )
-
-
 class ClusterTrainer(Trainer):
     """A `Trainer` whose gradients come from a cluster.
 
@@ -179,6 +151,12 @@ class ClusterTrainer(Trainer):
     *arguments
         Those of `Trainer`.
     client : distributed.Client
+
+    Attributes
+    ----------
+    traffic : collections.Counter
+        Sums over all updates but the first: their number, bytes sent and received, seconds, and
+        seconds that the slowest part took to compute.
     """
 
     def __init__(self, *arguments, client):
@@ -194,7 +172,7 @@ class ClusterTrainer(Trainer):
         network = sizes, self.shape[2], self.store.dtype, self.network.cost_name
         self.workers = Workers(client, (network, self.config, self.n_columns), n_parts)
         self.is_first = True  # of its updates, which compiles
-        self.traffic = Traffic()
+        self.traffic: Any = Counter()
 
     def compiles(self):
         """Return True: workers may have to."""
@@ -203,10 +181,18 @@ class ClusterTrainer(Trainer):
     def leave_result(self):
         """See `Trainer`; and log what the cluster was worth."""
         super().leave_result()
-        if self.traffic.n_updates:
-            log(f"on {self.workers.n_used} workers: {self.traffic}")
+        n, totals = self.traffic["updates"], self.traffic
+        if n:
+            log(
+                f"on {self.workers.n_used} workers: {n} updates of "
+                f"{1e3 * totals['seconds'] / n:.1f} ms, of which workers computed "
+                f"{1e3 * totals['computing'] / n:.1f}; {totals['sent'] / n / 1e6:.2f} MB sent and "
+                f"{totals['received'] / n / 1e6:.2f} received for each"
+            )
 
     def _change(self, windows, mask, states, key):
+        from dask.sizeof import sizeof
+
         if self.is_first:
             self.workers.wait(for_all=True)
         started = time.perf_counter()
@@ -225,6 +211,12 @@ class ClusterTrainer(Trainer):
         self.states_after = [state[: self.config.batch_size] for state in after]
         self._apply(split(total, self.store.shapes.values()), cost)
         if not self.is_first:
-            self.traffic.add(flat, parts, gradients, time.perf_counter() - started)
+            self.traffic.update(
+                updates=1,
+                sent=len(parts) * flat.nbytes + sizeof(parts),
+                received=sizeof(gradients),
+                computing=max(gradient.seconds for gradient in gradients),
+                seconds=time.perf_counter() - started,
+            )
         self.is_first = False
         return cost

@@ -1,4 +1,4 @@
-"""What a worker of `data_parallel` does: the gradient of some columns of a minibatch.
+"""The part of a worker in `data_parallel`: the gradient of some columns of a minibatch.
 
 Conventions
 -----------
@@ -32,7 +32,7 @@ class Part(NamedTuple):
 
 
 class Gradient(NamedTuple):
-    """What a worker returns of a part."""
+    """The answer of a worker to a part."""
 
     cost: float
     flat: Any  # (N,): the gradients of all parameters, one after the other
@@ -80,12 +80,12 @@ def _compiled(layer_sizes, n_pitches, dtype, cost):
 
 
 class Replica:
-    """What runs in a worker (an actor of Dask's).
+    """The actor of Dask's that runs in a worker.
 
     Parameters
     ----------
     network : tuple
-        What `_compiled` takes.
+        The arguments of `_compiled`.
     config : TrainConfig
     n_columns : int
         Of a part.
