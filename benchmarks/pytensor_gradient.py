@@ -68,7 +68,8 @@ class PyTensorGradient:
     def _pre_activations(self, inputs):
         n_tunes = backend.shape_of(inputs)[1]
         vectors = self.store.initial.values()
-        initial = paired([backend.repeat_row(vector, n_tunes) for vector in vectors])
+        row = backend.zeros((n_tunes, 1), dtype="float32")
+        initial = paired([row + vector for vector in vectors])
         return network.forward(inputs, initial, unnamed(self.store.weights))[0]
 
     def _cost_and_gradients(self, windows):

@@ -169,17 +169,14 @@ def report_here(results):
         ]
         rows.append([size, cell(summary(medians[ALONE])), *(cell(ratio, " ×") for ratio in ratios)])
         for n_workers in (1, 2):
-            epochs = [epoch for epoch in programs["traffic"][n_workers - 1 :: 2] if epoch.n_updates]
-            traffic = [
-                [epoch.seconds * 1e3, epoch.seconds_computing * 1e3,
-                 epoch.bytes_sent / 1e6, epoch.bytes_received / 1e6]
-                for epoch in epochs
-            ]  # fmt: skip
-            each_update = [
-                statistics.median(v / t.n_updates for v, t in zip(values, epochs))
-                for values in zip(*traffic)
+            epochs = [
+                epoch for epoch in programs["traffic"][n_workers - 1 :: 2] if epoch["updates"]
             ]
-            total, computing, out, back = each_update
+            total, computing, out, back = (
+                statistics.median(scale * epoch[name] / epoch["updates"] for epoch in epochs)
+                for name, scale in
+                (("seconds", 1e3), ("computing", 1e3), ("sent", 1e-6), ("received", 1e-6))
+            )  # fmt: skip
             share = f"{(total - computing) / total:.0%}"
             figures = [f"{total:.1f}", f"{computing:.1f}", share, f"{out:.2f}", f"{back:.2f}"]
             sent.append([size, n_workers, *figures])

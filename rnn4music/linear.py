@@ -32,7 +32,7 @@ def flat(sequence):
 def apply_matrix(sequence, matrix, added=None):
     """Multiply each row of a (T, B, N) sequence by an (N, M) matrix: (T, B, M).
 
-    To the products is `added` a vector (M,) or a sequence (T, B, M).
+    `added`, a vector (M,) or a sequence (T, B, M), is added to the result.
     """
     T, B, _ = shape_of(sequence)
     product = dot(flat(sequence), matrix).reshape((T, B, shape_of(matrix)[1]))

@@ -189,15 +189,15 @@ def test_a_queue_decides_how_many_parts_there_are(two_workers, monkeypatch):
 
 def test_replicas_of_one_process_do_not_disturb_each_other(monkeypatch):
     config = TrainConfig(epochs=1, batch_size=4, window=9)
-    task = replica.Task((3, 4, 5), P, "float64", "cross_entropy", config, 4)
-    one = replica.Replica(task)
+    task = ((3, 4, 5), P, "float64", "cross_entropy"), config, 4
+    one = replica.Replica(*task)
     rng = np.random.default_rng(0)
     flat = rng.normal(size=sum(math.prod(shape) for shape in one.store.shapes.values()))
     states = [np.zeros((4, H)) for H in one.store.state_sizes.values()]
     roll = (rng.random((9, 4, P)) < 0.3).astype(float)
     part = replica.Part(slice(0, 4), roll, np.full((8, 4), 0.25), states, (1,))
     expected = one.gradient(flat, part).flat
-    other = threading.Thread(target=replica.Replica, args=(task,))
+    other = threading.Thread(target=replica.Replica, args=task)
 
     def draw_while_another_is_made(*key):
         other.start()

@@ -29,10 +29,10 @@ from rnn4music._utils.console import log
 from rnn4music._utils.processes import share_of_cores
 
 SECONDS_TO_BEGIN = 60
-"""So long workers may take to appear; and again, if all of them are lost."""
+"""Seconds that workers may take to appear, and again if all of them are lost."""
 
 SECONDS_TO_ANSWER = 10
-"""Without an answer for so long a scheduler counts as gone."""
+"""Seconds without an answer after which a scheduler counts as gone."""
 
 _SECONDS_TO_CONNECT = 10
 _SECONDS_TO_LOOK = 2  # for results, before it is asked whether there are workers
@@ -49,7 +49,7 @@ def parsed(text):
     if text is None:
         return None
     if text.strip().lstrip("+-").isdecimal():
-        return _checked_number(int(text))
+        return _checked(int(text))
     if ":" not in text:
         raise ValueError(
             f"cluster={text!r} is neither a number of workers on this machine nor a scheduler's "
@@ -58,10 +58,17 @@ def parsed(text):
     return text
 
 
-def _checked_number(n_workers):
-    if n_workers < 1:
-        raise ValueError(f"cluster={n_workers} must be at least 1: the number of local workers")
-    return n_workers
+def _checked(cluster):
+    """Return what `connected` takes, if it is that."""
+    if isinstance(cluster, int) and not isinstance(cluster, bool):
+        if cluster < 1:
+            raise ValueError(f"cluster={cluster} must be at least 1: the number of local workers")
+    elif not isinstance(cluster, str) and not hasattr(cluster, "scheduler_address"):
+        raise TypeError(
+            "cluster must be a number of workers on this machine, a scheduler's address, "
+            f"a distributed.Client, or a cluster of Dask's, not {cluster!r}"
+        )
+    return cluster
 
 
 @contextlib.contextmanager
@@ -71,7 +78,7 @@ def connected(cluster) -> Iterator[Any]:
     Parameters
     ----------
     cluster : int, str, distributed.Client, a cluster of Dask's, or None
-        So many workers on this machine, each bound to its share of the cores; the address of
+        This many workers on this machine, each bound to its share of the cores; the address of
         a scheduler, such as ``"tcp://host:8786"``; a client, which stays open; or what Dask,
         dask-jobqueue and the like start workers with, such as a ``SLURMCluster``.
 
@@ -97,17 +104,11 @@ def connected(cluster) -> Iterator[Any]:
             "a cluster needs Dask; run: python -m pip install 'rnn4music[cluster]'"
         ) from None
     with contextlib.ExitStack() as at_the_end:
-        if isinstance(cluster, distributed.Client):
-            client = cluster
-        else:
-            address = cluster
-            if isinstance(cluster, int) and not isinstance(cluster, bool):
-                address = at_the_end.enter_context(_local(_checked_number(cluster)))
-            elif not isinstance(cluster, str) and not hasattr(cluster, "scheduler_address"):
-                raise TypeError(
-                    "cluster must be a number of workers on this machine, a scheduler's address, "
-                    f"a distributed.Client, or a cluster of Dask's, not {cluster!r}"
-                )
+        client = cluster
+        if not isinstance(cluster, distributed.Client):
+            address = _checked(cluster)
+            if isinstance(address, int):
+                address = at_the_end.enter_context(_local(address))
             client = at_the_end.enter_context(_client(address))
         _wait_for_workers(client)
         _check_versions(client)
@@ -117,51 +118,50 @@ def connected(cluster) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _client(address):
+    """Connect to a scheduler; its loss is reported by this module, and not by Dask's log."""
     import distributed
 
-    logger = logging.getLogger("distributed.client")  # what it says of a lost scheduler, we say
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        # results do not have to pass through the scheduler
-        client = distributed.Client(address, timeout=_SECONDS_TO_CONNECT, direct_to_workers=True)
-    except (OSError, ValueError) as error:
-        logger.setLevel(level)
-        raise ConnectionError(
-            f"there is no Dask scheduler at {address} ({error}); start one with `dask scheduler`, "
-            "give its address as it prints it, or a number for workers on this machine"
-        ) from error
-    try:
+    logger = logging.getLogger("distributed.client")
+    with contextlib.ExitStack() as at_the_end:
+        at_the_end.callback(logger.setLevel, logger.level)
+        logger.setLevel(logging.CRITICAL)
+        try:
+            # results do not have to pass through the scheduler
+            client = distributed.Client(
+                address, timeout=_SECONDS_TO_CONNECT, direct_to_workers=True
+            )
+        except (OSError, ValueError) as error:
+            raise ConnectionError(
+                f"there is no Dask scheduler at {address} ({error}); start one with `dask "
+                "scheduler`, give its address as it prints it, or a number for workers on this "
+                "machine"
+            ) from error
+        at_the_end.callback(client.close)
         yield client
-    finally:
-        client.close()
-        logger.setLevel(level)
 
 
 @contextlib.contextmanager
 def _local(n_workers):
-    """Start workers on this machine, and a scheduler in this process; yield its cluster."""
+    """Start a scheduler in this process and workers on this machine; yield Dask's cluster."""
     import distributed
 
-    options: Any = {
-        "n_workers": 0,
-        "dashboard_address": "127.0.0.1:0",
-        "silence_logs": logging.CRITICAL,
-    }
+    options: Any = {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
     with (
         tempfile.TemporaryDirectory(prefix="rnn4music-", ignore_cleanup_errors=True) as folder,
-        contextlib.closing(distributed.LocalCluster(**options)) as scheduler,
+        contextlib.closing(distributed.LocalCluster(n_workers=0, **options)) as scheduler,
     ):
-        workers = []
+        logs, workers = Path(folder) / "workers.log", []
         try:
             for k in range(n_workers):
-                workers.append(_start(str(scheduler.scheduler_address), k, n_workers, folder))
-            with distributed.Client(scheduler, set_as_default=False) as client:
-                try:
-                    client.wait_for_workers(n_workers, timeout=SECONDS_TO_BEGIN)
-                except TimeoutError:
-                    said = "".join(log.read_text()[-500:] for log in Path(folder).glob("*.log"))
-                    raise ConnectionError(f"the local workers did not start: {said}") from None
+                workers.append(_start(str(scheduler.scheduler_address), folder, logs))
+                cores = share_of_cores(k, n_workers)
+                if cores is not None:
+                    os.sched_setaffinity(workers[-1].pid, cores)
+            try:
+                scheduler.wait_for_workers(n_workers, timeout=SECONDS_TO_BEGIN)
+            except TimeoutError:
+                reasons = logs.read_text()[-1000:]
+                raise ConnectionError(f"the local workers did not start: {reasons}") from None
             yield scheduler
         finally:
             for worker in workers:
@@ -170,25 +170,22 @@ def _local(n_workers):
                 _end(worker)
 
 
-def _start(address, k, n_workers, folder):
-    """Start worker `k`: a process that starts another in the place of one that died."""
+def _start(address, folder, logs):
+    """Start a worker: a process that keeps another one running, whoever ends that."""
     command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-dashboard"]
     # a worker runs whatever it is sent: nobody else's machine may send it anything
     command += ["--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"]
     command += ["--nthreads", "1", "--death-timeout", str(_SECONDS_ALONE)]
     command += ["--local-directory", folder]
-    with open(Path(folder) / f"worker-{k}.log", "wb") as log:
+    with open(logs, "ab") as log:
         # not in our session: Ctrl-C is the caller's affair
-        worker = subprocess.Popen(
+        return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
-    cores = share_of_cores(k, n_workers)
-    if cores is not None:
-        os.sched_setaffinity(worker.pid, cores)
-    return worker
 
 
 def _end(worker):
+    """Wait for a process that was asked to end, but not for long."""
     try:
         worker.wait(_SECONDS_TO_END)
     except subprocess.TimeoutExpired:
@@ -283,9 +280,9 @@ def _wait_for_workers(client):
 
 
 def _check_versions(client):
-    for worker, theirs in client.run(_version, on_error="return").items():
-        if theirs != version.__version__:
-            there = f"has version {theirs}" if isinstance(theirs, str) else f"lacks it: {theirs}"
+    for worker, found in client.run(_version, on_error="return").items():
+        if found != version.__version__:
+            there = f"has version {found}" if isinstance(found, str) else f"lacks it: {found}"
             raise ConnectionError(
                 f"the worker {worker} {there}, here runs rnn4music {version.__version__}; "
                 "install the same version on all machines"

@@ -10,19 +10,21 @@ the function itself is used.
 
 import contextlib
 import contextvars
-import importlib.util
+import functools
 import os
 import sys
+import threading
 import warnings
+from typing import Any
 
 import numpy as np
 
-from rnn4music import backend
 from rnn4music._utils import processes
-from rnn4music.backend import shape_of
+from rnn4music.backend import ENGINE, shape_of
 from rnn4music.lstm import Activations, State, peepholes
 
 _plain = contextvars.ContextVar("plain", default=False)
+_COMPILING = threading.Lock()  # so that no two threads compile the same
 
 
 def in_use():
@@ -40,23 +42,15 @@ def plain_graphs():
         _plain.reset(token)
 
 
-@backend.cached
+@functools.cache
 def is_available():
-    """Return whether this machine can use the kernels and nobody forbids it.
+    """Return whether this machine can use the kernels; warn where it should and does not."""
+    is_forbidden = os.environ.get("RNN4MUSIC_KERNELS", "").strip() == "0"
+    if ENGINE != "jax" or is_forbidden or sys.platform not in ("linux", "darwin"):
+        return False
+    from rnn4music.backend import xla
 
-    Warns
-    -----
-    RuntimeWarning
-        Where they are expected to work and do not.
-    """
-    if (
-        backend.ENGINE != "jax"
-        or os.environ.get("RNN4MUSIC_KERNELS", "").strip() == "0"
-        or importlib.util.find_spec("llvmlite") is None
-        or sys.platform not in ("linux", "darwin")
-        or sys.maxsize < 2**32
-        or not backend.runs_on_processor()
-    ):
+    if not xla.runs_on_processor():
         return False
     try:
         _try_out()
@@ -86,7 +80,7 @@ def _try_out():
         raise ArithmeticError("a product came out wrong")
 
 
-@backend.cached
+@functools.cache
 def _compiled(name, *sizes):
     """Return a kernel, the address of its machine code, and its name."""
     from rnn4music.kernels import jit, lstm_loops, matmul
@@ -100,10 +94,15 @@ def _compiled(name, *sizes):
 
 def _call(name, sizes, inputs, shapes=None):
     """Return the expressions of a kernel's results, less the scratch memory."""
+    from rnn4music.backend import xla
+
     dtype = inputs[0].dtype
-    kernel, address, label = _compiled(name, *sizes, dtype)
-    shapes = [*(shapes or kernel.results[:-1]), kernel.results[-1]]
-    return backend.machine_code(address, label, inputs, shapes, dtype, kernel.in_place)[:-1]
+    with _COMPILING:
+        kernel, address, label = _compiled(name, *sizes, dtype)
+    shapes = tuple(map(tuple, [*(shapes or kernel.results[:-1]), kernel.results[-1]]))
+    in_place = tuple(kernel.in_place.items())
+    code: Any = xla.MachineCode(address, label, shapes, dtype, in_place)
+    return code(*inputs, return_list=True)[:-1]
 
 
 def run_steps(a, initial, parameters):
@@ -159,7 +158,7 @@ def recurrent_gradient(hidden, initial, d_product):
     """See `linear.recurrent_gradient`."""
     T, B, M = shape_of(hidden)
     N = shape_of(d_product)[2]
-    first = _call("product", (M, N, B, "left", "nothing", 0), [initial, d_product[0]])[0]
+    first = matrix_gradient(initial[None], d_product[:1])
     if T == 1:
         return first
     # the hidden states meet the derivatives of the step after theirs, B rows further down

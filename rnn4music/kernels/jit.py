@@ -79,15 +79,10 @@ def _runtime():
     return file.read_text("utf8")
 
 
-@functools.cache
-def _initialize():
-    binding.initialize_native_target()
-    binding.initialize_native_asmprinter()
-
-
 def _machine():
     """Return LLVM's description of this processor, for one engine, which will own it."""
-    _initialize()
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
     return binding.Target.from_default_triple().create_target_machine(
         cpu=binding.get_host_cpu_name(),
         features=binding.get_host_cpu_features().flatten(),

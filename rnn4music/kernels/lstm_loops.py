@@ -18,12 +18,12 @@ from rnn4music.kernels.tiling import (
     TILE_VECTORS,
     Kernel,
     Rows,
-    for_vectors,
     pack_transposed,
     reverse,
     share,
-    smaller,
     tile_product,
+    units,
+    whole,
     worth_sharing,
 )
 
@@ -36,17 +36,11 @@ UNITS_FROM = 256
 
 
 class Cut:
-    """How threads share the steps of B tunes and H units.
+    """The shares of threads in the steps of B tunes and H units.
 
     By tunes: the threads never wait for each other, but each reads the whole matrix in each
     step. By units: each keeps its part of the matrix in its own cache, and all wait for each
-    other after each step.
-
-    Attributes
-    ----------
-    n_chunks : int
-    tune_chunks : int
-        Into how many chunks the tunes are cut: 1 where the units are.
+    other after each step; then there is one chunk of tunes.
     """
 
     def __init__(self, B, H, n_threads, tile_rows):
@@ -62,10 +56,10 @@ class Cut:
         """Return a chunk's ranges: of steps, of tiles of tunes, of `n_parts` parts of units."""
         if self.by_units:
             t = code.number // self.n_chunks
-            tiles = code.index(0), code.index(self.rows.n_tiles)
-            return (t, t + 1), tiles, share(code.number % self.n_chunks, self.n_chunks, n_parts)
+            steps, tiles = (t, t + 1), whole(code, self.rows.n_tiles)
+            return steps, tiles, share(code.number % self.n_chunks, self.n_chunks, n_parts)
         tiles = share(code.number, self.n_chunks, self.rows.n_tiles)
-        return (0, T), tiles, (code.index(0), code.index(n_parts))
+        return (0, T), tiles, whole(code, n_parts)
 
 
 def run_steps(T, B, H, dtype, n_threads):
@@ -80,7 +74,7 @@ def run_steps(T, B, H, dtype, n_threads):
     state, gate = (B * H, H, 1), (B * N_GATES * H, N_GATES * H, H, 1)
     strides = [
         gate, (N_GATES * H, H, 1), (1,), (1,), (1,), (H, 1), (H, 1),
-        state, state, gate, (H * tile_width, tile_width, lanes, 1),
+        state, state, gate, (H * N_GATES, tile_width, lanes, 1),
     ]  # fmt: skip
     kernel = Kernel(
         "run_steps",
@@ -92,24 +86,20 @@ def run_steps(T, B, H, dtype, n_threads):
 
     code = kernel.phase("pack", cut.pack_chunks)
     _, matrix, *_, packed = code.arrays(strides)
-
-    def pack(vector, count):
+    for unit, count in units(code, H):
         with code.loop(*share(code.number, cut.pack_chunks, H)) as k:
             for g in range(N_GATES):
-                packed[vector, k, g].store(matrix[k, g, vector * lanes].load(count))
-
-    for_vectors(code, H, pack)
+                packed[unit, k, g].store(matrix[k, g, unit].load(count))
     code.end()
 
     code = kernel.phase("steps", cut.n_chunks, T if cut.by_units else 0)
     a, _, *peepholes, h_before, c_before, hidden, cell, gates, packed = code.arrays(strides)
     sums = code.scratch(GATE_ROWS * N_GATES, (tile_width, lanes, 1))
-    steps, tiles, vectors = cut.ranges(code, T, n_vectors)
+    steps, tiles, part_of_units = cut.ranges(code, T, n_vectors)
 
-    def tile(t, h_previous, c_previous, vector, count, row, n_rows):
-        unit = vector * lanes
+    def tile(t, h_previous, c_previous, unit, count, row, n_rows):
         start = [a[t, row + m, g, unit].load(count) for m in range(n_rows) for g in range(N_GATES)]
-        left, right = h_previous[row].view(H, 1), packed[vector].view(tile_width, 1)
+        left, right = h_previous[row].view(H, 1), packed[unit].view(tile_width, 1)
         for n, value in enumerate(tile_product(code, H, start, left, right, n_rows, N_GATES)):
             sums[0, n].store(value)
         with code.loop(0, n_rows) as m:
@@ -124,15 +114,12 @@ def run_steps(T, B, H, dtype, n_threads):
                 gates[t, row + m, g, unit].store(value, count)
 
     with code.loop(*steps) as t:
-        h_previous = code.select(t.is_equal(0), h_before, hidden[t - 1])
-        c_previous = code.select(t.is_equal(0), c_before, cell[t - 1])
-
-        def units(vector, count):
-            cut.rows.for_tiles(
-                code, *tiles, lambda *rows: tile(t, h_previous, c_previous, vector, count, *rows)
-            )
-
-        for_vectors(code, H, units, *vectors, turned=t % 2)
+        is_first = t.compare("==", 0)
+        h_previous = code.select(is_first, h_before, hidden[t - 1])
+        c_previous = code.select(is_first, c_before, cell[t - 1])
+        for unit, count in units(code, H, *part_of_units, turned=t % 2):
+            for row, n_rows in cut.rows.tiles(code, *tiles):
+                tile(t, h_previous, c_previous, unit, count, row, n_rows)
     code.end()
     return kernel
 
@@ -187,16 +174,8 @@ def run_steps_backward(T, B, H, dtype, n_threads):
     sums = memory[after_carried].view(N_SUMS * padded, padded, 1)
     sums = sums[code.number if cut.tune_chunks > 1 else 0]
     steps, tiles, panels = cut.ranges(code, T, n_panels)
-    rows = tuple(cut.rows.first_row(code, tile) for tile in tiles)
-    n_vectors = code.index(-(-H // lanes))
-    vectors = panels[0] * TILE_VECTORS, smaller(code, panels[1] * TILE_VECTORS, n_vectors)
-
-    def begin(vector, count):
-        for k in range(N_SUMS):
-            sums[k, vector * lanes].store(code.vector(0))
-        with code.loop(*rows) as row:
-            for carried, after in ((d_h_next, d_h_after), (d_c_next, d_c_after)):
-                carried[row, vector * lanes].store(after[row, vector * lanes].load(count))
+    rows = tuple(cut.rows.first_row(tile) for tile in tiles)
+    part_of_units = panels[0] * TILE_VECTORS, (panels[1] * TILE_VECTORS).at_most(-(-H // lanes))
 
     def carry(t, panel, row, n_rows):
         """d_h at t − 1 of some units and tunes: d_a at t times the matrix, transposed."""
@@ -207,8 +186,7 @@ def run_steps_backward(T, B, H, dtype, n_threads):
             m, v = divmod(n, TILE_VECTORS)
             d_h_next[row + m, panel * width + v * lanes].store(value)
 
-    def undo(t, c_previous, vector, count, row):
-        unit = vector * lanes
+    def undo(t, c_previous, unit, count, row):
         c, c_previous = cell[t, row, unit].load(count), c_previous[row, unit].load(count)
         d_y, d_c = lstm.lstm_step_backward(
             d_hidden[t, row, unit].load(count) + d_h_next[row, unit].load(),
@@ -223,26 +201,27 @@ def run_steps_backward(T, B, H, dtype, n_threads):
             d_a[t, row, g, unit].store(value, count)
         return [*d_y, *lstm.peephole_slopes(d_y, c, c_previous)]
 
-    def undo_rows(t, c_previous, vector, count):
-        places = [sums[k, vector * lanes] for k in range(N_SUMS)]
-
-        def body(m, totals):
-            slopes = undo(t, c_previous, vector, count, rows[0] + m)
-            return [total + slope for total, slope in zip(totals, slopes)]
-
-        totals = code.accumulate(rows[1] - rows[0], [place.load() for place in places], body)
-        for place, total in zip(places, totals):
-            place.store(total)
-
     with code.loop(*steps) as step:
         t = code.index(T - 1) - step
-        c_previous = code.select(t.is_equal(0), c_before, cell[t - 1])
-        with code.if_(step.is_equal(0)):
-            for_vectors(code, H, begin, *vectors)
-        with code.loop(*panels) as k, code.if_(step.differs(0)):
+        c_previous = code.select(t.compare("==", 0), c_before, cell[t - 1])
+        with code.if_(step.compare("==", 0)):
+            for unit, count in units(code, H, *part_of_units):
+                for k in range(N_SUMS):
+                    sums[k, unit].store(code.vector(0))
+                with code.loop(*rows) as row:
+                    for carried, after in ((d_h_next, d_h_after), (d_c_next, d_c_after)):
+                        carried[row, unit].store(after[row, unit].load(count))
+        with code.loop(*panels) as k, code.if_(step.compare("!=", 0)):
             panel = reverse(code, k, *panels, t % 2)
-            cut.rows.for_tiles(code, *tiles, lambda *rows: carry(t + 1, panel, *rows))
-        for_vectors(code, H, lambda *vector: undo_rows(t, c_previous, *vector), *vectors)
+            for some_rows in cut.rows.tiles(code, *tiles):
+                carry(t + 1, panel, *some_rows)
+        for unit, count in units(code, H, *part_of_units):
+            totals = [sums[k, unit].load() for k in range(N_SUMS)]
+            with code.loop(rows[0], rows[1], totals) as row:
+                slopes = undo(t, c_previous, unit, count, row)
+                totals[:] = [total + slope for total, slope in zip(totals, slopes)]
+            for k, total in enumerate(totals):
+                sums[k, unit].store(total)
     code.end()
 
     code = kernel.phase("sum", 1)
@@ -250,16 +229,13 @@ def run_steps_backward(T, B, H, dtype, n_threads):
     sums = memory[after_carried].view(N_SUMS * padded, padded, 1)
     d_c = memory[after_matrix + B * padded].view(padded, 1)
     totals = [*(d_bias[g] for g in range(N_GATES)), d_p_i, d_p_f, d_p_o]
-
-    def add(vector, count):
+    for unit, count in units(code, H):
         for k, total in enumerate(totals):
-            value = sums[0, k, vector * lanes].load()
+            value = sums[0, k, unit].load()
             for chunk in range(1, cut.tune_chunks):
-                value = value + sums[chunk, k, vector * lanes].load()
-            total[vector * lanes].store(value, count)
+                value = value + sums[chunk, k, unit].load()
+            total[unit].store(value, count)
         with code.loop(0, B) as row:
-            d_c_before[row, vector * lanes].store(d_c[row, vector * lanes].load(), count)
-
-    for_vectors(code, H, add)
+            d_c_before[row, unit].store(d_c[row, unit].load(), count)
     code.end()
     return kernel

@@ -7,17 +7,17 @@ so that both stay in a cache. A piano roll is nearly all zeros: its products ski
 Sizes: M rows, N columns, K terms; for rolls R = T · B rows, P pitches.
 """
 
-from rnn4music.kernels.simd import lanes_of
+from rnn4music.kernels.simd import Positions, lanes_of
 from rnn4music.kernels.tiling import (
     TILE_ROWS,
     TILE_VECTORS,
     Kernel,
     Rows,
-    for_panels,
     pack_transposed,
+    panels,
     share,
-    smaller,
     tile_product,
+    whole,
     worth_sharing,
 )
 
@@ -61,12 +61,10 @@ def product(M, N, K, transposed, added, skipped, dtype, n_threads):
     left, right, *addend, result, packed = code.arrays(strides)
     right = right[skipped].view(*right.strides)
     if by_columns:
-        tiles = code.index(0), code.index(rows.n_tiles)
-        panels = share(code.number, n_chunks, n_panels)
+        tiles, part_of_columns = whole(code, rows.n_tiles), share(code.number, n_chunks, n_panels)
         packed = packed[0]
     else:
-        tiles = share(code.number, n_chunks, rows.n_tiles)
-        panels = code.index(0), code.index(n_panels)
+        tiles, part_of_columns = share(code.number, n_chunks, rows.n_tiles), whole(code, n_panels)
         packed = packed[code.number]
 
     def pack(first_k, depth, panel, columns):
@@ -78,17 +76,15 @@ def product(M, N, K, transposed, added, skipped, dtype, n_threads):
                 packed[panel, k, v * lanes].store(right[first_k + k, column].load(count))
 
     def begin(first_k, row, column, count):
-        """What a sum begins with: what is added, or in a later part the sum so far."""
+        """Return what a sum begins with: what is added, or in a later part the sum so far."""
         so_far = result[row, column]
-        if not addend:
-            nothing = code.vector(0)
-            if n_parts == 1:
-                return nothing
-            return code.select(first_k.is_equal(0), nothing, so_far.load(count))
-        start = addend[0][row, column]
-        if n_parts > 1:
-            start = code.select(first_k.is_equal(0), start, so_far)
-        return start.load(count)
+        start = addend[0][row, column] if addend else None
+        if n_parts == 1:
+            return start.load(count) if start else code.vector(0)
+        is_first = first_k.compare("==", 0)
+        if start:
+            return code.select(is_first, start, so_far).load(count)
+        return code.select(is_first, code.vector(0), so_far.load(count))
 
     def tile(first_k, depth, panel, columns, row, n_rows):
         places = [(row + m, column, count) for m in range(n_rows) for column, count in columns]
@@ -100,19 +96,16 @@ def product(M, N, K, transposed, added, skipped, dtype, n_threads):
 
     with code.loop(0, n_parts) as part:
         first_k = part * DEPTH
-        depth = smaller(code, code.index(DEPTH), code.index(K) - first_k)
-        for_panels(code, N, *panels, lambda *panel: pack(first_k, depth, *panel))
+        depth = code.index(DEPTH).at_most(code.index(K) - first_k)
+        for panel in panels(code, N, *part_of_columns):
+            pack(first_k, depth, *panel)
         n_blocks = (tiles[1] - tiles[0] + (BLOCK_TILES - 1)) // BLOCK_TILES
         with code.loop(0, n_blocks) as block:
             first = tiles[0] + block * BLOCK_TILES
-            last = smaller(code, first + BLOCK_TILES, tiles[1])
-
-            def meet(panel, columns):
-                rows.for_tiles(
-                    code, first, last, lambda *tiles: tile(first_k, depth, panel, columns, *tiles)
-                )
-
-            for_panels(code, N, *panels, meet)
+            last = (first + BLOCK_TILES).at_most(tiles[1])
+            for panel in panels(code, N, *part_of_columns):
+                for some_rows in rows.tiles(code, first, last):
+                    tile(first_k, depth, *panel, *some_rows)
     code.end()
     return kernel
 
@@ -130,26 +123,18 @@ def roll_product(R, P, N, added, dtype, n_threads):
     code = kernel.phase("product", n_chunks)
     addend_strides = (0 if added == "row" else N, 1)
     roll, matrix, addend, result, _ = code.arrays([(P, 1), (N, 1), addend_strides, (N, 1), (1,)])
-    sounding = code.positions(P)
-
-    def add_up(row, columns):
-        def body(k, sums):
-            pitch = sounding[k]
-            factor = roll[row, pitch].broadcast()
-            return [
-                factor.fma(matrix[pitch, column].load(count), value)
-                for value, (column, count) in zip(sums, columns)
-            ]
-
-        start = [addend[row, column].load(count) for column, count in columns]
-        sums = code.accumulate(sounding.count(), start, body)
-        for value, (column, count) in zip(sums, columns):
-            result[row, column].store(value, count)
-
+    sounding = Positions(code, P)
     with code.loop(*share(code.number, n_chunks, R)) as row:
         sounding.find(roll[row], P)
-        panels = code.index(0), code.index(n_panels)
-        for_panels(code, N, *panels, lambda _, columns: add_up(row, columns))
+        for _, columns in panels(code, N, *whole(code, n_panels)):
+            sums = [addend[row, column].load(count) for column, count in columns]
+            with code.loop(0, sounding.count(), sums) as k:
+                pitch = sounding[k]
+                factor = roll[row, pitch].broadcast()
+                for n, (column, count) in enumerate(columns):
+                    sums[n] = factor.fma(matrix[pitch, column].load(count), sums[n])
+            for value, (column, count) in zip(sums, columns):
+                result[row, column].store(value, count)
     code.end()
     return kernel
 
@@ -165,26 +150,21 @@ def roll_gradient(R, P, N, dtype, n_threads):
     kernel = Kernel("roll_gradient", dtype, results=[(P, N), (1,)])
     code = kernel.phase("gradient", n_chunks)
     roll, d_product, result, _ = code.arrays([(P, 1), (N, 1), (N, 1), (1,)])
-    sounding = code.positions(P)
-    panels = share(code.number, n_chunks, n_panels)
-
-    def clear(columns):
+    sounding = Positions(code, P)
+    part_of_columns = share(code.number, n_chunks, n_panels)
+    for _, columns in panels(code, N, *part_of_columns):
         with code.loop(0, P) as pitch:
             for column, count in columns:
                 result[pitch, column].store(code.vector(0), count)
-
-    def add(row, columns):
-        slopes = [d_product[row, column].load(count) for column, count in columns]
-        with code.loop(0, sounding.count()) as k:
-            pitch = sounding[k]
-            factor = roll[row, pitch].broadcast()
-            for slope, (column, count) in zip(slopes, columns):
-                so_far = result[pitch, column]
-                so_far.store(factor.fma(slope, so_far.load(count)), count)
-
-    for_panels(code, N, *panels, lambda _, columns: clear(columns))
     with code.loop(0, R) as row:
         sounding.find(roll[row], P)
-        for_panels(code, N, *panels, lambda _, columns: add(row, columns))
+        for _, columns in panels(code, N, *part_of_columns):
+            slopes = [d_product[row, column].load(count) for column, count in columns]
+            with code.loop(0, sounding.count()) as k:
+                pitch = sounding[k]
+                factor = roll[row, pitch].broadcast()
+                for slope, (column, count) in zip(slopes, columns):
+                    so_far = result[pitch, column]
+                    so_far.store(factor.fma(slope, so_far.load(count)), count)
     code.end()
     return kernel

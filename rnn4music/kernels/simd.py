@@ -50,38 +50,37 @@ _INT64 = ir.IntType(64)
 _POINTER = ir.PointerType()
 
 
+def _operator(instruction, **options):
+    """Return a method that combines two numbers of one kind by an instruction of LLVM's."""
+
+    def combined(self, other):
+        instruct = getattr(self.code.builder, instruction)
+        return type(self)(self.code, instruct(self.value, self.same(other).value, **options))
+
+    return combined
+
+
 class Index:
     """An integer in the code; ints may stand on the other side of any operator."""
 
     def __init__(self, code, value):
         self.code, self.value = code, value
+        self.same = code.index
 
-    def __add__(self, other):
-        return self._combined("add", other)
+    __add__, __sub__, __mul__ = map(_operator, ("add", "sub", "mul"))
+    __floordiv__, __mod__ = map(_operator, ("sdiv", "srem"))
 
-    def __sub__(self, other):
-        return self._combined("sub", other)
+    def compare(self, sign, other):
+        """Return whether ``self sign other`` holds, for `select` and `if_`."""
+        return self.code.builder.icmp_signed(sign, self.value, self.same(other).value)
 
-    def __mul__(self, other):
-        return self._combined("mul", other)
+    def at_most(self, other):
+        """Return the smaller of the two."""
+        return self.code.select(self.compare("<", other), self, self.same(other))
 
-    def __floordiv__(self, other):
-        return self._combined("sdiv", other)
-
-    def __mod__(self, other):
-        return self._combined("srem", other)
-
-    def _combined(self, operation, other):
-        value = getattr(self.code.builder, operation)(self.value, self.code.index(other).value)
-        return Index(self.code, value)
-
-    def is_equal(self, other):
-        """Return whether they are equal, for `FunctionBuilder.select`."""
-        return self.code.builder.icmp_signed("==", self.value, self.code.index(other).value)
-
-    def differs(self, other):
-        """Return whether they are not equal, for `FunctionBuilder.if_`."""
-        return self.code.builder.icmp_signed("!=", self.value, self.code.index(other).value)
+    def at_least(self, other):
+        """Return the larger of the two."""
+        return self.code.select(self.compare("<", other), self.same(other), self)
 
 
 class Vector:
@@ -89,37 +88,23 @@ class Vector:
 
     def __init__(self, code, value):
         self.code, self.value = code, value
+        self.same = code.vector
 
-    def __add__(self, other):
-        return self._combined("fadd", other)
-
-    def __sub__(self, other):
-        return self._combined("fsub", other)
-
-    def __mul__(self, other):
-        return self._combined("fmul", other)
-
-    def __truediv__(self, other):
-        return self._combined("fdiv", other)
-
-    __radd__, __rmul__ = __add__, __mul__
+    # "contract": a product and the sum that takes it may be rounded once
+    __add__ = __radd__ = _operator("fadd", flags=("contract",))
+    __mul__ = __rmul__ = _operator("fmul", flags=("contract",))
+    __sub__ = _operator("fsub", flags=("contract",))
+    __truediv__ = _operator("fdiv", flags=("contract",))
 
     def __rsub__(self, other):
-        return self.code.vector(other) - self
+        return self.same(other) - self
 
     def __rtruediv__(self, other):
-        return self.code.vector(other) / self
-
-    def _combined(self, operation, other):
-        operation = getattr(self.code.builder, operation)
-        # "contract": a product and the sum that takes it may be rounded once
-        value = operation(self.value, self.code.vector(other).value, flags=("contract",))
-        return Vector(self.code, value)
+        return self.same(other) / self
 
     def fma(self, factor, summand):
         """Return self · factor + summand, rounded once."""
-        factor, summand = self.code.vector(factor), self.code.vector(summand)
-        return self.code.intrinsic("fma", self, factor, summand)
+        return self.code.intrinsic("fma", self, self.same(factor), self.same(summand))
 
     def sigmoid(self):
         """Logistic function: 1 / (1 + e^−x)."""
@@ -204,8 +189,10 @@ class Array:
         code = self.code
         if count in (None, code.n_lanes):
             value = code.builder.load(self.pointer, typ=code.vector_type, align=code.n_bytes)
-            return Vector(code, value)
-        return code.masked("load", code.vector_type, self.pointer, count, code.vector(0).value)
+        else:
+            arguments = [self.pointer, *code.lanes(count), code.vector(0).value]
+            value = code.call(f"llvm.masked.load.{code.suffix}.p0", code.vector_type, arguments)
+        return Vector(code, value)
 
     def store(self, vector, count=None):
         """Write the vector's numbers here, side by side."""
@@ -213,7 +200,8 @@ class Array:
         if count in (None, code.n_lanes):
             code.builder.store(vector.value, self.pointer, align=code.n_bytes)
         else:
-            code.masked("store", ir.VoidType(), self.pointer, count, vector.value)
+            arguments = [vector.value, self.pointer, *code.lanes(count)]
+            code.call(f"llvm.masked.store.{code.suffix}.p0", ir.VoidType(), arguments)
 
     def broadcast(self):
         """Return a Vector with the number here in all lanes."""
@@ -226,7 +214,7 @@ class Array:
 
 
 class Positions:
-    """A list of the positions at which numbers are not 0."""
+    """A list of the positions at which numbers are not 0, of at most `most` numbers."""
 
     def __init__(self, code, most):
         self.code = code
@@ -267,14 +255,7 @@ class Positions:
 
 
 class FunctionBuilder:
-    """Builds one function, which takes the array of addresses and a number.
-
-    Parameters
-    ----------
-    module : llvmlite.ir.Module
-    name : str
-    dtype : {"float32", "float64"}
-    """
+    """Builds one function of a module, which takes the array of addresses and a number."""
 
     def __init__(self, module, name, dtype):
         self.module = module
@@ -282,6 +263,7 @@ class FunctionBuilder:
         self.n_bytes = N_BYTES[dtype]
         self.n_lanes = lanes_of(dtype)
         self.vector_type = ir.VectorType(self.real_type, self.n_lanes)
+        self.suffix = f"v{self.n_lanes}f{8 * self.n_bytes}"  # of functions for such vectors
         self.function = ir.Function(
             module, ir.FunctionType(ir.VoidType(), [_POINTER, _INT64]), name
         )
@@ -323,69 +305,50 @@ class FunctionBuilder:
         if isinstance(first, Array):
             pointer = self.builder.select(condition, first.pointer, second.pointer)
             return Array(self, pointer, first.strides)
-        if isinstance(first, Vector):
-            return Vector(self, self.builder.select(condition, first.value, second.value))
-        first, second = self.index(first), self.index(second)
-        return Index(self, self.builder.select(condition, first.value, second.value))
-
-    def positions(self, most):
-        """Return a list for the positions of at most this many numbers that are not 0."""
-        return Positions(self, most)
-
-    @contextlib.contextmanager
-    def loop(self, start, stop):
-        """Write what the block writes for each number from start to stop, without stop.
-
-        Yields
-        ------
-        Index
-        """
-        start, stop, builder = self.index(start), self.index(stop), self.builder
-        before = builder.block
-        head = builder.append_basic_block()
-        inside = builder.append_basic_block()
-        after = builder.append_basic_block()
-        builder.branch(head)
-        builder.position_at_end(head)
-        number = builder.phi(_INT64)
-        number.add_incoming(start.value, before)
-        builder.cbranch(builder.icmp_signed("<", number, stop.value), inside, after)
-        builder.position_at_end(inside)
-        yield Index(self, number)
-        number.add_incoming(builder.add(number, ir.Constant(_INT64, 1)), builder.block)
-        builder.branch(head)
-        builder.position_at_end(after)
+        return type(first)(self, self.builder.select(condition, first.value, second.value))
 
     def if_(self, condition):
         """Write what the block writes, to be run where the condition holds."""
         return self.builder.if_then(condition)
 
-    def accumulate(self, n_times, initial, body):
-        """Return body(k, body(k − 1, … body(0, initial))): lists of Vectors in registers."""
-        builder = self.builder
+    @contextlib.contextmanager
+    def loop(self, start, stop, sums=()):
+        """Write what the block writes for each number from start to stop, without stop.
+
+        Yields the number, an Index. A list of Vectors, `sums`, is handed from one turn to the
+        next in registers: the block finds them there, and puts the next ones in their places.
+        """
+        start, stop, builder = self.index(start), self.index(stop), self.builder
         before = builder.block
         head, inside, after = (builder.append_basic_block() for _ in range(3))
         builder.branch(head)
         builder.position_at_end(head)
         number = builder.phi(_INT64)
-        number.add_incoming(ir.Constant(_INT64, 0), before)
-        sums = [builder.phi(self.vector_type) for _ in initial]
-        going_on = builder.icmp_signed("<", number, self.index(n_times).value)
-        builder.cbranch(going_on, inside, after)
+        number.add_incoming(start.value, before)
+        carried, first = [builder.phi(self.vector_type) for _ in sums], list(sums)
+        builder.cbranch(builder.icmp_signed("<", number, stop.value), inside, after)
         builder.position_at_end(inside)
-        new = body(Index(self, number), [Vector(self, value) for value in sums])
+        for k, value in enumerate(carried):
+            sums[k] = Vector(self, value)
+        yield Index(self, number)
         number.add_incoming(builder.add(number, ir.Constant(_INT64, 1)), builder.block)
-        for value, first, following in zip(sums, initial, new):
-            value.add_incoming(first.value, before)
-            value.add_incoming(following.value, builder.block)
+        for k, value in enumerate(carried):
+            value.add_incoming(first[k].value, before)
+            value.add_incoming(sums[k].value, builder.block)
+            sums[k] = Vector(self, value)
         builder.branch(head)
         builder.position_at_end(after)
-        return [Vector(self, value) for value in sums]
 
     def intrinsic(self, name, *arguments):
         """Return LLVM's own function of Vectors."""
-        name = f"llvm.{name}.v{self.n_lanes}f{8 * self.n_bytes}"
-        return Vector(self, self.call(name, self.vector_type, [a.value for a in arguments]))
+        values = [argument.value for argument in arguments]
+        return Vector(self, self.call(f"llvm.{name}.{self.suffix}", self.vector_type, values))
+
+    def lanes(self, count):
+        """Return what LLVM's masked functions take: the alignment, the first `count` lanes."""
+        flags = [int(k < count) for k in range(self.n_lanes)]
+        mask = ir.Constant(ir.VectorType(ir.IntType(1), self.n_lanes), flags)
+        return ir.Constant(ir.IntType(32), self.n_bytes), mask
 
     def transposed(self, rows):
         """Return the columns of a square of Vectors: halves are swapped, then quarters, …"""
@@ -403,16 +366,6 @@ class FunctionBuilder:
                         rows[position] = self.builder.shuffle_vector(*pair, mask)
             distance //= 2
         return [Vector(self, row) for row in rows]
-
-    def masked(self, name, result, pointer, count, value):
-        """Load or store the first `count` lanes."""
-        flags = [int(k < count) for k in range(self.n_lanes)]
-        mask = ir.Constant(ir.VectorType(ir.IntType(1), self.n_lanes), flags)
-        alignment = ir.Constant(ir.IntType(32), self.n_bytes)
-        name = f"llvm.masked.{name}.v{self.n_lanes}f{8 * self.n_bytes}.p0"
-        if isinstance(result, ir.VoidType):
-            return self.call(name, result, [value, pointer, alignment, mask])
-        return Vector(self, self.call(name, result, [pointer, alignment, mask, value]))
 
     def call(self, name, result, arguments):
         """Call one of LLVM's functions by its full name."""

@@ -1,4 +1,4 @@
-"""What all kernels share: how work is cut into chunks, tiles and panels.
+"""The cuts of work that all kernels share: chunks, tiles and panels.
 
 A *kernel* is a loop or a product for fixed sizes, written with `simd`. Its phases run
 one after the other, each cut into chunks that any number of threads can take. A matrix
@@ -14,8 +14,6 @@ of its chunk. Sizes are fixed when the code is made. ``first`` and ``last`` are 
 """
 
 import math
-from dataclasses import dataclass, field
-from typing import Any
 
 from llvmlite import ir
 
@@ -27,29 +25,18 @@ OPERATIONS_PER_THREAD = 4_000_000
 """Multiplications that are worth a second thread: some 40 microseconds."""
 
 
-@dataclass
 class Kernel:
     """One call: its code, its phases in order, and its results' shapes.
 
-    Parameters
-    ----------
-    name : str
-    dtype : {"float32", "float64"}
-    results : list of tuple of int
-        Shapes; the last result is scratch memory.
-    in_place : dict of int to int
-        Which input's memory may be taken by which result.
+    The last of the `results` is scratch memory. `in_place` says which input's memory may be
+    taken by which result.
     """
 
-    name: str
-    dtype: str
-    results: list
-    in_place: dict = field(default_factory=dict)
-    phases: list = field(default_factory=list)  # (function's name, chunks, steps or 0)
-    module: Any = None
-
-    def __post_init__(self):
-        self.module = ir.Module(self.name)
+    def __init__(self, name, dtype, results, in_place=None):
+        self.name, self.dtype, self.results = name, dtype, results
+        self.in_place = in_place or {}
+        self.phases = []  # (function's name, chunks, steps or 0)
+        self.module = ir.Module(name)
 
     def phase(self, name, n_chunks, n_steps=0):
         """Begin a phase and return its `FunctionBuilder`.
@@ -76,26 +63,31 @@ def share(chunk, n_chunks, n):
     return chunk * n // n_chunks, (chunk + 1) * n // n_chunks
 
 
-def smaller(code, a, b):
-    """Return the smaller of two Indices."""
-    return code.select(code.builder.icmp_signed("<", a.value, b.value), a, b)
+def whole(code, n):
+    """Return the range of all of n things."""
+    return code.index(0), code.index(n)
 
 
-def larger(code, a, b):
-    """Return the larger of two Indices."""
-    return code.select(code.builder.icmp_signed("<", a.value, b.value), b, a)
+def loops(code, first, last, boundary, n, turned=None):
+    """Write a loop over the numbers below a boundary, and one over the others below n.
+
+    Yields (Index, is_below) in each, so that the caller's block is written for both, and may
+    differ. Those from `first` to `last` are visited; where `turned` is 1, those below the
+    boundary in reverse.
+    """
+    if boundary:
+        end = last.at_most(boundary)
+        with code.loop(first, end) as k:
+            yield (k if turned is None else reverse(code, k, first, end, turned)), True
+    if boundary < n:
+        with code.loop(first.at_least(boundary), last) as k:
+            yield k, False
 
 
 class Rows:
-    """Rows cut into tiles of one size and, after them, tiles of one row less.
+    """Rows cut into tiles of one size, at most `most`, and then tiles of one row less.
 
-    Parameters
-    ----------
-    n_rows : int
-    n_chunks : int
-        Into how many chunks of tiles the rows can be cut.
-    most : int
-        Rows of a tile.
+    There are enough tiles for `n_chunks` chunks of about as many.
     """
 
     def __init__(self, n_rows, n_chunks, most):
@@ -103,87 +95,62 @@ class Rows:
         self.n_tiles = min(n_rows, -(-wanted // n_chunks) * n_chunks)
         self.size, self.n_larger = divmod(n_rows, self.n_tiles)
 
-    def first_row(self, code, tile):
+    def first_row(self, tile):
         """Return the row with which a tile begins."""
-        return tile * self.size + smaller(code, tile, code.index(self.n_larger))
+        return tile * self.size + tile.at_most(self.n_larger)
 
-    def for_tiles(self, code, first, last, body):
-        """Write body(first row, rows) for the tiles from `first` to `last`."""
-        boundary = code.index(self.n_larger)
-        if self.n_larger:
-            with code.loop(first, smaller(code, last, boundary)) as tile:
-                body(tile * (self.size + 1), self.size + 1)
-        with code.loop(larger(code, first, boundary), last) as tile:
-            body(tile * self.size + self.n_larger, self.size)
+    def tiles(self, code, first, last):
+        """Write loops over the tiles from `first` to `last`; yield (first row, rows) in each."""
+        for tile, is_larger in loops(code, first, last, self.n_larger, self.n_tiles):
+            if is_larger:
+                yield tile * (self.size + 1), self.size + 1
+            else:
+                yield tile * self.size + self.n_larger, self.size
 
 
-def for_vectors(code, n, body, first=None, last=None, turned=None):
-    """Write body(vector, count) for the vectors of n numbers, all or from `first` to `last`.
+def units(code, n, first=None, last=None, turned=None):
+    """Write loops over n numbers, a vector of them at a time; yield (first one, count) in each.
 
-    Where `turned` is 1, the full ones come in reverse.
+    All of them, or the vectors from `first` to `last`.
     """
     full, tail = divmod(n, code.n_lanes)
-    first = code.index(0) if first is None else first
-    last = code.index(full + (tail > 0)) if last is None else last
-    if full:
-        end = smaller(code, last, code.index(full))
-        with code.loop(first, end) as vector:
-            if turned is not None:
-                vector = reverse(code, vector, first, end, turned)
-            body(vector, code.n_lanes)
-    if tail:
-        with code.loop(larger(code, first, code.index(full)), last) as vector:
-            body(vector, tail)
+    if first is None:
+        first, last = whole(code, full + (tail > 0))
+    for vector, is_full in loops(code, first, last, full, full + (tail > 0), turned):
+        yield vector * code.n_lanes, code.n_lanes if is_full else tail
 
 
 def reverse(code, k, first, last, turned):
     """Return k, or where `turned` is 1, what stands there when the range is read backwards."""
-    return code.select(turned.is_equal(1), first + last - k - 1, k)
+    return code.select(turned.compare("==", 1), first + last - k - 1, k)
 
 
-def for_panels(code, n_columns, first, last, body):
-    """Write body(panel, columns) for the panels from `first` to `last`.
+def panels(code, n_columns, first, last):
+    """Write loops over the panels from `first` to `last`; yield (panel, columns) in each.
 
     `columns` has a pair for each vector of the panel: its first column and its lanes.
     """
     lanes = code.n_lanes
     width = TILE_VECTORS * lanes
     full, rest = divmod(n_columns, width)
-
-    def columns(panel, n):
-        return [(panel * width + k, min(lanes, n - k)) for k in range(0, n, lanes)]
-
-    if full:
-        with code.loop(first, smaller(code, last, code.index(full))) as panel:
-            body(panel, columns(panel, width))
-    if rest:
-        with code.loop(larger(code, first, code.index(full)), last) as panel:
-            body(panel, columns(panel, rest))
+    for panel, is_full in loops(code, first, last, full, full + (rest > 0)):
+        n = width if is_full else rest
+        yield panel, [(panel * width + k, min(lanes, n - k)) for k in range(0, n, lanes)]
 
 
 def tile_product(code, depth, sums, left, right, n_rows, n_vectors):
     """Return sums + left · right for a tile: Vectors, row after row.
 
-    Parameters
-    ----------
-    depth : Index or int
-        Terms of each sum.
-    left : Array
-        Strides (row, k).
-    right : Array
-        Strides (k, 1): the tile's columns side by side.
+    `left` has the strides (row, k), `right` (k, 1); k counts the `depth` terms of each sum.
     """
-
-    def body(k, sums):
+    sums = list(sums)
+    with code.loop(0, depth, sums) as k:
         columns = [right[k, vector * code.n_lanes].load() for vector in range(n_vectors)]
-        new = []
         for row in range(n_rows):
             factor = left[row, k].broadcast()
-            own = sums[row * n_vectors : (row + 1) * n_vectors]
-            new += [factor.fma(column, value) for column, value in zip(columns, own)]
-        return new
-
-    return code.accumulate(depth, sums, body)
+            for n, column in enumerate(columns, start=row * n_vectors):
+                sums[n] = factor.fma(column, sums[n])
+    return sums
 
 
 def pack_transposed(code, matrix, packed, first_row, n_rows, first_k, n_k):
@@ -196,16 +163,12 @@ def pack_transposed(code, matrix, packed, first_row, n_rows, first_k, n_k):
     lanes = code.n_lanes
     row_length = matrix.strides[0]
 
-    def square(row, k, count):
-        rows = []
-        for m in range(lanes):
-            existing = smaller(code, row + m, code.index(n_rows - 1))
-            rows.append(matrix[existing, first_k + k].load(count))
-        return code.transposed(rows)[:count]
-
     def columns(block, count):
         with code.loop(0, TILE_VECTORS) as v:
-            for n, column in enumerate(square(first_row + v * lanes, block * lanes, count)):
+            row, k = first_row + v * lanes, block * lanes
+            existing = ((row + m).at_most(n_rows - 1) for m in range(lanes))
+            square = [matrix[each, first_k + k].load(count) for each in existing]
+            for n, column in enumerate(code.transposed(square)[:count]):
                 packed[block * lanes + n, v * lanes].store(column)
 
     with code.loop(0, n_k // lanes) as block:

@@ -12,16 +12,17 @@ that appears takes part as soon as it has compiled.
 """
 
 import asyncio
+import contextlib
 import math
 import time
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections import Counter
+from typing import Any
 
 import numpy as np
 
 from rnn4music._utils.console import log
 from rnn4music.distributed.cluster import SECONDS_TO_BEGIN, ClusterLost, addresses, n_requested
-from rnn4music.training.replica import Part, Replica, Task, flattened, packed, split
+from rnn4music.training.replica import Part, Replica, flattened, packed, split, widened
 from rnn4music.training.trainer import Trainer
 
 _SECONDS_BETWEEN_LOOKS = 2  # for workers, where some are missing
@@ -34,7 +35,8 @@ class Workers:
     Parameters
     ----------
     client : distributed.Client
-    task : Task
+    task : tuple
+        The arguments of `Replica`.
     n_parts : int
     """
 
@@ -52,35 +54,41 @@ class Workers:
         ClusterLost
             If no worker is left and none appears, or a part kills whoever computes it.
         """
-        gradients: list[Any] = [None] * len(parts)
-        missing = list(range(len(parts)))
+        answers = {}
         for _ in range(_MOST_ATTEMPTS):
-            self._look()
-            while not self.ready:
-                self._wait()
-            actors = list(self.ready.items())
+            self.wait()
+            actors, asked = list(self.ready.items()), {}
             self.n_used = len(actors)
-            asked = [(k, *actors[k % len(actors)]) for k in missing]
-            asked = [(k, address, _call(actor, weights, parts[k])) for k, address, actor in asked]
-            for k, address, future in asked:
-                try:
-                    gradients[k] = self._result(address, future)
-                except Exception:  # Dask has several for a worker that is gone
-                    if self.ready.pop(address, None):
-                        log(f"the worker {address} is lost")
-            missing = [k for k in missing if gradients[k] is None]
-            if not missing:
+            for k in range(len(parts)):
+                address, actor = actors[k % len(actors)]
+                if k not in answers:
+                    with self._losing(address):
+                        asked[k] = address, actor.gradient(weights, parts[k])
+            for k, (address, future) in asked.items():
+                with self._losing(address):
+                    answers[k] = self._result(address, future)
+            if len(answers) == len(parts):
                 break
-            self.looked_at = -math.inf
         else:
+            lost = min(set(range(len(parts))) - answers.keys())
             raise ClusterLost(
-                f"part {missing[0]} of an update was lost with its worker {_MOST_ATTEMPTS} times; "
+                f"part {lost} of an update was lost with its worker {_MOST_ATTEMPTS} times; "
                 "their logs may tell why (little memory?)"
             )
-        for answer in gradients:
+        for answer in answers.values():
             if isinstance(answer, Exception):
                 raise answer
-        return gradients
+        return [answers[k] for k in range(len(parts))]
+
+    @contextlib.contextmanager
+    def _losing(self, address):
+        """Give a worker up that cannot be reached: Dask has several errors for this."""
+        try:
+            yield
+        except Exception:
+            if self.ready.pop(address, None):
+                log(f"the worker {address} is lost")
+            self.looked_at = -math.inf
 
     def _result(self, address, future):
         """Wait for an answer as long as the worker is there: Dask would wait for a dead one."""
@@ -91,97 +99,48 @@ class Workers:
                 if address not in addresses(self.client):
                     raise ConnectionError("it is gone") from None
 
-    def wait_for_all(self):
-        """Wait until all workers have compiled that are there; in the end for one of them."""
-        until = time.monotonic() + SECONDS_TO_BEGIN
-        self._look()
-        while (self.coming and time.monotonic() < until) or not self.ready:
-            self._wait()
-        if self.coming:
-            log(f"{', '.join(self.coming)} did not get ready, and may take part later")
+    def wait(self, for_all=False):
+        """Wait until a worker is ready; with `for_all`, up to a minute for all that compile.
 
-    def _wait(self):
-        """Wait a little for workers that were asked to compile; raise if there are none."""
-        until = time.monotonic() + SECONDS_TO_BEGIN
+        Raises
+        ------
+        ClusterLost
+            If for a minute there is none, not even one that compiles.
+        """
+        begun = seen = time.monotonic()
         self._look()
-        while not (self.ready or self.coming):
-            if time.monotonic() > until:
+        while not self.ready or (for_all and self.coming and seen - begun < SECONDS_TO_BEGIN):
+            now = time.monotonic()
+            seen = now if self.ready or self.coming else seen
+            if now - seen > SECONDS_TO_BEGIN:
                 raise ClusterLost(f"all workers are lost, and none came in {SECONDS_TO_BEGIN} s")
-            time.sleep(0.1)
+            time.sleep(0.01)
             self._look()
-        time.sleep(0.01)
+        if for_all and self.coming:
+            log(f"{', '.join(self.coming)} did not get ready, and may take part later")
 
     def _look(self):
         """Ask workers that have appeared to compile, and take in those that have."""
         n_missing = self.n_parts - len(self.ready) - len(self.coming)
-        if time.monotonic() - self.looked_at > _SECONDS_BETWEEN_LOOKS and (
-            n_missing or self.coming
-        ):
+        is_due = time.monotonic() - self.looked_at > _SECONDS_BETWEEN_LOOKS
+        if is_due and (n_missing or self.coming):
             there = addresses(self.client)
             self.coming = {a: future for a, future in self.coming.items() if a in there}
             new = [a for a in there if a not in self.ready and a not in self.coming]
             for address in new[:n_missing]:
                 self.coming[address] = self.client.submit(
-                    Replica, self.task, actor=True, workers=[address], pure=False
+                    Replica, *self.task, actor=True, workers=[address], pure=False
                 )
             self.looked_at = time.monotonic()
         for address, future in list(self.coming.items()):
-            if future.status == "pending":
-                continue
-            del self.coming[address]
-            if future.status == "error":
-                raise future.exception()
-            if future.status == "finished":
-                self.ready[address] = future.result()
-                if self.n_used:
-                    log(f"the worker {address} takes part")
-
-
-def _call(actor, weights, part):
-    """Begin to compute; what is wrong already shows in the result."""
-    try:
-        return actor.gradient(weights, part)
-    except Exception as error:
-        return _Failed(error)
-
-
-class _Failed(NamedTuple):
-    error: Exception
-
-    def result(self, timeout):
-        raise self.error
-
-
-@dataclass
-class Traffic:
-    """What a training sent and received, and how long it took; sums over the updates."""
-
-    n_updates: int = 0
-    bytes_sent: int = 0
-    bytes_received: int = 0
-    seconds_computing: float = 0.0  # of the slowest part of each update
-    seconds: float = 0.0
-
-    def add(self, weights, parts, gradients, seconds):
-        """Count an update."""
-        self.n_updates += 1
-        self.bytes_sent += len(parts) * weights.nbytes
-        self.bytes_sent += sum(_n_bytes([part.roll, part.mask, *part.states]) for part in parts)
-        self.bytes_received += sum(_n_bytes([each.flat, *each.after]) for each in gradients)
-        self.seconds_computing += max(gradient.seconds for gradient in gradients)
-        self.seconds += seconds
-
-    def __str__(self):
-        n = max(self.n_updates, 1)
-        return (
-            f"{self.n_updates} updates of {1e3 * self.seconds / n:.1f} ms, of which workers "
-            f"computed {1e3 * self.seconds_computing / n:.1f}; {self.bytes_sent / n / 1e6:.2f} MB "
-            f"sent and {self.bytes_received / n / 1e6:.2f} received for each"
-        )
-
-
-def _n_bytes(arrays):
-    return sum(array.nbytes for array in arrays)
+            if future.status != "pending":
+                del self.coming[address]
+                if future.status == "error":
+                    raise future.exception()
+                if future.status == "finished":
+                    self.ready[address] = future.result()
+                    if self.n_used:
+                        log(f"the worker {address} takes part")
 
 
 class ClusterTrainer(Trainer):
@@ -192,6 +151,12 @@ class ClusterTrainer(Trainer):
     *arguments
         Those of `Trainer`.
     client : distributed.Client
+
+    Attributes
+    ----------
+    traffic : collections.Counter
+        Sums over all updates but the first: their number, bytes sent and received, seconds, and
+        seconds that the slowest part took to compute.
     """
 
     def __init__(self, *arguments, client):
@@ -202,12 +167,12 @@ class ClusterTrainer(Trainer):
             log(f"{n_parts} tunes in a minibatch: of {n_workers} workers {n_parts} are used")
         self.n_columns = -(-batch_size // n_parts)
         n_parts = -(-batch_size // self.n_columns)  # 5 columns on 4 workers: 2 + 2 + 1
+        self.columns = [slice(k * self.n_columns, (k + 1) * self.n_columns) for k in range(n_parts)]
         sizes = tuple(self.store.state_sizes.values())[::2]
-        names = self.store.dtype, self.network.cost_name
-        self.task = Task(sizes, self.shape[2], *names, self.config, self.n_columns)
-        self.workers = Workers(client, self.task, n_parts)
+        network = sizes, self.shape[2], self.store.dtype, self.network.cost_name
+        self.workers = Workers(client, (network, self.config, self.n_columns), n_parts)
         self.is_first = True  # of its updates, which compiles
-        self.traffic = Traffic()
+        self.traffic: Any = Counter()
 
     def compiles(self):
         """Return True: workers may have to."""
@@ -216,25 +181,42 @@ class ClusterTrainer(Trainer):
     def leave_result(self):
         """See `Trainer`; and log what the cluster was worth."""
         super().leave_result()
-        if self.traffic.n_updates:
-            log(f"on {self.workers.n_used} workers: {self.traffic}")
+        n, totals = self.traffic["updates"], self.traffic
+        if n:
+            log(
+                f"on {self.workers.n_used} workers: {n} updates of "
+                f"{1e3 * totals['seconds'] / n:.1f} ms, of which workers computed "
+                f"{1e3 * totals['computing'] / n:.1f}; {totals['sent'] / n / 1e6:.2f} MB sent and "
+                f"{totals['received'] / n / 1e6:.2f} received for each"
+            )
 
     def _change(self, windows, mask, states, key):
+        from dask.sizeof import sizeof
+
         if self.is_first:
-            self.workers.wait_for_all()
+            self.workers.wait(for_all=True)
         started = time.perf_counter()
         flat = flattened(self._under_way().values())
-        parts = []
-        for first in range(0, self.config.batch_size, self.n_columns):
-            columns = slice(first, first + self.n_columns)
-            of_part = [state[columns] for state in states]
-            parts.append(Part(columns, packed(windows[:, columns]), mask[:, columns], of_part, key))
+        B = self.columns[-1].stop  # the last part filled up
+        windows, mask = widened(windows, B, 1), widened(mask, B, 1)
+        states = [widened(state, B, 0) for state in states]
+        parts = [
+            Part(own, packed(windows[:, own]), mask[:, own], [state[own] for state in states], key)
+            for own in self.columns
+        ]
         gradients = self.workers.compute(flat, parts)
         cost = sum(gradient.cost for gradient in gradients)
         total = np.sum([gradient.flat for gradient in gradients], axis=0)
-        self.states_after = [np.concatenate(each) for each in zip(*(g.after for g in gradients))]
+        after = (np.concatenate(each) for each in zip(*(g.after for g in gradients)))
+        self.states_after = [state[: self.config.batch_size] for state in after]
         self._apply(split(total, self.store.shapes.values()), cost)
         if not self.is_first:
-            self.traffic.add(flat, parts, gradients, time.perf_counter() - started)
+            self.traffic.update(
+                updates=1,
+                sent=len(parts) * flat.nbytes + sizeof(parts),
+                received=sizeof(gradients),
+                computing=max(gradient.seconds for gradient in gradients),
+                seconds=time.perf_counter() - started,
+            )
         self.is_first = False
         return cost

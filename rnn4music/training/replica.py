@@ -1,4 +1,4 @@
-"""What a worker of `data_parallel` does: the gradient of some columns of a minibatch.
+"""The part of a worker in `data_parallel`: the gradient of some columns of a minibatch.
 
 Conventions
 -----------
@@ -17,24 +17,12 @@ import numpy as np
 
 from rnn4music.graphs.compiled import CompiledNetwork
 from rnn4music.graphs.parameters import ParameterStore
-from rnn4music.training.config import TrainConfig
 from rnn4music.training.noise import Noise
 from rnn4music.training.segments import segment_cost_and_gradients
 
 
-class Task(NamedTuple):
-    """All that a worker has to know to compile its part of an update."""
-
-    layer_sizes: tuple
-    n_pitches: int
-    dtype: str
-    cost: str
-    config: TrainConfig
-    n_columns: int  # of a part
-
-
 class Part(NamedTuple):
-    """Some columns of a minibatch."""
+    """Some columns of a minibatch, the last ones filled up with columns that count nothing."""
 
     columns: slice
     roll: Any  # what `packed` returned of (T + 1, columns, P)
@@ -44,7 +32,7 @@ class Part(NamedTuple):
 
 
 class Gradient(NamedTuple):
-    """What a worker returns of a part."""
+    """The answer of a worker to a part."""
 
     cost: float
     flat: Any  # (N,): the gradients of all parameters, one after the other
@@ -75,9 +63,9 @@ def split(flat, shapes):
 
 
 def widened(array, n_columns, axis):
-    """Return an array with columns of zeros in the place of those that are missing."""
+    """Return an array filled up with zeros to at least this many columns."""
     missing = [(0, 0)] * array.ndim
-    missing[axis] = (0, n_columns - array.shape[axis])
+    missing[axis] = (0, max(0, n_columns - array.shape[axis]))
     return np.pad(array, missing)
 
 
@@ -92,23 +80,28 @@ def _compiled(layer_sizes, n_pitches, dtype, cost):
 
 
 class Replica:
-    """What runs in a worker (an actor of Dask's)."""
+    """The actor of Dask's that runs in a worker.
 
-    def __init__(self, task):
-        self.task = task
+    Parameters
+    ----------
+    network : tuple
+        The arguments of `_compiled`.
+    config : TrainConfig
+    n_columns : int
+        Of a part.
+    """
+
+    def __init__(self, network, config, n_columns):
         with _ALONE:
-            self.network = _compiled(task.layer_sizes, task.n_pitches, task.dtype, task.cost)
-        self.store = self.network.store
-        self.noise = Noise.of(task.config, self.store)
-        self._compile()
-
-    def _compile(self):
-        """Compute the gradient of nothing, which compiles."""
-        T, B, dtype = self.task.config.window, self.task.n_columns, self.task.dtype
-        roll, mask = np.zeros((T, B, self.task.n_pitches), bool), np.zeros((T - 1, B), dtype)
-        states = [np.zeros((B, H), dtype) for H in self.store.state_sizes.values()]
-        weights = flattened(np.zeros(shape, dtype) for shape in self.store.shapes.values())
-        answer = self.gradient(weights, Part(slice(0, B), packed(roll), mask, states, (0,)))
+            self.network = _compiled(*network)
+        _, self.n_pitches, self.dtype, _ = network
+        self.config, self.store = config, self.network.store
+        self.noise = Noise.of(config, self.store)
+        roll = np.zeros((config.window, n_columns, self.n_pitches), self.dtype)
+        states = [np.zeros((n_columns, H), self.dtype) for H in self.store.state_sizes.values()]
+        nothing = Part(slice(0, n_columns), roll, roll[1:, :, 0], states, (0,))
+        weights = flattened(np.zeros(shape, self.dtype) for shape in self.store.shapes.values())
+        answer = self.gradient(weights, nothing)  # which compiles
         if isinstance(answer, Exception):
             raise answer
 
@@ -121,21 +114,17 @@ class Replica:
             return error
 
     def _gradient(self, weights, part):
-        started = time.perf_counter()
-        B, P, config = self.task.n_columns, self.task.n_pitches, self.task.config
-        shapes = self.store.shapes
+        started, shapes = time.perf_counter(), self.store.shapes
         self.store.set_weights(dict(zip(shapes, split(weights, shapes.values()))))
         noise = self.noise.draw(*part.key)
         if self.noise.kind.dropout:
-            n = len(self.task.layer_sizes)
-            masks = [widened(mask[part.columns], B, 0) for mask in noise[:n]]
+            n = len(part.states) // 2  # masks, one for each layer
+            masks = [widened(mask, part.columns.stop, 0)[part.columns] for mask in noise[:n]]
             noise = [*masks, *noise[n:]]
-        windows = widened(unpacked(part.roll, P).astype(self.task.dtype), B, 1)
-        mask = widened(part.mask, B, 1)
-        states = [widened(state, B, 0) for state in part.states]
+        windows = unpacked(part.roll, self.n_pitches).astype(self.dtype)
         cost, gradients, after = segment_cost_and_gradients(
-            self.network, states, windows, mask, config.n_steps, self.noise.kind, noise
-        )
-        n_columns = part.mask.shape[1]
-        after = [np.asarray(state)[:n_columns] for state in after]
-        return Gradient(cost, flattened(gradients), after, time.perf_counter() - started)
+            self.network, part.states, windows, part.mask, self.config.n_steps,
+            self.noise.kind, noise,
+        )  # fmt: skip
+        after, seconds = [np.asarray(state) for state in after], time.perf_counter() - started
+        return Gradient(cost, flattened(gradients), after, seconds)

@@ -1,0 +1,125 @@
+"""The functions that graphs are written with, the same on every engine."""
+
+import functools
+import importlib
+
+import numpy as np
+
+from rnn4music.backend.engine import ENGINE, library, symbolic
+
+abs_ = symbolic.abs_ if ENGINE == "theano" else symbolic.abs
+arange = symbolic.arange
+cast = symbolic.cast
+clip = symbolic.clip
+concatenate = symbolic.concatenate
+dot = symbolic.dot
+exp = symbolic.exp
+expm1 = symbolic.expm1
+log1p = symbolic.log1p
+maximum = symbolic.maximum
+sign = symbolic.sgn if ENGINE == "theano" else symbolic.sign
+sqrt = symbolic.sqrt
+switch = symbolic.switch
+zeros = symbolic.zeros
+zeros_like = symbolic.zeros_like
+
+
+def sigmoid(x):
+    """Logistic function of an expression, or of any number that knows its own."""
+    if hasattr(x, "sigmoid"):
+        return x.sigmoid()
+    return symbolic.nnet.sigmoid(x) if ENGINE == "theano" else symbolic.sigmoid(x)
+
+
+def tanh(x):
+    """Hyperbolic tangent of an expression, or of any number that knows its own."""
+    return x.tanh() if hasattr(x, "tanh") else symbolic.tanh(x)
+
+
+def accelerated(by):
+    """Make a function use its namesake in another module while that module is `in_use()`.
+
+    Parameters
+    ----------
+    by : str
+        The module. Its function has the same arguments and writes a faster graph of the same
+        meaning.
+    """
+
+    def decorate(plain):
+        @functools.wraps(plain)
+        def chosen(*arguments):
+            module = importlib.import_module(by)
+            function = getattr(module, plain.__name__) if module.in_use() else plain
+            return function(*arguments)
+
+        return chosen
+
+    return decorate
+
+
+def tensor(name, dtype, shape):
+    """Return a symbolic input; JAX compiles for this `shape`, the others for its rank."""
+    if ENGINE == "theano":
+        return symbolic.TensorType(dtype, (False,) * len(shape))(name)
+    fixed = shape if ENGINE == "jax" else (None,) * len(shape)
+    return symbolic.tensor(name, dtype=dtype, shape=fixed)
+
+
+def shape_of(expression):
+    """Return the dimensions: numbers where they are known, which keeps graphs small."""
+    known = (None,) * expression.ndim if ENGINE == "theano" else expression.type.shape
+    return tuple(expression.shape[k] if n is None else n for k, n in enumerate(known))
+
+
+def constant(value, dtype):
+    """Return the number `value` in this dtype (a bare 0.9 would follow floatX)."""
+    return symbolic.constant(np.asarray(value, dtype=dtype))
+
+
+def shared(value, name):
+    """Return a variable that compiled functions read and update in place."""
+    fixed = {} if ENGINE == "theano" else {"shape": value.shape}
+    return library.shared(value, name=name, **fixed)
+
+
+def column_sums(matrix):
+    """Sum the rows of an (N, M) matrix: (M,), in its own dtype.
+
+    Engines would add up in float64 unless told otherwise, and PyTensor forgets what it was
+    told when it drops one of several axes because its length is 1: hence one axis only.
+    """
+    return matrix.sum(axis=0, dtype=matrix.dtype, acc_dtype=matrix.dtype)
+
+
+def scan(step, sequences, states, constants, n_steps):
+    """Run `step(*sequence_rows, *states, *constants)` for each row of the sequences.
+
+    Parameters
+    ----------
+    step : callable
+        Returns the new states, then whatever else is to be kept of each step.
+    sequences : list of (T, …)
+    states : list of expression or None
+        The states before the first step; None for each further output of `step`.
+    constants : list of expressions
+        What `step` needs besides; nothing is captured from outside.
+    n_steps : expression or int
+        T.
+
+    Returns
+    -------
+    list of (T, …)
+        All that `step` returned, stacked over the steps.
+    """
+    options = {} if ENGINE == "theano" else {"return_updates": False}
+    stacked = library.scan(
+        step,
+        sequences=sequences,
+        outputs_info=states,
+        non_sequences=constants,
+        n_steps=n_steps,
+        strict=True,
+        **options,
+    )
+    return stacked[0] if ENGINE == "theano" else stacked

@@ -1,0 +1,90 @@
+"""PyTensor on JAX: how graphs are compiled, in which precision, and machine code in them."""
+
+import ctypes
+import threading
+
+import jax
+import pytensor.tensor as symbolic
+from pytensor.compile.mode import Mode
+from pytensor.graph.basic import Apply
+from pytensor.graph.op import Op
+from pytensor.graph.traversal import applys_between
+from pytensor.scan.op import Scan
+
+# On its first import this sets JAX's global precision by PyTensor's own floatX: put it back.
+_before = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
+from pytensor.link.jax.dispatch.basic import jax_funcify  # noqa: E402
+
+jax.config.update("jax_enable_x64", _before)
+
+
+def full_precision():
+    """Return a context in which JAX honours float64, whatever its global setting says."""
+    return jax.enable_x64(True)
+
+
+def mode(inputs, outputs):
+    """Return PyTensor's mode for a graph.
+
+    XLA does nearly all by itself, and PyTensor's own rewrites would only take their time; those
+    of loops are needed.
+    """
+    has_loop = any(isinstance(node.op, Scan) for node in applys_between(inputs, outputs))
+    return "JAX" if has_loop else Mode(linker="jax", optimizer="merge")
+
+
+def runs_on_processor():
+    """Return whether JAX computes on the processor, not on a GPU."""
+    return jax.default_backend() == "cpu"
+
+
+class MachineCode(Op):
+    """A function that XLA calls.
+
+    Parameters
+    ----------
+    address : int
+        Of a function that takes XLA's call frame.
+    name : str
+        What it does, unlike any other's: JAX's own cache on disk knows it by that.
+    shapes : tuple of tuple of int
+        Of its results, all of `dtype`, as are its inputs.
+    dtype : str
+    in_place : tuple of (int, int)
+        Which input's memory may be taken by which result, where nobody needs it any more.
+    """
+
+    __props__ = ("address", "name", "shapes", "dtype", "in_place")
+
+    def __init__(self, address, name, shapes, dtype, in_place):
+        self.address, self.name, self.shapes = address, name, shapes
+        self.dtype, self.in_place = dtype, in_place
+
+    def make_node(self, *inputs):
+        """See `Op`."""
+        for dtype in {given.type.dtype for given in inputs} - {self.dtype}:
+            raise TypeError(f"{self.name} takes {self.dtype}, not {dtype}")
+        outputs = [symbolic.tensor(dtype=self.dtype, shape=shape) for shape in self.shapes]
+        return Apply(self, [symbolic.as_tensor_variable(x) for x in inputs], outputs)
+
+    def perform(self, node, inputs, outputs):
+        """See `Op`."""
+        raise NotImplementedError("this operation is compiled by JAX only")
+
+
+_registered, _registering = {}, threading.Lock()  # addresses by the names that XLA knows
+
+
+@jax_funcify.register(MachineCode)  # pyright: ignore[reportArgumentType]
+def _convert(op, **_):
+    name = op.name
+    with _registering:
+        if _registered.get(name, op.address) != op.address:
+            name = f"{name}_{op.address}"
+        if name not in _registered:
+            pointer = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(op.address)
+            jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(pointer), platform="cpu")
+            _registered[name] = op.address
+    results = [jax.ShapeDtypeStruct(shape, op.dtype) for shape in op.shapes]
+    call = jax.ffi.ffi_call(name, results, input_output_aliases=dict(op.in_place))
+    return lambda *arrays: tuple(call(*arrays))
