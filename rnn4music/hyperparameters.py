@@ -93,9 +93,15 @@ class Hyperparameters:
         for name in self._names():
             setattr(self, name, settings[name])
 
+    @staticmethod
+    def settings_by_name():
+        """Return pairs of the name of a setting and the `Setting`."""
+        attributes = vars(Hyperparameters).items()
+        return [(name, value) for name, value in attributes if isinstance(value, Setting)]
+
     @classmethod
     def _names(cls):
-        return [name for name, value in vars(Hyperparameters).items() if isinstance(value, Setting)]
+        return [name for name, _ in cls.settings_by_name()]
 
     def settings(self):
         """Return all settings as a dict of numbers and names."""

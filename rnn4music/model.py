@@ -18,7 +18,7 @@ from rnn4music.numpy_network import NumpyNetwork
 from rnn4music.saving import metadata, model_file
 from rnn4music.saving.legacy_2015 import OLD_NAMES
 from rnn4music.training.callbacks import checked_callbacks
-from rnn4music.training.checkpoints import checked_path
+from rnn4music.training.checkpoints import AnotherTraining, checked_path
 from rnn4music.training.config import TrainConfig
 from rnn4music.training.data_parallel import ClusterTrainer
 from rnn4music.training.history import History
@@ -261,7 +261,7 @@ class RNN4Music(Hyperparameters):
                 "rate_decay": rate_decay,
             },
             OLD_NAMES,
-        ).fitted(tunes, validation)
+        ).fitted(tunes, validation, OLD_NAMES)
         every = checks.optional_integer("checkpoint_every", checkpoint_every)
         path = checked_path(checkpoint, every, resume)
         callbacks = checked_callbacks(callbacks)
@@ -269,7 +269,10 @@ class RNN4Music(Hyperparameters):
             kind = Trainer if client is None else partial(ClusterTrainer, client=client)
             trainer = kind(self, tunes, validation, config)
             if path and resume and path.exists():
-                trainer.resume(path)
+                try:
+                    trainer.resume(path)
+                except AnotherTraining as error:
+                    raise error.named(OLD_NAMES) from None
             return trainer.run(callbacks, progress, path, every)
 
     def resetStates(self):

@@ -142,9 +142,9 @@ def test_a_checkpoint_is_a_model_with_the_best_weights_so_far(rolls, tmp_path):
 
 
 @pytest.mark.parametrize("changes, options, message", [
-    ({}, {"lengthOfMB": 6}, "window is 5, expected 6"),
+    ({}, {"lengthOfMB": 6}, "lengthOfMB is 5, expected 6"),
     ({}, {"dropout": 0.5}, "dropout is 0.0, expected 0.5"),
-    ({}, {"noOfEpochPerMB": 1}, "updates_per_minibatch is 2, expected 1"),
+    ({}, {"noOfEpochPerMB": 1}, "noOfEpochPerMB is 2, expected 1"),
     ({"R2": 0.5}, {}, "R2 is 0.01, expected 0.5"),
     ({"seed": 9}, {}, "seed is 1, expected 9"),
     ({"h1_length": 9}, {}, "h1_length is 3, expected 9"),

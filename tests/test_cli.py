@@ -14,10 +14,12 @@ import pytest
 
 from midi import midiread, midiwrite
 from rnn4music import RNN4Music, cli, hyperparameters
+from rnn4music.cli import _common
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.data.midi_files import load_midi
 from rnn4music.experiment import config
 from rnn4music.training import config as training
+from rnn4music.training.checkpoints import AnotherTraining
 
 SMALL = ["--units", "3", "4", "5", "--seed", "1", "--quiet", "--validation", "0.2"]
 
@@ -182,16 +184,24 @@ def test_what_a_model_keeps_is_not_changed_in_silence(model, music, capsys):
             ["--force", "--validation", "1"],
             "--validation must be finite and at least 0 and smaller than 1, but is 1.0",
         ),
-        (["--force", "--dt", "1", "--steps-per-beat", "2"], "give dt or steps_per_beat, not both"),
+        (
+            ["--force", "--dt", "1", "--steps-per-beat", "2"],
+            "--dt and --steps-per-beat exclude each other",
+        ),
         (["--force", "--epochs", "0"], "--epochs must be at least 1, but is 0"),
         (["--force", "--units", "0", "3", "4"], "--units must be at least 1, but is 0"),
         (["--force", "--dropout", "1"], "--dropout must be finite and at least 0 and smaller"),
         (["--force", "--segment", "7"], "--segment must divide --window - 1 = 99, but is 7"),
         (["--force", "--pitch-range", "60", "60"], "--pitch-range must be two pitches, low < high"),
         (["--force", "--cluster", "here"], "neither a number of workers on this machine nor"),
-        (["--resume", "--force"], "resume=True needs the file of a checkpoint"),
-        (["--force", "--checkpoint-every", "5"], "checkpoint_every=5 needs the file of a"),
+        (["--resume", "--force"], "--resume needs a file: give --checkpoint"),
+        (["--force", "--checkpoint-every", "5"], "--checkpoint-every needs a file"),
         (["--log", "model.npz"], "model.npz is read or written twice"),
+        (["--force", "--validation", "0.99"], "--validation 0.99 leaves no tune to learn from"),
+        (
+            ["--force", "--validation", "0", "--patience", "2"],
+            "--patience needs tunes that are held out",
+        ),
     ),
 )
 def test_training_that_cannot_begin_touches_nothing(
@@ -617,3 +627,14 @@ def test_it_works_in_a_pipe_that_closes_early(model):
         process.stdout.close()
         assert process.wait(30) == 1
         assert process.stderr.read() == b""
+
+
+def test_a_checkpoint_of_another_training_is_described_by_the_flags():
+    existing = {"window": 100, "R1": 0.1, "R2": 0.1, "h3_length": 8, "dataset": "1 tune"}
+    expected = {"window": 50, "R1": 0.2, "R2": 0.1, "h3_length": 9, "dataset": "2 tunes"}
+    error = AnotherTraining("night.npz", existing, expected)
+    assert "window is 100, expected 50" in str(error) and "R1 is 0.1" in str(error)
+    sentence = _common.sentence(error)
+    assert "--window is 100, expected 50" in sentence and "--units is 8, expected 9" in sentence
+    assert "--learning-rates is 0.1, expected 0.2" in sentence
+    assert "the music learned from is '1 tune', expected '2 tunes'" in sentence

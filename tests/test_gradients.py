@@ -10,7 +10,7 @@ import pytest
 from conftest import SIZES, initial_states, random_roll, small_model
 
 from rnn4music import backend, network
-from rnn4music.graphs.compiled import NO_NOISE, NoiseKind, paired
+from rnn4music.graphs.compiled import NoiseKind, paired
 from rnn4music.graphs.parameters import named, shapes
 from rnn4music.kernels import dispatch
 
@@ -23,6 +23,8 @@ T, B, P = 6, 2, SIZES["io_length"]
 
 class Case:
     """A model, a minibatch, and what the oracle says about them."""
+
+    KIND = NoiseKind()
 
     def __init__(self, cost):
         rng = np.random.default_rng(COSTS.index(cost))
@@ -148,23 +150,19 @@ def automatic_gradients(case):
     compiled = case.model._network
     inputs, targets = (backend.tensor(n, "float64", (T, B, P)) for n in ("x", "k"))
     mask = backend.tensor("mask", "float64", (T, B))
-    kind, values = NO_NOISE, []
-    if case.masks is not None:
-        kind, values = case.KIND, [*case.masks, case.noise]
-    noise, parameters, masks = compiled._noisy(B, kind)
-    vectors = case.model._store.initial.values()
-    initial = paired([backend.repeat_row(vector, B) for vector in vectors])
-    nothing = paired([backend.zeros_like(array) for state in initial for array in state])
-    total, *_ = compiled._cost_and_gradients(
-        inputs, targets, mask, initial, nothing, parameters, masks
-    )
+    noise, *noisy = compiled._noisy(B, case.KIND)
+    values = [*case.masks, case.noise] if noise else []
+    states = compiled.state_inputs(B)
+    initial, nothing = paired(states), paired([backend.zeros_like(state) for state in states])
+    total, *_ = compiled._cost_and_gradients(inputs, targets, mask, initial, nothing, *noisy)
     if backend.ENGINE == "theano":
         from theano import grad
     else:
         from pytensor.gradient import grad
     derivatives = grad(total, list(case.model._store.weights.values()))
-    run = backend.function([inputs, targets, mask, *noise], derivatives)
-    return dict(zip(NAMES, run(*case.data, np.full((T, B), 1 / B), *values)))
+    run = backend.function([inputs, targets, mask, *states, *noise], derivatives)
+    rows = [np.tile(vector, (B, 1)) for vector in case.initial.values()]
+    return dict(zip(NAMES, run(*case.data, np.full((T, B), 1 / B), *rows, *values)))
 
 
 @pytest.fixture(scope="module")

@@ -467,7 +467,7 @@ def test_progress_says_what_it_does(tunes, capsys):
      {"windows": "ends"}),
     (ValueError, "nothing to learn from: every tune has one step",
      {"windows": "random", "dataset": [np.zeros((1, 7))]}),
-    (ValueError, "a segment must divide the 4 steps that a window of 5 predicts, but are 3",
+    (ValueError, "steps_at_once must divide lengthOfMB - 1 = 4, but is 3",
      {"windows": "all", "steps_at_once": 3}),
     (ValueError, "dropout must be finite and at least 0 and smaller than 1, but is 1",
      {"dropout": 1}),

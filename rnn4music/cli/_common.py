@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import rnn4music
 from rnn4music import saving
 from rnn4music._utils.options import Option
+from rnn4music.experiment import config
+from rnn4music.hyperparameters import Hyperparameters
 
 TERMINAL = (
     Option("json", bool, False, "print the result as JSON"),
@@ -89,6 +91,11 @@ def as_json(values):
 
 def sentence(error):
     """Return the message of an error; an unexpected one is named, and to be reported."""
+    if hasattr(error, "named"):  # such as that of a checkpoint of another training
+        flags = {name: option.flag for name, option in config.OPTIONS.items()}
+        flags |= {name: setting.option.flag for name, setting in Hyperparameters.settings_by_name()}
+        flags |= {"dataset": "the music learned from", "validation": "the music held out"}
+        error = error.named(flags)
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
     if isinstance(error, (ValueError, TypeError, OSError, ImportError, ArithmeticError)):

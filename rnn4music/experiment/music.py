@@ -89,7 +89,7 @@ class Reading(NamedTuple):
 
     def read_scored(self, source, part="test"):
         """Read tunes to score a model on; of a standard set this part."""
-        if _is_standard_set(source):
+        if is_standard_set(source):
             return getattr(load_standard_set(source, self.pitch_range), part)
         if not is_store(source):
             return load_midi(source, **self.arguments())
@@ -107,7 +107,7 @@ def read_music(source, settings, model):
     """
     tunes = RollStore(source) if is_store(source) else None
     reading, keys = _reading(settings, model, tunes)
-    if tunes is None and _is_standard_set(source):
+    if tunes is None and is_standard_set(source):
         split = load_standard_set(source, reading.pitch_range)
         if "dt" not in settings.given and "time_step" not in model.metadata:
             warnings.warn(
@@ -137,7 +137,7 @@ def _reading(settings, model, store):
     """
     given, before = settings.given, model.metadata
     if {"dt", "steps_per_beat"} <= given:
-        raise ValueError("give dt or steps_per_beat, not both")
+        raise ValueError("--dt and --steps-per-beat exclude each other: give one of them")
     chosen = {name: getattr(settings, name) for name in READING if name in given}
     if "dt" in given:
         chosen |= {"time_step": settings.dt, "steps_per_beat": None}
@@ -168,7 +168,8 @@ def _check_store(store, expected):
         )
 
 
-def _is_standard_set(source):
+def is_standard_set(source):
+    """Return whether music is read from the file of a standard set, by its suffix."""
     return Path(source).suffix.lower() in STANDARD_SETS
 
 

@@ -9,7 +9,7 @@ from rnn4music._utils.console import log
 from rnn4music._utils.paths import check_outputs
 from rnn4music.data.store import RollStore, is_store
 from rnn4music.distributed.cluster import parsed
-from rnn4music.experiment.music import Music, read_music
+from rnn4music.experiment.music import Music, is_standard_set, read_music
 from rnn4music.model import RNN4Music
 from rnn4music.saving.legacy_2015 import OLD_NAMES
 from rnn4music.saving.model_file import npz_path
@@ -39,6 +39,11 @@ def train(settings, progress=True):
     music = read_music(settings.data, settings, model)
     model.metadata |= music.metadata
     learned, validation = (music.parts[part] for part in ("train", "validation"))
+    if not len(learned):
+        raise ValueError(
+            f"--validation {settings.validation:g} leaves no tune to learn from: give a smaller "
+            "share, or more tunes"
+        )
     validated = extent(validation) if len(validation) else "nothing"
     log(f"learning from {extent(learned)}, validating on {validated}")
     callbacks = []
@@ -71,6 +76,19 @@ def _check(settings):
         raise ValueError(
             f"with --windows all, --segment must divide --window - 1 = {n_steps}, but is {segment}"
         )
+    holds_out = settings.validation > 0 or is_standard_set(settings.data)
+    for option in ("patience", "decay_patience"):
+        if getattr(settings, option) is not None and not holds_out:
+            raise ValueError(
+                f"--{option.replace('_', '-')} needs tunes that are held out: --validation must be "
+                "larger than 0"
+            )
+    for option, is_asked in (
+        ("--resume", settings.resume),
+        ("--checkpoint-every", settings.checkpoint_every),
+    ):
+        if is_asked and not settings.checkpoint:
+            raise ValueError(f"{option} needs a file: give --checkpoint")
     parsed(settings.cluster)
 
     output = npz_path(settings.output)

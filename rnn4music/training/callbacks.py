@@ -197,7 +197,9 @@ class ProgressBar(Callback):
 
     def on_epoch(self, model, history):
         """Show the validation."""
+        assert self.bar is not None
         self._show_validation(history)
+        self.bar.set_postfix({"cost": f"{history.cost[-1]:.1f}", **self.shown})
 
     def on_end(self, model, history):
         """Close the bar."""

@@ -32,7 +32,34 @@ class CheckpointWarning(UserWarning):
 
 
 class AnotherTraining(ValueError):
-    """A checkpoint is there, but of a training with other data or options."""
+    """A checkpoint exists, but of a training with other data or options.
+
+    Parameters
+    ----------
+    path : path
+    existing, expected : dict
+        What the checkpoint has, and what is asked for.
+    names : dict, optional
+        What the user calls an option, where that is not its name.
+    """
+
+    def __init__(self, path, existing, expected, names=None):
+        self.arguments, names = (path, existing, expected), names or {}
+        different = [name for name in expected if existing.get(name) != expected[name]]
+        before, after = (
+            {names.get(name, name): values.get(name) for name in different}
+            for values in (existing, expected)
+        )
+        text = "; ".join(differences(before, after))
+        super().__init__(
+            f"{path} is the checkpoint of another training: {text}. "
+            "Resume it with its own options, or give another checkpoint; a new training can begin "
+            "with the model that this file holds"
+        )
+
+    def named(self, names):
+        """Return the same error in the user's words."""
+        return AnotherTraining(*self.arguments, names)
 
 
 class CheckpointWriter(Callback):
@@ -148,11 +175,7 @@ def description(tunes, validation, config, of=fingerprint):
 
 
 def check_same(path, existing, expected):
-    """Raise `AnotherTraining` that names what differs between a checkpoint and what is asked."""
+    """Raise `AnotherTraining` where a checkpoint is not what is asked for."""
     expected = {name: value for name, value in expected.items() if name not in FREE}
-    if different := differences(existing, expected):
-        raise AnotherTraining(
-            f"{path} is the checkpoint of another training: {'; '.join(different)}. Go on with "
-            "what it was begun with, or give another checkpoint; a new training can begin from "
-            "the model that this file holds"
-        )
+    if differences(existing, expected):
+        raise AnotherTraining(path, existing, expected)

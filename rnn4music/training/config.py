@@ -75,13 +75,13 @@ class TrainConfig:
             name: _BY_NAME[name].check(value, names.get(name)) for name, value in values.items()
         })  # fmt: skip
 
-    def fitted(self, tunes, validation):
+    def fitted(self, tunes, validation, names=None):
         """Return the config for these tunes: no minibatch has more columns than there are.
 
         Raises
         ------
         ValueError
-            For options that do not go together, or with the tunes.
+            For options that do not go together, or with the tunes; `names` as in `checked`.
         """
         from rnn4music.data import pianoroll
 
@@ -97,9 +97,10 @@ class TrainConfig:
             )
         n_steps = self.window - 1
         if self.windows == "all" and self.in_segments and n_steps % self.n_steps:
+            segment, window = ((names or {}).get(name, name) for name in ("segment", "window"))
             raise ValueError(
-                'with windows="all" the steps of a segment must divide the '
-                f"{n_steps} steps that a window of {self.window} predicts, but are {self.segment}"
+                f'with windows="all" {segment} must divide {window} - 1 = {n_steps}, but is '
+                f"{self.segment}"
             )
         return replace(self, batch_size=min(self.batch_size, len(tunes)))
 
