@@ -59,9 +59,9 @@ class Setting:
     def __set__(self, model, value):
         if self.fixed and self.name in vars(model):
             raise AttributeError(f"{self.name} is fixed; build a new {type(model).__name__}")
-        vars(model)[self.name] = self.checked(value)
+        vars(model)[self.name] = self.validate(value)
 
-    def checked(self, value):
+    def validate(self, value):
         """Return the value to keep, or raise TypeError or ValueError."""
         return self.option.check(value, self.name)
 
@@ -111,5 +111,5 @@ class Hyperparameters:
         """Return all settings with these changes, checked; names that are none are left out."""
         merged = {**self.settings(), **changes}
         return {
-            name: getattr(Hyperparameters, name).checked(merged[name]) for name in self._names()
+            name: getattr(Hyperparameters, name).validate(merged[name]) for name in self._names()
         }

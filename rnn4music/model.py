@@ -244,7 +244,7 @@ class RNN4Music(Hyperparameters):
                 "validation", validation, self.io_length, scorable=True
             )
         resume, progress = checked_flag("resume", resume), checked_flag("progress", progress)
-        config = TrainConfig.checked(
+        config = TrainConfig.validate(
             {
                 "epochs": noOfEpoch,
                 "batch_size": sizeOfMiniBatch,

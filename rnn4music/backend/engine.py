@@ -23,15 +23,15 @@ def _missing(engine):
 
 
 def choose_engine():
-    """Return the engine's name: the one asked for, or the best one installed."""
-    asked = os.environ.get("RNN4MUSIC_BACKEND", "").strip().lower()
-    if asked and asked not in ENGINES:
+    """Return the engine's name: the one requested for, or the best one installed."""
+    requested = os.environ.get("RNN4MUSIC_BACKEND", "").strip().lower()
+    if requested and requested not in ENGINES:
         raise ValueError(
-            f"RNN4MUSIC_BACKEND={asked!r} is not an engine; use one of {', '.join(ENGINES)}, "
+            f"RNN4MUSIC_BACKEND={requested!r} is not an engine; use one of {', '.join(ENGINES)}, "
             "or unset it for the default"
         )
     preferred = ("jax", "numba") if sys.version_info >= (3, 11) else ("theano",)
-    preferred = (asked,) if asked else preferred
+    preferred = (requested,) if requested else preferred
     for engine in preferred:
         if not _missing(engine):
             return engine

@@ -60,7 +60,9 @@ def run(args):
 
     outputs = _outputs(args)
     network, content = read_network(args.model)
-    reading = experiment.music.Reading.of_model(content["metadata"], network.n_pitches, args.dt)
+    reading = experiment.music.ReadingOptions.of_model(
+        content["metadata"], network.n_pitches, args.dt
+    )
     start, semitones, begun = None, 0, "silence"
     if args.start != "none":
         start, semitones = reading.read_tune(args.start, args.start_steps)

@@ -30,7 +30,7 @@ def run(args):
     from rnn4music.training.checkpoints import extent
 
     model = rnn4music.RNN4Music.from_file(args.model)
-    reading = experiment.music.Reading.of_model(model.metadata, model.io_length)
+    reading = experiment.music.ReadingOptions.of_model(model.metadata, model.io_length)
     tunes = reading.read_scored(args.data, args.part)
     scores = asdict(model.evaluate(tunes, args.threshold))
     per_tune = [

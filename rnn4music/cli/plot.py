@@ -45,7 +45,7 @@ def run(args):
 
 
 def _plot_roll(args, figure):
-    reading = experiment.music.Reading.of_model({"lowest_pitch": 0}, 128, args.dt)
+    reading = experiment.music.ReadingOptions.of_model({"lowest_pitch": 0}, 128, args.dt)
     roll, _ = reading.read_tune(args.file)
     plots.plot_piano_roll(figure.add_subplot(), roll, reading.time_step, 0)
 
@@ -62,7 +62,9 @@ def _plot_network(args, figure):
     import numpy as np
 
     network, content = read_network(args.file)
-    reading = experiment.music.Reading.of_model(content["metadata"], network.n_pitches, args.dt)
+    reading = experiment.music.ReadingOptions.of_model(
+        content["metadata"], network.n_pitches, args.dt
+    )
     layer, lowest_pitch = f"layer{args.layer}", reading.pitch_range[0]
     if args.what == "weights":
         weights = network.layers[args.layer - 1].items()

@@ -42,7 +42,7 @@ def run(args):
     from rnn4music.distributed.cluster import parsed
     from rnn4music.tuning import search
 
-    found = search(
+    result = search(
         args.space,
         args.data,
         args.trials,
@@ -53,17 +53,17 @@ def run(args):
         seed=args.seed,
         progress=not args.quiet,
     )
-    folder, best = Path(args.output), found.best
-    states = [row["state"] for row in found.trials]
+    folder, best = Path(args.output), result.best
+    states = [row["state"] for row in result.trials]
     counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
     lines = [
-        found.text,
+        result.text,
         f"{len(states)} trials: {counts}" if states else "no trial was begun",
         best and f"best: trial {best['number']}, {best['value']:.3f} nats per step",
-        found.interrupted and "stopped by Ctrl-C; the same command continues",
-        found.plots and f"plots: {', '.join(map(str, found.plots))}",
+        result.interrupted and "stopped by Ctrl-C; the same command continues",
+        result.plots and f"plots: {', '.join(map(str, result.plots))}",
         best and f"train it: rnn4music train --config {folder / 'best.toml'}",
     ]
-    values = {name: getattr(found, name) for name in ("trials", "best", "settings", "interrupted")}
+    values = {name: getattr(result, name) for name in ("trials", "best", "settings", "interrupted")}
     text = "\n".join(line for line in lines if line)
-    return Result({"output": str(folder), **values}, text, 130 if found.interrupted else 0)
+    return Result({"output": str(folder), **values}, text, 130 if result.interrupted else 0)

@@ -95,7 +95,7 @@ def load_standard_set(path, pitch_range=PIANO, most_cells=MOST_CELLS):
         try:
             if suffix != ".npz" and os.fstat(file.fileno()).st_size > most:
                 raise ValueError(f"it has more than {most} bytes, which are not read")
-            found = in_limited_process(
+            arrays = in_limited_process(
                 _read,
                 [suffix, n_pitches, most_cells],
                 file,
@@ -103,16 +103,16 @@ def load_standard_set(path, pitch_range=PIANO, most_cells=MOST_CELLS):
                 most_bytes=2 * _ROW * (most_cells // n_pitches),
                 seconds=_SECONDS,
             )
-            return Split(*(_dataset(found, path.stem, part, pitch_range) for part in _PARTS))
+            return Split(*(_dataset(arrays, path.stem, part, pitch_range) for part in _PARTS))
         except ValueError as error:
             raise ValueError(f"{path} cannot be read: {error}") from None
         except OSError as error:
             raise OSError(f"{path} cannot be read: {error}") from error
 
 
-def _dataset(found, set_name, part, pitch_range):
-    """Return one part of what `_read` found, which may be anything."""
-    lengths, packed = (found.get(name, np.empty(0)) for name in (f"{part} lengths", part))
+def _dataset(arrays, set_name, part, pitch_range):
+    """Return one part of what `_read` arrays, which may be anything."""
+    lengths, packed = (arrays.get(name, np.empty(0)) for name in (f"{part} lengths", part))
     if lengths.dtype != np.int64 or lengths.ndim != 1 or min(lengths, default=0) < 1:
         raise ValueError("the process that read it gave no lengths of tunes")
     n_steps = sum(lengths.tolist())  # of any size
@@ -146,12 +146,12 @@ def _read(file, suffix, n_pitches, most_cells):
                 f"it has {n_steps} steps of {n_pitches} pitches: more than "
                 f"most_cells={most_cells}; raise most_cells"
             )
-        found = {}
+        arrays = {}
         for part, tunes in parts.items():
             rolls = [_packed_roll(_listed(tune), f"{part}[{k}]") for k, tune in enumerate(tunes)]
-            found[f"{part} lengths"] = np.array([len(roll) for roll in rolls], np.int64)
-            found[part] = np.concatenate(rolls)
-        return found
+            arrays[f"{part} lengths"] = np.array([len(roll) for roll in rolls], np.int64)
+            arrays[part] = np.concatenate(rolls)
+        return arrays
     except (ValueError, MemoryError):
         raise
     except Exception as error:  # damage makes json, zipfile, SciPy and NumPy raise all sorts
@@ -196,8 +196,8 @@ def _part(content, names):
             if not (is_list or is_array):
                 raise ValueError(f"its {name!r} is not a list of tunes")
             return tunes
-    there = ", ".join(map(reprlib.repr, list(content)[:9])) or "nothing"
-    raise ValueError(f"it has no {names[0]!r}, but {there}")
+    present = ", ".join(map(reprlib.repr, list(content)[:9])) or "nothing"
+    raise ValueError(f"it has no {names[0]!r}, but {present}")
 
 
 def _listed(value):

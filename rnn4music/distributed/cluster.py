@@ -280,11 +280,11 @@ def _wait_for_workers(client):
 
 
 def _check_versions(client):
-    for worker, found in client.run(_version, on_error="return").items():
-        if found != version.__version__:
-            there = f"has version {found}" if isinstance(found, str) else f"lacks it: {found}"
+    for worker, answer in client.run(_version, on_error="return").items():
+        if answer != version.__version__:
+            problem = f"has version {answer}" if isinstance(answer, str) else f"lacks it: {answer}"
             raise ConnectionError(
-                f"the worker {worker} {there}, here runs rnn4music {version.__version__}; "
+                f"the worker {worker} {problem}, here runs rnn4music {version.__version__}; "
                 "install the same version on all machines"
             )
 

@@ -100,7 +100,7 @@ def complete(given, options=None):
 def read(path):
     """Return the settings in a TOML file: dict of name to value."""
     options = known(path, table(path))
-    return {option.name: checked(path, key, value, option) for key, value, option in options}
+    return {option.name: validate(path, key, value, option) for key, value, option in options}
 
 
 def table(path):
@@ -134,7 +134,7 @@ def known(path, content):
         yield key, value, EVERYTHING[name]
 
 
-def checked(path, key, value, option):
+def validate(path, key, value, option):
     """Return a value from a file as the flag would give it, or raise ValueError."""
     if option.name == "cluster" and type(value) is int:  # as in Python, without quotes
         value = str(value)

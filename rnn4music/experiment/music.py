@@ -38,7 +38,7 @@ class Music(NamedTuple):
     metadata: dict
 
 
-class Reading(NamedTuple):
+class ReadingOptions(NamedTuple):
     """How a model reads music; `time_step` is in seconds, also where steps are parts of a beat."""
 
     pitch_range: tuple[int, int]
@@ -155,7 +155,7 @@ def _reading(settings, model, store):
     if options.get("steps_per_beat"):
         beat = 60 / (options.get("tempo") or _BEATS_PER_MINUTE)
         options["time_step"] = beat / options["steps_per_beat"]
-    return Reading.of_model(options, model.io_length), keys
+    return ReadingOptions.of_model(options, model.io_length), keys
 
 
 def _check_store(store, expected):

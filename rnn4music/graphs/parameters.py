@@ -140,11 +140,11 @@ class ParameterStore:
                 + (f"; unknown: {', '.join(unknown)}" if unknown else "")
             )
         return {
-            key: self.checked(key, arrays[key], np.shape(variable.get_value(borrow=True)))
+            key: self.validate(key, arrays[key], np.shape(variable.get_value(borrow=True)))
             for key, variable in expected.items()
         }
 
-    def checked(self, key, array, shape):
+    def validate(self, key, array, shape):
         """Return an array in this store's dtype if it has that shape and is finite."""
         array = pianoroll.numeric_array(_shown(key), array)
         if array.shape != shape:
@@ -155,10 +155,10 @@ class ParameterStore:
             raise ValueError(f"{_shown(key)} holds NaN or infinity (in {self.dtype})")
         return array
 
-    def assign(self, checked):
+    def assign(self, arrays):
         """Take over arrays that `check` returned."""
         variables = self._variables()
-        for key, array in checked.items():
+        for key, array in arrays.items():
             variables[key].set_value(array)
 
     def snapshot(self):

@@ -62,14 +62,14 @@ def synthesise(roll, time_step, lowest_pitch=21):
         For a roll that is empty, has another shape, or holds other values; for a time step that
         is not above 0; for pitches above 127; for more than `LONGEST` seconds.
     """
-    roll, lowest_pitch = checked(roll, lowest_pitch)
+    roll, lowest_pitch = validate(roll, lowest_pitch)
     time_step = checks.number("time_step", time_step, above=0)
     column, first, end = pianoroll.notes(roll).T
     notes = np.column_stack([column + lowest_pitch, first * time_step, end * time_step])
     return synthesise_notes(notes, len(roll) * time_step)
 
 
-def checked(roll, lowest_pitch):
+def validate(roll, lowest_pitch):
     """Return a (T, P) roll of zeros and ones and its lowest pitch; the highest is at most 127."""
     roll = pianoroll.validate("roll", roll, binary=True)
     lowest_pitch = checks.integer("lowest_pitch", lowest_pitch, low=0)

@@ -56,7 +56,7 @@ class Tune:
     title: str = ""
 
     def __post_init__(self):
-        roll, lowest_pitch = synthesizer.checked(self.roll, self.lowest_pitch)
+        roll, lowest_pitch = synthesizer.validate(self.roll, self.lowest_pitch)
         time_step = float(exact_time_step(self.time_step, "time_step"))
         checks.number("time_step", time_step, low=_SHORTEST_STEP, high=_LONGEST_STEP)
         start, probabilities = self.start, self.probabilities

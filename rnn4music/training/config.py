@@ -60,7 +60,7 @@ class TrainConfig:
     rate_decay: float = 0.5
 
     @classmethod
-    def checked(cls, values, names=None):
+    def validate(cls, values, names=None):
         """Return the config with these values, checked.
 
         Parameters
@@ -81,7 +81,7 @@ class TrainConfig:
         Raises
         ------
         ValueError
-            For options that do not go together, or with the tunes; `names` as in `checked`.
+            For options that do not go together, or with the tunes; `names` as in `validate`.
         """
         from rnn4music.data import pianoroll
 

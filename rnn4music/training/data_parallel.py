@@ -57,14 +57,14 @@ class Workers:
         answers = {}
         for _ in range(_MOST_ATTEMPTS):
             self.wait()
-            actors, asked = list(self.ready.items()), {}
+            actors, futures = list(self.ready.items()), {}
             self.n_used = len(actors)
             for k in range(len(parts)):
                 address, actor = actors[k % len(actors)]
                 if k not in answers:
                     with self._losing(address):
-                        asked[k] = address, actor.gradient(weights, parts[k])
-            for k, (address, future) in asked.items():
+                        futures[k] = address, actor.gradient(weights, parts[k])
+            for k, (address, future) in futures.items():
                 with self._losing(address):
                     answers[k] = self._result(address, future)
             if len(answers) == len(parts):
@@ -124,9 +124,9 @@ class Workers:
         n_missing = self.n_parts - len(self.ready) - len(self.coming)
         is_due = time.monotonic() - self.looked_at > _SECONDS_BETWEEN_LOOKS
         if is_due and (n_missing or self.coming):
-            there = addresses(self.client)
-            self.coming = {a: future for a, future in self.coming.items() if a in there}
-            new = [a for a in there if a not in self.ready and a not in self.coming]
+            present = addresses(self.client)
+            self.coming = {a: future for a, future in self.coming.items() if a in present}
+            new = [a for a in present if a not in self.ready and a not in self.coming]
             for address in new[:n_missing]:
                 self.coming[address] = self.client.submit(
                     Replica, *self.task, actor=True, workers=[address], pure=False

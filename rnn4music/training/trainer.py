@@ -366,7 +366,7 @@ class Trainer:
         groups = {"under_way": {}, "mean": {}, "before": {}, "after": {}}
         for key, shape in expected.items():
             group, name = key.split("/", 1)
-            groups[group][name] = self.store.checked(key, arrays[key], shape)
+            groups[group][name] = self.store.validate(key, arrays[key], shape)
         if self.state.best is not None:
             self.best = {name: np.array(array) for name, array in self._under_way().items()}
         self.store.set_weights(groups["under_way"])

@@ -31,7 +31,7 @@ FILES = ("trials.csv", "best.toml", *(f"{name}.png" for name in _PLOTS))
 
 def rows(space, trials):
     """Return a dict for each of Optuna's trials that has begun."""
-    found = []
+    rows = []
     for trial in trials:
         if trial.state.name == "WAITING" or trial.params.keys() != space.searched.keys():
             continue
@@ -42,7 +42,7 @@ def rows(space, trials):
         elif state == "pruned" and error:
             state = "diverged"
         settings = space.settings(trial.params, trial.user_attrs.get("seed"))
-        found.append(
+        rows.append(
             {
                 "number": trial.number,
                 "state": state,
@@ -55,12 +55,12 @@ def rows(space, trials):
                 "error": error,
             }
         )
-    return found
+    return rows
 
 
-def best_of(found):
+def best_of(rows):
     """Return the complete trial with the lowest value, or None."""
-    complete = [row for row in found if row["state"] == "complete"]
+    complete = [row for row in rows if row["state"] == "complete"]
     return min(complete, key=lambda row: (row["value"], row["number"]), default=None)
 
 
@@ -70,23 +70,25 @@ def best_settings(space, best):
     return {**space.fixed, **drawn, "epochs": best["best_epoch"]}
 
 
-def write_tables(folder, space, found):
+def write_tables(folder, space, rows):
     """Write ``trials.csv`` and, where a trial is complete, ``best.toml``."""
-    if not found:
+    if not rows:
         return
     table = io.StringIO()
-    lines = csv.DictWriter(table, found[0].keys())
+    lines = csv.DictWriter(table, rows[0].keys())
     lines.writeheader()
-    for row in found:
+    for row in rows:
         lines.writerow(
             {k: " ".join(map(str, v)) if isinstance(v, list) else v for k, v in row.items()}
         )
     _write(folder / "trials.csv", table.getvalue().encode())
-    best = best_of(found)
+    best = best_of(rows)
     if best:
         cores = f"{best['cores']} core{'s' * (best['cores'] != 1)}"
-        about = f"# Trial {best['number']} of a search, on {cores}: {best['value']} nats per step\n"
-        text = about + config.as_toml(best_settings(space, best))
+        header = (
+            f"# Trial {best['number']} of a search, on {cores}: {best['value']} nats per step\n"
+        )
+        text = header + config.as_toml(best_settings(space, best))
         _write(folder / "best.toml", text.encode())
 
 
@@ -95,10 +97,10 @@ def _write(path, content):
         file.write(content)
 
 
-def table(space, found):
+def table(space, rows):
     """Return the best trials as a text of aligned columns, "" for none."""
     names = ["number", "state", "value", "best_epoch", "epochs", "seconds", *space.searched]
-    shown = [row for row in found if row["state"] in ("complete", "pruned")]
+    shown = [row for row in rows if row["state"] in ("complete", "pruned")]
     shown.sort(key=lambda row: (row["state"], row["value"], row["number"]))
     cells = [[_short(row[name]) for name in names] for row in shown[:_MOST_ROWS]]
     cells.insert(0, [name.replace("_", " ") for name in names])

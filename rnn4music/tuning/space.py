@@ -89,7 +89,7 @@ def read(source):
         if isinstance(value, dict):
             space.searched[option.name] = _distribution(where, key, value, option)
         else:
-            space.fixed[option.name] = config.checked(where, key, value, option)
+            space.fixed[option.name] = config.validate(where, key, value, option)
     if not space.searched:
         raise ValueError(
             f"{where}: there is nothing to search for; give at least one setting a range, such as "
@@ -106,7 +106,7 @@ def _distribution(where, key, table, option):
         values = table["choices"]
         if not isinstance(values, list) or not values:
             raise ValueError(f"{where}: {key}.choices must be a list of values, but is {values!r}")
-        values = [config.checked(where, f"{key}.choices", each, option) for each in values]
+        values = [config.validate(where, f"{key}.choices", each, option) for each in values]
         return CategoricalDistribution(
             [json.dumps(value) if isinstance(value, list) else value for value in values]
         )
@@ -120,7 +120,7 @@ def _distribution(where, key, table, option):
     options = dict.fromkeys(("low", "high"), option._replace(n=None))
     options |= {"step": Option("step", option.kind, ..., ""), "log": Option("log", bool, ..., "")}
     given: dict[str, Any] = {
-        name: config.checked(where, f"{key}.{name}", value, options[name])
+        name: config.validate(where, f"{key}.{name}", value, options[name])
         for name, value in table.items()
     }
     try:

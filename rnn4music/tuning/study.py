@@ -129,8 +129,8 @@ def search(
         inputs.append(npz_path(space.fixed["start_from"]))
     check_outputs([*written, file] if file else written, inputs)
     music = read_music(space)
-    about = _about(space, music, seed)
-    study, job = open_study(storage, about), Job(space, storage, n_trials, about)
+    description = _about(space, music, seed)
+    study, job = open_study(storage, description), Job(space, storage, n_trials, description)
     with quiet(storage):
         existing = [path for path in written if os.path.lexists(path)]
         if existing and not study.get_trials(deepcopy=False):
@@ -159,13 +159,15 @@ def _absolute(path):
 def _about(space, music, seed):
     """Return all on which scores depend, and the seed: dict of name to text."""
     ignored = {*FILES, "data", "cache", "threshold"}
-    about = {name: json.dumps(each) for name, each in space.fixed.items() if name not in ignored}
-    about |= {name: distribution_to_json(each) for name, each in space.searched.items()}
-    if "start_from" in about:
+    description = {
+        name: json.dumps(each) for name, each in space.fixed.items() if name not in ignored
+    }
+    description |= {name: distribution_to_json(each) for name, each in space.searched.items()}
+    if "start_from" in description:
         model = npz_path(space.fixed["start_from"]).read_bytes()
-        about["start_from"] = hashlib.sha256(model).hexdigest()
+        description["start_from"] = hashlib.sha256(model).hexdigest()
     return {
-        **about,
+        **description,
         "seed": None if seed is None else str(seed),
         "music": checkpoints.fingerprint(music.parts["train"]),
         "held-out music": checkpoints.fingerprint(music.parts["validation"]),

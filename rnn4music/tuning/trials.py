@@ -5,7 +5,7 @@ Conventions
 A storage is the URL of a database, which notices dead processes by their missing heartbeats, or
 the path of a journal, which does not. A trial's score is its best validation, in nats per step.
 Pruned trials and those that diverged are finished, as complete ones are. ``seed``, ``result`` and
-``error`` are user attributes of a trial, ``about`` is one of the study.
+``error`` are user attributes of a trial, ``description`` is one of the study.
 """
 
 import contextlib
@@ -130,27 +130,29 @@ def _backend(storage):
         return RDBStorage(storage, options, **dead)
 
 
-def open_study(storage, about=None):
+def open_study(storage, description=None):
     """Return the Optuna study in a storage; raise ValueError if that is damaged, or of another.
 
-    `about` is what all calls that share the study have in common: a dict of str to str, which is
-    written into a new one, and compared with an earlier one's. Where ``seed`` is None it becomes
+    `description` is what all calls that share the study have in common: a dict of str to str. It is
+    written into a new study, and compared with an earlier one's. Where ``seed`` is None it becomes
     the earlier one's, or is drawn.
     """
     with quiet(storage, Exception):  # Optuna has no class of its own for what is damaged
         backend = _backend(storage)
-        if about and STUDY not in optuna.get_all_study_names(backend):
+        if description and STUDY not in optuna.get_all_study_names(backend):
             optuna.create_study(study_name=STUDY, storage=backend, load_if_exists=True)
         study = optuna.load_study(study_name=STUDY, storage=backend)
-        if about is None:
+        if description is None:
             return study
         study.get_trials(deepcopy=False)  # all of which has to be readable
         existing = study.user_attrs.get("about")
-        if about["seed"] is None:
-            about["seed"] = (existing or {}).get("seed", str(secrets.randbelow(2**32)))
+        if description["seed"] is None:
+            description["seed"] = (existing or {}).get("seed", str(secrets.randbelow(2**32)))
         if existing is None:
-            study.set_user_attr("about", existing := about)
-    different = differences(existing, {name: about.get(name) for name in existing | about})
+            study.set_user_attr("about", existing := description)
+    different = differences(
+        existing, {name: description.get(name) for name in existing | description}
+    )
     if different:
         raise ValueError(
             f"{shown(storage)} is the storage of another search: {'; '.join(different)}. Go on "
@@ -168,7 +170,7 @@ class Job(NamedTuple):
     space: Space
     storage: str
     n_trials: int
-    about: dict  # as in the study
+    description: dict  # as in the study
 
     def __hash__(self):
         return hash(self.storage)
