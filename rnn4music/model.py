@@ -54,7 +54,7 @@ class RNN4Music(Hyperparameters):
     genProbThreshold : float
         While composing, probabilities that do not exceed it are set to 0.
     optimiser : {"rmsprop", "graves", "adam"}
-        The rule of an update; see `updates`. Adam takes rates of some 0.002.
+        The rule of an update; see `updates`. Adam takes rates of about 0.002.
     seed : int, optional
         Without it each object draws other numbers.
     dtype : {"float32", "float64"}

@@ -86,8 +86,8 @@ def shared(value, name):
 def column_sums(matrix):
     """Sum the rows of an (N, M) matrix: (M,), in its own dtype.
 
-    Engines would add up in float64 unless told otherwise, and PyTensor forgets what it was
-    told when it drops one of several axes because its length is 1: hence one axis only.
+    Engines add up in float64 unless a dtype is given, and PyTensor loses that dtype when it
+    drops one of several axes because its length is 1: hence one axis only.
     """
     return matrix.sum(axis=0, dtype=matrix.dtype, acc_dtype=matrix.dtype)
 

@@ -15,7 +15,7 @@ tune with at most 64; of a longer one half, a quarter or, from 257 on, an eighth
 hashes, mixed, begin with one, two or three zeros, its *level*. Two tunes are compared by the
 n-grams that both would have at the higher of their levels, which are the same sample (A. Broder,
 "On the resemblance and containment of documents", SEQUENCES 1997), and have to share at least
-four. The estimated share has an error of some 0.07 where 50 n-grams of the shorter are left, more
+four. The estimated share has an error of about 0.07 where 50 n-grams of the shorter are left, more
 where a short tune is part of a long one.
 """
 

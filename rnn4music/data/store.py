@@ -49,7 +49,7 @@ __all__ = ["RollStore", "StoreError", "convert", "is_store"]
 FILES_OF_A_SHARD = 256
 MANIFEST, SHARDS = "store.json", "shards"
 _DIGEST = re.compile("[0-9a-f]{16}")
-_MOST_BYTES = 2**26  # of a manifest: a shard takes some 100
+_MOST_BYTES = 2**26  # of a manifest: a shard takes about 100
 _PLACE = np.dtype([("shard", "i4"), ("begin", "i8"), ("n_steps", "i8"), ("crc", "u4")])
 
 

@@ -22,7 +22,7 @@ from rnn4music.kernels.simd import N_BYTES, N_REGISTERS, FunctionBuilder
 TILE_ROWS, TILE_VECTORS = (6, 4) if N_REGISTERS == 32 else (3, 3)
 """A tile, a row of the panel and a factor just fit into the registers."""
 OPERATIONS_PER_THREAD = 4_000_000
-"""Multiplications that are worth a second thread: some 40 microseconds."""
+"""Multiplications that are worth a second thread: about 40 microseconds."""
 
 
 class Kernel:

@@ -151,7 +151,7 @@ class EarlyStopping(Callback):
 
 
 class ResultInPlace(Callback):
-    """Puts what a training leaves in the place of the weights under way."""
+    """Replaces the weights under way by those that the training leaves."""
 
     def __init__(self, trainer):
         self.trainer = trainer

@@ -146,7 +146,7 @@ def checked_path(checkpoint, every, resume):
 
 
 def fingerprint(tunes):
-    """Return a text that tells whether two datasets are the same; None for none."""
+    """Return a text by which two datasets can be compared; None for none."""
     if tunes is None:
         return None
     if pianoroll.is_stored(tunes):

@@ -264,7 +264,7 @@ class Trainer:
         return self._latest() if self.best is None else self.best
 
     def leave_result(self):
-        """Put the result in the place of the weights under way, unless their mean overflowed."""
+        """Replace the weights under way by the result, unless their mean overflowed."""
         result = self.result()
         if all(np.isfinite(array).all() for array in result.values()):
             self.store.set_weights(result)
