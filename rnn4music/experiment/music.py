@@ -143,7 +143,9 @@ def _reading(settings, model, store):
         chosen |= {"time_step": settings.dt, "steps_per_beat": None}
     if "keys" in given and settings.keys != "all":
         chosen["to_c"] = settings.keys == "c"
-    lowest, _ = settings.pitch_range if store is None else store.options["pitch_range"]
+    lowest, _ = settings.pitch_range
+    if store is not None and "pitch_range" not in given:
+        lowest, _ = store.options["pitch_range"]
     if "pitch_range" not in given:
         lowest = checks.integer("the model's lowest_pitch", before.get("lowest_pitch", lowest), 0)
     if store is not None:

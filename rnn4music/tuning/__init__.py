@@ -5,21 +5,23 @@
 >>> found = tuning.search(space, "my music", 20)                        # doctest: +SKIP
 >>> found.settings["learning_rates"]                                    # doctest: +SKIP
 
-`space` reads which settings to try, `storage` keeps the trials, `trials` runs them, `results`
+`space` reads which settings to try, `trials` runs and keeps them in Optuna's storage, `results`
 writes tables and plots, and `study` has the search itself. Names are loaded on first use, and
 Optuna with them.
 """
 
 from rnn4music._utils.lazy import lazy_names
 
-_MODULES = {
-    "Found": "study",
-    "PruningCallback": "trials",
-    "Space": "space",
-    "read": "space",
-    "search": "study",
-}
-_get, __dir__ = lazy_names(__name__, _MODULES)
+_get, __dir__ = lazy_names(
+    __name__,
+    {
+        "Found": "study",
+        "PruningCallback": "trials",
+        "Space": "space",
+        "read": "space",
+        "search": "study",
+    },
+)
 
 
 def __getattr__(name):
