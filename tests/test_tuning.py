@@ -482,7 +482,7 @@ def test_ctrl_c_keeps_what_was_found_and_the_trial_is_run_again(counting, tmp_pa
     monkeypatch.setattr(experiment_run, "learn", stop)
     find(tmp_path, 1, seed=1)
     found = find(tmp_path, 5)
-    assert found.interrupted and states(found) == ["complete", "complete", "given back"]
+    assert found.interrupted and states(found) == ["complete", "complete", "interrupted"]
     assert found.settings["learning_rates"] == found.best["learning_rates"]
     again = find(tmp_path, 5)
     assert not again.interrupted and states(again) == [*states(found), *["complete"] * 3]
@@ -515,7 +515,7 @@ def test_a_killed_process_s_trial_is_run_again(counting, tmp_path):
     assert states(find(tmp_path, 2, storage=None)) == ["complete", "running", "complete"]
     assert let_hearts_stop(tmp_path)
     found = find(tmp_path, 3, storage=None)
-    assert states(found) == ["complete", "given back", "complete", "complete"]
+    assert states(found) == ["complete", "interrupted", "complete", "complete"]
     first, rerun = found.trials[1], found.trials[3]
     assert (rerun["learning_rates"], rerun["seed"]) == (first["learning_rates"], first["seed"])
 
@@ -554,7 +554,7 @@ def test_a_process_that_was_taken_for_dead_goes_on_with_another_trial(
     monkeypatch.setattr(experiment_run, "learn", taken)
     trials.run_trial(*job_and_study(tmp_path), None)
     found = results.rows(read(SPACE), job_and_study(tmp_path)[1].trials)
-    assert [row["state"] for row in found] == ["given back", "complete"]
+    assert [row["state"] for row in found] == ["interrupted", "complete"]
     assert found[0]["learning_rates"] == found[1]["learning_rates"]
 
 

@@ -43,7 +43,7 @@ def result(trained):
         "best_epoch": best,
         "baseline": history.baseline,
     }
-    lines = [f"{values['updates']} updates in {values['epochs']} whole epochs"]
+    lines = [f"{values['updates']} updates, {values['epochs']} complete epochs"]
     if best is not None:
         lines.append(
             f"best validation {values['validation']:.3f} nats per step, after epoch {best} "

@@ -38,7 +38,7 @@ def rows(space, trials):
         error, result = trial.user_attrs.get("error"), trial.user_attrs.get("result", {})
         state = trial.state.name.lower()
         if state == "fail":
-            state = "failed" if error else "given back"
+            state = "failed" if error else "interrupted"
         elif state == "pruned" and error:
             state = "diverged"
         settings = space.settings(trial.params, trial.user_attrs.get("seed"))
