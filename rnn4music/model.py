@@ -261,7 +261,7 @@ class RNN4Music(Hyperparameters):
                 "rate_decay": rate_decay,
             },
             OLD_NAMES,
-        ).fitted(tunes, validation, OLD_NAMES)
+        ).fitted(tunes, validation)
         every = checks.optional_integer("checkpoint_every", checkpoint_every)
         path = checked_path(checkpoint, every, resume)
         callbacks = checked_callbacks(callbacks)

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any, NamedTuple
 
 from rnn4music import hyperparameters
@@ -71,11 +72,9 @@ def _check(settings):
         raise ValueError(
             "there is no music to learn from: give a folder, or data= in the TOML file"
         )
-    n_steps, segment = settings.window - 1, settings.segment
-    if settings.windows == "all" and segment and segment < n_steps and n_steps % segment:
-        raise ValueError(
-            f"with --windows all, --segment must divide --window - 1 = {n_steps}, but is {segment}"
-        )
+    flags = {option.name: option.flag for option in training.OPTIONS}
+    options = {field.name: getattr(settings, field.name) for field in fields(training.TrainConfig)}
+    training.TrainConfig.validate(options, flags)
     holds_out = settings.validation > 0 or is_standard_set(settings.data)
     for option in ("patience", "decay_patience"):
         if getattr(settings, option) is not None and not holds_out:

@@ -61,7 +61,7 @@ class TrainConfig:
 
     @classmethod
     def validate(cls, values, names=None):
-        """Return the config with these values, checked.
+        """Return the config with these values, checked one by one and together.
 
         Parameters
         ----------
@@ -71,17 +71,26 @@ class TrainConfig:
             What errors call an option, where that is not its name.
         """
         names = names or {}
-        return cls(**{
+        config = cls(**{
             name: _BY_NAME[name].check(value, names.get(name)) for name, value in values.items()
         })  # fmt: skip
+        n_steps = config.window - 1
+        if config.windows == "all" and config.in_segments and n_steps % config.n_steps:
+            windows, segment, window = (names.get(n, n) for n in ("windows", "segment", "window"))
+            divisors = ", ".join(str(n) for n in range(1, n_steps) if n_steps % n == 0)
+            raise ValueError(
+                f"with {windows} all, {segment} must divide {window} - 1 = {n_steps}, but is "
+                f"{config.segment}: take one of {divisors}, or another {window}"
+            )
+        return config
 
-    def fitted(self, tunes, validation, names=None):
+    def fitted(self, tunes, validation):
         """Return the config for these tunes: no minibatch has more columns than there are.
 
         Raises
         ------
         ValueError
-            For options that do not go together, or with the tunes; `names` as in `validate`.
+            For options that do not go together with the tunes.
         """
         from rnn4music.data import pianoroll
 
@@ -94,13 +103,6 @@ class TrainConfig:
             raise ValueError(
                 "the dataset has nothing to learn from: every tune has one step; give longer "
                 'tunes, or windows="start", which repeats them'
-            )
-        n_steps = self.window - 1
-        if self.windows == "all" and self.in_segments and n_steps % self.n_steps:
-            segment, window = ((names or {}).get(name, name) for name in ("segment", "window"))
-            raise ValueError(
-                f'with windows="all" {segment} must divide {window} - 1 = {n_steps}, but is '
-                f"{self.segment}"
             )
         return replace(self, batch_size=min(self.batch_size, len(tunes)))
 
