@@ -194,7 +194,7 @@ class Trainer:
         self.history.rate_factor.append(self.state.rate_factor)
         self.history.epochs += 1
         if self.state.complete_epoch(nats, self.config):
-            self.best = {name: np.array(array) for name, array in self._latest().items()}
+            self._keep(self._latest())
 
     def ensure_finite(self):
         """Raise `TrainingDiverged` unless all weights and averages are finite."""
@@ -237,7 +237,7 @@ class Trainer:
         if not self.store.is_finite():  # an average had overflowed, unseen in the cost
             self.store.restore(self._checked)
         if self.best is None:  # the mean has seen what led here
-            self.best = {name: np.array(array) for name, array in self._under_way().items()}
+            self._keep(self._under_way())
         return TrainingDiverged(
             f"{what} at update {len(self.history.cost) + 1}; the last good weights are in place. "
             "Try lower learning rates, a lower bound on the gradient, a weaker L1 penalty, or "
@@ -268,6 +268,10 @@ class Trainer:
         result = self.result()
         if all(np.isfinite(array).all() for array in result.values()):
             self.store.set_weights(result)
+
+    def _keep(self, weights):
+        """Make a copy of these weights what training leaves."""
+        self.best = {name: np.array(array) for name, array in weights.items()}
 
     def _latest(self):
         return self.mean.weights if self.config.averaging else self._under_way()
@@ -368,7 +372,7 @@ class Trainer:
             group, name = key.split("/", 1)
             groups[group][name] = self.store.validate(key, arrays[key], shape)
         if self.state.best is not None:
-            self.best = {name: np.array(array) for name, array in self._under_way().items()}
+            self._keep(self._under_way())
         self.store.set_weights(groups["under_way"])
         self._good = self._checked = self.store.snapshot()
         if self.config.averaging:
