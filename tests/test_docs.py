@@ -1,4 +1,4 @@
-"""The pages under docs: their snippets run, their quotations are true, their site builds."""
+"""The README and the pages under docs: snippets run, links and quotations hold, the site builds."""
 
 import ast
 import doctest
@@ -7,12 +7,14 @@ import importlib.util
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 from test_model_file import file_of_2015
 
 from midi import midiwrite
@@ -57,13 +59,17 @@ exercises = script_of("exercises")
 
 @pytest.fixture
 def folder(tmp_path):
-    """What the snippets of the pages find beside them: music, and a file of 2015."""
+    """Files that the snippets read: music, a standard set, and a file of 2015."""
     (tmp_path / "music").mkdir()
     for k in range(6):
         roll = np.zeros((60 + 10 * k, 88))
         for t in range(0, len(roll), 2):
             roll[t, [30 + t * (k + 1) % 13, 34 + t * (k + 1) % 13]] = 1
         midiwrite(tmp_path / "music" / f"{k}.mid", roll, (21, 109), 0.3)
+    cell = np.empty((1, 3), object)
+    cell[0] = [np.ones((4, 88))] * 3
+    parts = {f"{part}data": cell for part in ("train", "valid", "test")}
+    scipy.io.savemat(tmp_path / "JSB_Chorales.mat", parts)
     np.savez(tmp_path / "old.npz", **file_of_2015(np.random.default_rng(0), (3, 5, 4)))
     return tmp_path
 
@@ -86,6 +92,58 @@ def test_the_tutorial_asks_the_judge_about_every_quantity_of_a_step():
     script = "\n".join(blocks(TEXTS["tutorial.md"], "python"))
     for name in ("Y", "h", "o", "c", "i", "f", "g", "a_o", "a_g", "a_f", "a_i", "c_previous"):
         assert f'judge(one_step, "{name}")' in script or f'("{name}", d_' in script, name
+
+
+# ---- links
+
+TOP_PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+
+
+def prose(text):
+    """Return the text without fenced blocks and code in backticks."""
+    return re.sub(r"`[^`\n]+`", "", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S))
+
+
+def links(page):
+    """Yield (target, anchor) of each link of a page into the repository."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose(page.read_text("utf8"))):
+        if not re.match(r"\w+:", link):
+            target, _, anchor = link.partition("#")
+            yield (page.parent / target).resolve() if target else page, anchor
+
+
+def anchors(page):
+    """Return the anchors that GitHub and MyST give to the headings of a page."""
+    text = re.sub(r"^```.*?^```", "", page.read_text("utf8"), flags=re.M | re.S)
+    titles = re.findall(r"^#{1,3} (.*)", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", [*TOP_PAGES, *PAGES], ids=lambda page: page.name)
+def test_links_lead_to_a_file_and_a_heading(page):
+    for target, anchor in links(page):
+        assert target.exists(), f"{page.name} links to {target}, which does not exist"
+        assert target.is_relative_to(ROOT), target
+        if anchor:
+            assert anchor in anchors(target), f"{page.name}: {target.name} has no heading #{anchor}"
+
+
+def test_each_page_is_linked_from_the_index():
+    index = DOCS / "index.md"
+    reached, new = set(), {index}
+    while new:
+        reached |= new
+        new = {
+            target for page in new if page.suffix == ".md" for target, _ in links(page)
+        } - reached
+    pages = {*PAGES, *(DOCS / "notebooks").glob("*.ipynb"), DOCS / "api" / "index.rst"}
+    assert not pages - reached
+
+
+def test_the_readme_is_short_and_links_to_each_page():
+    assert len((ROOT / "README.md").read_text("utf8").splitlines()) < 200
+    linked = {target for target, _ in links(ROOT / "README.md")}
+    assert {page for page in PAGES if page.parent == DOCS} <= linked
 
 
 # ---- quotations
@@ -120,6 +178,13 @@ def test_the_tutorial_quotes_all_of_the_backward_step():
     singly = {line for lines in quoted if len(lines) < 5 for line in lines}
     for line in body:
         assert line in singly or "#" not in line, line
+
+
+def test_what_the_midi_command_prints_is_what_the_page_shows(tmp_path):
+    shown = blocks(TEXTS["your_music.md"], "text")[0].replace("docs/tune.mid", "tune.mid")
+    shutil.copy(DOCS / "tune.mid", tmp_path)
+    command = [sys.executable, "-m", "midi", "tune.mid", "--picture", "tune.png"]
+    assert run(command, tmp_path) == shown
 
 
 def test_names_of_tests_that_the_pages_mention_exist():
