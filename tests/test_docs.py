@@ -78,7 +78,7 @@ def folder(tmp_path):
 def test_the_snippets_of_a_page_run(page, folder):
     script = "\n".join(blocks(TEXTS[page], "python"))
     if page == "from_2015.md":
-        script = script.replace("120", "12")  # units, for the sake of the time
+        script = script.replace("120", "12")  # fewer units, to save time
     (folder / "script.py").write_text(script, encoding="utf8")
     out = run([sys.executable, folder / "script.py"], folder)
     if page == "from_2015.md":
@@ -150,7 +150,7 @@ def test_the_readme_is_short_and_links_to_each_page():
 
 
 def quotations():
-    """Yield (page, file, quoted lines) for each block that has a file as its caption."""
+    """Yield (page, file, quoted lines) for each block whose caption is a file."""
     for page, text in TEXTS.items():
         for block in blocks(text, "{code-block} python"):
             file, *lines = block.splitlines()
@@ -168,7 +168,7 @@ def test_what_is_quoted_stands_in_the_source():
 
 
 def test_the_tutorial_quotes_all_of_the_backward_step():
-    """None of its lines goes underived, and the whole stands there in one piece."""
+    """Check that it derives each line, and shows the whole function once."""
     source = (ROOT / "rnn4music" / "lstm.py").read_text("utf8")
     tree = ast.parse(source)
     step = next(n for n in tree.body if getattr(n, "name", "") == "lstm_step_backward")
@@ -194,7 +194,7 @@ def test_names_of_tests_that_the_pages_mention_exist():
     for page, text in TEXTS.items():
         for name, rest in re.findall(r"\b(test_\w+)(…?)", text):
             known = name in names or (rest and any(each.startswith(name) for each in names))
-            assert known, f"{page} speaks of {name}{rest}"
+            assert known, f"{page} mentions {name}{rest}, which does not exist"
 
 
 # ---- exercises
@@ -202,7 +202,7 @@ def test_names_of_tests_that_the_pages_mention_exist():
 
 @pytest.mark.parametrize("exercise", exercises.read(), ids=lambda exercise: exercise.number)
 def test_an_exercise_changes_lines_that_are_there_and_names_a_test_that_exists(exercise):
-    """That the named test turns red is proved by ``python docs/exercises.py``, in minutes."""
+    """Check this alone; ``python docs/exercises.py`` proves that the test turns red."""
     assert exercise.changes
     for change in exercise.changes:
         source = (ROOT / change.file).read_text("utf8")
@@ -225,7 +225,7 @@ def test_each_of_the_eight_defects_has_an_exercise():
 
 
 def commands():
-    """Return the (page, command) of all shell blocks, a command a line."""
+    """Return (page, command) for each line of all shell blocks."""
     found = []
     for page, text in TEXTS.items():
         for block in blocks(text, "sh"):
@@ -243,7 +243,7 @@ def test_a_command_of_the_pages_is_understood(command):
     program = Path(program).name
     if program == "rnn4music":
         program, words = "python", ["-m", "rnn4music", *words]
-    assert program in ("python", "python3"), f"no test knows what to do with: {command}"
+    assert program in ("python", "python3"), f"this test does not handle the command: {command}"
     if words[:3] == ["-m", "pip", "install"]:
         named = {e for word in words for m in re.findall(r"\[(.*?)\]", word) for e in m.split(",")}
         for extra in named:
@@ -274,7 +274,7 @@ def test_the_doctests_of_a_module_pass(name, tmp_path, monkeypatch):
 
 
 def public_names():
-    """Yield each package that names what is public in it, and the modules of these names."""
+    """Yield each package with a list of public names, and the module of each name."""
     for path in sorted((ROOT / "rnn4music").glob("*/__init__.py")):
         calls = [n for n in ast.walk(ast.parse(path.read_text("utf8"))) if isinstance(n, ast.Call)]
         for call in calls:
@@ -291,7 +291,7 @@ def test_each_package_has_a_page_with_its_public_names():
 
 
 def test_public_names_are_there_and_none_is_that_of_a_module():
-    """Of two things with one name, a package would have the one that was imported last."""
+    """Check for clashes: a package attribute would be whichever was imported last."""
     for package, names in public_names():
         module = importlib.import_module(f"rnn4music.{package}")
         for name, home in names.items():

@@ -26,7 +26,7 @@ def run(command, folder):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Six tunes in which chords walk along scales, each in steps of its own."""
+    """Six tunes in which chords walk along scales, each in different steps."""
     for k in range(6):
         roll = np.zeros((60 + 10 * k, 88))
         for t in range(len(roll)):
@@ -72,7 +72,6 @@ def test_the_snippet_of_the_readme(folder):
 ELSEWHERE = {
     "python3 -m venv": "the two commands of the set-up, which .ci/run and a new user run",
     ".venv/bin/rnn4music demo": "on other music in test_command_line",
-    ".venv/bin/rnn4music search": "a smaller one in test_tuning",
     "rnn4music search": "a smaller one in test_tuning",
     "rnn4music train --config search/best.toml": "what that one found, in test_tuning",
 }
@@ -95,7 +94,7 @@ ELSEWHERE = {
     ),
 )
 def test_the_commands_of_a_page(folder, page, n_commands, made):
-    """Each as it stands there, with our tunes in the place of the reader's."""
+    """Run each command as shown, on tunes of this test."""
     text = (ROOT / page).read_text("utf8")
     blocks = re.findall(r"```sh\n(.*?)```", text, re.S)
     commands = [line for block in blocks for line in block.splitlines()]
