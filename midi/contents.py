@@ -1,4 +1,4 @@
-"""What a MIDI file contains: its tracks, tempos, length, range and notes."""
+"""`describe`: the tracks, tempos, length, pitches and damage of a MIDI file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Track:
 
 @dataclass(frozen=True)
 class Contents:
-    """The result of `describe`; times in seconds, tempos in quarter notes a minute."""
+    """The result of `describe`; times in seconds, tempos in quarter notes per minute."""
 
     path: str
     format: int
@@ -46,7 +46,7 @@ class Contents:
     damage: list[str]
 
     def __str__(self) -> str:
-        """Return a report of some lines."""
+        """Return the report that `python -m midi` prints."""
         in_smpte = self.division & 0x8000
         ticks = "SMPTE time" if in_smpte else f"{self.division} ticks a quarter note"
         n_notes = sum(track.n_notes for track in self.tracks)
@@ -74,14 +74,14 @@ class Contents:
 
 
 def describe(path: str | os.PathLike[str]) -> Contents:
-    """Return what a MIDI file contains.
+    """Describe a MIDI file.
 
     Raises
     ------
     MidiError
         The file is not a MIDI file, or too damaged to be read.
     FileNotFoundError
-        There is no such file.
+        The file does not exist.
     """
     name = os.path.expanduser(os.fsdecode(path))
     try:
@@ -112,7 +112,7 @@ def _contents(data: bytes, name: str) -> Contents:
     }
     has_tempo = (kinds == META_TEMPO).any()
     in_minutes = [(tick_, 60_000_000 / tempo) for tick_, tempo in tempos]
-    # the default, where another tempo stands at the same tick, is not one of the file's
+    # the last tempo at a tick wins, so the default at tick 0 yields to the file's own
     kept = dict(in_minutes) if has_tempo else {}
     return Contents(
         path=name,

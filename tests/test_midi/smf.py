@@ -1,6 +1,6 @@
 """A small writer of MIDI files, event by event, and the definition of the roll.
 
-Both are independent of the package: files come from lists of (delta, message), and
+Both are independent of the package. Files are built from lists of (delta, message), and
 `sampled` evaluates start <= k dt < end cell by cell, in fractions.
 """
 
@@ -50,7 +50,7 @@ def smf(*tracks, division=480, format=1):
 
 
 def seconds_at(tempos, division):
-    """Return the function from ticks to seconds of a list of (tick, microseconds)."""
+    """Return the function from ticks to seconds for a list of (tick, microseconds)."""
     changes = sorted([(0, 500_000), *tempos], key=lambda change: change[0])
 
     def seconds(tick):
@@ -65,7 +65,7 @@ def seconds_at(tempos, division):
 
 
 def reference_notes(tracks, division):
-    """Read (events, end) tracks by the definition: notes in seconds, and the end."""
+    """Read (events, end) tracks by the definition; return notes in seconds, and the end."""
     tempos, notes, ends = [], [], []
     for events, end in tracks:
         now, sounding = 0, {}
