@@ -31,12 +31,14 @@ from typing import NamedTuple
 import numpy as np
 
 from .errors import MidiError, count
+from .exclusive import meaning
 
 # Marker statuses; no event with two data bytes has them as its status.
 OTHER = 0xF0
 META = 0xF1  # first: its type
 PROGRAM = 0xF2  # first: the program, second: its channel
 TRACK_END = 0xF3
+EXCLUSIVE = 0xF4  # first: its meaning (`midi.exclusive`), second: its channel
 
 META_TEMPO, META_END_OF_TRACK = 0x51, 0x2F
 
@@ -60,7 +62,7 @@ class Events(NamedTuple):
     """Every event of a file: arrays (N,), the data of its meta events, and its damage.
 
     `status` is the status byte of a channel event with two data bytes, or one of
-    OTHER, META, PROGRAM, TRACK_END; each track has exactly one TRACK_END, its last
+    OTHER, META, PROGRAM, TRACK_END, EXCLUSIVE; each track has exactly one TRACK_END, its last
     event. `meta` holds the data of each META in file order. `damage` holds a sentence
     for each violation of the standard.
     """
@@ -284,6 +286,8 @@ class _TrackReader:
         if event_end > end:
             self.report(f"damaged: the event at byte {at} runs past the end of its track")
             return b"", end
+        if status == 0xF0 and (message := meaning(data[begin:event_end])):
+            return bytes((EXCLUSIVE, *message)), event_end
         if not is_meta or kind >= 0x80:
             return bytes((OTHER, 0, 0)), event_end
         if kind == META_TEMPO and not (event_end - begin >= 3 and any(data[begin : begin + 3])):

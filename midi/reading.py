@@ -24,6 +24,7 @@ from .errors import MidiError, MidiWarning
 from .events import read_events
 from .files import read_whole
 from .notes import Note, pair_notes, sustained_ends
+from .sending import Order
 from .timing import (
     Number,
     clock_in_beats,
@@ -56,8 +57,11 @@ class MidiContent:
     pitches : (number of notes,) int
         The pitch of each of the notes, in the order of the file's tracks and channels.
     n_out_of_range, n_never_ended, n_drums : int
-        Numbers of notes left out: with a pitch outside the range, without an end, on the
-        drum channel (10). A note counts once, for the last of these reasons that applies.
+        Numbers of notes left out: with a pitch outside the range, without an end, on drums.
+        A note counts once, for the last of these reasons that applies.
+    n_cut : int
+        Number of `notes` whose note-off is missing and that end where their pitch is struck
+        next.
     n_too_short : int
         Number of `notes` that lie between two frames and are on in none.
     damage : tuple of str
@@ -69,6 +73,7 @@ class MidiContent:
     n_out_of_range: int
     n_never_ended: int
     n_drums: int
+    n_cut: int
     n_too_short: int
     damage: tuple[str, ...]
     pitches: np.ndarray = field(repr=False)
@@ -114,8 +119,8 @@ def midiread(
     The roll lasts to the end of the longest track: it has one row for each frame k >= 0
     with k dt before that end. Tempo events on any track act on all tracks. Before the first
     of them the tempo is 500,000 microseconds per quarter note. The tracks of a format 2
-    file, which are independent, follow one another, each with its own tempos. Notes that
-    never end are left out and counted.
+    file, which are independent, follow one another, each with its own tempos. A note whose
+    note-off is missing ends where its pitch is struck next, or is left out; both are counted.
 
     Parameters
     ----------
@@ -132,10 +137,12 @@ def midiread(
     tempo : float or Fraction
         Quarter notes per minute, instead of the tempos in the file.
     drums : bool
-        Read the drum channel (10) as if its notes were pitches. Otherwise they are left
-        out and counted.
+        Read the strokes of drums as if they were pitches. Otherwise they are left out and
+        counted. Drums are on channel 10, and where XG, GS or General MIDI 2 put them
+        (`midi.drums`).
     sustain : bool
-        Let the sustain pedal (controller 64) lengthen notes until it is lifted.
+        Let the sustain pedal (controller 64) lengthen notes until it is lifted
+        (`midi.notes`).
     keep_short : bool
         Let a note that lies between two frames be on in the frame before it, so that
         every note longer than 0 is heard.
@@ -252,13 +259,16 @@ def read_bytes(data: bytes, options: Options, dtype: Any = np.float32) -> MidiCo
     if options.strict and events.damage:
         raise MidiError(events.damage[0])
     tick, starts, last_tick = lay_out(header, events)
-    every = pair_notes(events, options.drums)
-    start_tick, end_tick = tick[every.start], tick[every.end]
-    if options.sustain:
-        end_tick = sustained_ends(events, tick, every, tracks_follow=header.format == 2)
+    order = Order(events, tick, tracks_follow=header.format == 2)
+    every = pair_notes(events, order)
+    is_drum = every.is_drum & (not options.drums)
+    ended = every.end >= 0
     lowest_pitch, highest_pitch = options.pitch_range
     inside = (every.pitch >= lowest_pitch) & (every.pitch < highest_pitch)
-    pitch, start_tick, end_tick = every.pitch[inside], start_tick[inside], end_tick[inside]
+    notes = every.select(ended & inside & ~is_drum)
+    pitch, start_tick, end_tick = notes.pitch, tick[notes.start], tick[notes.end]
+    if options.sustain:
+        end_tick = sustained_ends(events, tick, order, notes)
 
     tempos = tempo_map(header, events, tick, starts)
     seconds = clock_in_seconds(header, tempos, last_tick, options.tempo)
@@ -292,9 +302,10 @@ def read_bytes(data: bytes, options: Options, dtype: Any = np.float32) -> MidiCo
             (n_frames, n_pitches),
             dtype,
         ),
-        n_out_of_range=len(every.pitch) - len(pitch),
-        n_never_ended=every.n_never_ended,
-        n_drums=every.n_drums,
+        n_out_of_range=int(np.count_nonzero(ended & ~inside & ~is_drum)),
+        n_never_ended=int(np.count_nonzero(~ended & ~is_drum)),
+        n_drums=int(np.count_nonzero(is_drum)),
+        n_cut=int(np.count_nonzero(notes.is_cut)),
         n_too_short=int(np.count_nonzero(is_short)),
         damage=tuple(events.damage),
         pitches=pitch,

@@ -147,42 +147,6 @@ def test_at_one_tick_the_order_of_events_decides(read):
     assert read(smf(off_first), sustain=True).notes == [Note(60, 0.0, 0.5)]
 
 
-@settings(max_examples=200, deadline=None)
-@given(
-    st.lists(
-        st.tuples(
-            st.integers(0, 3),
-            st.sampled_from([note_on(60), note_on(62), note_off(60), note_off(62)])
-            | st.builds(pedal, st.sampled_from([0, 63, 64, 127]), st.sampled_from([0, 1])),
-        ),
-        max_size=30,
-    )
-)
-def test_any_pedalling_is_as_a_player_would_send_it(tmp_path_factory, events):
-    """Compare with a loop that plays the events one by one."""
-    now, is_down, sounding, held, found = 0, False, {}, [], []
-    for delta, message in events:
-        now += delta
-        if message[0] == 0xB0:
-            is_down = message[2] >= 64
-            if not is_down:
-                found += [(pitch, start, now) for pitch, start in held]
-                held = []
-        elif message[0] == 0x90:
-            sounding.setdefault(message[1], []).append(now)
-        elif message[0] == 0x80 and sounding.get(message[1]):
-            start = sounding[message[1]].pop(0)
-            if is_down:
-                held.append((message[1], start))
-            else:
-                found.append((message[1], start, now))
-    found += [(pitch, start, now + 5) for pitch, start in held]
-    path = tmp_path_factory.getbasetemp() / "pedal.mid"
-    path.write_bytes(smf(track(*events, end=5), division=1))
-    notes = midiread(path, sustain=True, tempo=60, dt=1).notes
-    assert sorted(notes) == sorted(found)
-
-
 def test_each_channel_has_its_own_pedal(read):
     events = [
         (0, pedal(127)), (0, note_on(60)), (0, note_on(64, channel=1)),
