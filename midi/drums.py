@@ -22,7 +22,7 @@ from __future__ import annotations
 import numpy as np
 
 from .events import EXCLUSIVE, TRACK_END, Events
-from .exclusive import DRUM_PART, MELODIC_PART, RESET_GS, RESET_XG
+from .exclusive import DRUM_PART, MELODIC_PART, RESET_GM, RESET_GS, RESET_XG
 from .sending import Order
 
 DRUM_CHANNEL = 9  # "channel 10", counted from 1
@@ -48,7 +48,7 @@ def is_drum(events: Events, order: Order, start: np.ndarray) -> np.ndarray:
 def _masks(events: Events, at: np.ndarray) -> tuple[list[int], list[int]]:
     """Return the positions in `at` that change the channels with drums, and these as bits."""
     changed, masks = [], []
-    mode, mask, by_message = None, _DEFAULT, 0
+    mode, mask, by_message = RESET_GM, _DEFAULT, 0
     columns = (events.status[at], events.first[at], events.second[at])
     for number, (status, first, second) in enumerate(zip(*(c.tolist() for c in columns))):
         before = mask
@@ -57,7 +57,7 @@ def _masks(events: Events, at: np.ndarray) -> tuple[list[int], list[int]]:
             by_message |= bit
             mask = mask | bit if first == DRUM_PART else mask & ~bit
         elif status in (EXCLUSIVE, TRACK_END):
-            mode = first if status == EXCLUSIVE else None
+            mode = first if status == EXCLUSIVE else RESET_GM
             mask, by_message = _DEFAULT, 0
         elif mode != RESET_GS:
             bit = 1 << (status & 0x0F)

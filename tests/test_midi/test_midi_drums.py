@@ -136,6 +136,23 @@ def test_a_gs_part_outlasts_its_kits_and_banks(count):
     assert count(message(gs_part(10, 1)) + bank(121, 10) + strokes(10)) == (3, 0)
 
 
+def test_a_bank_of_drums_ends_what_a_part_message_chose(count):
+    assert count(message(gs_part(0, 1)) + bank(127) + bank(0) + strokes()) == (3, 0)
+    assert count(message(gs_part(9, 0)) + bank(121, 9) + bank(0, 9) + strokes(9)) == (0, 3)
+
+
+def test_a_reset_ends_what_a_part_message_chose(count):
+    events = message(gs_part(9, 1)) + message(XG_ON) + bank(0, 9)
+    assert count(events + strokes(9)) == (3, 0)
+
+
+def test_drums_end_with_their_track_in_format_2(count):
+    last = [(1, note_on(60)), (1, note_off(60)), (0, note_on(61)), (0, note_off(61))]
+    assert count(bank(127) + last, bank(120) + strokes(), strokes(), format=2) == (3, 5)
+    gs = message(GS_RESET)
+    assert count(gs + bank(127) + last, bank(127) + strokes(), format=2) == (2, 3)
+
+
 def test_the_set_up_in_another_track_counts(count):
     for payload in (gs_part(0, 1), xg_part(0, 1)):
         assert count(message(payload), strokes()) == (0, 3)
