@@ -1,20 +1,20 @@
-"""The notes that are strokes of drums and not pitches.
+"""Notes that are strokes of drums and not pitches.
 
-Channel 10 plays drums (General MIDI, RP-003). Other channels become drums, and channel 10
-melodic, by:
+Channel 10 plays drums by default, the others do not (General MIDI, RP-003). Three kinds of
+messages change this:
 
-- bank select (controller 0): 127 drum kits and 126 sound effect kits of XG, 120 drum kits
-  and 121 melodic sounds of General MIDI 2 (RP-024). Any other bank returns a channel to its
-  default, which in XG mode is melodic for channel 10 too (XG specifications: bank 127 there
-  only). After a GS reset banks choose no drums, since a Sound Canvas has melodic sounds of
-  the MT-32 in bank 127. Elsewhere they do, also without a reset or after GM on: a GM device
-  ignores them, but nothing except drums is in these banks.
-- the GS and XG messages for parts (`midi.exclusive`). They outlast banks other than those
-  four.
-- a GM, GS or XG reset, which returns every channel to its default.
+- Bank select (controller 0). Banks 127 (drum kits of XG), 126 (sound effect kits of XG) and
+  120 (drum kits of General MIDI 2, RP-024) make a channel play drums. Bank 121 (melodic
+  sounds of General MIDI 2) makes it melodic. Any other bank returns it to its default, except
+  that in XG mode it makes channel 10 melodic too (XG specifications).
+- The GS and XG messages for parts (`midi.exclusive`). Only those four banks override them.
+- A GM, GS or XG reset returns every channel to its default.
 
-A bank counts from its message on; by the MIDI 1.0 specification it waits for the next
-program change, which usually follows immediately.
+The banks count without a reset and after GM on too: GM devices ignore bank select, but other
+devices have only drums in these banks. After a GS reset they do not count, because bank 127
+of a Sound Canvas has melodic sounds of the MT-32. A bank counts immediately, as in
+FluidSynth. By the MIDI 1.0 specification it waits for a program change, which usually
+follows.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _DEFAULT = 1 << DRUM_CHANNEL
 
 
 def is_drum(events: Events, order: Order, start: np.ndarray) -> np.ndarray:
-    """Mark the notes, given by their note-ons, that are strokes of drums."""
+    """Mark the strokes of drums among notes, which are given by their note-ons."""
     channel = events.status[start] & 0x0F
     banks = order.controls[events.first[order.controls] == _BANK_SELECT]
     if not len(order.exclusive) and (events.second[banks] < min(_DRUM_BANKS)).all():
@@ -46,7 +46,7 @@ def is_drum(events: Events, order: Order, start: np.ndarray) -> np.ndarray:
 
 
 def _masks(events: Events, at: np.ndarray) -> tuple[list[int], list[int]]:
-    """Return the positions in `at` that change the channels with drums, and these as bits."""
+    """Return the positions in `at` where the drum channels change, and these channels as bits."""
     changed, masks = [], []
     mode, mask, by_message = RESET_GM, _DEFAULT, 0
     columns = (events.status[at], events.first[at], events.second[at])

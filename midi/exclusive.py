@@ -14,8 +14,8 @@ XG part mode           43 1n 4C 08 pp 07 mm: mm = 0 normal, 1 to 5 drums; pp + 1
                        part
 =====================  ==================================================================
 
-dd and n are device numbers, and any is accepted; part k listens to channel k. A checksum
-is not verified, as most players do not verify it.
+dd and n are device numbers; all are accepted. Part k is taken to receive channel k.
+Checksums are not verified, as in most players.
 """
 
 from __future__ import annotations

@@ -1,30 +1,32 @@
 """Notes from the events that start and end them.
 
 A note-off of any velocity, or a note-on of velocity 0, ends the note of its track, channel
-and pitch that began first among those still sounding. A note-off that finds none sounding
-is ignored.
+and pitch that began first among those still sounding. A note-off is ignored if none of them
+sounds.
 
 Lost note-offs
 --------------
-Where a track, channel and pitch has more note-ons than ends, the notes whose ends are lost
-are the last from which the number of sounding notes did not come down again. Such a note
-ends where its pitch is struck next, and is counted. Without a next strike it never ends, and
-is left out and counted, also if its track ends. (The MIDI 1.0 specification leaves it to the
-receiver what a second note-on of a sounding pitch does.) A short note inside a long one does
-therefore not cut it as long as both have their ends.
+A note has lost its note-off if, from its start on, the number of sounding notes of its
+track, channel and pitch stays above the number before it. Such a note ends where its pitch
+is struck next, and is counted. (The MIDI 1.0 specification leaves the effect of a second
+note-on of a sounding pitch to the receiver.) Without a next strike the note never ends. It is
+left out and counted. The end of its track does not end it. A short note inside a long one
+does not cut it if both have their note-offs.
 
 Messages that end notes
 -----------------------
-By the MIDI 1.0 specification ("Channel Mode Messages"), on all tracks of a channel:
+These act on all tracks of a channel, in format 2 on their own track (MIDI 1.0 specification,
+"Channel Mode Messages"; RP-015):
 
-- all notes off (controller 123), and omni off, omni on, mono and poly (124 to 127), which
-  act as all notes off, end the notes as their note-offs would: the sustain pedal holds them;
-- all sound off (120) ends them, and those that the pedal holds.
+- All notes off (controller 123) ends the notes as note-offs would: the sustain pedal holds
+  them. Omni off, omni on, mono and poly (124 to 127) do the same.
+- All sound off (120) also ends the notes that the pedal holds, and leaves the pedal down.
+- Reset all controllers (121) lifts the pedal and ends no other notes.
+- A GM, GS or XG reset (`midi.exclusive`) ends all notes and lifts the pedal on all channels.
 
-GM, GS and XG resets (`midi.exclusive`) do this on all channels, and lift the pedals. Reset
-all controllers (121) lifts the pedal (RP-015). Local control (122), the sostenuto (66) and
-soft pedals (67), the end of another track and program changes end nothing, and the status FF
-is a meta event in a file, not a system reset. In format 2 all this acts on its own track.
+Local control (122), the sostenuto (66) and soft (67) pedals and program changes neither end
+nor hold notes. The status FF begins a meta event in a file, and is no system reset. MIDI
+ports (meta event 33) are not distinguished.
 """
 
 from __future__ import annotations
@@ -53,8 +55,8 @@ class Note(NamedTuple):
 class NoteEvents(NamedTuple):
     """Every note that is struck, by track, channel and pitch.
 
-    `start` and `end` are the indices of the events that start and end it; `end` is -1 for a
-    note that never ends. `is_cut` marks those that end by the next strike of their pitch.
+    `start` and `end` are the indices of the events that start and end a note; `end` is -1 if
+    it never ends. `is_cut` marks the notes that the next strike of their pitch ends.
     """
 
     pitch: np.ndarray
@@ -113,13 +115,13 @@ def _resets(events: Events, order: Order) -> np.ndarray:
 def _silences(
     order: Order, modes: np.ndarray, resets: np.ndarray, index: np.ndarray, voice: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Divide voices at the messages that end all their notes.
+    """Divide the voices at the messages that end all their notes.
 
     Returns
     -------
     voice : (number of notes' starts and ends,)
-        New numbers, in order; a voice has another after such a message.
-    silenced_by : (the same,)
+        New numbers in the same order; a voice gets another number after each message.
+    silenced_by : (number of notes' starts and ends,)
         The index of the next such message; -1 if none.
     """
     place = order.place[index]
@@ -155,13 +157,13 @@ def _first_in_first_out(begins: np.ndarray, voice: np.ndarray) -> tuple[np.ndarr
     n = len(voice)
     group = np.cumsum(np.append(True, voice[1:] != voice[:-1])) - 1
     # In one voice, add 1 for a start and -1 for an end. An end that takes the sum below all
-    # that it was before, 0 included, finds nothing sounding. The voices run through one
-    # array, each far below the one before, so that they do not meet.
+    # earlier sums, 0 included, finds no note sounding. All voices are in one array, each far
+    # below the previous one so that their sums do not overlap.
     balance = _balance(np.where(begins, 1, -1), group) - 2 * n * group
     lowest_before = np.append(0, np.minimum.accumulate(balance)[:-1])
     ends = ~begins & (balance >= np.minimum(lowest_before, -2 * n * group))
-    # A start after which the sum never comes down again has lost its end. Here each voice is
-    # far above the one before.
+    # A start has lost its end if the sum never falls below its value at the start. Here each
+    # voice is far above the previous one.
     balance = _balance(begins.astype(np.int64) - ends, group) + 2 * n * group
     lowest_after = np.append(np.minimum.accumulate(balance[::-1])[::-1][1:], balance[-1])
     is_lost = begins & (lowest_after >= balance)
@@ -172,7 +174,7 @@ def _first_in_first_out(begins: np.ndarray, voice: np.ndarray) -> tuple[np.ndarr
     is_lost = is_lost[starts_at]
     is_cut = is_lost & is_struck_again
     ends_at = np.where(is_cut, next_start, -1)
-    # In each voice there are as many of the other starts as ends, in the same order.
+    # Each voice has as many other starts as ends, and they pair in order.
     ends_at[~is_lost] = np.flatnonzero(ends)
     return ends_at, is_cut
 
@@ -187,8 +189,8 @@ def _balance(step: np.ndarray, group: np.ndarray) -> np.ndarray:
 def sustained_ends(events: Events, tick: np.ndarray, order: Order, notes: NoteEvents) -> np.ndarray:
     """Return the ticks at which notes end when the sustain pedal holds them.
 
-    A note that ends while its channel's pedal is down sounds until the pedal is lifted, all
-    sound is off, or the file (in format 2 the track) ends.
+    A note that ends while the pedal of its channel is down sounds until the pedal is lifted,
+    until all sound off, or to the end of the file (in format 2 of the track).
 
     Parameters
     ----------

@@ -1,10 +1,9 @@
 """The order in which a player sends the events of all tracks.
 
-The Standard MIDI File specification does not order events at one tick in different tracks.
-Here those that stand before the first note-on of their track at that tick come first (note
-ends, controllers, resets), so that the set-up of one track does not cut the notes of
-another. Within a track the order is that of the file. The tracks of a format 2 file follow
-one another.
+Events of one track keep their order. The Standard MIDI File specification does not order
+events of different tracks at the same tick. Here the events before the first note-on of their
+track at that tick (note ends, controllers, resets) come first, so that the set-up of one
+track does not cut the notes of another. The tracks of a format 2 file follow one another.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ from .events import EXCLUSIVE, Events
 class Order:
     """The order of N events, whose ticks from the start of the file are `tick`.
 
-    Computed at the first access, since most files have no events that need it.
+    The order is computed at the first access, because most files do not need it.
 
     Attributes
     ----------
     controls, exclusive : (number of such events,)
-        The indices of the controllers and of the exclusive messages with a meaning here.
+        The indices of the controllers and of the messages in `midi.exclusive`.
     place : (N,)
         The place of each event in the order.
     sent : (N,)

@@ -91,7 +91,7 @@ def payload(message):
 
 
 def controller(message):
-    return message[1:] if message[0] & 0xF0 == 0xB0 else (None, None)
+    return message[1:] if message[0] & 0xF0 == 0xB0 else (-1, -1)
 
 
 def note_places(stream):
@@ -137,7 +137,7 @@ def held_until(stream, start, end, last):
     channel = stream[start][3][0] & 15
     is_down = False
     for place, (now, _, _, message) in enumerate(stream):
-        number, value = controller(message) if message[0] & 15 == channel else (None, None)
+        number, value = controller(message) if message[0] & 15 == channel else (-1, -1)
         is_reset = payload(message) in RESETS
         if place == end and (is_reset or number == 120 or not is_down):
             return now
@@ -154,7 +154,7 @@ def plays_drums(stream, channel):
     """Return whether a channel plays drums after these events."""
     mode, drums, by_part = None, channel == 9, False
     for _, _, _, message in stream:
-        number, value = controller(message) if message[0] & 15 == channel else (None, None)
+        number, value = controller(message) if message[0] & 15 == channel else (-1, -1)
         if payload(message) in RESETS:
             mode, drums, by_part = RESETS[payload(message)], channel == 9, False
         elif payload(message) in PARTS and PARTS[payload(message)][0] == channel:
