@@ -291,7 +291,7 @@ tracks_of_events = st.lists(
 )
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(tracks=tracks_of_events, format=st.sampled_from([1, 1, 2]), drums=st.booleans())
 @example([([(0, ON), (1, exclusive(GM2_ON))], 0), ([(1, ON), (1, OFF)], 0)], 1, False)
 @example([([(0, ON), (1, exclusive(GM_OFF))], 0), ([(1, ON), (1, OFF)], 0)], 2, False)

@@ -58,7 +58,7 @@ def test_steps_per_beat_do_not_depend_on_the_tempo(read):
     assert content.notes == [Note(60, 0.123456, 0.123456 + 0.030864 + 0.24999975)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     ticks=st.lists(st.tuples(st.integers(0, 5000), st.integers(1, 900)), max_size=8),
     division=st.sampled_from([1, 96, 480, 1023]),
