@@ -29,7 +29,7 @@ def tune(seed, n_steps=40):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Four tunes under all endings, in folders, and a text."""
+    """Make a folder with MIDI files of all endings, subfolders and a text file."""
     folder = tmp_path / "music"
     (folder / "deep" / "er").mkdir(parents=True)
     for k, name in enumerate(("b.mid", "a.MIDI", "deep/c.Kar", "deep/er/d.mid")):
@@ -57,14 +57,14 @@ def same_rolls(dataset, seeds):
 # Sources -------------------------------------------------------------------------------
 
 
-def test_a_folder_and_those_in_it(folder):
+def test_a_folder_and_its_subfolders(folder):
     dataset = load_midi(folder)
     assert dataset.names == NAMES
     assert same_rolls(dataset, SEEDS)
     assert same_rolls(load_midi(str(folder)), SEEDS)
 
 
-def test_a_list_keeps_its_order_and_may_hold_all_kinds(folder):
+def test_a_list_keeps_its_order_and_may_mix_all_kinds(folder):
     dataset = load_midi([folder / "deep", str(folder / "b.mid")])
     assert dataset.names == ["c.Kar", "er/d.mid", (folder / "b.mid").as_posix()]
     assert same_rolls(dataset, [2, 3, 0])
@@ -81,7 +81,7 @@ def test_a_single_file_whatever_its_ending(folder):
     assert same_rolls(load_midi(folder / "b.dat"), [0])
 
 
-def test_linked_folders_are_read_and_links_to_nothing_told_of(folder, tmp_path):
+def test_linked_folders_are_read_and_broken_links_reported(folder, tmp_path):
     try:
         (tmp_path / "links").mkdir()
         (tmp_path / "links" / "music").symlink_to(folder, target_is_directory=True)
@@ -105,7 +105,7 @@ def test_a_tilde_is_the_home_folder(folder, monkeypatch):
     assert len(midiread("~/music/b.mid").notes) > 0
 
 
-def test_a_zip_that_was_replaced_is_read_anew(folder, tmp_path):
+def test_a_zip_that_was_replaced_is_read_again(folder, tmp_path):
     path = tmp_path / "music.zip"
     for members, error in (([], FileNotFoundError), (["notes.txt"], ValueError), (["b.mid"], None)):
         with zipfile.ZipFile(path, "w") as archive:
@@ -118,16 +118,16 @@ def test_a_zip_that_was_replaced_is_read_anew(folder, tmp_path):
             assert same_rolls(load_midi(path), [0])
 
 
-def test_a_member_of_a_zip_that_says_less_than_it_holds(folder, tmp_path, monkeypatch):
+def test_a_member_of_a_zip_that_is_larger_than_it_claims(folder, tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "music.zip", "w") as archive:
         archive.writestr("z.mid", b"\0" * 5000)
     monkeypatch.setattr(midi_files, "MOST_BYTES", 4000)
     (claimed,) = midi_files.find_files(tmp_path / "music.zip")
-    with pytest.raises(MidiError, match="more than 4000 bytes"):
+    with pytest.raises(MidiError, match="more bytes than the 4000"):
         claimed._replace(size=10).read()
 
 
-def test_a_zip_is_read_where_it_is(folder, tmp_path):
+def test_a_zip_is_not_unpacked(folder, tmp_path):
     path = tmp_path / "music.ZIP"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name in (*NAMES, "notes.txt"):
@@ -140,10 +140,10 @@ def test_a_zip_is_read_where_it_is(folder, tmp_path):
     assert same_rolls(load_midi([path, folder / "b.mid"], workers=2), [0, *SEEDS, 0])
 
 
-def test_sources_that_are_none(tmp_path, folder):
+def test_invalid_sources(tmp_path, folder):
     with pytest.raises(FileNotFoundError, match="there is no file or folder .*nowhere"):
         load_midi(tmp_path / "nowhere")
-    with pytest.raises(FileNotFoundError, match="nothing matches"):
+    with pytest.raises(FileNotFoundError, match="as a pattern it matches no file"):
         load_midi(f"{folder}/*.xyz")
     with pytest.raises(FileNotFoundError, match="no files that end in .mid, .midi, .kar, .rmi"):
         load_midi(folder / "folder.mid")
@@ -152,7 +152,7 @@ def test_sources_that_are_none(tmp_path, folder):
     with pytest.raises(TypeError, match="a path or a list of paths, not int"):
         load_midi(3)
     (tmp_path / "bad.zip").write_bytes(b"no zip")
-    with pytest.raises(ValueError, match="bad.zip is not a .zip file, or damaged"):
+    with pytest.raises(ValueError, match="bad.zip is damaged or not a .zip file"):
         load_midi(tmp_path / "bad.zip")
 
 
@@ -166,7 +166,7 @@ def spoil(folder):
     midiwrite(folder / "low.mid", np.ones((5, 1)), (3, 4))
 
 
-def test_nothing_is_skipped_in_silence(folder):
+def test_nothing_is_skipped_silently(folder):
     spoil(folder)
     with pytest.warns(DatasetWarning) as said:
         dataset = load_midi(folder)
@@ -187,7 +187,7 @@ def test_nothing_is_skipped_in_silence(folder):
         assert "cut.mid" in dict(load_midi(folder, strict=True).skipped)
 
 
-def test_nothing_left_is_an_error_with_the_reasons(tmp_path):
+def test_no_usable_file_is_an_error_with_the_reasons(tmp_path):
     for k in range(30):
         (tmp_path / f"{k:02}.mid").write_bytes(b"none")
     with pytest.raises(ValueError, match="none of the 30 files can be used") as caught:
@@ -221,10 +221,10 @@ def test_damaged_members_of_a_zip_and_those_too_large_are_skipped(folder, tmp_pa
     assert dataset.names == NAMES[1:]
     reasons = dict(dataset.skipped)
     assert "zip" in reasons["a.MIDI"] or "CRC" in reasons["a.MIDI"]
-    assert reasons["z.mid"] == "it has 5000 bytes; more than 4000 are not read"
+    assert reasons["z.mid"] == "it has 5000 bytes; at most 4000 are read"
 
 
-def test_whatever_goes_wrong_in_one_file_is_a_row_of_the_table(folder, monkeypatch):
+def test_any_error_in_a_file_is_a_row_of_the_table(folder, monkeypatch):
     def read_bytes(data, *arguments, **keywords):
         if data[:4] == b"RIFF":
             raise OverflowError("too much of it")
@@ -290,7 +290,7 @@ def test_to_c_moves_every_tune_to_c_major_or_a_minor(tmp_path):
         midiwrite(tmp_path / f"{tonic:02}.mid", roll, (0, 128))
     keys = [find_key(roll) for roll in load_midi(tmp_path, to_c=True)]
     assert {str(key) for key in keys} == {"C major"}
-    # the range is that of the moved tune: what leaves it is counted
+    # the range applies after the transposition; notes outside are counted
     dataset = load_midi(tmp_path / "05.mid", (53, 60), to_c=True)  # F to C: down five
     assert dataset[0].shape == (len(scale), 7)
     np.testing.assert_array_equal(np.flatnonzero(dataset[0].any(axis=0)) + 53, [53, 55, 57, 59])
@@ -369,7 +369,7 @@ def test_ctrl_c_ends_the_processes_too(folder, tmp_path):
         assert said.rstrip().endswith("KeyboardInterrupt") and said.count("Traceback") == 1
 
 
-def test_threads_may_use_processes_at_once(folder):
+def test_threads_may_use_processes_simultaneously(folder):
     found = []
     threads = [
         threading.Thread(target=lambda: found.append(load_midi(folder, workers=2)), daemon=True)
@@ -419,7 +419,7 @@ def test_the_cache_is_by_content_and_options(folder, tmp_path, monkeypatch):
     assert same_rolls(load_midi(folder, cache=cache), SEEDS)
 
 
-def test_the_cache_knows_what_a_tune_was_moved_into_and_every_name(folder, tmp_path, monkeypatch):
+def test_the_cache_depends_on_pitch_range_names_and_version(folder, tmp_path, monkeypatch):
     cache = tmp_path / "cache"
     for pitch_range in ((40, 60), (30, 70)):
         kept = load_midi(folder, pitch_range, to_c=True, cache=cache)
@@ -457,13 +457,12 @@ def test_a_cache_file_is_written_whole(folder, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "packbits", full_disk)
-    with pytest.warns(UserWarning, match="nothing is kept in the cache"):
+    with pytest.warns(UserWarning, match="the cache .* cannot be written"):
         assert same_rolls(load_midi(folder, cache=cache), SEEDS)
     assert not list(cache.iterdir())
 
 
-def test_a_cache_file_of_another_name_is_not_used(folder, tmp_path):
-    """Nor what an earlier version left there."""
+def test_a_cache_file_of_another_name_or_version_is_not_used(folder, tmp_path):
     cache = tmp_path / "cache"
     load_midi(folder, cache=cache)
     (path,) = cache.iterdir()
@@ -476,7 +475,7 @@ def test_a_cache_file_of_another_name_is_not_used(folder, tmp_path):
     assert narrow[0].shape[1] == 20 and other.read_bytes() == whole
 
 
-def test_a_damaged_cache_is_written_anew(folder, tmp_path):
+def test_a_damaged_cache_is_rewritten(folder, tmp_path):
     cache = tmp_path / "cache"
     load_midi(folder, cache=cache)
     (path,) = cache.iterdir()
@@ -501,7 +500,7 @@ def test_the_cache_is_a_shard(folder, tmp_path):
 
 def test_a_cache_that_cannot_be_written_is_a_warning(folder, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    with pytest.warns(UserWarning, match="nothing is kept in the cache"):
+    with pytest.warns(UserWarning, match="the cache .* cannot be written"):
         assert same_rolls(load_midi(folder, cache=tmp_path / "file"), SEEDS)
 
 
@@ -572,7 +571,7 @@ def test_copies_of_one_tune_cannot_be_split():
 @pytest.mark.parametrize(
     ("keywords", "message"),
     [
-        ({"validation": 0.5, "test": 0.5}, "leave nothing to learn from"),
+        ({"validation": 0.5, "test": 0.5}, "leave no tunes to train on"),
         ({"validation": -0.1}, "validation must be"),
         ({"test": 3}, "test must be"),
         ({"seed": -1}, "seed must be at least 0"),

@@ -1,4 +1,4 @@
-"""What counts as a roll of zeros and ones, and which notes stand in it."""
+"""Validating piano rolls, and finding their notes."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def test_silence_has_no_notes():
     )
 
 
-def test_a_roll_of_zeros_and_ones_is_returned_as_it_is():
+def test_a_roll_of_zeros_and_ones_is_returned_unchanged():
     for dtype in (bool, np.uint8, np.float32):
         assert pianoroll.validate("roll", np.eye(3, dtype=dtype), 3).dtype == dtype
     np.testing.assert_array_equal(pianoroll.validate("roll", [[0, 1]]), [[0, 1]])
@@ -44,13 +44,13 @@ def test_a_roll_of_zeros_and_ones_is_returned_as_it_is():
         (np.zeros((0, 20)), ValueError, "tune is empty"),
         (np.zeros((5, 0)), ValueError, "tune is empty"),
         ([[0, 0.5]], ValueError, r"tune holds 0.5; .* roll >= 0.5"),
-        ([[0, 90]], ValueError, r"tune holds values from 0 to 90; .* take \(roll > 0\)"),
+        ([[0, 90]], ValueError, r"tune holds values from 0 to 90; .* with \(roll > 0\)"),
         ([[0, np.nan]], ValueError, "tune holds NaN"),
         ([[0, 1], [0]], ValueError, "tune must have rows of equal length"),
         ("tune.mid", TypeError, "tune must be an array of numbers"),
     ],
 )
-def test_what_is_none_is_named(value, error, message):
+def test_invalid_rolls(value, error, message):
     with pytest.raises(error, match=message):
         pianoroll.validate("tune", value, binary=True)
 

@@ -1,4 +1,4 @@
-"""Collections of piano rolls: a dataset in memory, and what a store on disk shares with it.
+"""Collections of piano rolls: datasets in memory, and the base class that stores on disk share.
 
 >>> from rnn4music import load_midi
 >>> dataset = load_midi("my folder")                           # doctest: +SKIP
@@ -8,8 +8,8 @@
 Conventions
 -----------
 A piano roll is (T, P) booleans, one row per time step and one column per pitch of a half-open
-range. Nothing is skipped in silence: a warning has the first rows of a table of what was,
-`Collection.skipped` all of it.
+range. No file is skipped silently: a warning has a table of the skipped files, and
+`Collection.skipped` lists all of them.
 """
 
 import warnings
@@ -29,26 +29,26 @@ _ROWS_OF_A_TABLE = 20
 
 
 class DatasetWarning(UserWarning):
-    """Files that were skipped, or read in part."""
+    """Warning about files that were skipped or read in part."""
 
 
 class FileIssue(NamedTuple):
-    """A file's name, and why it was skipped, or what is damaged in it."""
+    """A file's name, and why it was skipped or what is damaged in it."""
 
     file: str
     reason: str
 
 
 class Split(NamedTuple):
-    """A collection in three parts."""
+    """The three parts of a collection."""
 
-    train: Any  # of the collection's own type
+    train: Any  # of the collection's type
     validation: Any
     test: Any
 
 
 class Collection(Sequence):
-    """Piano rolls with their names, and what became of the files that they are from.
+    """Piano rolls with their names, and reports on the files they were read from.
 
     Attributes
     ----------
@@ -56,13 +56,13 @@ class Collection(Sequence):
     lengths : (number of tunes,) int
         Steps of each tune.
     skipped : list of FileIssue
-        Files of which nothing was read, and why.
+        Files that were not used, with the reason.
     damaged : list of FileIssue
-        Files of which only what is complete was read.
+        Files that were read in part, with the damage.
     n_notes : int
-        Notes within the pitch range, those too short for a step included.
+        Notes within the pitch range, including those too short for a step.
     dropped_notes : dict of str to int
-        How many notes are not in the rolls, by reason.
+        Number of notes that are not in the rolls, by reason.
     """
 
     names: Any
@@ -87,7 +87,7 @@ class Collection(Sequence):
         return f"{len(self)} tunes, {self.lengths.sum()} steps"
 
     def summary(self):
-        """Return some lines on what is here, and on what was skipped and why."""
+        """Return lines on the number of tunes and steps, and on what was left out and why."""
         lines = [self._extent()]
         for issues, what in ((self.skipped, "skipped"), (self.damaged, "damaged, read in part")):
             if issues:
@@ -101,7 +101,7 @@ class Collection(Sequence):
         return "\n".join(lines)
 
     def report(self, n_files):
-        """Warn the caller's caller if any of this many files was skipped or damaged.
+        """Warn the caller's caller if any of the `n_files` files was skipped or damaged.
 
         Raises
         ------
@@ -115,12 +115,12 @@ class Collection(Sequence):
             warnings.warn(self.summary(), DatasetWarning, stacklevel=3)
 
     def split(self, validation=0.1, test=0.1, seed=1):
-        """Divide the tunes at random, near duplicates of a tune on one side.
+        """Divide the tunes at random, keeping near duplicates in the same part.
 
         Parameters
         ----------
         validation, test : float
-            Shares of the number of tunes, rounded. A part has fewer where near duplicates would
+            Shares of the number of tunes, rounded. A part has fewer tunes if near duplicates would
             have to be separated, and none if all tunes are duplicates of each other.
         seed : int
             The same seed gives the same parts.
@@ -140,7 +140,7 @@ class Collection(Sequence):
         }
         if sum(shares.values()) >= 1:
             raise ValueError(
-                f"validation={validation} and test={test} leave nothing to learn from; "
+                f"validation={validation} and test={test} leave no tunes to train on; "
                 "together they must be less than 1"
             )
         rng = np.random.default_rng(checks.integer("seed", seed, 0))
@@ -163,13 +163,13 @@ class Collection(Sequence):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset(Collection):
-    """Tunes in memory with their names; a sequence of piano rolls, as `RNN4Music.train` takes it.
+    """Tunes in memory with their names: a sequence of piano rolls for `RNN4Music.train`.
 
     Attributes
     ----------
     rolls : list of (T, P) bool
     names, skipped, damaged, n_notes, dropped_notes
-        As of a `Collection`.
+        See `Collection`.
     """
 
     rolls: list
@@ -202,7 +202,7 @@ class Dataset(Collection):
         return group_near_duplicates(self.rolls)
 
     def in_keys(self, semitones=ALL_KEYS):
-        """Return every tune in several transpositions, by default in all twelve keys.
+        """Return every tune in several transpositions, by default all twelve keys.
 
         Parameters
         ----------
@@ -217,9 +217,9 @@ class Dataset(Collection):
 
 
 def outcome(files):
-    """Return what became of files: ``skipped, damaged, n_notes, dropped_notes``.
+    """Return the attributes ``skipped, damaged, n_notes, dropped_notes`` of a `Collection`.
 
-    Each has ``name``, ``reason`` (why it was skipped), ``damage`` and ``counts``.
+    Each file has ``name``, ``reason`` (why it was skipped), ``damage`` and ``counts``.
     """
     skipped, damaged, counts = [], [], Counter()
     for file in files:
