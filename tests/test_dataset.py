@@ -193,8 +193,7 @@ def test_no_usable_file_is_an_error_with_the_reasons(tmp_path):
     with pytest.raises(ValueError, match="none of the 30 files can be used") as caught:
         load_midi(tmp_path)
     lines = str(caught.value).splitlines()
-    assert lines[1].startswith("  00.mid  not a MIDI file")
-    assert lines[-1] == "  and 10 more"
+    assert len(lines) == 2 and lines[1].startswith("  00.mid and 29 more  not a MIDI file")
 
 
 def test_an_unreadable_file_is_skipped(folder):

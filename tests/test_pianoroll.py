@@ -44,7 +44,7 @@ def test_a_roll_of_zeros_and_ones_is_returned_unchanged():
         (np.zeros((0, 20)), ValueError, "tune is empty"),
         (np.zeros((5, 0)), ValueError, "tune is empty"),
         ([[0, 0.5]], ValueError, r"tune holds 0.5; .* roll >= 0.5"),
-        ([[0, 90]], ValueError, r"tune holds values from 0 to 90; .* with \(roll > 0\)"),
+        ([[0, 90]], ValueError, r"tune holds values from 0 to 90; .* take \(roll > 0\)"),
         ([[0, np.nan]], ValueError, "tune holds NaN"),
         ([[0, 1], [0]], ValueError, "tune must have rows of equal length"),
         ("tune.mid", TypeError, "tune must be an array of numbers"),

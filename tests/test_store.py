@@ -125,7 +125,7 @@ def test_nothing_is_skipped_silently(tunes, tmp_path):
 
 def test_no_usable_file_is_an_error_with_the_reasons(tmp_path):
     (tmp_path / "a.mid").write_bytes(b"no music")
-    with pytest.raises(ValueError, match="none of the 1 files can be used:\n  .*a.mid  not a"):
+    with pytest.raises(ValueError, match="the file cannot be used:\n  .*a.mid  not a"):
         convert(tmp_path / "a.mid", tmp_path / "rolls", progress=False)
 
 
@@ -179,7 +179,8 @@ def test_workers_are_given_absolute_paths(tunes, tmp_path, monkeypatch):
 def test_shards_keep_the_names_that_earlier_revisions_gave_them(tmp_path, monkeypatch):
     monkeypatch.setattr("rnn4music._utils.version.__version__", "0.1.0")
     files = [midi_files.File("a.mid", "/x/a.mid", size=10, stamp=5)]
-    _, (job,) = roll_store._plan(tmp_path, files, midi_files.SamplingOptions.validate(RANGE, 0.3))
+    sampling = midi_files.SamplingOptions.validate(RANGE, 0.3, keep_silence=True)
+    _, (job,) = roll_store._plan(tmp_path, files, sampling)
     assert job.path == tmp_path / "shards" / "00000-61fd12fbfa4d48b5.rolls"
 
 
@@ -476,10 +477,8 @@ def test_the_size_of_a_manifest_is_limited(folder, monkeypatch):
 
 
 def test_a_manifest_of_a_later_version_says_so(folder):
-    rewritten(folder, lambda manifest: manifest.update(options={"new": 1}, format=2))
-    with pytest.raises(
-        ValueError, match="has format 2, but this version of rnn4music reads formats up to 1"
-    ):
+    rewritten(folder, lambda manifest: manifest.update(options={"new": 1}, format=3))
+    with pytest.raises(ValueError, match="has format 3, but .* reads formats up to 2; install"):
         RollStore(folder)
 
 
@@ -536,7 +535,8 @@ def test_a_shard_built_from_its_parts_is_read(tmp_path):
     (tmp_path / "store.json").write_text(json.dumps({**manifest, "checksum": checksum}))
     store = RollStore(tmp_path)
     assert store.names == ["a.mid"] and store.skipped == [("b.mid", "not a MIDI file")]
-    assert store.damaged == [("a.mid", "cut off")] and store.options == options
+    assert store.damaged == [("a.mid", "cut off")]
+    assert store.options == {**options, "keep_silence": True} and store.silence == (0, 0)
     assert (store.n_notes, store.dropped_notes) == (3, {"drums": 1})
     np.testing.assert_array_equal(store[0], roll)
     path = store._path(0)
@@ -549,13 +549,11 @@ def test_a_manifest_cannot_name_files_elsewhere(folder):
         RollStore(folder)
 
 
-def test_a_later_format_is_left_alone(tunes, folder, monkeypatch):
-    monkeypatch.setattr(shards, "FORMAT", 2)
-    rewritten(folder, lambda manifest: manifest.update(format=2))
-    monkeypatch.undo()
+def test_a_later_format_is_left_alone(tunes, folder):
+    rewritten(folder, lambda manifest: manifest.update(format=3))
     before = files_of(folder)
     for attempt in (lambda: RollStore(folder), lambda: convert(tunes, folder, progress=False)):
-        with pytest.raises(ValueError, match="has format 2, .* up to 1; install a newer"):
+        with pytest.raises(ValueError, match="has format 3, .* up to 2; install a newer"):
             attempt()
     assert files_of(folder) == before
 
@@ -804,7 +802,7 @@ def run(*arguments):
     return cli.main([str(argument) for argument in arguments])
 
 
-@pytest.mark.filterwarnings("default:notes not in the rolls")
+@pytest.mark.filterwarnings("default:many notes are not in")
 def test_converting_and_training_from_the_command_line(tunes, tmp_path, capsys):
     store, model = tmp_path / "rolls", tmp_path / "model.npz"
     flags = ["--dt", 0.5, "--pitch-range", 30, 100, "--keep-short", "--keys", "c", "--quiet"]
@@ -831,14 +829,15 @@ def test_converting_and_training_from_the_command_line(tunes, tmp_path, capsys):
     assert "pitch_range is [21, 109], expected [30, 100]" in capsys.readouterr().err
 
 
-@pytest.mark.filterwarnings("default:notes not in the rolls")
+@pytest.mark.filterwarnings("default:many notes are not in")
 def test_many_dropped_notes_are_reported_when_converting(tunes, tmp_path, capsys):
     assert run("convert", tunes, tmp_path / "rolls", "--dt", 0.3, "--quiet") == 0
     assert "too short" not in capsys.readouterr().err
     midiwrite(tmp_path / "fast.mid", np.tile(np.eye(88, dtype=bool), (4, 1)), RANGE, 0.05)
     assert run("convert", tmp_path / "fast.mid", tmp_path / "fast", "--dt", 0.3, "--quiet") == 0
     told = capsys.readouterr().err
-    assert "too short for a step; of 352 in range" in told and "--keep-short keeps all" in told
+    assert "352 notes in the pitch range, 293 too short for a step" in told
+    assert "--keep-short keeps all" in told
 
 
 def music_of(source, *flags, io_length=88, metadata=None):

@@ -1,5 +1,6 @@
 """Bach's chorales from music21's corpus, as MIDI files and as a dataset."""
 
+import os
 from functools import partial
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def write_chorales(folder, seconds_per_quarter=0.6):
         from music21 import corpus
     except ImportError:
         raise ImportError("the chorales need music21; run: python -m pip install music21") from None
-    folder = Path(folder).expanduser()
+    folder = Path(os.path.expanduser(os.fsdecode(folder)))
     folder.mkdir(parents=True, exist_ok=True)
     names = sorted({str(name) for name in corpus.chorales.Iterator(returnType="filename")})
     files = {name: folder / f"{Path(name).name}.mid" for name in names}

@@ -12,6 +12,7 @@ range. No file is skipped silently: a warning has a table of the skipped files, 
 `Collection.skipped` lists all of them.
 """
 
+import re
 import warnings
 from abc import abstractmethod
 from collections import Counter
@@ -25,7 +26,8 @@ from rnn4music._utils import checks
 from rnn4music.data.duplicates import group_near_duplicates
 from rnn4music.data.keys import ALL_KEYS, transpose, validate_semitones
 
-_ROWS_OF_A_TABLE = 20
+TOO_SHORT, OUTSIDE = "too short for a step", "outside the pitch range"
+_ROWS_OF_A_TABLE = 20  # more rows are grouped further
 
 
 class DatasetWarning(UserWarning):
@@ -37,6 +39,13 @@ class FileIssue(NamedTuple):
 
     file: str
     reason: str
+
+
+class Silence(NamedTuple):
+    """Silence left out before the first and after the last notes."""
+
+    n_tunes: int = 0  # that were shortened
+    n_steps: int = 0
 
 
 class Split(NamedTuple):
@@ -63,6 +72,8 @@ class Collection(Sequence):
         Notes within the pitch range, including those too short for a step.
     dropped_notes : dict of str to int
         Number of notes that are not in the rolls, by reason.
+    silence : Silence
+        Numbers of tunes and steps of silence left out, ``n_tunes`` and ``n_steps``.
     """
 
     names: Any
@@ -71,6 +82,7 @@ class Collection(Sequence):
     damaged: list
     n_notes: int
     dropped_notes: dict
+    silence: Silence
 
     @abstractmethod
     def select(self, indices) -> Any:
@@ -84,21 +96,33 @@ class Collection(Sequence):
         return f"<{type(self).__name__}: {self._extent()}>"
 
     def _extent(self):
-        return f"{len(self)} tunes, {self.lengths.sum()} steps"
+        return f"{counted(len(self), 'tune')}, {counted(self.lengths.sum(), 'step')}"
 
     def summary(self):
         """Return lines on the number of tunes and steps, and on what was left out and why."""
         lines = [self._extent()]
         for issues, what in ((self.skipped, "skipped"), (self.damaged, "damaged, read in part")):
             if issues:
-                files = "1 file" if len(issues) == 1 else f"{len(issues)} files"
-                lines += [f"{files} {what}:", *_table(issues)]
-        dropped = [f"{count} {reason}" for reason, count in self.dropped_notes.items() if count]
-        if dropped:
+                lines += [f"{counted(len(issues), 'file')} {what}:", *_table(issues)]
+        if self.silence.n_steps:
+            n_tunes, n_steps = self.silence
             lines.append(
-                f"notes not in the rolls: {', '.join(dropped)}; of {self.n_notes} in range"
+                f"silence left out before or after the notes: {counted(n_steps, 'step')} in "
+                f"{counted(n_tunes, 'tune')}"
             )
+        if any(self.dropped_notes.values()):
+            lines.append(self.summarise_notes())
         return "\n".join(lines)
+
+    def summarise_notes(self):
+        """Return a line on the notes that are in the pitch range, and those left out."""
+        left_out = {reason: count for reason, count in self.dropped_notes.items() if count}
+        n_short = left_out.pop(TOO_SHORT, 0)
+        parts = [f"{counted(self.n_notes, 'note')} in the pitch range, {n_short:,} {TOO_SHORT}"]
+        if left_out:
+            reasons = (f"{count:,} {reason}" for reason, count in left_out.items())
+            parts.append(f"notes left out: {', '.join(reasons)}")
+        return "; ".join(parts)
 
     def report(self, n_files):
         """Warn the caller's caller if any of the `n_files` files was skipped or damaged.
@@ -110,7 +134,8 @@ class Collection(Sequence):
         """
         if not len(self):
             table = "\n".join(_table(self.skipped))
-            raise ValueError(f"none of the {n_files} files can be used:\n{table}")
+            which = "the file cannot" if n_files == 1 else f"none of the {n_files:,} files can"
+            raise ValueError(f"{which} be used:\n{table}")
         if self.skipped or self.damaged:
             warnings.warn(self.summary(), DatasetWarning, stacklevel=3)
 
@@ -168,7 +193,7 @@ class Dataset(Collection):
     Attributes
     ----------
     rolls : list of (T, P) bool
-    names, skipped, damaged, n_notes, dropped_notes
+    names, skipped, damaged, n_notes, dropped_notes, silence
         See `Collection`.
     """
 
@@ -178,6 +203,7 @@ class Dataset(Collection):
     damaged: list = field(default_factory=list)
     n_notes: int = 0
     dropped_notes: dict = field(default_factory=dict)
+    silence: Silence = Silence()
 
     def __len__(self):
         return len(self.rolls)
@@ -217,25 +243,49 @@ class Dataset(Collection):
 
 
 def outcome(files):
-    """Return the attributes ``skipped, damaged, n_notes, dropped_notes`` of a `Collection`.
+    """Return ``skipped, damaged, n_notes, dropped_notes, silence`` of a `Collection`.
 
     Each file has ``name``, ``reason`` (why it was skipped), ``damage`` and ``counts``.
     """
-    skipped, damaged, counts = [], [], Counter()
+    skipped, damaged, counts, n_shortened = [], [], Counter(), 0
     for file in files:
         if file.reason:
             skipped.append(FileIssue(file.name, file.reason))
             continue
         counts.update(file.counts)
+        n_shortened += file.counts.get("silent_steps", 0) > 0
         if file.damage:
             damaged.append(FileIssue(file.name, file.damage))
-    n_notes = counts.pop("n_notes", 0)
-    return skipped, damaged, n_notes, dict(counts)
+    n_notes, n_silent = counts.pop("n_notes", 0), counts.pop("silent_steps", 0)
+    return skipped, damaged, n_notes, dict(counts), Silence(n_shortened, n_silent)
+
+
+def counted(n, noun):
+    """Return a number with its noun, for example ``1 tune`` or ``2,000 tunes``."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def _table(issues):
-    shown = issues[:_ROWS_OF_A_TABLE]
-    width = max((len(issue.file) for issue in shown), default=0)
-    rows = [f"  {issue.file:<{width}}  {issue.reason}" for issue in shown]
-    more = len(issues) - len(shown)
-    return rows + ([f"  and {more} more"] if more else [])
+    """Return the rows of a table of issues; files with the same reason share a row.
+
+    If these rows are too many, files whose reasons differ only in numbers share a row.
+    """
+    groups, alike = _grouped(issues, lambda reason: reason), "more"
+    if len(groups) > _ROWS_OF_A_TABLE:
+        groups, alike = _grouped(issues, lambda reason: re.sub(r"\d+", "0", reason)), "similar"
+    rows = [(_printable(group[0].file), len(group) - 1, group[0].reason) for group in groups]
+    names = [f"{name} and {n:,} {alike}" if n else name for name, n, _ in rows]
+    width = max(map(len, names), default=0)
+    return [f"  {name:<{width}}  {_printable(row[2])}" for name, row in zip(names, rows)]
+
+
+def _grouped(issues, kind_of):
+    groups = {}
+    for issue in issues:
+        groups.setdefault(kind_of(issue.reason), []).append(issue)
+    return list(groups.values())
+
+
+def _printable(text):
+    """Return a text with control characters, and bytes that are not UTF-8, escaped."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)

@@ -1,6 +1,7 @@
 """Finding MIDI files in folders, .zip files and patterns, and reading them as piano rolls."""
 
 import glob
+import math
 import os
 import stat
 import zipfile
@@ -24,14 +25,17 @@ from midi.reading import (
 )
 from rnn4music._utils import checks, npz
 from rnn4music._utils.processes import in_processes, n_cores
-from rnn4music.data.dataset import Dataset, outcome
+from rnn4music.data import pianoroll
+from rnn4music.data.dataset import OUTSIDE, TOO_SHORT, Dataset, outcome
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.data.shards import Tune, cached
 
+_BEATS_OF_SILENCE = 2  # instead of `pianoroll.SILENCE` where steps are parts of a beat
 MOST_CELLS = 10**7  # of one roll: nine hours of piano at 0.3 s
 MOST_BYTES = 2**24  # of a file
 _BYTES_WORTH_PROCESSES = 2**24
 _EVERY_PITCH = (0, 128)
+_APPLE_DOUBLE = b"\0\5\x16\7"  # RFC 1740
 
 
 def load_midi(
@@ -44,6 +48,7 @@ def load_midi(
     sustain=False,
     drums=False,
     keep_short=False,
+    keep_silence=False,
     to_c=False,
     min_steps=1,
     short_tunes="skip",
@@ -79,6 +84,12 @@ def load_midi(
         pieces at 0.3 s a quarter of all notes lies between two steps, but keeping them makes
         three times as many steps (23 % instead of 8 %) contain pitches a second apart that are
         played one after the other. A shorter step loses fewer notes: 5 % at 0.15 s.
+    keep_silence : bool
+        Whether silence before the first and after the last note of a file is kept. By default a
+        tune ends one second after its last note, and begins with its first note if the silence
+        before is longer than a second. With `steps_per_beat` the limit is two quarter notes
+        instead. It is rounded up to whole steps. Drums do not count as notes unless `drums` is
+        set. `Dataset.silence` has the numbers of tunes and steps affected.
     to_c : bool
         Whether each tune is transposed to C major or A minor, by at most six semitones. See
         `rnn4music.data.keys` for how the key is found, and `Dataset.in_keys` for all twelve keys.
@@ -119,7 +130,8 @@ def load_midi(
     """
     sampling = SamplingOptions.validate(
         pitch_range, time_step, steps_per_beat=steps_per_beat, tempo=tempo, sustain=sustain,
-        drums=drums, keep_short=keep_short, to_c=to_c, strict=strict, most_cells=most_cells,
+        drums=drums, keep_short=keep_short, keep_silence=keep_silence, to_c=to_c, strict=strict,
+        most_cells=most_cells,
     )  # fmt: skip
     progress = checked_flag("progress", progress)
     min_steps = checks.integer("min_steps", min_steps, 1)
@@ -156,16 +168,19 @@ def _long_enough(tune, min_steps, short_tunes):
 
 
 class File(NamedTuple):
-    """A file on disk, or a member of a .zip."""
+    """A file on disk, a member of a .zip, or a place that cannot be read."""
 
     name: str
     path: str
     member: str | None = None
     size: int = 0
     stamp: int = 0  # time of the last change in nanoseconds, or the CRC in the .zip
+    problem: str = ""  # why it cannot be read
 
     def read(self):
         """Return the bytes."""
+        if self.problem:
+            raise MidiError(self.problem)
         if self.size > MOST_BYTES:
             raise MidiError(f"it has {self.size} bytes; at most {MOST_BYTES} are read")
         if self.member is None:
@@ -191,7 +206,7 @@ def forget_zips():
 
 def find_files(source):
     """List the MIDI files of a source, as `load_midi` takes it."""
-    if not isinstance(source, (str, os.PathLike)):
+    if not isinstance(source, (str, bytes, os.PathLike)):
         if not np.iterable(source):
             raise TypeError(
                 f"the source must be a path or a list of paths, not {type(source).__name__}"
@@ -200,23 +215,19 @@ def find_files(source):
         if not files:
             raise ValueError("the list of files is empty; give at least one")
         return files
-    if not os.fspath(source):
+    source = os.fsdecode(source)
+    if not source:
         raise ValueError('the source is empty; for the current folder give "."')
-    path = Path(source).expanduser()
-    if path.is_dir():
-        inside = sorted(map(Path, _inside(path)))
-        files = _midi_files((each, each.relative_to(path)) for each in inside)
-    elif path.suffix.lower() == ".zip" and path.is_file():
+    path = expanded(source)
+    mode = _mode(path)
+    if stat.S_ISDIR(mode):
+        files = _in_folder(path)
+    elif stat.S_ISREG(mode) and path.suffix.lower() == ".zip":
         files = _zip_members(path)
-    elif path.exists():
-        return [_file(path, path) or File(path.as_posix(), os.fspath(path))]
+    elif mode:
+        return [_file(path, path)]
     else:
-        matches = [Path(each) for each in sorted(glob.glob(os.fspath(path), recursive=True))]
-        if not matches:
-            raise FileNotFoundError(
-                f"there is no file or folder {source}, and as a pattern it matches no file"
-            )
-        files = _midi_files((each, each) for each in matches)
+        files = _matching(path)
     if not files:
         raise FileNotFoundError(
             f"{source} has no files that end in {', '.join(SUFFIXES)}. To read a .zip file in a "
@@ -225,34 +236,88 @@ def find_files(source):
     return files
 
 
-def _inside(folder):
-    """Yield the paths of all files in a folder. Each folder is visited once, linked ones last."""
-    seen = set()
-    for each, folders, names in os.walk(folder, followlinks=True):
+def expanded(path):
+    """Return a `Path`, with the home folder for a leading ``~`` if that is known."""
+    return Path(os.path.expanduser(os.fsdecode(path)))
+
+
+def _mode(path):
+    """Return the mode of a file or folder, or 0 if it does not exist and may be a pattern."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a null character
+        if os.path.islink(path):
+            raise
+        return 0
+    except OSError:  # such as a name that is too long, or no permission
+        if glob.has_magic(os.fspath(path)):
+            return 0
+        raise
+
+
+def _in_folder(folder):
+    """List the MIDI files in a folder. Each subfolder is visited once, linked ones last."""
+    paths, problems, seen = [], [], set()
+    os.scandir(folder).close()  # raises the error of the folder itself
+    for each, folders, names in os.walk(folder, onerror=problems.append, followlinks=True):
         real = os.path.realpath(each)
         if real in seen:
             folders.clear()
             continue
         seen.add(real)
         folders.sort(key=lambda name: (os.path.islink(os.path.join(each, name)), name))
-        yield from (os.path.join(each, name) for name in names)
+        paths += [Path(each, name) for name in names]
+    files = [_file(path, path.relative_to(folder)) for path in paths if _may_be_midi(path)]
+    for error in problems:
+        path = Path(error.filename)
+        files.append(_unread(path, path.relative_to(folder), error))
+    return sorted(files, key=lambda file: Path(file.path))
 
 
-def _midi_files(paths):
-    """List the files that have the ending of a MIDI file, from pairs of path and name."""
-    named = [each for each in paths if each[0].suffix.lower() in SUFFIXES]
-    return [file for path, name in named if (file := _file(path, name))]
+def _matching(pattern):
+    """List the MIDI files that match a pattern, and the folders where none can be looked for."""
+    parts, begin = pattern.parts, 0
+    while begin < len(parts) and os.path.lexists(Path(*parts[: begin + 1])):
+        begin += 1  # what exists is no pattern, even if it has brackets in its name
+    parts = [*map(glob.escape, parts[:begin]), *parts[begin:]]
+    matches = map(Path, sorted(glob.glob(os.path.join(*parts), recursive=True)))
+    files = {path: _file(path, path) for path in matches if not os.path.isdir(path)}
+    for k, part in enumerate(parts):
+        if k < begin or not glob.has_magic(part):
+            continue
+        searched = [*parts[:k], *["**"] * (part == "**"), ""] if k or part == "**" else ["./"]
+        for folder in map(Path, glob.glob(os.path.join(*searched), recursive=True)):
+            try:
+                os.scandir(folder).close()
+                os.stat(os.path.join(folder, os.curdir))  # may its files be opened?
+            except OSError as error:
+                files[folder] = _unread(folder, folder, error)
+    if not files:
+        raise FileNotFoundError(
+            f"there is no file or folder {pattern}, and as a pattern it matches no file"
+        )
+    return [file for path, file in files.items() if file.problem or _may_be_midi(path)]
+
+
+def _may_be_midi(path):
+    """Return whether a path has the ending of a MIDI file, or is a broken link to anything."""
+    return path.suffix.lower() in SUFFIXES or (os.path.islink(path) and not os.path.exists(path))
 
 
 def _file(path, name):
-    """Return a file, or None for a folder. A broken link is a file, so that it is reported."""
+    """Return a file; reading it reports broken links, devices, and missing permissions."""
     file = File(name.as_posix(), os.fspath(path))
     try:
         status = path.stat()
-    except OSError:  # reading the file reports it
+    except OSError:
         return file
-    is_file = stat.S_ISREG(status.st_mode)
-    return file._replace(size=status.st_size, stamp=status.st_mtime_ns) if is_file else None
+    return file._replace(size=status.st_size, stamp=status.st_mtime_ns)
+
+
+def _unread(path, name, error):
+    """Return the entry for a folder that cannot be listed."""
+    problem = f"the folder cannot be read: {error.strerror}"
+    return File(f"{name.as_posix()}/", os.fspath(path), problem=problem)
 
 
 def _zip_members(path):
@@ -281,14 +346,27 @@ class SamplingOptions(NamedTuple):
     to_c: bool
 
     @classmethod
-    def validate(cls, pitch_range, time_step, *, to_c=False, most_cells=MOST_CELLS, **options):
+    def validate(
+        cls,
+        pitch_range,
+        time_step,
+        *,
+        keep_silence=False,
+        to_c=False,
+        most_cells=MOST_CELLS,
+        **options,
+    ):
         """Check arguments of `load_midi`; raise TypeError or ValueError."""
+        keep_silence = checked_flag("keep_silence", keep_silence)
         to_c = checked_flag("to_c", to_c)
         pitch_range = checked_pitch_range(pitch_range, "pitch_range")
         read = _EVERY_PITCH if to_c else pitch_range
         options = check_options(
             read, time_step, most_cells=most_cells, dt_name="time_step", **options
         )
+        if not keep_silence:
+            silence = _BEATS_OF_SILENCE if options.in_beats else pianoroll.SILENCE
+            options = options._replace(most_silence=math.ceil(silence / options.step))
         return cls(options, pitch_range, to_c)
 
     @property
@@ -300,12 +378,14 @@ class SamplingOptions(NamedTuple):
         """Return the arguments of `validate` as JSON can represent them."""
         options = self.options._asdict()
         step, in_beats, tempo = (options.pop(name) for name in ("step", "in_beats", "tempo"))
+        keep_silence = options.pop("most_silence") is None
         return {
             **options,
             "pitch_range": list(self.pitch_range),
             "time_step": None if in_beats else float(step),
             "steps_per_beat": float(1 / step) if in_beats else None,
             "tempo": None if tempo is None else float(tempo),
+            "keep_silence": keep_silence,
             "to_c": self.to_c,
         }
 
@@ -322,12 +402,18 @@ def read_file(sampling, file):
     """Read a file as a `Tune`; this may run in any process."""
     options, pitch_range, to_c = sampling
     try:
-        content = read_bytes(file.read(), options, dtype=bool)
+        data = file.read()
+        if data.startswith(_APPLE_DOUBLE):
+            return Tune(file.name, reason="macOS resource file (._*), which is not music")
+        content = read_bytes(data, options, dtype=bool)
     except MidiError as error:
         return Tune(file.name, reason=error.reason)
     except Exception as error:  # from the disk or zipfile: one bad file must not stop the others
-        where = "in the .zip, " if file.member else ""
-        return Tune(file.name, reason=f"{where}{type(error).__name__}: {error}")
+        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+        if file.member:  # files with the same reason share a row
+            reason = f"in the .zip, {reason}".replace(f" for file {file.member!r}", "")
+            reason = reason.replace(f"File {file.member!r}", "the file")
+        return Tune(file.name, reason=reason)
     roll, n_out_of_range = content.piano_roll, content.n_out_of_range
     n_notes = len(content.pitches)
     if to_c:
@@ -338,12 +424,12 @@ def read_file(sampling, file):
         n_out_of_range = int(np.sum((pitches < pitch_range[0]) | (pitches >= pitch_range[1])))
         n_notes -= n_out_of_range
     dropped = {
-        "too short for a step": content.n_too_short,
-        "outside the pitch range": n_out_of_range,
+        TOO_SHORT: content.n_too_short,
+        OUTSIDE: n_out_of_range,
         "never ended": content.n_never_ended,
         "drums": content.n_drums,
     }
-    counts = {"n_notes": n_notes, **dropped}
+    counts = {"n_notes": n_notes, "silent_steps": content.n_silent, **dropped}
     reason = ""
     if not roll.any():
         reasons = [f"{count} {why}" for why, count in dropped.items() if count]

@@ -11,6 +11,9 @@ import warnings
 
 import numpy as np
 
+SILENCE = 1
+"""Seconds of silence that a tune keeps after its last note, and at most before its first."""
+
 
 def validate(name, value, n_pitches=None, *, ndims=(2,), binary=False):
     """Return a roll, or probabilities, as an array of numbers or booleans.
@@ -51,7 +54,7 @@ def validate(name, value, n_pitches=None, *, ndims=(2,), binary=False):
     if low < 0 or high > 1:
         raise ValueError(
             f"{name} holds values from {low:g} to {high:g}; a piano roll holds 0 and 1. "
-            "Convert velocities with (roll > 0)"
+            "For velocities, take (roll > 0)"
         )
     if binary and len(between := roll[(roll != 0) & (roll != 1)]):
         raise ValueError(

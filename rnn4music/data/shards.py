@@ -229,7 +229,7 @@ def cached(folder, key, files, n_pitches, read):
     if not os.fspath(folder):
         raise ValueError('the cache is ""; give a folder, or None for no cache')
     digest = _digest(key, files)
-    path = Path(folder).expanduser() / f"{digest}.rolls"
+    path = Path(os.path.expanduser(os.fsdecode(folder)), f"{digest}.rolls")
     with contextlib.suppress(StoreError, OSError):
         index = read_index(path, digest=digest, n_pitches=n_pitches)
         return list(read_tunes(path, index))

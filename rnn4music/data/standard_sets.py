@@ -29,11 +29,12 @@ from pathlib import Path
 
 import numpy as np
 
+from midi.files import opened
 from midi.reading import PIANO, checked_pitch_range
 from rnn4music._utils import checks, npz
 from rnn4music._utils.processes import in_limited_process
 from rnn4music.data import safe_pickle
-from rnn4music.data.dataset import Dataset, Split
+from rnn4music.data.dataset import OUTSIDE, Dataset, Split
 
 _PARTS = {
     "train": ("train", "traindata", "training"),
@@ -81,7 +82,7 @@ def load_standard_set(path, pitch_range=PIANO, most_cells=MOST_CELLS):
     """
     if not os.fspath(path):
         raise ValueError("the path is empty; give the path of a file")
-    path = Path(path).expanduser()
+    path = Path(os.path.expanduser(os.fsdecode(path)))
     pitch_range = checked_pitch_range(pitch_range, "pitch_range")
     most_cells = checks.integer("most_cells", most_cells, 1)
     suffix = path.suffix.lower()
@@ -90,11 +91,11 @@ def load_standard_set(path, pitch_range=PIANO, most_cells=MOST_CELLS):
         raise ValueError(
             f"{path} has the unknown ending {path.suffix!r}; standard sets end in {known}"
         )
-    if not path.is_file():
+    if not os.path.lexists(path):
         raise FileNotFoundError(f"there is no file {path}")
     most = _MOST_TEXT if suffix in (".json", ".pickle", ".pkl") else _MOST_BYTES
     n_pitches = pitch_range[1] - pitch_range[0]
-    with open(path, "rb") as file:
+    with opened(path) as file:
         try:
             if suffix != ".npz" and os.fstat(file.fileno()).st_size > most:
                 raise ValueError(f"it has more than {most} bytes, the limit for {suffix} files")
@@ -128,9 +129,7 @@ def _dataset(arrays, set_name, part, pitch_range):
         n_outside += int(roll.sum() - rolls[-1].sum())
     names = [f"{set_name} {part} {k}" for k in range(len(rolls))]
     n_notes = sum(int(roll.sum()) for roll in rolls)
-    return Dataset(
-        rolls, names, n_notes=n_notes, dropped_notes={"outside the pitch range": n_outside}
-    )
+    return Dataset(rolls, names, n_notes=n_notes, dropped_notes={OUTSIDE: n_outside})
 
 
 # ---- in the reading process

@@ -40,7 +40,7 @@ from rnn4music.data import midi_files, shards
 from rnn4music.data.dataset import Collection, outcome
 from rnn4music.data.duplicates import group_sketches
 from rnn4music.data.keys import ALL_KEYS, transpose, validate_semitones
-from rnn4music.data.midi_files import SamplingOptions, read_file
+from rnn4music.data.midi_files import SamplingOptions, expanded, read_file
 from rnn4music.data.shards import StoreError, Tune
 from rnn4music.distributed.cluster import connected, in_cluster
 
@@ -48,6 +48,7 @@ __all__ = ["RollStore", "StoreError", "convert", "is_store"]
 
 FILES_OF_A_SHARD = 256
 MANIFEST, SHARDS = "store.json", "shards"
+FORMAT = 2  # of a manifest; 1 had no keep_silence
 _DIGEST = re.compile("[0-9a-f]{16}")
 _MOST_BYTES = 2**26  # of a manifest, which has about 100 for each shard
 _PLACE = np.dtype([("shard", "i4"), ("begin", "i8"), ("n_steps", "i8"), ("crc", "u4")])
@@ -82,8 +83,8 @@ def convert(
     progress : bool
         Whether to show a progress bar.
     **options
-        ``steps_per_beat``, ``tempo``, ``sustain``, ``drums``, ``keep_short``, ``to_c``, ``strict``
-        and ``most_cells``; see `load_midi`.
+        ``steps_per_beat``, ``tempo``, ``sustain``, ``drums``, ``keep_short``, ``keep_silence``,
+        ``to_c``, ``strict`` and ``most_cells``; see `load_midi`.
 
     Returns
     -------
@@ -110,7 +111,7 @@ def convert(
         raise ValueError(f"give workers={workers} or cluster={cluster!r}, not both")
     if not os.fspath(folder):
         raise ValueError('the folder of the store is ""; give a name')
-    folder = Path(folder).expanduser().absolute()
+    folder = expanded(folder).absolute()
     # absolute, since a worker's current folder may be another
     files = [
         file._replace(path=os.path.abspath(file.path)) for file in midi_files.find_files(source)
@@ -155,7 +156,9 @@ class _Job(NamedTuple):
 def _plan(folder, files, sampling):
     """Return the manifest of the store to be made, and a job for each shard."""
     # the digests of existing stores have the options under the name "Reading"
+    # and nothing on silence, which they keep
     options = repr(sampling).replace("SamplingOptions(", "Reading(", 1)
+    options = options.replace(", most_silence=None", "")
     jobs = []
     for start in range(0, len(files), FILES_OF_A_SHARD):
         of_shard = files[start : start + FILES_OF_A_SHARD]
@@ -255,7 +258,7 @@ class RollStore(Collection):
     options : dict
         The arguments of `convert` with which the MIDI files were read.
     n_pitches : int
-    names, lengths, skipped, damaged, n_notes, dropped_notes
+    names, lengths, skipped, damaged, n_notes, dropped_notes, silence
         See `Collection`.
 
     Raises
@@ -267,7 +270,7 @@ class RollStore(Collection):
     """
 
     def __init__(self, folder):
-        self.folder = Path(folder).expanduser().absolute()
+        self.folder = expanded(folder).absolute()
         manifest = read_manifest(self.folder)
         if not all("crc" in shard for shard in manifest["shards"]):
             raise StoreError(
@@ -279,8 +282,9 @@ class RollStore(Collection):
         self.n_pitches = high - low
         self._digests = [shard["digest"] for shard in manifest["shards"]]
         self._names, places = [], []
-        self.skipped, self.damaged, self.n_notes, self.dropped_notes = outcome(
-            self._entries(manifest["shards"], places)
+        entries = self._entries(manifest["shards"], places)
+        self.skipped, self.damaged, self.n_notes, self.dropped_notes, self.silence = outcome(
+            entries
         )
         self._places = np.array(places, _PLACE)
         self._chosen = np.arange(len(places))
@@ -340,7 +344,8 @@ class RollStore(Collection):
         digest.update(self._places["crc"][self._chosen].tobytes())
         if self._semitones is not None:
             digest.update(self._semitones.tobytes())
-        return f"{self._extent()} ({digest.hexdigest()[:16]})"
+        # checkpoints have this text
+        return f"{len(self)} tunes, {self.lengths.sum()} steps ({digest.hexdigest()[:16]})"
 
     def select(self, indices):
         """Return a store of some of the tunes, without the issues of their files."""
@@ -365,7 +370,7 @@ class RollStore(Collection):
     def _view(self, chosen, semitones):
         view = copy.copy(self)
         view._chosen, view._semitones = chosen, semitones
-        view.skipped, view.damaged, view.n_notes, view.dropped_notes = [], [], 0, {}
+        view.skipped, view.damaged, view.n_notes, view.dropped_notes, view.silence = outcome([])
         return view
 
     def near_duplicates(self):
@@ -386,7 +391,7 @@ class RollStore(Collection):
 
 def is_store(folder):
     """Return whether a folder is a store."""
-    return (Path(folder).expanduser() / MANIFEST).is_file()
+    return os.path.isfile(expanded(folder) / MANIFEST)
 
 
 def shard_path(folder, shard, digest):
@@ -399,7 +404,7 @@ def shard_path(folder, shard, digest):
 
 def write_manifest(folder, manifest):
     """Write the manifest of a store, whole or not at all."""
-    manifest = {"format": shards.FORMAT, **manifest}
+    manifest = {"format": FORMAT, **manifest}
     text = json.dumps({**manifest, "checksum": _checksum(manifest)}, indent=1)
     with written_whole(folder / MANIFEST) as file:
         file.write(text.encode())
@@ -424,7 +429,9 @@ def read_manifest(folder):
     try:
         manifest = json.loads(text) if len(text) <= _MOST_BYTES else {}
         is_whole = manifest.pop("checksum") == _checksum(manifest)
-        is_later = is_whole and manifest["format"] > shards.FORMAT
+        is_later = is_whole and manifest["format"] > FORMAT
+        if is_whole and manifest["format"] == 1:
+            manifest["options"].setdefault("keep_silence", True)
         is_whole &= is_later or _is_valid(manifest)
     except shards.INVALID_JSON:
         is_whole = is_later = False
@@ -436,7 +443,7 @@ def read_manifest(folder):
     if is_later:
         raise ValueError(
             f"{path} has format {manifest['format']}, but this version of rnn4music reads formats "
-            f"up to {shards.FORMAT}; install a newer version"
+            f"up to {FORMAT}; install a newer version"
         )
     return manifest
 

@@ -7,16 +7,18 @@ tunes were read, ``time_step`` in seconds, and ``lowest_pitch``; ``to_c`` means 
 Options that the settings leave out are taken from the metadata. This module loads no engine.
 """
 
+import os
 import warnings
 from pathlib import Path
 from typing import NamedTuple
 
-from midi import midiread
-from midi.reading import PIANO
+from midi.reading import MOST_CELLS, PIANO, read_path
 from rnn4music._utils import checks
+from rnn4music._utils.console import log
 from rnn4music._utils.differences import differences
+from rnn4music.data.dataset import OUTSIDE, TOO_SHORT, counted
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
-from rnn4music.data.midi_files import load_midi
+from rnn4music.data.midi_files import SamplingOptions, load_midi
 from rnn4music.data.standard_sets import load_standard_set
 from rnn4music.data.store import RollStore, is_store
 
@@ -24,7 +26,7 @@ TIME_STEP = 0.3
 """Seconds, if a model's metadata have no time step."""
 
 STANDARD_SETS = (".mat", ".pickle", ".pkl", ".json", ".npz")
-READING = ("steps_per_beat", "tempo", "sustain", "keep_short")
+READING = ("steps_per_beat", "tempo", "sustain", "keep_short", "keep_silence")
 """Options that determine which notes a step has, besides its length."""
 
 _BEATS_PER_MINUTE = 120  # assumed where steps are parts of a beat and no tempo is given
@@ -47,11 +49,13 @@ class ReadingOptions(NamedTuple):
     tempo: float | None
     sustain: bool
     keep_short: bool
+    keep_silence: bool
     to_c: bool
 
     @classmethod
     def of_model(cls, metadata, n_pitches, dt=None):
         """Return the options in a model's metadata; `dt` overrides the length of a step."""
+        metadata = _of_this_version(metadata)
         if dt is not None:
             metadata = {**metadata, "time_step": dt, "steps_per_beat": None}
         lowest = metadata.get("lowest_pitch", PIANO[0])
@@ -61,7 +65,7 @@ class ReadingOptions(NamedTuple):
             checks.number("dt", metadata.get("time_step", TIME_STEP), above=0),
             metadata.get("steps_per_beat") or None,
             metadata.get("tempo") or None,
-            *(bool(metadata.get(name)) for name in ("sustain", "keep_short", "to_c")),
+            *(bool(metadata.get(name)) for name in cls._fields[4:]),
         )
 
     def arguments(self):
@@ -76,7 +80,8 @@ class ReadingOptions(NamedTuple):
         """
         options = self.arguments()
         pitches, to_c = options.pop("pitch_range"), options.pop("to_c")
-        roll = midiread(path, (0, 128), options.pop("time_step"), **options).piano_roll
+        sampling = SamplingOptions.validate((0, 128), **options, most_cells=MOST_CELLS)
+        roll = read_path(path, sampling.options).piano_roll
         key = find_key(roll, lowest_pitch=0) if to_c else None
         semitones = semitones_to_c(key) if key else 0
         roll = transpose(roll, semitones)[:n_steps, slice(*pitches)]
@@ -92,9 +97,12 @@ class ReadingOptions(NamedTuple):
         if is_standard_set(source):
             return getattr(load_standard_set(source, self.pitch_range), part)
         if not is_store(source):
-            return load_midi(source, **self.arguments())
-        store = RollStore(source)
-        _check_store(store, {**self.arguments(), "pitch_range": list(self.pitch_range)})
+            tunes = load_midi(source, **self.arguments())
+            log_silence(tunes)
+            return tunes
+        store, expected = RollStore(source), self.arguments()
+        del expected["keep_silence"]  # scores with either can be compared
+        _check_store(store, {**expected, "pitch_range": list(self.pitch_range)})
         return store
 
 
@@ -119,6 +127,7 @@ def read_music(source, settings, model):
         if tunes is None:
             tunes = load_midi(source, **reading.arguments(), cache=settings.cache)
             warn_of_dropped_notes(tunes)
+            log_silence(tunes)
         share = settings.validation
         if share and len(tunes) < 2:
             warnings.warn(
@@ -137,7 +146,7 @@ def _reading(settings, model, store):
 
     The settings come first, then the store, if any, then the model's metadata.
     """
-    given, before = settings.given, model.metadata
+    given, before = settings.given, _of_this_version(model.metadata)
     if {"dt", "steps_per_beat"} <= given:
         raise ValueError("--dt and --steps-per-beat exclude each other; give one of them")
     chosen = {name: getattr(settings, name) for name in READING if name in given}
@@ -162,6 +171,11 @@ def _reading(settings, model, store):
     return ReadingOptions.of_model(options, model.io_length), keys
 
 
+def _of_this_version(metadata):
+    """Return metadata with ``keep_silence``: earlier versions lack it, and always kept silence."""
+    return {"keep_silence": "keep_short" in metadata, **metadata}
+
+
 def _check_store(store, expected):
     """Raise a ValueError that names options with which the store was not converted."""
     if different := differences(store.options, expected):
@@ -173,15 +187,33 @@ def _check_store(store, expected):
 
 
 def is_standard_set(source):
-    """Return whether the source is the file of a standard set, judged by its suffix."""
-    return Path(source).suffix.lower() in STANDARD_SETS
+    """Return whether the source is a standard set: a file with the suffix of one."""
+    return Path(source).suffix.lower() in STANDARD_SETS and not os.path.isdir(source)
 
 
 def warn_of_dropped_notes(collection):
-    """Warn if many notes of the MIDI files are not in the rolls, and name the remedies."""
-    if sum(collection.dropped_notes.values()) > _MANY * collection.n_notes:
-        warnings.warn(
-            f"{collection.summary().splitlines()[-1]}. A shorter step (--dt) keeps more of the "
-            "notes too short for a step; --keep-short keeps all of them",
-            stacklevel=3,
+    """Warn if many notes of the MIDI files are not in the rolls, and name remedies."""
+    dropped = collection.dropped_notes
+    n_short, n_outside = dropped.get(TOO_SHORT, 0), dropped.get(OUTSIDE, 0)
+    if n_short + n_outside <= _MANY * (collection.n_notes + n_outside):
+        return
+    remedies = []
+    if n_short:
+        remedies.append("a shorter step (--dt) keeps more short notes, --keep-short keeps all")
+    if n_outside:
+        remedies.append("a wider --pitch-range keeps more pitches")
+    warnings.warn(
+        f"many notes are not in the rolls: {collection.summarise_notes()}. Remedies: "
+        f"{'; '.join(remedies)}",
+        stacklevel=3,
+    )
+
+
+def log_silence(collection):
+    """Log how much silence was left out before and after the notes of MIDI files, if any."""
+    n_tunes, n_steps = collection.silence
+    if n_steps:
+        log(
+            f"left out {counted(n_steps, 'step')} of silence before or after the notes of "
+            f"{counted(n_tunes, 'tune')}; train and convert keep it with --keep-silence"
         )
