@@ -1,12 +1,17 @@
 """Folders, lists, patterns and .zip files of MIDI as datasets."""
 
+import multiprocessing
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,9 +19,13 @@ import pytest
 from midi import MidiError, midiread, midiwrite
 from rnn4music import RNN4Music
 from rnn4music.data import midi_files, shards
-from rnn4music.data.dataset import Dataset, DatasetWarning
+from rnn4music.data.dataset import Dataset, DatasetWarning, FileIssue
 from rnn4music.data.keys import find_key
 from rnn4music.data.midi_files import load_midi
+from rnn4music.data.standard_sets import load_standard_set
+from rnn4music.data.store import RollStore, convert
+from rnn4music.experiment import config
+from rnn4music.experiment.music import ReadingOptions, read_music
 
 RANGE = (21, 109)
 
@@ -196,13 +205,183 @@ def test_no_usable_file_is_an_error_with_the_reasons(tmp_path):
     assert len(lines) == 2 and lines[1].startswith("  00.mid and 29 more  not a MIDI file")
 
 
-def test_an_unreadable_file_is_skipped(folder):
-    os.symlink(folder / "b.mid", folder / "link.mid")
-    if os.geteuid() == 0:
-        pytest.skip("root may read every file")
-    (folder / "b.mid").chmod(0)
-    with pytest.warns(DatasetWarning, match="Permission denied"):
-        assert len(load_midi(folder)) == 3
+@pytest.fixture
+def without_privileges(folder):
+    """Return the folder, in a place that a user without privileges can reach, as that user."""
+    if not hasattr(os, "geteuid"):
+        pytest.skip("permissions are those of POSIX")
+    with tempfile.TemporaryDirectory() as place:
+        os.chmod(place, 0o755)
+        moved = Path(shutil.move(folder, place))
+        is_root = os.geteuid() == 0
+        if is_root:
+            # imports, while it can: the packages may be readable by root alone
+            convert(moved, Path(place) / "first", progress=False).split()
+            for path in moved.rglob("*"):
+                os.chmod(path, 0o755)
+            os.seteuid(65534)
+        try:
+            yield moved
+        finally:
+            if is_root:
+                os.seteuid(0)
+            for path in moved.rglob("*"):
+                if path.is_dir():
+                    path.chmod(0o755)
+
+
+def locked(path, mode=0):
+    """Change the mode of a file or folder, whoever owns it."""
+    user = os.geteuid()
+    os.seteuid(os.getuid())
+    path.chmod(mode)
+    os.seteuid(user)
+
+
+def test_a_file_without_permission_is_reported(without_privileges):
+    folder = without_privileges
+    locked(folder / "b.mid")
+    for source in (folder, f"{folder}/**/*.*", [folder / "b.mid", folder / "deep"]):
+        with pytest.warns(DatasetWarning, match=r"b.mid  Permission denied"):
+            dataset = load_midi(source)
+        assert len(dataset.skipped) == 1 and len(dataset) in (2, 4)
+
+
+def test_a_folder_without_permission_is_reported(without_privileges):
+    folder = without_privileges
+    locked(folder / "deep" / "er")
+    reason = "the folder cannot be read: Permission denied"
+    for source in (folder, f"{folder}/**/*.*"):
+        with pytest.warns(DatasetWarning):
+            dataset = load_midi(source)
+        (issue,) = dataset.skipped
+        assert issue.file.endswith("deep/er/") and issue.reason == reason and len(dataset) == 4
+    for source in (f"{folder}/deep/*/*", f"{folder}/d*/*r/d.mid"):
+        with pytest.raises(ValueError, match=f"the file cannot be used:\n  .*deep/er/  {reason}$"):
+            load_midi(source)
+    locked(folder)
+    for source in (folder, folder / "b.mid", [folder], str(folder) + "/"):
+        with pytest.raises(PermissionError, match="Permission denied: '.*music"):
+            load_midi(source)
+    with pytest.raises(ValueError, match=f"music/  {reason}"):
+        load_midi(f"{folder}/*.mid")
+
+
+def test_training_scoring_and_converting_report_a_folder_without_permission(without_privileges):
+    folder = without_privileges
+    locked(folder / "deep")
+    locked(folder.parent, 0o777)
+    settings = config.merged({"data": str(folder), "validation": 0.0})
+    model, reading = SimpleNamespace(metadata={}, io_length=88), ReadingOptions.of_model({}, 88)
+    warned = "deep/  the folder cannot be read: Permission denied"
+    for attempt in (
+        lambda: read_music(str(folder), settings, model),
+        lambda: reading.read_scored(str(folder)),
+        lambda: convert(folder, folder.parent / "rolls", progress=False),
+        lambda: convert(folder, folder.parent / "rolls", progress=False),
+    ):
+        with pytest.warns(DatasetWarning, match=warned):
+            attempt()
+    assert RollStore(folder.parent / "rolls").skipped[0].file == "deep/"
+
+
+def test_a_folder_that_vanishes_meanwhile_is_reported(folder, monkeypatch):
+    scandir = os.scandir
+
+    def vanishing(path):
+        if not isinstance(path, int) and Path(path).name == "er":
+            shutil.rmtree(path, ignore_errors=True)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", vanishing)
+    with pytest.warns(DatasetWarning, match="deep/er/  the folder cannot be read: No such file"):
+        assert load_midi(folder).names == [*NAMES[:3], NAMES[4]]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+def test_what_is_not_a_file_is_reported(folder):
+    os.mkfifo(folder / "fifo.mid")
+    os.symlink("/dev/zero", folder / "device.mid")
+    os.symlink("loop.mid", folder / "loop.mid")
+    os.symlink("/nowhere", folder / "lost folder")
+    for source in (folder, f"{folder}/**/*"):
+        with pytest.warns(DatasetWarning), socket.socket(socket.AF_UNIX) as server:
+            os.chdir(folder)  # the path of a socket must be short
+            server.bind("socket.mid")
+            dataset = load_midi(source)
+        (folder / "socket.mid").unlink()
+        reasons = {Path(name).name: reason for name, reason in dataset.skipped}
+        assert reasons.keys() == {"fifo.mid", "socket.mid", "device.mid", "loop.mid", "lost folder"}
+        for name in ("fifo.mid", "socket.mid", "device.mid"):
+            assert reasons[name].startswith("not a regular file")
+        assert reasons["loop.mid"].startswith("Too many levels of symbolic links")
+        assert reasons["lost folder"] == "No such file or directory" and len(dataset) == 5
+    with pytest.raises(ValueError, match="fifo.mid  not a regular file"):
+        load_midi(folder / "fifo.mid")
+
+
+def test_an_encrypted_member_of_a_zip_is_reported(folder, tmp_path):
+    path = tmp_path / "music.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in NAMES:
+            archive.write(folder / name, name)
+    data = bytearray(path.read_bytes())
+    for begin in (data.index(b"PK\1\2") + 8, data.index(b"PK\3\4") + 6):  # of the first member
+        data[begin] |= 1
+    path.write_bytes(data)
+    with pytest.warns(DatasetWarning, match="a.MIDI|b.mid"):
+        dataset = load_midi(path)
+    assert len(dataset) == 4
+    assert "the file is encrypted, password required" in dataset.skipped[0].reason
+
+
+# The table of skipped files -------------------------------------------------------------
+
+
+def apple_double(name):
+    return b"\0\5\x16\7\0\2\0\0Mac OS X        " + name.encode()
+
+
+def test_alike_files_share_a_row(folder):
+    for k in range(25):
+        (folder / f"._{k:02}.mid").write_bytes(apple_double(f"{k}"))
+    (folder / "broken.mid").write_bytes(b"MThd")
+    (folder / "text.mid").write_bytes(b"text")
+    with pytest.warns(DatasetWarning) as warned:
+        dataset = load_midi(folder)
+    assert dataset.names == NAMES and len(dataset.skipped) == 27
+    assert str(warned[0].message).splitlines()[1:5] == [
+        "27 files skipped:",
+        "  ._00.mid and 24 more  macOS resource file (._*), which is not music",
+        f"  broken.mid            {dict(dataset.skipped)['broken.mid']}",
+        f"  text.mid              {dict(dataset.skipped)['text.mid']}",
+    ]
+
+
+def test_many_different_rows_are_all_shown():
+    reasons = [f"odd {chr(97 + k)}" for k in range(30)]
+    skipped = [FileIssue(f"{k:02}.mid", reason) for k, reason in enumerate(reasons)]
+    lines = Dataset([], [], skipped).summary().splitlines()
+    assert lines[1] == "30 files skipped:"
+    assert lines[2:] == [f"  {k:02}.mid  {reason}" for k, reason in enumerate(reasons)]
+
+
+def test_many_rows_that_differ_in_numbers_share_one():
+    skipped = [FileIssue(f"{k}.mid", f"cut off at byte {k}") for k in range(1234)]
+    skipped.insert(600, FileIssue("other.mid", "not a MIDI file"))
+    lines = Dataset([], [], skipped).summary().splitlines()
+    assert lines[1:] == [
+        "1,235 files skipped:",
+        "  0.mid and 1,233 similar  cut off at byte 0",
+        "  other.mid                not a MIDI file",
+    ]
+    few = Dataset([], [], skipped[:20]).summary().splitlines()
+    assert len(few) == 2 + 20
+
+
+def test_names_cannot_break_the_table():
+    lines = Dataset([], [], [FileIssue("a\nb\x1b[2J\udcff.mid", "odd")]).summary().splitlines()
+    assert lines[2] == r"  a\nb\x1b[2J\udcff.mid  odd"
 
 
 def test_damaged_members_of_a_zip_and_those_too_large_are_skipped(folder, tmp_path, monkeypatch):
@@ -366,6 +545,52 @@ def test_ctrl_c_ends_the_processes_too(folder, tmp_path):
             process.communicate()
             pytest.fail("it went on after Ctrl-C")
         assert said.rstrip().endswith("KeyboardInterrupt") and said.count("Traceback") == 1
+
+
+@pytest.mark.parametrize("method", multiprocessing.get_all_start_methods())
+def test_daemonic_processes_read_alone(folder, tmp_path, method):
+    """Workers of a pool are daemonic; so are those of a DataLoader."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import multiprocessing, sys\n"
+        "from rnn4music.data import convert, load_midi\n"
+        "if __name__ == '__main__':\n"
+        "    method, folder, store = sys.argv[1:]\n"
+        "    with multiprocessing.get_context(method).Pool(1) as pool:\n"
+        "        print(len(pool.apply(load_midi, (folder,), {'workers': 2})))\n"
+        "        options = {'workers': 2, 'progress': False}\n"
+        "        print(len(pool.apply(convert, (folder, store), options)))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    command = [sys.executable, str(script), method, str(folder), str(tmp_path / "rolls")]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
+    assert (result.returncode, result.stdout) == (0, "5\n5\n"), result.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_may_use_processes_too(folder, tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, sys\n"
+        "from rnn4music import load_midi\n"
+        "print(len(load_midi(sys.argv[1], workers=2)), flush=True)\n"
+        "child = os.fork()\n"
+        "print(len(load_midi(sys.argv[1], workers=2)), flush=True)\n"
+        "if child:\n    sys.exit(os.waitpid(child, 0)[1])\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent.parent)}
+    command = [sys.executable, str(script), str(folder)]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
+    assert (result.returncode, result.stdout) == (0, "5\n" * 3), result.stderr
+
+
+def test_a_frozen_program_reads_alone(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "frozen", True, raising=False)
+    monkeypatch.setitem(sys.modules, "loky", None)
+    assert same_rolls(load_midi(folder, workers=2), SEEDS)
+    (tmp_path / "set.json").write_text("{}")
+    with pytest.raises(OSError, match=r"set\.json cannot be read: .* frozen program"):
+        load_standard_set(tmp_path / "set.json")
 
 
 def test_threads_may_use_processes_simultaneously(folder):

@@ -98,8 +98,9 @@ def test_the_limit_is_a_second_or_two_quarter_notes_in_whole_steps(tmp_path, opt
 @pytest.mark.parametrize("keep_short", (True, False))
 def test_no_cell_is_lost(tmp_path, rng, keep_short):
     """Notes begin and end anywhere between the steps."""
+    lengths = (10, 200) if keep_short else (300, 900)
     for k in range(20):
-        events = [(int(rng.integers(2000)), NOTE[0]), (int(rng.integers(300, 900)), NOTE[1])]
+        events = [(int(rng.integers(2000)), NOTE[0]), (int(rng.integers(*lengths)), NOTE[1])]
         end = (int(rng.integers(5000)), END)
         (tmp_path / f"{k:02}.mid").write_bytes(smf([*events, *events, end]))
     options = {"keep_short": keep_short}

@@ -43,13 +43,12 @@ def share_of_cores(k, n):
 def in_processes(function, items, workers):
     """Yield function(item) for each of the items, in their order, computed by `workers` processes.
 
-    One worker is this process. So is every worker in a daemonic process (of a multiprocessing.Pool
-    or a DataLoader), which may not start others, and in a frozen program, which is not a Python
-    that could be started. The processes need nothing from the caller's script (no ``if __name__ ==
-    "__main__"``), and end with the loop. They ignore Ctrl-C, which is for the caller: it would wait
-    forever for one that was interrupted while answering.
+    With one worker, or where `can_start_processes` is false, this process does the work. Other
+    processes need nothing from the caller's script (no ``if __name__ == "__main__"``), and end with
+    the loop. They ignore Ctrl-C, which is for the caller: it would wait forever for a process that
+    was interrupted while answering.
     """
-    if workers <= 1 or multiprocessing.current_process().daemon or _is_frozen():
+    if workers <= 1 or not can_start_processes():
         yield from map(function, items)
         return
     from loky import ProcessPoolExecutor
@@ -66,8 +65,16 @@ def in_processes(function, items, workers):
         pool.shutdown(wait=True, kill_workers=True)
 
 
+def can_start_processes():
+    """Return whether this process can start worker processes.
+
+    A daemonic process, such as a worker of a multiprocessing.Pool or of a DataLoader, may not. A
+    frozen program has no Python interpreter to start.
+    """
+    return not (multiprocessing.current_process().daemon or _is_frozen())
+
+
 def _is_frozen():
-    """Return whether the program's executable is not a Python interpreter."""
     return bool(getattr(sys, "frozen", False)) or not sys.executable
 
 

@@ -282,10 +282,9 @@ def _matching(pattern):
     parts = [*map(glob.escape, parts[:begin]), *parts[begin:]]
     matches = map(Path, sorted(glob.glob(os.path.join(*parts), recursive=True)))
     files = {path: _file(path, path) for path in matches if not os.path.isdir(path)}
-    for k, part in enumerate(parts):
-        if k < begin or not glob.has_magic(part):
-            continue
-        searched = [*parts[:k], *["**"] * (part == "**"), ""] if k or part == "**" else ["./"]
+    for k in range(begin, len(parts)):
+        searched = [*parts[:k], *["**"] * (parts[k] == "**"), ""]
+        searched = searched if len(searched) > 1 else ["./"]
         for folder in map(Path, glob.glob(os.path.join(*searched), recursive=True)):
             try:
                 os.scandir(folder).close()
