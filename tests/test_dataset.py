@@ -1,5 +1,6 @@
 """Folders, lists, patterns and .zip files of MIDI as datasets."""
 
+import json
 import multiprocessing
 import os
 import shutil
@@ -15,6 +16,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from test_silence import END, smf
 
 from midi import MidiError, midiread, midiwrite
 from rnn4music import RNN4Music
@@ -23,7 +25,7 @@ from rnn4music.data.dataset import Dataset, DatasetWarning, FileIssue
 from rnn4music.data.keys import find_key
 from rnn4music.data.midi_files import load_midi
 from rnn4music.data.standard_sets import load_standard_set
-from rnn4music.data.store import RollStore, convert
+from rnn4music.data.store import RollStore, convert, is_store
 from rnn4music.experiment import config
 from rnn4music.experiment.music import ReadingOptions, read_music
 
@@ -165,6 +167,55 @@ def test_invalid_sources(tmp_path, folder):
         load_midi(tmp_path / "bad.zip")
 
 
+NAMES_OF_ALL_KINDS = [
+    "two words", "[2020] a*b?", "**", "~no user", "-o", "x" * 255, "a\nb", "é ♯", "c.mid", "d.npz",
+    os.fsdecode(b"\xff\xe9"),
+]  # fmt: skip
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere names are not as free")
+@pytest.mark.parametrize(("name", "form"), [*zip(NAMES_OF_ALL_KINDS, 4 * (str, Path, os.fsencode))])
+def test_paths_of_all_kinds(folder, tmp_path, monkeypatch, name, form):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    shutil.copytree(folder, name)
+    for source in (form(name), form(f"{name}/"), form(tmp_path / "here" / name), [form(name)]):
+        assert load_midi(source).names == NAMES
+    assert load_midi(form(f"{name}/*.mid")).names == [f"{name}/b.mid"]
+    assert len(load_midi(form(f"{name}/**/*.?i*"))) == 2
+    shutil.copy(Path(name, "b.mid"), Path(name, f"{name[:200]}.mid"))
+    for source in (f"{name}/{name[:200]}.mid", f"{name}/b.mid"):
+        assert same_rolls(load_midi(form(source)), [0])
+    reading = ReadingOptions.of_model({}, 88)
+    np.testing.assert_array_equal(reading.read_tune(f"{name}/b.mid")[0], tune(0))
+    cache, store, path = (form(f"{name}/{inside}") for inside in ("cache", "rolls", "set.json"))
+    load_midi(folder, cache=cache)
+    assert len([*Path(name, "cache").iterdir()]) == 1
+    assert set(NAMES) < set(convert(name, store, progress=False).names)
+    assert is_store(store) and len(RollStore(store)) == 6
+    assert len(reading.read_scored(os.fsdecode(store))) == 6
+    tunes = [[[60], [62]]]
+    Path(name, "set.json").write_text(json.dumps({"train": tunes, "valid": tunes, "test": tunes}))
+    assert len(load_standard_set(path).train[0]) == 2
+    settings = config.merged({"data": name, "validation": 0.0})
+    assert len(
+        read_music(name, settings, SimpleNamespace(metadata={}, io_length=88)).parts["train"]
+    )
+    Path(name, "broken.mid").write_bytes(b"broken")
+    with pytest.warns(DatasetWarning) as warned:
+        load_midi([name, f"{name}/broken.mid"])
+    str(warned[0].message).encode()  # can be printed
+
+
+@pytest.mark.parametrize("path", ["", "nul\0l", "x" * 5000, "\0*"])
+def test_paths_that_cannot_exist(path, tmp_path):
+    for read in (load_midi, load_standard_set, RollStore, lambda path: convert(path, tmp_path)):
+        with pytest.raises((ValueError, OSError)) as caught:
+            read(path)
+        assert str(caught.value)
+    assert not is_store(path or "nowhere")
+
+
 # What is left out ----------------------------------------------------------------------
 
 
@@ -285,6 +336,15 @@ def test_training_scoring_and_converting_report_a_folder_without_permission(with
     assert RollStore(folder.parent / "rolls").skipped[0].file == "deep/"
 
 
+def test_a_folder_that_can_only_be_listed_is_reported(without_privileges):
+    folder = without_privileges
+    locked(folder / "deep" / "er", 0o444)
+    with pytest.warns(DatasetWarning, match="deep/er/d.mid  Permission denied"):
+        assert len(load_midi(folder)) == 4
+    with pytest.raises(ValueError, match="deep/er/  the folder cannot be read: Permission denied"):
+        load_midi(f"{folder}/deep/e*/d.mid")
+
+
 def test_a_folder_that_vanishes_meanwhile_is_reported(folder, monkeypatch):
     scandir = os.scandir
 
@@ -333,6 +393,53 @@ def test_an_encrypted_member_of_a_zip_is_reported(folder, tmp_path):
         dataset = load_midi(path)
     assert len(dataset) == 4
     assert "the file is encrypted, password required" in dataset.skipped[0].reason
+
+
+def repeated(n, wait, pitch, length, channel=0):
+    """Return the events of n notes; times are in ticks."""
+    return n * [
+        (wait, bytes((0x90 | channel, pitch, 80))),
+        (length, bytes((0x80 | channel, pitch, 0))),
+    ]
+
+
+def test_every_number_of_a_summary(tmp_path, rng):
+    """Compared with those of the events that the files are made of."""
+    expected = dict.fromkeys(("tunes", "in range", "short", "outside", "drums", "silent"), 0)
+    n_cells = []
+    for k in range(1, 8):
+        n_notes, n_short, n_low, n_drums, n_silent = (int(n) for n in rng.integers(1, 1500, 5))
+        # a quarter note, 480 ticks, lasts 0.5 s, which is a step here
+        notes = repeated(n_notes, 0, 60, 480) + repeated(n_short, 1, 62, 0)
+        low, drums = repeated(n_low, 1, 5, 0), repeated(n_drums, 0, 36, 1, channel=9)
+        conductor = [(480 * (n_notes + 10 + n_silent), END)]
+        tracks = [[*track, (0, END)] for track in (notes, low, drums)]
+        (tmp_path / f"{k}.mid").write_bytes(smf(*tracks, conductor))
+        last = max(480 * n_notes + n_short, n_low)
+        n_steps = -(-last // 480) + 2
+        expected["tunes"] += 1
+        expected["in range"] += n_notes + n_short
+        expected["short"] += n_short
+        expected["outside"] += n_low
+        expected["drums"] += n_drums
+        expected["silent"] += n_notes + 10 + n_silent - n_steps
+        n_cells.append((n_steps, n_notes))
+    (tmp_path / "drums.mid").write_bytes(smf([*drums, (0, END)]))
+    with pytest.warns(DatasetWarning):
+        dataset = load_midi(tmp_path, time_step=0.5)
+    assert [(len(roll), roll[:, 60 - 21].sum()) for roll in dataset] == n_cells
+    lines = dataset.summary().splitlines()
+    assert lines == [
+        f"7 tunes, {sum(n for n, _ in n_cells):,} steps",
+        "1 file skipped:",
+        f"  drums.mid  none of its notes: {n_drums} drums",
+        f"silence left out before or after the notes: {expected['silent']:,} steps in 7 tunes",
+        f"{expected['in range']:,} notes in the pitch range, {expected['short']:,} too short for a "
+        f"step; notes left out: {expected['outside']:,} outside the pitch range, "
+        f"{expected['drums']:,} drums",
+    ]
+    one = dataset[:1].summary()
+    assert one == f"1 tune, {n_cells[0][0]:,} steps"
 
 
 # The table of skipped files -------------------------------------------------------------
