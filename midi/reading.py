@@ -79,6 +79,7 @@ class MidiContent:
     pitches: np.ndarray = field(repr=False)
     _start: np.ndarray = field(repr=False)
     _end: np.ndarray = field(repr=False)
+    n_silent: int = 0  # frames left out before and after the notes
 
     @cached_property
     def notes(self) -> list[Note]:
@@ -99,6 +100,7 @@ class Options(NamedTuple):
     keep_short: bool
     strict: bool
     most_cells: int
+    most_silence: int | None = None  # frames kept before and after the notes; None keeps all
 
 
 def midiread(
@@ -172,13 +174,18 @@ def midiread(
     options = check_options(
         r, dt, steps_per_beat, tempo, drums, sustain, keep_short, strict, most_cells
     )
+    return read_path(path, options)
+
+
+def read_path(path: str | os.PathLike[str], options: Options) -> MidiContent:
+    """Read a file as `midiread` does, which calls this function."""
     name = os.path.expanduser(os.fspath(path))
     try:
         content = read_bytes(read_whole(name), options)
     except MidiError as error:
         raise MidiError(error.reason, os.fsdecode(name)) from None
     if content.damage:
-        warnings.warn(f"{os.fsdecode(name)}: {summary(content.damage)}", MidiWarning, stacklevel=2)
+        warnings.warn(f"{os.fsdecode(name)}: {summary(content.damage)}", MidiWarning, stacklevel=3)
     return content
 
 
@@ -263,12 +270,14 @@ def read_bytes(data: bytes, options: Options, dtype: Any = np.float32) -> MidiCo
     every = pair_notes(events, order)
     is_drum = every.is_drum & (not options.drums)
     ended = every.end >= 0
-    lowest_pitch, highest_pitch = options.pitch_range
-    inside = (every.pitch >= lowest_pitch) & (every.pitch < highest_pitch)
-    notes = every.select(ended & inside & ~is_drum)
-    pitch, start_tick, end_tick = notes.pitch, tick[notes.start], tick[notes.end]
+    notes = every.select(ended & ~is_drum)
+    start_tick, end_tick = tick[notes.start], tick[notes.end]
     if options.sustain:
         end_tick = sustained_ends(events, tick, order, notes)
+    span = np.array([start_tick.min(), end_tick.max()]) if len(start_tick) else None
+    lowest_pitch, highest_pitch = options.pitch_range
+    inside = (notes.pitch >= lowest_pitch) & (notes.pitch < highest_pitch)
+    pitch, start_tick, end_tick = notes.pitch[inside], start_tick[inside], end_tick[inside]
 
     tempos = tempo_map(header, events, tick, starts)
     seconds = clock_in_seconds(header, tempos, last_tick, options.tempo)
@@ -284,6 +293,14 @@ def read_bytes(data: bytes, options: Options, dtype: Any = np.float32) -> MidiCo
         first_frame = np.where(earlier, scaled_floor(start, frames_per_unit), first_frame)
         is_short = is_short & ~earlier
     n_frames = int(scaled_ceil(clock.at(np.array([last_tick])), frames_per_unit)[0])
+    begin = n_silent = 0
+    if options.most_silence is not None and span is not None:
+        frame_of = scaled_floor if options.keep_short else scaled_ceil
+        first = int(frame_of(clock.at(span), frames_per_unit)[0])
+        last = int(scaled_ceil(clock.at(span), frames_per_unit)[1])
+        begin = first if first > options.most_silence else 0
+        n_silent = begin + max(0, n_frames - last - options.most_silence)
+        n_frames -= n_silent
     n_pitches = highest_pitch - lowest_pitch
     if n_frames * n_pitches > options.most_cells:
         length = Decimal(int(seconds.at(np.array([last_tick]))[0])) / seconds.units_per_second
@@ -296,21 +313,22 @@ def read_bytes(data: bytes, options: Options, dtype: Any = np.float32) -> MidiCo
         start_second, end_second = seconds.at(start_tick), seconds.at(end_tick)
     return MidiContent(
         piano_roll=_roll(
-            first_frame.astype(np.int64),
-            end_frame.astype(np.int64),
+            first_frame.astype(np.int64) - begin,
+            end_frame.astype(np.int64) - begin,
             pitch - lowest_pitch,
             (n_frames, n_pitches),
             dtype,
         ),
-        n_out_of_range=int(np.count_nonzero(ended & ~inside & ~is_drum)),
+        n_out_of_range=len(notes.pitch) - len(pitch),
         n_never_ended=int(np.count_nonzero(~ended & ~is_drum)),
         n_drums=int(np.count_nonzero(is_drum)),
-        n_cut=int(np.count_nonzero(notes.is_cut)),
+        n_cut=int(np.count_nonzero(notes.is_cut & inside)),
         n_too_short=int(np.count_nonzero(is_short)),
         damage=tuple(events.damage),
         pitches=pitch,
         _start=(start_second / seconds.units_per_second).astype(np.float64),
         _end=(end_second / seconds.units_per_second).astype(np.float64),
+        n_silent=n_silent,
     )
 
 
