@@ -567,6 +567,26 @@ def test_dropped_notes_are_counted(folder):
     assert f"{content.n_too_short} too short for a step" in dataset.summary()
 
 
+def test_notes_without_a_note_off_and_drums_of_any_channel_are_counted(tmp_path):
+    lost = [(0, b"\x90\x3c\x50")]  # its note-off is missing
+    for k in range(20):
+        lost += [(960 if k == 0 else 720, b"\x90\x3c\x50"), (240, b"\x80\x3c\0")]
+    drums = [(0, b"\xb4\0\x7f"), (0, b"\xc4\0")]
+    drums += [(240, b"\x94\x28\x50"), (240, b"\x84\x28\0")] * 7
+    (tmp_path / "a.mid").write_bytes(smf([*lost, (0, END)], [*drums, (0, END)]))
+    dataset = load_midi(tmp_path, time_step=0.25, cache=tmp_path / "cache")
+    assert dataset[0].sum() == 24 and dataset.n_notes == 21
+    assert (dataset.n_cut, dataset.dropped_notes["drums"]) == (1, 7)
+    assert dataset.summary().splitlines()[-1] == (
+        "21 notes in the pitch range, 0 too short for a step; notes left out: 7 drums; "
+        "1 without a note-off, ended by the next strike"
+    )
+    again = load_midi(tmp_path, time_step=0.25, cache=tmp_path / "cache")
+    store = convert(tmp_path, tmp_path / "store", time_step=0.25, progress=False)
+    assert again.summary() == store.summary() == dataset.summary()
+    assert again.n_cut == store.n_cut == 1 and store[:0].n_cut == 0
+
+
 def test_to_c_moves_every_tune_to_c_major_or_a_minor(tmp_path):
     scale = np.array([0, 2, 4, 5, 7, 9, 11, 12, 7, 4, 0, 4, 7, 12])
     for tonic in range(12):

@@ -53,6 +53,7 @@ def run(args):
         "damaged": [issue._asdict() for issue in store.damaged],
         "n_notes": store.n_notes,
         "dropped_notes": store.dropped_notes,
+        "n_cut": store.n_cut,
         "silence": store.silence._asdict(),
     }
     return Result(values, f"{len(store)} tunes, {values['steps']} steps in {args.store}")

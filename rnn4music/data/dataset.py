@@ -72,6 +72,8 @@ class Collection(Sequence):
         Notes within the pitch range, including those too short for a step.
     dropped_notes : dict of str to int
         Number of notes that are not in the rolls, by reason.
+    n_cut : int
+        Number of notes whose note-off is missing and that end where their pitch is struck next.
     silence : Silence
         Numbers of tunes and steps of silence left out, ``n_tunes`` and ``n_steps``.
     """
@@ -83,6 +85,7 @@ class Collection(Sequence):
     n_notes: int
     dropped_notes: dict
     silence: Silence
+    n_cut: int
 
     @abstractmethod
     def select(self, indices) -> Any:
@@ -110,7 +113,7 @@ class Collection(Sequence):
                 f"silence left out before or after the notes: {counted(n_steps, 'step')} in "
                 f"{counted(n_tunes, 'tune')}"
             )
-        if any(self.dropped_notes.values()):
+        if self.n_cut or any(self.dropped_notes.values()):
             lines.append(self.summarise_notes())
         return "\n".join(lines)
 
@@ -122,6 +125,8 @@ class Collection(Sequence):
         if left_out:
             reasons = (f"{count:,} {reason}" for reason, count in left_out.items())
             parts.append(f"notes left out: {', '.join(reasons)}")
+        if self.n_cut:
+            parts.append(f"{self.n_cut:,} without a note-off, ended by the next strike")
         return "; ".join(parts)
 
     def report(self, n_files):
@@ -193,7 +198,7 @@ class Dataset(Collection):
     Attributes
     ----------
     rolls : list of (T, P) bool
-    names, skipped, damaged, n_notes, dropped_notes, silence
+    names, skipped, damaged, n_notes, dropped_notes, silence, n_cut
         See `Collection`.
     """
 
@@ -204,6 +209,7 @@ class Dataset(Collection):
     n_notes: int = 0
     dropped_notes: dict = field(default_factory=dict)
     silence: Silence = Silence()
+    n_cut: int = 0
 
     def __len__(self):
         return len(self.rolls)
@@ -243,7 +249,7 @@ class Dataset(Collection):
 
 
 def outcome(files):
-    """Return ``skipped, damaged, n_notes, dropped_notes, silence`` of a `Collection`.
+    """Return ``skipped, damaged, n_notes, dropped_notes, silence, n_cut`` of a `Collection`.
 
     Each file has ``name``, ``reason`` (why it was skipped), ``damage`` and ``counts``.
     """
@@ -257,7 +263,8 @@ def outcome(files):
         if file.damage:
             damaged.append(FileIssue(file.name, file.damage))
     n_notes, n_silent = counts.pop("n_notes", 0), counts.pop("silent_steps", 0)
-    return skipped, damaged, n_notes, dict(counts), Silence(n_shortened, n_silent)
+    n_cut, silence = counts.pop("n_cut", 0), Silence(n_shortened, n_silent)
+    return skipped, damaged, n_notes, dict(counts), silence, n_cut
 
 
 def counted(n, noun):

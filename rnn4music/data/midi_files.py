@@ -78,7 +78,8 @@ def load_midi(
     sustain : bool
         Whether the sustain pedal lengthens notes.
     drums : bool
-        Whether the notes of the drum channel are read as pitches.
+        Whether strokes of drums are read as pitches: those of channel 10, and of channels that
+        XG, GS or General MIDI 2 turn into drums (see `midi.drums`).
     keep_short : bool
         Whether a note between two steps is on in the earlier one. Off by default: in 225 piano
         pieces at 0.3 s a quarter of all notes lies between two steps, but keeping them makes
@@ -428,9 +429,9 @@ def read_file(sampling, file):
         "never ended": content.n_never_ended,
         "drums": content.n_drums,
     }
-    counts = {"n_notes": n_notes, "silent_steps": content.n_silent, **dropped}
+    counts = {"n_notes": n_notes, "silent_steps": content.n_silent, "n_cut": content.n_cut}
     reason = ""
     if not roll.any():
         reasons = [f"{count} {why}" for why, count in dropped.items() if count]
         reason = f"none of its notes: {', '.join(reasons)}" if reasons else "it has no notes"
-    return Tune(file.name, roll, reason, summary(content.damage), counts)
+    return Tune(file.name, roll, reason, summary(content.damage), {**counts, **dropped})

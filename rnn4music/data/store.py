@@ -258,7 +258,7 @@ class RollStore(Collection):
     options : dict
         The arguments of `convert` with which the MIDI files were read.
     n_pitches : int
-    names, lengths, skipped, damaged, n_notes, dropped_notes, silence
+    names, lengths, skipped, damaged, n_notes, dropped_notes, silence, n_cut
         See `Collection`.
 
     Raises
@@ -283,12 +283,14 @@ class RollStore(Collection):
         self._digests = [shard["digest"] for shard in manifest["shards"]]
         self._names, places = [], []
         entries = self._entries(manifest["shards"], places)
-        self.skipped, self.damaged, self.n_notes, self.dropped_notes, self.silence = outcome(
-            entries
-        )
+        self._set_outcome(entries)
         self._places = np.array(places, _PLACE)
         self._chosen = np.arange(len(places))
         self._semitones = None  # an array if the tunes are in several keys
+
+    def _set_outcome(self, entries):
+        self.skipped, self.damaged, self.n_notes, *rest = outcome(entries)
+        self.dropped_notes, self.silence, self.n_cut = rest
 
     def _entries(self, listed, places):
         """Yield the entries of the shards; collect the names and places of the tunes."""
@@ -370,7 +372,7 @@ class RollStore(Collection):
     def _view(self, chosen, semitones):
         view = copy.copy(self)
         view._chosen, view._semitones = chosen, semitones
-        view.skipped, view.damaged, view.n_notes, view.dropped_notes, view.silence = outcome([])
+        view._set_outcome([])
         return view
 
     def near_duplicates(self):
