@@ -158,6 +158,9 @@ def test_invalid_sources(tmp_path, folder):
         load_midi(f"{folder}/*.xyz")
     with pytest.raises(FileNotFoundError, match="no files that end in .mid, .midi, .kar, .rmi"):
         load_midi(folder / "folder.mid")
+    for only_folders in ("de*", "**/e?"):
+        with pytest.raises(FileNotFoundError, match="a folder that matches a pattern, name it"):
+            load_midi(f"{folder}/{only_folders}")
     with pytest.raises(ValueError, match="the list of files is empty"):
         load_midi([])
     with pytest.raises(TypeError, match="a path or a list of paths, not int"):

@@ -415,6 +415,20 @@ def test_repeated_objects_of_a_pickle_are_made_once():
     assert found == [60]
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+def test_what_is_not_a_file_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "fifo.mat")
+    os.symlink("/dev/zero", tmp_path / "device.json")
+    (tmp_path / "folder.npz").mkdir()
+    for name, message in (
+        ("fifo.mat", "not a regular file"),
+        ("device.json", "not a regular file"),
+        ("folder.npz", "Is a directory"),
+    ):
+        with pytest.raises(OSError, match=f"{message}.*{name}"):
+            load_standard_set(tmp_path / name)
+
+
 def test_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no file .*set\.mat"):
         load_standard_set(tmp_path / "set.mat")
