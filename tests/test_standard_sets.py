@@ -348,6 +348,17 @@ def test_notes_outside_the_range_are_counted(tmp_path):
     assert split.train.dropped_notes == {"outside the pitch range": 2} and split.train.n_notes == 1
 
 
+def test_a_set_without_notes_is_refused(tmp_path):
+    path = write_json(tmp_path / "set.json", [[[62, 64], [20]]])
+    with pytest.raises(ValueError, match=r"no notes in pitch_range=\(100, 109\), and 5 outside"):
+        load_standard_set(path, (100, 109))
+    path.write_text(json.dumps({part: [[[], []]] for part in PARTS}))
+    with pytest.raises(
+        ValueError, match="set.json cannot be read: it has no notes in .* 0 outside"
+    ):
+        load_standard_set(path)
+
+
 def test_a_set_is_bounded(tmp_path):
     path = write_json(tmp_path / "set.json", [[[]] * 1000])
     with pytest.raises(
