@@ -358,7 +358,7 @@ class RollStore(Collection):
     def in_keys(self, semitones=ALL_KEYS):
         """Return a store of every tune in several transpositions; see `Dataset.in_keys`.
 
-        A tune is transposed when it is read.
+        A tune is transposed when it is read. Notes that leave the pitch range are not counted.
         """
         if self._semitones is not None:
             raise ValueError(
