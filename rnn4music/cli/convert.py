@@ -44,6 +44,7 @@ def run(args):
         progress=not args.quiet,
     )
     experiment.music.warn_of_dropped_notes(store)
+    experiment.music.log_silence(store)
     values = {
         "store": args.store,
         "tunes": len(store),
@@ -52,5 +53,7 @@ def run(args):
         "damaged": [issue._asdict() for issue in store.damaged],
         "n_notes": store.n_notes,
         "dropped_notes": store.dropped_notes,
+        "n_cut": store.n_cut,
+        "silence": store.silence._asdict(),
     }
     return Result(values, f"{len(store)} tunes, {values['steps']} steps in {args.store}")
