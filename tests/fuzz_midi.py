@@ -5,8 +5,8 @@
 CORPUS is a folder, empty or with MIDI files, each after a byte that sets the options. Inputs that
 cover new branches are added to it. (-rss_limit_mb=0: atheris itself grows by some KB per run.)
 For any bytes and options the reader has to return a roll of zeros and ones that agrees with its
-notes, or raise MidiError, in little time and memory. Leaving out silence loses no cell. The events that it reads in runs must equal
-those that it reads one by one.
+notes, or raise MidiError, in little time and memory. Leaving out silence loses no cell. The events
+that it reads in runs must equal those that it reads one by one.
 """
 
 import sys
