@@ -335,6 +335,7 @@ def wait_for_updates(process, n):
             return seen
 
 
+@pytest.mark.slow
 def test_a_killed_process_goes_on_bit_for_bit(tmp_path):
     """SIGKILL at random moments, until it is finished all the same."""
     expected, _ = start(tmp_path / "whole.npz").communicate(timeout=120)
@@ -359,6 +360,7 @@ def test_a_killed_process_goes_on_bit_for_bit(tmp_path):
     assert_same(RNN4Music.from_file(tmp_path / "whole"), RNN4Music.from_file(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM))
 def test_signals_save_and_say_where(number, tmp_path):
     path = tmp_path / "stopped.npz"
@@ -380,6 +382,7 @@ def test_signals_save_and_say_where(number, tmp_path):
     assert_same(RNN4Music.from_file(tmp_path / "whole"), RNN4Music.from_file(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", (False, True))
 def test_two_different_signals_still_save(broken, tmp_path):
     """As from a terminal that is closed: Ctrl-C, then SIGTERM, and nobody to read about it."""

@@ -49,6 +49,7 @@ def n_pictures(notebook):
     return sum("image/png" in output.get("data", {}) for output in outputs(notebook))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PICTURES)
 def test_it_runs_and_shows_what_it_says(name, tmp_path, monkeypatch):
     for variable in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR"):
