@@ -84,15 +84,13 @@ class ReadingOptions(NamedTuple):
         roll = read_path(path, sampling.options).piano_roll
         key = find_key(roll, lowest_pitch=0) if to_c else None
         semitones = semitones_to_c(key) if key else 0
-        roll = transpose(roll, semitones)[:, slice(*pitches)]
+        roll = transpose(roll, semitones)[:n_steps, slice(*pitches)]
         if not roll.any():
-            raise ValueError(f"{path} has no notes in the pitch range {pitches}; give another tune")
-        if not roll[:n_steps].any():
             raise ValueError(
-                f"the first {n_steps} steps of {path} have no notes in the pitch range {pitches}; "
-                "give more steps, or another tune"
+                f"the first {len(roll)} steps of {path} have no notes in the pitch range "
+                f"{pitches}; give more steps, or another tune"
             )
-        return roll[:n_steps], semitones
+        return roll, semitones
 
     def read_scored(self, source, part="test"):
         """Read the tunes that a model is scored on; `part` is the part of a standard set."""
