@@ -339,6 +339,17 @@ def test_training_scoring_and_converting_report_a_folder_without_permission(with
     assert RollStore(folder.parent / "rolls").skipped[0].file == "deep/"
 
 
+def test_a_file_that_can_be_read_again_is_converted(without_privileges):
+    folder, store = without_privileges, without_privileges.parent / "rolls"
+    locked(folder / "b.mid")
+    locked(folder.parent, 0o777)
+    for _ in range(2):
+        with pytest.warns(DatasetWarning, match="b.mid  Permission denied"):
+            assert len(convert(folder, store, progress=False)) == 4
+    locked(folder / "b.mid", 0o644)
+    assert same_rolls(convert(folder, store, progress=False), SEEDS)
+
+
 def test_a_folder_that_can_only_be_listed_is_reported(without_privileges):
     folder = without_privileges
     locked(folder / "deep" / "er", 0o444)

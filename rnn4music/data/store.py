@@ -211,9 +211,23 @@ def _differences(existing, expected):
 
 
 def _make(job):
-    """Make a shard unless it exists and is whole; return its number and its index's CRC-32."""
-    with contextlib.suppress(StoreError):
-        return job.number, shards.verify(job.path, digest=job.digest).crc
+    """Make a shard unless it exists and is whole; return its number and its index's CRC-32.
+
+    It is remade if a file that was skipped can be read now.
+    """
+    try:
+        with contextlib.suppress(StoreError):
+            index = shards.verify(job.path, digest=job.digest)
+            skipped = [file for entry, file in zip(index.entries, job.files) if entry.reason]
+            if all(_read(job.sampling, file).reason for file in skipped):
+                return job.number, index.crc
+        return job.number, _made(job)
+    finally:
+        midi_files.forget_zips()
+
+
+def _made(job):
+    """Make a shard, and return its index's CRC-32."""
     missing = ""
     if not job.path.parent.is_dir():
         missing = f"the store's folder {job.path.parent}"
@@ -225,10 +239,7 @@ def _make(job):
             "path until the conversion ends; put it on a shared file system"
         )
     tunes = (_read(job.sampling, file) for file in job.files)
-    try:
-        return job.number, shards.write(job.path, job.digest, job.sampling.n_pitches, tunes)
-    finally:
-        midi_files.forget_zips()
+    return shards.write(job.path, job.digest, job.sampling.n_pitches, tunes)
 
 
 def _read(sampling, file):
