@@ -1,4 +1,4 @@
-"""Plots of piano rolls, of training, and of the inside of a network."""
+"""Plots of tunes, of training, and of a network's activations and weights."""
 
 from rnn4music._utils.lazy import lazy_names
 

@@ -1,4 +1,4 @@
-"""Plots of tunes, on a Matplotlib Axes of the caller.
+"""Plots of tunes on Matplotlib Axes.
 
 >>> figure, axes = plt.subplots(layout="constrained")           # doctest: +SKIP
 >>> plot_piano_roll(axes, tune, 0.3, start=start)               # doctest: +SKIP
@@ -6,10 +6,10 @@
 
 Conventions
 -----------
-A function draws on `axes` and returns it; sizes, fonts and titles are the caller's. Time runs to
-the right and pitch upwards; row t of an array fills the time from t to t + 1 steps. Colour bars
-stand beside the Axes without taking room from it, so that stacked pictures have the same time
-axis.
+Each function draws on the caller's `axes` and returns it; sizes, fonts and titles are left to the
+caller. Time runs to the right and pitch upwards. Row t of an array is drawn from step t to step
+t + 1. A colour bar is drawn beside the Axes without shrinking it, so that the time axes of stacked
+plots stay aligned.
 """
 
 import numpy as np
@@ -23,22 +23,22 @@ _GIVEN = LinearSegmentedColormap.from_list("given", ["#e8f0f8", "#1f77b4"])
 
 
 def plot_piano_roll(axes, roll, time_step, lowest_pitch=21, start=None, *, steps_per_bar=None):
-    """Draw a piano roll, black where a note sounds.
+    """Draw a piano roll; sounding notes are black.
 
     Parameters
     ----------
     axes : matplotlib.axes.Axes
     roll : (T, P)
-        Such as a composed tune.
+        Piano roll, such as a composed tune.
     time_step : float
-        Seconds that a row lasts.
+        Seconds per row.
     lowest_pitch : int
         MIDI pitch of column 0.
     start : (S, P), optional
-        The roll before `roll`, drawn before second 0, in another colour and behind a line.
+        Steps before `roll`, drawn before second 0 in blue and labelled "given".
     steps_per_bar : int, optional
-        Number the bars instead of the seconds. They are counted from the first row drawn; bar 1
-        is the first that begins in `roll`.
+        Number bars instead of seconds. Bars are counted from the first row drawn; bar 1 is the
+        first to begin within `roll`.
 
     Returns
     -------
@@ -58,8 +58,9 @@ def plot_probabilities(
     axes, time_step, lowest_pitch, start, steps_per_bar
         As for `plot_piano_roll`.
     probabilities : (T, P)
+        Probability of each note at each step.
     roll : (T, P), optional
-        The sampled notes, drawn as outlines; a step must be wide enough to show them.
+        Sampled notes, drawn as outlines. They are visible only if a step is a few pixels wide.
 
     Returns
     -------
@@ -78,14 +79,14 @@ def plot_probabilities(
 def plot_composition(
     axes, roll, probabilities, time_step, lowest_pitch=21, start=None, *, steps_per_bar=None
 ):
-    """Draw a composed tune and, below it, the probabilities, on the same time and pitch axes.
+    """Draw a composed tune above its probabilities, on the same time and pitch axes.
 
     Parameters
     ----------
     axes : pair of matplotlib.axes.Axes
-        One above the other, as ``figure.subplots(2, sharex=True)`` returns them.
+        Upper and lower Axes, as ``figure.subplots(2, sharex=True)`` returns them.
     roll, probabilities : (T, P)
-        As `genMusic` returned them.
+        Tune and probabilities as `genMusic` returns them.
     time_step, lowest_pitch, start, steps_per_bar
         As for `plot_piano_roll`.
 
@@ -107,7 +108,7 @@ def plot_composition(
 
 
 def _draw_tune(axes, rows, colours, label, time_step, lowest_pitch, start, steps_per_bar):
-    """Draw rolls or probabilities, after their start; return the Axes."""
+    """Draw a roll or probabilities, preceded by the start, and return the Axes."""
     time_step = checks.number("time_step", time_step, above=0)
     bottom = checks.integer("lowest_pitch", lowest_pitch, low=0) - 0.5
     given = rows[:0]
