@@ -368,7 +368,10 @@ def test_composing_writes_all_that_is_asked_for(model, music, tmp_path, capsys, 
 def test_with_start_puts_the_start_into_all_files(model, music, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     flags = ["--start", music / "1.mid", "--start-steps", 8, "--steps", 6, "--wav", "tune.wav"]
-    assert run("compose", model, *flags, "--with-start") == 0
+    assert run("compose", model, *flags, "--with-start", "--html", "tune.html") == 0
+    page = (tmp_path / "tune.html").read_text("utf8")
+    assert "<h1" in page and "Composed by model after the first 8 steps of 1.mid</h1>" in page
+    assert "6 steps of 0.3" in page and "after a given start of 8 steps" in page
     roll = midiread("tune.mid", (21, 109), 0.3).piano_roll
     assert len(roll) == 14
     np.testing.assert_array_equal(roll[:8], midiread(music / "1.mid").piano_roll[:8])

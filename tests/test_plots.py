@@ -50,6 +50,13 @@ def value_at(image, x, y):
     return array[row, int((x - left) / (right - left) * array.shape[1])]
 
 
+def lightness(*rgb):
+    """Return CIE L* of an sRGB colour in [0, 1]."""
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb)
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return 116 * luminance ** (1 / 3) - 16 if luminance > 0.008856 else 903.3 * luminance
+
+
 # ---- tunes
 
 
@@ -127,7 +134,9 @@ def test_probabilities_have_a_colour_bar_that_takes_no_room(axes):
     assert plots.plot_probabilities(axes, np.zeros((10, 88)), 0.3) is axes
     axes.figure.canvas.draw()
     assert axes.get_position().bounds == before
-    assert axes.images[0].get_cmap().name == "gist_stern_r"
+    ramp = [lightness(*axes.images[0].get_cmap()(p)[:3]) for p in np.linspace(0, 1, 101)]
+    assert ramp[0] == pytest.approx(100, abs=0.1)
+    assert -1 < np.diff(ramp).min() and np.diff(ramp).max() < -0.5  # evenly darker
     assert axes.images[0].get_clim() == (0, 1)
     (bar,) = axes.child_axes
     assert bar.get_ylabel() == "probability"

@@ -217,9 +217,9 @@ def test_times_that_are_none_are_refused():
         synthesise("roll", 0.3)
     with pytest.raises(ValueError, match="lowest_pitch"):
         synthesise(roll, 0.3, -1)
-    with pytest.raises(ValueError, match="sound in seconds must be .* at most 7200, but is 8000"):
+    with pytest.raises(ValueError, match="last 8,000 seconds, and at most 7,200 .*; shorten"):
         synthesise(roll, 4000)
-    for seconds in (-1, np.nan, 1e9):
+    for seconds in (-1, np.nan):
         with pytest.raises(ValueError, match="seconds must be"):
             synthesise_notes([], seconds)
     assert synthesise_notes(iter([]), 0).shape == (0, 2)
@@ -294,7 +294,7 @@ def test_encoded_refuses_what_is_no_sound(monkeypatch):
     with pytest.raises(ValueError, match="'WAV', 'MP3'"):
         encoded(np.zeros((9, 2)), "OGG")
     monkeypatch.setattr("soundfile.available_formats", lambda: {"WAV": ""})
-    with pytest.raises(RuntimeError, match="writes no MP3; 1.1 and later do"):
+    with pytest.raises(RuntimeError, match="cannot write MP3; version 1.1 or later can"):
         encoded(np.zeros((9, 2)), "MP3")
 
 
@@ -302,7 +302,7 @@ def test_an_mp3_sounds_the_same():
     import soundfile
 
     if "MP3" not in soundfile.available_formats():
-        pytest.skip(f"libsndfile {soundfile.__libsndfile_version__} writes no MP3")
+        pytest.skip(f"libsndfile {soundfile.__libsndfile_version__} cannot write MP3")
     samples = synthesise(rows(69, "xxx") + rows(45, "xxx"), 0.3)
     data = encoded(samples, "MP3")
     assert len(data) < len(encoded(samples, "WAV")) / 5

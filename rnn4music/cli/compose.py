@@ -52,7 +52,6 @@ MOSTLY = 0.5  # share of silent steps above which there is a warning
 
 def run(args):
     """Compose with a model, and write what the flags name."""
-    import numpy as np
     from tqdm import tqdm
 
     from rnn4music._utils.console import STDERR
@@ -82,13 +81,12 @@ def run(args):
         start = transpose(start, -semitones)
     tunes, files, stem = [], [], Path(args.output).stem
     for number, (names, *rolls) in enumerate(zip(outputs, *composed), start=1):
-        rolls, before = [transpose(roll, -semitones) for roll in rolls], start
-        if start is not None and args.with_start:
-            rolls, before = [np.vstack([start, roll]) for roll in rolls], None
+        rolls = [transpose(roll, -semitones) for roll in rolls]
         title = stem if args.count is None else f"{stem} {number}"
         tune = render.Tune(
-            rolls[0], reading.time_step, reading.pitch_range[0], before, rolls[1], title
-        )
+            rolls[0], reading.time_step, reading.pitch_range[0], start, rolls[1], title,
+            with_start=args.with_start and start is not None,
+        )  # fmt: skip
         write = {"output": tune.write_midi, "png": tune.write_picture}
         write["wav"] = partial(tune.write_wav, soundfont=args.soundfont)
         files += [str(write[name](file)) for name, file in names.items()]
@@ -100,6 +98,7 @@ def run(args):
             "Model": saving.model_card.facts(args.model, content),
         }
         title = f"Composed by {Path(args.model).stem}"
+        title += f" after the first {begun}" if start is not None else ""
         files.append(render.write_page(args.html, tunes, facts, title, args.soundfont))
     return _result(files, composed[0], reading.time_step, settings)
 

@@ -20,6 +20,9 @@ from rnn4music.data import pianoroll
 from rnn4music.plots import _axes
 
 _GIVEN = LinearSegmentedColormap.from_list("given", ["#e8f0f8", "#1f77b4"])
+_PROBABILITY = LinearSegmentedColormap.from_list(  # evenly darker, as in page.html
+    "probability", [(0, "#ffffff"), (0.3, "#e8b973"), (1, "#6d1a37")]
+)
 
 
 def plot_piano_roll(axes, roll, time_step, lowest_pitch=21, start=None, *, steps_per_bar=None):
@@ -69,7 +72,7 @@ def plot_probabilities(
     probabilities = _axes.validate_roll("probabilities", probabilities)
     if roll is not None:
         roll = _axes.validate_roll("roll", roll, probabilities.shape)
-    shown = probabilities, "gist_stern_r", "probability"
+    shown = probabilities, _PROBABILITY, "probability"
     _draw_tune(axes, *shown, time_step, lowest_pitch, start, steps_per_bar)
     if roll is not None:
         _axes.outline(axes, roll, time_step, lowest_pitch)
@@ -116,6 +119,10 @@ def _draw_tune(axes, rows, colours, label, time_step, lowest_pitch, start, steps
         given = np.asarray(pianoroll.validate("start", start, rows.shape[1]), float)
         _axes.draw(axes, given, -len(given) * time_step, 0, bottom, _GIVEN)
         axes.axvline(0, color="tab:blue", linewidth=1)
+        inside = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1}
+        where = {"xycoords": axes.get_xaxis_transform(), "textcoords": "offset points"}
+        style = {"color": "tab:blue", "fontsize": "small", "bbox": inside, "clip_on": True}
+        axes.annotate("given", (0, 1), (-4, -3), **where, **style, ha="right", va="top")
     _axes.draw(axes, rows, 0, len(rows) * time_step, bottom, colours, label=label)
     _axes.time_axis(axes, -len(given), len(rows), time_step, steps_per_bar)
     _axes.fit_pitches(axes, [given, rows], lowest_pitch)
