@@ -85,6 +85,19 @@ def test_a_note_is_drawn_at_its_time_and_pitch(axes):
     assert [list(line.get_xdata()) for line in axes.lines] == [[0, 0]]
 
 
+def test_no_note_of_a_very_long_roll_vanishes_between_pixels():
+    figure, axes = plt.subplots(figsize=(4, 2), dpi=50)
+    roll = np.zeros((40000, 12))
+    roll[20001, 5] = roll[20002:20040, 6] = 1
+    plots.plot_piano_roll(axes, roll, 0.3, 60)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    figure.canvas.draw()
+    inside = np.asarray(figure.canvas.buffer_rgba())[15:85, 40:170, 0]
+    assert inside.min() < 250
+    plt.close(figure)
+
+
 @pytest.mark.parametrize(
     "pitches, expected",
     (

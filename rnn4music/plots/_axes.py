@@ -18,6 +18,7 @@ from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 
 _MOST_LABELS, _MOST_LINES = 12, 60  # bar numbers, bar lines
+_MOST_COLUMNS = 2000  # of an image; with more, a pixel shows the mean of its columns
 
 
 def write_figure(figure, path, dpi):
@@ -60,7 +61,7 @@ def draw(axes, array, left, right, bottom, colours, low=0.0, high=1.0, label=Non
         vmax=high,
         origin="lower",
         aspect="auto",
-        interpolation="nearest",
+        interpolation="nearest" if len(array) <= _MOST_COLUMNS else "auto",
     )
     if label is not None:
         beside = axes.inset_axes((1.015, 0, 0.02, 1))
