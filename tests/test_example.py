@@ -1,4 +1,4 @@
-"""The example and the README's script, run as a user would run them."""
+"""The example and the commands and snippets of the pages, run as by a user."""
 
 import os
 import re
@@ -27,7 +27,7 @@ def run(command, folder):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Six tunes in which chords walk along scales, each in steps of its own."""
+    """Return a folder of six tunes of moving chords, with different intervals and lengths."""
     for k in range(6):
         roll = np.zeros((60 + 10 * k, 88))
         for t in range(len(roll)):
@@ -81,13 +81,13 @@ def test_the_snippets_of_the_readme(folder):
 
 
 ELSEWHERE = {
-    "python3 -m venv": "the two commands of the set-up, which .ci/run and a new user run",
-    ".venv/bin/rnn4music demo": "on other music in test_command_line",
-    ".venv/bin/rnn4music search": "a smaller one in test_tuning",
-    "rnn4music search": "a smaller one in test_tuning",
-    "rnn4music train --config search/best.toml": "what that one found, in test_tuning",
+    "python3 -m venv": "the two commands of the set-up, which .ci/run runs",
+    ".venv/bin/rnn4music demo": "runs on other music in test_cli",
+    ".venv/bin/rnn4music search": "a smaller search runs in test_tuning",
+    "rnn4music search": "a smaller search runs in test_tuning",
+    "rnn4music train --config search/best.toml": "runs on a smaller result in test_tuning",
 }
-"""Commands of the pages that are not run here, and why."""
+"""Commands of the pages that are not run here, and the reason."""
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ ELSEWHERE = {
     ),
 )
 def test_the_commands_of_a_page(folder, page, n_commands, made):
-    """Each as it stands there, with our tunes in the place of the reader's."""
+    """Run each command as written, with generated tunes instead of the reader's."""
     text = (ROOT / page).read_text("utf8")
     blocks = re.findall(r"```sh\n(.*?)```", text, re.S)
     commands = [line for block in blocks for line in block.splitlines()]
