@@ -20,8 +20,8 @@ CHECKS = {
     "first_steps": """
         import numpy as np
         from midi import midiread
-        assert min(tomorrow.history.validation) < min(history.validation) < history.baseline
-        assert tomorrow.history.epochs == 20 and len(tomorrow.history.cost) == 20 * 72
+        assert min(later.history.validation) < min(history.validation) < history.baseline
+        assert later.history.epochs == 20 and len(later.history.cost) == 20 * 72
         assert score.nats_per_step < history.baseline / 2
         written = midiread(FOLDER / "tune.mid", PITCH_RANGE, TIME_STEP).piano_roll
         np.testing.assert_array_equal(written, roll)
