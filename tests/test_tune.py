@@ -168,6 +168,8 @@ def test_jupyter_shows_the_roll_and_a_player_without_a_script(tune):
     assert "<script" not in shown and "<b>" not in shown and "A &amp; &lt;b&gt;" in shown
     assert duration(shown) == pytest.approx(3, abs=0.1)
     given, composed = re.findall(r'<path d="([^"]*)"', shown)
+    fills = re.findall(r'<path d="[^"]*" fill="([^"]*)"', shown)
+    assert fills[0] != fills[1] == "currentColor"
     drawn = np.zeros((17, 128))
     view = re.search(r'viewBox="-5 0 17 (\d+)"', shown)
     for x, y, length in re.findall(r"M(-?\d+) (\d+)h(\d+)", given + composed):
