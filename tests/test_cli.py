@@ -583,7 +583,7 @@ def test_pictures(model, music, tmp_path, arguments, capsys):
 
 def test_pictures_that_need_a_tune_say_so(model, tmp_path, capsys):
     assert run("plot", "activations", model, "-o", tmp_path / "p.png") == 1
-    assert "give --tune FILE" in capsys.readouterr().err
+    assert "give --tune MID" in capsys.readouterr().err
 
 
 def test_rendering_lasts_as_long_as_the_file(music, tmp_path, capsys):
@@ -640,4 +640,4 @@ def test_a_checkpoint_of_another_training_is_described_by_the_flags():
     sentence = _common.sentence(error)
     assert "--window is 100, expected 50" in sentence and "--units is 8, expected 9" in sentence
     assert "--learning-rates is 0.1, expected 0.2" in sentence
-    assert "the music learned from is '1 tune', expected '2 tunes'" in sentence
+    assert "the training music is '1 tune', expected '2 tunes'" in sentence

@@ -1,6 +1,6 @@
-"""Standard error, as long as it exists: a message that cannot be shown does not end a training.
+"""Standard error, which may go away in the middle of a long run: a closed terminal, a broken pipe.
 
-A terminal may be closed, a pipe broken, in the middle of a long run.
+A message that cannot be shown does not end a training.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 
 class StandardError:
-    """A file for progress bars that drops what cannot be written."""
+    """File for progress bars, which drops text that cannot be written."""
 
     def write(self, text):
         """Write to standard error, if it exists."""
@@ -18,7 +18,7 @@ class StandardError:
             sys.stderr.write(text)
 
     def flush(self):
-        """See `write`."""
+        """Flush standard error, if it exists."""
         with contextlib.suppress(OSError, ValueError, AttributeError):
             sys.stderr.flush()
 
@@ -30,6 +30,6 @@ STDERR = StandardError()
 
 
 def log(message):
-    """Print a line on standard error, above the progress bars; may be called by signal handlers."""
-    with contextlib.suppress(RuntimeError):  # the handler interrupted a write
+    """Print a line on standard error, above the progress bars; signal handlers may call it."""
+    with contextlib.suppress(RuntimeError):  # a signal handler interrupted a write
         tqdm.write(message, file=STDERR)

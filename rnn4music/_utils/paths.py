@@ -4,11 +4,11 @@ from pathlib import Path
 
 
 def check_outputs(outputs, inputs):
-    """Raise where a file would overwrite an input or another output, or has no folder."""
+    """Raise if a file would overwrite an input or another output, or has no folder."""
     seen = {Path(name).resolve() for name in inputs}
     for name in outputs:
         if not str(name):
-            raise ValueError("the name of a file is empty")
+            raise ValueError("a file name is empty")
         path = Path(name)
         if path.resolve() in seen:
             raise ValueError(f"{name} is read or written twice: give each file another name")
@@ -20,6 +20,6 @@ def check_outputs(outputs, inputs):
 
 
 def check_suffix(name, suffixes):
-    """Raise unless the name of a file ends as its format demands."""
+    """Raise unless a file name has one of these suffixes."""
     if Path(name).suffix.lower() not in suffixes:
         raise ValueError(f"{name} must end in {' or '.join(suffixes)}")

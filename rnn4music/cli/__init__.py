@@ -1,9 +1,9 @@
 """The command ``rnn4music``, also ``python -m rnn4music``.
 
-Each command is a module of its name, with SUMMARY, EXAMPLES, tables of `Option` (ARGUMENTS,
-OPTIONS, and GROUPS of those that a file may have), and ``run(args)``, which returns a
-`_common.Result`. It imports packages that load their modules on first use, so that ``--help`` loads
-neither an engine nor NumPy. Results go to standard output, progress and warnings to standard error.
+Each command is a module with SUMMARY, EXAMPLES, tables of `Option` (ARGUMENTS, OPTIONS, and GROUPS
+of those that a file may have), and ``run(args)``, which returns a `_common.Result`. The module
+imports only packages that load their modules on first use, so that ``--help`` loads neither an
+engine nor NumPy. Results go to standard output, progress and warnings to standard error.
 The exit code is 0; 1 after an error, which is one sentence; 2 for a wrong command line; 130 after
 Ctrl-C.
 """
@@ -23,8 +23,8 @@ COMMANDS = (
     "train", "convert", "evaluate", "search", "compose", "render", "info", "plot", "demo",
 )  # fmt: skip
 EXAMPLES = """\
-  rnn4music demo                                   learn from Bach's chorales, make a page
-  rnn4music train "my music" -o model.npz          a folder or .zip of MIDI files
+  rnn4music demo                              train on Bach's chorales, and compose a tune
+  rnn4music train "my music" -o model.npz     train on a folder or .zip of MIDI files
   rnn4music compose model.npz -o tune.mid --wav tune.wav --html tune.html
   rnn4music compose model.npz --start bach.mid --start-steps 50 --steps 300
   rnn4music evaluate model.npz JSB_Chorales.mat
@@ -37,7 +37,7 @@ def build_parser():
     style = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
     parser = argparse.ArgumentParser(
         prog="rnn4music",
-        description="Learn polyphonic music from MIDI files with a three-layer LSTM, and compose.",
+        description="Train a three-layer LSTM on polyphonic music, and compose with it.",
         epilog=f"examples:\n{EXAMPLES}",
         **style,
     )
@@ -60,7 +60,7 @@ def build_parser():
 
 def main(arguments=None):
     """Run a command; return the exit code."""
-    for stream in (sys.stdout, sys.stderr):  # escape what a terminal cannot show
+    for stream in (sys.stdout, sys.stderr):  # escape characters that a terminal cannot show
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     parser = build_parser()
@@ -76,10 +76,10 @@ def main(arguments=None):
             command = _module(args.command)
             result = command.run(config.complete(vars(args), command.OPTIONS))
         print(_common.as_json(result.values) if args.json else result.text)
-        if sys.stdout is not None:  # it may have been closed
+        if sys.stdout is not None:  # which a closed terminal is
             sys.stdout.flush()
         return result.status
-    except BrokenPipeError:  # the reader of the output has closed it
+    except BrokenPipeError:  # the reader of the output has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except KeyboardInterrupt:

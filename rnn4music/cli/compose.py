@@ -1,4 +1,4 @@
-"""``rnn4music compose``: with NumPy alone, so that it starts immediately."""
+"""``rnn4music compose``, which computes with NumPy alone, and so starts immediately."""
 
 import itertools
 import secrets
@@ -13,33 +13,36 @@ from rnn4music.cli._common import PICTURES, SOUNDFONT, SOUNDS, Result, read_netw
 
 SUMMARY = "compose with a trained model"
 EXAMPLES = """\
-  rnn4music compose model.npz                               300 steps from silence: tune.mid
+  rnn4music compose model.npz                               300 steps from silence, to tune.mid
   rnn4music compose model.npz --count 5 --seed 1 --html five.html
   rnn4music compose model.npz --start bach.mid --with-start --wav bach.wav --png bach.png
 
-Needs no engine: it computes with NumPy alone.
+
+Composing needs only NumPy.
 """
-ARGUMENTS = (Option("model", str, ..., "file of the model", "MODEL"),)
+ARGUMENTS = (Option("model", str, ..., "model to compose with", "MODEL"),)
 OPTIONS = (
-    Option("start", str, "none", "MIDI file to continue; none: begin from silence", "FILE"),
-    Option("start_steps", int, 50, "steps of the start that the network reads", "N", low=1),
-    Option("steps", int, 300, "steps to compose", "N", low=1),
-    Option("output", str, None, "MIDI file (tune.mid, or tune_2.mid and so on if that exists)",
+    Option("start", str, "none", "MIDI file to continue, or none to begin from silence", "FILE"),
+    Option("start_steps", int, 50, "number of steps of the start to read", "N", low=1),
+    Option("steps", int, 300, "number of steps to compose", "N", low=1),
+    Option("output", str, None, "MIDI file (tune.mid, or tune_2.mid and so on if it exists)",
            "MID"),
     Option("wav", str, None, "sound file", "FILE"),
-    Option("png", str, None, "picture of the notes and their probabilities", "FILE"),
+    Option("png", str, None, "picture (.png, .pdf, .svg) of the notes and their probabilities",
+           "FILE"),
     Option("html", str, None, "web page with a player, the moving roll and the MIDI file", "FILE"),
     SOUNDFONT,
     Option("count", int, None, "compose K tunes: tune-1.mid, tune-2.mid, …", "K", low=1),
-    Option("threshold", float, None, "notes that are not more probable than this never sound "
-           "(the model's)", "P", low=0, high=1),
-    Option("temperature", float, 1.0, "below 1 likely notes become likelier, above 1 rarer", "X",
-           low=0.01, high=100),
-    Option("sampling", str, "systematic", "draw the notes of a step together, or each by itself",
-           choices=("systematic", "independent")),
-    Option("seed", int, None, "the same seed composes the same tune", "S", low=0),
-    Option("with_start", bool, False, "put the start before the tune, in all files"),
-    Option("dt", float, None, "length of a step (the model's, or 0.3)", "SECONDS", above=0),
+    Option("threshold", float, None, "notes of at most this probability never sound (the model's)",
+           "P", low=0, high=1),
+    Option("temperature", float, 1.0, "below 1: likely notes become likelier; above 1: less likely",
+           "X", low=0.01, high=100),
+    Option("sampling", str, "systematic", "draw the notes of a step together (systematic), or each "
+           "by itself", choices=("systematic", "independent")),
+    Option("seed", int, None, "random seed; the same seed composes the same tune", "S", low=0),
+    Option("with_start", bool, False, "put the start before the composed tune, in all files"),
+    Option("dt", float, None, "length of a step in seconds (the model's, or 0.3)", "SECONDS",
+           above=0),
 )  # fmt: skip
 SUFFIXES = {
     "output": (".mid", ".midi"),
@@ -47,11 +50,11 @@ SUFFIXES = {
     "png": PICTURES,
     "html": (".html", ".htm"),
 }
-MOSTLY = 0.5  # share of silent steps above which there is a warning
+MOSTLY = 0.5  # fraction of silent steps above which there is a warning
 
 
 def run(args):
-    """Compose with a model, and write what the flags name."""
+    """Compose with a model, and write the files that the flags name."""
     from tqdm import tqdm
 
     from rnn4music._utils.console import STDERR
@@ -104,7 +107,7 @@ def run(args):
 
 
 def _outputs(args):
-    """Return the files of each tune, by option, once nothing is in the way of any."""
+    """Return the files of each tune, by option, after checking that all can be written."""
     if args.output is None:
         stems = itertools.chain(["tune"], (f"tune_{k}" for k in itertools.count(2)))
         suffix = ".mid" if args.count is None else "-1.mid"
@@ -126,7 +129,7 @@ def _outputs(args):
 
 
 def _result(files, rolls, time_step, settings):
-    """Return the result; warn where hardly anything sounds."""
+    """Return the result; warn if most steps are silent."""
     tunes, lines = [], []
     for roll in rolls:
         sounding = roll.sum(axis=1)

@@ -8,7 +8,7 @@ from rnn4music.cli import compose, train
 from rnn4music.cli._common import Result
 from rnn4music.experiment import config
 
-SUMMARY = "learn from Bach's chorales, compose, and write a web page"
+SUMMARY = "train on Bach's chorales, compose, and write a web page"
 EXAMPLES = """\
   rnn4music demo
   rnn4music demo --data "my music" --epochs 20 -o mine
@@ -16,13 +16,14 @@ EXAMPLES = """\
 ARGUMENTS = ()
 OPTIONS = (
     Option("output", str, "demo", "folder for all files", "DIR"),
-    Option("epochs", int, 5, "visits to every tune", "N", low=1),
-    Option("data", str, None, "MIDI files instead of the chorales", "FOLDER"),
-)
+    Option("epochs", int, 5, "number of passes over the tunes", "N", low=1),
+    Option("data", str, None, "folder of MIDI files to learn from, instead of the chorales",
+           "FOLDER"),
+)  # fmt: skip
 
 
 def run(args):
-    """Learn from Bach's chorales, or other music, compose, and make a page."""
+    """Train on Bach's chorales, or other music, compose, and write a page."""
     folder = Path(args.output)
     folder.mkdir(parents=True, exist_ok=True)
     music = str(args.data or data.write_chorales(folder / "chorales"))

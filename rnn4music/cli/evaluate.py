@@ -8,17 +8,17 @@ from rnn4music import experiment
 from rnn4music._utils.options import Option
 from rnn4music.cli._common import Result
 
-SUMMARY = "score a model on tunes that it has not learned from"
+SUMMARY = "score a model's predictions on tunes that it was not trained on"
 EXAMPLES = """\
   rnn4music evaluate model.npz "other music"
   rnn4music evaluate model.npz JSB_Chorales.mat --part validation --json
 """
 ARGUMENTS = (
-    Option("model", str, ..., "file of the model", "MODEL"),
-    Option("data", str, ..., "tunes, as for train", "DATA"),
+    Option("model", str, ..., "model to score", "MODEL"),
+    Option("data", str, ..., "MIDI files, a store, or a standard set, as for train", "MUSIC"),
 )
 OPTIONS = (
-    Option("part", str, "test", "part of a standard set",
+    Option("part", str, "test", "part of a standard set to score",
            choices=("train", "validation", "test")),
     Option("threshold", float, 0.5, "probability at which a note counts as predicted", "P",
            low=0, high=1),
@@ -26,7 +26,7 @@ OPTIONS = (
 
 
 def run(args):
-    """Score a model."""
+    """Score a model on tunes."""
     from rnn4music.training.checkpoints import extent
 
     model = rnn4music.RNN4Music.from_file(args.model)

@@ -13,8 +13,8 @@ EXAMPLES = """\
   rnn4music info model.npz --markdown > CARD.md
   rnn4music info tune.mid
 """
-ARGUMENTS = (Option("file", str, ..., "a model, or a MIDI file", "FILE"),)
-OPTIONS = (Option("markdown", bool, False, "print a model card"),)
+ARGUMENTS = (Option("file", str, ..., "model or MIDI file", "FILE"),)
+OPTIONS = (Option("markdown", bool, False, "print a model card in Markdown"),)
 
 
 def run(args):

@@ -6,17 +6,17 @@ from rnn4music._utils.options import Option
 from rnn4music._utils.paths import check_outputs, check_suffix
 from rnn4music.cli._common import SOUNDFONT, SOUNDS, Result
 
-SUMMARY = "turn a MIDI file into sound"
+SUMMARY = "convert a MIDI file to sound"
 EXAMPLES = """\
   rnn4music render tune.mid -o tune.wav
   rnn4music render tune.mid -o tune.mp3 --soundfont piano.sf2
 """
-ARGUMENTS = (Option("tune", str, ..., "the MIDI file", "MID"),)
-OPTIONS = (Option("output", str, ..., ".wav or .mp3", "FILE"), SOUNDFONT)
+ARGUMENTS = (Option("tune", str, ..., "MIDI file", "MID"),)
+OPTIONS = (Option("output", str, ..., "sound file, .wav or .mp3", "FILE"), SOUNDFONT)
 
 
 def run(args):
-    """Turn a MIDI file into sound."""
+    """Convert a MIDI file to sound."""
     from midi.files import written_whole
     from rnn4music.render import synthesizer
 

@@ -5,26 +5,26 @@ from rnn4music._utils.options import Option
 from rnn4music.cli._common import QUIET, Result
 from rnn4music.experiment import config
 
-SUMMARY = "learn from MIDI files, a store, or a standard set"
+SUMMARY = "train a model on MIDI files, a store, or a standard set"
 EXAMPLES = """\
   rnn4music train music -o model.npz --epochs 50 --patience 5
   rnn4music train music.zip --steps-per-beat 4 --units 200 200 200 --keys all
-  rnn4music train music --checkpoint night --resume       again after any interruption
+  rnn4music train music --checkpoint night --resume       repeat it after an interruption
   rnn4music train --config run.toml --epochs 100          flags override the file
   rnn4music train JSB_Chorales.mat --windows random --dropout 0.3 --weight-noise 0.1
 
-A TOML file has the flags' names without the dashes: units = [200, 200, 200].
+A TOML file uses the flags' names without the leading dashes: units = [200, 200, 200].
 """
 ARGUMENTS = (config.DATA,)
 OPTIONS = (
-    Option("config", str, None, "file with any of the options below", "TOML"),
+    Option("config", str, None, "TOML file with any of the options below", "TOML"),
     QUIET,
 )
-GROUPS = config.GROUPS  # these may be in the file, too
+GROUPS = config.GROUPS  # a file may have these too
 
 
 def run(args):
-    """Learn from music, and save the model."""
+    """Train a model on music, and save it."""
     settings = config.merged(vars(args), args.config)
     return result(experiment.run.train(settings, not args.quiet))
 

@@ -1,4 +1,4 @@
-"""What a TOML file or a command line describes: settings, music, a run."""
+"""Experiments as TOML files and command lines describe them: settings, music, a run."""
 
 from rnn4music._utils.lazy import lazy_modules
 

@@ -1,4 +1,4 @@
-"""A run of ``rnn4music train``: a model learns from music as settings describe, and is saved."""
+"""A run of ``rnn4music train``: build a model, read music, train, save."""
 
 import tempfile
 from collections.abc import Iterable
@@ -22,11 +22,14 @@ from rnn4music.training.tensorboard import TensorBoard
 
 FIXED = ("units", "pitch_range", "optimiser", "cost", "seed", "dtype")
 CHANGEABLE = ("clip", "epsilon", "threshold")
-"""What a model that is trained further keeps, and what may change besides its learning rates."""
+"""Settings that a model keeps when it is trained further, and settings that may change then.
+
+The learning rates may change too.
+"""
 
 
 class Trained(NamedTuple):
-    """What a run leaves."""
+    """Result of a run."""
 
     output: str  # path of the model
     history: History
@@ -34,7 +37,7 @@ class Trained(NamedTuple):
 
 
 def train(settings, progress=True):
-    """Learn from music as `config.complete` describes it, with a progress bar; save the model."""
+    """Train a model as the settings of `config.complete` describe, and save it."""
     output = _check(settings)
     model = new_model(settings)
     music = read_music(settings.data, settings, model)
@@ -43,7 +46,7 @@ def train(settings, progress=True):
     if not len(learned):
         raise ValueError(
             f"--validation {settings.validation:g} leaves no tune to learn from: give a smaller "
-            "share, or more tunes"
+            "fraction, or more tunes"
         )
     validated = extent(validation) if len(validation) else "nothing"
     log(f"learning from {extent(learned)}, validating on {validated}")
@@ -60,17 +63,17 @@ def train(settings, progress=True):
         if len(model.history.cost) > n_before:
             log(f"saved what was learned before the error: {model.saveParameters(output)}")
         raise
-    if settings.licence is not None:  # after a checkpoint has brought its own metadata
+    if settings.licence is not None:  # after resuming, which replaces the metadata
         model.metadata["licence"] = settings.licence
     model.saveParameters(output)
     return Trained(str(output), history, music)
 
 
 def _check(settings):
-    """Return the path of the model, once settings fit together and no file is in the way."""
+    """Return the path of the model, after checking settings and files."""
     if settings.data is None:
         raise ValueError(
-            "there is no music to learn from: give a folder, or data= in the TOML file"
+            "there is no music to learn from: name a folder, or set data= in the TOML file"
         )
     flags = {option.name: option.flag for option in training.OPTIONS}
     options = {field.name: getattr(settings, field.name) for field in fields(training.TrainConfig)}
@@ -97,7 +100,7 @@ def _check(settings):
     outputs = [path for path in (output, checkpoint, settings.log) if path]
     check_outputs(outputs, [path for path in (settings.data, not trains_on and start_from) if path])
     checked_path(settings.checkpoint, settings.checkpoint_every, settings.resume)
-    with tempfile.TemporaryFile(dir=output.parent):  # an error now, not after a night
+    with tempfile.TemporaryFile(dir=output.parent):  # fail now, not after hours of training
         pass
     resumes = settings.resume and checkpoint and checkpoint.exists()
     if output.exists() and not (settings.force or trains_on or resumes):
@@ -122,8 +125,8 @@ def new_model(settings):
     fixed = [name for name in FIXED if name in settings.given]
     if fixed:
         raise ValueError(
-            f"{', '.join(fixed)} cannot change in a model that is trained further: leave it out, "
-            "or begin a new model without --start-from"
+            f"{', '.join(fixed)} cannot change in a model that is trained further: leave out the "
+            "option, or train a new model without --start-from"
         )
     model = RNN4Music.from_file(settings.start_from)
     if "learning_rates" in settings.given:
