@@ -4,8 +4,8 @@ Each command is a module with SUMMARY, EXAMPLES, tables of `Option` (ARGUMENTS, 
 of those that a file may have), and ``run(args)``, which returns a `_common.Result`. The module
 imports only packages that load their modules on first use, so that ``--help`` loads neither an
 engine nor NumPy. Results go to standard output, progress and warnings to standard error.
-The exit code is 0; 1 after an error, which is one sentence; 2 for a wrong command line; 130 after
-Ctrl-C.
+The exit code is 0; 1 after an error, which is one sentence; 2 for a wrong command line; 3 after a
+training whose model is worse than the baseline; 130 after Ctrl-C.
 """
 
 import argparse
@@ -54,6 +54,7 @@ def build_parser():
             epilog=f"examples:\n{module.EXAMPLES}",
             **style,
         )
+        command.set_defaults(parser=command)
         _common.add_arguments(command, module)
     return parser
 
@@ -64,7 +65,9 @@ def main(arguments=None):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     parser = build_parser()
-    args = parser.parse_args(arguments)
+    args, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        _common.refuse(unknown, vars(args).get("parser", parser))
     if args.command is None:
         parser.print_help()
         return 0
@@ -74,7 +77,9 @@ def main(arguments=None):
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: log(f"rnn4music: warning: {message}")
             command = _module(args.command)
-            result = command.run(config.complete(vars(args), command.OPTIONS))
+            required = [option for option in command.ARGUMENTS if option.default is ...]
+            options = (*required, *command.OPTIONS)
+            result = command.run(config.complete(vars(args), options))
         print(_common.as_json(result.values) if args.json else result.text)
         if sys.stdout is not None:  # which a closed terminal is
             sys.stdout.flush()

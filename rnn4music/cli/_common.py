@@ -6,11 +6,12 @@ An `Option` whose default is ``...`` must be given.
 """
 
 import argparse
+import difflib
 import json
 from typing import Any, NamedTuple
 
 import rnn4music
-from rnn4music import saving
+from rnn4music import experiment, saving
 from rnn4music._utils.options import Option
 from rnn4music.experiment import config
 from rnn4music.hyperparameters import Hyperparameters
@@ -24,6 +25,13 @@ CLUSTER = Option("cluster", str, None, "run on the workers of a Dask scheduler, 
                  "local Dask workers", "ADDRESS|N")  # fmt: skip
 SOUNDFONT = Option("soundfont", str, None, "SoundFont to play with, instead of the built-in "
                    "synthesiser", "SF2")  # fmt: skip
+
+BASELINE = "each pitch's own Markov chain"
+WORSE_THAN_BASELINE = (
+    "the model is worse than this baseline, which predicts each pitch from itself alone: it has "
+    "not learned the music. Try more epochs, other learning rates, or more music"
+)
+ABOVE_BASELINE = 3  # exit code of a training whose model is worse than the baseline
 
 PICTURES = (".png", ".pdf", ".svg")
 SOUNDS = (".wav", ".mp3")
@@ -72,6 +80,33 @@ def _add_options(parser, options, may_be_undone=False):
         short = ["-o"] if option.name == "output" else []
         flags = exclusive if option.name in ("workers", "cluster") else parser
         flags.add_argument(option.flag, *short, help=option.help + default, **kind)
+
+
+def counted(n, noun):
+    """Return a number with a noun, in the plural unless the number is 1."""
+    return f"{n:,} {noun}{'s' * (n != 1)}"
+
+
+def refuse(unknown, parser):
+    """Print the usage and the unknown arguments of a command, and exit with code 2."""
+    flags = [flag for action in parser._actions for flag in action.option_strings]
+    close = difflib.get_close_matches(unknown[0].partition("=")[0], flags, 1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    parser.error(f"unknown arguments: {' '.join(unknown)}{hint}")
+
+
+def check_effect(args, name, has_effect, needs):
+    """Raise ValueError if an option is given, and has no effect for want of what it needs."""
+    if name in args.given and getattr(args, name) is not False and not has_effect:
+        raise ValueError(f"--{name.replace('_', '-')} has no effect without {needs}")
+
+
+def check_soundfont(args):
+    """Raise ValueError if ``--soundfont`` is a file of another kind."""
+    if args.soundfont is not None:
+        experiment.inputs.check_input(
+            args.soundfont, (experiment.inputs.SOUNDFONT,), "--soundfont needs a SoundFont (.sf2)"
+        )
 
 
 def read_network(name):

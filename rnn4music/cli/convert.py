@@ -2,7 +2,7 @@
 
 from rnn4music import data, experiment
 from rnn4music._utils.options import Option
-from rnn4music.cli._common import CLUSTER, QUIET, Result
+from rnn4music.cli._common import CLUSTER, QUIET, Result, counted
 from rnn4music.experiment import config
 
 SUMMARY = "convert a large collection of MIDI files to a store on the disk"
@@ -34,18 +34,21 @@ def run(args):
     """Convert MIDI files to a store of piano rolls."""
     from rnn4music.distributed.cluster import parsed
 
+    inputs, music = experiment.inputs, experiment.music
+    inputs.check_music(args.data, inputs.COLLECTIONS, "convert needs MIDI files")
+    music.check_steps(args)
     store = data.convert(
         args.data,
         args.store,
         args.pitch_range,
         args.dt,
-        **{name: getattr(args, name) for name in experiment.music.READING},
+        **{name: getattr(args, name) for name in music.READING},
         to_c=args.keys == "c",
         workers=args.workers,
         cluster=parsed(args.cluster),
         progress=not args.quiet,
     )
-    experiment.music.warn_of_dropped_notes(store)
+    music.warn_of_dropped_notes(store)
     values = {
         "store": args.store,
         "tunes": len(store),
@@ -55,4 +58,5 @@ def run(args):
         "n_notes": store.n_notes,
         "dropped_notes": store.dropped_notes,
     }
-    return Result(values, f"{len(store)} tunes, {values['steps']} steps in {args.store}")
+    extent = f"{counted(len(store), 'tune')}, {counted(values['steps'], 'step')}"
+    return Result(values, f"{extent} in {args.store}")

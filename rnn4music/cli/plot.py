@@ -3,7 +3,7 @@
 from rnn4music import experiment, plots, saving, training
 from rnn4music._utils.options import Option
 from rnn4music._utils.paths import check_outputs, check_suffix
-from rnn4music.cli._common import PICTURES, Result, read_network
+from rnn4music.cli._common import PICTURES, Result, check_effect, read_network
 
 SUMMARY = "draw a tune, or a model's learning curve, weights or activations"
 EXAMPLES = """\
@@ -35,9 +35,22 @@ def run(args):
 
     from rnn4music.plots._axes import write_figure
 
+    kinds = experiment.inputs
     check_suffix(args.output, PICTURES)
-    inputs = [args.file, saving.model_file.npz_path(args.file), *([args.tune] if args.tune else [])]
-    check_outputs([args.output], inputs)
+    what, tune = args.what, args.what in ("probabilities", "activations")
+    check_effect(args, "tune", tune, "probabilities or activations")
+    check_effect(args, "layer", what in ("weights", "activations"), "weights or activations")
+    check_effect(args, "part", what == "activations", "activations")
+    check_effect(args, "dt", tune or what == "roll", "a tune")
+    if what == "roll":
+        kinds.check_input(args.file, (kinds.MIDI,), "plot roll needs a MIDI file")
+    else:
+        args.file = kinds.model_path(args.file, f"plot {what}")
+    if tune and args.tune is None:
+        raise ValueError(f"plot {what} needs a tune for the model to read: give --tune MID")
+    if tune:
+        kinds.check_input(args.tune, (kinds.MIDI,), "--tune needs a MIDI file")
+    check_outputs([args.output], [args.file, *([args.tune] if args.tune else [])])
     figure = Figure(figsize=(12, 4), layout="constrained")
     draw = {"roll": _plot_roll, "learning": _plot_learning}.get(args.what, _plot_network)
     draw(args, figure)
@@ -74,8 +87,6 @@ def _plot_network(args, figure):
         for axes, name in zip(figure.subplots(len(matrices)), matrices):
             plots.plot_weights(axes, matrices, name, lowest_pitch)
         return
-    if args.tune is None:
-        raise ValueError(f"plot {args.what} needs a tune for the model to read: give --tune MID")
     roll, _ = reading.read_tune(args.tune)
     if args.what == "activations":
         activations = network.activations(roll)[args.layer - 1]

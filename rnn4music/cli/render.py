@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rnn4music._utils.options import Option
 from rnn4music._utils.paths import check_outputs, check_suffix
-from rnn4music.cli._common import SOUNDFONT, SOUNDS, Result
+from rnn4music.cli._common import SOUNDFONT, SOUNDS, Result, check_soundfont
 
 SUMMARY = "convert a MIDI file to sound"
 EXAMPLES = """\
@@ -18,13 +18,19 @@ OPTIONS = (Option("output", str, ..., "sound file, .wav or .mp3", "FILE"), SOUND
 def run(args):
     """Convert a MIDI file to sound."""
     from midi.files import written_whole
+    from rnn4music.experiment import inputs
     from rnn4music.render import synthesizer
 
     check_suffix(args.output, SOUNDS)
-    check_outputs([args.output], [args.tune])
+    check_outputs([args.output], [args.tune, *([args.soundfont] if args.soundfont else [])])
+    inputs.check_input(args.tune, (inputs.MIDI,), "render needs a MIDI file")
+    check_soundfont(args)
     samples = synthesizer.render(args.tune, args.soundfont)
     if not len(samples):
         raise ValueError(f"{args.tune} lasts 0 seconds")
+    if not samples.any():
+        drums = "" if args.soundfont else "; the built-in synthesiser has no drums"
+        raise ValueError(f"no note of {args.tune} sounds, so nothing is written{drums}")
     with written_whole(args.output) as file:
         file.write(synthesizer.encoded(samples, Path(args.output).suffix[1:].upper()))
     seconds = len(samples) / synthesizer.SAMPLE_RATE

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rnn4music._utils.options import Option
-from rnn4music.cli._common import CLUSTER, QUIET, Result
+from rnn4music.cli._common import CLUSTER, QUIET, Result, counted
 
 SUMMARY = "search for the settings with the best validation score"
 EXAMPLES = """\
@@ -42,8 +42,13 @@ OPTIONS = (
 def run(args):
     """Search for settings, and report the best."""
     from rnn4music.distributed.cluster import parsed
+    from rnn4music.experiment import inputs
     from rnn4music.tuning import search
 
+    inputs.check_input(args.space, (inputs.TOML, "a text file"), "search needs a TOML file")
+    inputs.check_music(args.data, inputs.MUSIC, "search needs music")
+    if args.storage is not None and "://" in args.storage:
+        _check_url(args.storage)
     result = search(
         args.space,
         args.data,
@@ -60,7 +65,7 @@ def run(args):
     counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
     lines = [
         result.text,
-        f"{len(states)} trials: {counts}" if states else "no trial was started",
+        f"{counted(len(states), 'trial')}: {counts}" if states else "no trial was started",
         best and f"best: trial {best['number']}, {best['value']:.3f} nats per step",
         result.interrupted and "stopped by Ctrl-C; the same command continues",
         result.plots and f"plots: {', '.join(map(str, result.plots))}",
@@ -69,3 +74,16 @@ def run(args):
     values = {name: getattr(result, name) for name in ("trials", "best", "settings", "interrupted")}
     text = "\n".join(line for line in lines if line)
     return Result({"output": str(folder), **values}, text, 130 if result.interrupted else 0)
+
+
+def _check_url(storage):
+    """Raise ValueError unless SQLAlchemy has a dialect for the URL of a database."""
+    import sqlalchemy
+
+    try:
+        sqlalchemy.make_url(storage).get_dialect()
+    except sqlalchemy.exc.ArgumentError as error:
+        raise ValueError(
+            f"--storage is not the URL of a database ({error}): give one such as "
+            "postgresql://host/name, or the name of a file for a journal"
+        ) from None

@@ -2,4 +2,4 @@
 
 from rnn4music._utils.lazy import lazy_modules
 
-__getattr__ = lazy_modules(__name__, ("config", "music", "run"))
+__getattr__ = lazy_modules(__name__, ("config", "inputs", "music", "run", "training_music"))

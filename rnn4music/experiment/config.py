@@ -94,7 +94,9 @@ def complete(given, options=None):
     for option in EVERYTHING.values() if options is None else options:
         value = option.default
         if option.name in given:
-            value = _checked(option.flag, given[option.name], option)
+            is_positional = option.default is ... and option.kind is str
+            name = option.metavar if is_positional else option.flag
+            value = _checked(name, given[option.name], option)
         setattr(settings, option.name, value)
     return settings
 
@@ -152,6 +154,8 @@ def _checked(name, value, option):
         raise ValueError(f"{name} must have {n_values} values, but is {reprlib.repr(value)}")
     if any(isinstance(each, int) and abs(each) > 1e300 for each in values):  # too large for a float
         raise ValueError(f"{name} is too large a number")
+    if option.kind is str and "" in values and option.name not in ("title", "licence"):
+        raise ValueError(f"{name} is empty; give a name")
     try:
         values = [option.check(each, name) for each in values]
     except TypeError as error:

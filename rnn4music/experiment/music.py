@@ -19,11 +19,11 @@ from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.data.midi_files import load_midi
 from rnn4music.data.standard_sets import load_standard_set
 from rnn4music.data.store import RollStore, is_store
+from rnn4music.experiment.inputs import is_standard_set
 
 TIME_STEP = 0.3
 """Seconds, where a model's metadata lack it."""
 
-STANDARD_SETS = (".mat", ".pickle", ".pkl", ".json", ".npz")
 READING = ("steps_per_beat", "tempo", "sustain", "keep_short")
 """Options that decide which notes a step has, besides its length."""
 
@@ -130,14 +130,19 @@ def read_music(source, settings, model):
     return Music({"train": learned, "validation": split.validation}, metadata)
 
 
+def check_steps(settings):
+    """Raise ValueError if the length of a step is given twice."""
+    if {"dt", "steps_per_beat"} <= settings.given:
+        raise ValueError("--dt and --steps-per-beat exclude each other: give one of them")
+
+
 def _reading(settings, model, store):
     """Return how music is read, and in which keys.
 
     Settings decide; then the store, if there is one; then how the model has read before.
     """
     given, before = settings.given, model.metadata
-    if {"dt", "steps_per_beat"} <= given:
-        raise ValueError("--dt and --steps-per-beat exclude each other: give one of them")
+    check_steps(settings)
     chosen = {name: getattr(settings, name) for name in READING if name in given}
     if "dt" in given:
         chosen |= {"time_step": settings.dt, "steps_per_beat": None}
@@ -170,16 +175,11 @@ def _check_store(store, expected):
         )
 
 
-def is_standard_set(source):
-    """Return whether music is read from the file of a standard set, by its suffix."""
-    return Path(source).suffix.lower() in STANDARD_SETS
-
-
 def warn_of_dropped_notes(collection):
     """Warn where many notes of MIDI files are not in the rolls, and say what keeps more."""
     if sum(collection.dropped_notes.values()) > _MANY * collection.n_notes:
         warnings.warn(
-            f"{collection.summary().splitlines()[-1]}. A shorter step (--dt) keeps more of the "
-            "notes that are too short for a step, --keep-short keeps all of them",
+            f"{collection.summary().splitlines()[-1]}. A shorter step (a smaller --dt, or a larger "
+            "--steps-per-beat) keeps more notes too short for a step; --keep-short keeps all",
             stacklevel=3,
         )
