@@ -2,7 +2,14 @@
 
 from rnn4music import experiment
 from rnn4music._utils.options import Option
-from rnn4music.cli._common import QUIET, Result
+from rnn4music.cli._common import (
+    ABOVE_BASELINE,
+    BASELINE,
+    QUIET,
+    WORSE_THAN_BASELINE,
+    Result,
+    counted,
+)
 from rnn4music.experiment import config
 
 SUMMARY = "train a model on MIDI files, a store, or a standard set"
@@ -14,6 +21,7 @@ EXAMPLES = """\
   rnn4music train JSB_Chorales.mat --windows random --dropout 0.3 --weight-noise 0.1
 
 A TOML file uses the flags' names without the leading dashes: units = [200, 200, 200].
+The exit code is 3 if the model is worse than the baseline on the held-out tunes.
 """
 ARGUMENTS = (config.DATA,)
 OPTIONS = (
@@ -33,23 +41,27 @@ def result(trained):
     """Return the result of a run."""
     history = trained.history
     best = history.best_epoch
+    score = None if best is None else history.validation[best - 1]
+    is_worse = score is not None and history.baseline is not None and score > history.baseline
     values = {
         "output": trained.output,
         "updates": len(history.cost),
         "epochs": history.epochs,
         "seconds": round(sum(history.seconds), 3),
         "interrupted": history.interrupted,
-        "validation": None if best is None else history.validation[best - 1],
+        "validation": score,
         "best_epoch": best,
         "baseline": history.baseline,
+        "worse_than_baseline": is_worse,
     }
-    lines = [f"{values['updates']} updates, {values['epochs']} complete epochs"]
-    if best is not None:
-        lines.append(
-            f"best validation {values['validation']:.3f} nats per step, after epoch {best} "
-            f"(each pitch's own Markov chain: {history.baseline:.3f})"
-        )
+    lines = [f"{counted(len(history.cost), 'update')}, {counted(history.epochs, 'complete epoch')}"]
+    if score is not None:
+        baseline = "" if history.baseline is None else f" ({BASELINE}: {history.baseline:.3f})"
+        lines.append(f"best validation {score:.3f} nats per step, after epoch {best}{baseline}")
+    if is_worse:
+        lines.append(WORSE_THAN_BASELINE)
     if history.interrupted:
         lines.append("stopped by Ctrl-C")
     lines.append(f"wrote {trained.output}")
-    return Result(values, "\n".join(lines), 130 if history.interrupted else 0)
+    status = 130 if history.interrupted else ABOVE_BASELINE if is_worse else 0
+    return Result(values, "\n".join(lines), status)

@@ -1,8 +1,11 @@
 """A run of ``rnn4music train``: build a model, read music, train, save."""
 
+import os
 import tempfile
+import warnings
 from collections.abc import Iterable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from rnn4music import hyperparameters
@@ -10,8 +13,10 @@ from rnn4music._utils.console import log
 from rnn4music._utils.paths import check_outputs
 from rnn4music.data.store import RollStore, is_store
 from rnn4music.distributed.cluster import parsed
-from rnn4music.experiment.music import Music, is_standard_set, read_music
+from rnn4music.experiment import inputs, training_music
+from rnn4music.experiment.music import Music, read_music
 from rnn4music.model import RNN4Music
+from rnn4music.saving import model_card
 from rnn4music.saving.legacy_2015 import OLD_NAMES
 from rnn4music.saving.model_file import npz_path
 from rnn4music.training import config as training
@@ -41,15 +46,20 @@ def train(settings, progress=True):
     output = _check(settings)
     model = new_model(settings)
     music = read_music(settings.data, settings, model)
-    model.metadata |= music.metadata
+    _warn_of_other_steps(settings, model.metadata, music.metadata)
     learned, validation = (music.parts[part] for part in ("train", "validation"))
     if not len(learned):
         raise ValueError(
             f"--validation {settings.validation:g} leaves no tune to learn from: give a smaller "
             "fraction, or more tunes"
         )
-    validated = extent(validation) if len(validation) else "nothing"
-    log(f"learning from {extent(learned)}, validating on {validated}")
+    record = training_music.record(model.metadata, learned)
+    model.metadata |= {**music.metadata, **record}
+    validated = model_card.music(extent(validation)) if len(validation) else "nothing"
+    log(
+        f"learning from {model_card.music(extent(learned), music.metadata['keys'])}, "
+        f"validating on {validated}"
+    )
     callbacks = []
     if settings.log:
         callbacks.append(JsonLines(settings.log))
@@ -63,7 +73,8 @@ def train(settings, progress=True):
         if len(model.history.cost) > n_before:
             log(f"saved what was learned before the error: {model.saveParameters(output)}")
         raise
-    if settings.licence is not None:  # after resuming, which replaces the metadata
+    model.metadata |= record  # after resuming, which replaces the metadata
+    if settings.licence is not None:
         model.metadata["licence"] = settings.licence
     model.saveParameters(output)
     return Trained(str(output), history, music)
@@ -75,10 +86,12 @@ def _check(settings):
         raise ValueError(
             "there is no music to learn from: name a folder, or set data= in the TOML file"
         )
+    if settings.output.endswith(("/", os.sep)):
+        raise ValueError(f"--output {settings.output} names a folder; give the name of a file")
     flags = {option.name: option.flag for option in training.OPTIONS}
     options = {field.name: getattr(settings, field.name) for field in fields(training.TrainConfig)}
     training.TrainConfig.validate(options, flags)
-    holds_out = settings.validation > 0 or is_standard_set(settings.data)
+    holds_out = settings.validation > 0 or inputs.is_standard_set(settings.data)
     for option in ("patience", "decay_patience"):
         if getattr(settings, option) is not None and not holds_out:
             raise ValueError(
@@ -91,15 +104,19 @@ def _check(settings):
     ):
         if is_asked and not settings.checkpoint:
             raise ValueError(f"{option} needs a file: give --checkpoint")
+
     parsed(settings.cluster)
 
     output = npz_path(settings.output)
     checkpoint = settings.checkpoint and npz_path(settings.checkpoint)
-    start_from = settings.start_from and npz_path(settings.start_from)
+    start_from = settings.start_from and Path(
+        inputs.model_path(settings.start_from, "--start-from")
+    )
     trains_on = start_from and start_from.resolve() == output.resolve()
     outputs = [path for path in (output, checkpoint, settings.log) if path]
     check_outputs(outputs, [path for path in (settings.data, not trains_on and start_from) if path])
     checked_path(settings.checkpoint, settings.checkpoint_every, settings.resume)
+    inputs.check_music(settings.data, inputs.MUSIC, "train needs music")  # before the model's file
     with tempfile.TemporaryFile(dir=output.parent):  # fail now, not after hours of training
         pass
     resumes = settings.resume and checkpoint and checkpoint.exists()
@@ -109,6 +126,23 @@ def _check(settings):
             f"--start-from {output} trains it further"
         )
     return output
+
+
+def _warn_of_other_steps(settings, before, after):
+    """Warn if a model is trained further on steps of another length."""
+    names = ("time_step", "steps_per_beat")
+    if settings.start_from and any(before.get(name) != after.get(name) for name in names):
+        was, now = (
+            f"{steps['steps_per_beat']:g} steps per beat"
+            if steps.get("steps_per_beat")
+            else f"steps of {steps.get('time_step', 'an unknown number of')} s"
+            for steps in (before, after)
+        )
+        warnings.warn(
+            f"{settings.start_from} was trained on {was}, and is now trained further on {now}: the "
+            "rhythms that it has learned change with them",
+            stacklevel=2,
+        )
 
 
 def new_model(settings):

@@ -102,7 +102,7 @@ class TrainConfig:
         if self.windows != "start" and pianoroll.lengths(tunes).max() < 2:
             raise ValueError(
                 "there is nothing to learn from: every tune has one step; give longer tunes, or "
-                'windows="start", which repeats them'
+                'choose the windows "start", which repeats them'
             )
         return replace(self, batch_size=min(self.batch_size, len(tunes)))
 
