@@ -1,5 +1,6 @@
 """Bach's chorales from the corpus of music21, as MIDI files and as a dataset."""
 
+import os
 from functools import partial
 from pathlib import Path
 
@@ -74,6 +75,6 @@ def _write_chorale(seconds_per_quarter, name_and_path):
     name, path = name_and_path
     notes = corpus.parse(name).stripTies().flatten().notes.stream()
     notes.insert(0, tempo.MetronomeMark(number=60 / seconds_per_quarter))
-    unfinished = path.with_suffix(".part")
+    unfinished = path.with_suffix(f".{os.getpid()}.part")  # another process may write it too
     notes.write("midi", unfinished)
     unfinished.rename(path)
