@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from midi import midiread, midiwrite
-from rnn4music import RNN4Music, cli, hyperparameters
+from rnn4music import RNN4Music, cli, hyperparameters, plots
 from rnn4music._utils import paths
 from rnn4music.cli import _common
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
@@ -922,6 +922,23 @@ def test_pictures(model, music, tmp_path, arguments, capsys):
     assert run("plot", *arguments, "-o", tmp_path / "p.svg") == 0
     assert "<svg" in (tmp_path / "p.svg").read_text("utf8")
     assert str(tmp_path / "p.svg") in capsys.readouterr().out
+
+
+def test_plot_roll_draws_every_note_at_its_own_time(tmp_path, capsys, monkeypatch):
+    roll = np.zeros((400, 88))
+    roll[::2, 40] = 1  # 200 notes of a 16th of a second, a fifth of the loader's step
+    midiwrite(tmp_path / "fast.mid", roll, (21, 109), 1 / 16)
+    drawn = []
+    monkeypatch.setattr(plots, "plot_notes", lambda axes, notes: drawn.extend(notes))
+    assert run("plot", "roll", tmp_path / "fast.mid", "-o", tmp_path / "p.png") == 0
+    assert capsys.readouterr().out.endswith("p.png, 200 notes\n")
+    assert drawn == midiread(tmp_path / "fast.mid", (0, 128)).notes and len(drawn) == 200
+    assert run("plot", "roll", tmp_path / "fast.mid", "--dt", "0.1") == 1
+    assert "leave out --dt" in capsys.readouterr().err
+    midiwrite(tmp_path / "rest.mid", 0 * roll, (21, 109), 0.3)
+    assert run("plot", "roll", tmp_path / "rest.mid", "-o", tmp_path / "none.png") == 1
+    assert "has no notes to draw" in capsys.readouterr().err
+    assert not (tmp_path / "none.png").exists()
 
 
 def test_pictures_that_need_a_tune_say_so(model, tmp_path, capsys):

@@ -85,6 +85,19 @@ def test_a_note_is_drawn_at_its_time_and_pitch(axes):
     assert [list(line.get_xdata()) for line in axes.lines] == [[0, 0]]
 
 
+def test_no_note_of_a_very_long_roll_vanishes_between_pixels():
+    figure, axes = plt.subplots(figsize=(4, 2), dpi=50)
+    roll = np.zeros((40000, 12))
+    roll[20001, 5] = roll[20002:20040, 6] = 1
+    plots.plot_piano_roll(axes, roll, 0.3, 60)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    figure.canvas.draw()
+    inside = np.asarray(figure.canvas.buffer_rgba())[15:85, 40:170, 0]
+    assert inside.min() < 250
+    plt.close(figure)
+
+
 @pytest.mark.parametrize(
     "pitches, expected",
     (
@@ -145,10 +158,7 @@ def test_probabilities_have_a_colour_bar_that_takes_no_room(axes):
 def test_sampled_notes_are_outlined(axes):
     roll = roll_of(10, (2, 60), (3, 60), (4, 60), (4, 67), (6, 60))
     plots.plot_probabilities(axes, 0.5 * roll, 0.5, start=roll[:3], roll=roll)
-    (frames,) = axes.collections
-    corners = [path.vertices for path in frames.get_paths()]
-    boxes = {(*c.min(axis=0).tolist(), *c.max(axis=0).tolist()) for c in corners}
-    assert boxes == {(1, 59.5, 2.5, 60.5), (2, 66.5, 2.5, 67.5), (3, 59.5, 3.5, 60.5)}
+    assert set(boxes(axes)) == {(1, 59.5, 2.5, 60.5), (2, 66.5, 2.5, 67.5), (3, 59.5, 3.5, 60.5)}
 
 
 @pytest.mark.parametrize("shared", (True, False))
@@ -170,6 +180,37 @@ def test_roll_and_probabilities_are_aligned(layout, shared):
     np.testing.assert_array_equal(lower.images[-1].get_array(), probabilities.T)
     np.testing.assert_array_equal(upper.images[-1].get_array(), roll.T)
     plt.close(figure)
+
+
+def boxes(axes):
+    (collection,) = axes.collections
+    corners = [path.vertices for path in collection.get_paths()]
+    return [(*c.min(axis=0).tolist(), *c.max(axis=0).tolist()) for c in corners]
+
+
+def test_notes_are_drawn_at_their_own_times_without_a_grid(axes):
+    notes = [(60, 0.125, 0.25), (60, 0.25, 0.2500001), (64, 0.3, 7.5), (60, 1, 1)]
+    assert plots.plot_notes(axes, notes) is axes
+    assert boxes(axes) == [(start, p - 0.5, end, p + 0.5) for p, start, end in notes]
+    assert axes.get_xlim() == (0, 7.5) and axes.get_ylim() == (57, 67)
+    assert axes.get_xlabel() == "seconds" and "C4" in names(axes.yaxis)
+    assert axes.collections[0].get_linewidth()[0] > 0  # so that the shortest are visible
+
+
+@pytest.mark.parametrize(
+    "notes, message",
+    (
+        ([], r"at least one note, but has shape \(0,\)"),
+        ([(60, 1)], r"shape \(1, 2\)"),
+        ([(60, 1, 0.5)], "start <= end"),
+        ([(60, np.nan, 2)], "finite"),
+        ([(60, -1, 2)], "0 <= start"),
+        ([(128, 0, 1)], "pitch of a note must be .* at most 127, but is 128"),
+    ),
+)
+def test_invalid_notes_are_rejected(axes, notes, message):
+    with pytest.raises(ValueError, match=message):
+        plots.plot_notes(axes, notes)
 
 
 @pytest.mark.parametrize(

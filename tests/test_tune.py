@@ -181,6 +181,35 @@ def test_jupyter_shows_the_roll_and_a_player_without_a_script(tune):
 
 
 @pytest.mark.parametrize(
+    "tune, reason",
+    [
+        (Tune(np.zeros((4, 88)), 3000), "last 12,000 seconds, and at most 7,200"),
+        (Tune(np.ones((1, 88)), 1e-6), "shorter than a sample"),
+    ],
+)
+def test_a_tune_without_a_possible_sound_is_shown_and_says_why(tune, reason, tmp_path):
+    assert "<svg" in tune._repr_html_() and reason in tune._repr_html_()
+    assert "<audio" not in tune._repr_html_()
+    for kind in ("wav", "mp3", "page"):
+        with pytest.raises(ValueError, match=reason):
+            getattr(tune, f"write_{kind}")(tmp_path / "tune")
+    assert list(tmp_path.iterdir()) == []
+    tune.write_midi(tmp_path / "tune.mid")
+    tune.write_picture(tmp_path / "tune.png")
+
+
+@pytest.mark.parametrize("n_notes", [0, 1])
+def test_a_tune_of_one_step_can_be_written_in_every_form(n_notes, tmp_path):
+    roll = np.zeros((1, 88))
+    roll[0, 40] = n_notes
+    tune = Tune(roll, probabilities=roll, start=roll, with_start=True)
+    for kind, suffix in ("midi", "mid"), ("wav", "wav"), ("mp3", "mp3"), ("picture", "png"):
+        assert getattr(tune, f"write_{kind}")(tmp_path / f"t.{suffix}").stat().st_size > 20
+    page = tune.write_page(tmp_path / "t.html").read_text("utf-8")
+    assert ("1 note on " if n_notes else "Silence in ") in page
+
+
+@pytest.mark.parametrize(
     "change, error, message",
     [
         ({"roll": np.zeros((2, 12, 20))}, ValueError, r"roll must .* give one tune at a time"),

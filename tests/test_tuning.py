@@ -32,6 +32,7 @@ from rnn4music.training.loop import TrainingDiverged
 
 optuna = pytest.importorskip("optuna", reason="searches need Optuna")
 
+from matplotlib import pyplot as plt  # noqa: E402
 from optuna.distributions import FloatDistribution, IntDistribution  # noqa: E402
 from sqlalchemy import event  # noqa: E402
 from sqlalchemy.engine import Engine  # noqa: E402
@@ -689,6 +690,33 @@ def test_plots_of_a_search_with_trials_of_every_kind(tmp_path):
     for path in paths:
         assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 5000
     assert results.write_plots(tmp_path, finished(tmp_path / "other")) == []
+
+
+def test_labels_of_the_slice_plot_do_not_overlap(tmp_path, monkeypatch):
+    study = optuna.create_study()
+    for n in range(8):
+        trial = study.ask()
+        trial.suggest_float("learning_rates", 1e-4, 1e-1, log=True)
+        trial.suggest_float("bound", 0.2, 10, log=True)
+        trial.suggest_categorical("optimiser", ["rmsprop", "momentum", "adam"])
+        trial.suggest_categorical("cost", ["cross_entropy", "squared_error"])
+        study.tell(trial, 8.0 - n)
+    figures = []
+    monkeypatch.setattr(plt, "close", figures.append)
+    results.write_plots(tmp_path, study)
+    monkeypatch.undo()
+    (sliced,) = (figure for figure in figures if figure.get_suptitle() == "Slice Plot")
+    boxes = []
+    for axes in sliced.axes[:4]:  # without the colour bar
+        for label in axes.get_xticklabels(which="both"):
+            low, high = axes.get_xlim()
+            if label.get_text() and low <= label.get_position()[0] <= high:
+                boxes.append(label.get_window_extent())
+    boxes.sort(key=lambda box: box.x0)
+    assert len(boxes) > 10
+    assert all(left.x1 <= right.x0 + 1 for left, right in zip(boxes, boxes[1:]))
+    for figure in figures:
+        plt.close(figure)
 
 
 def run(*arguments):

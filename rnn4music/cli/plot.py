@@ -1,5 +1,6 @@
 """``rnn4music plot``."""
 
+from midi import midiread
 from rnn4music import experiment, plots, saving, training
 from rnn4music._utils.options import Option
 from rnn4music._utils.paths import check_outputs, check_suffix
@@ -53,15 +54,23 @@ def run(args):
     check_outputs([args.output], [args.file, *([args.tune] if args.tune else [])])
     figure = Figure(figsize=(12, 4), layout="constrained")
     draw = {"roll": _plot_roll, "learning": _plot_learning}.get(args.what, _plot_network)
-    draw(args, figure)
+    drawn = draw(args, figure)
     write_figure(figure, args.output, dpi=150)
-    return Result({"file": args.output}, f"wrote {args.output}")
+    return Result({"file": args.output}, f"wrote {args.output}{f', {drawn}' if drawn else ''}")
 
 
 def _plot_roll(args, figure):
-    reading = experiment.music.ReadingOptions.of_model({"lowest_pitch": 0}, 128, args.dt)
-    roll, _ = reading.read_tune(args.file)
-    plots.plot_piano_roll(figure.add_subplot(), roll, reading.time_step, 0)
+    """Draw the notes of a MIDI file, and return how many there are, in words."""
+    if args.dt is not None:
+        raise ValueError("plot roll draws every note at its own time: leave out --dt")
+    content = midiread(args.file, (0, 128))
+    omitted = {"on the drum channel": content.n_drums, "without an end": content.n_never_ended}
+    omitted = " and ".join(f"{n:,} {why}" for why, n in omitted.items() if n)
+    omitted = f" ({omitted} not drawn)" if omitted else ""
+    if not content.notes:
+        raise ValueError(f"{args.file} has no notes to draw{omitted}")
+    plots.plot_notes(figure.add_subplot(), content.notes)
+    return f"{len(content.notes):,} note{'s' * (len(content.notes) != 1)}{omitted}"
 
 
 def _plot_learning(args, figure):

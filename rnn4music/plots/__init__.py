@@ -9,6 +9,7 @@ __getattr__, __dir__ = lazy_names(
         "plot_composition": "pianoroll",
         "plot_history": "history",
         "plot_learning_curve": "history",
+        "plot_notes": "pianoroll",
         "plot_occlusion": "network",
         "plot_piano_roll": "pianoroll",
         "plot_probabilities": "pianoroll",

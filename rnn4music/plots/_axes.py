@@ -18,6 +18,7 @@ from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 
 _MOST_LABELS, _MOST_LINES = 12, 60  # bar numbers, bar lines
+_MOST_COLUMNS = 2000  # of an image; with more, a pixel shows the mean of its columns
 
 
 def write_figure(figure, path, dpi):
@@ -60,7 +61,7 @@ def draw(axes, array, left, right, bottom, colours, low=0.0, high=1.0, label=Non
         vmax=high,
         origin="lower",
         aspect="auto",
-        interpolation="nearest",
+        interpolation="nearest" if len(array) <= _MOST_COLUMNS else "auto",
     )
     if label is not None:
         beside = axes.inset_axes((1.015, 0, 0.02, 1))
@@ -68,14 +69,17 @@ def draw(axes, array, left, right, bottom, colours, low=0.0, high=1.0, label=Non
 
 
 def outline(axes, roll, time_step, lowest_pitch):
-    """Draw an outline around each note."""
+    """Draw an outline around each note of a roll."""
     column, first, end = pianoroll.notes(roll).T
-    left, right = first * time_step, end * time_step
-    low, high = column + lowest_pitch - 0.5, column + lowest_pitch + 0.5
-    corners = np.stack([left, low, right, low, right, high, left, high], axis=1)
-    frames = list(corners.reshape(-1, 4, 2))
     style = {"facecolors": "none", "edgecolors": "black", "linewidths": 0.7}
-    axes.add_collection(PolyCollection(frames, **style))
+    boxes(axes, column + lowest_pitch, first * time_step, end * time_step, **style)
+
+
+def boxes(axes, pitch, start, end, **style):
+    """Draw a box for each note; start and end are in seconds."""
+    low, high = pitch - 0.5, pitch + 0.5
+    corners = np.stack([start, low, end, low, end, high, start, high], axis=1)
+    axes.add_collection(PolyCollection(list(corners.reshape(-1, 4, 2)), **style))
 
 
 def time_axis(axes, first, end, time_step, steps_per_bar=None):

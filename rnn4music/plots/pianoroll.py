@@ -51,6 +51,41 @@ def plot_piano_roll(axes, roll, time_step, lowest_pitch=21, start=None, *, steps
     return _draw_tune(axes, roll, "gray_r", None, time_step, lowest_pitch, start, steps_per_bar)
 
 
+def plot_notes(axes, notes):
+    """Draw notes at their own times, each as a black box.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    notes : sequence of (pitch, start, end)
+        MIDI pitch and seconds of each note, such as ``midiread(path, (0, 128)).notes``.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Notes
+    -----
+    No note is lost or moved, unlike in a piano roll, whose steps hide notes shorter than a step.
+    """
+    table = pianoroll.numeric_array("notes", notes)
+    if table.ndim != 2 or table.shape[1] != 3 or not len(table):
+        raise ValueError(
+            f"notes must be (pitch, start, end) of at least one note, but has shape {table.shape}"
+        )
+    pitch, start, end = table.astype(float).T
+    if not (np.isfinite(table).all() and (end >= start).all() and 0 <= start.min()):
+        raise ValueError("notes must have 0 <= start <= end, all finite")
+    checks.number("the pitch of a note", pitch.min(), low=0)
+    checks.number("the pitch of a note", pitch.max(), high=127)
+    style = {"facecolors": "black", "edgecolors": "0.5", "linewidths": 0.4}
+    _axes.boxes(axes, pitch, start, end, **style)  # the edge shows the shortest notes
+    axes.set_xlim(0, end.max() or 1)
+    axes.set_xlabel("seconds")
+    _axes.pitch_axis(axes, pitch.min() - 3, pitch.max() + 3)
+    return axes
+
+
 def plot_probabilities(
     axes, probabilities, time_step, lowest_pitch=21, start=None, *, roll=None, steps_per_bar=None
 ):

@@ -66,13 +66,13 @@ def page(recordings, metadata=None, title=None):
     return _filled(head, values) + "".join(sections) + _filled(tail, values)
 
 
-def fragment(tune, audio):
+def fragment(tune, audio, reason=""):
     """Return the roll and a player of a tune, as HTML without a style sheet or script.
 
-    `audio` is the MP3; None omits the player.
+    `audio` is the MP3; None omits the player and shows the reason.
     """
     heading = f"<strong>{_text(tune.title)}</strong><br>" if tune.title else ""
-    player = "<p>There is no player, because the sound would be too long.</p>"
+    player = f"<p>There is no player: {_text(reason)}.</p>"
     if audio is not None:
         player = (
             f'<audio controls preload="metadata" src="{_data_uri("audio/mpeg", audio)}" '

@@ -165,6 +165,8 @@ def encoded(samples, format):
     sound = pianoroll.numeric_array("samples", samples)
     if sound.ndim != 2 or sound.shape[1] != 2:
         raise ValueError(f"samples must have the shape (n, 2), but has {sound.shape}")
+    if not len(sound):
+        raise ValueError(f"the sound is shorter than a sample, 1/{SAMPLE_RATE} s: nothing to write")
     if not (sound.min(initial=0) >= -1 and sound.max(initial=0) <= 1):  # also rejects NaN
         raise ValueError("samples must be from −1 to 1 and not NaN; divide them by their peak")
     file = io.BytesIO()

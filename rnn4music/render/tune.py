@@ -156,9 +156,10 @@ class Tune:
         return write_page(path, [self], metadata, soundfont=soundfont)
 
     def _repr_html_(self):
-        if self.start_seconds * self.with_start + self.seconds > synthesizer.LONGEST:
-            return html.fragment(self, None)
-        return html.fragment(self, self._sound("MP3", self.with_start))
+        try:
+            return html.fragment(self, self._sound("MP3", self.with_start))
+        except (ValueError, RuntimeError) as error:  # too long or short, or no MP3 here
+            return html.fragment(self, None, str(error))
 
     def _steps(self, with_start):
         """Return the roll, preceded by the start if `with_start`."""
