@@ -838,7 +838,7 @@ def test_info_describes_models_and_midi_files(model, music, capsys):
     assert run("info", model, "--json") == 0
     assert json.loads(capsys.readouterr().out)["settings"]["h2_length"] == 4
     assert run("info", music / "0.mid") == 0
-    assert "ticks a quarter note" in capsys.readouterr().out
+    assert "ticks per quarter note" in capsys.readouterr().out
     assert run("info", music / "0.mid", "--json") == 0
     assert json.loads(capsys.readouterr().out)["seconds"] == pytest.approx(12)
 

@@ -219,5 +219,5 @@ def test_a_path_in_the_place_of_piano_rolls_is_told_how_to_read_it():
     model = small_model()
     with pytest.raises(TypeError, match="not str 'my folder'; rnn4music.load_midi reads"):
         model.train("my folder", 1, 1, 1, 5)
-    with pytest.raises(TypeError, match=r"not 'bach.mid'; of a MIDI file give midiread\(path\)"):
+    with pytest.raises(TypeError, match=r"not 'bach.mid'; read a MIDI file with midiread\(path\)"):
         model.genMusic(Path("bach.mid"), 5)

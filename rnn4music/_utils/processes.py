@@ -3,6 +3,7 @@
 import contextlib
 import importlib
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -42,11 +43,12 @@ def share_of_cores(k, n):
 def in_processes(function, items, workers):
     """Yield function(item) for each item, in order, computed by `workers` processes.
 
-    With one worker the current process does the work. The processes need nothing from the
-    caller's script (no ``if __name__ == "__main__"``), and end afterwards. They ignore Ctrl-C:
-    the caller would wait forever for one that was interrupted in the middle of an answer.
+    With one worker, or if `can_start_processes` is false, the current process does the work. Other
+    processes need nothing from the caller's script (no ``if __name__ == "__main__"``), and end
+    afterwards. They ignore Ctrl-C: the caller would wait forever for one that was interrupted in
+    the middle of an answer.
     """
-    if workers <= 1:
+    if workers <= 1 or not can_start_processes():
         yield from map(function, items)
         return
     from loky import ProcessPoolExecutor
@@ -61,6 +63,19 @@ def in_processes(function, items, workers):
             yield from waiting.popleft().result()
     finally:
         pool.shutdown(wait=True, kill_workers=True)
+
+
+def can_start_processes():
+    """Return whether this process can start worker processes.
+
+    A daemonic process, such as a worker of a multiprocessing.Pool or of a DataLoader, may not. A
+    frozen program has no Python interpreter to start.
+    """
+    return not (multiprocessing.current_process().daemon or _is_frozen())
+
+
+def _is_frozen():
+    return bool(getattr(sys, "frozen", False)) or not sys.executable
 
 
 def _each(function, items):
@@ -117,6 +132,11 @@ def in_limited_process(function, arguments, file=None, *, most_memory, most_byte
     ProcessCrashed
         If the process crashes or exceeds a limit.
     """
+    if _is_frozen():
+        raise OSError(
+            f"{function.__name__} needs a process of its own, which a frozen program without a "
+            "Python interpreter cannot start; run it with Python"
+        )
     limits = most_memory, most_bytes, seconds
     job = json.dumps([function.__module__, function.__name__, arguments, limits, bool(file)])
     begin = f"import sys; sys.path[:] = sys.argv[2:]; from {__name__} import _serve; _serve()"

@@ -49,6 +49,7 @@ def run(args):
         progress=not args.quiet,
     )
     music.warn_of_dropped_notes(store)
+    music.log_silence(store)
     values = {
         "store": args.store,
         "tunes": len(store),
@@ -57,6 +58,8 @@ def run(args):
         "damaged": [issue._asdict() for issue in store.damaged],
         "n_notes": store.n_notes,
         "dropped_notes": store.dropped_notes,
+        "n_cut": store.n_cut,
+        "silence": store.silence._asdict(),
     }
     extent = f"{counted(len(store), 'tune')}, {counted(values['steps'], 'step')}"
     return Result(values, f"{extent} in {args.store}")

@@ -30,6 +30,8 @@ MUSIC = (
            ("LOW", "HIGH"), 2, low=0),
     Option("sustain", bool, False, "let the sustain pedal lengthen notes"),
     Option("keep_short", bool, False, "keep notes that begin and end between two steps"),
+    Option("keep_silence", bool, False, "keep silence longer than a second before the first note "
+           "and after the last"),
     Option("keys", str, "own", "own: tunes as written; all: each tune in all twelve keys; c: each "
            "tune transposed to C major or A minor", choices=("own", "all", "c")),
     Option("cache", str, None, "folder for the piano rolls, so that the next run need not read "

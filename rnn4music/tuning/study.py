@@ -16,7 +16,7 @@ from tqdm import tqdm
 from rnn4music._utils import checks
 from rnn4music._utils.console import STDERR
 from rnn4music._utils.paths import check_outputs
-from rnn4music._utils.processes import in_processes, share_of_cores
+from rnn4music._utils.processes import can_start_processes, in_processes, share_of_cores
 from rnn4music.distributed.cluster import connected, in_cluster
 from rnn4music.saving.model_file import npz_path
 from rnn4music.training import checkpoints
@@ -205,7 +205,7 @@ def _trials(job, n_trials, n_workers, cluster, here):
     if cluster is not None:
         with connected(cluster) as client:
             yield from in_cluster(client, run_elsewhere, [job] * n_trials)
-    elif n_workers > 1:
+    elif n_workers > 1 and can_start_processes():
         shares = [share_of_cores(k, n_workers) for k in range(n_workers)]
         run = functools.partial(run_elsewhere, shares=shares if all(shares) else None)
         try:
