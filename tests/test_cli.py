@@ -634,8 +634,8 @@ def test_a_silent_tune_is_warned_of_and_keeps_its_length(model, tmp_path, capsys
         (["--temperature", "0"], "temperature must be finite and at least 0.01"),
         (["--start", "{silent}"], "silent.mid have no notes in the pitch range"),
         (
-            ["--start", "{late}", "--start-steps", "9"],
-            "the first 9 steps of late.mid have no notes",
+            ["--start", "{late}", "--start-steps", "3"],
+            "the first 3 steps of late.mid have no notes",
         ),
         (["--soundfont", "no.sf2", "--wav", "x.wav"], "no.sf2"),
     ),
@@ -644,7 +644,7 @@ def test_what_cannot_be_composed(model, music, flags, message, tmp_path, capsys,
     monkeypatch.chdir(tmp_path)
     silent = tmp_path / "silent.mid"
     midiwrite(silent, np.zeros((9, 88)), (21, 109), 0.3)
-    midiwrite("late.mid", np.eye(88)[[0] * 10 + [40]] * np.arange(11)[:, None] // 10, (21, 109))
+    midiwrite("late.mid", np.eye(88)[[0] * 3 + [40]] * np.arange(4)[:, None] // 3, (21, 109))
     where = {"music": music, "silent": silent, "late": "late.mid", "model": model}
     flags = [flag.format(**where) for flag in flags]
     before = (music / "0.mid").read_bytes()
