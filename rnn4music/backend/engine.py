@@ -1,4 +1,4 @@
-"""The choice of the engine, and compiling with it."""
+"""Choice of the engine, and compilation with it."""
 
 import contextlib
 import functools
@@ -14,16 +14,16 @@ ENGINES = {
     "numba": ("pytensor", "numba"),
     "theano": ("theano",),
 }
-"""Each engine's name, and the modules that it needs."""
+"""The modules that each engine needs."""
 
 
 def _missing(engine):
-    """Return the modules that `engine` needs and that are not installed."""
+    """Return the modules that `engine` needs and that are missing."""
     return [name for name in ENGINES[engine] if importlib.util.find_spec(name) is None]
 
 
 def choose_engine():
-    """Return the engine's name: the one requested for, or the best one installed."""
+    """Return the name of the engine that is requested, or else of the best one installed."""
     requested = os.environ.get("RNN4MUSIC_BACKEND", "").strip().lower()
     if requested and requested not in ENGINES:
         raise ValueError(
@@ -56,22 +56,22 @@ symbolic: Any = importlib.import_module(f"{library.__name__}.tensor")
 
 
 def compiled_shape(shape):
-    """Return what of `shape` a compiled function depends on: all of it, or its rank."""
+    """Return the part of `shape` that a compiled function depends on: all of it, or its rank."""
     return tuple(shape) if ENGINE == "jax" else len(shape)
 
 
 def snapshot(variable):
-    """Return a shared variable's value for keeping.
+    """Return a shared variable's value, safe from later updates.
 
-    JAX's arrays never change, so that a reference is enough; the others are copied.
+    JAX's arrays never change, so a reference is enough; those of other engines are copied.
     """
     return variable.get_value(borrow=ENGINE == "jax")
 
 
 def function(inputs, outputs, updates=()):
-    """Compile a graph to a function of arrays of the inputs' dtypes.
+    """Compile a graph to a function of arrays, which must have the inputs' dtypes.
 
-    It returns a list of arrays, and applies `updates`.
+    The function returns a list of arrays and applies `updates`.
     """
     updates, full_precision = list(updates), contextlib.nullcontext
     if ENGINE == "jax":

@@ -1,6 +1,7 @@
-"""Summaries of a model's file: facts for a page, text for a terminal, a model card in Markdown.
+"""Summaries of a model file: facts for a page, text for a terminal, a model card in Markdown.
 
-The functions take the file's name and what `model_file.read` returned, and load no engine.
+The functions take the file's name and the content that `model_file.read` returned. They load no
+engine.
 """
 
 import re
@@ -13,7 +14,7 @@ _BEST, _BASELINE = "Best validation", "Each pitch's own Markov chain"
 
 
 def facts(name, content):
-    """Return the most important properties: dict of names to values."""
+    """Return the most important properties: a dict of names to values."""
     settings, history, metadata = (content[part] for part in ("settings", "history", "metadata"))
     arrays = content["arrays"].items()
     n_weights = sum(array.size for key, array in arrays if key.startswith("parameters/"))
@@ -48,7 +49,7 @@ def facts(name, content):
 
 
 def text(name, content):
-    """Return lines for a terminal, with control characters escaped, which it would act on."""
+    """Return lines for a terminal, with control characters escaped."""
     shown = {**facts(name, content), **_user_metadata(content), "": "", **content["settings"]}
     if content["checkpoint"]:
         n_epochs = content["checkpoint"]["state"]["epoch"]
@@ -61,7 +62,7 @@ def text(name, content):
 
 
 def markdown(name, content):
-    """Return a model card: what it is, data, training, results, use, limits, licence."""
+    """Return a model card: model, settings, training, results, use, limits, licence."""
     properties, past = facts(name, content), trainings(content["metadata"])
     licence = properties.pop("Licence")
     results = {key: properties.pop(key) for key in (_BEST, _BASELINE) if key in properties}
@@ -78,18 +79,18 @@ def markdown(name, content):
         parts += [f"## Training{f' {number}' if len(past) > 1 else ''}", _table(training)]
     parts += [
         "## Results",
-        _table(results) if results else "It was not validated in training.",
+        _table(results) if results else "Training had no validation set.",
         "Nats per step: the negative log-likelihood of the next step's pitches, summed over the "
-        "pitches; lower is better. The validation set was not trained on, but the weights were "
-        "chosen by it.",
+        "pitches; lower is better. The validation set was not used for training, but for choosing "
+        "the weights.",
         "## Use",
         "```python\nfrom rnn4music import NumpyNetwork\n\n"
         f"network = NumpyNetwork.from_file({properties['File']!r})\n"
         'tune, probabilities = network.gen_music(None, 300, sampling="systematic")\n```',
         "## Limits",
-        "It may repeat passages of its training set: compare with "
-        "`rnn4music.evaluation.longest_copy` before you call a tune new. It has learned no form "
-        "beyond some bars, no loudness, and no notes shorter than its time step.",
+        "It may repeat passages of its training set: check a tune with "
+        "`rnn4music.evaluation.longest_copy` before you call it new. It has learned no form "
+        "beyond a few bars, no dynamics, and no notes shorter than its time step.",
         "## Licence",
         _inline(licence),
     ]
@@ -109,7 +110,7 @@ def _table(rows):
 
 
 def _inline(value):
-    """Return a text escaped for one line of Markdown, without HTML."""
+    """Return a value as one line of Markdown, with Markdown and HTML escaped."""
     value = " ".join(str(value).split())
     value = value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|#])", r"\\\1", value)
