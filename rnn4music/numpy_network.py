@@ -5,7 +5,9 @@ be copied beside the model.
 
 >>> from rnn4music import NumpyNetwork                          # doctest: +SKIP
 >>> network = NumpyNetwork.from_file("model.npz")               # doctest: +SKIP
->>> tune, probabilities = network.gen_music(None, 300)          # doctest: +SKIP
+>>> tune, probabilities = network.gen_music(                    # doctest: +SKIP
+...     None, 300, sampling="systematic", threshold=0.02
+... )
 
 Equations (1) to (7), their letters and the layout of the weights are those of `lstm`,
 `network` and `gates`. The arithmetic is in double precision: the tunes are those of a float64
@@ -182,9 +184,10 @@ class NumpyNetwork:
         seed=None,
         track=iter,
     ):
-        """Compose, as `RNN4Music.genMusic` does; its arguments and results are the same.
+        """Compose as `RNN4Music.genMusic` does, with the same arguments and results.
 
-        `track` iterates over the steps and may report on them, as tqdm does.
+        For the best music pass ``sampling="systematic", threshold=0.02``. `track` iterates over
+        the steps and may report on them, as tqdm does.
         """
         if threshold is None:
             threshold = self.settings["genProbThreshold"]
