@@ -1,4 +1,4 @@
-"""Fuzz the reader of models' files, guided by coverage (needs atheris; not part of the suite).
+"""Fuzz the reader of model files, guided by coverage (needs atheris; not part of the suite).
 
     python tests/fuzz_model_file.py -max_total_time=3600 -timeout=20 -rss_limit_mb=0 CORPUS
 

@@ -214,7 +214,7 @@ def checkpoint_of_an_epoch(tmp_path_factory):
     ({"state": {"epochs": 3}}, "the state of the training has other entries"),
     ({"before": {"cost": 99}}, "cannot have had"),
     ({"before": {"epochs": -1}}, "cannot have had"),
-    ({"sizes": {"h1_length": 9}}, "but by its settings"),
+    ({"sizes": {"h1_length": 9}}, "but its settings say"),
     ({"sizes": {"R1": 5.0}}, "R1 is 5.0, expected 0.01"),
 ])  # fmt: skip
 def test_damaged_checkpoints_are_refused(damage, message, rolls, tmp_path, checkpoint_of_an_epoch):

@@ -1,6 +1,7 @@
-"""Summaries of a model's file: facts for a page, text for a terminal, a model card in Markdown.
+"""Summaries of a model file: facts for a page, text for a terminal, a model card in Markdown.
 
-The functions take the file's name and what `model_file.read` returned, and load no engine.
+The functions take the file's name and the content that `model_file.read` returned. They load no
+engine.
 """
 
 import re
@@ -10,7 +11,7 @@ from midi.pitches import pitch_name
 from rnn4music.saving.metadata import TRAINED_ON, trainings
 
 KNOWN = (
-    "time_step", "steps_per_beat", "tempo", "sustain", "keep_short", "keys", "to_c", "lowest_pitch",
+    "time_step", "steps_per_beat", "tempo", "sustain", "keep_short", "keep_silence", "keys", "to_c", "lowest_pitch",
     "data", "licence", "training_tunes", "baseline", TRAINED_ON,
 )  # fmt: skip
 """Metadata that are shown under another name, or not at all."""
@@ -20,7 +21,7 @@ _KEYS = {"all": "each tune in all twelve keys", "c": "transposed to C major or A
 
 
 def facts(name, content):
-    """Return the most important properties: dict of names to values."""
+    """Return the most important properties: a dict of names to values."""
     settings, history, metadata = (content[part] for part in ("settings", "history", "metadata"))
     arrays = content["arrays"].items()
     n_weights = sum(array.size for key, array in arrays if key.startswith("parameters/"))
@@ -100,13 +101,14 @@ def _reading(metadata, keys):
         f"all tunes at {tempo} beats a minute" if tempo else "",
         "the sustain pedal" if metadata.get("sustain") else "",
         "short notes kept" if metadata.get("keep_short") else "",
+        "silence kept" if metadata.get("keep_silence") else "",
         _KEYS.get(str(keys), ""),
     ]
     return ", ".join(part for part in parts if part)
 
 
 def text(name, content):
-    """Return lines for a terminal, with control characters escaped, which it would act on."""
+    """Return lines for a terminal, with control characters escaped."""
     shown = {**facts(name, content), **_user_metadata(content)}
     shown |= {"": "", "Arguments of RNN4Music": "", **content["settings"]}
     if content["checkpoint"] is not None:
@@ -123,7 +125,7 @@ def text(name, content):
 
 
 def markdown(name, content):
-    """Return a model card: what it is, data, training, results, use, limits, licence."""
+    """Return a model card: model, settings, training, results, use, limits, licence."""
     properties, past = facts(name, content), trainings(content["metadata"])
     licence = properties.pop("Licence")
     results = {key: properties.pop(key) for key in (_BEST, _BASELINE) if key in properties}
@@ -140,18 +142,19 @@ def markdown(name, content):
         parts += [f"## Training{f' {number}' if len(past) > 1 else ''}", _table(training)]
     parts += [
         "## Results",
-        _table(results) if results else "It was not validated in training.",
+        _table(results) if results else "Training had no validation set.",
         "Nats per step: the negative log-likelihood of the next step's pitches, summed over the "
-        "pitches; lower is better. The validation set was not trained on, but the weights were "
-        "chosen by it.",
+        "pitches; lower is better. The validation set was not used for training, but for choosing "
+        "the weights.",
         "## Use",
         "```python\nfrom rnn4music import NumpyNetwork\n\n"
         f"network = NumpyNetwork.from_file({properties['File']!r})\n"
-        'tune, probabilities = network.gen_music(None, 300, sampling="systematic")\n```',
+        "tune, probabilities = network.gen_music(\n"
+        '    None, 300, sampling="systematic", threshold=0.02\n)\n```',
         "## Limits",
-        "It may repeat passages of its training set: compare with "
-        "`rnn4music.evaluation.longest_copy` before you call a tune new. It has learned no form "
-        "beyond some bars, no loudness, and no notes shorter than its time step.",
+        "It may repeat passages of its training set: check a tune with "
+        "`rnn4music.evaluation.longest_copy` before you call it new. It has learned no form "
+        "beyond a few bars, no dynamics, and no notes shorter than its time step.",
         "## Licence",
         _inline(licence),
     ]
@@ -171,7 +174,7 @@ def _table(rows):
 
 
 def _inline(value):
-    """Return a text escaped for one line of Markdown, without HTML."""
+    """Return a value as one line of Markdown, with Markdown and HTML escaped."""
     value = " ".join(str(value).split())
     value = value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|#])", r"\\\1", value)
