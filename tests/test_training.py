@@ -1,4 +1,4 @@
-"""The loop: windows, minibatches, reproducibility, what stops it, and what it leaves."""
+"""The training loop: windows, minibatches, reproducibility, endings, and results."""
 
 import os
 import signal
@@ -59,12 +59,12 @@ def test_shuffling_differs_between_epochs():
 
 
 def test_the_padded_minibatch_learns_as_if_it_were_smaller(tunes):
-    """Three tunes in minibatches of two: the second must act like a minibatch of one."""
+    """With three tunes in minibatches of two, the second must act like a minibatch of one."""
     model = small_model(seed=2)
     twin = small_model(seed=2)
     history = model.train(tunes[:3], 1, 1, 2, 6, progress=False)
     epoch_seed = twin._rng.integers(2**62)
-    shuffled = np.random.default_rng(epoch_seed).permutation(3)  # the order in which ours saw them
+    shuffled = np.random.default_rng(epoch_seed).permutation(3)  # as in `model`
     for chosen in (shuffled[:2], shuffled[2:]):
         windows, weights, _ = minibatches.make_minibatch(
             [minibatches.fit_window(tunes[k], 6) for k in chosen], len(chosen), 6, "float64"
@@ -150,7 +150,7 @@ def test_l1_shrinks_all_but_the_biases(tunes):
     for name, free in trained[0].items():
         if not name.endswith("bias"):
             assert np.abs(trained[1][name]).mean() < np.abs(free).mean(), name
-    model = small_model(R1=1, R2=1, R3=1, Rout=1, gradClip=1e-300)  # the penalty alone acts
+    model = small_model(R1=1, R2=1, R3=1, Rout=1, gradClip=1e-300)  # only the penalty acts
     before = model.get_parameters()
     model.train(tunes, 1, 1, 3, 5, sparseParam=1, progress=False)
     for name, after in model.get_parameters().items():
@@ -195,7 +195,7 @@ def test_an_exploding_cost_stops_and_leaves_the_last_good_weights(tunes, rates):
 
 
 class FakeStore:
-    """Weights that count the updates made, one number."""
+    """A store whose only weight is the number of updates."""
 
     def __init__(self):
         self.value = 0
@@ -214,7 +214,7 @@ class FakeStore:
 
 
 class FakeTrainer(Trainer):
-    """A trainer around one function, with a number for its weights."""
+    """A trainer whose update is a given function, and whose weights are one number."""
 
     def __init__(self, update, n_minibatches, validate=None, **config):
         self._do, self._n_minibatches = update, n_minibatches
@@ -272,7 +272,7 @@ def test_the_weights_kept_are_those_whose_cost_was_last_finite():
     value, history, error = run_loop([1.0] * 6, validate=lambda: next(nats))
     assert value == 3 and error is None and history.validation == [7.0, 8.0]
     value, history, error = run_loop([*[1.0] * 5, np.nan], validate=lambda: 7.0)
-    assert value == 3 and "update 6" in str(error)  # the best, not the last that were good
+    assert value == 3 and "update 6" in str(error)  # the best weights, not the last good ones
     value, history, error = run_loop([1.0] * 6, validate=lambda: np.nan)
     assert "the validation became nan" in str(error) and history.validation == []
 
@@ -336,7 +336,7 @@ def test_ctrl_c_in_the_last_update_skips_the_validation():
         return 1.0
 
     def validate():
-        raise AssertionError("this may take long, and the user wants to stop")
+        raise AssertionError("validation may take long, but the user wants to stop")
 
     history, _ = fake_training(FakeTrainer(update, 1, validate, epochs=1))
     assert history.interrupted and history.validation == [] and history.epochs == 0
@@ -370,7 +370,7 @@ def test_an_average_that_overflows_unseen_is_put_back_too(tunes, tmp_path):
 
 @pytest.mark.parametrize("options", ({}, {"windows": "all", "steps_at_once": 2}))
 def test_a_mean_that_has_seen_the_explosion_is_not_what_is_left(tunes, options):
-    """The update before the cost explodes is in the mean, which is finite but of no use."""
+    """The mean includes the update before the cost explodes: it is finite but useless."""
     model = small_model(dtype="float32", gradClip=1e30, R1=3e37, R2=3e37, R3=3e37, Rout=3e37)
     largest = max(np.abs(array).max() for array in model.get_parameters().values())
     with pytest.raises(TrainingDiverged, match="last good weights"):
@@ -399,7 +399,7 @@ def test_a_second_ctrl_c_aborts_at_once_and_leaves_nothing_half_updated():
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.01)
-        raise AssertionError("the second Ctrl-C came to nothing")
+        raise AssertionError("the second Ctrl-C had no effect")
 
     trainer = FakeTrainer(update, 1, epochs=1)
     with pytest.raises(KeyboardInterrupt):
@@ -434,7 +434,7 @@ def test_ctrl_c_in_a_real_run_ends_cleanly():
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=60)
     finally:
-        process.kill()  # whatever failed: it would go on for days
+        process.kill()  # if an assertion failed, it would run for days
     assert process.returncode == 0 and out.strip() == "interrupted True True"
 
 
@@ -477,8 +477,8 @@ def test_progress_says_what_it_does(tunes, capsys):
     (ValueError, "patience=3 needs tunes to score: give validation", {"patience": 3}),
     (ValueError, "decay_patience=3 needs tunes to score", {"decay_patience": 3}),
     (ValueError, "patience must be at least 1", {"patience": 0}),
-    (ValueError, "checkpoint_every=5 needs the file of a checkpoint", {"checkpoint_every": 5}),
-    (ValueError, "resume=True needs the file of a checkpoint", {"resume": True}),
+    (ValueError, "checkpoint_every=5 needs a checkpoint file", {"checkpoint_every": 5}),
+    (ValueError, "resume=True needs a checkpoint file", {"resume": True}),
     (TypeError, "resume must be True or False", {"resume": "yes"}),
 ])  # fmt: skip
 def test_bad_arguments(tunes, error, message, changes):
@@ -505,7 +505,7 @@ def test_mark_silence():
     ((1, 1, 1, 1), 2, 3),
 ))  # fmt: skip
 def test_precision_stays_as_it_is_where_a_size_is_one(sizes, n_tunes, length):
-    """Two updates: what the first one widened to float64 the second would stumble over."""
+    """The second of two updates would fail if the first one had widened anything to float64."""
     model = RNN4Music(*sizes, seed=1)
     tunes = random_roll(np.random.default_rng(0), n_tunes, 5, sizes[-1])
     history = model.train(tunes, 3, 1, n_tunes, length, progress=False)

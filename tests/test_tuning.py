@@ -65,7 +65,7 @@ def test_the_space_of_the_documentation(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     (
-        ("epochs = 3", "there is nothing to search for"),
+        ("epochs = 3", "there is nothing to search;"),
         ("rates = {low = 1, high = 2}", "no setting 'rates'"),
         (
             "learning_rates = {low = 1, high = 'much'}",
@@ -74,7 +74,7 @@ def test_the_space_of_the_documentation(tmp_path):
         ("batch_size = {low = 1.5, high = 3}", "batch_size.low must be a whole number"),
         (
             "learning_rates = {low = 2, high = 1}",
-            "learning_rates is no range: `low <= high` must hold",
+            "learning_rates is not a valid range: `low <= high` must hold",
         ),
         (
             "learning_rates = {low = 0, high = 1, log = true}",
@@ -89,7 +89,7 @@ def test_the_space_of_the_documentation(tmp_path):
         ("learning_rates = {low = 1}", "{choices = […]}, but has low"),
         ("learning_rates = {}", "but has nothing"),
         ("batch_size = {low = 4, high = 32, step = 0}", "`step > 0` must hold"),
-        ("learning_rates = {low = 0.0, high = 0.1, step = 1e-320}", "learning_rates is no range"),
+        ("learning_rates = {low = 0.0, high = 0.1, step = 1e-320}", "is not a valid range"),
         (
             "learning_rates = {low = -1, high = 1}",
             "space.toml: learning_rates.low must be finite and at least 0, but",
@@ -116,18 +116,18 @@ def test_the_space_of_the_documentation(tmp_path):
         ("patience = {low = 0, high = 3}", "patience.low must be"),
         ("decay_patience = {low = 0, high = 3}", "decay_patience.low must be"),
         ("updates_per_minibatch = {low = 0, high = 3}", "updates_per_minibatch.low must be"),
-        ("units = {low = 4, high = 32}", "units has no range: give {choices = […]}"),
+        ("units = {low = 4, high = 32}", "units cannot have a range: give {choices = […]}"),
         ("units = {choices = [4, 5]}", "units.choices must have 3 values, but is 4"),
-        ("windows = {low = 'all', high = 'start'}", "windows has no range"),
+        ("windows = {low = 'all', high = 'start'}", "windows cannot have a range"),
         ("windows = {choices = ['some']}", "one of 'all', 'random', 'start', but is 'some'"),
         ("windows = {choices = []}", "windows.choices must be a list of values, but is []"),
         ("output = {choices = ['a', 'b']}", "output cannot be searched"),
         ("checkpoint = {choices = ['a', 'b']}", "checkpoint cannot be searched"),
-        ("data = {choices = ['a', 'b']}", "data cannot be searched: music that is read otherwise"),
+        ("data = {choices = ['a', 'b']}", "data cannot be searched: scores on music that is read"),
         ("cache = {choices = ['a', 'b']}", "cache cannot be searched"),
         ("keys = {choices = ['own', 'c']}", "keys cannot be searched"),
         ("validation = {low = 0.1, high = 0.2}", "validation cannot be searched"),
-        ("seed = {low = 1, high = 2}", "seed cannot be searched: each trial has one of its own"),
+        ("seed = {low = 1, high = 2}", "seed cannot be searched: each trial has its own"),
         ("epochs = {low = 1, high = 2}", "epochs cannot be searched"),
     ),
 )
@@ -202,7 +202,7 @@ def storage(request, tmp_path):
 
 
 def finished(storage, *values, about=ABOUT):
-    """A study with these complete trials."""
+    """Return a study with complete trials of these values."""
     study = trials.open_study(str(storage), dict(about))
     for value in values:
         trial = study.ask()
@@ -239,7 +239,7 @@ def test_a_storage_without_a_seed_draws_one_and_keeps_it(storage):
 def test_no_other_file_is_taken_for_a_storage(storage, content):
     file = trials.storage_file(storage)
     file.write_bytes(content)
-    with pytest.raises(ValueError, match=f"{file.name} .*give another"):
+    with pytest.raises(ValueError, match=f"{file.name} .*choose another storage"):
         trials.open_study(storage, dict(ABOUT))
     assert file.read_bytes() == content
 
@@ -257,7 +257,7 @@ def test_a_kill_or_another_process_while_tables_are_made(tmp_path, monkeypatch):
     monkeypatch.setattr(trials.time, "sleep", lambda seconds: None)
     finished(f"sqlite:///{tmp_path}/search.db", 3.0)
     with sqlite3.connect(tmp_path / "search.db") as database:
-        database.execute("DROP INDEX ix_studies_study_name")  # as if it had never been made
+        database.execute("DROP INDEX ix_studies_study_name")  # as if it had not been created
     database.close()
     assert values(f"sqlite:///{tmp_path}/search.db") == [3.0]
 
@@ -281,7 +281,7 @@ def test_what_a_killed_process_left_half_written_is_cut_off(tmp_path):
         assert values(journal) == [*before, 1.0, 0.5]
 
 
-def test_damage_is_told_in_a_sentence(storage):
+def test_damage_is_reported_clearly(storage):
     finished(storage, 3.0, 2.0)
     file = trials.storage_file(storage)
     content = file.read_bytes()
@@ -302,11 +302,11 @@ def test_a_password_is_not_shown():
     assert trials.shown("postgresql://me:secret@host/searches") == "host/searches"
 
 
-# ---- trials, with a training that only counts
+# ---- trials, with a stand-in for training
 
 
 class Model:
-    """In the place of a network: its validation falls fastest with a learning rate of 0.01."""
+    """Stand-in for a network: its validation falls fastest with a learning rate of 0.01."""
 
     def __init__(self, settings):
         self.badness = abs(np.log10(settings.learning_rates[0]) + 2)
@@ -332,7 +332,7 @@ def tunes(n_steps=9):
 
 
 def only_count(replace=setattr):
-    """Let this process read nothing and compile nothing."""
+    """Replace reading music, compiling and training in this process."""
     replace(experiment_music, "read_music", tunes())
     replace(experiment_run, "new_model", Model)
     replace(experiment_run, "learn", learn)
@@ -397,7 +397,7 @@ def test_a_folder_may_have_any_name(counting, tmp_path):
 def test_what_is_there_is_not_replaced(counting, tmp_path):
     for name in results.FILES:
         (tmp_path / name).write_text("mine")
-        with pytest.raises(FileExistsError, match=f"{name} exists already.*search.journal"):
+        with pytest.raises(FileExistsError, match=f"{name} already exists.*search.journal"):
             find(tmp_path, 1)
         assert (tmp_path / name).read_text() == "mine"
         (tmp_path / name).unlink()
@@ -405,7 +405,7 @@ def test_what_is_there_is_not_replaced(counting, tmp_path):
 
 
 def test_what_is_read_is_not_written(counting, tmp_path):
-    find(tmp_path, 1, storage=None)  # from now on a search here goes on
+    find(tmp_path, 1, storage=None)  # later searches in this folder continue it
     best = tmp_path / "best.toml"
     best.write_text("learning_rates = {low = 1, high = 2}")
     (tmp_path / "model.npz").symlink_to(best)
@@ -425,7 +425,7 @@ def test_what_is_read_is_not_written(counting, tmp_path):
 
 
 def job_and_study(tmp_path):
-    """A search for one trial that others may have begun."""
+    """Return a search for one trial, which other processes may have begun."""
     storage = f"sqlite:///{tmp_path}/search.db"
     study = trials.open_study(storage, dict(ABOUT))
     return trials.Job(read({**SPACE, "data": "music"}), storage, 1, ABOUT), study
@@ -442,7 +442,7 @@ def test_a_training_that_diverges_does_not_end_the_search(counting, tmp_path, mo
     assert "diverged" in states(found) and len(found.trials) == 8
     assert found.best["learning_rates"][0] < 0.01
     assert "diverged: the cost became nan" in capsys.readouterr().err
-    with pytest.raises(ValueError, match="none of 3 trials reached its end.* diverged: the cost"):
+    with pytest.raises(ValueError, match="none of 3 trials was completed.* diverged: the cost"):
         find(tmp_path / "all", 3, {**SPACE, "learning_rates": {"low": 0.1, "high": 0.2}})
 
 
@@ -459,7 +459,7 @@ def test_any_other_error_ends_it(counting, tmp_path, monkeypatch):
     assert found.trials[0]["error"] == "ValueError: dropout=2 must be smaller than 1"
 
 
-def test_a_storage_that_fails_ends_it_with_a_sentence(counting, tmp_path, monkeypatch):
+def test_a_storage_that_fails_ends_it_with_a_clear_error(counting, tmp_path, monkeypatch):
     def damage(model, settings, music, progress, callbacks):
         (tmp_path / "search.db").write_bytes(b"garbage" * 9000)
         return learn(model, settings, music, progress, callbacks)
@@ -491,7 +491,7 @@ def test_ctrl_c_keeps_what_was_found_and_the_trial_is_run_again(counting, tmp_pa
 
 
 def let_hearts_stop(folder):
-    """Make all heartbeats older than `trials.GRACE`; return whose they are."""
+    """Make all heartbeats older than `trials.GRACE`; return the ids of their trials."""
     with sqlite3.connect(folder / "search.db") as database:
         database.execute("UPDATE trial_heartbeats SET heartbeat = '2000-01-01 00:00:00'")
         found = database.execute("SELECT trial_id FROM trial_heartbeats").fetchall()
@@ -500,7 +500,7 @@ def let_hearts_stop(folder):
 
 
 def die_in_a_trial(folder):
-    """Leave what a process does that is killed in a trial, after its first heartbeat."""
+    """Leave the state of a process that was killed in a trial, after its first heartbeat."""
     study = trials.open_study(f"sqlite:///{folder}/search.db")
     trial = study.ask()
     trial.set_user_attr("seed", trial.user_attrs.get("seed", 7))
@@ -548,7 +548,7 @@ def test_a_process_that_was_taken_for_dead_goes_on_with_another_trial(
         if n == 1:
             while not let_hearts_stop(tmp_path):  # the first beat may be under way
                 pass
-            trials.run_trial(*job_and_study(tmp_path), None)  # tries it again
+            trials.run_trial(*job_and_study(tmp_path), None)  # runs it again
         return learn(model, settings, music, progress, callbacks)
 
     monkeypatch.setattr(experiment_run, "learn", taken)
@@ -627,7 +627,7 @@ def test_a_process_that_dies_ends_the_search(counting, tmp_path, monkeypatch):
         raise concurrent.futures.BrokenExecutor
 
     monkeypatch.setattr(study, "in_processes", die)
-    with pytest.raises(ChildProcessError, match="a process of the search died.*goes on"):
+    with pytest.raises(ChildProcessError, match="a process of the search died.*continues"):
         find(tmp_path, 3, workers=2)
 
 
@@ -727,7 +727,7 @@ def test_from_a_space_to_a_model(music, tmp_path, capsys, monkeypatch):
 
 
 def test_a_store_says_which_pitches(music, tmp_path, monkeypatch):
-    """To the process that searches, its workers, and the best configuration."""
+    """The pitch range reaches the searching process, its workers, and the best configuration."""
     store.convert(music, tmp_path / "store", pitch_range=(24, 100), progress=False)
     widths = []
 
@@ -749,7 +749,7 @@ def test_a_search_needs_music():
         tuning.search(SPACE)
 
 
-def test_errors_are_told_in_a_sentence(music, tmp_path, capsys, monkeypatch):
+def test_errors_are_reported_without_a_traceback(music, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("space.toml").write_text(SMALL, "utf8")
     Path("notes.txt").write_text("no journal", "utf8")
@@ -773,7 +773,7 @@ def test_errors_are_told_in_a_sentence(music, tmp_path, capsys, monkeypatch):
     assert "dropout must be" in error and "unexpected" not in error
 
 
-def test_without_optuna_there_is_a_cure():
+def test_without_optuna_the_remedy_is_named():
     script = """
         import sys
         sys.modules["optuna"] = None

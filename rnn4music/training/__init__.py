@@ -1,4 +1,4 @@
-"""How a network learns: configuration, trainer, loop, minibatches, noise, checkpoints."""
+"""Training of a network: configuration, trainer, loop, minibatches, noise, checkpoints."""
 
 from rnn4music._utils.lazy import lazy_names
 

@@ -1,7 +1,7 @@
-"""How a network is trained: the options, with their bounds and defaults.
+"""Options of a training, with their bounds and defaults.
 
-`TrainConfig` is what a training works with. The class's `train` takes the same options under the
-names of 2015; `saving.legacy_2015` says which is which.
+`TrainConfig` holds the options of one training. `RNN4Music.train` takes the same options under the
+names of 2015; `saving.legacy_2015` maps them.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -35,15 +35,15 @@ OPTIONS = (
     Option("cluster", str, None, "spread minibatches over the workers of a Dask scheduler, or "
            "over this many on this machine", "ADDRESS|N"),
 )  # fmt: skip
-"""Options of a training. Two name where something is, and are no part of a `TrainConfig`:
-``validation``, the share of the tunes, and ``cluster``."""
+"""Options of a training. Two of them are not part of a `TrainConfig`: ``validation``, the share of
+the tunes, and ``cluster``."""
 
 _BY_NAME = by_name(OPTIONS)
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How updates are made and when they end; `RNN4Music.train` says what each option means."""
+    """Options of one training; `RNN4Music.train` documents each."""
 
     epochs: int
     batch_size: int
@@ -68,7 +68,7 @@ class TrainConfig:
         values : dict
             From the name of an option to its value.
         names : dict, optional
-            What errors call an option, where that is not its name.
+            Names of options in errors, where they differ from their own.
         """
         names = names or {}
         config = cls(**{
@@ -80,17 +80,17 @@ class TrainConfig:
             divisors = ", ".join(str(n) for n in range(1, n_steps) if n_steps % n == 0)
             raise ValueError(
                 f"with {windows} all, {segment} must divide {window} - 1 = {n_steps}, but is "
-                f"{config.segment}: take one of {divisors}, or another {window}"
+                f"{config.segment}: choose one of {divisors}, or another {window}"
             )
         return config
 
     def fitted(self, tunes, validation):
-        """Return the config for these tunes: no minibatch has more columns than there are.
+        """Return the config for these tunes, with at most as many columns as there are tunes.
 
         Raises
         ------
         ValueError
-            For options that do not go together with the tunes.
+            If options do not fit the tunes.
         """
         from rnn4music.data import pianoroll
 
@@ -112,7 +112,7 @@ class TrainConfig:
 
     @property
     def n_steps(self):
-        """Predictions in a segment, or in a window that is not cut."""
+        """Predictions in a segment, or in a window that is not divided."""
         return min(self.segment or self.window, self.window - 1)
 
     @property
