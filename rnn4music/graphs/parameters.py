@@ -104,7 +104,7 @@ class ParameterStore:
 
     def initial_states(self):
         """Return the states at t = −1: a flat list of (H,) arrays."""
-        return [np.array(vector.get_value()) for vector in self.initial.values()]
+        return [np.array(vector.get_value(borrow=True)) for vector in self.initial.values()]
 
     def set_weights(self, arrays):
         """Take over weights, a dict of name to array that fits."""
@@ -120,7 +120,7 @@ class ParameterStore:
 
     def arrays(self):
         """Return copies of all arrays under the names that `saving.model_file` gives them."""
-        return {key: np.array(v.get_value()) for key, v in self._variables().items()}
+        return {key: np.array(v.get_value(borrow=True)) for key, v in self._variables().items()}
 
     def check(self, arrays, weights_only=False):
         """Return `arrays` in this store's dtype if they fit it, under the same names.
