@@ -5,6 +5,7 @@ from rnn4music._utils.lazy import lazy_names
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "BaselineWarning": "history",
         "Callback": "callbacks",
         "CheckpointWarning": "checkpoints",
         "History": "history",

@@ -4,6 +4,7 @@
 names of 2015; `saving.legacy_2015` maps them.
 """
 
+import warnings
 from dataclasses import asdict, dataclass, replace
 
 from rnn4music._utils.options import Option, by_name
@@ -99,11 +100,16 @@ class TrainConfig:
                 raise ValueError(
                     f"{name}={getattr(self, name)} needs tunes to score: give validation"
                 )
-        if self.windows != "start" and pianoroll.lengths(tunes).max() < 2:
-            raise ValueError(
-                "the dataset has nothing to learn from: every tune has one step; give longer "
-                'tunes, or windows="start", which repeats them'
-            )
+        if pianoroll.lengths(tunes).max() < 2:
+            if self.windows != "start":
+                raise ValueError(
+                    "the dataset has nothing to learn from: every tune has one step; give longer "
+                    'tunes, or windows="start", which repeats them'
+                )
+            _warn("every tune in dataset has one step, and the model can only learn to repeat it")
+        for name, music in (("dataset", tunes), ("validation", validation)):
+            if music is not None and not any(tune.any() for tune in music):
+                _warn(f"no note sounds in {name}")
         return replace(self, batch_size=min(self.batch_size, len(tunes)))
 
     def to_dict(self):
@@ -119,3 +125,8 @@ class TrainConfig:
     def in_segments(self):
         """Whether a window has several segments."""
         return self.n_steps < self.window - 1
+
+
+def _warn(problem):
+    """Warn where `train` is called."""
+    warnings.warn(f"{problem}: check how the tunes were read", stacklevel=4)

@@ -4,6 +4,10 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 
+class BaselineWarning(UserWarning):
+    """A training ended with a validation above the baseline."""
+
+
 @dataclass(repr=False)
 class History:
     """Record of a training; all lists are in chronological order."""
@@ -21,6 +25,8 @@ class History:
         if self.best_epoch:
             nats = self.validation[self.best_epoch - 1]
             best = f", best validation {nats:.3f} after epoch {self.best_epoch}"
+        if self.is_worse_than_baseline:
+            best += f", worse than the baseline of {self.baseline:.3f}"
         return f"History({len(self.cost)} updates, {self.epochs} epochs{best})"
 
     LISTS: ClassVar = ("cost", "seconds", "validation", "rate_factor")
@@ -32,6 +38,13 @@ class History:
             (nats, epoch) for epoch, nats in enumerate(self.validation, 1) if nats is not None
         ]
         return min(scored)[1] if scored else None
+
+    @property
+    def is_worse_than_baseline(self):
+        """Whether the best validation is above the baseline; False if there is none of both."""
+        if self.best_epoch is None or self.baseline is None:
+            return False
+        return self.validation[self.best_epoch - 1] > self.baseline
 
     def followed_by(self, later):
         """Return this history joined with a later one."""
