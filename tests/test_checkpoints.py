@@ -3,6 +3,7 @@
 import copy
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -323,16 +324,11 @@ def start(path, every=7):
 
 
 def wait_for_updates(process, n):
-    """Wait until the progress bar shows that `n` updates were made."""
-    seen = ""
-    while True:
-        text = process.stderr.read(20)
-        if not text:
-            return seen
-        seen += text
-        counts = [word.split("/")[0] for word in seen.split() if word.endswith("/180")]
-        if any(int(count.split("|")[-1]) >= n for count in counts):
-            return seen
+    """Wait until a line of progress shows that `n` updates were made."""
+    for line in process.stderr:
+        found = re.match(r"epoch \d+ of 60, update (\d+) of 180: ", line)
+        if found and int(found[1]) >= n:
+            return
 
 
 def test_a_killed_process_goes_on_bit_for_bit(tmp_path):

@@ -123,8 +123,9 @@ def test_carried_states_make_consecutive_windows_one_long_run():
     np.testing.assert_allclose(costs, np.repeat(history.cost, 3), rtol=1e-12)
 
 
-def test_the_progress_bar_s_estimate_for_all_windows_is_near():
-    lengths = np.random.default_rng(0).integers(2, 200, 50)
-    tunes = numbered(lengths)
-    made = len(list(minibatches.epoch(tunes, 8, 33, "float64", np.random.default_rng(1), "all")))
-    assert abs(made - minibatches.n_minibatches(tunes, 8, 33, "all")) <= 0.1 * made
+@pytest.mark.parametrize("windows", minibatches.WINDOWS)
+@given(lengths=LENGTHS, size=st.integers(1, 4), window=st.integers(2, 9), seed=st.integers(0, 99))
+def test_minibatches_are_counted_exactly(windows, lengths, size, window, seed):
+    tunes, rng = numbered(lengths), np.random.default_rng(seed)
+    made = len(list(minibatches.epoch(tunes, size, window, "float64", rng, windows)))
+    assert minibatches.n_minibatches(tunes, size, window, windows, seed) == made

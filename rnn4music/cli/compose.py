@@ -53,9 +53,8 @@ MOSTLY = 0.5  # share of silent steps above which there is a warning
 def run(args):
     """Compose with a model, and write what the flags name."""
     import numpy as np
-    from tqdm import tqdm
 
-    from rnn4music._utils.console import STDERR
+    from rnn4music._utils.console import Bar
     from rnn4music.data import transpose
 
     outputs = _outputs(args)
@@ -76,7 +75,7 @@ def run(args):
         "threshold": threshold,
         "seed": secrets.randbits(32) if args.seed is None else args.seed,
     }
-    track = partial(tqdm, desc="composing", unit="step", delay=1, file=STDERR)
+    track = partial(Bar, desc="composing", unit="step", delay=1)
     composed = network.gen_music(start, args.steps, len(outputs), track=track, **settings)
     if start is not None:
         start = transpose(start, -semitones)

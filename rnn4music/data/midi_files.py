@@ -9,7 +9,6 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from midi import MidiError
 from midi.files import SUFFIXES, opened
@@ -23,6 +22,7 @@ from midi.reading import (
     summary,
 )
 from rnn4music._utils import checks, npz
+from rnn4music._utils.console import Bar
 from rnn4music._utils.processes import in_processes, n_cores
 from rnn4music.data.dataset import Dataset, outcome
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
@@ -129,7 +129,7 @@ def load_midi(
 
     def read():
         tunes = in_processes(partial(read_file, sampling), files, workers)
-        return tqdm(tunes, "reading", len(files), unit="file", disable=not progress, delay=1)
+        return Bar(tunes, "reading", len(files), unit="file", disable=not progress, delay=1)
 
     try:
         tunes = cached(cache, ("midi", *sampling), files, sampling.n_pitches, read)

@@ -13,7 +13,9 @@ so a callback may compose with the model.
 
 import contextlib
 import errno
+import itertools
 import json
+import time
 import warnings
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,7 +23,10 @@ from pathlib import Path
 from tqdm import tqdm
 
 from midi.files import opened
-from rnn4music._utils.console import STDERR
+from rnn4music._utils.console import STDERR, log, shows_bars
+
+_EPOCHS_AHEAD, _TUNES_AHEAD = 1000, 10**6
+"""At most this many epochs, and tunes in them, are planned before the first update."""
 
 
 class LogWarning(UserWarning):
@@ -163,7 +168,9 @@ class ResultInPlace(Callback):
 
 
 class ProgressBar(Callback):
-    """Shows on standard error how far a training is, and how long it will take.
+    """Shows the progress of a training on standard error, with an estimate of the time left.
+
+    A terminal shows a bar; anything else, such as a file, gets a line for each epoch.
 
     Parameters
     ----------
@@ -171,48 +178,89 @@ class ProgressBar(Callback):
     """
 
     def __init__(self, trainer):
-        self.trainer, self.shown, self.bar = trainer, {}, None
+        self.trainer, self.bar = trainer, None
         self.is_compiling = trainer.compiles()
 
     def on_start(self, model, history):
-        """Open the bar."""
+        """Count the updates, and open the bar."""
+        trainer, has_lines = self.trainer, not shows_bars()
+        self.n_before = len(history.cost) - trainer.state.update  # in complete epochs
+        self.n_epochs = max(0, trainer.config.epochs - trainer.state.epoch)
+        self.plan = trainer.updates_per_epoch()
+        n_planned = min(_EPOCHS_AHEAD, _TUNES_AHEAD // len(trainer.tunes))
+        self.planned = list(itertools.islice(self.plan, max(1, n_planned)))
         self.bar = tqdm(
-            total=self.trainer.n_updates(),
+            total=self._total(),
             initial=len(history.cost),
             desc="compiling (once for this size)" if self.is_compiling else "training",
             unit="update",
             file=STDERR,
+            disable=has_lines,
         )
-        self._show_validation(history)
+        self.started = time.monotonic()
+        self.measured_from = self.started, len(history.cost)
+        if has_lines and self.n_epochs:
+            log(
+                f"training: epoch {history.epochs + 1} of {trainer.config.epochs}, "
+                f"update {len(history.cost) + 1} of {self.bar.total}"
+                + ", compiling first"
+                * self.is_compiling
+            )
 
     def on_update(self, model, history):
-        """Advance it; compiling, in the first update, is no part of the estimate."""
+        """Advance the bar; compiling, in the first update, does not count in the estimate."""
         assert self.bar is not None
         if self.is_compiling:
             self.is_compiling = False
             self.bar.set_description("training")
             self.bar.unpause()
+            self.measured_from = time.monotonic(), len(history.cost)
         self.bar.update()
-        postfix = {"cost": f"{history.cost[-1]:.1f}", **self.shown}
-        self.bar.set_postfix(postfix, refresh=False)
+        self.bar.set_postfix(self._scores(history), refresh=False)
 
     def on_epoch(self, model, history):
         """Show the validation."""
         assert self.bar is not None
-        self._show_validation(history)
-        self.bar.set_postfix({"cost": f"{history.cost[-1]:.1f}", **self.shown})
+        self.planned += itertools.islice(self.plan, 1)
+        self.bar.total = self._total()
+        self.bar.set_postfix(self._scores(history))
+        if self.bar.disable:
+            log(self._line(history))
 
     def on_end(self, model, history):
         """Close the bar."""
-        if self.bar is not None:
-            stopped = self.trainer.interrupted.is_set()
-            what = "stopped, keeping what was learned" if stopped else "training"
-            self.bar.set_description(what)
-            self.bar.close()
+        if self.bar is None:
+            return
+        stopped = self.trainer.interrupted.is_set()
+        if stopped and self.bar.disable:
+            log(f"stopped after update {len(history.cost)} of {self.bar.total}, keeping the result")
+        self.bar.set_description("stopped, keeping the result" if stopped else "training")
+        self.bar.close()
 
-    def _show_validation(self, history):
+    def _total(self):
+        """Return the number of updates; epochs beyond the planned ones count as their mean."""
+        n = sum(self.planned)
+        n_unplanned = self.n_epochs - len(self.planned)
+        return self.n_before + n + (round(n_unplanned * n / len(self.planned)) if n else 0)
+
+    def _scores(self, history):
+        scores = {"cost": f"{history.cost[-1]:.1f}"} if history.cost else {}
         if history.validation and history.validation[-1] is not None:
-            self.shown = {"validation": f"{history.validation[-1]:.3f}"}
+            scores["validation"] = f"{history.validation[-1]:.3f}"
+        return scores
+
+    def _line(self, history):
+        """Return the line for an epoch."""
+        assert self.bar is not None
+        now, n, total = time.monotonic(), len(history.cost), self.bar.total
+        since, n_then = self.measured_from
+        text = f"epoch {history.epochs} of {self.trainer.config.epochs}, update {n} of {total}: "
+        text += ", ".join(f"{name} {value}" for name, value in self._scores(history).items())
+        text += f"; {tqdm.format_interval(now - self.started)} elapsed"
+        if n_then < n < total:
+            left = (now - since) / (n - n_then) * (total - n)
+            text += f", about {tqdm.format_interval(left)} left"
+        return text
 
 
 class JsonLines(Callback):

@@ -7,6 +7,7 @@ the windows of B tunes side by side: (length, B, P). Missing rows and missing tu
 silence of weight 0, so that all minibatches have the same shape.
 """
 
+import heapq
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -79,9 +80,7 @@ def epoch(tunes, size, length, dtype, rng, windows="start"):
     ------
     Minibatch
     """
-    order = rng.permutation(len(tunes))
-    if windows != "start":  # a single step, unrepeated, predicts nothing
-        order = order[pianoroll.lengths(tunes)[order] > 1]
+    order = _order(tunes, rng, windows)
     if windows == "all":
         yield from _consecutive((tunes[k] for k in order), size, length, dtype)
         return
@@ -92,6 +91,14 @@ def epoch(tunes, size, length, dtype, rng, windows="start"):
         else:
             cut = [fit_window(tune, length) for tune in chosen]
         yield make_minibatch(cut, size, length, dtype)
+
+
+def _order(tunes, rng, windows):
+    """Return the numbers of the tunes in the order of an epoch."""
+    order = rng.permutation(len(tunes))
+    if windows != "start":  # a single step, unrepeated, predicts nothing
+        order = order[pianoroll.lengths(tunes)[order] > 1]
+    return order
 
 
 def _consecutive(tunes, size, length, dtype):
@@ -107,14 +114,19 @@ def _consecutive(tunes, size, length, dtype):
         rest = [None if t is None or len(t) <= length else t[length - 1 :] for t in rest]
 
 
-def n_minibatches(tunes, size, length, windows="start"):
-    """Return how many minibatches an epoch has; for "all" about how many."""
-    lengths = pianoroll.lengths(tunes)
-    if windows == "all":
-        n_windows = int((-(-(lengths - 1) // (length - 1))).sum())
-        return max(1, -(-n_windows // size))
-    n_tunes = len(lengths) if windows == "start" else np.count_nonzero(lengths > 1)
-    return -(-n_tunes // size)
+def n_minibatches(tunes, size, length, windows="start", seed=0):
+    """Return the number of minibatches of the epoch with this seed, which only "all" depends on.
+
+    There a column takes the next tune when it has finished one, so the shuffle decides how long
+    the longest column is.
+    """
+    order = _order(tunes, np.random.default_rng(seed), windows)
+    if windows != "all":
+        return -(-len(order) // size)
+    ends = [0] * size
+    for n_windows in (-(-(pianoroll.lengths(tunes)[order] - 1) // (length - 1))).tolist():
+        heapq.heapreplace(ends, ends[0] + n_windows)
+    return max(ends)
 
 
 def prefetched(iterator, n):

@@ -7,6 +7,7 @@ what training returns: the weights with the best validation so far; without vali
 running mean, if one is kept, or else the current weights.
 """
 
+import copy
 import functools
 import math
 import threading
@@ -129,12 +130,18 @@ class Trainer:
         """Return whether all epochs are done."""
         return self.state.epoch >= self.config.epochs
 
-    def n_updates(self):
-        """Return about how many updates all epochs have."""
-        config = self.config
+    def updates_per_epoch(self):
+        """Yield the number of updates of the current epoch and of each later one.
+
+        They follow from the seeds that the epochs will draw; a copy of the generator draws them.
+        """
+        config, rng, seed = self.config, copy.deepcopy(self.rng), self.state.seed
         cut = config.batch_size, config.window, config.windows
-        n_minibatches = minibatches.n_minibatches(self.tunes, *cut)
-        return config.epochs * config.updates_per_minibatch * n_minibatches
+        for _ in range(self.state.epoch, config.epochs):
+            seed = int(rng.integers(2**62)) if seed is None else seed
+            n_minibatches = minibatches.n_minibatches(self.tunes, *cut, seed)
+            yield config.updates_per_minibatch * n_minibatches
+            seed = None
 
     def updates(self):
         """Yield the epoch's minibatches, each with the number of updates it has had.

@@ -11,10 +11,9 @@ from typing import NamedTuple
 
 import sqlalchemy
 from optuna.distributions import distribution_to_json
-from tqdm import tqdm
 
 from rnn4music._utils import checks
-from rnn4music._utils.console import STDERR
+from rnn4music._utils.console import Bar
 from rnn4music._utils.paths import check_outputs
 from rnn4music._utils.processes import in_processes, share_of_cores
 from rnn4music.distributed.cluster import connected, in_cluster
@@ -178,7 +177,7 @@ def _about(space, music, seed):
 
 def _run(study, job, folder, music, n_workers, cluster, progress):
     """Run trials until enough are finished; return whether Ctrl-C ended them before."""
-    bar = tqdm(total=job.n_trials, desc="search", unit="trial", disable=not progress, file=STDERR)
+    bar = Bar(total=job.n_trials, desc="search", unit="trial", disable=not progress, share=0)
 
     def show():
         rows = results.rows(job.space, study.get_trials(deepcopy=False))
