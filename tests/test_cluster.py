@@ -5,6 +5,7 @@ import functools
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -69,8 +70,19 @@ def test_twenty_updates_on_workers_are_those_of_one_process(n_workers):
 
 @pytest.mark.parametrize("name", OPTIONS)
 def test_two_workers_and_every_way_to_make_an_update(two_workers, name, capsys):
-    assert_alike(trained_in_one_process(name), trained(name, two_workers), 1e-10)
-    assert "on 2 workers: " in capsys.readouterr().err
+    model = trained(name, two_workers)
+    assert_alike(trained_in_one_process(name), model, 1e-10)
+    found = re.search(
+        r"on 2 workers: (\d+) updates after the first, ([\d.]+) ms each, of which ([\d.]+) ms "
+        r"computing; ([\d.]+) MB sent and ([\d.]+) MB received per update",
+        capsys.readouterr().err,
+    )
+    n_updates, milliseconds, computing, sent, received = map(float, found.groups())
+    seconds = model.history.seconds[1:]
+    assert n_updates == len(seconds)
+    assert computing <= milliseconds <= 1e3 * np.mean(seconds) + 0.1
+    weights = 8e-6 * sum(array.size for array in model.get_parameters().values())
+    assert sent >= 2 * weights - 0.01 and received >= 2 * weights - 0.01
 
 
 class Killing(Callback):
@@ -154,6 +166,10 @@ def test_what_is_no_cluster(monkeypatch, two_workers):
         patched.setattr("rnn4music._utils.version.__version__", "0.0.1")
         with pytest.raises(ConnectionError, match=r"has rnn4music .* this process has 0\.0\.1"):
             cluster.connected(two_workers).__enter__()
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "frozen", True, raising=False)
+        with pytest.raises(ConnectionError, match="cluster=2 .* a frozen program cannot"):
+            cluster.connected(2).__enter__()
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ImportError, match=r"pip install 'rnn4music\[cluster\]'"):
         cluster.connected(2).__enter__()

@@ -569,6 +569,29 @@ def test_without_a_terminal_each_epoch_is_a_line_whose_numbers_are_those_of_the_
     assert f"update {n} of {n}: cost {expected.cost[-1]:.1f}" in lines[-1]
 
 
+def test_the_last_line_names_the_reason_of_an_early_end(tunes, capsys):
+    class Enough(callbacks.Callback):
+        def on_update(self, model, history):
+            return len(history.cost) == 4
+
+    class Interrupt(callbacks.Callback):
+        def on_update(self, model, history):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+
+    def last_line(**options):
+        model = small_model(R1=0.3, R2=0.3, R3=0.3, Rout=0.3)  # so that the validation rises
+        history = model.train(tunes, 1, 9, 3, 5, validation=tunes[:2], **options)
+        return history, capsys.readouterr().err.splitlines()[-1]
+
+    history, line = last_line(patience=2)
+    n = len(history.cost)
+    assert n < 27 and line == f"ended after 2 epochs without improvement: update {n} of 27"
+    assert last_line(callbacks=Enough())[1] == "ended by a callback: update 4 of 27"
+    assert last_line(callbacks=Interrupt())[1] == "stopped, keeping the result: update 1 of 27"
+    assert last_line()[1].startswith("epoch 9 of 9, update 27 of 27: cost")
+
+
 def test_the_total_is_right_in_the_end_where_not_all_epochs_are_planned(rng, capsys, monkeypatch):
     tunes = [random_roll(rng, length, 7) for length in (5, 40, 9, 2, 23, 31, 3)]
     monkeypatch.setattr(callbacks, "_EPOCHS_AHEAD", 2)

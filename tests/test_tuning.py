@@ -4,6 +4,7 @@ import concurrent.futures
 import csv
 import functools
 import json
+import multiprocessing
 import os
 import re
 import sqlite3
@@ -366,6 +367,28 @@ def test_a_search_prunes_and_comes_near_the_best(counting, tmp_path):
     assert len({row["seed"] for row in found.trials}) == 30
 
 
+def test_a_search_whose_best_trial_is_worse_than_the_baseline_says_so(
+    counting, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(experiment_music, "read_music", tunes(999))
+    with pytest.warns(UserWarning, match=r"best validation is \d.* worse than the baseline of \d"):
+        find(tmp_path, 2)
+
+
+def test_without_a_terminal_each_trial_is_a_line(counting, tmp_path, capsys):
+    found = find(tmp_path, 4, seed=1, progress=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(";")[0] for line in lines] == [
+        f"search: {k} of 4 trials" for k in (1, 2, 3, 4)
+    ]
+    assert f"best={found.best['value']:.3f}" in lines[-1]
+    find(tmp_path, 6, progress=True)  # four are finished
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(";")[0] for line in lines][-2:] == [
+        f"search: {k} of 6 trials" for k in (5, 6)
+    ]
+
+
 def test_a_search_goes_on(counting, tmp_path, monkeypatch):
     whole = find(tmp_path / "a", 14, seed=1)
     for options in ({}, {"storage": None}):
@@ -576,7 +599,8 @@ def test_processes_share_a_storage(counting, tmp_path, storage, monkeypatch):
     script = functools.reduce(
         lambda text, name: text.replace(name, repr(names[name])), names, CHILD
     )
-    other = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-W", "ignore:the best validation", "-c", script]
+    other = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
     def wait(model, settings, music, progress, callbacks):
         time.sleep(0.05)
@@ -620,6 +644,22 @@ def test_trials_in_processes(counting, tmp_path, monkeypatch):
     assert set(states(found)) <= {"complete", "pruned"} and len(found.trials) == 4
     if hasattr(os, "sched_getaffinity") and n_cores() > 1:
         assert all(row["cores"] < n_cores() for row in found.trials)
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
+@pytest.mark.parametrize(
+    ("name", "cores"),
+    (("LokyProcess-2", {5}), ("LokyProcess-1:3", {6, 7}), ("SpawnPoolWorker-1", None)),
+)
+def test_only_a_process_of_the_search_binds_itself(name, cores, monkeypatch):
+    """A daemon that runs trials itself keeps its cores; children of children have two numbers."""
+    bound, begun = [], ("study", "music")
+    monkeypatch.setattr(multiprocessing, "current_process", lambda: SimpleNamespace(name=name))
+    monkeypatch.setattr(os, "sched_setaffinity", lambda process, cores: bound.append(set(cores)))
+    monkeypatch.setattr(trials, "_begun", lambda job: begun)
+    monkeypatch.setattr(trials, "run_trial", lambda job, *arguments: bound.append(arguments))
+    trials.run_elsewhere("job", [[5], [6, 7]])
+    assert bound == [*([cores] if cores else []), begun]
 
 
 def test_a_process_that_dies_ends_the_search(counting, tmp_path, monkeypatch):

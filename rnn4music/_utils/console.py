@@ -47,6 +47,9 @@ def shows_bars():
         return False
 
 
+_LINE = "{desc}: {n_fmt} of {total_fmt} {unit}s; {elapsed} elapsed, {remaining} left{postfix}"
+
+
 class Bar(tqdm):
     """A progress bar on standard error; without a terminal, lines at most at each tenth.
 
@@ -61,10 +64,7 @@ class Bar(tqdm):
     def __init__(self, *arguments, share=0.1, **options):
         self.has_lines, self.share, self.n_shown = not shows_bars(), share, 0
         if self.has_lines:
-            form = (
-                "{desc}{n_fmt} of {total_fmt} {unit}s; {elapsed} elapsed, {remaining} left{postfix}"
-            )
-            options["bar_format"] = form
+            options["bar_format"] = _LINE
         super().__init__(*arguments, file=STDERR, **options)
 
     def display(self, msg=None, pos=None):

@@ -145,6 +145,11 @@ def _local(n_workers):
     """Start a scheduler in this process and workers on this machine; yield Dask's cluster."""
     import distributed
 
+    if getattr(sys, "frozen", False) or not sys.executable:
+        raise ConnectionError(
+            f"cluster={n_workers} starts Python processes, which a frozen program cannot do: start "
+            "workers with `dask worker`, and give the scheduler's address"
+        )
     options: Any = {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
     with (
         tempfile.TemporaryDirectory(prefix="rnn4music-", ignore_cleanup_errors=True) as folder,

@@ -231,11 +231,21 @@ class ProgressBar(Callback):
         """Close the bar."""
         if self.bar is None:
             return
-        stopped = self.trainer.interrupted.is_set()
-        if stopped and self.bar.disable:
-            log(f"stopped after update {len(history.cost)} of {self.bar.total}, keeping the result")
-        self.bar.set_description("stopped, keeping the result" if stopped else "training")
+        reason = self._reason(history)
+        if reason and self.bar.disable:
+            log(f"{reason}: update {len(history.cost)} of {self.bar.total}")
+        self.bar.set_description(reason or "training")
         self.bar.close()
+
+    def _reason(self, history):
+        """Return why training ended before its last epoch, or ""."""
+        if self.trainer.interrupted.is_set():
+            return "stopped, keeping the result"
+        if self.trainer.ended_by is not None or self.trainer.is_over():
+            return ""
+        if EarlyStopping(self.trainer.config.patience).on_epoch(None, history):
+            return f"ended after {self.trainer.config.patience} epochs without improvement"
+        return "ended by a callback"
 
     def _total(self):
         """Return the number of updates; epochs beyond the planned ones count as their mean."""

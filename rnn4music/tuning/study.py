@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,8 +18,11 @@ from rnn4music._utils.console import Bar
 from rnn4music._utils.paths import check_outputs
 from rnn4music._utils.processes import in_processes, share_of_cores
 from rnn4music.distributed.cluster import connected, in_cluster
+from rnn4music.evaluation import scores
+from rnn4music.evaluation.baselines import markov_probabilities
 from rnn4music.saving.model_file import npz_path
 from rnn4music.training import checkpoints
+from rnn4music.training.history import BaselineWarning
 from rnn4music.tuning import results
 from rnn4music.tuning.space import FILES, read
 from rnn4music.tuning.trials import (
@@ -148,6 +152,15 @@ def search(
         raise ValueError(
             f"none of {len(rows)} trials was completed; the last one is {rows[-1]['state']}: "
             f"{rows[-1]['error']}"
+        )
+    baseline = scores.score(markov_probabilities(music.parts["train"]), music.parts["validation"])
+    if best and best["value"] > baseline:
+        warnings.warn(
+            f"the best validation is {best['value']:.3f} nats per step, worse than the baseline of "
+            f"{baseline:.3f}, which predicts each pitch from that pitch alone: search other "
+            "settings, or give the trials more epochs",
+            BaselineWarning,
+            stacklevel=2,
         )
     settings = best and results.best_settings(space, best)
     return Found(rows, best, settings, results.table(space, rows), plots, interrupted)

@@ -14,6 +14,7 @@ import io
 import json
 import multiprocessing
 import os
+import re
 import secrets
 import threading
 import time
@@ -39,6 +40,7 @@ from rnn4music.experiment import config
 from rnn4music.experiment import music as experiment_music
 from rnn4music.experiment import run as experiment_run
 from rnn4music.training.callbacks import Callback
+from rnn4music.training.history import BaselineWarning
 from rnn4music.training.loop import TrainingDiverged
 from rnn4music.tuning.space import FILES, Space
 
@@ -64,6 +66,7 @@ def quiet(storage, errors=_STORAGE_ERRORS):
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            warnings.simplefilter("ignore", BaselineWarning)  # the search compares the best trial
             yield
     except Exception as error:
         # Optuna raises UnboundLocalError while it handles one of the others
@@ -291,8 +294,9 @@ def run_elsewhere(job, shares=None):
     On this machine each process binds itself to one of the `shares` of the cores.
     """
     with _ONE_AT_A_TIME:
-        if shares:
-            number = int(multiprocessing.current_process().name.rpartition("-")[2])  # LokyProcess-3
+        name = multiprocessing.current_process().name
+        if shares and name.startswith("LokyProcess"):  # not where a daemon runs trials itself
+            number = int(re.findall(r"\d+", name)[-1])  # LokyProcess-3, LokyProcess-1:3
             os.sched_setaffinity(0, shares[number % len(shares)])
             tqdm.set_lock(threading.RLock())  # a killed process would keep a shared one forever
         run_trial(job, *_begun(job))
