@@ -444,7 +444,8 @@ class RNN4Music(Hyperparameters):
 
     def get_parameters(self):
         """Return copies of all weights: a dict from names such as ``layer1/bias`` to arrays."""
-        return {name: np.array(v.get_value()) for name, v in self._store.weights.items()}
+        weights = self._store.weights.items()
+        return {name: np.array(v.get_value(borrow=True)) for name, v in weights}
 
     def set_parameters(self, mapping):
         """Set all weights, or none if anything does not fit.

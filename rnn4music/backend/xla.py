@@ -1,6 +1,7 @@
 """PyTensor on JAX: compilation modes, precision, and machine code inside graphs."""
 
 import ctypes
+import os
 import threading
 
 import jax
@@ -20,7 +21,19 @@ jax.config.update("jax_enable_x64", _before)
 
 def full_precision():
     """Return a context in which JAX honours float64, whatever its global setting says."""
+    _fork["has_run"] = True
+    if _fork["is_broken"]:
+        raise RuntimeError(
+            "this process was forked from one in which JAX had already run, so JAX would hang "
+            "here: start processes with multiprocessing.get_context('spawn'), or use "
+            "rnn4music.NumpyNetwork, which needs no engine"
+        )
     return jax.enable_x64(True)
+
+
+_fork = {"has_run": False, "is_broken": False}  # JAX's threads do not survive a fork
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _fork.update(is_broken=_fork["has_run"]))
 
 
 def mode(inputs, outputs):

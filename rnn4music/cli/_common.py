@@ -82,11 +82,6 @@ def _add_options(parser, options, may_be_undone=False):
         flags.add_argument(option.flag, *short, help=option.help + default, **kind)
 
 
-def counted(n, noun):
-    """Return a number with a noun, in the plural unless the number is 1."""
-    return f"{n:,} {noun}{'s' * (n != 1)}"
-
-
 def refuse(unknown, parser):
     """Print the usage and the unknown arguments of a command, and exit with code 2."""
     flags = [flag for action in parser._actions for flag in action.option_strings]

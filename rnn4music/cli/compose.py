@@ -66,9 +66,7 @@ DENSE = 10  # mean number of notes at a time above which there is a warning
 
 def run(args):
     """Compose with a model, and write the files that the flags name."""
-    from tqdm import tqdm
-
-    from rnn4music._utils.console import STDERR
+    from rnn4music._utils.console import Bar
     from rnn4music.data import transpose
 
     args.model = experiment.inputs.model_path(args.model, "compose")
@@ -98,7 +96,7 @@ def run(args):
         "threshold": threshold,
         "seed": secrets.randbits(32) if args.seed is None else args.seed,
     }
-    track = partial(tqdm, desc="composing", unit="step", delay=1, file=STDERR)
+    track = partial(Bar, desc="composing", unit="step", delay=1)
     composed = network.gen_music(start, args.steps, len(outputs), track=track, **settings)
     if start is not None:
         start = transpose(start, -semitones)

@@ -2,7 +2,7 @@
 
 from rnn4music import data, experiment
 from rnn4music._utils.options import Option
-from rnn4music.cli._common import CLUSTER, QUIET, Result, counted
+from rnn4music.cli._common import CLUSTER, QUIET, Result
 from rnn4music.experiment import config
 
 SUMMARY = "convert a large collection of MIDI files to a store on the disk"
@@ -32,6 +32,7 @@ OPTIONS = (
 
 def run(args):
     """Convert MIDI files to a store of piano rolls."""
+    from rnn4music.data.dataset import counted
     from rnn4music.distributed.cluster import parsed
 
     inputs, music = experiment.inputs, experiment.music

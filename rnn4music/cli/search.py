@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rnn4music._utils.options import Option
-from rnn4music.cli._common import CLUSTER, QUIET, Result, counted
+from rnn4music.cli._common import CLUSTER, QUIET, Result
 
 SUMMARY = "search for the settings with the best validation score"
 EXAMPLES = """\
@@ -41,6 +41,7 @@ OPTIONS = (
 
 def run(args):
     """Search for settings, and report the best."""
+    from rnn4music.data.dataset import counted
     from rnn4music.distributed.cluster import parsed
     from rnn4music.experiment import inputs
     from rnn4music.tuning import search

@@ -8,7 +8,6 @@ from rnn4music.cli._common import (
     QUIET,
     WORSE_THAN_BASELINE,
     Result,
-    counted,
 )
 from rnn4music.experiment import config
 
@@ -39,10 +38,12 @@ def run(args):
 
 def result(trained):
     """Return the result of a run."""
+    from rnn4music.data.dataset import counted
+
     history = trained.history
     best = history.best_epoch
     score = None if best is None else history.validation[best - 1]
-    is_worse = score is not None and history.baseline is not None and score > history.baseline
+
     values = {
         "output": trained.output,
         "updates": len(history.cost),
@@ -52,16 +53,16 @@ def result(trained):
         "validation": score,
         "best_epoch": best,
         "baseline": history.baseline,
-        "worse_than_baseline": is_worse,
+        "worse_than_baseline": history.is_worse_than_baseline,
     }
     lines = [f"{counted(len(history.cost), 'update')}, {counted(history.epochs, 'complete epoch')}"]
     if score is not None:
         baseline = "" if history.baseline is None else f" ({BASELINE}: {history.baseline:.3f})"
         lines.append(f"best validation {score:.3f} nats per step, after epoch {best}{baseline}")
-    if is_worse:
+    if history.is_worse_than_baseline:
         lines.append(WORSE_THAN_BASELINE)
     if history.interrupted:
         lines.append("stopped by Ctrl-C")
     lines.append(f"wrote {trained.output}")
-    status = 130 if history.interrupted else ABOVE_BASELINE if is_worse else 0
-    return Result(values, "\n".join(lines), status)
+    status = ABOVE_BASELINE if history.is_worse_than_baseline else 0
+    return Result(values, "\n".join(lines), 130 if history.interrupted else status)

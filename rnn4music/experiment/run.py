@@ -22,7 +22,7 @@ from rnn4music.saving.model_file import npz_path
 from rnn4music.training import config as training
 from rnn4music.training.callbacks import JsonLines
 from rnn4music.training.checkpoints import checked_path, extent
-from rnn4music.training.history import History
+from rnn4music.training.history import BaselineWarning, History
 from rnn4music.training.tensorboard import TensorBoard
 
 FIXED = ("units", "pitch_range", "optimiser", "cost", "seed", "dtype")
@@ -68,7 +68,9 @@ def train(settings, progress=True):
         callbacks.append(TensorBoard(settings.tensorboard, **options))
     n_before = len(model.history.cost)
     try:
-        history = learn(model, settings, music, progress, callbacks)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", BaselineWarning)  # the result says so
+            history = learn(model, settings, music, progress, callbacks)
     except Exception:  # it diverged, or a log could not be written
         if len(model.history.cost) > n_before:
             log(f"saved what was learned before the error: {model.saveParameters(output)}")

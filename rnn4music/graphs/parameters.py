@@ -107,7 +107,7 @@ class ParameterStore:
 
     def initial_states(self):
         """Return the states at t = −1: a flat list of (H,) arrays."""
-        return [np.array(vector.get_value()) for vector in self.initial.values()]
+        return [np.array(vector.get_value(borrow=True)) for vector in self.initial.values()]
 
     def set_weights(self, arrays):
         """Set weights from a dict of name to array; all arrays must fit."""
@@ -123,7 +123,7 @@ class ParameterStore:
 
     def arrays(self):
         """Return copies of all arrays, under their names in a model file."""
-        return {key: np.array(v.get_value()) for key, v in self._variables().items()}
+        return {key: np.array(v.get_value(borrow=True)) for key, v in self._variables().items()}
 
     def check(self, arrays, weights_only=False):
         """Return `arrays` converted to this store's dtype, under the same names.

@@ -11,8 +11,8 @@ from midi.pitches import pitch_name
 from rnn4music.saving.metadata import TRAINED_ON, trainings
 
 KNOWN = (
-    "time_step", "steps_per_beat", "tempo", "sustain", "keep_short", "keep_silence", "keys", "to_c", "lowest_pitch",
-    "data", "licence", "training_tunes", "baseline", TRAINED_ON,
+    "time_step", "steps_per_beat", "tempo", "sustain", "keep_short", "keep_silence", "keys", "to_c",
+    "lowest_pitch", "data", "licence", "training_tunes", "baseline", TRAINED_ON,
 )  # fmt: skip
 """Metadata that are shown under another name, or not at all."""
 

@@ -1,9 +1,10 @@
 """Options of a training, with their bounds and defaults.
 
-`TrainConfig` holds their values. `RNN4Music.train` takes the same options under the names of 2015,
-which are listed in `saving.legacy_2015`.
+`TrainConfig` holds the options of one training. `RNN4Music.train` takes the same options under the
+names of 2015; `saving.legacy_2015` maps them.
 """
 
+import warnings
 from dataclasses import asdict, dataclass, replace
 
 from rnn4music._utils.options import Option, by_name
@@ -35,15 +36,15 @@ OPTIONS = (
     Option("cluster", str, None, "train on the workers of a Dask scheduler, or on this many local "
            "Dask workers", "ADDRESS|N"),
 )  # fmt: skip
-"""Options of a training. A `TrainConfig` does not have ``validation``, a fraction of the tunes, and
-``cluster``."""
+"""Options of a training. Two of them are not part of a `TrainConfig`: ``validation``, the share of
+the tunes, and ``cluster``."""
 
 _BY_NAME = by_name(OPTIONS)
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """Values of the options of a training; `RNN4Music.train` explains each."""
+    """Options of one training; `RNN4Music.train` documents each."""
 
     epochs: int
     batch_size: int
@@ -68,7 +69,7 @@ class TrainConfig:
         values : dict
             Value of each option, by name.
         names : dict, optional
-            Other names of options, for error messages.
+            Names of options in errors, where they differ from their own.
         """
         names = names or {}
         config = cls(**{
@@ -80,17 +81,17 @@ class TrainConfig:
             divisors = ", ".join(str(n) for n in range(1, n_steps) if n_steps % n == 0)
             raise ValueError(
                 f"with {windows} all, {segment} must divide {window} - 1 = {n_steps}, but is "
-                f"{config.segment}: take one of {divisors}, or another {window}"
+                f"{config.segment}: choose one of {divisors}, or another {window}"
             )
         return config
 
     def fitted(self, tunes, validation):
-        """Return the config for these tunes: a minibatch has at most as many columns as tunes.
+        """Return the config for these tunes, with at most as many columns as there are tunes.
 
         Raises
         ------
         ValueError
-            If an option needs other tunes.
+            If options do not fit the tunes.
         """
         from rnn4music.data import pianoroll
 
@@ -99,11 +100,16 @@ class TrainConfig:
                 raise ValueError(
                     f"{name}={getattr(self, name)} needs tunes to score: give validation"
                 )
-        if self.windows != "start" and pianoroll.lengths(tunes).max() < 2:
-            raise ValueError(
-                "there is nothing to learn from: every tune has one step; give longer tunes, or "
-                'choose the windows "start", which repeats them'
-            )
+        if pianoroll.lengths(tunes).max() < 2:
+            if self.windows != "start":
+                raise ValueError(
+                    "there is nothing to learn from: every tune has one step; give longer tunes, "
+                    'or choose the windows "start", which repeats them'
+                )
+            _warn("every tune in dataset has one step, and the model can only learn to repeat it")
+        for name, music in (("dataset", tunes), ("validation", validation)):
+            if music is not None and not any(tune.any() for tune in music):
+                _warn(f"no note sounds in {name}")
         return replace(self, batch_size=min(self.batch_size, len(tunes)))
 
     def to_dict(self):
@@ -112,10 +118,15 @@ class TrainConfig:
 
     @property
     def n_steps(self):
-        """Number of predictions in a segment, or in a window that is not cut into segments."""
+        """Predictions in a segment, or in a window that is not divided."""
         return min(self.segment or self.window, self.window - 1)
 
     @property
     def in_segments(self):
         """Whether a window has several segments."""
         return self.n_steps < self.window - 1
+
+
+def _warn(problem):
+    """Warn where `train` is called."""
+    warnings.warn(f"{problem}: check how the tunes were read", stacklevel=4)
