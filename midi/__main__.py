@@ -1,4 +1,4 @@
-"""Say what MIDI files contain: `python -m midi FILE`."""
+"""Describe MIDI files: `python -m midi FILE`."""
 
 from __future__ import annotations
 
@@ -17,19 +17,24 @@ from .pitches import pitch_name
 
 def main(arguments: list[str] | None = None) -> int:
     """Print a report on each file; return 1 if one could not be read."""
-    parser = argparse.ArgumentParser(
-        prog="python -m midi", description="Say what MIDI files contain."
-    )
+    parser = argparse.ArgumentParser(prog="python -m midi", description="Describe MIDI files.")
     parser.add_argument("files", nargs="+", metavar="FILE")
-    parser.add_argument("--picture", metavar="PNG", help="draw the piano roll of the (one) file")
-    parser.add_argument("--dt", type=float, default=0.1, help="seconds a column (%(default)s)")
+    parser.add_argument(
+        "--picture", metavar="PNG", help="draw the file's piano roll (one FILE only)"
+    )
+    parser.add_argument(
+        "--dt",
+        type=float,
+        default=0.1,
+        help="seconds per column of the picture (default: %(default)s)",
+    )
     settings = parser.parse_args(arguments)
     if settings.picture and len(settings.files) > 1:
-        parser.error("--picture takes one file")
+        parser.error(f"--picture takes one FILE, not {len(settings.files)}")
     if settings.picture and not os.path.splitext(settings.picture)[1]:
         parser.error(f"--picture needs the name of a .png file, not {settings.picture}")
     if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # for names that are no UTF-8
+        sys.stdout.reconfigure(errors="backslashreplace")  # names that are not UTF-8
     status = 0
     for number, name in enumerate(settings.files):
         try:
@@ -53,7 +58,7 @@ def draw(name: str, dt: float, picture: str) -> None:
     from matplotlib.ticker import FuncFormatter, MultipleLocator
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", MidiWarning)  # the report has it
+        warnings.simplefilter("ignore", MidiWarning)  # the report lists the damage
         roll = midiread(name, (0, 128), dt, keep_short=True).piano_roll
     pitches = np.flatnonzero(roll.any(axis=0))
     lowest, highest = (pitches[0], pitches[-1]) if len(pitches) else (48, 72)
@@ -74,7 +79,7 @@ def draw(name: str, dt: float, picture: str) -> None:
     axes.yaxis.set_major_locator(MultipleLocator(12))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda pitch, _: pitch_name(int(pitch))))
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph")  # a sign of the name that the font lacks
+        warnings.filterwarnings("ignore", "Glyph")  # the font may lack a character of the name
         figure.savefig(picture, dpi=120)
 
 

@@ -2,11 +2,11 @@
 
     python tests/fuzz_midi.py -max_total_time=3600 -timeout=10 -rss_limit_mb=0 CORPUS
 
-CORPUS is a folder, empty or with MIDI files, each behind a byte that sets the options; what
-covers new branches is kept there. (-rss_limit_mb=0: atheris itself grows by some KB a run.)
-Whatever the bytes and the options are, the reader has to return a roll of ones and zeros that
-agrees with its own notes, or raise MidiError, in little time and memory; and the events that
-it reads in runs have to be those that it reads one by one.
+CORPUS is a folder, empty or with MIDI files, each after a byte that sets the options. Inputs that
+cover new branches are added to it. (-rss_limit_mb=0: atheris itself grows by some KB per run.)
+For any bytes and options the reader has to return a roll of zeros and ones that agrees with its
+notes, or raise MidiError, in little time and memory. The events that it reads in runs must equal
+those that it reads one by one.
 """
 
 import sys

@@ -1,10 +1,10 @@
-"""Fuzz the reader of models' files, guided by coverage (needs atheris; not part of the suite).
+"""Fuzz the reader of model files, guided by coverage (needs atheris; not part of the suite).
 
     python tests/fuzz_model_file.py -max_total_time=3600 -timeout=20 -rss_limit_mb=0 CORPUS
 
-A file is refused with a ModelFileError, or else what is read can be written and read again as it
-is; the network that NumPy makes of it predicts, history and metadata are taken or refused by
-a ValueError; and `RNN4Music.from_file` gives a model or a ValueError (tried on some).
+A file raises a ModelFileError, or its content can be written and read again unchanged. The NumPy
+network made from it predicts. History and metadata are accepted or raise a ValueError.
+`RNN4Music.from_file` gives a model or raises a ValueError (tried on a fourth of the files).
 """
 
 import contextlib

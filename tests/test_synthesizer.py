@@ -229,7 +229,7 @@ def test_invalid_times_are_rejected():
 def test_a_midi_file_sounds_like_its_roll(tmp_path):
     roll = rows(60, ".xx.x....") + rows(72, "xxxx.....")
     midi.midiwrite(tmp_path / "tune.mid", roll, (21, 109), 0.3)
-    samples = render(tmp_path / "tune.mid")
+    samples = render(tmp_path / "tune.mid", keep_silence=True)
     np.testing.assert_allclose(samples, synthesise(roll, 0.3), atol=1e-4)
     longer = render(tmp_path / "tune.mid", seconds=3.00001)
     assert len(longer) == round(3.00001 * SAMPLE_RATE)
@@ -240,6 +240,22 @@ def test_a_midi_file_sounds_like_its_roll(tmp_path):
     (tmp_path / "text.mid").write_text("no music")
     with pytest.raises(midi.MidiError, match="text.mid"):
         render(tmp_path / "text.mid")
+
+
+def test_silence_around_a_midi_file_is_left_out(tmp_path):
+    roll = np.zeros((600, 88))
+    roll[100:110, 60 - 21] = roll[105:130, 72 - 21] = 1
+    midi.midiwrite(tmp_path / "tune.mid", roll, (21, 109), 0.3)
+    samples = render(tmp_path / "tune.mid")
+    assert len(samples) == round((9 + 1) * SAMPLE_RATE)  # 30 rows, and a second
+    np.testing.assert_allclose(
+        samples, synthesise(np.vstack([roll[100:130], roll[:4]]), 0.3)[: len(samples)], atol=1e-4
+    )
+    assert len(render(tmp_path / "tune.mid", keep_silence=True)) == 180 * SAMPLE_RATE
+    with_silence = render(tmp_path / "tune.mid", seconds=40)
+    assert level(with_silence, 0, 29.9) == 0 < level(with_silence, 30, 31)
+    midi.midiwrite(tmp_path / "short.mid", roll[98:132], (21, 109), 0.3)  # 0.6 s at both ends
+    assert len(render(tmp_path / "short.mid")) == round(34 * 0.3 * SAMPLE_RATE)
 
 
 def test_the_pedal_of_a_midi_file_is_heard_and_drums_are_not(tmp_path):

@@ -106,7 +106,7 @@ def synthesise_notes(notes, seconds):
     return _without_clipping(sound)
 
 
-def render(midi_path, soundfont=None, seconds=None):
+def render(midi_path, soundfont=None, seconds=None, keep_silence=False):
     """Return the sound of a MIDI file.
 
     The built-in synthesiser plays all notes except drums, with the sustain pedal, on a single
@@ -120,7 +120,11 @@ def render(midi_path, soundfont=None, seconds=None):
         SoundFont file (.sf2 or .sf3) to play with instead of the built-in synthesiser. Requires
         the extra "soundfont".
     seconds : float, optional
-        Length of the sound. Default: the length of the file.
+        Length of the sound, from the beginning of the file.
+    keep_silence : bool
+        Without `seconds`: whether silence before the first and after the last note is kept. By
+        default the sound ends one second after the last note that is played, and begins with the
+        first note if the silence before is longer than a second.
 
     Returns
     -------
@@ -139,11 +143,18 @@ def render(midi_path, soundfont=None, seconds=None):
         A SoundFont is given and symusic is not installed.
     """
     length = midi.describe(midi_path).seconds
+    # the built-in synthesiser plays the pedal but no drums, a SoundFont drums but no pedal
+    is_built_in = soundfont is None
+    content = midi.midiread(midi_path, (0, 128), sustain=is_built_in, drums=not is_built_in)
+    notes, begin = np.array(content.notes, float).reshape(-1, 3), 0
+    if len(notes) and not keep_silence and seconds is None:
+        begin = notes[:, 1].min() if notes[:, 1].min() > pianoroll.SILENCE else 0
+        length = min(length, notes[:, 2].max() + pianoroll.SILENCE) - begin
     seconds = length if seconds is None else seconds
     n_samples = _n_samples(seconds)
-    if soundfont is None:
-        return synthesise_notes(midi.midiread(midi_path, (0, 128), sustain=True).notes, seconds)
-    played = soundfonts.play(midi_path, soundfont, SAMPLE_RATE)
+    if is_built_in:
+        return synthesise_notes(notes - [0, begin, begin], seconds)
+    played = soundfonts.play(midi_path, soundfont, SAMPLE_RATE)[round(begin * SAMPLE_RATE) :]
     sound = np.zeros((n_samples, 2), np.float32)
     sound[: len(played)] = played[:n_samples]
     if len(played) > n_samples:
