@@ -182,11 +182,11 @@ def test_a_network_that_the_file_does_not_contain(tmp_path, model_entries):
     for sizes in ({"h1_length": 50_000}, {"io_length": 10**12}, {"h2_length": "x"}):
         text = np.array(json.dumps({**settings, **sizes}))
         path = changed(tmp_path / "x.npz", model_entries, settings=text)
-        assert_refused(RNN4Music.from_file, path, message="but by its settings")
+        assert_refused(RNN4Music.from_file, path, message="but its settings say")
     text = np.array(json.dumps({**settings, "h3_length": 10**6}))
     states = {f"initial/layer3/{part}": np.zeros(10**6, "b") for part in ("hidden", "cell")}
     path = changed(tmp_path / "x.npz", model_entries, settings=text, **states)
-    assert_refused(RNN4Music.from_file, path, message="but by its settings")
+    assert_refused(RNN4Music.from_file, path, message="but its settings say")
 
 
 @pytest.mark.parametrize(

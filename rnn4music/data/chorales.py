@@ -4,8 +4,7 @@ import os
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
+from rnn4music._utils.console import Bar
 from rnn4music._utils.processes import in_processes, n_cores
 from rnn4music.data.midi_files import load_midi
 
@@ -62,7 +61,7 @@ def write_chorales(folder, seconds_per_quarter=0.6):
     if missing:
         write = partial(_write_chorale, seconds_per_quarter)
         written = in_processes(write, missing, min(n_cores(), len(missing)))
-        for _ in tqdm(written, "chorales", len(missing), unit="file"):
+        for _ in Bar(written, "chorales", len(missing), unit="file"):
             pass
     return folder
 
@@ -73,6 +72,6 @@ def _write_chorale(seconds_per_quarter, name_and_path):
     name, path = name_and_path
     notes = corpus.parse(name).stripTies().flatten().notes.stream()
     notes.insert(0, tempo.MetronomeMark(number=60 / seconds_per_quarter))
-    unfinished = path.with_suffix(".part")
+    unfinished = path.with_suffix(f".{os.getpid()}.part")  # another process may write it too
     notes.write("midi", unfinished)
     unfinished.rename(path)
