@@ -25,7 +25,7 @@ def facts(name, content):
         f"{training.get('dataset')}, validated on {training.get('validation') or 'nothing'}"
         for training in past
     )
-    cost, seconds = history.get("cost", []), sum(history.get("seconds", []))
+    cost, seconds = history.get("cost", []), sum(s or 0 for s in history.get("seconds", []))
     duration = f", {_time(seconds)}" if seconds else ""
     first = past[-1].get("first_epoch") if past else None
     first = first if isinstance(first, int) else 1  # scores on other data cannot be compared
