@@ -98,7 +98,9 @@ def seeds():
     with np.load(path) as entries:
         arrays = dict(entries)
     state = {"epoch": 1, "update": 0, "seed": 3, "rate_factor": 1.0, "best": 2.5, "since_decay": 0}
-    arrays["checkpoint"] = np.array(f'{{"state": {state}}}'.replace("'", '"'))
+    arrays["checkpoint"] = np.array(
+        f'{{"state": {state}, "training": {{}}, "before": {{}}}}'.replace("'", '"')
+    )
     arrays["checkpoint/weights"] = np.arange(3.0)
     arrays["history/cost"] = arrays["history/seconds"] = np.array([3.0, 2.0])
     arrays["metadata"] = np.array('{"trained_on": [{"epochs": 2, "music": "é"}], "time_step": 0.3}')

@@ -570,7 +570,7 @@ def test_a_2015_file_of_other_dimensions_or_incomplete(rng, tmp_path):
 
 @pytest.mark.parametrize("changes, message", [
     ({"state": None}, "its checkpoint lacks the dict 'state'"),
-    ({"state": {}}, "lacks the number 'epoch'"),
+    ({"state": {}}, "the state in its checkpoint lacks 'epoch'"),
     ({"training": [1]}, "its checkpoint lacks the dict 'training'"),
     ({"before": 3}, "its checkpoint lacks the dict 'before'"),
 ])  # fmt: skip
