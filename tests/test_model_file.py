@@ -476,6 +476,13 @@ def test_copies_go_their_own_way(trained, tunes, copied):
     np.testing.assert_array_equal(trained.predict(tunes[0]), expected)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a folder that even root cannot write to")
+def test_a_folder_that_cannot_be_written_to():
+    """The error names the model's file, not the temporary one beside it."""
+    with pytest.raises(OSError, match="'/proc/m.npz'$"):
+        small_model().saveParameters("/proc/m")
+
+
 def test_a_missing_folder(trained, tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere"):
         trained.saveParameters(tmp_path / "nowhere" / "m")
