@@ -45,7 +45,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     temporary = target.with_name(f".{secrets.token_hex(8)}.tmp")
     nameless = _nameless_file(target.parent)
     try:
-        with nameless or open(temporary, "xb") as file:
+        with nameless or _new_file(temporary, target) as file:
             yield file
             _flush(file)
             if nameless:
@@ -96,3 +96,12 @@ def _give_name(file: BinaryIO, path: Path) -> None:
 def _flush(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())
+
+
+def _new_file(temporary: Path, target: Path) -> BinaryIO:
+    """Create a temporary file; an error names the target, which is what the caller asked for."""
+    try:
+        return open(temporary, "xb")
+    except OSError as error:
+        error.filename = str(target)
+        raise
