@@ -1,6 +1,5 @@
 """``rnn4music plot``."""
 
-from midi import midiread
 from rnn4music import experiment, plots, saving, training
 from rnn4music._utils.options import Option
 from rnn4music._utils.paths import check_outputs, check_suffix
@@ -61,6 +60,9 @@ def run(args):
 
 def _plot_roll(args, figure):
     """Draw the notes of a MIDI file, and return how many there are, in words."""
+    from midi import midiread
+    from rnn4music.data.dataset import counted
+
     if args.dt is not None:
         raise ValueError("plot roll draws every note at its own time: leave out --dt")
     content = midiread(args.file, (0, 128))
@@ -70,7 +72,7 @@ def _plot_roll(args, figure):
     if not content.notes:
         raise ValueError(f"{args.file} has no notes to draw{omitted}")
     plots.plot_notes(figure.add_subplot(), content.notes)
-    return f"{len(content.notes):,} note{'s' * (len(content.notes) != 1)}{omitted}"
+    return f"{counted(len(content.notes), 'note')}{omitted}"
 
 
 def _plot_learning(args, figure):
