@@ -569,6 +569,14 @@ def test_without_a_terminal_each_epoch_is_a_line_whose_numbers_are_those_of_the_
     assert f"update {n} of {n}: cost {expected.cost[-1]:.1f}" in lines[-1]
 
 
+def test_many_short_epochs_do_not_flood_a_log(tunes, capsys, monkeypatch):
+    monkeypatch.setattr(callbacks, "_MOST_LINES", 3)
+    small_model().train(tunes[:1], 1, 40, 1, 5)
+    lines = [line for line in capsys.readouterr().err.splitlines() if EPOCH.fullmatch(line)]
+    shown = [int(EPOCH.fullmatch(line)[1]) for line in lines]
+    assert shown[:3] == [1, 2, 3] and shown[-1] == 40 and len(shown) < 20
+
+
 def test_the_last_line_names_the_reason_of_an_early_end(tunes, capsys):
     class Enough(callbacks.Callback):
         def on_update(self, model, history):

@@ -41,7 +41,7 @@ class History:
 
     @property
     def is_worse_than_baseline(self):
-        """Whether the best validation is above the baseline; False if there is none of both."""
+        """Whether the best validation is above the baseline; False if either is missing."""
         if self.best_epoch is None or self.baseline is None:
             return False
         return self.validation[self.best_epoch - 1] > self.baseline
