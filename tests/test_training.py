@@ -124,9 +124,11 @@ def test_history(tunes):
 def test_a_training_that_ends_above_the_baseline_says_so(tunes):
     steady = [np.tile([1, 0, 0, 0, 1, 0, 0], (40, 1))] * 2  # which each pitch alone predicts
     model = small_model()
-    with pytest.warns(BaselineWarning, match="the best validation is .* worse than the baseline"):
+    with pytest.warns(BaselineWarning) as warned:
         history = model.train(steady, 1, 2, 3, 5, validation=steady, progress=False)
     score, baseline = min(history.validation), history.baseline
+    message = f"validation is {score:.3f} nats per step, worse than the baseline of {baseline:.3f}"
+    assert message in str(warned[0].message) and warned[0].filename == __file__
     assert score > baseline and history.is_worse_than_baseline
     assert repr(history).endswith(f"worse than the baseline of {baseline:.3f})")
     for others in ({"baseline": score}, {"baseline": None}, {"validation": [None, None]}):

@@ -1,11 +1,23 @@
 """History of a training: costs, validation, times."""
 
+import warnings
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 
 class BaselineWarning(UserWarning):
     """A training ended with a validation above the baseline."""
+
+
+def warn_of_baseline(nats, baseline, stacklevel):
+    """Warn of a validation above the baseline, both in nats per step."""
+    warnings.warn(
+        f"the best validation is {nats:.3f} nats per step, worse than the baseline of "
+        f"{baseline:.3f}, which predicts each pitch from that pitch alone: the model has not "
+        "learned the music. Try more epochs, other learning rates, or more tunes",
+        BaselineWarning,
+        stacklevel=stacklevel,
+    )
 
 
 @dataclass(repr=False)
