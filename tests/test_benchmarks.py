@@ -41,6 +41,7 @@ def name_and_peer(request, job, ours):
         return request.param, job.build_peer(request.param, ours[0])
 
 
+@pytest.mark.slow
 def test_peer_agrees(job, ours, name_and_peer):
     model, weights, windows = ours
     name, peer = name_and_peer
@@ -53,6 +54,7 @@ def test_peer_agrees(job, ours, name_and_peer):
         assert job.difference_after_updates(model, peer, windows) < job.TOLERANCE_AFTER_UPDATES
 
 
+@pytest.mark.slow
 def test_a_peer_with_a_wrong_weight_is_refused(job, ours, name_and_peer):
     model, weights, windows = ours
     name, peer = name_and_peer
@@ -159,6 +161,7 @@ def run(*arguments, environment=None):
     )
 
 
+@pytest.mark.slow
 def test_one_command_writes_figures_and_names_what_it_skipped(job, tmp_path):
     # without torch, even if it is installed
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None\n")
@@ -228,6 +231,7 @@ def learning(*arguments):
     )
 
 
+@pytest.mark.slow
 def test_the_learning_benchmark_reports_the_scores_of_the_models(tiny_set, tmp_path):
     import numpy as np
 

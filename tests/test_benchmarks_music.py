@@ -104,6 +104,7 @@ def test_endings():
     assert music.endings(tunes)["stuck"] == pytest.approx(2 / 7)
 
 
+@pytest.mark.slow
 def test_composed_tunes_are_compared_with_the_rests_of_real_ones(folder, capsys):
     words = ["--models", folder / "saved.npz", "--tunes", 5, "--steps", 32, "--start", 10,
              "--thresholds", 0.1, 0.6, "--temperatures", 0.5, "--seed", 2]  # fmt: skip
@@ -140,6 +141,7 @@ def test_composed_tunes_are_compared_with_the_rests_of_real_ones(folder, capsys)
     assert any(line.startswith(f"| saved | {nats:.2f} |") for line in lines)
 
 
+@pytest.mark.slow
 def test_quick_trains_saves_and_draws(folder):
     kept = folder / "kept"
     words = ["--quick", "--samplings", "systematic", "--folder", kept, "--plot", folder / "p.png"]

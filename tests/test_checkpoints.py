@@ -331,6 +331,7 @@ def wait_for_updates(process, n):
             return
 
 
+@pytest.mark.slow
 def test_a_killed_process_goes_on_bit_for_bit(tmp_path):
     """The training is killed at random moments, and finishes nevertheless."""
     expected, _ = start(tmp_path / "whole.npz").communicate(timeout=120)
@@ -355,6 +356,7 @@ def test_a_killed_process_goes_on_bit_for_bit(tmp_path):
     assert_same(RNN4Music.from_file(tmp_path / "whole"), RNN4Music.from_file(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM))
 def test_signals_save_and_say_where(number, tmp_path):
     path = tmp_path / "stopped.npz"
@@ -376,6 +378,7 @@ def test_signals_save_and_say_where(number, tmp_path):
     assert_same(RNN4Music.from_file(tmp_path / "whole"), RNN4Music.from_file(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", (False, True))
 def test_two_different_signals_still_save(broken, tmp_path):
     """A closed terminal may send Ctrl-C and SIGTERM, with no reader on standard error."""

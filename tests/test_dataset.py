@@ -20,9 +20,9 @@ from test_silence import END, smf
 
 from midi import MidiError, midiread, midiwrite
 from rnn4music import RNN4Music
-from rnn4music.data import midi_files, shards
+from rnn4music.data import midi_files, pianoroll, shards
 from rnn4music.data.dataset import Dataset, DatasetWarning, FileIssue
-from rnn4music.data.keys import find_key
+from rnn4music.data.keys import find_key, transpose
 from rnn4music.data.midi_files import load_midi
 from rnn4music.data.standard_sets import load_standard_set
 from rnn4music.data.store import RollStore, convert, is_store
@@ -158,6 +158,9 @@ def test_invalid_sources(tmp_path, folder):
         load_midi(f"{folder}/*.xyz")
     with pytest.raises(FileNotFoundError, match="no files that end in .mid, .midi, .kar, .rmi"):
         load_midi(folder / "folder.mid")
+    for only_folders in ("de*", "**/e?"):
+        with pytest.raises(FileNotFoundError, match="a folder that matches a pattern, name it"):
+            load_midi(f"{folder}/{only_folders}")
     with pytest.raises(ValueError, match="the list of files is empty"):
         load_midi([])
     with pytest.raises(TypeError, match="a path or a list of paths, not int"):
@@ -334,6 +337,17 @@ def test_training_scoring_and_converting_report_a_folder_without_permission(with
         with pytest.warns(DatasetWarning, match=warned):
             attempt()
     assert RollStore(folder.parent / "rolls").skipped[0].file == "deep/"
+
+
+def test_a_file_that_can_be_read_again_is_converted(without_privileges):
+    folder, store = without_privileges, without_privileges.parent / "rolls"
+    locked(folder / "b.mid")
+    locked(folder.parent, 0o777)
+    for _ in range(2):
+        with pytest.warns(DatasetWarning, match="b.mid  Permission denied"):
+            assert len(convert(folder, store, progress=False)) == 4
+    locked(folder / "b.mid", 0o644)
+    assert same_rolls(convert(folder, store, progress=False), SEEDS)
 
 
 def test_a_folder_that_can_only_be_listed_is_reported(without_privileges):
@@ -610,6 +624,13 @@ def test_all_keys(folder):
     assert len(dataset) == 12
     assert [name.split()[-1] for name in dataset.names] == [f"{key:+d}" for key in range(-5, 7)]
     np.testing.assert_array_equal(dataset[7][:, 2:], tune(0)[:, :-2])
+    moved = [transpose(tune(0), key) for key in range(-5, 7)]
+    n_kept = sum(len(pianoroll.notes(roll)) for roll in moved)
+    assert dataset.n_notes == n_kept and dataset[:1].dropped_notes == {}
+    n_dropped = 12 * len(pianoroll.notes(tune(0))) - n_kept
+    assert dataset.dropped_notes == {"outside the pitch range": n_dropped} and n_dropped > 0
+    assert f"notes left out: {n_dropped} outside the pitch range" in dataset.summary()
+    assert len(Dataset([], []).in_keys()) == 0
     for refused in (3, ["1"], [True]):
         with pytest.raises(TypeError, match="semitones must be a list of whole numbers"):
             load_midi(folder / "b.mid").in_keys(refused)

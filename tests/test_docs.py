@@ -74,6 +74,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", pages_with("python"))
 def test_the_snippets_of_a_page_run(page, folder):
     script = "\n".join(blocks(TEXTS[page], "python"))
@@ -310,6 +311,7 @@ def test_the_names_of_the_package_itself_are_in_the_reference():
 QUICK = ("step", "unrolled", "judges", "through_time")
 
 
+@pytest.mark.slow
 def test_the_figures_are_drawn_by_the_script(tmp_path):
     run([sys.executable, DOCS / "figures.py", *QUICK, "--output", tmp_path], tmp_path)
     drawn = {path.name for path in tmp_path.iterdir()}
@@ -322,6 +324,7 @@ def test_the_figures_are_drawn_by_the_script(tmp_path):
         assert f"](figures/{name})" in text, name
 
 
+@pytest.mark.slow
 def test_the_site_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path):
     for package in ("sphinx", "myst_nb", "numpydoc", "furo"):
         pytest.importorskip(package, reason=f"{package} is not installed: extra docs")

@@ -60,6 +60,7 @@ def test_a_folder_without_music_is_an_error(tmp_path):
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.slow
 def test_the_snippet_of_the_readme(folder):
     (snippet,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text("utf8"), re.S)
     (folder / "music").rename(folder / "my music")
@@ -78,6 +79,7 @@ ELSEWHERE = {
 """Commands of the pages that are not run here, and why."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("page", "n_commands", "made"),
     (

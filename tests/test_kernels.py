@@ -282,6 +282,7 @@ sys.exit(pytest.main(sys.argv[2:]))
 """
 
 
+@pytest.mark.slow
 @needs_kernels
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="x86 only")
 def test_the_kernels_of_processors_with_smaller_registers():

@@ -49,6 +49,7 @@ def n_pictures(notebook):
     return sum("image/png" in output.get("data", {}) for output in outputs(notebook))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PICTURES)
 def test_notebooks_run_and_confirm_their_texts(name, tmp_path, monkeypatch):
     for variable in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR"):

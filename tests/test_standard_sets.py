@@ -348,6 +348,17 @@ def test_notes_outside_the_range_are_counted(tmp_path):
     assert split.train.dropped_notes == {"outside the pitch range": 2} and split.train.n_notes == 1
 
 
+def test_a_set_without_notes_is_refused(tmp_path):
+    path = write_json(tmp_path / "set.json", [[[62, 64], [20]]])
+    with pytest.raises(ValueError, match=r"no notes in pitch_range=\(100, 109\), and 5 outside"):
+        load_standard_set(path, (100, 109))
+    path.write_text(json.dumps({part: [[[], []]] for part in PARTS}))
+    with pytest.raises(
+        ValueError, match="set.json cannot be read: it has no notes in .* 0 outside"
+    ):
+        load_standard_set(path)
+
+
 def test_a_set_is_bounded(tmp_path):
     path = write_json(tmp_path / "set.json", [[[]] * 1000])
     with pytest.raises(
@@ -413,6 +424,20 @@ def test_repeated_objects_of_a_pickle_are_made_once():
         assert first is second
         found = first
     assert found == [60]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+def test_what_is_not_a_file_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "fifo.mat")
+    os.symlink("/dev/zero", tmp_path / "device.json")
+    (tmp_path / "folder.npz").mkdir()
+    for name, message in (
+        ("fifo.mat", "not a regular file"),
+        ("device.json", "not a regular file"),
+        ("folder.npz", "Is a directory"),
+    ):
+        with pytest.raises(OSError, match=f"{message}.*{name}"):
+            load_standard_set(tmp_path / name)
 
 
 def test_a_missing_file(tmp_path):

@@ -776,6 +776,7 @@ def music(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_from_a_space_to_a_model(music, tmp_path, capsys, monkeypatch):
     """The best configuration gives the model of the best trial."""
     monkeypatch.chdir(tmp_path)

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnn4music._utils import checks
+from rnn4music.data import pianoroll
 from rnn4music.data.duplicates import group_near_duplicates
 from rnn4music.data.keys import ALL_KEYS, transpose, validate_semitones
 
@@ -121,7 +122,8 @@ class Collection(Sequence):
         """Return a line on the notes that are in the pitch range, and those left out."""
         left_out = {reason: count for reason, count in self.dropped_notes.items() if count}
         n_short = left_out.pop(TOO_SHORT, 0)
-        parts = [f"{counted(self.n_notes, 'note')} in the pitch range, {n_short:,} {TOO_SHORT}"]
+        short = f", {n_short:,} {TOO_SHORT}" if n_short else ""
+        parts = [f"{counted(self.n_notes, 'note')} in the pitch range{short}"]
         if left_out:
             reasons = (f"{count:,} {reason}" for reason, count in left_out.items())
             parts.append(f"notes left out: {', '.join(reasons)}")
@@ -239,12 +241,18 @@ class Dataset(Collection):
         Parameters
         ----------
         semitones : iterable of int
-            Notes that leave the pitch range are dropped.
+            Notes that leave the pitch range are dropped, and counted in ``dropped_notes``.
         """
         semitones = validate_semitones(semitones)
+        notes = [np.empty((0, 3), int), *map(pianoroll.notes, self.rolls)]
+        column, P = np.concatenate(notes)[:, 0], self.rolls[0].shape[1] if self.rolls else 0
+        moved = [column + key for key in semitones]
+        n_notes = sum(int(np.sum((each >= 0) & (each < P))) for each in moved)
         return Dataset(
             [transpose(roll, key) for roll in self.rolls for key in semitones],
             [f"{name} {key:+d}" for name in self.names for key in semitones],
+            n_notes=n_notes,
+            dropped_notes={OUTSIDE: len(column) * len(semitones) - n_notes},
         )
 
 

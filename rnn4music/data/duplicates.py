@@ -7,9 +7,9 @@ them with the other.
 
 An n-gram is eight chords in a row. A chord is the set of sounding pitches relative to the lowest,
 together with the interval from the previous chord's lowest pitch. A chord that lasts several steps
-counts once; silences are ignored. A copy at another tempo, sampled in seconds, is found only where
-sampling leaves its chords unchanged. N-grams are compared by hash (a polynomial over the ring of
-64-bit integers, with odd bases).
+counts once; silences are ignored. A copy at another tempo is found if steps are parts of a beat; in
+steps of seconds, only if sampling leaves the chords unchanged. N-grams are compared by hash (a
+polynomial over the ring of 64-bit integers, with odd bases).
 
 The n-grams of a large collection may not fit into memory. A tune's *sketch* is a sample of them:
 all n-grams of a tune with at most 64, a half up to 128, a quarter up to 256, an eighth beyond. The

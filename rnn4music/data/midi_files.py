@@ -270,7 +270,7 @@ def _in_folder(folder):
         paths += [Path(each, name) for name in names]
     files = [_file(path, path.relative_to(folder)) for path in paths if _may_be_midi(path)]
     for error in problems:
-        path = Path(error.filename)
+        path = Path(error.filename or folder)  # none where a disk fails amid a folder
         files.append(_unread(path, path.relative_to(folder), error))
     return sorted(files, key=lambda file: Path(file.path))
 
@@ -281,7 +281,7 @@ def _matching(pattern):
     while begin < len(parts) and os.path.lexists(Path(*parts[: begin + 1])):
         begin += 1  # what exists is no pattern, even if it has brackets in its name
     parts = [*map(glob.escape, parts[:begin]), *parts[begin:]]
-    matches = map(Path, sorted(glob.glob(os.path.join(*parts), recursive=True)))
+    matches = [*map(Path, sorted(glob.glob(os.path.join(*parts), recursive=True)))]
     files = {path: _file(path, path) for path in matches if not os.path.isdir(path)}
     for k in range(begin, len(parts)):
         searched = [*parts[:k], *["**"] * (parts[k] == "**"), ""]
@@ -292,7 +292,7 @@ def _matching(pattern):
                 os.stat(os.path.join(folder, os.curdir))  # may its files be opened?
             except OSError as error:
                 files[folder] = _unread(folder, folder, error)
-    if not files:
+    if not (files or matches):
         raise FileNotFoundError(
             f"there is no file or folder {pattern}, and as a pattern it matches no file"
         )

@@ -77,8 +77,9 @@ def load_standard_set(path, pitch_range=PIANO, most_cells=MOST_CELLS):
     FileNotFoundError
         If the file does not exist.
     ValueError
-        If it is damaged, is not a standard set, or has more than `most_cells` cells. A pickle is
-        never executed; one with anything but containers, numbers and NumPy arrays is refused.
+        If it is damaged, is not a standard set, has more than `most_cells` cells, or has no notes.
+        A pickle is never executed; one with anything but containers, numbers and NumPy arrays is
+        refused.
     """
     if not os.fspath(path):
         raise ValueError("the path is empty; give the path of a file")
@@ -107,7 +108,11 @@ def load_standard_set(path, pitch_range=PIANO, most_cells=MOST_CELLS):
                 most_bytes=2 * _ROW * (most_cells // n_pitches),
                 seconds=_SECONDS,
             )
-            return Split(*(_dataset(arrays, path.stem, part, pitch_range) for part in _PARTS))
+            split = Split(*(_dataset(arrays, path.stem, part, pitch_range) for part in _PARTS))
+            if not any(part.n_notes for part in split):
+                n_outside = sum(part.dropped_notes[OUTSIDE] for part in split)
+                raise ValueError(f"it has no notes in {pitch_range=}, and {n_outside:,} outside")
+            return split
         except ValueError as error:
             raise ValueError(f"{path} cannot be read: {error}") from None
         except OSError as error:

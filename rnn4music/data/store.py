@@ -210,9 +210,23 @@ def _differences(existing, expected):
 
 
 def _make(job):
-    """Make a shard unless it exists and is whole; return its number and its index's CRC-32."""
-    with contextlib.suppress(StoreError):
-        return job.number, shards.verify(job.path, digest=job.digest).crc
+    """Make a shard unless it exists and is whole; return its number and its index's CRC-32.
+
+    It is remade if a file that was skipped can be read now.
+    """
+    try:
+        with contextlib.suppress(StoreError):
+            index = shards.verify(job.path, digest=job.digest)
+            skipped = [file for entry, file in zip(index.entries, job.files) if entry.reason]
+            if all(_read(job.sampling, file).reason for file in skipped):
+                return job.number, index.crc
+        return job.number, _made(job)
+    finally:
+        midi_files.forget_zips()
+
+
+def _made(job):
+    """Make a shard, and return its index's CRC-32."""
     missing = ""
     if not job.path.parent.is_dir():
         missing = f"the store's folder {job.path.parent}"
@@ -224,10 +238,7 @@ def _make(job):
             "path until the conversion ends; put it on a shared file system"
         )
     tunes = (_read(job.sampling, file) for file in job.files)
-    try:
-        return job.number, shards.write(job.path, job.digest, job.sampling.n_pitches, tunes)
-    finally:
-        midi_files.forget_zips()
+    return shards.write(job.path, job.digest, job.sampling.n_pitches, tunes)
 
 
 def _read(sampling, file):
@@ -357,7 +368,7 @@ class RollStore(Collection):
     def in_keys(self, semitones=ALL_KEYS):
         """Return a store of every tune in several transpositions; see `Dataset.in_keys`.
 
-        A tune is transposed when it is read.
+        A tune is transposed when it is read. Notes that leave the pitch range are not counted.
         """
         if self._semitones is not None:
             raise ValueError(

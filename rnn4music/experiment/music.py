@@ -123,6 +123,7 @@ def read_music(source, settings, model):
     reading, keys = _reading(settings, model, tunes)
     if tunes is None and is_standard_set(source):
         split = load_standard_set(source, reading.pitch_range)
+        warn_of_dropped_notes(split.train)
         if "dt" not in settings.given and "time_step" not in model.metadata:
             warnings.warn(
                 f"{source} does not give the length of a step: composed tunes will have steps of "
@@ -141,7 +142,10 @@ def read_music(source, settings, model):
             )
             share = 0
         split = tunes.split(max(share, 1 / len(tunes)) if share else 0, 0)
-    learned = split.train.in_keys() if keys == "all" else split.train
+    learned = split.train
+    if keys == "all":
+        learned = learned.in_keys()
+        warn_of_dropped_notes(learned)
     metadata = {**reading._asdict(), "keys": keys, "data": Path(source).name}
     metadata["lowest_pitch"], _ = metadata.pop("pitch_range")
     return Music({"train": learned, "validation": split.validation}, metadata)

@@ -82,14 +82,17 @@ def _try_out():
 
 @functools.cache
 def _compiled(name, *sizes):
-    """Return a kernel, the address of its machine code, and its name."""
+    """Return a kernel's results and `in_place`, the address of its machine code, and its name.
+
+    The kernel itself, megabytes of LLVM's instructions as Python objects, is not kept.
+    """
     from rnn4music.kernels import jit, lstm_loops, matmul
 
     module = lstm_loops if name.startswith("run_steps") else matmul
     sizes = *sizes, processes.n_cores()
     kernel = getattr(module, name)(*sizes)
     label = "_".join(map(str, ("rnn4music", name, *sizes)))
-    return kernel, jit.Compiled(kernel).address(), label
+    return kernel.results, kernel.in_place, jit.Compiled(kernel).address(), label
 
 
 def _call(name, sizes, inputs, shapes=None):
@@ -98,10 +101,9 @@ def _call(name, sizes, inputs, shapes=None):
 
     dtype = inputs[0].dtype
     with _COMPILING:
-        kernel, address, label = _compiled(name, *sizes, dtype)
-    shapes = tuple(map(tuple, [*(shapes or kernel.results[:-1]), kernel.results[-1]]))
-    in_place = tuple(kernel.in_place.items())
-    code: Any = xla.MachineCode(address, label, shapes, dtype, in_place)
+        results, in_place, address, label = _compiled(name, *sizes, dtype)
+    shapes = tuple(map(tuple, [*(shapes or results[:-1]), results[-1]]))
+    code: Any = xla.MachineCode(address, label, shapes, dtype, tuple(in_place.items()))
     return code(*inputs, return_list=True)[:-1]
 
 
