@@ -38,7 +38,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """
     target = Path(os.path.realpath(os.path.expanduser(os.fsdecode(path))))
     if not target.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {target.parent}; create it, then save again")
+        raise FileNotFoundError(f"there is no folder {target.parent}; make it, then save again")
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISREG(os.stat(target).st_mode):
             raise FileExistsError(f"{target} is not a regular file; choose another name")

@@ -207,24 +207,27 @@ def sustained_ends(events: Events, tick: np.ndarray, order: Order, notes: NoteEv
     """
     end_tick = tick[notes.end]
     numbers = events.first[order.controls]
-    pedal = order.controls[numbers == _SUSTAIN_PEDAL]
-    is_down = events.second[pedal] >= 64
+    pedal = order.controls[(numbers == _SUSTAIN_PEDAL) | (numbers == _RESET_ALL_CONTROLLERS)]
+    is_down = np.zeros(len(tick), dtype=bool)
+    is_down[pedal] = (events.first[pedal] == _SUSTAIN_PEDAL) & (events.second[pedal] >= 64)
     if not is_down.any():
         return end_tick
-    ups = np.append(pedal[~is_down], order.controls[numbers == _RESET_ALL_CONTROLLERS])
-    sound_offs = order.controls[numbers == _ALL_SOUND_OFF]
-    resets = _resets(events, order)
+    sound_offs, resets = order.controls[numbers == _ALL_SOUND_OFF], _resets(events, order)
 
-    place, channel = order.place[notes.end], order.channel[notes.start]
-    player, every_reset = order.player[notes.start], order.players(resets)
-    down = order.channels(pedal[is_down]).before(channel, place)
-    up = order.channels(ups).before(channel, place)
-    up = np.maximum(up, every_reset.before(player, place))
-    is_held = (down > up) & ~np.isin(notes.end, np.append(sound_offs, resets))
-    _, lift = order.channels(np.append(ups, sound_offs)).after(channel, place)
-    release = np.minimum(lift, every_reset.after(player, place)[1])
-    last_tick = np.full(end_tick.shape, tick.max(initial=0))
+    every_reset = order.players(resets)
+    channel, player = order.channel[notes.start], order.player[notes.start]
+    place = order.place[notes.end]
+    state = order.channels(pedal).before(channel, place)
+    is_held = is_down[order.sent[state]] & (state > every_reset.before(player, place))
+    is_held &= ~np.isin(notes.end, np.append(sound_offs, resets))
+    held = np.flatnonzero(is_held)
+    lifts = order.channels(np.append(pedal[~is_down[pedal]], sound_offs))
+    _, lift = lifts.after(channel[held], place[held])
+    _, reset = every_reset.after(player[held], place[held])
+    release = np.minimum(lift, reset)
+    last_tick = np.full(len(held), tick.max(initial=0))
     if order.tracks_follow:
-        last_tick = tick[events.status == TRACK_END][events.track[notes.start]]
-    released = np.where(release < len(tick), np.append(tick[order.sent], 0)[release], last_tick)
-    return np.where(is_held, released, end_tick)
+        last_tick = tick[events.status == TRACK_END][events.track[notes.start[held]]]
+    released = tick[order.sent[np.minimum(release, len(tick) - 1)]]
+    end_tick[held] = np.where(release < len(tick), released, last_tick)
+    return end_tick

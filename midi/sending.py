@@ -45,7 +45,7 @@ class Order:
     def sent(self) -> np.ndarray:
         """Events by place."""
         events, tick = self._events, self._tick
-        if self.tracks_follow:
+        if self.tracks_follow or not events.track.any():  # the order of the file
             return np.arange(len(tick))
         strikes = (events.status & 0xF0 == 0x90) & (events.second > 0)
         struck = np.cumsum(strikes)

@@ -592,8 +592,8 @@ def test_notes_without_a_note_off_and_drums_of_any_channel_are_counted(tmp_path)
     assert dataset[0].sum() == 24 and dataset.n_notes == 21
     assert (dataset.n_cut, dataset.dropped_notes["drums"]) == (1, 7)
     assert dataset.summary().splitlines()[-1] == (
-        "21 notes in the pitch range, 0 too short for a step; notes left out: 7 drums; "
-        "1 without a note-off, ended by the next strike"
+        "21 notes in the pitch range, 1 without a note-off and ended by the next strike; "
+        "notes left out: 7 drums"
     )
     again = load_midi(tmp_path, time_step=0.25, cache=tmp_path / "cache")
     store = convert(tmp_path, tmp_path / "store", time_step=0.25, progress=False)

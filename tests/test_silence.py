@@ -124,7 +124,7 @@ def test_a_conductor_track_of_77_hours_is_no_obstacle(tmp_path):
     assert dataset.lengths.tolist() == [6, 2]
     n_steps = -(-(2**28 - 1) // 240)
     assert dataset.silence == (2, n_steps - 6 + n_steps)
-    with pytest.raises(ValueError, match="it lasts 279620 s"):
+    with pytest.raises(ValueError, match="it lasts 279,620 s"):
         load_midi(tmp_path, keep_silence=True)
 
 

@@ -123,12 +123,11 @@ class Collection(Sequence):
         left_out = {reason: count for reason, count in self.dropped_notes.items() if count}
         n_short = left_out.pop(TOO_SHORT, 0)
         short = f", {n_short:,} {TOO_SHORT}" if n_short else ""
-        parts = [f"{counted(self.n_notes, 'note')} in the pitch range{short}"]
+        cut = f", {self.n_cut:,} without a note-off and ended by the next strike" * (self.n_cut > 0)
+        parts = [f"{counted(self.n_notes, 'note')} in the pitch range{short}{cut}"]
         if left_out:
             reasons = (f"{count:,} {reason}" for reason, count in left_out.items())
             parts.append(f"notes left out: {', '.join(reasons)}")
-        if self.n_cut:
-            parts.append(f"{self.n_cut:,} without a note-off, ended by the next strike")
         return "; ".join(parts)
 
     def report(self, n_files):

@@ -299,8 +299,9 @@ class RollStore(Collection):
         self._semitones = None  # an array if the tunes are in several keys
 
     def _set_outcome(self, entries):
-        self.skipped, self.damaged, self.n_notes, *rest = outcome(entries)
-        self.dropped_notes, self.silence, self.n_cut = rest
+        (
+            self.skipped, self.damaged, self.n_notes, self.dropped_notes, self.silence, self.n_cut
+        ) = outcome(entries)  # fmt: skip
 
     def _entries(self, listed, places):
         """Yield the entries of the shards; collect the names and places of the tunes."""

@@ -166,7 +166,7 @@ def test_note_times_agree_with_symusic():
         start = np.concatenate([times for _, times in theirs[::2]])
         end = np.concatenate([times for _, times in theirs[1::2]])
         expected = Counter(zip(pitch.tolist(), start.tolist(), end.tolist(), strict=True))
-        found = Counter(map(tuple, ours.notes))
+        found = Counter((note.pitch, note.start, note.end) for note in ours.notes)
         assert not expected - found, path.name
         # symusic drops a note that is struck twice at one tick and ended once
         extra = found - expected
