@@ -522,7 +522,8 @@ class RNN4Music(Hyperparameters):
         try:
             self._take(content)
         except Exception as error:
-            raise ValueError(f"{path} does not fit or is damaged: {error}") from error
+            reason = model_file.reason(error)
+            raise ValueError(f"{path} does not fit or is damaged: {reason}") from error
 
     def _take(self, content):
         """Take over the content that `model_file.read` returned, or raise and change nothing."""
@@ -547,7 +548,10 @@ class RNN4Music(Hyperparameters):
         else:
             arrays = content["arrays"]
             rng = np.random.default_rng()
-            rng.bit_generator.state = content["random_state"]
+            try:
+                rng.bit_generator.state = content["random_state"]
+            except Exception:  # of many kinds
+                raise ValueError("its random_state is not that of a PCG64 generator") from None
         checked = store.check(arrays)
 
         if store is not self._store or settings["cost"] != self.cost:

@@ -107,7 +107,8 @@ class NumpyNetwork:
         FileNotFoundError, ValueError
             If there is no such file, or it is not a model of rnn4music.
         """
-        path = str(name) if str(name).endswith(".npz") else f"{name}.npz"
+        path = os.path.expanduser(os.fsdecode(name))
+        path += "" if path.endswith(".npz") else ".npz"
         try:
             if os.path.exists(path) and not os.path.isfile(path):
                 raise OSError(errno.ENXIO, "not a regular file", path)  # opening a FIFO would block
@@ -127,7 +128,8 @@ class NumpyNetwork:
             if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
                 raise  # of the disk; in a damaged file a seek to a place that does not exist fails
             what = f"{path} is not a model of rnn4music, or damaged"
-            raise ValueError(f"{what}: {error!r}") from error
+            reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+            raise ValueError(f"{what}: {reason or repr(error)}") from error
 
     @classmethod
     def from_arrays(cls, arrays, settings=None, random_state=None):
@@ -204,6 +206,10 @@ class NumpyNetwork:
         if not ((given >= 0) & (given <= 1)).all():
             raise ValueError("start must hold zeros and ones; for velocities take (start > 0)")
         n_tunes = 1 if count is None else count
+        if n < 0 or n_tunes < 1:
+            raise ValueError(
+                f"n must be at least 0 and count at least 1, but they are {n} and {n_tunes}"
+            )
         n_random = 1 if sampling == "systematic" else self.n_pitches
         rng = self.rng if seed is None else np.random.default_rng(seed)
         Y, layers = deque(self._read(np.repeat(given[:, None], n_tunes, axis=1)), maxlen=1).pop()

@@ -204,7 +204,7 @@ def checkpoint_of_an_epoch(tmp_path_factory):
     ({"checkpoint/under_way/layer1/bias": np.zeros(3)}, "must have the shape"),
     ({"checkpoint/mean/layer1/bias": np.full(12, np.nan)}, "NaN or infinity"),
     ({"parameters/layer1/bias": None}, "missing: layer1/bias"),
-    ({"checkpoint": np.array(json.dumps({"about": 3}))}, "does not fit or is damaged"),
+    ({"checkpoint": np.array(json.dumps({"about": 3}))}, "lacks the dict 'training'"),
     ({"checkpoint": np.array("{")}, "checkpoint cannot be read"),
     ({"state": {"epoch": "many"}}, "epoch must be a whole number"),
     ({"state": {"epoch": -4}}, "epoch must be at least 0"),

@@ -311,7 +311,7 @@ def damage(path, tmp_path):
         ("settings", {"settings": np.array("{")}, "settings cannot be read"),
         ("rate", {"settings": json_entry({**small_model().settings(), "R1": -1})}, "R1 must be"),
         ("history", {"history": json_entry({"cost": ["x"]})}, "history"),
-        ("random_range", {"random_state": json_entry(RANDOM_OUT_OF_RANGE)}, "damaged"),
+        ("random_range", {"random_state": json_entry(RANDOM_OUT_OF_RANGE)}, "not that of a PCG64"),
         ("settings_list", {"settings": json_entry([])}, "not a dict"),
         ("history_null", {"history": json_entry(None)}, "not a dict"),
         ("random_null", {"random_state": json_entry(None)}, "not a dict"),
@@ -325,7 +325,16 @@ def damage(path, tmp_path):
         ("huge_rate", {"settings": json_entry({**SMALL, "R1": 10**400})}, "damaged"),
         ("few_settings", {"settings": json_entry(SMALL)}, "the settings lack R1"),
         ("deep", {"settings": np.array("[" * 100_000)}, "damaged"),
-        ("random", {"random_state": json_entry({"bit_generator": "MT"})}, "damaged"),
+        ("random", {"random_state": json_entry({"bit_generator": "MT"})}, "not that of a PCG64"),
+        ("matrix", {"parameters/layer2/hidden_to_gates": None}, "it lacks 'parameters/layer2/hid"),
+        ("no_settings", {"settings": None}, "it lacks 'settings'"),
+        ("no_size", {"settings": json_entry({})}, "it lacks 'h1_length'"),
+        ("size", {"settings": json_entry({**SMALL, "h2_length": None})}, "its h2_length is None"),
+        (
+            "baseline",
+            {"history": json_entry({"baseline": [1]})},
+            r"baseline is not a number: \[1\]",
+        ),
         ("pickle", {name: np.array([{}] * 20)}, "damaged"),
     ):
         yield what, rewritten(path, tmp_path / f"{what}.npz", **changes), message
@@ -351,7 +360,7 @@ def test_damaged_files_are_refused_and_the_object_stays_as_it_was(trained, tunes
         np.testing.assert_equal(other._store.arrays(), before, err_msg=what)
         assert other.settings() == settings and other._rng.bit_generator.state == state, what
         assert other.history.cost == []
-    assert len(cases) == 31
+    assert len(cases) == 36
 
 
 def test_a_flipped_byte_never_raises_anything_but_a_value_error(trained, tmp_path):
@@ -559,9 +568,76 @@ def test_a_2015_file_of_other_dimensions_or_incomplete(rng, tmp_path):
         model.loadParameters(tmp_path / "less")
 
 
+@pytest.mark.parametrize("changes, message", [
+    ({"state": None}, "its checkpoint lacks the dict 'state'"),
+    ({"state": {}}, "the state in its checkpoint lacks 'epoch'"),
+    ({"training": [1]}, "its checkpoint lacks the dict 'training'"),
+    ({"before": 3}, "its checkpoint lacks the dict 'before'"),
+])  # fmt: skip
+def test_a_checkpoint_that_lacks_a_part_is_refused_by_every_reader(changes, message, tmp_path):
+    tunes = [random_roll(np.random.default_rng(0), 9, SIZES["io_length"])]
+    small_model().train(tunes, 1, 1, 1, 5, checkpoint=tmp_path / "good", progress=False)
+    content = model_file.read(tmp_path / "good")
+    assert "1 epochs complete" in model_card.text("good.npz", content)
+    entry = json_entry({**content["checkpoint"], **changes})
+    rewritten(tmp_path / "good.npz", tmp_path / "bad.npz", checkpoint=entry)
+    how = {"checkpoint": tmp_path / "bad", "resume": True, "progress": False}
+    for read in (
+        model_file.read,
+        RNN4Music.from_file,
+        lambda _: small_model().train(tunes, 1, 1, 1, 5, **how),
+    ):
+        with pytest.raises(model_file.ModelFileError, match=message):
+            read(tmp_path / "bad")
+
+
 def test_the_path_of_a_file():
     assert model_file.npz_path("a").name == "a.npz" and model_file.npz_path("a.npz").name == "a.npz"
     assert model_file.npz_path("a.b").name == "a.b.npz"
+
+
+AWKWARD = (
+    "two words",
+    "[br]a{c}k*et?",
+    "-dash",
+    "~nosuchuser",
+    "line\nbreak",
+    b"\xff\xfe",
+    b"bytes.npz",
+)
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_any_file_name_works(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = small_model()
+    try:
+        path = model.saveParameters(name)
+    except (OSError, UnicodeError) as error:
+        pytest.skip(f"this file system refuses such a name: {error}")
+    assert os.listdir(os.fsencode(tmp_path)) == [os.fsencode(path)]
+    assert os.fsencode(path) == os.fsencode(name).removesuffix(b".npz") + b".npz"
+    for given in (name, path):
+        assert_same(model, RNN4Music.from_file(given))
+        assert NumpyNetwork.from_file(given).n_pitches == SIZES["io_length"]
+
+
+def test_a_tilde_is_the_home_folder_for_every_reader(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert small_model().saveParameters("~/m") == tmp_path / "m.npz"
+    assert NumpyNetwork.from_file("~/m").n_pitches == RNN4Music.from_file("~/m").io_length
+
+
+@pytest.mark.parametrize("name", ("", ".", "..", "~", "folder/", "m.npz/"))
+def test_a_name_of_a_folder_is_refused(name, tmp_path, monkeypatch):
+    """A file beside the folder would not be where its owner looks for it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    for use in (small_model().saveParameters, small_model().loadParameters, RNN4Music.from_file):
+        with pytest.raises(ValueError, match=f"^{name!r} does not name a file; add a file name"):
+            use(name)
+    assert os.listdir(tmp_path) == ["folder"]
 
 
 def test_saving_through_a_link_replaces_the_file_it_points_to(trained, tmp_path):

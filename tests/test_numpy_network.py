@@ -105,6 +105,25 @@ def test_a_damaged_header_is_detected(file, tmp_path):
         NumpyNetwork.from_file(path)
 
 
+def test_a_missing_entry_is_named(file, tmp_path):
+    with np.load(file) as entries:
+        arrays = dict(entries)
+    for name in ("parameters/layer2/bias", "settings"):
+        np.savez(tmp_path / "less.npz", **{k: v for k, v in arrays.items() if k != name})
+        with pytest.raises(ValueError, match=f"it lacks '{name.removeprefix('parameters/')}'"):
+            NumpyNetwork.from_file(tmp_path / "less")
+
+
+@pytest.mark.parametrize("n", (0, 1, 2))
+@pytest.mark.parametrize("start", (None, np.zeros((1, P)), np.ones((1, P)), np.zeros((40, P))))
+def test_the_shortest_starts_and_tunes(model, start, n):
+    for compose in (model.genMusic, model.to_numpy().gen_music):
+        tune, probabilities = compose(start, n, seed=3)
+        assert tune.shape == probabilities.shape == (n, P)
+        tunes, _ = compose(start, n, 1, seed=3)
+        np.testing.assert_array_equal(tunes, tune[None])
+
+
 def test_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere.npz"):
         NumpyNetwork.from_file(tmp_path / "nowhere")
@@ -119,6 +138,9 @@ def test_arguments_are_checked(model):
     for wrong in ({"temperature": 0}, {"temperature": -1}, {"threshold": 7}):
         with pytest.raises(ValueError, match="temperature must be from 0.01 to 100 and threshold"):
             network.gen_music(None, 3, **wrong)
+    for wrong in ({"n": -1}, {"n": 3, "count": 0}, {"n": 3, "count": -2}):
+        with pytest.raises(ValueError, match="n must be at least 0 and count at least 1"):
+            network.gen_music(None, **wrong)
     for start in (np.full((1, P), 90), np.full((1, P), np.nan)):
         with pytest.raises(ValueError, match="start must hold zeros and ones"):
             network.gen_music(start, 3)

@@ -32,7 +32,7 @@ def facts(name, content):
         f"validated on {music(training.get('validation') or 'nothing')}"
         for training in trainings(metadata)
     ]
-    cost, seconds = history.get("cost", []), sum(history.get("seconds", []))
+    cost, seconds = history.get("cost", []), sum(s or 0 for s in history.get("seconds", []))
     duration = f", {_time(seconds)}" if seconds else ""
     best, epoch, baseline = best_validation(content)
     properties = {

@@ -12,6 +12,7 @@ as ``mean_squares/<name>``; ``optimiser/n_updates``, the number of updates in th
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,13 @@ class ModelFileError(ValueError):
 
 def npz_path(name):
     """Return the path of a model file, whose name may lack the suffix ``.npz``."""
-    path = Path(name).expanduser()
-    return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+    name = os.fsdecode(name)
+    path = os.path.expanduser(name)
+    last = os.path.basename(name)
+    if last in ("", ".", "..") or (last == name != path):  # the last is a home folder
+        example = os.path.join(name, "model.npz")
+        raise ValueError(f"{name!r} does not name a file; add a file name, as in {example!r}")
+    return Path(path if path.endswith(".npz") else f"{path}.npz")
 
 
 def write(name, settings, history, random_state, arrays, metadata, checkpoint=None, under_way=None):
@@ -97,11 +103,19 @@ def read(name):
     except Exception as error:  # of many kinds: from NumPy, zipfile and json
         if not npz.is_damage(error):
             raise
-        raise ModelFileError(f"{path} is damaged: {error}") from error
+        raise ModelFileError(f"{path} is damaged: {reason(error)}") from error
+
+
+def reason(error):
+    """Return the text of an error; a KeyError has only the missing key."""
+    return f"it lacks {error}" if isinstance(error, KeyError) else str(error) or repr(error)
 
 
 def _check_sizes(settings, arrays):
     """Raise a ValueError if the settings and the arrays disagree on the network's sizes."""
+    for name in ("h1_length", "h2_length", "h3_length", "io_length"):
+        if not isinstance(settings[name], int):
+            raise ValueError(f"its {name} is {settings[name]!r}, which is not a whole number")
     for n in (1, 2, 3):
         n_units = settings[f"h{n}_length"]
         for name, n_rows in (("input", settings["io_length"]), ("hidden", n_units)):
@@ -144,7 +158,28 @@ def _read(entries, path):
             raise ValueError(f"the history's {name} is not a list of numbers")
         values = [None if np.isnan(value) else value for value in values.astype(float).tolist()]
         texts["history"].setdefault(name, values)
+    _check_texts(texts["history"], texts["checkpoint"])
     return {**texts, "arrays": arrays, "under_way": under_way}
+
+
+def _check_texts(history, checkpoint):
+    """Raise a ValueError if summaries could not be made of a history or a checkpoint."""
+    for name in {"cost", "seconds", "validation", "rate_factor"} & history.keys():
+        values = history[name]
+        if not isinstance(values, list) or not all(map(_is_number, values)):
+            raise ValueError(f"the history's {name} is not a list of numbers")
+    if not _is_number(history.get("baseline")):
+        raise ValueError(f"the history's baseline is not a number: {history['baseline']!r}")
+    if checkpoint is not None:
+        for part in ("training", "state", "before"):
+            if not isinstance(checkpoint.get(part), dict):
+                raise ValueError(f"its checkpoint lacks the dict {part!r}")
+        if "epoch" not in checkpoint["state"]:
+            raise ValueError("the state in its checkpoint lacks 'epoch'")
+
+
+def _is_number(value):
+    return value is None or isinstance(value, (int, float))
 
 
 def _table(key, array):

@@ -356,7 +356,8 @@ class Trainer:
             model._last_gradients = gradients
             if not isinstance(error, Exception):
                 raise
-            raise ValueError(f"{path} does not fit or is damaged: {error}") from error
+            reason = model_file.reason(error)
+            raise ValueError(f"{path} does not fit or is damaged: {reason}") from error
 
     def _arrays(self):
         """Return the arrays of a checkpoint besides the model's."""
