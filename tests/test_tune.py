@@ -158,7 +158,7 @@ def test_a_picture_labels_the_start_as_given(tune, monkeypatch, tmp_path):
 @pytest.mark.parametrize("write", ["midi", "wav", "mp3", "picture", "page"])
 def test_nothing_is_written_if_the_folder_is_missing(tune, tmp_path, write):
     ending = {"picture": "png", "page": "html"}.get(write, write)
-    with pytest.raises(FileNotFoundError, match="make it"):
+    with pytest.raises(FileNotFoundError, match="create it"):
         getattr(tune, f"write_{write}")(tmp_path / "none" / f"tune.{ending}")
     assert list(tmp_path.iterdir()) == []
 
@@ -168,6 +168,8 @@ def test_jupyter_shows_the_roll_and_a_player_without_a_script(tune):
     assert "<script" not in shown and "<b>" not in shown and "A &amp; &lt;b&gt;" in shown
     assert duration(shown) == pytest.approx(3, abs=0.1)
     given, composed = re.findall(r'<path d="([^"]*)"', shown)
+    fills = re.findall(r'<path d="[^"]*" fill="([^"]*)"', shown)
+    assert fills[0] != fills[1] == "currentColor"
     drawn = np.zeros((17, 128))
     view = re.search(r'viewBox="-5 0 17 (\d+)"', shown)
     for x, y, length in re.findall(r"M(-?\d+) (\d+)h(\d+)", given + composed):

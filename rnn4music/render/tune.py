@@ -163,7 +163,8 @@ class Tune:
 
     def _steps(self, with_start):
         """Return the roll, preceded by the start if `with_start`."""
-        return np.vstack([self.start, self.roll]) if with_start else self.roll
+        whole = self.roll if self.start is None else np.vstack([self.start, self.roll])
+        return whole if with_start else self.roll
 
     def _write_midi(self, path, with_start):
         pitch_range = self.lowest_pitch, self.lowest_pitch + self.roll.shape[1]
