@@ -23,8 +23,8 @@ OPTIONS = (
     Option("layer", int, 1, "layer of the network, for weights and activations", choices=(1, 2, 3)),
     Option("part", str, "cell", "which activations of the layer",
            choices=("cell", "hidden", "input", "forget", "candidate", "output")),
-    Option("dt", float, None, "length of a step in seconds (the model's, or 0.3)", "SECONDS",
-           above=0),
+    Option("dt", float, None, "length of a step of the tune that the model reads, in seconds (the "
+           "model's, or 0.3)", "SECONDS", above=0),
     Option("output", str, "picture.png", "picture file, .png, .pdf or .svg", "FILE"),
 )  # fmt: skip
 
