@@ -202,11 +202,10 @@ class ProgressBar(Callback):
         self.started = self.printed = time.monotonic()
         self.measured_from = self.started, len(history.cost)
         if has_lines and self.n_epochs:
+            compiling = ", compiling first" if self.is_compiling else ""
             log(
                 f"training: epoch {history.epochs + 1} of {trainer.config.epochs}, "
-                f"update {len(history.cost) + 1} of {self.bar.total}"
-                + ", compiling first"
-                * self.is_compiling
+                f"update {len(history.cost) + 1} of {self.bar.total}{compiling}"
             )
 
     def on_update(self, model, history):
