@@ -258,6 +258,18 @@ def test_silence_around_a_midi_file_is_left_out(tmp_path):
     assert len(render(tmp_path / "short.mid")) == round(34 * 0.3 * SAMPLE_RATE)
 
 
+def test_a_sound_lasts_as_long_as_the_notes_that_are_played(tmp_path, monkeypatch):
+    """A SoundFont plays drums, the built-in synthesiser does not."""
+    track = b"\x00\x90\x45\x40\x83\x60\x80\x45\x40\xa7\x00\x99\x24\x40\x83\x60\x89\x24\x40"
+    track += b"\x83\xff\x00\xff\x2f\x00"  # long silence after the drum, 5.3 s after the note
+    head = b"MThd\x00\x00\x00\x06\x00\x00\x00\x01\x01\xe0MTrk" + len(track).to_bytes(4, "big")
+    (tmp_path / "tune.mid").write_bytes(head + track)
+    monkeypatch.setattr(synthesizer.soundfonts, "play", lambda *_: np.zeros((9, 2), np.float32))
+    assert len(render(tmp_path / "tune.mid")) == round(1.5 * SAMPLE_RATE)
+    with_drums = 0.5 + 39 * 128 / 960 + 0.5 + 1  # seconds
+    assert len(render(tmp_path / "tune.mid", "piano.sf2")) == round(with_drums * SAMPLE_RATE)
+
+
 def test_the_pedal_of_a_midi_file_is_heard_and_drums_are_not(tmp_path):
     def file(name, *events):
         track = b"".join(events) + b"\x83\x60\xff\x2f\x00"  # a quarter note (0.5 s) later
