@@ -7,7 +7,7 @@ pitch of a half-open pitch range, 1 where the note sounds and 0 where it does no
 >>> roll = midiread("tune.mid", (21, 109), 0.3).piano_roll      # doctest: +SKIP
 >>> midiwrite("copy.mid", roll, (21, 109), 0.3)                 # doctest: +SKIP
 
-`python -m midi FILE` says what a file contains.
+`python -m midi FILE` prints what a file contains.
 """
 
 from .contents import Contents, describe

@@ -1,4 +1,4 @@
-"""What a MIDI file contains: its tracks, tempos, length, range and notes."""
+"""`describe`: the tracks, tempos, length, pitches and damage of a MIDI file."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import MidiError
+from .errors import MidiError, count
 from .events import META, META_TEMPO, PROGRAM, Events, read_events
 from .files import read_whole
-from .notes import DRUM_CHANNEL, NoteEvents, pair_notes
+from .notes import NoteEvents, pair_notes
 from .pitches import pitch_name
+from .sending import Order
 from .timing import clock_in_seconds, lay_out, tempo_map
 
 _TRACK_NAME, _TIME_SIGNATURE = 0x03, 0x58
@@ -20,19 +21,29 @@ _LONGEST_LIST = 8
 
 @dataclass(frozen=True)
 class Track:
-    """One track; channels count from 1, pitches are None where there are no notes."""
+    """One track; channels count from 1.
+
+    `n_notes` counts the notes that end, drums included. The pitches are those of the other
+    notes, None if there are none.
+    """
 
     name: str
     channels: list[int]
     programs: list[int]
     n_notes: int
+    n_drums: int
     lowest_pitch: int | None
     highest_pitch: int | None
 
 
 @dataclass(frozen=True)
 class Contents:
-    """The result of `describe`; times in seconds, tempos in quarter notes a minute."""
+    """The result of `describe`; times in seconds, tempos in quarter notes per minute.
+
+    `n_drums` counts those of the tracks' notes that are drums, `n_cut` those whose note-off
+    is missing and that end where their pitch is struck next. `n_never_ended` counts the notes
+    without an end, which are not among the tracks' notes.
+    """
 
     path: str
     format: int
@@ -42,46 +53,54 @@ class Contents:
     time_signatures: list[tuple[float, str]]
     tracks: list[Track]
     n_drums: int
+    n_cut: int
     n_never_ended: int
     damage: list[str]
 
     def __str__(self) -> str:
-        """Return a report of some lines."""
+        """Return the report that `python -m midi` prints."""
         in_smpte = self.division & 0x8000
-        ticks = "SMPTE time" if in_smpte else f"{self.division} ticks a quarter note"
+        ticks = "SMPTE time" if in_smpte else f"{count(self.division, 'tick')} per quarter note"
         n_notes = sum(track.n_notes for track in self.tracks)
         pitches = [t.lowest_pitch for t in self.tracks if t.lowest_pitch is not None]
         pitches += [t.highest_pitch for t in self.tracks if t.highest_pitch is not None]
-        between = f" from {_pitch(min(pitches))} to {_pitch(max(pitches))}" if pitches else ""
+        span = (min(pitches), max(pitches)) if pitches else (None, None)
         lines = [
-            f"{self.path}: format {self.format}, {len(self.tracks)} tracks, {ticks}",
-            f"length   {int(self.seconds // 60)}:{self.seconds % 60:06.3f} minutes",
-            f"notes    {n_notes}{between}, {self.n_drums} of them drums; "
-            f"{self.n_never_ended} more never end",
-            "tempo    " + _listing([f"{bpm:g} at {at:g} s" for at, bpm in self.tempos]),
-            "meter    " + _listing([f"{meter} at {at:g} s" for at, meter in self.time_signatures]),
+            f"{self.path}: format {self.format}, {count(len(self.tracks), 'track')}, {ticks}",
+            f"length   {_duration(self.seconds)}",
+            f"notes    {n_notes:,}{_details(self.n_drums, *span)}",
+        ]
+        if self.n_cut:
+            lines.append(
+                f"cut      {count(self.n_cut, 'note')} without a note-off, ended by the next strike"
+            )
+        if self.n_never_ended:
+            lines.append(f"left out {count(self.n_never_ended, 'note')} without an end")
+        lines += [
+            "tempo    "
+            + _listing([f"{_decimal(bpm)} at {_decimal(at)} s" for at, bpm in self.tempos]),
+            "meter    "
+            + _listing([f"{meter} at {_decimal(at)} s" for at, meter in self.time_signatures]),
         ]
         for number, track in enumerate(self.tracks, start=1):
-            span = ""
-            if track.lowest_pitch is not None and track.highest_pitch is not None:
-                span = f", {_pitch(track.lowest_pitch)} to {_pitch(track.highest_pitch)}"
-            name = f" {track.name!r}" if track.name else ""
+            details = _details(track.n_drums, track.lowest_pitch, track.highest_pitch)
+            name = f"; {track.name!r}" if track.name else ""
             lines.append(
-                f"track {number:<3}{track.n_notes} notes{span}; channels "
-                f"{_listing(track.channels)}; programs {_listing(track.programs)}{name}"
+                f"track {number:<3}{count(track.n_notes, 'note')}{details}; "
+                f"channels {_listing(track.channels)}; programs {_listing(track.programs)}{name}"
             )
         return "\n".join(lines + [f"damage   {sentence}" for sentence in self.damage])
 
 
 def describe(path: str | os.PathLike[str]) -> Contents:
-    """Return what a MIDI file contains.
+    """Describe a MIDI file.
 
     Raises
     ------
     MidiError
         The file is not a MIDI file, or too damaged to be read.
     FileNotFoundError
-        There is no such file.
+        The file does not exist.
     """
     name = os.path.expanduser(os.fsdecode(path))
     try:
@@ -95,7 +114,8 @@ def _contents(data: bytes, name: str) -> Contents:
     tick, starts, last_tick = lay_out(header, events)
     tempos = tempo_map(header, events, tick, starts)
     clock = clock_in_seconds(header, tempos, last_tick)
-    notes = pair_notes(events, drums=True)
+    every = pair_notes(events, Order(events, tick, tracks_follow=header.format == 2))
+    notes = every.select(every.end >= 0)
 
     def seconds(ticks: list[int]) -> list[float]:
         times = clock.at(np.array(ticks, dtype=np.int64)) / clock.units_per_second
@@ -112,7 +132,7 @@ def _contents(data: bytes, name: str) -> Contents:
     }
     has_tempo = (kinds == META_TEMPO).any()
     in_minutes = [(tick_, 60_000_000 / tempo) for tick_, tempo in tempos]
-    # the default, where another tempo stands at the same tick, is not one of the file's
+    # the last tempo at a tick wins, so the default at tick 0 yields to the file's own
     kept = dict(in_minutes) if has_tempo else {}
     return Contents(
         path=name,
@@ -122,21 +142,24 @@ def _contents(data: bytes, name: str) -> Contents:
         tempos=list(zip(seconds(list(kept)), kept.values())),
         time_signatures=sorted(zip(at, meters)),
         tracks=_tracks(events, notes, len(starts), names),
-        n_drums=int(np.count_nonzero(events.status[notes.start] & 0x0F == DRUM_CHANNEL)),
-        n_never_ended=notes.n_never_ended,
+        n_drums=int(np.count_nonzero(notes.is_drum)),
+        n_cut=int(np.count_nonzero(notes.is_cut)),
+        n_never_ended=len(every.end) - len(notes.end),
         damage=events.damage,
     )
 
 
 def _tracks(events: Events, notes: NoteEvents, n_tracks: int, names: dict[int, str]) -> list[Track]:
-    """Summarise each track; events, and notes by their starts, are sorted by track."""
+    """Summarize each track; events and notes are sorted by track."""
     bounds = np.searchsorted(events.track, np.arange(n_tracks + 1)).tolist()
     note_bounds = np.searchsorted(events.track[notes.start], np.arange(n_tracks + 1)).tolist()
     tracks = []
     for number in range(n_tracks):
         mine = slice(bounds[number], bounds[number + 1])
         status = events.status[mine]
-        pitch = notes.pitch[note_bounds[number] : note_bounds[number + 1]]
+        own = slice(note_bounds[number], note_bounds[number + 1])
+        is_drum = notes.is_drum[own]
+        pitch = notes.pitch[own][~is_drum]
         channels = np.unique(status[status < 0xF0] & 0x0F) + 1
         programs = np.unique(events.first[mine][status == PROGRAM])
         tracks.append(
@@ -144,7 +167,8 @@ def _tracks(events: Events, notes: NoteEvents, n_tracks: int, names: dict[int, s
                 name=names.get(number, ""),
                 channels=channels.tolist(),
                 programs=programs.tolist(),
-                n_notes=len(pitch),
+                n_notes=len(is_drum),
+                n_drums=len(is_drum) - len(pitch),
                 lowest_pitch=int(pitch.min()) if len(pitch) else None,
                 highest_pitch=int(pitch.max()) if len(pitch) else None,
             )
@@ -152,9 +176,22 @@ def _tracks(events: Events, notes: NoteEvents, n_tracks: int, names: dict[int, s
     return tracks
 
 
-def _pitch(number: int) -> str:
-    """Return a pitch's name and number."""
-    return f"{pitch_name(number)} ({number})"
+def _details(n_drums: int, lowest: int | None, highest: int | None) -> str:
+    """Return how many of the notes are drums, and the range of the others."""
+    drums = f" ({n_drums:,} on drums)" if n_drums else ""
+    if lowest is None or highest is None:
+        return drums
+    return f"{drums}, {pitch_name(lowest)} ({lowest}) to {pitch_name(highest)} ({highest})"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds * 1000), 60_000)
+    return f"{minutes:,} min {rest / 1000:.3f} s" if minutes else f"{rest / 1000:.3f} s"
+
+
+def _decimal(value: float) -> str:
+    """Return a number with at most three decimals."""
+    return f"{value:,.3f}".rstrip("0").rstrip(".")
 
 
 def _listing(items: list) -> str:

@@ -1,10 +1,15 @@
-"""The one exception for a file that cannot be read as MIDI, and the warning for a damaged one."""
+"""The exception for a file that cannot be read as MIDI, and the warning for a damaged one."""
 
 from __future__ import annotations
 
 
+def count(number: int, noun: str) -> str:
+    """Return a number with its noun, such as "1 track" or "2,000 tracks"."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
+
+
 class MidiError(ValueError):
-    """A file that cannot be read as MIDI: which one, and why.
+    """A file that cannot be read as MIDI.
 
     Parameters
     ----------
@@ -24,4 +29,4 @@ class MidiError(ValueError):
 
 
 class MidiWarning(UserWarning):
-    """A damaged file, of which only what is complete was read: which one, and where."""
+    """A damaged file: only its complete parts were read."""

@@ -1,25 +1,25 @@
 """The bytes of a Standard MIDI File, as arrays of events.
 
-A file is a header chunk and track chunks; a track is a list of events, each a delta
-time, a status byte that may be left out when it repeats ("running status"), and data.
-Nearly all of a file is channel events with two data bytes (notes, pedals, pitch bend),
-and those need no loop: exactly three bytes of each are below 0x80, namely the last byte
-of its delta time and its two data bytes, so that every third such byte starts over as
-long as a run of them lasts. All that is not such an event (meta events, system exclusive,
-program changes) is visited one at a time and replaced by a marker of the same form, so
-that one decoding serves the whole file.
+A file is a header chunk followed by track chunks. A track is a list of events. Each event
+has a delta time, a status byte (left out when it repeats: "running status") and data.
+Nearly all events are channel events with two data bytes (notes, pedals, pitch bend), and
+these are decoded without a loop. Exactly three bytes of each are below 0x80: the last byte
+of its delta time and its two data bytes. In a run of such events every third byte below
+0x80 therefore begins a new event. All other events (meta events, system exclusive, program
+changes) are visited one at a time and replaced by a marker of the same form, so that one
+decoding serves the whole file.
 
 Conventions
 -----------
 N is the number of events of the file, tracks in file order. Ticks count from the start
 of the event's track. Running status survives meta and system exclusive events, as many
-programs write it. What follows the end-of-track event of a track is not read.
+programs write it. Bytes after the end-of-track event of a track are not read.
 
 Damage
 ------
-What is complete is read, and each damage is a sentence with its position in the file.
-A track that cannot be read on ends there; the next begins where its chunk does, or, if
-the lengths of chunks are wrong, at the next b"MTrk".
+Complete events are read, and each damage is reported with its position in the file. A
+track ends where it can no longer be read. The next track begins at its chunk, or at the
+next b"MTrk" where the length of a chunk is wrong.
 """
 
 from __future__ import annotations
@@ -30,26 +30,28 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .errors import MidiError
+from .errors import MidiError, count
+from .exclusive import meaning
 
-# Marker statuses: they do not occur as the status of an event with two data bytes.
+# Marker statuses; no event with two data bytes has them as its status.
 OTHER = 0xF0
 META = 0xF1  # first: its type
 PROGRAM = 0xF2  # first: the program, second: its channel
 TRACK_END = 0xF3
+EXCLUSIVE = 0xF4  # first: its meaning (`midi.exclusive`), second: its channel
 
 META_TEMPO, META_END_OF_TRACK = 0x51, 0x2F
 
 _QUANTITY = re.compile(rb"[\x80-\xff]{0,3}[\x00-\x7f]")
 _NAME = re.compile(rb"[ -~]{4}")
-# System messages have no place in a file; those of two and three bytes, by status.
+# System messages, which a file must not hold: the number of data bytes by status.
 _SYSTEM_DATA_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1}
 _LONGEST_PREFIX = 1024
 _MOST_SENTENCES = 100
 
 
 class Header(NamedTuple):
-    """What the header chunk says; `division` as stored, 16 bits without sign."""
+    """The header chunk; `division` as stored, an unsigned 16-bit number."""
 
     format: int
     n_tracks: int
@@ -60,9 +62,9 @@ class Events(NamedTuple):
     """Every event of a file: arrays (N,), the data of its meta events, and its damage.
 
     `status` is the status byte of a channel event with two data bytes, or one of
-    OTHER, META, PROGRAM, TRACK_END; each track has exactly one TRACK_END, its last
-    event. `meta` holds the data of each META, in file order; `damage` a sentence for
-    each place where the file is not as the standard has it.
+    OTHER, META, PROGRAM, TRACK_END, EXCLUSIVE; each track has exactly one TRACK_END, its last
+    event. `meta` holds the data of each META in file order. `damage` holds a sentence
+    for each violation of the standard.
     """
 
     track: np.ndarray
@@ -75,7 +77,7 @@ class Events(NamedTuple):
 
 
 def read_events(data: bytes) -> tuple[Header, Events]:
-    """Take a file's bytes apart; MidiError where nothing of them can be read."""
+    """Parse a file's bytes; raise MidiError if nothing can be read."""
     damage: list[str] = []
     start, stop = _find_file(data, damage)
     header, position = _read_header(data, start, stop)
@@ -91,31 +93,34 @@ def read_events(data: bytes) -> tuple[Header, Events]:
             n_found += 1
             if end > stop:
                 reader.report(
-                    f"truncated: the track at byte {position} should hold {size} bytes, "
-                    f"the file ends after {stop - begin} of them"
+                    f"truncated: the track at byte {position} should have {size} bytes, "
+                    f"but the file ends after {stop - begin}"
                 )
             begin = reader.read(begin, min(end, stop))
         if fits and not (begin < end and data[begin : begin + 4] == b"MTrk"):
             position = end
         elif is_track or n_found < header.n_tracks:
-            # a wrong length: it hides, or it skips, the track that follows
+            # a wrong length, which hides or skips the next track
             position = data.find(b"MTrk", begin if is_track else position + 1, stop)
             if position < 0:
                 break
-            reader.report(f"the length before byte {position} is wrong: a track begins there")
+            reader.report(f"the chunk length before byte {position} is wrong: a track begins there")
         else:
-            break  # what is no chunk, behind the last track
+            break  # not a chunk, after the last track
     if n_found == 0 and header.n_tracks > 0:
-        raise MidiError(f"truncated: its header announces {header.n_tracks} tracks, none is there")
+        raise MidiError(
+            f"truncated: the header announces {count(header.n_tracks, 'track')}, the file has none"
+        )
     if n_found != header.n_tracks:
         reader.report(
-            f"its header, at byte {start}, announces {header.n_tracks} tracks, {n_found} are there"
+            f"the header at byte {start} announces {count(header.n_tracks, 'track')}, "
+            f"the file has {n_found}"
         )
     return header, _decode(b"".join(reader.pieces), reader.meta, damage)
 
 
 def _find_file(data: bytes, damage: list[str]) -> tuple[int, int]:
-    """Return where the MIDI file begins and ends within `data`: RIFF wraps it, rubbish may."""
+    """Return where the MIDI file begins and ends within `data`, which may wrap it in RIFF."""
     if not data:
         raise MidiError("the file is empty (0 bytes)")
     if data[:4] == b"RIFF" and data[8:12] == b"RMID":
@@ -125,40 +130,43 @@ def _find_file(data: bytes, damage: list[str]) -> tuple[int, int]:
             if data[position : position + 4] == b"data":
                 return position + 8, min(position + 8 + size, len(data))
             position += 8 + size + size % 2
-        raise MidiError("damaged: this RIFF file has no complete chunk b'data'")
+        raise MidiError("damaged: this RIFF file has no complete 'data' chunk")
     start = data.find(b"MThd", 0, _LONGEST_PREFIX)
     if start < 0:
-        raise MidiError(f"not a MIDI file: it begins with {data[:4]!r}, not with b'MThd'")
+        raise MidiError(f"not a MIDI file: it begins with {data[:4]!r} instead of b'MThd'")
     if start > 0:
-        damage.append(
-            f"the {start} bytes before the header, which begins at byte {start}, are none"
-        )
+        damage.append(f"skipped {count(start, 'byte')} before the header b'MThd'")
     return start, len(data)
 
 
 def _read_header(data: bytes, start: int, stop: int) -> tuple[Header, int]:
-    """Return the header and the position of the first chunk behind it."""
-    if stop - start < 14 or data[start : start + 4] != b"MThd":
+    """Return the header and the position of the first chunk after it."""
+    if stop - start < 14:
         raise MidiError(
-            f"truncated: a MIDI header takes 14 bytes from b'MThd' on, at byte {start} there are "
-            f"{stop - start}, {data[start : start + 4]!r}"
+            f"truncated: a MIDI header has 14 bytes, but only {stop - start} follow at byte {start}"
+        )
+    if data[start : start + 4] != b"MThd":
+        raise MidiError(
+            f"not a MIDI file: byte {start} begins {data[start : start + 4]!r} instead of b'MThd'"
         )
     size, *fields = struct.unpack_from(">IHHH", data, start + 4)
     header = Header(*fields)
     if size < 6:
-        raise MidiError(f"damaged header: its length is {size}, at least 6 is required")
+        raise MidiError(f"damaged header: its length is {size}; at least 6 is required")
     if header.format > 2:
-        raise MidiError(f"unknown format {header.format}: Standard MIDI Files are 0, 1 or 2")
+        raise MidiError(
+            f"unknown format {header.format}: Standard MIDI Files have format 0, 1 or 2"
+        )
     return header, start + 8 + size
 
 
 class _Runs:
-    """Where runs of channel events with two data bytes end, for all of a file at once."""
+    """The ends of all runs of channel events with two data bytes in a file."""
 
     def __init__(self, data: bytes) -> None:
         array = np.frombuffer(data, dtype=np.uint8)
         low = np.flatnonzero(array < 0x80)
-        # how many bytes from 0x80 on stand before each low one
+        # number of bytes above 0x7F before each low one
         high = np.minimum(np.diff(low, prepend=-1) - 1, 4).astype(np.uint8)
         before = array[low - 1]
         may_be_status = (high == 1) & ((before < 0xC0) | (before >= 0xE0) & (before < 0xF0))
@@ -166,13 +174,13 @@ class _Runs:
         is_first = (high == 0) | may_be_status
         is_second = high == 0
         is_event = is_delta[:-2] & is_first[1:-1] & is_second[2:]
-        # Behind the last low byte nothing is an event, whichever of three its phase is.
+        # After the last low byte there is no event, in any of the three phases.
         no_event = np.concatenate((np.flatnonzero(~is_event), len(is_event) + np.arange(3)))
         self._no_event = [no_event[no_event % 3 == phase] for phase in range(3)]
         self._low = low
 
     def end(self, position: int, end: int) -> int:
-        """Return where the run that begins at `position` ends, at most `end`."""
+        """Return the end of the run that begins at `position`; at most `end`."""
         begin, behind = np.searchsorted(self._low, (position, end)).tolist()
         no_event = self._no_event[begin % 3]
         stop = int(no_event[min(np.searchsorted(no_event, begin), len(no_event) - 1)])
@@ -181,7 +189,7 @@ class _Runs:
 
 
 class _TrackReader:
-    """Collects the tracks' events, as a stream of events with two data bytes each."""
+    """Collects the events of all tracks as a stream of events with two data bytes each."""
 
     def __init__(self, data: bytes, damage: list[str]) -> None:
         self.data = data
@@ -191,15 +199,15 @@ class _TrackReader:
         self.meta: list[bytes] = []
 
     def report(self, sentence: str) -> None:
-        """Take down a damage; of very many the first."""
+        """Record a damage; the first 100 are kept."""
         if len(self.damage) < _MOST_SENTENCES:
             self.damage.append(sentence)
 
     def read(self, position: int, end: int) -> int:
-        """Read the track that lies from `position` to `end`; return where its reading ended."""
+        """Read the track between `position` and `end`; return where reading stopped."""
         data, pieces = self.data, self.pieces
-        running = 0  # the status of the last channel event that was visited
-        runs_since: list[bytes] = []  # the runs of events behind it
+        running = 0  # the status of the last channel event visited
+        runs_since: list[bytes] = []  # the runs of events after it
         has_run = False  # whether a run may begin without a status byte
         while position < end:
             run_end = self.runs.end(position, end) if has_run else position
@@ -210,7 +218,7 @@ class _TrackReader:
                 continue
             delta = _QUANTITY.match(data, position, end)
             if delta is None or delta.end() == end:
-                self.report(f"the track ends at byte {position}, where no complete event follows")
+                self.report(f"the track stops at byte {position}, where no complete event follows")
                 break
             at = delta.end()
             status = data[at]
@@ -226,7 +234,7 @@ class _TrackReader:
                 marker, event_end = self._short_event(running, at, end)
                 has_run = marker[:1] == bytes((running,))
             if not marker:
-                self.report(f"the track is read up to byte {position} only")
+                self.report(f"the rest of the track, from byte {position}, was not read")
                 break
             pieces.append(delta.group() + marker)
             position = event_end
@@ -236,15 +244,15 @@ class _TrackReader:
         return position
 
     def _short_event(self, status: int, at: int, end: int) -> tuple[bytes, int]:
-        """Return the marker of the channel event with its data at `at`, and its end.
+        """Return the marker of the channel event whose data is at `at`, and the event's end.
 
-        The marker is empty where there is no event. What is above 127 is no data byte:
-        a velocity counts as 127, and an event of such a pitch or program is passed over.
+        The marker is empty if there is no event. Data bytes above 127 are invalid: such a
+        velocity counts as 127, and an event with such a pitch or program is skipped.
         """
         body = self.data[at : min(at + (1 if 0xC0 <= status < 0xE0 else 2), end)]
         event_end = at + len(body)
         if not status:
-            self.report(f"damaged: at byte {at} there is data without a status byte before it")
+            self.report(f"damaged: the data at byte {at} has no status byte before it")
             return b"", event_end
         if len(body) < (1 if 0xC0 <= status < 0xE0 else 2):
             self.report(f"truncated: the event at byte {at} is cut off")
@@ -260,11 +268,11 @@ class _TrackReader:
         return bytes((PROGRAM if is_program else OTHER, body[0], status & 0x0F)), event_end
 
     def _long_event(self, at: int, end: int) -> tuple[bytes, int]:
-        """Return the marker of the meta or system event at `at`, empty if none, and its end."""
+        """Return the marker of the meta or system event at `at` (empty if none), and its end."""
         data = self.data
         status = data[at]
         if status not in (0xF0, 0xF7, 0xFF):
-            self.report(f"damaged: the status 0x{status:02X} at byte {at} has no place in a file")
+            self.report(f"damaged: the status 0x{status:02X} at byte {at} is not allowed in a file")
             return bytes((OTHER, 0, 0)), min(at + 1 + _SYSTEM_DATA_BYTES.get(status, 0), end)
         is_meta = status == 0xFF
         size = _QUANTITY.match(data, at + 2 if is_meta else at + 1, end)
@@ -278,17 +286,19 @@ class _TrackReader:
         if event_end > end:
             self.report(f"damaged: the event at byte {at} runs past the end of its track")
             return b"", end
+        if status == 0xF0 and (message := meaning(data[begin:event_end])):
+            return bytes((EXCLUSIVE, *message)), event_end
         if not is_meta or kind >= 0x80:
             return bytes((OTHER, 0, 0)), event_end
         if kind == META_TEMPO and not (event_end - begin >= 3 and any(data[begin : begin + 3])):
-            self.report(f"damaged: the tempo at byte {at} is not three bytes above 0")
+            self.report(f"damaged: the tempo at byte {at} is not a 3-byte number above 0")
             return bytes((OTHER, 0, 0)), event_end
         self.meta.append(data[begin:event_end])
         return bytes((META, kind, 0)), event_end
 
 
 def _last_status(runs: bytes, running: int) -> int:
-    """Return the running status behind runs of events, which `running` precedes."""
+    """Return the running status after runs of events that begin with status `running`."""
     data = np.frombuffer(runs, dtype=np.uint8)
     status = data[np.flatnonzero(data < 0x80)[1::3] - 1]
     given = status[status >= 0x80]
@@ -296,7 +306,7 @@ def _last_status(runs: bytes, running: int) -> int:
 
 
 def _quantity(encoded: bytes) -> int:
-    """Return the value of a variable-length quantity: seven bits a byte, highest first."""
+    """Return the value of a variable-length quantity: seven bits per byte, highest first."""
     value = 0
     for byte in encoded:
         value = value << 7 | byte & 0x7F
@@ -304,7 +314,7 @@ def _quantity(encoded: bytes) -> int:
 
 
 def _decode(stream: bytes, meta: list[bytes], damage: list[str]) -> Events:
-    """Decode a stream of events of two data bytes each, all at once."""
+    """Decode a stream of events of two data bytes each."""
     data = np.frombuffer(stream, dtype=np.uint8)
     delta_end, first, second = np.flatnonzero(data < 0x80).reshape(-1, 3).T
     begin = np.zeros_like(delta_end)
@@ -317,7 +327,7 @@ def _decode(stream: bytes, meta: list[bytes], damage: list[str]) -> Events:
         longer = longer[n_longer[longer] > place]
 
     status = data[first - 1]
-    is_given = status >= 0x80  # below, it is the end of the delta time
+    is_given = status >= 0x80  # otherwise the byte is the end of the delta time
     if not is_given.all():
         is_marker = status >= OTHER
         source = np.where(is_given & ~is_marker, np.arange(len(status)), 0)

@@ -1,7 +1,7 @@
-"""Files that are written whole or not at all, and read only where they are files.
+"""Files that are written whole or not at all, and read only if they are regular files.
 
-A process that is killed while it writes leaves nothing where the system has files without a name
-(Linux, on most file systems); elsewhere a ``.….tmp`` beside the file that it meant to write.
+A process that is killed while writing leaves nothing where the system has nameless files (Linux,
+on most file systems). Elsewhere it leaves a ``.….tmp`` beside the file that it was to write.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from typing import BinaryIO
 from .errors import MidiError
 
 SUFFIXES = (".mid", ".midi", ".kar", ".rmi")
-MOST_BYTES = 2**28  # of a MIDI file
+MOST_BYTES = 2**28  # per MIDI file
 
 
 @contextlib.contextmanager
 def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path`, and rename it to `path` once it is complete.
 
-    Whatever goes wrong, an earlier file of that name is untouched and nothing is left beside
-    it. A link keeps pointing to the same place, and the new file is there.
+    On an error an existing file of that name stays unchanged, and nothing is left beside it.
+    A symbolic link at `path` is kept, and the file that it points to is replaced.
 
     Raises
     ------
     FileNotFoundError
-        There is no such folder.
+        The folder does not exist.
     FileExistsError
-        There is something of that name that is not a file, such as a folder.
+        `path` is not a regular file, such as a folder.
     """
     target = Path(os.path.realpath(os.path.expanduser(os.fsdecode(path))))
     if not target.parent.is_dir():
@@ -56,15 +56,17 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 def opened(path: str | os.PathLike[str]) -> BinaryIO:
-    """Open a file for reading, or raise OSError for a device or a FIFO, which may never end."""
+    """Open a file for reading; raise OSError for a device or a FIFO, which may never end."""
     mode = os.stat(path).st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-        raise OSError(errno.ENXIO, "not a regular file, make a copy of what it gives", str(path))
+        raise OSError(
+            errno.ENXIO, "not a regular file; copy its content to a file first", str(path)
+        )
     return open(path, "rb")
 
 
 def read_whole(path: str | os.PathLike[str]) -> bytes:
-    """Return all of a file, or raise MidiError if it is too large to be music."""
+    """Return the bytes of a file; raise MidiError if it is too large to be music."""
     with opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         if size > MOST_BYTES:
@@ -73,14 +75,14 @@ def read_whole(path: str | os.PathLike[str]) -> bytes:
 
 
 def _nameless_file(folder: Path) -> BinaryIO | None:
-    """Open a file that vanishes with its process; return None where the system has none."""
+    """Open a nameless file, which vanishes with its process; return None if unsupported."""
     with contextlib.suppress(AttributeError, OSError):  # open() with a name reports the cause
         return open(os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o666), "w+b")
     return None
 
 
 def _give_name(file: BinaryIO, path: Path) -> None:
-    """Link a nameless file to `path`, or copy it there where the file system cannot."""
+    """Link a nameless file to `path`, or copy it if the file system cannot link."""
     try:
         # os.link follows the symbolic link in /proc only if src_dir_fd is given
         os.link(f"/proc/self/fd/{file.fileno()}", path, src_dir_fd=file.fileno())

@@ -1,8 +1,32 @@
-"""Notes from note-on and note-off events.
+"""Notes from the events that start and end them.
 
-A note-off, or a note-on of velocity 0, ends the note of its track, channel and pitch
-that began first among those still sounding. One that finds none sounding is ignored; a
-note that finds no end is left out and counted.
+A note-off of any velocity, or a note-on of velocity 0, ends the note of its track, channel
+and pitch that began first among those still sounding. A note-off is ignored if none of them
+sounds.
+
+Lost note-offs
+--------------
+A note has lost its note-off if, from its start on, the number of sounding notes of its
+track, channel and pitch stays above the number before it. Such a note ends where its pitch
+is struck next, and is counted. (The MIDI 1.0 specification leaves the effect of a second
+note-on of a sounding pitch to the receiver.) Without a next strike the note never ends. It is
+left out and counted. The end of its track does not end it. A short note inside a long one
+does not cut it if both have their note-offs.
+
+Messages that end notes
+-----------------------
+These act on all tracks of a channel, in format 2 on their own track (MIDI 1.0 specification,
+"Channel Mode Messages"; RP-015):
+
+- All notes off (controller 123) ends the notes as note-offs would: the sustain pedal holds
+  them. Omni off, omni on, mono and poly (124 to 127) do the same.
+- All sound off (120) also ends the notes that the pedal holds, and leaves the pedal down.
+- Reset all controllers (121) lifts the pedal and ends no other notes.
+- A GM, GS or XG reset (`midi.exclusive`) ends all notes and lifts the pedal on all channels.
+
+Local control (122), the sostenuto (66) and soft (67) pedals and program changes neither end
+nor hold notes. The status FF begins a meta event in a file, and is no system reset. MIDI
+ports (meta event 33) are not distinguished.
 """
 
 from __future__ import annotations
@@ -11,10 +35,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .drums import is_drum
 from .events import TRACK_END, Events
+from .exclusive import LAST_RESET
+from .sending import Order
 
-DRUM_CHANNEL = 9  # "channel 10", counted from 1
 _SUSTAIN_PEDAL = 64  # its controller number; values from 64 on are "down"
+_ALL_SOUND_OFF, _RESET_ALL_CONTROLLERS, _ALL_NOTES_OFF = 120, 121, 123
 
 
 class Note(NamedTuple):
@@ -26,140 +53,181 @@ class Note(NamedTuple):
 
 
 class NoteEvents(NamedTuple):
-    """The ended notes: pitch, and the indices of the events that start and end them."""
+    """Every note that is struck, by track, channel and pitch.
+
+    `start` and `end` are the indices of the events that start and end a note; `end` is -1 if
+    it never ends. `is_cut` marks the notes that the next strike of their pitch ends.
+    """
 
     pitch: np.ndarray
     start: np.ndarray
     end: np.ndarray
-    n_never_ended: int
-    n_drums: int  # left out
+    is_cut: np.ndarray
+    is_drum: np.ndarray
+
+    def select(self, chosen: np.ndarray) -> NoteEvents:
+        """Return the notes that the mask marks."""
+        return self if chosen.all() else NoteEvents(*(column[chosen] for column in self))
 
 
-def pair_notes(events: Events, drums: bool = False) -> NoteEvents:
-    """Find each note's start and end; drum notes are left out and counted, unless asked for."""
+def pair_notes(events: Events, order: Order) -> NoteEvents:
+    """Find each note's start and end."""
     kind = events.status & 0xF0
-    is_note = (kind == 0x90) | (kind == 0x80)
-    begins = (kind == 0x90) & (events.second > 0)
-    is_drum = is_note & (events.status & 0x0F == DRUM_CHANNEL) & (not drums)
-    n_drums = int(np.count_nonzero(begins & is_drum))
-
-    index = np.flatnonzero(is_note & ~is_drum)
+    index = np.flatnonzero((kind == 0x90) | (kind == 0x80))
     voice = (events.track[index] << 4 | events.status[index] & 0x0F) << 7 | events.first[index]
     # A narrow type lets NumPy sort by digits, in linear time.
     narrow = np.min_scalar_type(int(voice.max()) if len(voice) else 0)
-    order = np.argsort(voice.astype(narrow), kind="stable")
-    index, voice = index[order], voice[order]
-    begins = begins[index]
-    starts_at, ends_at, n_never_ended = _alternating(begins, voice) or _first_in_first_out(
-        begins, voice
-    )
+    by_voice = np.argsort(voice.astype(narrow), kind="stable")
+    index, voice = index[by_voice], voice[by_voice]
+    begins = (kind[index] == 0x90) & (events.second[index] > 0)
+
+    silenced_by = None
+    numbers = events.first[order.controls]
+    modes = order.controls[(numbers == _ALL_SOUND_OFF) | (numbers >= _ALL_NOTES_OFF)]
+    resets = _resets(events, order)
+    if len(modes) or len(resets):
+        voice, silenced_by = _silences(order, modes, resets, index, voice)
+
+    starts_at = np.flatnonzero(begins)
+    start = index[starts_at]
+    ends_at = _next_if_alternating(begins, voice)
+    is_cut = np.zeros(len(starts_at), dtype=bool)
+    if ends_at is None:
+        ends_at, is_cut = _first_in_first_out(begins, voice)
+        silenced = -1 if silenced_by is None else silenced_by[starts_at]
+        end = np.where(ends_at >= 0, index[ends_at], silenced)
+    else:
+        end = index[ends_at]
     return NoteEvents(
-        pitch=events.first[index[starts_at]].astype(np.int64),
-        start=index[starts_at],
-        end=index[ends_at],
-        n_never_ended=n_never_ended,
-        n_drums=n_drums,
+        pitch=events.first[start].astype(np.int64),
+        start=start,
+        end=end,
+        is_cut=is_cut,
+        is_drum=is_drum(events, order, start),
     )
 
 
-def _alternating(
-    begins: np.ndarray, voice: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, int] | None:
-    """Pair starts and ends where they alternate in every voice, as in most files; else None."""
+def _resets(events: Events, order: Order) -> np.ndarray:
+    """Return the indices of the system exclusive resets."""
+    return order.exclusive[events.first[order.exclusive] <= LAST_RESET]
+
+
+def _silences(
+    order: Order, modes: np.ndarray, resets: np.ndarray, index: np.ndarray, voice: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Divide the voices at the messages that end all their notes.
+
+    Returns
+    -------
+    voice : (number of notes' starts and ends,)
+        New numbers in the same order; a voice gets another number after each message.
+    silenced_by : (number of notes' starts and ends,)
+        The index of the next such message; -1 if none.
+    """
+    place = order.place[index]
+    n_modes, next_mode = order.channels(modes).after(order.channel[index], place)
+    n_resets, next_reset = order.players(resets).after(order.player[index], place)
+    is_new = np.zeros(len(voice), dtype=bool)
+    for numbers in (voice, n_modes, n_resets):
+        is_new[1:] |= numbers[1:] != numbers[:-1]
+    next_place = np.minimum(next_mode, next_reset)
+    return np.cumsum(is_new), np.append(order.sent, -1)[next_place]
+
+
+def _next_if_alternating(begins: np.ndarray, voice: np.ndarray) -> np.ndarray | None:
+    """Return the positions of the ends if starts and ends alternate, as in most files."""
     starts, ends = begins[0::2], begins[1::2]
     if len(starts) > len(ends) or not starts.all() or ends.any():
         return None
     if (voice[0::2] != voice[1::2]).any():
         return None
-    at = np.arange(0, len(begins), 2)
-    return at, at + 1, 0
+    return np.arange(1, len(begins), 2)
 
 
-def _first_in_first_out(
-    begins: np.ndarray, voice: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, int]:
-    """Pair starts and ends, sorted by voice and then time: indices, and how many are left over.
+def _first_in_first_out(begins: np.ndarray, voice: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pair starts and ends, sorted by voice and then time.
 
-    The notes of a voice end in the order in which they began: as many as have ends.
+    Returns
+    -------
+    ends_at : (number of starts,)
+        The position that ends each start; -1 if none.
+    is_cut : (number of starts,)
+        Whether that is another start.
     """
-    ends = _ends_a_note(begins, voice)
-    group = np.cumsum(_is_first(voice)) - 1
-    starts_at, ends_at = np.flatnonzero(begins), np.flatnonzero(ends)
-    n_groups = int(group[-1]) + 1 if len(group) else 0
-    n_starts = np.bincount(group[starts_at], minlength=n_groups)
-    n_ends = np.bincount(group[ends_at], minlength=n_groups)
-    rank = np.arange(len(starts_at)) - (np.cumsum(n_starts) - n_starts)[group[starts_at]]
-    ended = starts_at[rank < n_ends[group[starts_at]]]
-    return ended, ends_at, len(starts_at) - len(ended)
+    n = len(voice)
+    group = np.cumsum(np.append(True, voice[1:] != voice[:-1])) - 1
+    # In one voice, add 1 for a start and -1 for an end. An end that takes the sum below all
+    # earlier sums, 0 included, finds no note sounding. All voices are in one array, each far
+    # below the previous one so that their sums do not overlap.
+    balance = _balance(np.where(begins, 1, -1), group) - 2 * n * group
+    lowest_before = np.append(0, np.minimum.accumulate(balance)[:-1])
+    ends = ~begins & (balance >= np.minimum(lowest_before, -2 * n * group))
+    # A start has lost its end if the sum never falls below its value at the start. Here each
+    # voice is far above the previous one.
+    balance = _balance(begins.astype(np.int64) - ends, group) + 2 * n * group
+    lowest_after = np.append(np.minimum.accumulate(balance[::-1])[::-1][1:], balance[-1])
+    is_lost = begins & (lowest_after >= balance)
+
+    starts_at = np.flatnonzero(begins)
+    next_start = np.append(starts_at[1:], -1)
+    is_struck_again = np.append(group[starts_at[1:]] == group[starts_at[:-1]], False)
+    is_lost = is_lost[starts_at]
+    is_cut = is_lost & is_struck_again
+    ends_at = np.where(is_cut, next_start, -1)
+    # Each voice has as many other starts as ends, and they pair in order.
+    ends_at[~is_lost] = np.flatnonzero(ends)
+    return ends_at, is_cut
 
 
-def sustained_ends(
-    events: Events, tick: np.ndarray, notes: NoteEvents, tracks_follow: bool
-) -> np.ndarray:
+def _balance(step: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Return the running sums of `step`, from 0 in each group."""
+    total = np.cumsum(step)
+    is_first = np.append(True, group[1:] != group[:-1])
+    return total - (total - step)[is_first][group]
+
+
+def sustained_ends(events: Events, tick: np.ndarray, order: Order, notes: NoteEvents) -> np.ndarray:
     """Return the ticks at which notes end when the sustain pedal holds them.
 
-    A note that ends while its channel's pedal is down sounds until the pedal is lifted,
-    or to the end of the file where it never is. The pedal acts on all tracks of its
-    channel; where they follow one another (format 2), on its own track.
+    A note that ends while the pedal of its channel is down sounds until the pedal is lifted,
+    until all sound off, or to the end of the file (in format 2 of the track).
 
     Parameters
     ----------
     events : Events
     tick : (N,)
         The events' ticks from the start of the file.
+    order : Order
     notes : NoteEvents
-    tracks_follow : bool
+        Notes that end.
 
     Returns
     -------
     (number of notes,)
     """
     end_tick = tick[notes.end]
-    group = events.status & 0x0F
-    last_tick = np.full(end_tick.shape, tick.max(initial=0))
-    if tracks_follow:
-        group = events.track << 4 | group
-        last_tick = tick[events.status == TRACK_END][events.track[notes.end]]
-    is_pedal = (events.status & 0xF0 == 0xB0) & (events.first == _SUSTAIN_PEDAL)
-    if not is_pedal.any():
+    numbers = events.first[order.controls]
+    pedal = order.controls[(numbers == _SUSTAIN_PEDAL) | (numbers == _RESET_ALL_CONTROLLERS)]
+    is_down = np.zeros(len(tick), dtype=bool)
+    is_down[pedal] = (events.first[pedal] == _SUSTAIN_PEDAL) & (events.second[pedal] >= 64)
+    if not is_down.any():
         return end_tick
-    # one group after the other, each in the order in which a player sends it
-    sent = np.lexsort((tick, group))
-    place = np.empty(len(tick), dtype=np.int64)
-    place[sent] = np.arange(len(tick))
-    pedal = sent[is_pedal[sent]]
-    is_down = events.second[pedal] >= 64
-    # the index of the next lift, len(pedal) where there is none
-    lift = np.where(is_down, len(pedal), np.arange(len(pedal)))
-    lift = np.minimum.accumulate(lift[::-1])[::-1]
-    before = np.searchsorted(place[pedal], place[notes.end]) - 1
-    held = (before >= 0) & is_down[before] & (group[pedal[before]] == group[notes.end])
-    before = before[held]
-    next_lift = pedal[np.minimum(lift[before], len(pedal) - 1)]
-    is_lifted = (lift[before] < len(pedal)) & (group[next_lift] == group[pedal[before]])
-    end_tick[held] = np.where(is_lifted, tick[next_lift], last_tick[held])
+    sound_offs, resets = order.controls[numbers == _ALL_SOUND_OFF], _resets(events, order)
+
+    every_reset = order.players(resets)
+    channel, player = order.channel[notes.start], order.player[notes.start]
+    place = order.place[notes.end]
+    state = order.channels(pedal).before(channel, place)
+    is_held = is_down[order.sent[state]] & (state > every_reset.before(player, place))
+    is_held &= ~np.isin(notes.end, np.append(sound_offs, resets))
+    held = np.flatnonzero(is_held)
+    lifts = order.channels(np.append(pedal[~is_down[pedal]], sound_offs))
+    _, lift = lifts.after(channel[held], place[held])
+    _, reset = every_reset.after(player[held], place[held])
+    release = np.minimum(lift, reset)
+    last_tick = np.full(len(held), tick.max(initial=0))
+    if order.tracks_follow:
+        last_tick = tick[events.status == TRACK_END][events.track[notes.start[held]]]
+    released = tick[order.sent[np.minimum(release, len(tick) - 1)]]
+    end_tick[held] = np.where(release < len(tick), released, last_tick)
     return end_tick
-
-
-def _is_first(voice: np.ndarray) -> np.ndarray:
-    """Mark the first event of each voice; voices are sorted."""
-    first = np.ones(len(voice), dtype=bool)
-    first[1:] = voice[1:] != voice[:-1]
-    return first
-
-
-def _ends_a_note(begins: np.ndarray, voice: np.ndarray) -> np.ndarray:
-    """Mark the note-offs that find a note of their voice sounding.
-
-    In one voice, add 1 for a start and -1 for an end. An end that takes the sum below
-    all that it was before, 0 included, finds nothing sounding. The voices run through
-    one array, each far below the one before, so that they do not meet.
-    """
-    first = _is_first(voice)
-    balance = np.cumsum(np.where(begins, 1, -1))
-    balance_before = np.concatenate(([0], balance[:-1]))
-    group = np.cumsum(first) - 1
-    floor = -2 * len(voice) * group
-    balance = balance - balance_before[first][group] + floor
-    lowest_before = np.concatenate(([0], np.minimum.accumulate(balance)[:-1]))
-    return ~begins & (balance >= np.minimum(lowest_before, floor))

@@ -7,7 +7,7 @@ _FLATS = ("C", "Db", "D", "Eb", "E", "F", "Gb", "G", "Ab", "A", "Bb", "B")
 
 
 def pitch_class_name(pitch: int, flats: bool = False) -> str:
-    """Return the name of a pitch without its octave, with sharps or with flats."""
+    """Return the name of a pitch without its octave, with a sharp or a flat for a black key."""
     return (_FLATS if flats else _SHARPS)[pitch % 12]
 
 

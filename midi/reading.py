@@ -24,6 +24,7 @@ from .errors import MidiError, MidiWarning
 from .events import read_events
 from .files import read_whole
 from .notes import Note, pair_notes, sustained_ends
+from .sending import Order
 from .timing import (
     Number,
     clock_in_beats,
@@ -56,34 +57,39 @@ class MidiContent:
     pitches : (number of notes,) int
         The pitch of each of the notes, in the order of the file's tracks and channels.
     n_out_of_range, n_never_ended, n_drums : int
-        How many notes were left out: with a pitch outside the range, without an end,
-        on the drum channel (10). A note counts once, the last of these reasons first.
+        Numbers of notes left out: with a pitch outside the range, without an end, on drums.
+        A note counts once, for the last of these reasons that applies.
+    n_cut : int
+        Number of `notes` whose note-off is missing and that end where their pitch is struck
+        next.
     n_too_short : int
-        How many of `notes` lie between two frames, and are on in none.
+        Number of `notes` that lie between two frames and are on in none.
     damage : tuple of str
-        Where the file was not as the standard has it, with positions, and what was made
-        of it; empty for a file in order.
+        Violations of the standard, with their positions and how they were read; empty for
+        a valid file.
     """
 
     piano_roll: np.ndarray
     n_out_of_range: int
     n_never_ended: int
     n_drums: int
+    n_cut: int
     n_too_short: int
     damage: tuple[str, ...]
     pitches: np.ndarray = field(repr=False)
     _start: np.ndarray = field(repr=False)
     _end: np.ndarray = field(repr=False)
+    n_silent: int = 0  # frames left out before and after the notes
 
     @cached_property
     def notes(self) -> list[Note]:
-        """The notes of the roll; made at the first access, since it takes longer than the roll."""
+        """The notes, made at the first access because that takes longer than the roll."""
         columns = (self.pitches.tolist(), self._start.tolist(), self._end.tolist())
         return sorted(map(Note, *columns), key=operator.attrgetter("start", "pitch"))
 
 
 class Options(NamedTuple):
-    """How a file becomes a piano roll: the validated arguments of `midiread`."""
+    """The validated arguments of `midiread`."""
 
     pitch_range: tuple[int, int]
     step: Fraction  # in seconds, or in quarter notes
@@ -94,6 +100,7 @@ class Options(NamedTuple):
     keep_short: bool
     strict: bool
     most_cells: int
+    most_silence: int | None = None  # frames kept before and after the notes; None keeps all
 
 
 def midiread(
@@ -111,11 +118,11 @@ def midiread(
 ) -> MidiContent:
     """Read a Standard MIDI File and sample it.
 
-    The roll lasts to the end of the longest track: it has as many rows as there are
-    frames k >= 0 with k dt before that end. Tempo events on any track act on all
-    tracks; before the first the tempo is 500,000 microseconds per quarter note. The
-    tracks of a format 2 file, which are independent, follow one another, each with its
-    own tempos. Notes that never end are left out and counted.
+    The roll lasts to the end of the longest track: it has one row for each frame k >= 0
+    with k dt before that end. Tempo events on any track act on all tracks. Before the first
+    of them the tempo is 500,000 microseconds per quarter note. The tracks of a format 2
+    file, which are independent, follow one another, each with its own tempos. A note whose
+    note-off is missing ends where its pitch is struck next, or is left out; both are counted.
 
     Parameters
     ----------
@@ -125,53 +132,60 @@ def midiread(
         The pitch range, half-open: `lowest <= pitch < highest`; (21, 109) is the piano.
         Notes outside are left out and counted.
     dt : float or Fraction
-        The time step in seconds, taken as the decimal number that was written; 0.3
+        The time step in seconds, taken as the decimal number that the caller wrote; 0.3
         unless `steps_per_beat` is given.
     steps_per_beat : int, float or Fraction
-        Frames per quarter note, in place of `dt`: the tempo does not matter then.
+        Frames per quarter note, instead of `dt`; the roll then does not depend on the tempo.
     tempo : float or Fraction
-        Quarter notes per minute, in place of the tempos that the file gives.
+        Quarter notes per minute, instead of the tempos in the file.
     drums : bool
-        Read the drum channel (10) as if its notes were pitches; otherwise they are left
-        out and counted.
+        Read the strokes of drums as if they were pitches. Otherwise they are left out and
+        counted. Drums are on channel 10, and where XG, GS or General MIDI 2 put them
+        (`midi.drums`).
     sustain : bool
-        Let the sustain pedal (controller 64) lengthen notes until it is lifted.
+        Let the sustain pedal (controller 64) lengthen notes until it is lifted
+        (`midi.notes`).
     keep_short : bool
         Let a note that lies between two frames be on in the frame before it, so that
         every note longer than 0 is heard.
     strict : bool
-        Refuse a damaged file. Otherwise what is complete in it is read, with a warning.
+        Refuse a damaged file. Otherwise its complete parts are read, with a warning.
     most_cells : int
-        A file whose roll would have more cells (frames times pitches) is refused.
+        Largest number of cells (frames times pitches); a larger roll is refused.
 
     Returns
     -------
     MidiContent
-        `piano_roll` (T, P) with column 0 for the lowest pitch, `notes`, counts of what
-        was left out, and the file's damage.
+        `piano_roll` (T, P) with column 0 for the lowest pitch, `notes`, the numbers of
+        notes left out, and the file's damage.
 
     Raises
     ------
     MidiError
         The file is not a MIDI file, or too damaged to be read; a ValueError.
     FileNotFoundError
-        There is no such file.
+        The file does not exist.
 
     Warns
     -----
     MidiWarning
-        The file is damaged, and only what is complete in it was read.
+        The file is damaged, and only its complete parts were read.
     """
     options = check_options(
         r, dt, steps_per_beat, tempo, drums, sustain, keep_short, strict, most_cells
     )
+    return read_path(path, options)
+
+
+def read_path(path: str | os.PathLike[str], options: Options) -> MidiContent:
+    """Read a file as `midiread` does, which calls this function."""
     name = os.path.expanduser(os.fspath(path))
     try:
         content = read_bytes(read_whole(name), options)
     except MidiError as error:
         raise MidiError(error.reason, os.fsdecode(name)) from None
     if content.damage:
-        warnings.warn(f"{os.fsdecode(name)}: {summary(content.damage)}", MidiWarning, stacklevel=2)
+        warnings.warn(f"{os.fsdecode(name)}: {summary(content.damage)}", MidiWarning, stacklevel=3)
     return content
 
 
@@ -189,18 +203,21 @@ def check_options(
     r_name: str = "r",
     dt_name: str = "dt",
 ) -> Options:
-    """Return the arguments of `midiread`, validated; errors may call `r` and `dt` otherwise."""
+    """Validate the arguments of `midiread`; errors call `r` and `dt` by the names given."""
     pitch_range = checked_pitch_range(r, r_name)
     if steps_per_beat is None:
         step = exact_time_step(0.3 if dt is None else dt, dt_name)
     elif dt is not None:
-        raise ValueError(f"{dt_name}={dt} and steps_per_beat={steps_per_beat} exclude each other")
+        raise ValueError(
+            f"give either {dt_name} or steps_per_beat, not both: "
+            f"{dt_name}={dt}, steps_per_beat={steps_per_beat}"
+        )
     else:
         step = 1 / exact_number("steps_per_beat", steps_per_beat, "frames such as 4")
     if tempo is not None:
-        given, tempo = tempo, exact_number("tempo", tempo, "quarter notes a minute such as 120")
+        given, tempo = tempo, exact_number("tempo", tempo, "quarter notes per minute such as 120")
         if not _SLOWEST <= tempo <= _FASTEST:
-            raise ValueError(f"tempo={given} must be from 0.001 to 1e9 quarter notes a minute")
+            raise ValueError(f"tempo={given} must be from 0.001 to 1e9 quarter notes per minute")
     flags = {"drums": drums, "sustain": sustain, "keep_short": keep_short, "strict": strict}
     for name, value in flags.items():
         checked_flag(name, value)
@@ -214,19 +231,19 @@ def check_options(
 
 
 def checked_flag(name: str, value: Any) -> bool:
-    """Return a boolean, or raise TypeError for anything else."""
+    """Return a boolean; raise TypeError for any other type."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{name} must be True or False, not {value!r}")
     return bool(value)
 
 
 def checked_pitch_range(r: Any, name: str = "r") -> tuple[int, int]:
-    """Return `r` as two integers, or raise an error that says what is allowed."""
+    """Return `r` as two integers, validated."""
     try:
         lowest_pitch, highest_pitch = (operator.index(pitch) for pitch in r)
     except (TypeError, ValueError):
         raise TypeError(
-            f"{name} must be two integers, the lowest pitch and the one above the highest, "
+            f"{name} must be two integers, the lowest pitch and the highest plus 1, "
             f"such as (21, 109), not {r!r}"
         ) from None
     if not 0 <= lowest_pitch < highest_pitch <= 128:
@@ -237,7 +254,7 @@ def checked_pitch_range(r: Any, name: str = "r") -> tuple[int, int]:
 
 
 def summary(damage: tuple[str, ...]) -> str:
-    """Put the first sentences about a file's damage into one."""
+    """Join the first sentences about a file's damage."""
     more = len(damage) - _SENTENCES_IN_A_WARNING
     sentences = [*damage[:_SENTENCES_IN_A_WARNING], *([f"and {more} more"] if more > 0 else [])]
     return "; ".join(sentences)
@@ -249,13 +266,18 @@ def read_bytes(data: bytes, options: Options, dtype: Any = np.float32) -> MidiCo
     if options.strict and events.damage:
         raise MidiError(events.damage[0])
     tick, starts, last_tick = lay_out(header, events)
-    every = pair_notes(events, options.drums)
-    start_tick, end_tick = tick[every.start], tick[every.end]
+    order = Order(events, tick, tracks_follow=header.format == 2)
+    every = pair_notes(events, order)
+    is_drum = every.is_drum & (not options.drums)
+    ended = every.end >= 0
+    notes = every.select(ended & ~is_drum)
+    start_tick, end_tick = tick[notes.start], tick[notes.end]
     if options.sustain:
-        end_tick = sustained_ends(events, tick, every, tracks_follow=header.format == 2)
+        end_tick = sustained_ends(events, tick, order, notes)
+    span = np.array([start_tick.min(), end_tick.max()]) if len(start_tick) else None
     lowest_pitch, highest_pitch = options.pitch_range
-    inside = (every.pitch >= lowest_pitch) & (every.pitch < highest_pitch)
-    pitch, start_tick, end_tick = every.pitch[inside], start_tick[inside], end_tick[inside]
+    inside = (notes.pitch >= lowest_pitch) & (notes.pitch < highest_pitch)
+    pitch, start_tick, end_tick = notes.pitch[inside], start_tick[inside], end_tick[inside]
 
     tempos = tempo_map(header, events, tick, starts)
     seconds = clock_in_seconds(header, tempos, last_tick, options.tempo)
@@ -271,11 +293,19 @@ def read_bytes(data: bytes, options: Options, dtype: Any = np.float32) -> MidiCo
         first_frame = np.where(earlier, scaled_floor(start, frames_per_unit), first_frame)
         is_short = is_short & ~earlier
     n_frames = int(scaled_ceil(clock.at(np.array([last_tick])), frames_per_unit)[0])
+    begin = n_silent = 0
+    if options.most_silence is not None and span is not None:
+        frame_of = scaled_floor if options.keep_short else scaled_ceil
+        first = int(frame_of(clock.at(span), frames_per_unit)[0])
+        last = int(scaled_ceil(clock.at(span), frames_per_unit)[1])
+        begin = first if first > options.most_silence else 0
+        n_silent = begin + max(0, n_frames - last - options.most_silence)
+        n_frames -= n_silent
     n_pitches = highest_pitch - lowest_pitch
     if n_frames * n_pitches > options.most_cells:
         length = Decimal(int(seconds.at(np.array([last_tick]))[0])) / seconds.units_per_second
         raise MidiError(
-            f"it lasts {length:.0f} s, {n_frames} frames of {n_pitches} pitches: more than "
+            f"it lasts {length:,.0f} s, {n_frames:,} frames of {n_pitches} pitches: more than "
             f"most_cells={options.most_cells}; choose longer steps, or raise most_cells"
         )
     start_second, end_second = start, end
@@ -283,20 +313,22 @@ def read_bytes(data: bytes, options: Options, dtype: Any = np.float32) -> MidiCo
         start_second, end_second = seconds.at(start_tick), seconds.at(end_tick)
     return MidiContent(
         piano_roll=_roll(
-            first_frame.astype(np.int64),
-            end_frame.astype(np.int64),
+            first_frame.astype(np.int64) - begin,
+            end_frame.astype(np.int64) - begin,
             pitch - lowest_pitch,
             (n_frames, n_pitches),
             dtype,
         ),
-        n_out_of_range=len(every.pitch) - len(pitch),
-        n_never_ended=every.n_never_ended,
-        n_drums=every.n_drums,
+        n_out_of_range=len(notes.pitch) - len(pitch),
+        n_never_ended=int(np.count_nonzero(~ended & ~is_drum)),
+        n_drums=int(np.count_nonzero(is_drum)),
+        n_cut=int(np.count_nonzero(notes.is_cut & inside)),
         n_too_short=int(np.count_nonzero(is_short)),
         damage=tuple(events.damage),
         pitches=pitch,
         _start=(start_second / seconds.units_per_second).astype(np.float64),
         _end=(end_second / seconds.units_per_second).astype(np.float64),
+        n_silent=n_silent,
     )
 
 
@@ -309,8 +341,8 @@ def _roll(
 ) -> np.ndarray:
     """Set the frames first <= k < end of each note in its column.
 
-    The columns lie one behind the other on a line on which each note is an interval.
-    Its part that no earlier note covers is set, so that each cell is set once and the
+    The columns are laid end to end on a line, on which each note is an interval. Only the
+    part of it that no earlier note covers is set. Each cell is therefore set once, and the
     work is bounded by the size of the roll.
     """
     n_frames = shape[0]

@@ -2,11 +2,11 @@
 
 Conventions
 -----------
-A time is a whole number of units; how many make a second depends on the file
+A time is a whole number of units. The number of units per second depends on the file
 (`Clock.units_per_second`). Frame k of a roll with time step dt lies at k dt seconds,
-where dt is the decimal number that the caller wrote: 0.3 is 3/10, not the binary
-fraction nearest to it. Arrays are int64 where every product fits, and Python integers
-(dtype object) where one would not: the results are the same.
+where dt is the decimal number that the caller wrote: 0.3 is 3/10, not the nearest binary
+fraction. Arrays are int64 if every product fits, and Python integers (dtype object)
+otherwise; the results are the same.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .errors import MidiError
+from .errors import MidiError, count
 from .events import META, META_TEMPO, TRACK_END, Events, Header
 
 DEFAULT_TEMPO = 500_000  # microseconds per quarter note
 _INT64_END = 2**63
-# Frames per second by the SMPTE code in the header; 29 stands for 30000/1001.
+# Frames per second by the SMPTE code in the header; code 29 is 30000/1001.
 _SMPTE_RATES = {
     24: Fraction(24),
     25: Fraction(25),
@@ -35,11 +35,11 @@ Number = float | Fraction | Decimal
 
 
 def exact_number(name: str, value: Number, example: str) -> Fraction:
-    """Return the number above 0 that the caller wrote, as a fraction.
+    """Return a number above 0 as the fraction that the caller wrote.
 
     A float counts as the shortest decimal number that denotes it in its own
-    precision: 0.3 and numpy.float32(0.3) are both 3/10. `example`, such as
-    "seconds such as 0.3", is for the errors.
+    precision: 0.3 and numpy.float32(0.3) are both 3/10. Error messages name the unit
+    and an example by `example`, such as "seconds such as 0.3".
     """
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (numbers.Real, Decimal)):
         raise TypeError(f"{name} must be a number of {example}, not {value!r}")
@@ -49,12 +49,12 @@ def exact_number(name: str, value: Number, example: str) -> Fraction:
     except (ValueError, OverflowError):
         number = Fraction(0)  # nan and infinity have no fraction
     if number <= 0:
-        raise ValueError(f"{name}={value} must be a finite number above 0 of {example}")
+        raise ValueError(f"{name}={value} must be a finite number above 0: {example}")
     return number
 
 
 def exact_time_step(dt: Number, name: str = "dt") -> Fraction:
-    """Return the number of seconds that the caller wrote, as a fraction."""
+    """Return a number of seconds as the fraction that the caller wrote."""
     return exact_number(name, dt, "seconds such as 0.3")
 
 
@@ -75,8 +75,8 @@ class Clock(NamedTuple):
 def lay_out(header: Header, events: Events) -> tuple[np.ndarray, np.ndarray, int]:
     """Lay a file's tracks on one line of ticks.
 
-    In formats 0 and 1 the tracks start together. Those of format 2 are independent of
-    each other: they are laid one after the other.
+    The tracks of formats 0 and 1 start together. Those of format 2 are independent and
+    follow one another.
 
     Returns
     -------
@@ -85,7 +85,7 @@ def lay_out(header: Header, events: Events) -> tuple[np.ndarray, np.ndarray, int
     starts : (number of tracks,)
         The ticks at which the tracks start.
     last_tick : int
-        Where the longest track ends (in format 2 the last one); 0 without tracks.
+        The end of the longest track (in format 2 of the last one); 0 without tracks.
     """
     ends = events.tick[events.status == TRACK_END]
     starts = np.cumsum(ends) - ends if header.format == 2 else np.zeros_like(ends)
@@ -95,10 +95,10 @@ def lay_out(header: Header, events: Events) -> tuple[np.ndarray, np.ndarray, int
 def tempo_map(
     header: Header, events: Events, tick: np.ndarray, starts: np.ndarray
 ) -> list[tuple[int, int]]:
-    """List the (tick, microseconds per quarter note) at which the tempo is set, in order.
+    """List the tempo changes as (tick, microseconds per quarter note), in order.
 
-    A tempo event acts on all tracks, in format 2 on its own; each of those starts at
-    the default tempo.
+    A tempo event acts on all tracks; in format 2 it acts on its own track, and each track
+    starts at the default tempo.
     """
     meta = np.flatnonzero(events.status == META)
     chosen = np.flatnonzero(events.first[meta] == META_TEMPO)
@@ -107,7 +107,7 @@ def tempo_map(
     resets = starts.tolist() if header.format == 2 and len(starts) else [0]
     changes = [(start, track, DEFAULT_TEMPO) for track, start in enumerate(resets)]
     changes += zip(tick[at].tolist(), events.track[at].tolist(), tempos)
-    # The sort is stable: of changes at one tick the last in file order comes last.
+    # The sort is stable: changes at one tick stay in file order.
     changes.sort(key=lambda change: change[:2])
     return [(change_tick, tempo) for change_tick, _, tempo in changes]
 
@@ -115,7 +115,7 @@ def tempo_map(
 def clock_in_seconds(
     header: Header, tempos: list[tuple[int, int]], last_tick: int, tempo: Fraction | None = None
 ) -> Clock:
-    """Return what turns ticks into seconds; `tempo`, in quarter notes a minute, overrules."""
+    """Return the clock in seconds; `tempo`, in quarter notes per minute, overrides `tempos`."""
     if tempo is not None:
         seconds_per_tick = 60 / (tempo * _ticks_per_quarter(header, "tempo"))
         return _clock([(0, seconds_per_tick.numerator)], seconds_per_tick.denominator, last_tick)
@@ -125,13 +125,13 @@ def clock_in_seconds(
 
 
 def clock_in_beats(header: Header, last_tick: int) -> Clock:
-    """Return what turns ticks into quarter notes, as if each lasted a second."""
+    """Return the clock in quarter notes, counted as if each lasted one second."""
     return _clock([(0, 1)], _ticks_per_quarter(header, "steps_per_beat"), last_tick)
 
 
 def _ticks_per_quarter(header: Header, option: str = "") -> int:
     if header.division & 0x8000:
-        raise MidiError(f"its time is in SMPTE frames, it has no quarter notes for {option}")
+        raise MidiError(f"its time is in SMPTE frames, so it has no quarter notes for {option}")
     if header.division == 0:
         raise MidiError("its division is 0: a quarter note of 0 ticks has no length")
     return header.division
@@ -140,7 +140,7 @@ def _ticks_per_quarter(header: Header, option: str = "") -> int:
 def _clock(changes: list[tuple[int, int]], units_per_second: int, last_tick: int) -> Clock:
     """Build a clock from (tick, units per tick) in order, the first at tick 0.
 
-    Of changes at the same tick the last one holds.
+    The last of several changes at one tick holds.
     """
     segments: list[tuple[int, int, int]] = []
     for tick, per_tick in changes:
@@ -162,20 +162,21 @@ def _smpte_clock(division: int, last_tick: int) -> Clock:
     code, ticks_per_frame = 256 - (division >> 8), division & 0xFF
     if code not in _SMPTE_RATES or ticks_per_frame == 0:
         raise MidiError(
-            f"its division 0x{division:04X} is no SMPTE division: {code} frames a second "
-            f"of {ticks_per_frame} ticks; 24, 25, 29 or 30 of at least 1 are allowed"
+            f"its division 0x{division:04X} is not a valid SMPTE division: {code} frames per "
+            f"second of {count(ticks_per_frame, 'tick')}; 24, 25, 29 or 30 frames of at least "
+            "1 tick are allowed"
         )
     ticks_per_second = _SMPTE_RATES[code] * ticks_per_frame
     return _clock([(0, ticks_per_second.denominator)], ticks_per_second.numerator, last_tick)
 
 
 def scaled_floor(values: np.ndarray, ratio: Fraction) -> np.ndarray:
-    """Return floor(values * ratio) exactly; values are integers, not negative."""
+    """Return floor(values * ratio) exactly; values are integers >= 0."""
     return _scalable(values, ratio) * ratio.numerator // ratio.denominator
 
 
 def scaled_ceil(values: np.ndarray, ratio: Fraction) -> np.ndarray:
-    """Return ceil(values * ratio) exactly; values are integers, not negative."""
+    """Return ceil(values * ratio) exactly; values are integers >= 0."""
     return -(-_scalable(values, ratio) * ratio.numerator // ratio.denominator)
 
 

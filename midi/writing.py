@@ -1,11 +1,11 @@
 """`midiwrite`: a piano roll as a MIDI file.
 
-The file has an explicit tempo. The tick is chosen so that a frame is a
-whole number of ticks and lasts dt exactly, with a quarter note of 2^e frames, or of
-dt's denominator times that, near half a second. Where 24 bits of tempo and 15 of
-division cannot express dt so, the tick is a fine one, and the start of frame k is
-placed on the last tick at or before k dt: it is early by less than a tick (at most
-16 microseconds), nothing accumulates, and `midiread` finds every frame where it was.
+The file has an explicit tempo. The tick is chosen so that a frame is a whole number of
+ticks and lasts exactly dt. A quarter note has 2^e frames, or dt's denominator times as
+many, and lasts about half a second. If 24 bits of tempo and 15 bits of division cannot
+express such a dt, the tick is a fine one, and frame k starts on the last tick at or before
+k dt. It is early by less than a tick (at most 16 microseconds), the error does not
+accumulate, and `midiread` finds every frame in its place.
 """
 
 from __future__ import annotations
@@ -58,41 +58,41 @@ def midiwrite(
 ) -> None:
     """Write a piano roll as a Standard MIDI File.
 
-    `midiread` with the same `r` and `dt` returns the same roll, with every row of
-    silence before and after. The file is written whole or not at all: until it is
-    complete, what was at `path` stays.
+    `midiread` with the same `r` and `dt` returns the same roll, including the silent rows
+    at its beginning and end. The file is written whole or not at all: until it is complete,
+    an existing file at `path` stays unchanged.
 
     Parameters
     ----------
     path : str or path
         The file to write; its folder must exist.
     roll : (T, P) array
-        Booleans, integers or floats; 0 is off and 1 or more is on. Anything between,
-        such as a probability, has to be turned into notes first.
+        Booleans, integers or floats; 0 is off and 1 or more is on. Values between them,
+        such as probabilities, have to be turned into notes first.
     r : (int, int)
         The pitch range, half-open; column 0 is pitch `r[0]`, and P = r[1] - r[0].
     dt : float or Fraction
         The time step in seconds, from 1e-6 to 3600, taken as the decimal number that
-        was written.
+        the caller wrote.
     patch : int
         The program (instrument), 0 to 127; 0 is a grand piano.
     velocity : int or (T, P) array of int
-        How hard the notes are struck, 1 to 127: all of them, or each by the cell in which
-        it begins.
+        How hard the notes are struck, 1 to 127: one value for all notes, or one per cell,
+        where a note takes the value of the cell in which it begins.
     name : str
-        The track's name; none is written when it is empty.
+        The track's name; an empty name is not written.
     format : int
-        0: one track. 1: a track with the tempo, and a track with the notes.
+        0 for one track, 1 for a tempo track and a track of notes.
     restrike : bool
-        Strike a note again in each frame in which it is on; otherwise adjacent on-cells
+        Strike a note again in each frame in which it is on. Otherwise adjacent on-cells
         of a column are one held note.
 
     Raises
     ------
     TypeError, ValueError
-        The roll or another argument is not as above; the message says what to change.
+        The roll or another argument is invalid; the message says what to change.
     FileNotFoundError
-        There is no such folder.
+        The folder does not exist.
     """
     pitch_range = checked_pitch_range(r)
     is_on = _checked_roll(roll, pitch_range)
@@ -128,7 +128,7 @@ def midiwrite(
 
 
 def choose_grid(time_step: Fraction) -> Grid:
-    """Choose tempo and division: exact for the time step where the format can be."""
+    """Choose tempo and division, exact for the time step if the format can express it."""
     microseconds = time_step * 10**6
     candidates = []
     for exponent in range(-32, 33):
@@ -136,7 +136,7 @@ def choose_grid(time_step: Fraction) -> Grid:
         tempo = microseconds.numerator * scale
         frames_per_quarter = microseconds.denominator * scale
         if tempo.denominator == 1 and tempo <= _GREATEST_TEMPO:
-            # A division that is a multiple of this gives frames of whole ticks.
+            # Any multiple of this division gives frames of whole ticks.
             least = frames_per_quarter.numerator
             if least <= _GREATEST_DIVISION:
                 division = least * max(_USUAL_DIVISION // least, 1)
@@ -147,7 +147,7 @@ def choose_grid(time_step: Fraction) -> Grid:
 
 
 def variable_length(value: int) -> bytes:
-    """Encode a number as MIDI does: seven bits a byte, all but the last above 127."""
+    """Encode a variable-length quantity: seven bits per byte, all bytes but the last above 127."""
     encoded = bytearray((value & 0x7F,))
     while value := value >> 7:
         encoded.insert(0, value & 0x7F | 0x80)
@@ -155,7 +155,7 @@ def variable_length(value: int) -> bytes:
 
 
 def _wait(n_ticks: int) -> bytes:
-    """Encode a delta time; empty text events stand in one that is too long for it."""
+    """Encode a delta time; one that is too long is divided by empty text events."""
     n_fillers, rest = divmod(n_ticks, _GREATEST_DELTA)
     return (variable_length(_GREATEST_DELTA) + b"\xff\x01\x00") * n_fillers + variable_length(rest)
 
@@ -167,7 +167,7 @@ def _messages(
     tick: np.ndarray,
     restrike: bool,
 ) -> Iterator[tuple[int, bytes]]:
-    """Yield (tick, message) of all starts and ends, ends first in each frame."""
+    """Yield (tick, message) for all starts and ends of notes, ends first in each frame."""
     silence = np.zeros((1, is_on.shape[1]), dtype=bool)
     now, before = np.concatenate((is_on, silence)), np.concatenate((silence, is_on))
     starts = np.argwhere(now if restrike else now & ~before)
@@ -181,7 +181,7 @@ def _messages(
 
 
 def _checked_roll(roll: Any, pitch_range: tuple[int, int]) -> np.ndarray:
-    """Return which cells of the roll are on, as booleans (T, P)."""
+    """Return the roll as booleans (T, P)."""
     cells = np.asarray(roll)
     if cells.dtype.kind not in "biuf":
         raise TypeError(
@@ -191,7 +191,7 @@ def _checked_roll(roll: Any, pitch_range: tuple[int, int]) -> np.ndarray:
     n_pitches = highest_pitch - lowest_pitch
     if cells.ndim != 2 or cells.shape[1] != n_pitches or len(cells) == 0:
         raise ValueError(
-            f"the roll has shape {cells.shape}; r=({lowest_pitch}, {highest_pitch}) takes "
+            f"the roll has shape {cells.shape}; r=({lowest_pitch}, {highest_pitch}) requires "
             f"(T, {n_pitches}) with at least one row"
         )
     refused = ~((cells == 0) | (cells >= 1) & (cells < np.inf))
@@ -210,11 +210,13 @@ def _checked_velocity(velocity: Any, is_on: np.ndarray) -> np.ndarray:
         return np.full(is_on.shape, _checked_integer("velocity", velocity, 1, 127))
     array = np.asarray(velocity)
     if array.dtype.kind not in "iu":
-        raise TypeError(f"velocity must hold integers, not {array.dtype} values; .astype(int)?")
+        raise TypeError(
+            f"velocity must hold integers, not {array.dtype} values; use velocity.astype(int)"
+        )
     if array.shape != is_on.shape:
         raise ValueError(
-            f"velocity has shape {array.shape}, the roll {is_on.shape}: give a number, or one "
-            "for each cell"
+            f"velocity has shape {array.shape}, the roll {is_on.shape}: give one number, or one "
+            "per cell"
         )
     refused = is_on & ((array < 1) | (array > 127))
     if refused.any():

@@ -1,6 +1,12 @@
 """What all tests share: small models of pairwise different sizes, and random tunes."""
 
+import ctypes
+import gc
+import os
+import shutil
 import signal
+import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -8,6 +14,32 @@ import pytest
 # A shell that starts tests in the background lets them ignore Ctrl-C, which some are about.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+_COMPILED = "JAX_COMPILATION_CACHE_DIR"
+
+
+def pytest_configure(config):
+    """Let all processes of a run share what XLA compiles: half of the time would go there."""
+    if _COMPILED not in os.environ:
+        config.made_for_this_run = os.environ[_COMPILED] = tempfile.mkdtemp()
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+
+
+def pytest_unconfigure(config):
+    shutil.rmtree(getattr(config, "made_for_this_run", ""), ignore_errors=True)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def give_memory_back():
+    """Forget what a module compiled, which no other module uses."""
+    yield
+    gc.collect()
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
+        gc.collect()
+    if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)
+
 
 SIZES = {"h1_length": 3, "h2_length": 5, "h3_length": 4, "io_length": 7}
 

@@ -2,9 +2,9 @@
 
     python tests/fuzz_config.py -max_total_time=3600 -timeout=20 -rss_limit_mb=0 CORPUS
 
-A file is refused with a ValueError, or gives settings of the types in the table of options, which
-written to a file and read are the same; with flags beside it, these win. As the space of a search
-it is refused with a ValueError too, or gives a space whose fixed settings are of these types.
+A file raises a ValueError, or gives settings of the types in the table of options. These settings
+survive being written and read again, and flags override them. Read as a search space, the file
+raises a ValueError or gives a space whose fixed settings have these types.
 """
 
 import random
@@ -72,7 +72,7 @@ def check_value(option, value):
 
 
 def mutate(data, most, seed):
-    """Change a line for a setting with some value, or bytes."""
+    """Replace a line by a setting with some value, or mutate bytes."""
     rng = random.Random(seed)
     lines = data.split(b"\n")
     if rng.random() < 0.5:

@@ -1,10 +1,11 @@
-"""Fuzz the reader of models' files, guided by coverage (needs atheris; not part of the suite).
+"""Fuzz the reader of model files, guided by coverage (needs atheris; not part of the suite).
 
     python tests/fuzz_model_file.py -max_total_time=3600 -timeout=20 -rss_limit_mb=0 CORPUS
 
-A file is refused with a ModelFileError, or else what is read can be written and read again as it
-is; the network that NumPy makes of it predicts, history and metadata are taken or refused by
-a ValueError; and `RNN4Music.from_file` gives a model or a ValueError (tried on some).
+Either a file is refused with a ModelFileError, or its content can be written and read again
+unchanged, a `NumpyNetwork` built from it predicts, its history and metadata are accepted or
+refused by a ValueError, and `RNN4Music.from_file` (tried on a quarter of the files) returns a
+model or raises a ValueError.
 """
 
 import contextlib
@@ -97,7 +98,9 @@ def seeds():
     with np.load(path) as entries:
         arrays = dict(entries)
     state = {"epoch": 1, "update": 0, "seed": 3, "rate_factor": 1.0, "best": 2.5, "since_decay": 0}
-    arrays["checkpoint"] = np.array(f'{{"state": {state}}}'.replace("'", '"'))
+    arrays["checkpoint"] = np.array(
+        f'{{"state": {state}, "training": {{}}, "before": {{}}}}'.replace("'", '"')
+    )
     arrays["checkpoint/weights"] = np.arange(3.0)
     arrays["history/cost"] = arrays["history/seconds"] = np.array([3.0, 2.0])
     arrays["metadata"] = np.array('{"trained_on": [{"epochs": 2, "music": "é"}], "time_step": 0.3}')

@@ -1,9 +1,9 @@
-"""What the fuzzers share: a guard around each input, and mutations that respect a file's structure.
+"""Shared by the fuzzers: a guard around each input, and mutations that keep a file's structure.
 
 Conventions
 -----------
-Bytes in, bytes out. A zip's checksums and a compressed element keep blind mutations out, so both
-are taken apart, mutated inside, and put together again; every fourth mutation is blind.
+Mutations take and return bytes. Checksums and compression make blind mutations of a zip useless, so
+its entries are unpacked, mutated, and packed again; every fourth mutation is blind.
 """
 
 import contextlib
@@ -22,14 +22,14 @@ import numpy as np
 _MEMORY = "/dev/shm"
 FOLDER = Path(tempfile.mkdtemp(prefix="fuzz", dir=_MEMORY if Path(_MEMORY).is_dir() else None))
 MOST_MEMORY = 2**28
-"""Bytes by which the peak of the process may grow with one input."""
+"""Bytes by which one input may raise the peak memory of the process."""
 
 _FORBIDDEN = (
     "os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.fork", "os.forkpty",
     "subprocess.Popen", "socket.connect", "pickle.find_class", "ctypes.dlopen",
 )  # fmt: skip
 _CHANGES = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.link", "os.symlink", "os.chmod")
-"""Of these the first name has to lie in the folder here, of a link the second."""
+"""Events whose first path must lie in `FOLDER`; the second path of a link."""
 _watching = False
 _broken = []
 
@@ -51,10 +51,10 @@ sys.addaudithook(_audit)
 
 @contextlib.contextmanager
 def guarded(most_memory=MOST_MEMORY):
-    """Fail where an input makes the program execute or write something, or take much memory.
+    """Fail if an input makes the program execute or write something, or take much memory.
 
-    The kernel refuses what is far beyond; a reader that turns this MemoryError into its own
-    error allocated before it looked, and fails too.
+    The kernel refuses much larger requests. A reader that turns this MemoryError into its own error
+    allocated memory before it checked, and fails too.
     """
     global _watching
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -69,7 +69,7 @@ def guarded(most_memory=MOST_MEMORY):
 
 
 def refused(error):
-    """Check the error of a reader: it says something, and nothing was allocated in vain."""
+    """Check that the error of a reader has a message and was not caused by a MemoryError."""
     assert str(error)
     while error is not None:
         assert not isinstance(error, MemoryError), "allocated what a file claims"
@@ -77,14 +77,14 @@ def refused(error):
 
 
 def limit_memory():
-    """Let the kernel refuse more than 6 GiB beyond what atheris and the package take."""
+    """Limit the process to 6 GiB more than atheris and the package take."""
     status = Path("/proc/self/status").read_text()
     now = 1024 * int(status.split("VmSize:")[1].split()[0])
     resource.setrlimit(resource.RLIMIT_AS, (now + 6 * 2**30,) * 2)
 
 
 def fuzz(read, mutate=None, seeds=()):
-    """Run the fuzzer with a corpus of its own; the seeds go into the first folder named."""
+    """Run the fuzzer; seeds are written to the first folder on the command line."""
     folders = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
     if folders and Path(folders[0]).is_dir():
         for number, seed in enumerate(seeds):
@@ -158,7 +158,7 @@ def _silent():
     import warnings
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of names that are there twice
+        warnings.simplefilter("ignore")  # about duplicate names
         yield
 
 
@@ -166,7 +166,7 @@ def mutated_npy(content, rng):
     """Return an .npy file with another header, other numbers, or another text."""
     try:
         array = np.load(io.BytesIO(content), allow_pickle=False)
-        assert 0 < array.size < 2**20  # np.save goes through all, also where they take no bytes
+        assert 0 < array.size < 2**20  # np.save iterates even over items of no bytes
         end = 10 + int.from_bytes(content[8:10], "little")
         header = content[10:end].decode("latin1")
     except Exception:

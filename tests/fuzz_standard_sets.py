@@ -2,12 +2,12 @@
 
     python tests/fuzz_standard_sets.py -max_total_time=3600 -timeout=20 -rss_limit_mb=0 CORPUS
 
-The first byte chooses what is read, and the pitch range. The readers of .json, .npz and .pickle run
-here, though elsewhere they have a process of their own, with less memory: what they read is
-refused with a ValueError, or packed rolls. Without a suffix the bytes are what that process
-answers: they are refused, or give boolean rolls as wide as the range. Pickles are read alone, too:
-what comes out is made of containers, numbers, text and arrays, and nothing was called. SciPy's
-reader of .mat files is known to crash, and not tried.
+The first byte chooses the reader and the pitch range. The readers of .json, .npz and .pickle run in
+this process, which has more memory than their own process would: a file raises a ValueError or
+gives packed rolls. Without a suffix the bytes are taken as the answer of that process: they are
+rejected, or give boolean rolls as wide as the range. Pickles are also read alone: the result
+consists of containers, numbers, text and arrays, and nothing was called. SciPy's reader of .mat
+files is known to crash and is not tried.
 """
 
 import contextlib
@@ -34,7 +34,7 @@ KNOWN = (*safe_pickle._KNOWN.values(),)
 def read_anything(data):
     kind, file = data[0] if data else 0, data[1:]
     suffix, pitch_range = SUFFIXES[kind % 5], ((21, 109), (0, 128), (60, 61))[kind // 5 % 3]
-    # a pickle takes what it likes
+    # a pickle may take any amount
     with fuzz_shared.guarded(fuzz_shared.MOST_MEMORY if suffix in (".json", "") else 2**33):
         if suffix == "alone":
             check_pickle(file)
@@ -105,7 +105,7 @@ def check_pickle(file):
 
 
 def mutate(data, most, seed):
-    """Keep the first byte most of the time, and mutate the rest as befits it."""
+    """Keep the first byte most of the time, and mutate the rest by its format."""
     if not data or seed % 16 == 0:
         return fuzz_shared.mutated(data, most)
     suffix, file = SUFFIXES[data[0] % 5], data[1:]

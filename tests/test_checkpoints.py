@@ -215,7 +215,7 @@ def checkpoint_of_an_epoch(tmp_path_factory):
     ({"state": {"epochs": 3}}, "the state of the training has other entries"),
     ({"before": {"cost": 99}}, "cannot have had"),
     ({"before": {"epochs": -1}}, "cannot have had"),
-    ({"sizes": {"h1_length": 9}}, "but by its settings"),
+    ({"sizes": {"h1_length": 9}}, "but its settings say"),
     ({"sizes": {"R1": 5.0}}, "R1 is 5.0, expected 0.01"),
 ])  # fmt: skip
 def test_damaged_checkpoints_are_refused(damage, message, rolls, tmp_path, checkpoint_of_an_epoch):
@@ -336,6 +336,7 @@ def wait_for_updates(process, n):
             return
 
 
+@pytest.mark.slow
 def test_a_killed_process_goes_on_bit_for_bit(tmp_path):
     """The training is killed at random moments, and finishes nevertheless."""
     expected, _ = start(tmp_path / "whole.npz").communicate(timeout=120)
@@ -360,6 +361,7 @@ def test_a_killed_process_goes_on_bit_for_bit(tmp_path):
     assert_same(RNN4Music.from_file(tmp_path / "whole"), RNN4Music.from_file(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", (signal.SIGINT, signal.SIGTERM))
 def test_signals_save_and_say_where(number, tmp_path):
     path = tmp_path / "stopped.npz"
@@ -381,6 +383,7 @@ def test_signals_save_and_say_where(number, tmp_path):
     assert_same(RNN4Music.from_file(tmp_path / "whole"), RNN4Music.from_file(path))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", (False, True))
 def test_two_different_signals_still_save(broken, tmp_path):
     """A closed terminal may send Ctrl-C and SIGTERM, with no reader on standard error."""

@@ -63,11 +63,13 @@ def assert_alike(model, other, tolerance):
         assert error <= tolerance * np.abs(array).max(), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_workers", [1, 4])
 def test_twenty_updates_on_workers_are_those_of_one_process(n_workers):
     assert_alike(trained_in_one_process("plain"), trained("plain", on=n_workers), 1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIONS)
 def test_two_workers_and_every_way_to_make_an_update(two_workers, name, capsys):
     model = trained(name, two_workers)
@@ -98,6 +100,7 @@ class Killing(Callback):
             os.kill(process, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_workers_that_die_change_no_bit(two_workers, capsys):
     undisturbed = trained("all of it", two_workers)
     killing = Killing(two_workers, {4: 1, 12: 2})  # then no worker is left until two are replaced
@@ -130,6 +133,7 @@ def a_scheduler(tmp_path):
         yield processes[0], json.loads(file.read_text())["address"]
 
 
+@pytest.mark.slow
 def test_the_end_of_the_scheduler_leaves_a_checkpoint(a_scheduler, tmp_path, monkeypatch):
     import dask
 
@@ -152,6 +156,7 @@ def test_the_end_of_the_scheduler_leaves_a_checkpoint(a_scheduler, tmp_path, mon
     assert_alike(trained_in_one_process("plain"), resumed, 1e-10)
 
 
+@pytest.mark.slow
 def test_what_is_no_cluster(monkeypatch, two_workers):
     with pytest.raises(TypeError, match="must be a number of workers.*not True"):
         cluster.connected(True).__enter__()
@@ -189,6 +194,7 @@ def listening(process):
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="sockets are listed in /proc")
 def test_local_workers_listen_on_this_machine_alone(two_workers):
     for process in two_workers.run(os.getpid).values():
@@ -196,6 +202,7 @@ def test_local_workers_listen_on_this_machine_alone(two_workers):
         assert places and all(place.startswith("0100007F:") for place in places), places
 
 
+@pytest.mark.slow
 def test_a_queue_decides_how_many_parts_there_are(two_workers, monkeypatch):
     """With two of eight requested jobs running there are eight parts: the others may start."""
     assert cluster.n_requested(two_workers) == 2
@@ -225,6 +232,7 @@ def test_replicas_of_one_process_do_not_disturb_each_other(monkeypatch):
     other.join()
 
 
+@pytest.mark.slow
 def test_another_client_in_the_same_process_changes_nothing(two_workers):
     with cluster.connected(1):  # the newest client, which Dask uses by default
         assert_alike(trained_in_one_process("plain"), trained("plain", two_workers), 1e-10)
@@ -279,6 +287,7 @@ class Workers(data_parallel.Workers):
             self.ready[next(self.others)] = Answer(OSError("killed"))
 
 
+@pytest.mark.slow
 def test_a_part_that_kills_its_workers_ends_the_training():
     workers = Workers(Answer("gradient"), Answer(OSError("killed")))
     workers.ready[0].outcomes *= 5

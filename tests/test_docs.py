@@ -1,4 +1,4 @@
-"""The pages under docs: their snippets run, their quotations are true, their site builds."""
+"""The README and the pages under docs: snippets run, links and quotations hold, the site builds."""
 
 import ast
 import doctest
@@ -7,12 +7,14 @@ import importlib.util
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 from test_model_file import file_of_2015
 
 from midi import midiwrite
@@ -57,22 +59,27 @@ exercises = script_of("exercises")
 
 @pytest.fixture
 def folder(tmp_path):
-    """What the snippets of the pages find beside them: music, and a file of 2015."""
+    """Files that the snippets read: music, a standard set, and a file of 2015."""
     (tmp_path / "music").mkdir()
     for k in range(6):
         roll = np.zeros((60 + 10 * k, 88))
         for t in range(0, len(roll), 2):
             roll[t, [30 + t * (k + 1) % 13, 34 + t * (k + 1) % 13]] = 1
         midiwrite(tmp_path / "music" / f"{k}.mid", roll, (21, 109), 0.3)
+    cell = np.empty((1, 3), object)
+    cell[0] = [np.ones((4, 88))] * 3
+    parts = {f"{part}data": cell for part in ("train", "valid", "test")}
+    scipy.io.savemat(tmp_path / "JSB_Chorales.mat", parts)
     np.savez(tmp_path / "old.npz", **file_of_2015(np.random.default_rng(0), (3, 5, 4)))
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", pages_with("python"))
 def test_the_snippets_of_a_page_run(page, folder):
     script = "\n".join(blocks(TEXTS[page], "python"))
     if page == "from_2015.md":
-        script = script.replace("120", "12")  # units, for the sake of the time
+        script = script.replace("120", "12")  # fewer units, to save time
     (folder / "script.py").write_text(script, encoding="utf8")
     out = run([sys.executable, folder / "script.py"], folder)
     if page == "from_2015.md":
@@ -88,11 +95,63 @@ def test_the_tutorial_asks_the_judge_about_every_quantity_of_a_step():
         assert f'judge(one_step, "{name}")' in script or f'("{name}", d_' in script, name
 
 
+# ---- links
+
+TOP_PAGES = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+
+
+def prose(text):
+    """Return the text without fenced blocks and code in backticks."""
+    return re.sub(r"`[^`\n]+`", "", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S))
+
+
+def links(page):
+    """Yield (target, anchor) of each link of a page into the repository."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose(page.read_text("utf8"))):
+        if not re.match(r"\w+:", link):
+            target, _, anchor = link.partition("#")
+            yield (page.parent / target).resolve() if target else page, anchor
+
+
+def anchors(page):
+    """Return the anchors that GitHub and MyST give to the headings of a page."""
+    text = re.sub(r"^```.*?^```", "", page.read_text("utf8"), flags=re.M | re.S)
+    titles = re.findall(r"^#{1,3} (.*)", text, re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", [*TOP_PAGES, *PAGES], ids=lambda page: page.name)
+def test_links_lead_to_a_file_and_a_heading(page):
+    for target, anchor in links(page):
+        assert target.exists(), f"{page.name} links to {target}, which does not exist"
+        assert target.is_relative_to(ROOT), target
+        if anchor:
+            assert anchor in anchors(target), f"{page.name}: {target.name} has no heading #{anchor}"
+
+
+def test_each_page_is_linked_from_the_index():
+    index = DOCS / "index.md"
+    reached, new = set(), {index}
+    while new:
+        reached |= new
+        new = {
+            target for page in new if page.suffix == ".md" for target, _ in links(page)
+        } - reached
+    pages = {*PAGES, *(DOCS / "notebooks").glob("*.ipynb"), DOCS / "api" / "index.rst"}
+    assert not pages - reached
+
+
+def test_the_readme_is_short_and_links_to_each_page():
+    assert len((ROOT / "README.md").read_text("utf8").splitlines()) < 200
+    linked = {target for target, _ in links(ROOT / "README.md")}
+    assert {page for page in PAGES if page.parent == DOCS} <= linked
+
+
 # ---- quotations
 
 
 def quotations():
-    """Yield (page, file, quoted lines) for each block that has a file as its caption."""
+    """Yield (page, file, quoted lines) for each block whose caption is a file."""
     for page, text in TEXTS.items():
         for block in blocks(text, "{code-block} python"):
             file, *lines = block.splitlines()
@@ -110,7 +169,7 @@ def test_what_is_quoted_stands_in_the_source():
 
 
 def test_the_tutorial_quotes_all_of_the_backward_step():
-    """None of its lines goes underived, and the whole stands there in one piece."""
+    """Check that it derives each line, and shows the whole function once."""
     source = (ROOT / "rnn4music" / "lstm.py").read_text("utf8")
     tree = ast.parse(source)
     step = next(n for n in tree.body if getattr(n, "name", "") == "lstm_step_backward")
@@ -122,6 +181,13 @@ def test_the_tutorial_quotes_all_of_the_backward_step():
         assert line in singly or "#" not in line, line
 
 
+def test_what_the_midi_command_prints_is_what_the_page_shows(tmp_path):
+    shown = blocks(TEXTS["your_music.md"], "text")[0].replace("docs/tune.mid", "tune.mid")
+    shutil.copy(DOCS / "tune.mid", tmp_path)
+    command = [sys.executable, "-m", "midi", "tune.mid", "--picture", "tune.png"]
+    assert run(command, tmp_path) == shown
+
+
 def test_names_of_tests_that_the_pages_mention_exist():
     names = {path.stem for path in (ROOT / "tests").rglob("test_*.py")}
     for path in (ROOT / "tests").rglob("test_*.py"):
@@ -129,7 +195,7 @@ def test_names_of_tests_that_the_pages_mention_exist():
     for page, text in TEXTS.items():
         for name, rest in re.findall(r"\b(test_\w+)(…?)", text):
             known = name in names or (rest and any(each.startswith(name) for each in names))
-            assert known, f"{page} speaks of {name}{rest}"
+            assert known, f"{page} mentions {name}{rest}, which does not exist"
 
 
 # ---- exercises
@@ -137,7 +203,7 @@ def test_names_of_tests_that_the_pages_mention_exist():
 
 @pytest.mark.parametrize("exercise", exercises.read(), ids=lambda exercise: exercise.number)
 def test_an_exercise_changes_lines_that_are_there_and_names_a_test_that_exists(exercise):
-    """That the named test turns red is proved by ``python docs/exercises.py``, in minutes."""
+    """Check this alone; ``python docs/exercises.py`` proves that the test turns red."""
     assert exercise.changes
     for change in exercise.changes:
         source = (ROOT / change.file).read_text("utf8")
@@ -160,7 +226,7 @@ def test_each_of_the_eight_defects_has_an_exercise():
 
 
 def commands():
-    """Return the (page, command) of all shell blocks, a command a line."""
+    """Return (page, command) for each line of all shell blocks."""
     found = []
     for page, text in TEXTS.items():
         for block in blocks(text, "sh"):
@@ -178,7 +244,7 @@ def test_a_command_of_the_pages_is_understood(command):
     program = Path(program).name
     if program == "rnn4music":
         program, words = "python", ["-m", "rnn4music", *words]
-    assert program in ("python", "python3"), f"no test knows what to do with: {command}"
+    assert program in ("python", "python3"), f"this test does not handle the command: {command}"
     if words[:3] == ["-m", "pip", "install"]:
         named = {e for word in words for m in re.findall(r"\[(.*?)\]", word) for e in m.split(",")}
         for extra in named:
@@ -209,7 +275,7 @@ def test_the_doctests_of_a_module_pass(name, tmp_path, monkeypatch):
 
 
 def public_names():
-    """Yield each package that names what is public in it, and the modules of these names."""
+    """Yield each package with a list of public names, and the module of each name."""
     for path in sorted((ROOT / "rnn4music").glob("*/__init__.py")):
         calls = [n for n in ast.walk(ast.parse(path.read_text("utf8"))) if isinstance(n, ast.Call)]
         for call in calls:
@@ -226,7 +292,7 @@ def test_each_package_has_a_page_with_its_public_names():
 
 
 def test_public_names_are_there_and_none_is_that_of_a_module():
-    """Of two things with one name, a package would have the one that was imported last."""
+    """Check for clashes: a package attribute would be whichever was imported last."""
     for package, names in public_names():
         module = importlib.import_module(f"rnn4music.{package}")
         for name, home in names.items():
@@ -245,6 +311,7 @@ def test_the_names_of_the_package_itself_are_in_the_reference():
 QUICK = ("step", "unrolled", "judges", "through_time")
 
 
+@pytest.mark.slow
 def test_the_figures_are_drawn_by_the_script(tmp_path):
     run([sys.executable, DOCS / "figures.py", *QUICK, "--output", tmp_path], tmp_path)
     drawn = {path.name for path in tmp_path.iterdir()}
@@ -257,6 +324,7 @@ def test_the_figures_are_drawn_by_the_script(tmp_path):
         assert f"](figures/{name})" in text, name
 
 
+@pytest.mark.slow
 def test_the_site_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_path):
     for package in ("sphinx", "myst_nb", "numpydoc", "furo"):
         pytest.importorskip(package, reason=f"{package} is not installed: extra docs")

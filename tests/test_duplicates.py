@@ -1,4 +1,4 @@
-"""Which tunes are copies of each other, or nearly."""
+"""Finding duplicates and near duplicates."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from rnn4music.data.duplicates import (
 
 @pytest.fixture
 def tune(rng):
-    """A hundred different chords."""
+    """Return a roll of a hundred different chords."""
     return rng.random((100, 88)) < 0.04
 
 
@@ -85,7 +85,7 @@ def test_very_many_copies_are_one_group(tune):
     assert together(*[tune] * 120)
 
 
-def test_copies_made_of_ngrams_that_very_many_tunes_have(rng):
+def test_copies_made_of_ngrams_that_many_other_tunes_share(rng):
     parts = [rng.random((20, 88)) < 0.05 for _ in range(4)]
     tunes = [rng.random((60, 88)) < 0.05 for _ in range(60)]
     tunes = [np.concatenate((parts[k % 4], tune)) for k, tune in enumerate(tunes)]
@@ -101,7 +101,7 @@ def test_exact_copies_are_found_however_common_their_ngrams(tune, monkeypatch):
     assert group_near_duplicates([*longer, longer[3].copy()]) == [0, 1, 2, 3, 4, 3]
 
 
-def test_the_chords_matter_and_not_the_intervals_between_lowest_keys_alone(rng):
+def test_chords_matter_and_not_only_the_lowest_pitches(rng):
     low = rng.integers(10, 30, 100)
     one, other = np.zeros((2, 100, 88), bool)
     one[np.arange(100), low] = other[np.arange(100), low] = True
@@ -116,7 +116,7 @@ def test_short_and_silent_tunes(rng):
     assert len(ngrams_of(short)) == 1
 
 
-# ---- sketches, of collections that do not fit into memory
+# ---- sketches
 
 
 def test_a_sketch_has_all_ngrams_of_a_short_tune_and_a_sample_of_a_long_one(rng):
@@ -156,7 +156,7 @@ def test_sketches_find_copies_of_long_tunes_and_parts_of_them(rng):
 
 
 def test_an_ngram_that_a_short_and_a_long_tune_share_does_not_make_them_copies(rng):
-    """Of a short tune a long one's sketch may leave one n-gram to compare, a common one."""
+    """The sketch of a long tune may leave one n-gram of a short one, which both contain."""
     tunes = [rng.random((3000, 88)) < 0.05]
     tunes += [np.concatenate((tunes[0][k : k + 10], rng.random((50, 88)) < 0.05))
               for k in range(0, 2900, 30)]  # fmt: skip

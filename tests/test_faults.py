@@ -19,6 +19,7 @@ if importlib.util.find_spec("optuna"):
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="children are forked")
 
 
+@pytest.mark.slow
 def test_some_rounds_of_each_kind():
     command = [sys.executable, "-m", "tests.faults", "--rounds", "6", *KINDS]
     ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
@@ -45,6 +46,7 @@ def test_a_reader_that_raises_what_is_not_meant_for_users_is_found_out(tmp_path,
     assert counts[Counts.VIOLATIONS] > 10 and "IndexError" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_children_are_killed_and_failures_found_out():
     script = """if True:
         from tests.faults.rounds import Child

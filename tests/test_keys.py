@@ -1,4 +1,4 @@
-"""Keys found and changed."""
+"""Finding keys, and transposing."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ HARMONIC_MINOR_SCALE = (0, 2, 3, 5, 7, 8, 11)
 
 
 def tune_in(tonic, scale, lowest_pitch=21):
-    """A scale up, the chords of tonic, subdominant, dominant and tonic, from `tonic`."""
+    """Return an ascending scale on `tonic`, and a cadence: I, IV, V, I."""
     roll = np.zeros((24, 88), dtype=bool)
     root = 60 + tonic - lowest_pitch
     for t, degree in enumerate(scale):
@@ -37,7 +37,7 @@ def test_silence_has_no_key():
 
 
 @pytest.mark.parametrize("tonic", range(12))
-def test_the_way_to_c_is_the_shortest(tonic):
+def test_the_transposition_to_c_is_the_shortest(tonic):
     for mode, goal in (("major", 0), ("minor", 9)):
         semitones = semitones_to_c(Key(tonic, mode))
         assert -6 <= semitones <= 5

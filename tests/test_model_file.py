@@ -84,7 +84,7 @@ def assert_same_weights(one, other):
 
 
 def test_files_of_format_1_are_read(trained, tunes, tmp_path):
-    """They had the history as JSON text, and knew RMSprop alone."""
+    """They had the history as JSON text, and only RMSprop."""
     path = trained.saveParameters(tmp_path / "m")
     settings = trained.settings()
     del settings["optimiser"]
@@ -107,7 +107,7 @@ def test_files_of_format_1_are_read(trained, tunes, tmp_path):
 
 
 def file_of_format_2(path, random_state, arrays, notes, history, lists, checkpoint=None):
-    """Write a file of `small_model` as version 0.1.0 did, which wrote format 2."""
+    """Write a file of `small_model` in format 2, as version 0.1.0 did."""
     settings = {
         **SIZES, "R1": 0.01, "R2": 0.01, "R3": 0.01, "Rout": 0.01, "cost": "cross_entropy",
         "epsilon": 1e-05, "gradClip": 30.0, "sigRand": 0.6, "muRand": 0.9,
@@ -182,7 +182,7 @@ def test_files_of_format_2_are_read_under_the_names_of_today(rng, tunes, tmp_pat
 
 
 def test_a_checkpoint_of_format_2_goes_on(tunes, tmp_path):
-    """It was written before the first update of a second training."""
+    """The checkpoint was written before the first update of a second training."""
     model = small_model(R1=0.01, R2=0.01, R3=0.01, Rout=0.01)
     arrays = model._store.arrays()
     parameters = [name for name in arrays if name.startswith("parameters/")]
@@ -268,7 +268,7 @@ def test_a_crash_while_renaming_leaves_the_earlier_file(trained, tmp_path, monke
 
 
 def rewritten(path, target, **changes):
-    """Copy a model's file with some entries changed (None: left out)."""
+    """Copy a model file with some entries changed; None removes an entry."""
     with np.load(path) as entries:
         arrays = {**entries, **changes}
     np.savez(target, **{name: array for name, array in arrays.items() if array is not None})
@@ -280,7 +280,7 @@ def json_entry(value):
 
 
 def damage(path, tmp_path):
-    """Yield (what, damaged file, what the error says)."""
+    """Yield (kind of damage, damaged file, expected message)."""
     content = path.read_bytes()
     middle = content.index(b"parameters/layer2/bias") + 200  # after its headers: a number's byte
     for what, data, message in (
@@ -312,9 +312,9 @@ def damage(path, tmp_path):
         ("rate", {"settings": json_entry({**small_model().settings(), "R1": -1})}, "R1 must be"),
         ("history", {"history": json_entry({"cost": ["x"]})}, "history"),
         ("random_range", {"random_state": json_entry(RANDOM_OUT_OF_RANGE)}, "damaged"),
-        ("settings_list", {"settings": json_entry([])}, "not a table"),
-        ("history_null", {"history": json_entry(None)}, "not a table"),
-        ("random_null", {"random_state": json_entry(None)}, "not a table"),
+        ("settings_list", {"settings": json_entry([])}, "not a dict"),
+        ("history_null", {"history": json_entry(None)}, "not a dict"),
+        ("random_null", {"random_state": json_entry(None)}, "not a dict"),
         ("history_array", {"history/cost": np.array(["x"])}, "list of numbers"),
         ("updates", {"optimiser/n_updates": None}, "missing: optimiser/n_updates"),
         ("history_dict", {"history": json_entry({"cost": {}})}, "list of numbers"),
@@ -355,7 +355,7 @@ def test_damaged_files_are_refused_and_the_object_stays_as_it_was(trained, tunes
 
 
 def test_a_flipped_byte_never_raises_anything_but_a_value_error(trained, tmp_path):
-    """Or else the file loads as before: some bytes of a zip archive mean nothing."""
+    """A file may load as before, since some bytes of a zip archive have no meaning."""
     path = trained.saveParameters(tmp_path / "good")
     content = path.read_bytes()
     model = small_model(seed=8, dtype="float32")
@@ -376,7 +376,7 @@ def test_a_flipped_byte_never_raises_anything_but_a_value_error(trained, tmp_pat
 
 
 def lost_from_the_directory(data):
-    """Let the comment of an entry swallow the next one, which is no other than the metadata's."""
+    """Make the comment of the preceding entry swallow the entry ``metadata``."""
     entries = [m.start() for m in re.finditer(rb"PK\x01\x02", data)]
     (k,) = (k for k, place in enumerate(entries) if data[place + 46 :].startswith(b"metadata.npy"))
     damaged = bytearray(data)
@@ -395,7 +395,7 @@ def header(kind, shape):
     lambda data: data.replace(header("<f8", 6), header("<f4", 6)),
     lambda data: data.replace(header("<f8", 5), header("<f4", 5)),  # the second layer's
 ])  # fmt: skip
-def test_what_would_be_lost_in_silence_is_noticed(damage, tmp_path):
+def test_damage_that_would_silently_lose_an_entry_is_detected(damage, tmp_path):
     model = small_model()
     model.metadata, model.history.cost = {"data": "mine"}, [2.0, 3.0, 5.0, 7.0, 11.0, 13.0]
     path = model.saveParameters(tmp_path / "m")
@@ -407,7 +407,7 @@ def test_what_would_be_lost_in_silence_is_noticed(damage, tmp_path):
         model_file.read(path)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="files without a name are Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has files without a name")
 @pytest.mark.parametrize("has_nameless", (True, False))
 def test_a_writer_that_is_killed_leaves_no_half_file(has_nameless, tmp_path):
     script = f"""
@@ -434,7 +434,7 @@ def test_a_writer_that_is_killed_leaves_no_half_file(has_nameless, tmp_path):
         assert os.listdir(tmp_path) == ["m"]
 
 
-def test_a_file_that_gets_no_name_is_copied(tmp_path, monkeypatch):
+def test_a_nameless_file_that_cannot_be_linked_is_copied(tmp_path, monkeypatch):
     def cannot(*_, **__):
         raise OSError(18, "Invalid cross-device link")
 
@@ -480,7 +480,7 @@ def test_a_missing_file():
 
 
 def file_of_2015(rng, sizes, leave_out=()):
-    """Arrays as the 2015 program named and shaped them: (to, from), one for each gate."""
+    """Return arrays named and shaped as in the 2015 program: (to, from), one for each gate."""
     entries = {"io_length": 7, "R1": 0.001, "R2": 0.002, "R3": 0.003, "gradClip": 25.0,
                "loss": 12.0, "instantaneousCost": np.array([9.0, 8.0])}  # fmt: skip
     for n, H in enumerate(sizes, start=1):
@@ -501,7 +501,7 @@ def file_of_2015(rng, sizes, leave_out=()):
 
 
 def predict_2015(e, inputs, model):
-    """The 2015 equations with their names, the output peephole of layer 1 on the cell state."""
+    """Predict by the 2015 equations, with layer 1's output peephole on the cell state."""
 
     def sigma(a):
         return 1 / (1 + np.exp(-a))
@@ -564,7 +564,7 @@ def test_the_path_of_a_file():
     assert model_file.npz_path("a.b").name == "a.b.npz"
 
 
-def test_a_link_goes_on_pointing_to_the_newer_file(trained, tmp_path):
+def test_saving_through_a_link_replaces_the_file_it_points_to(trained, tmp_path):
     (tmp_path / "real").mkdir()
     path = trained.saveParameters(tmp_path / "real" / "m")
     link = tmp_path / "latest.npz"

@@ -28,7 +28,7 @@ def file(model, tmp_path):
 @pytest.mark.parametrize("sampling", generation.SAMPLINGS)
 @pytest.mark.parametrize("count", (None, 3))
 def test_the_tunes_are_those_of_the_engine(model, file, rng, sampling, count):
-    """Also the second one, which the file's generator goes on to."""
+    """The second tune too, for which the file's generator continues."""
     network = NumpyNetwork.from_file(file)
     for start in (random_roll(rng, 5, P), None):
         arguments = {"count": count, "temperature": 1.3, "sampling": sampling}
@@ -60,7 +60,7 @@ def test_predictions_and_activations_are_the_oracle_s(model, file, rng):
             np.testing.assert_allclose(ours[name], theirs[letter], rtol=1e-12, err_msg=name)
 
 
-def test_a_model_in_memory_becomes_one(model, rng):
+def test_a_model_in_memory_can_be_converted(model, rng):
     start = random_roll(rng, 5, P)
     network = model.to_numpy()
     np.testing.assert_array_equal(network.gen_music(start, 40)[0], model.genMusic(start, 40)[0])
@@ -74,7 +74,7 @@ def test_arrays_alone_are_enough(model, rng):
 
 
 def test_the_file_needs_nothing_but_numpy(file, tmp_path):
-    """Copied beside the model, where no package and no engine can be imported."""
+    """It works as a copy beside the model, where no package and no engine can be imported."""
     source = Path(numpy_network.__file__).read_text("utf8")
     (tmp_path / "numpy_network.py").write_text(source, "utf8")
     script = """
@@ -90,13 +90,13 @@ def test_the_file_needs_nothing_but_numpy(file, tmp_path):
 
 
 @pytest.mark.parametrize("content", (b"", b"no model", b"PK\x03\x04 damaged"))
-def test_what_is_no_model_is_refused(tmp_path, content):
+def test_a_file_that_is_not_a_model_is_refused(tmp_path, content):
     (tmp_path / "x.npz").write_bytes(content)
     with pytest.raises(ValueError, match="x.npz is not a model of rnn4music"):
         NumpyNetwork.from_file(tmp_path / "x.npz")
 
 
-def test_a_damaged_header_is_noticed(file, tmp_path):
+def test_a_damaged_header_is_detected(file, tmp_path):
     data = file.with_suffix(".npz").read_bytes()
     path = tmp_path / "damaged.npz"
     path.write_bytes(data.replace(b"{'descr': '<f8'", b"{'descr': '<f4'", 1))
@@ -105,7 +105,7 @@ def test_a_damaged_header_is_noticed(file, tmp_path):
         NumpyNetwork.from_file(path)
 
 
-def test_a_file_that_is_not_there_is_said_so(tmp_path):
+def test_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere.npz"):
         NumpyNetwork.from_file(tmp_path / "nowhere")
 

@@ -189,6 +189,7 @@ GRADIENTS = """
 """
 
 
+@pytest.mark.slow
 @pytest.mark.core
 def test_precision_is_the_model_s_whatever_floatx_says():
     """Under floatX=float32 a float64 model must lose nothing, and the globals stay put."""

@@ -1,4 +1,4 @@
-"""What counts as a roll of zeros and ones, and which notes stand in it."""
+"""Validating piano rolls, and finding their notes."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def test_silence_has_no_notes():
     )
 
 
-def test_a_roll_of_zeros_and_ones_is_returned_as_it_is():
+def test_a_roll_of_zeros_and_ones_is_returned_unchanged():
     for dtype in (bool, np.uint8, np.float32):
         assert pianoroll.validate("roll", np.eye(3, dtype=dtype), 3).dtype == dtype
     np.testing.assert_array_equal(pianoroll.validate("roll", [[0, 1]]), [[0, 1]])
@@ -50,7 +50,7 @@ def test_a_roll_of_zeros_and_ones_is_returned_as_it_is():
         ("tune.mid", TypeError, "tune must be an array of numbers"),
     ],
 )
-def test_what_is_none_is_named(value, error, message):
+def test_invalid_rolls(value, error, message):
     with pytest.raises(error, match=message):
         pianoroll.validate("tune", value, binary=True)
 

@@ -1,4 +1,4 @@
-"""The field's standard sets in all their forms, and pickles that want more than to be data."""
+"""The standard sets in all their forms, and pickles that contain more than data."""
 
 import io
 import json
@@ -58,7 +58,7 @@ def write_pickle(protocol, content=PITCHES):
 
 
 def read_here(path):
-    """Do what the process that reads would do, in this one."""
+    """Read a file in this process, as the reading process would."""
     with open(path, "rb") as file:
         return standard_sets._read(file, path.suffix.lower(), 88, 10**9)
 
@@ -132,11 +132,11 @@ def test_a_file_is_read_in_another_process(tmp_path, form):
         {"train lengths": np.array([3]), "train": np.zeros((3, 16), np.float32)},
     ),
 )
-def test_what_the_other_process_says_is_not_trusted(monkeypatch, tmp_path, answer):
+def test_the_answer_of_the_other_process_is_not_trusted(monkeypatch, tmp_path, answer):
     monkeypatch.setattr(standard_sets, "in_limited_process", lambda *_, **__: answer)
     (tmp_path / "set.json").write_bytes(b"")
     with pytest.raises(
-        ValueError, match=r"set\.json cannot be read: the process that read it gave"
+        ValueError, match=r"set\.json cannot be read: the reading process returned invalid"
     ):
         load_standard_set(tmp_path / "set.json")
 
@@ -165,7 +165,7 @@ def test_the_pitch_range(tmp_path):
 
 
 class Runs:
-    """Pickled, it is a call; `marker` would show that it was made."""
+    """An object whose pickle is a call."""
 
     def __init__(self, function, *arguments):
         self.call = function, arguments
@@ -212,12 +212,12 @@ def test_a_hostile_pickle_is_refused_and_nothing_runs(tmp_path, protocol, form):
          b"(I1\n(I500\ntcnumpy\ndtype\n(S'O8'\ntRI00\n(ltb.", r"array of the shape \(500,\)"),
         (b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR"
          b"(I1\n(I8589934592\nI2147483648\ntcnumpy\ndtype\n(S'O8'\ntRI00\n(ltb.",
-         r"array of the shape \(8589934592, 2147483648\)"),  # 2 ** 64 are none to some NumPys
+         r"array of the shape \(8589934592, 2147483648\)"),  # overflows to 0
         (b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(I0\ntS'b'\ntR"
          b"(I1\n(I-1\nI-1\ntcnumpy\ndtype\n(S'b1'\ntRI00\nS'a'\ntb.", r"shape \(-1, -1\)"),
         (b"cnumpy.core.multiarray\nscalar\n(cnumpy\ndtype\n(S'O8'\ntRS'12345678'\ntR.",
          "OBJECT array"),
-        # the state of a dtype that hides that it holds objects
+        # a dtype whose state hides that it contains objects
         (b"cnumpy\ndtype\n(S'O8'\nI00\nI01\ntR(I3\nS'|'\nNNNI8\nI8\nI0\ntbp0\n0"
          b"cnumpy.core.numeric\n_frombuffer\n(S'12345678'\ng0\n(I1\ntS'C'\ntR.",
          "OBJECT array"),
@@ -232,7 +232,7 @@ def test_pickles_that_are_refused(data, message):
         safe_pickle.loads(data)
 
 
-def test_data_come_through_as_they_are(rng):
+def test_data_are_unchanged(rng):
     array = rng.random((3, 4))
     content = {
         "text": "é", "bytes": b"\xff", "number": 3.5, "big": 2**80, "none": None, "yes": True,
@@ -271,12 +271,16 @@ def test_data_come_through_as_they_are(rng):
         (
             "set.json",
             b'{"train": [[7]], "valid": [[[60]]], "test": [[[60]]]}',
-            "not a list of the p",
+            "not a list of the sounding p",
         ),
         ("set.mat", b"no mat", "set.mat"),
         ("set.npz", b"no npz", "damaged"),
         ("set.pickle", b"no pickle", "damaged"),
-        ("set.txt", b"", "unknown ending '.txt'; these are read: .json, .mat, .npz, .pickle, .pkl"),
+        (
+            "set.txt",
+            b"",
+            "unknown ending '.txt'; standard sets end in .json, .mat, .npz, .pickle, .pkl",
+        ),
     ],
 )
 def test_files_that_are_refused(tmp_path, name, content, message):
@@ -317,23 +321,25 @@ def test_rolls_as_lists_are_rolls(tmp_path):
 @pytest.mark.parametrize(
     ("tune", "message"),
     [
-        ([["60", "64"]], "something else than MIDI pitches"),
+        ([["60", "64"]], "values that are not MIDI pitches"),
         ([[60] * 129], "129 pitches"),
-        ([[10**30]], "something else than MIDI pitches"),
-        ([[[60]]], "something else than MIDI pitches"),
-        ([[None]], "something else than MIDI pitches"),
-        ([[True, False]], "something else than MIDI pitches"),
+        ([[10**30]], "values that are not MIDI pitches"),
+        ([[[60]]], "values that are not MIDI pitches"),
+        ([[None]], "values that are not MIDI pitches"),
+        ([[True, False]], "values that are not MIDI pitches"),
     ],
 )
-def test_steps_that_are_no_pitches(tmp_path, tune, message):
+def test_steps_that_are_not_pitches(tmp_path, tune, message):
     with pytest.raises(ValueError, match=message):
         read_here(write_json(tmp_path / "set.json", [tune]))
 
 
 @pytest.mark.parametrize("shape", [(4,), (2, 3, 4), (3, 129)])
-def test_arrays_that_are_no_tunes(tmp_path, shape):
+def test_arrays_that_are_not_tunes(tmp_path, shape):
     write_npz({**ROLLS, "train": [np.full(shape, 60)]})(tmp_path / "set.npz")
-    with pytest.raises(ValueError, match=r"train\[0\] has the shape .*; \(steps, 88 pitches\) or"):
+    with pytest.raises(
+        ValueError, match=r"train\[0\] has the shape .*; it must be \(steps, 88 pitches\) or"
+    ):
         read_here(tmp_path / "set.npz")
 
 
@@ -342,18 +348,31 @@ def test_notes_outside_the_range_are_counted(tmp_path):
     assert split.train.dropped_notes == {"outside the pitch range": 2} and split.train.n_notes == 1
 
 
+def test_a_set_without_notes_is_refused(tmp_path):
+    path = write_json(tmp_path / "set.json", [[[62, 64], [20]]])
+    with pytest.raises(ValueError, match=r"no notes in pitch_range=\(100, 109\), and 5 outside"):
+        load_standard_set(path, (100, 109))
+    path.write_text(json.dumps({part: [[[], []]] for part in PARTS}))
+    with pytest.raises(
+        ValueError, match="set.json cannot be read: it has no notes in .* 0 outside"
+    ):
+        load_standard_set(path)
+
+
 def test_a_set_is_bounded(tmp_path):
     path = write_json(tmp_path / "set.json", [[[]] * 1000])
-    with pytest.raises(ValueError, match="1002 steps of 88 pitches: more than most_cells=88000"):
+    with pytest.raises(
+        ValueError, match="1002 steps of 88 pitches, more cells than most_cells=88000"
+    ):
         load_standard_set(path, most_cells=88_000)
     assert len(load_standard_set(path, most_cells=88_176).train[0]) == 1000
-    flat = [np.zeros((10**8, 0))]  # of a few hundred bytes
+    flat = [np.zeros((10**8, 0))]  # a few hundred bytes
     write_pickle(4, dict.fromkeys(PARTS, flat))(tmp_path / "flat.pickle")
-    with pytest.raises(ValueError, match="more than most_cells=1000000000"):
+    with pytest.raises(ValueError, match="more cells than most_cells=1000000000"):
         load_standard_set(tmp_path / "flat.pickle")
 
 
-def test_what_is_no_part_of_the_set_is_not_read(tmp_path, monkeypatch):
+def test_other_arrays_are_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(standard_sets, "_MOST_BYTES", 10_000)
     arrays = {part: objects(ROLLS[part]) for part in PARTS}
     np.savez(tmp_path / "set.npz", **arrays, other=np.zeros(10_000))
@@ -366,16 +385,19 @@ def test_what_is_no_part_of_the_set_is_not_read(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("content", "message"),
     (
-        (np.zeros((3, 88)), r"train\[0\] has the shape \(88,\); \(steps, 88 pitches\) or"),
+        (
+            np.zeros((3, 88)),
+            r"train\[0\] has the shape \(88,\); it must be \(steps, 88 pitches\) or",
+        ),
         (np.array([objects([np.full((2, 88), 0.5)])]), r"train\[0\] is not a piano roll of zeros"),
-        (np.array([objects([np.full((2, 3), 1j)])]), "something else than MIDI pitches"),
+        (np.array([objects([np.full((2, 3), 1j)])]), "values that are not MIDI pitches"),
         (np.array([objects(["text"])]), r"train\[0\] has the shape \(1,\)"),
-        ({"field": np.zeros((2, 88))}, "something else than MIDI pitches"),
+        ({"field": np.zeros((2, 88))}, "values that are not MIDI pitches"),
         (csr_array(np.eye(88)), "is not a list of tunes"),
         (np.zeros((0, 88)), "is not a list of tunes"),
     ),
 )
-def test_mat_files_with_something_else(tmp_path, content, message):
+def test_mat_files_with_other_contents(tmp_path, content, message):
     savemat(tmp_path / "set.mat", {f"{part}data": content for part in PARTS})
     with pytest.raises(ValueError, match=message):
         read_here(tmp_path / "set.mat")
@@ -394,7 +416,7 @@ def test_a_mat_file_may_be_cut_off_or_of_another_version(tmp_path):
         load_standard_set(path)
 
 
-def test_what_a_pickle_holds_many_times_is_made_once():
+def test_repeated_objects_of_a_pickle_are_made_once():
     doubled = b"](K<e" + b"q\x00](h\x00h\x00e" * 60 + b"."  # 2 ** 60 numbers if written out
     found = safe_pickle.loads(doubled)
     for _ in range(60):
@@ -402,6 +424,20 @@ def test_what_a_pickle_holds_many_times_is_made_once():
         assert first is second
         found = first
     assert found == [60]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+def test_what_is_not_a_file_is_refused(tmp_path):
+    os.mkfifo(tmp_path / "fifo.mat")
+    os.symlink("/dev/zero", tmp_path / "device.json")
+    (tmp_path / "folder.npz").mkdir()
+    for name, message in (
+        ("fifo.mat", "not a regular file"),
+        ("device.json", "not a regular file"),
+        ("folder.npz", "Is a directory"),
+    ):
+        with pytest.raises(OSError, match=f"{message}.*{name}"):
+            load_standard_set(tmp_path / name)
 
 
 def test_a_missing_file(tmp_path):

@@ -1,4 +1,4 @@
-"""Large collections: converted to stores of piano rolls, and learned from on the disk."""
+"""Stores of piano rolls: converting large collections, and training from the disk."""
 
 import copy
 import gc
@@ -61,13 +61,13 @@ def small_shards():
 
 @pytest.fixture(scope="module")
 def tunes(tmp_path_factory):
-    """Thirteen tunes of 20 to 104 steps."""
+    """Return a folder of thirteen tunes of 20 to 104 steps."""
     return write_tunes(tmp_path_factory.mktemp("tunes") / "music")
 
 
 @pytest.fixture(scope="module")
 def made(tunes, tmp_path_factory):
-    """The folder of their store, of four shards; not to be changed."""
+    """Return the folder of their store of four shards; tests must not change it."""
     folder = tmp_path_factory.mktemp("store") / "rolls"
     convert(tunes, folder, progress=False)
     return folder
@@ -75,7 +75,7 @@ def made(tunes, tmp_path_factory):
 
 @pytest.fixture
 def folder(made, tmp_path):
-    """A copy of it."""
+    """Return a copy of the store."""
     return shutil.copytree(made, tmp_path / "rolls")
 
 
@@ -109,7 +109,7 @@ def test_a_store_holds_what_load_midi_reads(tunes, tmp_path, options):
     assert store.options["time_step"] == (None if "tempo" in options else 0.3)
 
 
-def test_nothing_is_skipped_in_silence(tunes, tmp_path):
+def test_nothing_is_skipped_silently(tunes, tmp_path):
     music = shutil.copytree(tunes, tmp_path / "music")
     (music / "03.mid").write_bytes(b"no music")
     (music / "05.mid").write_bytes((music / "05.mid").read_bytes()[:-20])
@@ -123,9 +123,9 @@ def test_nothing_is_skipped_in_silence(tunes, tmp_path):
     assert same(RollStore(tmp_path / "rolls"), dataset)
 
 
-def test_nothing_left_is_an_error_with_the_reasons(tmp_path):
+def test_no_usable_file_is_an_error_with_the_reasons(tmp_path):
     (tmp_path / "a.mid").write_bytes(b"no music")
-    with pytest.raises(ValueError, match="none of the 1 files can be used:\n  .*a.mid  not a"):
+    with pytest.raises(ValueError, match="the file cannot be used:\n  .*a.mid  not a"):
         convert(tmp_path / "a.mid", tmp_path / "rolls", progress=False)
 
 
@@ -149,7 +149,7 @@ def test_a_file_that_changes_meanwhile_is_skipped(tunes, tmp_path, monkeypatch):
         return read(reading, file)
 
     monkeypatch.setattr(roll_store, "read_file", changing)
-    with pytest.warns(DatasetWarning, match="07.mid +it was changed while"):
+    with pytest.warns(DatasetWarning, match="07.mid +it changed during"):
         store = convert(music, tmp_path / "rolls", progress=False)
     assert len(store) == N_TUNES - 1
 
@@ -164,8 +164,8 @@ def test_processes_and_a_cluster_make_the_same_files(tunes, made, tmp_path, monk
     assert files_of(tmp_path / "of a cluster") == files_of(made)
 
 
-def test_processes_are_told_of_files_from_the_root(tunes, tmp_path, monkeypatch):
-    """Those on other machines work in folders of their own."""
+def test_workers_are_given_absolute_paths(tunes, tmp_path, monkeypatch):
+    """Workers on other machines have other current folders."""
     told = []
     monkeypatch.setattr(
         roll_store, "in_processes", lambda make, jobs, workers: told.extend(jobs) or map(make, jobs)
@@ -176,11 +176,11 @@ def test_processes_are_told_of_files_from_the_root(tunes, tmp_path, monkeypatch)
     assert all(os.path.isabs(file.path) for job in told for file in job.files)
 
 
-def test_a_store_that_an_older_revision_began_is_completed(tmp_path, monkeypatch):
-    """Its shards keep their names."""
+def test_shards_keep_the_names_that_earlier_revisions_gave_them(tmp_path, monkeypatch):
     monkeypatch.setattr("rnn4music._utils.version.__version__", "0.1.0")
     files = [midi_files.File("a.mid", "/x/a.mid", size=10, stamp=5)]
-    _, (job,) = roll_store._plan(tmp_path, files, midi_files.SamplingOptions.validate(RANGE, 0.3))
+    sampling = midi_files.SamplingOptions.validate(RANGE, 0.3, keep_silence=True)
+    _, (job,) = roll_store._plan(tmp_path, files, sampling)
     assert job.path == tmp_path / "shards" / "00000-61fd12fbfa4d48b5.rolls"
 
 
@@ -196,7 +196,7 @@ def test_a_machine_without_the_folders_says_so(tunes, tmp_path):
 
 
 class FakeDask:
-    """What `cluster.in_cluster` asks of Dask; the first `n_done` jobs are done."""
+    """The parts of Dask that `cluster.in_cluster` uses; the first `n_done` jobs finish."""
 
     KilledWorker = type("KilledWorker", (Exception,), {})
 
@@ -218,7 +218,7 @@ class FakeDask:
 
 @pytest.mark.parametrize("n_done", (0, 2, 3))
 def test_a_cluster_without_workers_ends_the_conversion(monkeypatch, n_done):
-    """They may come back within a minute, which begins anew with each that is there."""
+    """Workers may come back within a minute, which restarts whenever one is there."""
     dask, clock, there = FakeDask(n_done), iter(range(0, 10**6, 25)), [["tcp://a"], []] + [[]] * 9
     monkeypatch.setitem(sys.modules, "distributed", dask)
     monkeypatch.setattr(cluster, "time", SimpleNamespace(monotonic=lambda: next(clock)))
@@ -243,14 +243,16 @@ def test_a_cluster_that_is_not_there_leaves_no_store(tunes, tmp_path):
     assert not (tmp_path / "rolls").exists()
 
 
-# ---- going on
+# ---- continuing
 
 
 def test_only_what_is_missing_is_made(tunes, folder):
     paths = sorted((folder / "shards").iterdir())
     before, contents = [path.stat() for path in paths], files_of(folder)
     paths[2].unlink()
-    with pytest.raises(StoreError, match="it is gone; convert the MIDI files into the same"):
+    with pytest.raises(
+        StoreError, match="is missing: the file does not exist. Convert the MIDI files"
+    ):
         RollStore(folder)
     assert same(convert(tunes, folder, progress=False), load_midi(tunes))
     assert files_of(folder) == contents
@@ -263,7 +265,7 @@ def test_only_what_is_missing_is_made(tunes, folder):
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no SIGKILL here")
 @pytest.mark.parametrize("killed_in", ("shards", "roll_store"))
 def test_a_conversion_that_was_killed_goes_on(tunes, made, tmp_path, killed_in):
-    """Killed in the third shard; and when the list of the shards is to be written."""
+    """Kill it in the third shard, and when it is about to write the manifest."""
     script = f"""
         import os, signal
         from rnn4music.data import shards, store as roll_store
@@ -299,10 +301,10 @@ def test_processes_end_with_the_one_that_was_killed():
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
         assert process.stdout.readline() == b"working\n"
         process.kill()
-        process.communicate(timeout=60)  # the pipe is closed once all who have it are gone
+        process.communicate(timeout=60)  # the pipe closes when the last process ends
 
 
-def test_conversions_into_one_folder_at_once(tunes, made, tmp_path):
+def test_simultaneous_conversions_into_one_folder(tunes, made, tmp_path):
     script = f"""
         import sys
         from rnn4music.data import store as roll_store
@@ -330,11 +332,11 @@ def test_other_options_or_files_are_refused_and_nothing_is_changed(
             convert(source, folder, progress=False, **options)
         assert files_of(folder) == before
 
-    refused("another conversion: time_step is 0.3, expected 0.2; convert into", time_step=0.2)
+    refused("another conversion: time_step is 0.3, expected 0.2. Convert into", time_step=0.2)
     refused(r"pitch_range is \[21, 109\], expected \[0, 128\]", pitch_range=(0, 128))
     music = shutil.copytree(tunes, tmp_path / "music")
     (music / "extra.mid").write_bytes((music / "00.mid").read_bytes())
-    refused(r"n_files is 13, expected 14; convert", source=music)
+    refused(r"n_files is 13, expected 14. Convert", source=music)
     (music / "extra.mid").unlink()
     os.utime(music / "12.mid", ns=(0, 0))
     refused("some of the files have changed", source=music)
@@ -343,16 +345,16 @@ def test_other_options_or_files_are_refused_and_nothing_is_changed(
         refused("version is '.*', expected '999'")
 
 
-def test_a_folder_with_something_else_is_refused(tunes, tmp_path):
+def test_a_folder_with_other_files_is_refused(tunes, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(OSError, match="holds something else, such as thesis.txt"):
+    with pytest.raises(OSError, match="contains other files, such as thesis.txt"):
         convert(tunes, tmp_path, progress=False)
     with pytest.raises(OSError, match="thesis.txt is not a folder"):
         convert(tunes, tmp_path / "thesis.txt", progress=False)
     with pytest.raises(ValueError, match='the folder of the store is ""'):
         convert(tunes, "", progress=False)
     assert files_of(tmp_path) == {"thesis.txt": b"years of work"}
-    with pytest.raises(FileNotFoundError, match="make one with `rnn4music convert`"):
+    with pytest.raises(FileNotFoundError, match="make a store with `rnn4music convert`"):
         RollStore(tmp_path)
 
 
@@ -385,17 +387,17 @@ def test_no_byte_of_a_store_can_change_unnoticed(made, folder):
             try:
                 after = use(folder)
             except StoreError as error:
-                assert "convert the MIDI files into the same folder again" in str(error)
+                assert "Convert the MIDI files into the same folder again" in str(error)
                 assert path.name in str(error)
                 n_found += 1
-            else:  # such as another space in JSON text
+            else:  # such as changed white space in JSON text
                 assert path.name == "store.json" and str(after) == str(before)
         path.write_bytes(whole)
     assert n_found > 150
 
 
 @pytest.mark.parametrize("where", (0.1, 0.7, 0.95, 0.999))
-def test_a_damaged_shard_is_made_anew(tunes, made, folder, where):
+def test_a_damaged_shard_is_remade(tunes, made, folder, where):
     path = sorted((folder / "shards").iterdir())[1]
     content = bytearray(path.read_bytes())
     content[int(where * len(content))] ^= 4
@@ -404,23 +406,23 @@ def test_a_damaged_shard_is_made_anew(tunes, made, folder, where):
     assert files_of(folder) == files_of(made)
 
 
-def test_a_damaged_list_of_shards_is_made_anew_from_what_is_there(tunes, made, folder):
+def test_a_damaged_manifest_is_remade_and_shards_are_kept(tunes, made, folder):
     inodes = {path: path.stat().st_ino for path in (folder / "shards").iterdir()}
     for content in (b"", b"[]", b'{"checksum": 1}', b"\xff", b'{"a": [' * 9999):
         (folder / "store.json").write_bytes(content)
-        with pytest.raises(StoreError, match="store.json is damaged: convert"):
+        with pytest.raises(StoreError, match="store.json is damaged. Convert"):
             RollStore(folder)
         convert(tunes, folder, progress=False)
         assert files_of(folder) == files_of(made)
     assert inodes == {path: path.stat().st_ino for path in (folder / "shards").iterdir()}
 
 
-def test_shards_that_changed_places_are_told_of(tunes, made, folder):
+def test_shards_that_changed_places_are_reported(tunes, made, folder):
     one, other = sorted((folder / "shards").iterdir())[:2]
     content = one.read_bytes()
     one.write_bytes(other.read_bytes())
     other.write_bytes(content)
-    with pytest.raises(StoreError, match="it is not the one that was made"):
+    with pytest.raises(StoreError, match="it is not the shard that the store lists"):
         RollStore(folder)
     convert(tunes, folder, progress=False)
     assert files_of(folder) == files_of(made)
@@ -435,7 +437,7 @@ def test_a_shard_that_is_cut_short_while_it_is_used(folder):
 
 
 def rewritten(folder, change):
-    """Change the list of shards, checksum and all."""
+    """Change the manifest of a store and its checksum."""
     manifest = roll_store.read_manifest(folder)
     change(manifest)
     roll_store.write_manifest(folder, manifest)
@@ -458,8 +460,8 @@ def rewritten(folder, change):
         lambda manifest: manifest["shards"][0].update(n_files="many"),
     ),
 )
-def test_a_list_of_shards_that_nobody_wrote_is_refused(folder, change):
-    """Its checksum is right, as that of a hostile one."""
+def test_an_invalid_manifest_is_refused(folder, change):
+    """A hostile manifest has a valid checksum."""
     manifest = roll_store.read_manifest(folder)
     change(manifest)
     text = {**manifest, "checksum": roll_store._checksum(manifest)}
@@ -468,15 +470,15 @@ def test_a_list_of_shards_that_nobody_wrote_is_refused(folder, change):
         RollStore(folder)
 
 
-def test_a_list_of_shards_of_any_size_is_not_read(folder, monkeypatch):
+def test_the_size_of_a_manifest_is_limited(folder, monkeypatch):
     monkeypatch.setattr("rnn4music.data.store._MOST_BYTES", 100)
     with pytest.raises(StoreError, match="store.json is damaged"):
         RollStore(folder)
 
 
-def test_a_list_of_shards_of_a_later_version_says_so(folder):
-    rewritten(folder, lambda manifest: manifest.update(options={"new": 1}, format=2))
-    with pytest.raises(ValueError, match="has format 2, this version of rnn4music reads up to 1"):
+def test_a_manifest_of_a_later_version_says_so(folder):
+    rewritten(folder, lambda manifest: manifest.update(options={"new": 1}, format=3))
+    with pytest.raises(ValueError, match="has format 3, but .* reads formats up to 2; install"):
         RollStore(folder)
 
 
@@ -493,8 +495,8 @@ ENTRY = dict(shards.Entry("a.mid", "", "", {"n_notes": 1}, 0, 0, 0, 0)._asdict()
         ({}, 0), ({}, 129), ({}, 88.0), ({}, True), ({}, "88"),
     ),
 )  # fmt: skip
-def test_an_index_that_nobody_wrote_is_refused(tmp_path, changes, n_pitches):
-    """Its checksum is right, as that of a hostile one."""
+def test_an_invalid_index_is_refused(tmp_path, changes, n_pitches):
+    """A hostile index has a valid checksum."""
 
     def index_of(entry, n_pitches):
         about = {"digest": "d", "n_pitches": n_pitches, "entries": [[*entry.values()]]}
@@ -509,7 +511,7 @@ def test_an_index_that_nobody_wrote_is_refused(tmp_path, changes, n_pitches):
 
 
 def test_a_shard_built_from_its_parts_is_read(tmp_path):
-    """The format of the files that users have, said once more."""
+    """An independent definition of the format of users' files."""
     roll = np.zeros((2, 9), bool)
     roll[0, [0, 8]] = roll[1, 1] = True
     cells, hashes = b"\x80\x80\x40\x00", struct.pack("<Q", 7)
@@ -533,26 +535,25 @@ def test_a_shard_built_from_its_parts_is_read(tmp_path):
     (tmp_path / "store.json").write_text(json.dumps({**manifest, "checksum": checksum}))
     store = RollStore(tmp_path)
     assert store.names == ["a.mid"] and store.skipped == [("b.mid", "not a MIDI file")]
-    assert store.damaged == [("a.mid", "cut off")] and store.options == options
+    assert store.damaged == [("a.mid", "cut off")]
+    assert store.options == {**options, "keep_silence": True} and store.silence == (0, 0)
     assert (store.n_notes, store.dropped_notes) == (3, {"drums": 1})
     np.testing.assert_array_equal(store[0], roll)
     path = store._path(0)
     assert shards.read_sketches(path, shards.verify(path))[0].ngrams.tolist() == [7]
 
 
-def test_a_list_of_shards_cannot_name_files_elsewhere(folder):
+def test_a_manifest_cannot_name_files_elsewhere(folder):
     rewritten(folder, lambda manifest: manifest["shards"][0].update(digest="/../../../etc/pas"))
     with pytest.raises(StoreError, match="store.json is damaged"):
         RollStore(folder)
 
 
-def test_a_later_format_is_left_alone(tunes, folder, monkeypatch):
-    monkeypatch.setattr(shards, "FORMAT", 2)
-    rewritten(folder, lambda manifest: manifest.update(format=2))
-    monkeypatch.undo()
+def test_a_later_format_is_left_alone(tunes, folder):
+    rewritten(folder, lambda manifest: manifest.update(format=3))
     before = files_of(folder)
     for attempt in (lambda: RollStore(folder), lambda: convert(tunes, folder, progress=False)):
-        with pytest.raises(ValueError, match="has format 2, .* reads up to 1; install a newer"):
+        with pytest.raises(ValueError, match="has format 3, .* up to 2; install a newer"):
             attempt()
     assert files_of(folder) == before
 
@@ -574,7 +575,7 @@ def test_a_store_is_a_sequence_of_rolls(made, tunes):
     for semitones, error in (([0.5], TypeError), ([-128], ValueError)):
         with pytest.raises(error):
             store.in_keys(semitones)
-    with pytest.raises(ValueError, match="in several keys already"):
+    with pytest.raises(ValueError, match="already in several keys"):
         store.in_keys().in_keys()
     assert same(copy.deepcopy(store.in_keys([2])[1:4]), dataset.in_keys([2])[1:4])
 
@@ -598,7 +599,7 @@ def test_a_store_can_be_moved_and_keeps_its_fingerprint(tunes, made, folder, tmp
 
 
 def test_a_split_is_that_of_the_same_tunes_in_memory(tunes, tmp_path):
-    """Their n-grams are few enough for the sketches to have all of them."""
+    """The tunes are short enough for the sketches to contain all n-grams."""
     music = shutil.copytree(tunes, tmp_path / "music")
     for k in range(5):
         midiwrite(music / f"copy {k}.mid", np.roll(tune(k), 2, axis=1), RANGE, 0.3)
@@ -606,17 +607,17 @@ def test_a_split_is_that_of_the_same_tunes_in_memory(tunes, tmp_path):
     assert store.near_duplicates() == dataset.near_duplicates()
     for mine, theirs in zip(store.split(0.2, 0.3, seed=3), dataset.split(0.2, 0.3, seed=3)):
         assert len(mine) > 1 and same(mine, theirs)
-    groups = store.in_keys([0, 1])[:9].near_duplicates()  # their numbers are of the tunes before
+    groups = store.in_keys([0, 1])[:9].near_duplicates()  # numbered by the tunes of the whole store
     assert [groups.index(each) for each in groups] == dataset.in_keys([0, 1])[:9].near_duplicates()
-    with pytest.raises(ValueError, match="leave nothing to learn from"):
+    with pytest.raises(ValueError, match="leave no tunes to train on"):
         store.split(0.5, 0.5)
 
 
-# ---- learning from it
+# ---- training on it
 
 
 class Counted(RollStore):
-    """A store that counts what is read, and what of it is in memory."""
+    """A store that counts the rolls that are read, and those in memory."""
 
     def __init__(self, folder):
         super().__init__(folder)
@@ -657,13 +658,13 @@ def test_the_minibatches_are_those_of_the_same_tunes_in_memory(made, tunes, wind
 
 
 @pytest.mark.parametrize("windows", minibatches.WINDOWS)
-def test_only_the_tunes_at_hand_are_read_and_each_once(made, windows):
+def test_each_tune_is_read_once_when_it_is_needed(made, windows):
     store = Counted(made)
     epoch = minibatches.epoch(store, 3, 110, "float32", np.random.default_rng(5), windows)
     for k, _ in enumerate(epoch, start=1):
         assert len(store.read) == min(3 * k, N_TUNES)
     assert sorted(store.read) == list(range(N_TUNES))
-    assert store.most_alive <= 3 + 3  # those of the next minibatch beside those of the last
+    assert store.most_alive <= 3 + 3  # the next minibatch beside the previous one
 
 
 def test_nothing_is_read_to_check_a_store_or_to_count(made):
@@ -693,7 +694,7 @@ def test_scores_and_baselines_are_those_of_the_same_tunes_in_memory(made, tunes,
 
 
 def test_a_long_tune_does_not_multiply_the_memory(made, monkeypatch):
-    """It runs alone, others as many at once as fit; scores are the same to the last bit."""
+    """It runs alone, the others in batches that fit; scores are identical to the last bit."""
     rolls = [*RollStore(made), tune(1, 3000)]
     compiled, at_once = set(), []
 
@@ -738,7 +739,7 @@ def test_reading_ahead_keeps_the_order_and_goes_no_further():
     assert [*ahead] == list(range(5, 50))
 
 
-def test_an_error_while_reading_ahead_comes_in_its_place():
+def test_an_error_while_reading_ahead_is_raised_in_order():
     def items():
         yield 1
         yield 2
@@ -801,8 +802,8 @@ def run(*arguments):
     return cli.main([str(argument) for argument in arguments])
 
 
-@pytest.mark.filterwarnings("default:notes not in the rolls")
-def test_converting_from_the_command_line_and_learning(tunes, tmp_path, capsys):
+@pytest.mark.filterwarnings("default:many notes are not in")
+def test_converting_and_training_from_the_command_line(tunes, tmp_path, capsys):
     store, model = tmp_path / "rolls", tmp_path / "model.npz"
     flags = ["--dt", 0.5, "--pitch-range", 30, 100, "--keep-short", "--keys", "c", "--quiet"]
     assert run("convert", tunes, store, *flags, "--json") == 0
@@ -814,7 +815,7 @@ def test_converting_from_the_command_line_and_learning(tunes, tmp_path, capsys):
     assert told["skipped"] == [] and told["n_notes"] == dataset.n_notes
 
     small = ["--units", 3, 4, 5, "--quiet", "--epochs", 2, "--window", 20, "--windows", "random"]
-    assert run("train", store, "-o", model, *small, "--validation", 0.2) == 0
+    assert run("train", store, "-o", model, *small, "--validation", 0.2) in (0, 3)
     assert not prefetching()
     assert run("evaluate", model, store) == 0
     assert f"on 13 tunes, {dataset.lengths.sum()} steps" in capsys.readouterr().out
@@ -828,14 +829,15 @@ def test_converting_from_the_command_line_and_learning(tunes, tmp_path, capsys):
     assert "pitch_range is [21, 109], expected [30, 100]" in capsys.readouterr().err
 
 
-@pytest.mark.filterwarnings("default:notes not in the rolls")
-def test_many_dropped_notes_are_told_of_when_converting(tunes, tmp_path, capsys):
+@pytest.mark.filterwarnings("default:many notes are not in")
+def test_many_dropped_notes_are_reported_when_converting(tunes, tmp_path, capsys):
     assert run("convert", tunes, tmp_path / "rolls", "--dt", 0.3, "--quiet") == 0
     assert "too short" not in capsys.readouterr().err
     midiwrite(tmp_path / "fast.mid", np.tile(np.eye(88, dtype=bool), (4, 1)), RANGE, 0.05)
     assert run("convert", tmp_path / "fast.mid", tmp_path / "fast", "--dt", 0.3, "--quiet") == 0
     told = capsys.readouterr().err
-    assert "too short for a step; of 352 in range" in told and "--keep-short keeps all" in told
+    assert "352 notes in the pitch range, 293 too short for a step" in told
+    assert "--keep-short keeps all" in told
 
 
 def music_of(source, *flags, io_length=88, metadata=None):
@@ -844,7 +846,7 @@ def music_of(source, *flags, io_length=88, metadata=None):
     return read_music(source, config.merged(vars(args)), model)
 
 
-def test_a_model_knows_of_a_store_what_it_would_of_the_files(tunes, made, tmp_path):
+def test_a_store_gives_a_model_the_same_metadata_as_its_files(tunes, made, tmp_path):
     beats = tmp_path / "rolls"
     convert(tunes, beats, steps_per_beat=4, tempo=100, sustain=True, progress=False)
     flags = ["--steps-per-beat", 4, "--tempo", 100, "--sustain"]

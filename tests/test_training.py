@@ -342,7 +342,7 @@ def test_ctrl_c_finishes_the_update_and_keeps_what_was_learned(capsys):
     history, _ = fake_training(trainer)
     assert trainer.store.value == len(history.cost) == 4 and history.interrupted
     assert signal.getsignal(signal.SIGINT) is before
-    assert "finishing what is under way" in capsys.readouterr().err
+    assert "finishing the current update" in capsys.readouterr().err
 
 
 def test_ctrl_c_is_noticed_while_a_resumed_epoch_is_read_over():

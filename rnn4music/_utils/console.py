@@ -19,7 +19,7 @@ class StandardError:
             sys.stderr.write(text)
 
     def flush(self):
-        """See `write`."""
+        """Flush standard error, if it exists."""
         with contextlib.suppress(OSError, ValueError, AttributeError):
             sys.stderr.flush()
 
@@ -31,8 +31,8 @@ STDERR = StandardError()
 
 
 def log(message):
-    """Print a line on standard error, above the progress bars; may be called by signal handlers."""
-    with contextlib.suppress(RuntimeError):  # the handler interrupted a write
+    """Print a line on standard error, above the progress bars; signal handlers may call it."""
+    with contextlib.suppress(RuntimeError):  # a signal handler interrupted a write
         tqdm.write(message, file=STDERR)
 
 

@@ -1,4 +1,4 @@
-"""PyTensor on JAX: how graphs are compiled, in which precision, and machine code in them."""
+"""PyTensor on JAX: compilation modes, precision, and machine code inside graphs."""
 
 import ctypes
 import os
@@ -12,7 +12,7 @@ from pytensor.graph.op import Op
 from pytensor.graph.traversal import applys_between
 from pytensor.scan.op import Scan
 
-# On its first import this sets JAX's global precision by PyTensor's own floatX: put it back.
+# Its first import sets JAX's global precision from PyTensor's floatX: restore it afterwards.
 _before = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
 from pytensor.link.jax.dispatch.basic import jax_funcify  # noqa: E402
 
@@ -39,8 +39,8 @@ if hasattr(os, "register_at_fork"):
 def mode(inputs, outputs):
     """Return PyTensor's mode for a graph.
 
-    XLA does nearly all by itself, and PyTensor's own rewrites would only take their time; those
-    of loops are needed.
+    XLA optimises nearly everything by itself, and PyTensor's own rewrites would only cost time.
+    Only graphs with loops need them.
     """
     has_loop = any(isinstance(node.op, Scan) for node in applys_between(inputs, outputs))
     return "JAX" if has_loop else Mode(linker="jax", optimizer="merge")
@@ -52,19 +52,21 @@ def runs_on_processor():
 
 
 class MachineCode(Op):
-    """A function that XLA calls.
+    """A graph node for a machine-code function that XLA calls.
 
     Parameters
     ----------
     address : int
-        Of a function that takes XLA's call frame.
+        Address of the function, which takes XLA's call frame.
     name : str
-        What it does, unlike any other's: JAX's own cache on disk knows it by that.
+        Unique name for what the function computes: the key in JAX's cache on disk.
     shapes : tuple of tuple of int
-        Of its results, all of `dtype`, as are its inputs.
+        Shapes of the results.
     dtype : str
+        Of the inputs and the results.
     in_place : tuple of (int, int)
-        Which input's memory may be taken by which result, where nobody needs it any more.
+        Pairs (input, result): the result may overwrite the input's memory if nothing else
+        needs it.
     """
 
     __props__ = ("address", "name", "shapes", "dtype", "in_place")
@@ -85,7 +87,7 @@ class MachineCode(Op):
         raise NotImplementedError("this operation is compiled by JAX only")
 
 
-_registered, _registering = {}, threading.Lock()  # addresses by the names that XLA knows
+_registered, _registering = {}, threading.Lock()  # addresses by the names registered with XLA
 
 
 @jax_funcify.register(MachineCode)  # pyright: ignore[reportArgumentType]

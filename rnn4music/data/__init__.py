@@ -1,4 +1,4 @@
-"""Piano rolls, and where they come from: MIDI folders, standard sets, stores on disk."""
+"""Piano rolls and their sources: MIDI folders, standard sets, stores on disk."""
 
 from rnn4music._utils.lazy import lazy_names
 

@@ -1,5 +1,6 @@
-"""Bach's chorales from the corpus of music21, as MIDI files and as a dataset."""
+"""Bach's chorales from music21's corpus, as MIDI files and as a dataset."""
 
+import os
 from functools import partial
 from pathlib import Path
 
@@ -9,14 +10,14 @@ from rnn4music.data.midi_files import load_midi
 
 
 def load_chorales(folder="data/chorales", **options):
-    """Read the chorales as piano rolls, written to the folder first where they are not there.
+    """Read the chorales as piano rolls, after writing those that the folder lacks.
 
     Parameters
     ----------
     folder : path
     **options
-        Those of `load_midi`, for example ``steps_per_beat=2``; by default steps of 0.3
-        seconds, which are eighth notes here.
+        Options of `load_midi`, for example ``steps_per_beat=2``. The default step is 0.3
+        seconds, an eighth note here.
 
     Returns
     -------
@@ -26,17 +27,17 @@ def load_chorales(folder="data/chorales", **options):
 
 
 def write_chorales(folder, seconds_per_quarter=0.6):
-    """Write the chorales as .mid files, those that are not there yet.
+    """Write the chorales that the folder lacks as .mid files.
 
-    Each bar is written once, without its repeats, and tied notes as one. Takes about half a
-    minute on two cores, with a progress bar; stopped in between, it goes on where it was.
+    Repeats are not written out, and tied notes are one note. This takes about half a minute on two
+    cores, with a progress bar. If interrupted, the next call continues where it stopped.
 
     Parameters
     ----------
     folder : path
-        Made if it is not there.
+        Created if it does not exist.
     seconds_per_quarter : float
-        The tempo; by default an eighth note lasts 0.3 seconds.
+        The tempo. By default an eighth note lasts 0.3 seconds.
 
     Returns
     -------
@@ -46,15 +47,13 @@ def write_chorales(folder, seconds_per_quarter=0.6):
     Raises
     ------
     ImportError
-        If music21 is not installed; the message has the command that mends it.
+        If music21 is not installed; the message has the command that installs it.
     """
     try:
         from music21 import corpus
     except ImportError:
-        raise ImportError(
-            "the chorales come with music21; run: python -m pip install music21"
-        ) from None
-    folder = Path(folder).expanduser()
+        raise ImportError("the chorales need music21; run: python -m pip install music21") from None
+    folder = Path(os.path.expanduser(os.fsdecode(folder)))
     folder.mkdir(parents=True, exist_ok=True)
     names = sorted({str(name) for name in corpus.chorales.Iterator(returnType="filename")})
     files = {name: folder / f"{Path(name).name}.mid" for name in names}
@@ -73,6 +72,6 @@ def _write_chorale(seconds_per_quarter, name_and_path):
     name, path = name_and_path
     notes = corpus.parse(name).stripTies().flatten().notes.stream()
     notes.insert(0, tempo.MetronomeMark(number=60 / seconds_per_quarter))
-    unfinished = path.with_suffix(".part")
+    unfinished = path.with_suffix(f".{os.getpid()}.part")  # another process may write it too
     notes.write("midi", unfinished)
     unfinished.rename(path)

@@ -1,4 +1,4 @@
-"""Collections of piano rolls: a dataset in memory, and what a store on disk shares with it.
+"""Collections of piano rolls: datasets in memory, and the base class that stores on disk share.
 
 >>> from rnn4music import load_midi
 >>> dataset = load_midi("my folder")                           # doctest: +SKIP
@@ -8,10 +8,11 @@
 Conventions
 -----------
 A piano roll is (T, P) booleans, one row per time step and one column per pitch of a half-open
-range. Nothing is skipped in silence: a warning has the first rows of a table of what was,
-`Collection.skipped` all of it.
+range. No file is skipped silently: a warning has a table of the skipped files, and
+`Collection.skipped` lists all of them.
 """
 
+import re
 import warnings
 from abc import abstractmethod
 from collections import Counter
@@ -22,33 +23,42 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rnn4music._utils import checks
+from rnn4music.data import pianoroll
 from rnn4music.data.duplicates import group_near_duplicates
 from rnn4music.data.keys import ALL_KEYS, transpose, validate_semitones
 
-_ROWS_OF_A_TABLE = 20
+TOO_SHORT, OUTSIDE = "too short for a step", "outside the pitch range"
+_ROWS_OF_A_TABLE = 20  # more rows are grouped further
 
 
 class DatasetWarning(UserWarning):
-    """Files that were skipped, or read in part."""
+    """Warning about files that were skipped or read in part."""
 
 
 class FileIssue(NamedTuple):
-    """A file's name, and why it was skipped, or what is damaged in it."""
+    """A file's name, and why it was skipped or what is damaged in it."""
 
     file: str
     reason: str
 
 
-class Split(NamedTuple):
-    """A collection in three parts."""
+class Silence(NamedTuple):
+    """Silence left out before the first and after the last notes."""
 
-    train: Any  # of the collection's own type
+    n_tunes: int = 0  # that were shortened
+    n_steps: int = 0
+
+
+class Split(NamedTuple):
+    """The three parts of a collection."""
+
+    train: Any  # of the collection's type
     validation: Any
     test: Any
 
 
 class Collection(Sequence):
-    """Piano rolls with their names, and what became of the files that they are from.
+    """Piano rolls with their names, and reports on the files they were read from.
 
     Attributes
     ----------
@@ -56,13 +66,17 @@ class Collection(Sequence):
     lengths : (number of tunes,) int
         Steps of each tune.
     skipped : list of FileIssue
-        Files of which nothing was read, and why.
+        Files that were not used, with the reason.
     damaged : list of FileIssue
-        Files of which only what is complete was read.
+        Files that were read in part, with the damage.
     n_notes : int
-        Notes within the pitch range, those too short for a step included.
+        Notes within the pitch range, including those too short for a step.
     dropped_notes : dict of str to int
-        How many notes are not in the rolls, by reason.
+        Number of notes that are not in the rolls, by reason.
+    n_cut : int
+        Number of notes whose note-off is missing and that end where their pitch is struck next.
+    silence : Silence
+        Numbers of tunes and steps of silence left out, ``n_tunes`` and ``n_steps``.
     """
 
     names: Any
@@ -71,6 +85,8 @@ class Collection(Sequence):
     damaged: list
     n_notes: int
     dropped_notes: dict
+    silence: Silence
+    n_cut: int
 
     @abstractmethod
     def select(self, indices) -> Any:
@@ -84,24 +100,38 @@ class Collection(Sequence):
         return f"<{type(self).__name__}: {self._extent()}>"
 
     def _extent(self):
-        return f"{len(self)} tunes, {self.lengths.sum()} steps"
+        return f"{counted(len(self), 'tune')}, {counted(self.lengths.sum(), 'step')}"
 
     def summary(self):
-        """Return some lines on what is here, and on what was skipped and why."""
+        """Return lines on the number of tunes and steps, and on what was left out and why."""
         lines = [self._extent()]
         for issues, what in ((self.skipped, "skipped"), (self.damaged, "damaged, read in part")):
             if issues:
-                files = "1 file" if len(issues) == 1 else f"{len(issues)} files"
-                lines += [f"{files} {what}:", *_table(issues)]
-        dropped = [f"{count} {reason}" for reason, count in self.dropped_notes.items() if count]
-        if dropped:
+                lines += [f"{counted(len(issues), 'file')} {what}:", *_table(issues)]
+        if self.silence.n_steps:
+            n_tunes, n_steps = self.silence
             lines.append(
-                f"notes not in the rolls: {', '.join(dropped)}; of {self.n_notes} in range"
+                f"silence left out before or after the notes: {counted(n_steps, 'step')} in "
+                f"{counted(n_tunes, 'tune')}"
             )
+        if self.n_cut or any(self.dropped_notes.values()):
+            lines.append(self.summarise_notes())
         return "\n".join(lines)
 
+    def summarise_notes(self):
+        """Return a line on the notes that are in the pitch range, and those left out."""
+        left_out = {reason: count for reason, count in self.dropped_notes.items() if count}
+        n_short = left_out.pop(TOO_SHORT, 0)
+        short = f", {n_short:,} {TOO_SHORT}" if n_short else ""
+        cut = f", {self.n_cut:,} without a note-off and ended by the next strike" * (self.n_cut > 0)
+        parts = [f"{counted(self.n_notes, 'note')} in the pitch range{short}{cut}"]
+        if left_out:
+            reasons = (f"{count:,} {reason}" for reason, count in left_out.items())
+            parts.append(f"notes left out: {', '.join(reasons)}")
+        return "; ".join(parts)
+
     def report(self, n_files):
-        """Warn the caller's caller if any of this many files was skipped or damaged.
+        """Warn the caller's caller if any of the `n_files` files was skipped or damaged.
 
         Raises
         ------
@@ -110,17 +140,18 @@ class Collection(Sequence):
         """
         if not len(self):
             table = "\n".join(_table(self.skipped))
-            raise ValueError(f"none of the {n_files} files can be used:\n{table}")
+            which = "the file cannot" if n_files == 1 else f"none of the {n_files:,} files can"
+            raise ValueError(f"{which} be used:\n{table}")
         if self.skipped or self.damaged:
             warnings.warn(self.summary(), DatasetWarning, stacklevel=3)
 
     def split(self, validation=0.1, test=0.1, seed=1):
-        """Divide the tunes at random, near duplicates of a tune on one side.
+        """Divide the tunes at random, keeping near duplicates in the same part.
 
         Parameters
         ----------
         validation, test : float
-            Shares of the number of tunes, rounded. A part has fewer where near duplicates would
+            Shares of the number of tunes, rounded. A part has fewer tunes if near duplicates would
             have to be separated, and none if all tunes are duplicates of each other.
         seed : int
             The same seed gives the same parts.
@@ -140,7 +171,7 @@ class Collection(Sequence):
         }
         if sum(shares.values()) >= 1:
             raise ValueError(
-                f"validation={validation} and test={test} leave nothing to learn from; "
+                f"validation={validation} and test={test} leave no tunes to train on; "
                 "together they must be less than 1"
             )
         rng = np.random.default_rng(checks.integer("seed", seed, 0))
@@ -163,13 +194,13 @@ class Collection(Sequence):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Dataset(Collection):
-    """Tunes in memory with their names; a sequence of piano rolls, as `RNN4Music.train` takes it.
+    """Tunes in memory with their names: a sequence of piano rolls for `RNN4Music.train`.
 
     Attributes
     ----------
     rolls : list of (T, P) bool
-    names, skipped, damaged, n_notes, dropped_notes
-        As of a `Collection`.
+    names, skipped, damaged, n_notes, dropped_notes, silence, n_cut
+        See `Collection`.
     """
 
     rolls: list
@@ -178,6 +209,8 @@ class Dataset(Collection):
     damaged: list = field(default_factory=list)
     n_notes: int = 0
     dropped_notes: dict = field(default_factory=dict)
+    silence: Silence = Silence()
+    n_cut: int = 0
 
     def __len__(self):
         return len(self.rolls)
@@ -202,40 +235,71 @@ class Dataset(Collection):
         return group_near_duplicates(self.rolls)
 
     def in_keys(self, semitones=ALL_KEYS):
-        """Return every tune in several transpositions, by default in all twelve keys.
+        """Return every tune in several transpositions, by default all twelve keys.
 
         Parameters
         ----------
         semitones : iterable of int
-            Notes that leave the pitch range are dropped.
+            Notes that leave the pitch range are dropped, and counted in ``dropped_notes``.
         """
         semitones = validate_semitones(semitones)
+        notes = [np.empty((0, 3), int), *map(pianoroll.notes, self.rolls)]
+        column, P = np.concatenate(notes)[:, 0], self.rolls[0].shape[1] if self.rolls else 0
+        moved = [column + key for key in semitones]
+        n_notes = sum(int(np.sum((each >= 0) & (each < P))) for each in moved)
         return Dataset(
             [transpose(roll, key) for roll in self.rolls for key in semitones],
             [f"{name} {key:+d}" for name in self.names for key in semitones],
+            n_notes=n_notes,
+            dropped_notes={OUTSIDE: len(column) * len(semitones) - n_notes},
         )
 
 
 def outcome(files):
-    """Return what became of files: ``skipped, damaged, n_notes, dropped_notes``.
+    """Return ``skipped, damaged, n_notes, dropped_notes, silence, n_cut`` of a `Collection`.
 
-    Each has ``name``, ``reason`` (why it was skipped), ``damage`` and ``counts``.
+    Each file has ``name``, ``reason`` (why it was skipped), ``damage`` and ``counts``.
     """
-    skipped, damaged, counts = [], [], Counter()
+    skipped, damaged, counts, n_shortened = [], [], Counter(), 0
     for file in files:
         if file.reason:
             skipped.append(FileIssue(file.name, file.reason))
             continue
         counts.update(file.counts)
+        n_shortened += file.counts.get("silent_steps", 0) > 0
         if file.damage:
             damaged.append(FileIssue(file.name, file.damage))
-    n_notes = counts.pop("n_notes", 0)
-    return skipped, damaged, n_notes, dict(counts)
+    n_notes, n_silent = counts.pop("n_notes", 0), counts.pop("silent_steps", 0)
+    n_cut, silence = counts.pop("n_cut", 0), Silence(n_shortened, n_silent)
+    return skipped, damaged, n_notes, dict(counts), silence, n_cut
+
+
+def counted(n, noun):
+    """Return a number with its noun, for example ``1 tune`` or ``2,000 tunes``."""
+    return f"{n:,} {noun}{'' if n == 1 else 's'}"
 
 
 def _table(issues):
-    shown = issues[:_ROWS_OF_A_TABLE]
-    width = max((len(issue.file) for issue in shown), default=0)
-    rows = [f"  {issue.file:<{width}}  {issue.reason}" for issue in shown]
-    more = len(issues) - len(shown)
-    return rows + ([f"  and {more} more"] if more else [])
+    """Return the rows of a table of issues; files with the same reason share a row.
+
+    If these rows are too many, files whose reasons differ only in numbers share a row.
+    """
+    groups, alike = _grouped(issues, lambda reason: reason), "more"
+    if len(groups) > _ROWS_OF_A_TABLE:
+        groups, alike = _grouped(issues, lambda reason: re.sub(r"\d+", "0", reason)), "similar"
+    rows = [(_printable(group[0].file), len(group) - 1, group[0].reason) for group in groups]
+    names = [f"{name} and {n:,} {alike}" if n else name for name, n, _ in rows]
+    width = max(map(len, names), default=0)
+    return [f"  {name:<{width}}  {_printable(row[2])}" for name, row in zip(names, rows)]
+
+
+def _grouped(issues, kind_of):
+    groups = {}
+    for issue in issues:
+        groups.setdefault(kind_of(issue.reason), []).append(issue)
+    return list(groups.values())
+
+
+def _printable(text):
+    """Return a text with control characters, and bytes that are not UTF-8, escaped."""
+    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)

@@ -1,35 +1,37 @@
-"""Tunes of a collection that are duplicates of each other, or nearly.
+"""Duplicates and near duplicates among the tunes of a collection.
 
-Collections hold the same tune twice: under another name, in another key, at another tempo, with
-silence before it, with a few notes changed. In a random split one of the two is learned from and
-the other is tested on. Two tunes are near duplicates here if half of the n-grams of the one that
-has fewer are also in the other.
+Collections often hold a tune twice: under another name, in another key, with silence before it, or
+with a few notes changed. A random split may put one copy in the training part and the other in the
+test part. Two tunes count as near duplicates if the one with fewer n-grams shares at least half of
+them with the other.
 
-An n-gram is eight chords in a row. A chord is the set of pitches that sound, relative to the
-lowest, and the interval of that to the lowest of the chord before; chords that last for several
-steps count once, and silences not at all. N-grams are compared by hash (a polynomial over the
-ring of 64-bit integers, with odd bases).
+An n-gram is eight chords in a row. A chord is the set of sounding pitches relative to the lowest,
+together with the interval from the previous chord's lowest pitch. A chord that lasts several steps
+counts once; silences are ignored. A copy at another tempo is found if steps are parts of a beat; in
+steps of seconds, only if sampling leaves the chords unchanged. N-grams are compared by hash (a
+polynomial over the ring of 64-bit integers, with odd bases).
 
-The n-grams of a large collection may not fit into memory. A tune's *sketch* has all n-grams of a
-tune with at most 64; of a longer one half, a quarter or, from 257 on, an eighth: those whose
-hashes, mixed, begin with one, two or three zeros, its *level*. Two tunes are compared by the
-n-grams that both would have at the higher of their levels, which are the same sample (A. Broder,
-"On the resemblance and containment of documents", SEQUENCES 1997), and have to share at least
-four. The estimated share has an error of about 0.07 where 50 n-grams of the shorter are left, more
-where a short tune is part of a long one.
+The n-grams of a large collection may not fit into memory. A tune's *sketch* is a sample of them:
+all n-grams of a tune with at most 64, a half up to 128, a quarter up to 256, an eighth beyond. The
+sample has the n-grams whose mixed hashes begin with zero, one, two or three zero bits; this number
+is the sketch's *level*. Two tunes are compared by the n-grams that both have at the higher of their
+levels, which are the same sample of each (A. Broder, "On the resemblance and containment of
+documents", SEQUENCES 1997); they must share at least four. The estimated share has an error of
+about 0.07 if 50 n-grams of the shorter tune are left, and more if a short tune is part of a long
+one.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
 
-N = 8  # chords of an n-gram
-SHARED = 0.5  # of the n-grams of the tune that has fewer
-_COMMON = 1000  # an n-gram in more tunes than these counts only where all are the same
-_BATCH = 256  # tunes whose comparisons are in memory at a time
-_SKETCH = 64  # n-grams of which all are kept; of more at most this many, but for chance,
-_HIGHEST_LEVEL = 3  # but an eighth of very many
-_FEWEST = 4  # of them that near duplicates share, where not all were kept
+N = 8  # chords per n-gram
+SHARED = 0.5  # share of the n-grams of the tune with fewer
+_COMMON = 1000  # n-grams in more tunes than this are ignored, except between identical tunes
+_BATCH = 256  # tunes compared at a time, to bound memory
+_SKETCH = 64  # expected n-grams of a sketch are at most this many, up to _HIGHEST_LEVEL
+_HIGHEST_LEVEL = 3  # keeps an eighth
+_FEWEST = 4  # n-grams that near duplicates share at least, if they were sampled
 
 _PITCH = np.uint64(0x9E3779B97F4A7C15)
 _CHORD = np.uint64(0xC2B2AE3D27D4EB4F)
@@ -37,25 +39,25 @@ _INTERVAL = np.uint64(0x165667B19E3779F9)
 
 
 class Sketch(NamedTuple):
-    """The n-grams by which a tune is compared."""
+    """A sample of a tune's n-grams."""
 
     level: int
     ngrams: Any  # sorted hashes
 
 
 def group_near_duplicates(rolls):
-    """Return for each of the rolls, (T, P) each, the number of its group of near duplicates.
+    """Return the number of each (T, P) roll's group of near duplicates.
 
     Returns
     -------
     list of int
-        Groups are numbered by their first tune; duplicates of duplicates are in one group.
+        Index of the group's first tune. Duplicates of duplicates are in one group.
     """
     return group_sketches([Sketch(0, ngrams_of(roll)) for roll in rolls])
 
 
 def group_sketches(sketches):
-    """Return for each of the sketches the number of its group, as `group_near_duplicates` does."""
+    """Return the number of each sketch's group, as `group_near_duplicates` does."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
@@ -81,15 +83,15 @@ def group_sketches(sketches):
 
 
 def _pairs(ngrams, owner, level_of, level):
-    """Yield (2, n) arrays: tunes of this level, and near duplicates of theirs among all owners."""
+    """Yield (2, n) arrays: tunes of this level, and their near duplicates among all owners."""
     from scipy.sparse import csr_matrix
 
     n_ngrams = np.bincount(owner, minlength=len(level_of))
     order = np.argsort(ngrams)
     ngrams, owner = ngrams[order], owner[order]
     is_last = np.append(ngrams[1:] != ngrams[:-1], True)[: len(ngrams)]
-    del ngrams, order  # there may be very many
-    n_owners = np.diff(np.flatnonzero(is_last), prepend=-1)  # of each n-gram, in their order
+    del ngrams, order  # they may take much memory
+    n_owners = np.diff(np.flatnonzero(is_last), prepend=-1)  # of each distinct n-gram, sorted
     counts = (n_owners > 1) & (n_owners <= _COMMON)
     owners, ends = owner[np.repeat(counts, n_owners)], np.cumsum(n_owners[counts])
     ones = np.ones(len(owners), np.int32)
@@ -114,7 +116,7 @@ def sketch_of(roll):
 
 
 def _is_sampled(ngrams, level):
-    """Return for each hash whether it begins with `level` zeros once its bits are mixed."""
+    """Return a mask of the hashes that begin with `level` zero bits once they are mixed."""
     with np.errstate(over="ignore"):
         mixed = (ngrams ^ (ngrams >> np.uint64(32))) * _PITCH
         mixed = (mixed ^ (mixed >> np.uint64(29))) * _CHORD
@@ -122,7 +124,7 @@ def _is_sampled(ngrams, level):
 
 
 def ngrams_of(roll):
-    """Return the sorted hashes of a roll's n-grams; a shorter tune is one n-gram."""
+    """Return the sorted hashes of a roll's n-grams; a tune of fewer chords is one n-gram."""
     roll = np.asarray(roll).astype(bool)
     roll = roll[roll.any(axis=1)]
     changes = (roll[1:] != roll[:-1]).any(axis=1)
@@ -130,7 +132,7 @@ def ngrams_of(roll):
     lowest = chords.argmax(axis=1)
     with np.errstate(over="ignore"):
         powers = np.cumprod(np.full(chords.shape[1], _PITCH))
-        # relative to the lowest pitch: divided by its power
+        # dividing by the lowest pitch's power makes the hash relative to it
         absolute = (chords * powers).sum(axis=1, dtype=np.uint64)
         inverse = np.cumprod(np.full(chords.shape[1], np.uint64(pow(int(_PITCH), -1, 2**64))))
         shape = absolute * inverse[lowest]
@@ -140,6 +142,6 @@ def ngrams_of(roll):
         for place in range(min(N, len(chords))):
             stop = place + n_ngrams
             ngrams = (ngrams + shape[place:stop]) * _CHORD
-            if place:  # the n-gram itself may begin on any pitch
+            if place:  # the first chord's pitch does not matter
                 ngrams = (ngrams + interval[place:stop] * _INTERVAL) * _CHORD
     return np.unique(ngrams)

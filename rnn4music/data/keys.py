@@ -1,4 +1,4 @@
-"""Keys of piano rolls: finding them, and moving a roll to another.
+"""Finding the key of a piano roll, and transposing it.
 
 Conventions
 -----------
@@ -6,10 +6,11 @@ A roll is (T, P); column 0 is `lowest_pitch`. A tonic is a pitch class, 0 for C 
 
 Source
 ------
-The key is the one whose profile lies nearest to the tune's own distribution of sounding time
-over the pitch classes, by Euclidean distance: J. Albrecht and D. Shanahan, "The use of large
+The key found is the one whose profile has the smallest Euclidean distance to the tune's
+distribution of sounding time over the pitch classes: J. Albrecht and D. Shanahan, "The use of large
 corpora to train a new type of key-finding algorithm: An improved treatment of the minor mode",
-Music Perception 31 (2013). Profile k is the share of the pitch class k semitones above the tonic.
+Music Perception 31 (2013). Value k of a profile is the share of the pitch class k semitones above
+the tonic.
 """
 
 from typing import NamedTuple
@@ -23,7 +24,7 @@ PROFILES = {
     "major": (0.238, 0.006, 0.111, 0.006, 0.137, 0.094, 0.016, 0.214, 0.009, 0.080, 0.008, 0.081),
     "minor": (0.220, 0.006, 0.104, 0.123, 0.019, 0.103, 0.012, 0.214, 0.062, 0.022, 0.061, 0.052),
 }
-ALL_KEYS = range(-5, 7)  # semitones that lead to all twelve
+ALL_KEYS = range(-5, 7)  # semitones; together all twelve keys
 _GOALS = {"major": 0, "minor": 9}  # C major and A minor, the keys without accidentals
 
 
@@ -39,7 +40,7 @@ class Key(NamedTuple):
 
 
 def find_key(roll, lowest_pitch=21):
-    """Find the key of a (T, P) roll; None if it is silent.
+    """Return the key of a (T, P) roll, or None if the roll is silent.
 
     Returns
     -------
@@ -59,12 +60,12 @@ def find_key(roll, lowest_pitch=21):
 
 
 def semitones_to_c(key):
-    """Return the shortest way from a key to C major or A minor: −6 to 5 semitones."""
+    """Return the shortest transposition from a key to C major or A minor: −6 to 5 semitones."""
     return (_GOALS[key.mode] - key.tonic + 6) % 12 - 6
 
 
 def transpose(roll, semitones):
-    """Return the (T, P) roll shifted upwards; notes that leave the range are dropped."""
+    """Return the (T, P) roll shifted upwards; cells that leave the range are dropped."""
     shifted = np.zeros_like(roll)
     P = roll.shape[1]
     low, high = max(semitones, 0), P + min(semitones, 0)

@@ -1,6 +1,7 @@
-"""Finding MIDI files in folders, .zip files and patterns, and reading many as piano rolls."""
+"""Finding MIDI files in folders, .zip files and patterns, and reading them as piano rolls."""
 
 import glob
+import math
 import os
 import stat
 import zipfile
@@ -24,14 +25,17 @@ from midi.reading import (
 from rnn4music._utils import checks, npz
 from rnn4music._utils.console import Bar
 from rnn4music._utils.processes import in_processes, n_cores
-from rnn4music.data.dataset import Dataset, outcome
+from rnn4music.data import pianoroll
+from rnn4music.data.dataset import OUTSIDE, TOO_SHORT, Dataset, outcome
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.data.shards import Tune, cached
 
+_BEATS_OF_SILENCE = 2  # instead of `pianoroll.SILENCE` where steps are parts of a beat
 MOST_CELLS = 10**7  # of one roll: nine hours of piano at 0.3 s
-MOST_BYTES = 2**24  # of one file
+MOST_BYTES = 2**24  # of a file
 _BYTES_WORTH_PROCESSES = 2**24
 _EVERY_PITCH = (0, 128)
+_APPLE_DOUBLE = b"\0\5\x16\7"  # RFC 1740
 
 
 def load_midi(
@@ -44,6 +48,7 @@ def load_midi(
     sustain=False,
     drums=False,
     keep_short=False,
+    keep_silence=False,
     to_c=False,
     min_steps=1,
     short_tunes="skip",
@@ -58,68 +63,76 @@ def load_midi(
     Parameters
     ----------
     source : path or list of paths
-        A folder (with those in it, linked ones too), a .zip, a pattern such as
-        ``"music/**/*.mid"``, a file, or a list of these. Of folders, patterns and .zip files
+        A folder (read with its subfolders and linked folders), a .zip file, a pattern such as
+        ``"music/**/*.mid"``, a MIDI file, or a list of these. In folders, patterns and .zip files
         every file that ends in .mid, .midi, .kar or .rmi is read, in upper or lower case.
     pitch_range : (int, int)
         Half-open range of MIDI pitches; (21, 109) is the piano.
     time_step : float
-        Seconds; 0.3 unless `steps_per_beat` is given.
+        Seconds per step; 0.3 unless `steps_per_beat` is given.
     steps_per_beat : float
         Steps per quarter note, instead of `time_step`: a step is the same note value in all
-        files, however fast they are played.
+        files, whatever their tempo.
     tempo : float
-        Quarter notes per minute, instead of the tempos in the files.
+        Quarter notes per minute, overriding the tempos in the files.
     sustain : bool
-        Let the sustain pedal lengthen notes.
+        Whether the sustain pedal lengthens notes.
     drums : bool
-        Read the drum channel as if its notes were pitches.
+        Whether strokes of drums are read as pitches: those of channel 10, and of channels that
+        XG, GS or General MIDI 2 turn into drums (see `midi.drums`).
     keep_short : bool
-        Let notes between two steps be on in the one before. Off by default: in 225 piano
-        pieces at 0.3 s a quarter of all notes lies between two steps, but with them three
-        times as many steps (23 % instead of 8 %) have pitches a second apart sound together
-        that are played one after the other. A shorter step loses less: 5 % at 0.15 s.
+        Whether a note between two steps is on in the earlier one. Off by default: in 225 piano
+        pieces at 0.3 s a quarter of all notes lies between two steps, but keeping them makes
+        three times as many steps (23 % instead of 8 %) contain pitches a second apart that are
+        played one after the other. A shorter step loses fewer notes: 5 % at 0.15 s.
+    keep_silence : bool
+        Whether silence before the first and after the last note of a file is kept. By default a
+        tune ends one second after its last note, and begins with its first note if the silence
+        before is longer than a second. With `steps_per_beat` the limit is two quarter notes
+        instead. It is rounded up to whole steps. Drums do not count as notes unless `drums` is
+        set. `Dataset.silence` has the numbers of tunes and steps affected.
     to_c : bool
-        Move each tune to C major or A minor, by at most six semitones; the key is found as
-        `rnn4music.data.keys` says. (`Dataset.in_keys` gives all twelve keys instead.)
+        Whether each tune is transposed to C major or A minor, by at most six semitones. See
+        `rnn4music.data.keys` for how the key is found, and `Dataset.in_keys` for all twelve keys.
     min_steps : int
-        Tunes of fewer steps are too short.
+        Tunes of fewer steps count as too short.
     short_tunes : {"skip", "repeat", "pad"}
-        What to do with tunes that are too short: skip them, repeat them until they are long
-        enough, or pad them with silence.
+        What to do with tunes shorter than `min_steps`: skip them, repeat them up to that
+        length, or pad them with silence.
     strict : bool
-        Skip damaged files; otherwise what is complete in them is read.
+        Whether damaged files are skipped; otherwise their intact part is read.
     most_cells : int
-        A file whose roll would have more cells (steps times pitches) is skipped.
+        Files whose roll would have more cells (steps times pitches) are skipped.
     cache : path
-        A folder, made if it is not there, in which what was read is kept: the next call with
-        the same contents of the files and the same options is several times faster. It may be
-        deleted at any time, and several programs may use it at once.
+        A folder that keeps the rolls, created if it does not exist. The next call with the
+        same file contents and options is several times faster. The folder may be deleted at any
+        time, and several programs may use it simultaneously.
     workers : int
-        Processes; by default one, and as many as there are cores from 16 MiB on.
+        Number of processes. By default one process reads up to 16 MiB, and one per core more.
     progress : bool
-        Show a progress bar if it takes longer than a second.
+        Whether to show a progress bar if reading takes longer than a second.
 
     Returns
     -------
     Dataset
-        The tunes sorted by name, those of a list in its order.
+        The tunes sorted by name; the entries of a list keep their order.
 
     Raises
     ------
     FileNotFoundError
-        If there is no such folder or file, or none with such an ending.
+        If the source does not exist, or has no file with one of these endings.
     ValueError
-        If nothing is left; the message has the reasons.
+        If no file can be used; the message has the reasons.
 
     Warns
     -----
     DatasetWarning
-        With a table, if files were skipped or read in part.
+        If files were skipped or read in part; the message has a table of them.
     """
     sampling = SamplingOptions.validate(
         pitch_range, time_step, steps_per_beat=steps_per_beat, tempo=tempo, sustain=sustain,
-        drums=drums, keep_short=keep_short, to_c=to_c, strict=strict, most_cells=most_cells,
+        drums=drums, keep_short=keep_short, keep_silence=keep_silence, to_c=to_c, strict=strict,
+        most_cells=most_cells,
     )  # fmt: skip
     progress = checked_flag("progress", progress)
     min_steps = checks.integer("min_steps", min_steps, 1)
@@ -156,28 +169,31 @@ def _long_enough(tune, min_steps, short_tunes):
 
 
 class File(NamedTuple):
-    """A file on disk, or a member of a .zip."""
+    """A file on disk, a member of a .zip, or a place that cannot be read."""
 
     name: str
     path: str
     member: str | None = None
     size: int = 0
-    stamp: int = 0  # of its last change: nanoseconds, or its CRC in the .zip
+    stamp: int = 0  # time of the last change in nanoseconds, or the CRC in the .zip
+    problem: str = ""  # why it cannot be read
 
     def read(self):
         """Return the bytes."""
+        if self.problem:
+            raise MidiError(self.problem)
         if self.size > MOST_BYTES:
-            raise MidiError(f"it has {self.size} bytes; more than {MOST_BYTES} are not read")
+            raise MidiError(f"it has {self.size} bytes; at most {MOST_BYTES} are read")
         if self.member is None:
             with opened(self.path) as file:
                 return file.read()
         archive = _open_zip(self.path)
         if archive.getinfo(self.member).compress_type not in npz.METHODS:
-            raise MidiError("in the .zip it is compressed by a method that is not read")
+            raise MidiError("the .zip compresses it by an unsupported method; only deflate is read")
         with archive.open(self.member) as file:
-            data = file.read(MOST_BYTES + 1)  # what it says of its size may be wrong
+            data = file.read(MOST_BYTES + 1)  # the size in the directory may be wrong
         if len(data) > MOST_BYTES:
-            raise MidiError(f"it has more than {MOST_BYTES} bytes, which are not read")
+            raise MidiError(f"it has more bytes than the {MOST_BYTES} that are read")
         return data
 
 
@@ -185,13 +201,13 @@ _open_zip = lru_cache(maxsize=1)(zipfile.ZipFile)
 
 
 def forget_zips():
-    """Close what is open, so that a .zip that is replaced is opened anew."""
+    """Close the open .zip, so that a replaced file is reopened."""
     _open_zip.cache_clear()
 
 
 def find_files(source):
-    """List the MIDI files of a folder, a .zip, a pattern, a file, or a list of these."""
-    if not isinstance(source, (str, os.PathLike)):
+    """List the MIDI files of a source, as `load_midi` takes it."""
+    if not isinstance(source, (str, bytes, os.PathLike)):
         if not np.iterable(source):
             raise TypeError(
                 f"the source must be a path or a list of paths, not {type(source).__name__}"
@@ -200,67 +216,118 @@ def find_files(source):
         if not files:
             raise ValueError("the list of files is empty; give at least one")
         return files
-    if not os.fspath(source):
+    source = os.fsdecode(source)
+    if not source:
         raise ValueError('the source is empty; for the current folder give "."')
-    path = Path(source).expanduser()
-    if path.is_dir():
-        inside = sorted(map(Path, _inside(path)))
-        files = _midi_files((each, each.relative_to(path)) for each in inside)
-    elif path.suffix.lower() == ".zip" and path.is_file():
+    path = expanded(source)
+    mode = _mode(path)
+    if stat.S_ISDIR(mode):
+        files = _in_folder(path)
+    elif stat.S_ISREG(mode) and path.suffix.lower() == ".zip":
         files = _zip_members(path)
-    elif path.exists():
-        return [_file(path, path) or File(path.as_posix(), os.fspath(path))]
+    elif mode:
+        return [_file(path, path)]
     else:
-        matches = [Path(each) for each in sorted(glob.glob(os.fspath(path), recursive=True))]
-        if not matches:
-            raise FileNotFoundError(f"there is no file or folder {source}, and nothing matches it")
-        files = _midi_files((each, each) for each in matches)
+        files = _matching(path)
     if not files:
         raise FileNotFoundError(
-            f"{source} has no files that end in {', '.join(SUFFIXES)}; folders that a pattern "
-            "matches, and .zip files in folders, are read if they are named themselves"
+            f"{source} has no files that end in {', '.join(SUFFIXES)}. To read a .zip file in a "
+            "folder, or a folder that matches a pattern, name it directly"
         )
     return files
 
 
-def _inside(folder):
-    """Yield the paths of all that is in a folder, each folder once, linked ones last."""
-    seen = set()
-    for each, folders, names in os.walk(folder, followlinks=True):
+def expanded(path):
+    """Return a `Path`, with the home folder for a leading ``~`` if that is known."""
+    return Path(os.path.expanduser(os.fsdecode(path)))
+
+
+def _mode(path):
+    """Return the mode of a file or folder, or 0 if it does not exist and may be a pattern."""
+    try:
+        return path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a null character
+        if os.path.islink(path):
+            raise
+        return 0
+    except OSError:  # such as a name that is too long, or no permission
+        if glob.has_magic(os.fspath(path)):
+            return 0
+        raise
+
+
+def _in_folder(folder):
+    """List the MIDI files in a folder. Each subfolder is visited once, linked ones last."""
+    paths, problems, seen = [], [], set()
+    os.scandir(folder).close()  # raises the error of the folder itself
+    for each, folders, names in os.walk(folder, onerror=problems.append, followlinks=True):
         real = os.path.realpath(each)
         if real in seen:
             folders.clear()
             continue
         seen.add(real)
         folders.sort(key=lambda name: (os.path.islink(os.path.join(each, name)), name))
-        yield from (os.path.join(each, name) for name in names)
+        paths += [Path(each, name) for name in names]
+    files = [_file(path, path.relative_to(folder)) for path in paths if _may_be_midi(path)]
+    for error in problems:
+        path = Path(error.filename or folder)  # none where a disk fails amid a folder
+        files.append(_unread(path, path.relative_to(folder), error))
+    return sorted(files, key=lambda file: Path(file.path))
 
 
-def _midi_files(paths):
-    """List those of some paths, each with a name, that are MIDI files by their ending."""
-    named = [each for each in paths if each[0].suffix.lower() in SUFFIXES]
-    return [file for path, name in named if (file := _file(path, name))]
+def _matching(pattern):
+    """List the MIDI files that match a pattern, and the folders where none can be looked for."""
+    parts, begin = pattern.parts, 0
+    while begin < len(parts) and os.path.lexists(Path(*parts[: begin + 1])):
+        begin += 1  # what exists is no pattern, even if it has brackets in its name
+    parts = [*map(glob.escape, parts[:begin]), *parts[begin:]]
+    matches = [*map(Path, sorted(glob.glob(os.path.join(*parts), recursive=True)))]
+    files = {path: _file(path, path) for path in matches if not os.path.isdir(path)}
+    for k in range(begin, len(parts)):
+        searched = [*parts[:k], *["**"] * (parts[k] == "**"), ""]
+        searched = searched if len(searched) > 1 else ["./"]
+        for folder in map(Path, glob.glob(os.path.join(*searched), recursive=True)):
+            try:
+                os.scandir(folder).close()
+                os.stat(os.path.join(folder, os.curdir))  # may its files be opened?
+            except OSError as error:
+                files[folder] = _unread(folder, folder, error)
+    if not (files or matches):
+        raise FileNotFoundError(
+            f"there is no file or folder {pattern}, and as a pattern it matches no file"
+        )
+    return [file for path, file in files.items() if file.problem or _may_be_midi(path)]
+
+
+def _may_be_midi(path):
+    """Return whether a path has the ending of a MIDI file, or is a broken link to anything."""
+    return path.suffix.lower() in SUFFIXES or (os.path.islink(path) and not os.path.exists(path))
 
 
 def _file(path, name):
-    """Return a file, or None if it is a folder; a link to nothing is a file, and reported."""
+    """Return a file; reading it reports broken links, devices, and missing permissions."""
     file = File(name.as_posix(), os.fspath(path))
     try:
         status = path.stat()
-    except OSError:  # met again when it is read
+    except OSError:
         return file
-    is_file = stat.S_ISREG(status.st_mode)
-    return file._replace(size=status.st_size, stamp=status.st_mtime_ns) if is_file else None
+    return file._replace(size=status.st_size, stamp=status.st_mtime_ns)
+
+
+def _unread(path, name, error):
+    """Return the entry for a folder that cannot be listed."""
+    problem = f"the folder cannot be read: {error.strerror}"
+    return File(f"{name.as_posix()}/", os.fspath(path), problem=problem)
 
 
 def _zip_members(path):
     try:
         with zipfile.ZipFile(path) as archive:
             members = archive.infolist()
-    except Exception as error:  # damage makes zipfile raise all sorts
+    except Exception as error:  # zipfile raises many kinds of error for damage
         if not npz.is_damage(error):
             raise
-        raise ValueError(f"{path} is not a .zip file, or damaged: {error}") from None
+        raise ValueError(f"{path} is damaged or not a .zip file: {error}") from None
     return sorted(
         File(each.filename, os.fspath(path), each.filename, each.file_size, each.CRC)
         for each in members
@@ -272,44 +339,59 @@ def _zip_members(path):
 
 
 class SamplingOptions(NamedTuple):
-    """How files become piano rolls: the arguments of `load_midi`, validated."""
+    """Validated arguments of `load_midi` that determine the piano rolls."""
 
     options: Options
     pitch_range: tuple[int, int]
     to_c: bool
 
     @classmethod
-    def validate(cls, pitch_range, time_step, *, to_c=False, most_cells=MOST_CELLS, **options):
-        """Return the arguments of `load_midi`, or raise TypeError or ValueError."""
+    def validate(
+        cls,
+        pitch_range,
+        time_step,
+        *,
+        keep_silence=False,
+        to_c=False,
+        most_cells=MOST_CELLS,
+        **options,
+    ):
+        """Check arguments of `load_midi`; raise TypeError or ValueError."""
+        keep_silence = checked_flag("keep_silence", keep_silence)
         to_c = checked_flag("to_c", to_c)
         pitch_range = checked_pitch_range(pitch_range, "pitch_range")
         read = _EVERY_PITCH if to_c else pitch_range
         options = check_options(
             read, time_step, most_cells=most_cells, dt_name="time_step", **options
         )
+        if not keep_silence:
+            silence = _BEATS_OF_SILENCE if options.in_beats else pianoroll.SILENCE
+            options = options._replace(most_silence=math.ceil(silence / options.step))
         return cls(options, pitch_range, to_c)
 
     @property
     def n_pitches(self):
-        """Columns of the rolls."""
+        """Number of columns of a roll."""
         return self.pitch_range[1] - self.pitch_range[0]
 
     def arguments(self):
-        """Return the arguments of `validate`, as JSON may hold them."""
+        """Return the arguments of `validate` as JSON can represent them."""
         options = self.options._asdict()
         step, in_beats, tempo = (options.pop(name) for name in ("step", "in_beats", "tempo"))
+        keep_silence = options.pop("most_silence") is None
         return {
             **options,
             "pitch_range": list(self.pitch_range),
             "time_step": None if in_beats else float(step),
             "steps_per_beat": float(1 / step) if in_beats else None,
             "tempo": None if tempo is None else float(tempo),
+            "keep_silence": keep_silence,
             "to_c": self.to_c,
         }
 
 
 def n_workers(workers, files):
-    """Return how many processes read the files: `workers`, or as many as are worth it."""
+    """Return the number of processes: `workers`, or by default a number that pays off."""
     if workers is None:
         n_bytes = sum(file.size for file in files)
         workers = n_cores() if n_bytes >= _BYTES_WORTH_PROCESSES else 1
@@ -317,15 +399,21 @@ def n_workers(workers, files):
 
 
 def read_file(sampling, file):
-    """Read one file as a `Tune`, in whatever process."""
+    """Read a file as a `Tune`; this may run in any process."""
     options, pitch_range, to_c = sampling
     try:
-        content = read_bytes(file.read(), options, dtype=bool)
+        data = file.read()
+        if data.startswith(_APPLE_DOUBLE):
+            return Tune(file.name, reason="macOS resource file (._*), which is not music")
+        content = read_bytes(data, options, dtype=bool)
     except MidiError as error:
         return Tune(file.name, reason=error.reason)
-    except Exception as error:  # the disk's, zipfile's: one file must not end the rest
-        where = "in the .zip, " if file.member else ""
-        return Tune(file.name, reason=f"{where}{type(error).__name__}: {error}")
+    except Exception as error:  # from the disk or zipfile: one bad file must not stop the others
+        reason = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"
+        if file.member:  # files with the same reason share a row
+            reason = f"in the .zip, {reason}".replace(f" for file {file.member!r}", "")
+            reason = reason.replace(f"File {file.member!r}", "the file")
+        return Tune(file.name, reason=reason)
     roll, n_out_of_range = content.piano_roll, content.n_out_of_range
     n_notes = len(content.pitches)
     if to_c:
@@ -336,14 +424,14 @@ def read_file(sampling, file):
         n_out_of_range = int(np.sum((pitches < pitch_range[0]) | (pitches >= pitch_range[1])))
         n_notes -= n_out_of_range
     dropped = {
-        "too short for a step": content.n_too_short,
-        "outside the pitch range": n_out_of_range,
+        TOO_SHORT: content.n_too_short,
+        OUTSIDE: n_out_of_range,
         "never ended": content.n_never_ended,
         "drums": content.n_drums,
     }
-    counts = {"n_notes": n_notes, **dropped}
+    counts = {"n_notes": n_notes, "silent_steps": content.n_silent, "n_cut": content.n_cut}
     reason = ""
     if not roll.any():
         reasons = [f"{count} {why}" for why, count in dropped.items() if count]
         reason = f"none of its notes: {', '.join(reasons)}" if reasons else "it has no notes"
-    return Tune(file.name, roll, reason, summary(content.damage), counts)
+    return Tune(file.name, roll, reason, summary(content.damage), {**counts, **dropped})

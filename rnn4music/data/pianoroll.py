@@ -1,4 +1,4 @@
-"""Piano rolls of zeros and ones: which arrays are rolls, and which notes stand in them.
+"""Validating piano rolls, and finding the notes in them.
 
 Conventions
 -----------
@@ -11,6 +11,9 @@ import warnings
 
 import numpy as np
 
+SILENCE = 1
+"""Seconds of silence that a tune keeps after its last note, and at most before its first."""
+
 
 def validate(name, value, n_pitches=None, *, ndims=(2,), binary=False):
     """Return a roll, or probabilities, as an array of numbers or booleans.
@@ -20,25 +23,25 @@ def validate(name, value, n_pitches=None, *, ndims=(2,), binary=False):
     name : str
         Its name in errors.
     value : array_like
-        With values from 0 to 1; the last axis is the pitches.
+        Values from 0 to 1; the last axis is the pitches.
     n_pitches : int, optional
-        The width that the network takes; without it any is.
+        Width that the network takes; by default any width is allowed.
     ndims : tuple of int
-        How many axes it may have: 2 for (T, P), 3 for (T, B, P).
+        Allowed numbers of axes: 2 for (T, P), 3 for (T, B, P).
     binary : bool
-        Refuse probabilities between 0 and 1.
+        Whether to reject probabilities between 0 and 1.
 
     Raises
     ------
     TypeError, ValueError
-        If it is not an array of numbers; if its shape or a value does not fit.
+        If it is not an array of numbers, or its shape or a value is invalid.
     """
     roll = numeric_array(name, value)
     if roll.ndim not in ndims or n_pitches not in (None, roll.shape[-1]):
         width = "pitches" if n_pitches is None else n_pitches
         shapes = " or ".join(f"(steps, {'tunes, ' * (n - 2)}{width})" for n in ndims)
         remedy = "give one tune at a time" if n_pitches is None else (
-            "the width is the model's io_length: read MIDI files with a pitch range as wide as that"
+            "the model's io_length sets the width: read MIDI files with a pitch range of that width"
         )  # fmt: skip
         raise ValueError(f"{name} must have the shape {shapes}, but has {roll.shape}; {remedy}")
     if 0 in roll.shape:
@@ -49,36 +52,36 @@ def validate(name, value, n_pitches=None, *, ndims=(2,), binary=False):
         raise ValueError(f"{name} holds NaN or infinity; a piano roll holds 0 and 1")
     low, high = roll.min(), roll.max()
     if low < 0 or high > 1:
-        raise ValueError(
-            f"{name} holds values from {low:g} to {high:g}; a piano roll holds 0 and 1: "
-            "for velocities take (roll > 0)"
-        )
+        allowed = "a piano roll holds 0 and 1. For velocities, take (roll > 0)"
+        if name == "probabilities":
+            allowed = "a probability is from 0 to 1"
+        raise ValueError(f"{name} holds values from {low:g} to {high:g}; {allowed}")
     if binary and len(between := roll[(roll != 0) & (roll != 1)]):
         raise ValueError(
-            f"{name} holds {between[0]:g}; 0 is off and 1 is on: turn probabilities into notes "
-            "first, e.g. roll >= 0.5"
+            f"{name} holds {between[0]:g}; a piano roll holds 0 (off) and 1 (on). Convert "
+            "probabilities into notes first, for example with roll >= 0.5"
         )
     return roll
 
 
 def validate_dataset(name, value, n_pitches=None, *, binary=False, scorable=False):
-    """Return the tunes of a dataset as a list of rolls, or a store on disk as it is.
+    """Return the tunes of a dataset as a list of rolls, or a store on disk unchanged.
 
     Parameters
     ----------
     name : str
-        Its name in errors, such as "dataset"; a tune's is that with its index.
+        Its name in errors, such as "dataset"; a tune is called by this name and its index.
     value : list of (T, P), 3-D array, or store
         A store checks each roll that it reads.
     n_pitches, binary
         As of `validate`, for each tune.
     scorable : bool
-        Refuse tunes of which none has a step that can be scored, or learned.
+        Whether to reject datasets in which no tune has a step to score or train on.
 
     Raises
     ------
     TypeError, ValueError
-        As of `validate`; and if there are no tunes.
+        As `validate` raises them, and if there are no tunes.
     """
     if is_stored(value):
         if n_pitches not in (None, value.n_pitches):
@@ -90,12 +93,12 @@ def validate_dataset(name, value, n_pitches=None, *, binary=False, scorable=Fals
     elif isinstance(value, (str, os.PathLike)) or not np.iterable(value):
         raise TypeError(
             f"{name} must be a list of piano rolls, not {type(value).__name__} {value!r:.60}; "
-            "rnn4music.load_midi reads a folder of MIDI files"
+            "read a folder of MIDI files with rnn4music.load_midi"
         )
     elif isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype != object:
         raise ValueError(
-            f"{name} is one array of shape {value.shape}: give a list of piano rolls, also for "
-            "one tune: [roll]"
+            f"{name} is one array of shape {value.shape}; give a list of piano rolls, for one "
+            "tune [roll]"
         )
     else:
         tunes = [
@@ -105,8 +108,8 @@ def validate_dataset(name, value, n_pitches=None, *, binary=False, scorable=Fals
         raise ValueError(f"{name} is empty; give at least one piano roll")
     if scorable and lengths(tunes).max() < 2:
         raise ValueError(
-            f"{name} has nothing to score: every tune has one step, and the first is not scored; "
-            "give a tune of two steps or more"
+            f"{name} has nothing to score: every tune has one step, and the first step is not "
+            "scored; give a tune of at least two steps"
         )
     return tunes
 
@@ -115,12 +118,12 @@ def numeric_array(name, value):
     """Return `value` as an array of numbers or booleans."""
     if isinstance(value, (str, os.PathLike)):
         raise TypeError(
-            f"{name} must be an array of numbers, not {str(value)!r}; of a MIDI file give "
+            f"{name} must be an array of numbers, not {str(value)!r}; read a MIDI file with "
             "midiread(path).piano_roll"
         )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # all that old NumPy does about unequal rows
+            warnings.simplefilter("error")  # old versions of NumPy only warn of unequal rows
             array = np.asarray(value)
     except (ValueError, Warning):
         raise ValueError(f"{name} must have rows of equal length") from None
@@ -130,9 +133,9 @@ def numeric_array(name, value):
 
 
 def notes(roll):
-    """Return the notes of a (T, P) roll, one column after the other: (number of notes, 3) int.
+    """Return the notes of a (T, P) roll column by column: (number of notes, 3) int.
 
-    A note is its column, its first step, and the step after its last.
+    A row has the note's column, its first step, and the step after its last.
     """
     is_on = np.pad(np.asarray(roll) > 0, ((1, 1), (0, 0)))
     column, step = np.nonzero((is_on[1:] != is_on[:-1]).T)  # on and off alternate
@@ -142,8 +145,8 @@ def notes(roll):
 def mark_silence(roll):
     """Return a copy of a (T, P) roll with column 0 on in each silent row.
 
-    The 2015 program did this to its data, so that silence is a symbol of its own and not
-    the absence of all others. Undo it with ``roll[:, 0] = 0`` before writing MIDI.
+    The 2015 program did this to its data, so that silence has a symbol and is not just
+    the absence of notes. Undo it with ``roll[:, 0] = 0`` before writing MIDI.
     """
     marked = np.array(roll)
     marked[~marked.any(axis=1), 0] = 1
@@ -151,11 +154,11 @@ def mark_silence(roll):
 
 
 def is_stored(tunes):
-    """Return whether tunes are read anew at each access."""
+    """Return whether each access reads a tune from the disk."""
     return hasattr(tunes, "fingerprint")
 
 
 def lengths(tunes):
-    """Return the steps of each of the tunes, (number of tunes,), without reading any."""
+    """Return the steps of each tune, (number of tunes,), without reading any from the disk."""
     known = getattr(tunes, "lengths", None)
     return np.array([len(tune) for tune in tunes], np.int64) if known is None else known

@@ -1,12 +1,12 @@
-"""Reading pickles that hold data alone: containers, numbers, text and NumPy arrays.
+"""Reading pickles that contain only data: containers, numbers, text and NumPy arrays.
 
-A pickle is a program that may import and call anything. As Python's manual shows under
-"Restricting Globals", this unpickler imports nothing. It knows the names by which NumPy pickles
-arrays and numbers, and what stands for them here makes arrays of numbers or of objects alone:
-NumPy's own types would take the address of an object from the file.
+A pickle is a program that may import and call anything. This unpickler imports nothing (see
+"Restricting Globals" in Python's manual). It recognises the names by which NumPy pickles arrays and
+numbers, and replaces them by functions that can only make arrays of numbers or of objects. NumPy's
+own types would take the address of an object from the file.
 
-Nothing limits the memory and the time that a pickle may take, so that it is read in a process
-that has such limits (`processes.in_limited_process`).
+The memory and time that a pickle takes are not limited here. Read pickles in a process that limits
+both (`processes.in_limited_process`).
 """
 
 import io
@@ -21,18 +21,18 @@ _CORES = ("numpy.core", "numpy._core")  # before NumPy 2, and since
 
 
 def loads(data):
-    """Return what a pickle holds, of any protocol; text of Python 2 is taken as Latin-1.
+    """Return the content of a pickle of any protocol; Python 2 text is decoded as Latin-1.
 
     Raises
     ------
     ValueError
-        If it is damaged, or asks for anything else than arrays and numbers of NumPy.
+        If it is damaged, or asks for anything other than NumPy arrays and numbers.
     """
     try:
         return _Unpickler(io.BytesIO(data), encoding="latin1").load()
     except (ValueError, MemoryError):
         raise
-    except Exception as error:  # damage makes pickle raise all sorts
+    except Exception as error:  # pickle raises many kinds of error for damage
         raise ValueError(f"a damaged pickle: {type(error).__name__}: {error}") from None
 
 
@@ -48,11 +48,11 @@ class _Unpickler(pickle.Unpickler):
 
 
 class _Dtype:
-    """Stands for numpy.dtype; of its state the byte order is used."""
+    """Stand-in for numpy.dtype; only the byte order of its state is used."""
 
     def __init__(self, name):
         if not isinstance(name, str) or not _DTYPE.fullmatch(name):
-            raise ValueError(f"it holds arrays of the type {name!r}; only numbers are read")
+            raise ValueError(f"it contains arrays of the type {name!r}; only numbers are read")
         self.dtype = np.dtype(name)
 
     def __setstate__(self, state):
@@ -83,7 +83,7 @@ def _bytes(text, encoding="latin1"):
 
 
 _KNOWN = {
-    ("numpy", "ndarray"): None,  # named as the type of an array, and never called
+    ("numpy", "ndarray"): None,  # named as an array's type, never called
     ("numpy", "dtype"): lambda name, *_: _Dtype(name),
     ("_codecs", "encode"): _bytes,
     **{(f"{core}.multiarray", "_reconstruct"): lambda *_: _Array(0) for core in _CORES},

@@ -1,19 +1,23 @@
-"""Piano rolls on disk: a shard is one file with those of some hundred MIDI files.
+"""Shards: files that contain the piano rolls of some hundred MIDI files each.
 
-A store (`rnn4music.data.store`) is made of shards, and what `load_midi` keeps in a cache is one.
+A store (`rnn4music.data.store`) consists of shards. The cache of `load_midi` has a shard per call.
 
 Conventions
 -----------
-A file has four parts. The *cells* of its tunes, one tune after the other: rows of eight cells to
-a byte. The *index*, JSON text: what the shard was made of, and an entry for each MIDI file, also
-those that were skipped, with the CRC-32 of its cells. The *sketches* of the tunes (see
-`duplicates`): their hashes, eight bytes each; a cache has none. The *trailer*: the lengths of
-index and sketches, and their CRC-32. Numbers are little-endian. Files are written whole or not at
-all; nothing that is read is used before its checksum is right.
+A file has four parts:
 
-A roll is read by opening the file, going there, and reading. A memory map of each shard was no
-better: it keeps a file open for each shard, all that was read counts as the process's memory, and
-a file that another program cuts short ends the process with SIGBUS.
+- The *cells* of the tunes, one tune after the other. A row has eight cells per byte.
+- The *index*, JSON text: a digest of the MIDI files and options, and an entry for each MIDI file,
+  including skipped ones, with the CRC-32 of its cells.
+- The *sketches* of the tunes (see `duplicates`): their hashes, eight bytes each. A cache has none.
+- The *trailer*: the lengths of index and sketches, and their CRC-32.
+
+Numbers are little-endian. A file is written whole or not at all. Data are used only after their
+checksum has been verified.
+
+Reading a roll opens the file, seeks, and reads. Memory-mapped shards were no better: each keeps a
+file open, everything read counts as the process's memory, and a file that another program truncates
+kills the process with SIGBUS.
 """
 
 import contextlib
@@ -35,7 +39,7 @@ from rnn4music.data.duplicates import Sketch, sketch_of
 
 FORMAT = 1
 INVALID_JSON = (ValueError, TypeError, AttributeError, KeyError, RecursionError)
-"""Errors of using JSON text that this package did not write."""
+"""Errors that JSON text written by another program may cause."""
 
 _TRAILER = struct.Struct("<QQII8s")
 _MAGIC = b"rolls 1\n"  # with the format
@@ -43,34 +47,34 @@ _NO_SKETCH = Sketch(0, np.empty(0, np.uint64))
 
 
 class StoreError(ValueError):
-    """A store that is damaged, or was not finished."""
+    """Error for a store that is damaged or unfinished."""
 
 
 class Tune(NamedTuple):
-    """The roll of one MIDI file, or why there is none."""
+    """The roll of a MIDI file, or the reason why there is none."""
 
     name: str
     roll: Any = None  # (T, P) bool
-    reason: str = ""  # why it cannot be used
+    reason: str = ""  # why the file cannot be used
     damage: str = ""
     counts: dict = {}
 
 
 class Entry(NamedTuple):
-    """The index's entry for one MIDI file."""
+    """The index's entry for a MIDI file."""
 
     name: str
     reason: str  # why it was skipped; "" for a tune
     damage: str
     counts: dict
     n_steps: int
-    crc: int  # of its cells
-    level: int  # of its sketch
+    crc: int  # of the cells
+    level: int  # of the sketch
     n_sketched: int
 
     @property
     def is_valid(self):
-        """Whether `write` may have written it."""
+        """Whether `write` could have written it."""
         texts, numbers = (*self[:3], *self.counts), (*self[4:], *self.counts.values())
         return (
             all(type(text) is str for text in texts)
@@ -83,7 +87,7 @@ class Entry(NamedTuple):
 class Index(NamedTuple):
     """The index of a shard."""
 
-    digest: str  # of what it was made of, and how
+    digest: str  # of the MIDI files and the options
     n_pitches: int
     entries: list
     crc: int
@@ -91,9 +95,9 @@ class Index(NamedTuple):
 
 
 def write(path, digest, n_pitches, tunes, sketch=sketch_of):
-    """Write the `tunes` as a shard, whole or not at all, one in memory at a time.
+    """Write the `tunes` as a shard, whole or not at all, and return the CRC-32 of the index.
 
-    `sketch` returns a roll's `duplicates.Sketch`. Returned is the CRC-32 of the index.
+    One tune is in memory at a time. `sketch` returns a roll's `duplicates.Sketch`.
     """
     entries, sketches = [], []
     with written_whole(path) as file:
@@ -114,7 +118,7 @@ def write(path, digest, n_pitches, tunes, sketch=sketch_of):
 
 
 def read_index(path, **expected):
-    """Return the `Index` of a shard; raise `StoreError` if it is damaged, or not as expected."""
+    """Return the `Index` of a shard; raise `StoreError` if it is damaged or not as expected."""
     with _opened(path) as file:
         size = file.seek(0, 2)
         file.seek(max(0, size - _TRAILER.size))
@@ -122,7 +126,7 @@ def read_index(path, **expected):
     n_index, n_hashes, crc, crc_hashes, magic = _TRAILER.unpack(end)
     begin = size - _TRAILER.size - n_hashes - n_index
     if magic != _MAGIC or begin < 0:
-        raise StoreError(damaged(path, "its end is not that of a shard"))
+        raise StoreError(damaged(path, "it does not end like a shard"))
     text = _bytes(path, begin, n_index, crc, "its index")
     try:
         content = json.loads(text)
@@ -135,15 +139,15 @@ def read_index(path, **expected):
     except INVALID_JSON:
         is_valid = False
     if not is_valid:
-        raise StoreError(damaged(path, "its index is not that of a shard"))
+        raise StoreError(damaged(path, "its index is invalid"))
     index = Index(digest, n_pitches, entries, crc, (begin + n_index, n_hashes, crc_hashes))
     if any(getattr(index, name) != value for name, value in expected.items()):
-        raise StoreError(damaged(path, "it is not the one that was made"))
+        raise StoreError(damaged(path, "it is not the shard that the store lists"))
     return index
 
 
 def read_roll(path, name, begin, n_steps, n_pitches, crc):
-    """Return the (n_steps, n_pitches) bool roll of a tune, whose first byte is `begin`."""
+    """Return the (n_steps, n_pitches) bool roll of the tune whose first byte is `begin`."""
     width = row_bytes(n_pitches)
     cells = _bytes(path, begin, n_steps * width, crc, name)
     packed = np.frombuffer(cells, np.uint8).reshape(n_steps, width)
@@ -172,7 +176,7 @@ def read_sketches(path, index):
 
 
 def verify(path, **expected):
-    """Return what `read_index` does once all of a shard is read; its checksums are right."""
+    """Return the `Index` of a shard after verifying all of its checksums."""
     index = read_index(path, **expected)
     for _ in read_tunes(path, index):
         pass
@@ -181,20 +185,20 @@ def verify(path, **expected):
 
 
 def row_bytes(n_pitches):
-    """Return how many bytes a row of this many cells takes."""
+    """Return the number of bytes of a row."""
     return -(-n_pitches // 8)
 
 
 def damaged(path, what, how="is damaged"):
     """Return the message of an error about a shard."""
     return (
-        f"the shard {path} {how}: {what}; convert the MIDI files into the same folder again: "
-        "that makes anew what is not whole, and nothing else"
+        f"the shard {path} {how}: {what}. Convert the MIDI files into the same folder again; "
+        "intact shards are kept"
     )
 
 
 def _bytes(path, begin, n_bytes, crc, what):
-    """Return some bytes of a shard, once their checksum is compared."""
+    """Return bytes of a shard after verifying their checksum."""
     with _opened(path) as file:
         file.seek(begin)
         data = file.read(n_bytes)
@@ -207,36 +211,36 @@ def _opened(path) -> Any:
     try:
         return opened(path)
     except FileNotFoundError:
-        raise StoreError(damaged(path, "it is gone", "is incomplete")) from None
+        raise StoreError(damaged(path, "the file does not exist", "is missing")) from None
 
 
 # ---- a cache
 
 
 def cached(folder, key, files, n_pitches, read):
-    """Return the tunes that `read` yields as a list, from a cache or else kept in it.
+    """Return a list of the tunes that `read` yields, from the cache if it has them.
 
-    The cache is a folder, or None; it may be deleted at any time, and what is damaged in it counts
-    as absent. `files` have a ``name`` and a method ``read`` for their bytes, and `key` is a tuple
-    of what the tunes depend on besides the files and the version of this package.
+    The cache is a folder, or None. It may be deleted at any time; damaged files in it are ignored.
+    `files` have a ``name`` and a method ``read`` for their bytes. `key` is a tuple of everything
+    else that the tunes depend on, besides the version of this package.
     """
     if folder is None:
         return list(read())
     if not os.fspath(folder):
         raise ValueError('the cache is ""; give a folder, or None for no cache')
     digest = _digest(key, files)
-    path = Path(folder).expanduser() / f"{digest}.rolls"
+    path = Path(os.path.expanduser(os.fsdecode(folder)), f"{digest}.rolls")
     with contextlib.suppress(StoreError, OSError):
         index = read_index(path, digest=digest, n_pitches=n_pitches)
         return list(read_tunes(path, index))
     tunes = list(read())
     if _digest(key, files) != digest:
-        return tunes  # a file was changed meanwhile
+        return tunes  # a file changed meanwhile
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(path, digest, n_pitches, tunes, sketch=lambda roll: _NO_SKETCH)
     except OSError as error:
-        warnings.warn(f"nothing is kept in the cache {folder}: {error}", stacklevel=3)
+        warnings.warn(f"the cache {folder} cannot be written: {error}", stacklevel=3)
     return tunes
 
 
@@ -246,7 +250,7 @@ def _digest(key, files):
     for file in files:
         try:
             content = hashlib.blake2b(file.read()).hexdigest()
-        except Exception as error:  # whatever it is, it is met again when the file is read
+        except Exception as error:  # reading the file reports it
             content = repr(error)
         digest.update(repr((file.name, content)).encode())
     return digest.hexdigest()

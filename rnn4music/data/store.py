@@ -1,4 +1,4 @@
-"""Large collections of MIDI files: converted once to a store of piano rolls, and learned from.
+"""Stores: large collections of MIDI files, converted once to piano rolls on disk.
 
 >>> from rnn4music.data import RollStore, convert
 >>> store = convert("my collection", "my rolls", workers=8)    # doctest: +SKIP
@@ -7,12 +7,12 @@
 
 Conventions
 -----------
-A store is a folder: ``store.json``, the *manifest*, has the options with which it was made and
-lists the shards, files in ``shards`` (see `rnn4music.data.shards`). The name of a shard has a hash
-of its MIDI files' names, sizes and times of change, of the options and of this package's version,
-so that no conversion takes a shard of another for its own. A conversion may be stopped at any
-time, also by SIGKILL: every shard that exists is whole, and the next conversion makes the missing
-ones. Several may work on the same folder at the same time.
+A store is a folder. Its *manifest*, ``store.json``, has the options of the conversion and the list
+of shards; the shards are files in ``shards`` (see `rnn4music.data.shards`). The name of a shard has
+a hash of its MIDI files' names, sizes and modification times, of the options, and of this package's
+version, so that conversions cannot mistake each other's shards. A conversion may be stopped at any
+time, even by SIGKILL: every existing shard is whole, and the next conversion makes the missing
+ones. Several conversions may work on the same folder simultaneously.
 """
 
 import concurrent.futures
@@ -39,7 +39,7 @@ from rnn4music.data import midi_files, shards
 from rnn4music.data.dataset import Collection, outcome
 from rnn4music.data.duplicates import group_sketches
 from rnn4music.data.keys import ALL_KEYS, transpose, validate_semitones
-from rnn4music.data.midi_files import SamplingOptions, read_file
+from rnn4music.data.midi_files import SamplingOptions, expanded, read_file
 from rnn4music.data.shards import StoreError, Tune
 from rnn4music.distributed.cluster import connected, in_cluster
 
@@ -47,8 +47,9 @@ __all__ = ["RollStore", "StoreError", "convert", "is_store"]
 
 FILES_OF_A_SHARD = 256
 MANIFEST, SHARDS = "store.json", "shards"
+FORMAT = 2  # of a manifest; 1 had no keep_silence
 _DIGEST = re.compile("[0-9a-f]{16}")
-_MOST_BYTES = 2**26  # of a manifest: a shard takes about 100
+_MOST_BYTES = 2**26  # of a manifest, which has about 100 for each shard
 _PLACE = np.dtype([("shard", "i4"), ("begin", "i8"), ("n_steps", "i8"), ("crc", "u4")])
 
 
@@ -63,25 +64,26 @@ def convert(
     progress=True,
     **options,
 ):
-    """Convert MIDI files to a store of piano rolls; shards that exist already are kept.
+    """Convert MIDI files to a store of piano rolls. Existing shards are kept.
 
     Parameters
     ----------
     source, pitch_range, time_step
-        As of `load_midi`.
+        See `load_midi`.
     folder : path
-        Made if it does not exist. A store that is unfinished or damaged must be of the same
-        files and options; every shard that is whole is kept.
+        Created if it does not exist. An unfinished or damaged store in it is completed; its files
+        and options must be the same.
     workers : int
-        Processes on this machine; by default one, and as many as there are cores from 16 MiB on.
-    cluster : int, str, distributed.Client or a cluster of Dask's, optional
-        Convert on these workers instead; see `cluster.connected`. All machines need `source` and
-        `folder` under the same paths: a shared file system.
+        Number of processes on this machine. By default one process reads up to 16 MiB, and one per
+        core more.
+    cluster : int, str, distributed.Client or Dask cluster, optional
+        Dask workers that convert instead; see `cluster.connected`. All machines need `source` and
+        `folder` under the same paths, on a shared file system.
     progress : bool
-        Show a progress bar.
+        Whether to show a progress bar.
     **options
-        ``steps_per_beat``, ``tempo``, ``sustain``, ``drums``, ``keep_short``, ``to_c``, ``strict``
-        and ``most_cells``, as of `load_midi`.
+        ``steps_per_beat``, ``tempo``, ``sustain``, ``drums``, ``keep_short``, ``keep_silence``,
+        ``to_c``, ``strict`` and ``most_cells``; see `load_midi`.
 
     Returns
     -------
@@ -90,17 +92,17 @@ def convert(
     Raises
     ------
     FileNotFoundError
-        If there is no such source, or no MIDI file in it.
+        If the source does not exist, or contains no MIDI file.
     ValueError
-        If the folder holds something else, or a store of other files or options: nothing of it
-        is changed. Also if no file can be used; the message has the reasons.
+        If the folder contains other data, or a store of other files or options; it is left
+        unchanged. Also if no file can be used; the message has the reasons.
     OSError
-        If a file cannot be written, or a process or the cluster is lost. What is done is kept.
+        If a file cannot be written, or a process or the cluster is lost. Finished shards are kept.
 
     Warns
     -----
     DatasetWarning
-        With a table, if files were skipped or read in part.
+        If files were skipped or read in part; the message has a table of them.
     """
     sampling = SamplingOptions.validate(pitch_range, time_step, **options)
     progress = checked_flag("progress", progress)
@@ -108,15 +110,15 @@ def convert(
         raise ValueError(f"give workers={workers} or cluster={cluster!r}, not both")
     if not os.fspath(folder):
         raise ValueError('the folder of the store is ""; give a name')
-    folder = Path(folder).expanduser().absolute()
-    # absolute, since each process may work in a folder of its own
+    folder = expanded(folder).absolute()
+    # absolute, since a worker's current folder may be another
     files = [
         file._replace(path=os.path.abspath(file.path)) for file in midi_files.find_files(source)
     ]
     workers = midi_files.n_workers(workers, files)
     manifest, jobs = _plan(folder, files, sampling)
     with connected(cluster) as client:
-        _claim(folder, manifest)  # not before: without workers nothing is left behind
+        _claim(folder, manifest)  # after connecting, so that a failure leaves no folder
         made = (
             in_processes(_make, jobs, workers)
             if client is None
@@ -130,8 +132,8 @@ def convert(
                     bar.update(len(jobs[number].files))
         except concurrent.futures.BrokenExecutor as error:
             raise OSError(
-                "a worker process was killed, perhaps for want of memory; what is done is kept: "
-                "convert again, and it goes on"
+                "a worker process was killed, perhaps because memory ran out. Finished shards are "
+                "kept; convert again to continue"
             ) from error
     _claim(folder, manifest)
     write_manifest(folder, manifest)
@@ -141,7 +143,7 @@ def convert(
 
 
 class _Job(NamedTuple):
-    """A shard to make."""
+    """A shard to be made."""
 
     number: int
     path: Path
@@ -151,9 +153,11 @@ class _Job(NamedTuple):
 
 
 def _plan(folder, files, sampling):
-    """Return the manifest of a store that is to be made, and a job for each shard."""
-    # "Reading" was the name of the options when the first stores were made
+    """Return the manifest of the store to be made, and a job for each shard."""
+    # the digests of existing stores have the options under the name "Reading"
+    # and nothing on silence, which they keep
     options = repr(sampling).replace("SamplingOptions(", "Reading(", 1)
+    options = options.replace(", most_silence=None", "")
     jobs = []
     for start in range(0, len(files), FILES_OF_A_SHARD):
         of_shard = files[start : start + FILES_OF_A_SHARD]
@@ -168,32 +172,31 @@ def _plan(folder, files, sampling):
 
 
 def _claim(folder, manifest):
-    """Make a folder the store of `manifest`, or check that it is; raise ValueError otherwise."""
+    """Make a folder the store of `manifest`; raise an error if it contains anything else."""
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is not a folder; give another name for the store")
     folder.mkdir(parents=True, exist_ok=True)
     try:
         different = _differences(read_manifest(folder), manifest)
-    except (FileNotFoundError, StoreError):  # shards that exist have names of their own
+    except (FileNotFoundError, StoreError):  # existing shards are recognised by name
         others = {path.name for path in folder.iterdir()} - {MANIFEST, SHARDS}
-        others = [name for name in others if not name.startswith(".")]  # the system's, or ours
+        others = [name for name in others if not name.startswith(".")]  # system or temporary files
         if others:
             raise FileExistsError(
-                f"{folder} holds something else, such as {min(others)}; give a new or an empty "
-                "folder"
+                f"{folder} contains other files, such as {min(others)}; give a new or empty folder"
             ) from None
         different = []
         write_manifest(folder, manifest)
     if different:
         raise ValueError(
-            f"{folder} is the store of another conversion: {'; '.join(different)}; convert into "
-            f"another folder, or delete {folder} if the store is not needed"
+            f"{folder} contains the store of another conversion: {'; '.join(different)}. Convert "
+            f"into another folder, or delete {folder} if that store is not needed"
         )
     (folder / SHARDS).mkdir(exist_ok=True)
 
 
 def _differences(existing, expected):
-    """Return a phrase on each difference between two manifests that changes the shards."""
+    """Return a phrase for each difference between two manifests that changes the shards."""
     facts, digests = [], []
     for manifest in (existing, expected):
         n_files = sum(shard["n_files"] for shard in manifest["shards"])
@@ -207,9 +210,23 @@ def _differences(existing, expected):
 
 
 def _make(job):
-    """Make a shard, unless it exists and is whole; return its number and its index's CRC-32."""
-    with contextlib.suppress(StoreError):
-        return job.number, shards.verify(job.path, digest=job.digest).crc
+    """Make a shard unless it exists and is whole; return its number and its index's CRC-32.
+
+    It is remade if a file that was skipped can be read now.
+    """
+    try:
+        with contextlib.suppress(StoreError):
+            index = shards.verify(job.path, digest=job.digest)
+            skipped = [file for entry, file in zip(index.entries, job.files) if entry.reason]
+            if all(_read(job.sampling, file).reason for file in skipped):
+                return job.number, index.crc
+        return job.number, _made(job)
+    finally:
+        midi_files.forget_zips()
+
+
+def _made(job):
+    """Make a shard, and return its index's CRC-32."""
     missing = ""
     if not job.path.parent.is_dir():
         missing = f"the store's folder {job.path.parent}"
@@ -217,18 +234,15 @@ def _make(job):
         missing = f"the MIDI files, such as {job.files[0].path}"
     if missing:
         raise FileNotFoundError(
-            f"{socket.gethostname()} does not have {missing}; until the end all machines need it "
-            "under the same path: put it into a shared file system"
+            f"{socket.gethostname()} does not have {missing}. All machines need it under the same "
+            "path until the conversion ends; put it on a shared file system"
         )
     tunes = (_read(job.sampling, file) for file in job.files)
-    try:
-        return job.number, shards.write(job.path, job.digest, job.sampling.n_pitches, tunes)
-    finally:
-        midi_files.forget_zips()
+    return shards.write(job.path, job.digest, job.sampling.n_pitches, tunes)
 
 
 def _read(sampling, file):
-    """Read one file, and check that it is still the one that the shard's digest has."""
+    """Read a file, and check that it has not changed since the shard's digest was made."""
     tune = read_file(sampling, file)
     if tune.reason or file.member is not None:
         return tune
@@ -236,14 +250,14 @@ def _read(sampling, file):
         status = os.stat(file.path)
         if (status.st_size, status.st_mtime_ns) == (file.size, file.stamp):
             return tune
-    return Tune(file.name, reason="it was changed while files were converted")
+    return Tune(file.name, reason="it changed during the conversion")
 
 
-# ---- what was made
+# ---- the store
 
 
 class RollStore(Collection):
-    """The tunes of a store, as `RNN4Music.train` takes them; each access reads one from the disk.
+    """The tunes of a store, for `RNN4Music.train`; each access reads a tune from the disk.
 
     Parameters
     ----------
@@ -254,36 +268,40 @@ class RollStore(Collection):
     options : dict
         The arguments of `convert` with which the MIDI files were read.
     n_pitches : int
-    names, lengths, skipped, damaged, n_notes, dropped_notes
-        As of a `Collection`.
+    names, lengths, skipped, damaged, n_notes, dropped_notes, silence, n_cut
+        See `Collection`.
 
     Raises
     ------
     FileNotFoundError
         If there is no store in the folder.
     StoreError
-        If it is unfinished or damaged: also when a tune is read. It is a ValueError.
+        If the store is unfinished or damaged; reading a tune may raise it too. A ValueError.
     """
 
     def __init__(self, folder):
-        self.folder = Path(folder).expanduser().absolute()
+        self.folder = expanded(folder).absolute()
         manifest = read_manifest(self.folder)
         if not all("crc" in shard for shard in manifest["shards"]):
             raise StoreError(
-                f"the store {self.folder} is not finished: convert the MIDI files into it again, "
-                "which goes on with it"
+                f"the store {self.folder} is not finished; convert the MIDI files into it again to "
+                "continue"
             )
         self.options = manifest["options"]
         low, high = self.options["pitch_range"]
         self.n_pitches = high - low
         self._digests = [shard["digest"] for shard in manifest["shards"]]
         self._names, places = [], []
-        self.skipped, self.damaged, self.n_notes, self.dropped_notes = outcome(
-            self._entries(manifest["shards"], places)
-        )
+        entries = self._entries(manifest["shards"], places)
+        self._set_outcome(entries)
         self._places = np.array(places, _PLACE)
         self._chosen = np.arange(len(places))
-        self._semitones = None  # an array, where the tunes are in several keys
+        self._semitones = None  # an array if the tunes are in several keys
+
+    def _set_outcome(self, entries):
+        (
+            self.skipped, self.damaged, self.n_notes, self.dropped_notes, self.silence, self.n_cut
+        ) = outcome(entries)  # fmt: skip
 
     def _entries(self, listed, places):
         """Yield the entries of the shards; collect the names and places of the tunes."""
@@ -320,7 +338,7 @@ class RollStore(Collection):
 
     @property
     def names(self):
-        """The files' names, with the semitones where `in_keys` has moved them."""
+        """The files' names, with the semitones if `in_keys` has transposed the tunes."""
         names = [self._names[tune] for tune in self._chosen.tolist()]
         if self._semitones is None:
             return names
@@ -333,13 +351,14 @@ class RollStore(Collection):
 
     @property
     def fingerprint(self):
-        """A text that is the same for stores with the same tunes in the same order."""
+        """A text that identifies the tunes and their order."""
         digest = hashlib.sha256(f"{self.n_pitches}".encode())
         digest.update(self.lengths.tobytes())
         digest.update(self._places["crc"][self._chosen].tobytes())
         if self._semitones is not None:
             digest.update(self._semitones.tobytes())
-        return f"{self._extent()} ({digest.hexdigest()[:16]})"
+        # checkpoints have this text
+        return f"{len(self)} tunes, {self.lengths.sum()} steps ({digest.hexdigest()[:16]})"
 
     def select(self, indices):
         """Return a store of some of the tunes, without the issues of their files."""
@@ -350,10 +369,12 @@ class RollStore(Collection):
     def in_keys(self, semitones=ALL_KEYS):
         """Return a store of every tune in several transpositions; see `Dataset.in_keys`.
 
-        Tunes are transposed when they are read.
+        A tune is transposed when it is read. Notes that leave the pitch range are not counted.
         """
         if self._semitones is not None:
-            raise ValueError("these tunes are in several keys already; move those they come from")
+            raise ValueError(
+                "these tunes are already in several keys; call in_keys on the untransposed store"
+            )
         semitones = np.array(validate_semitones(semitones), np.int16)
         return self._view(
             np.repeat(self._chosen, len(semitones)), np.tile(semitones, len(self._chosen))
@@ -362,13 +383,13 @@ class RollStore(Collection):
     def _view(self, chosen, semitones):
         view = copy.copy(self)
         view._chosen, view._semitones = chosen, semitones
-        view.skipped, view.damaged, view.n_notes, view.dropped_notes = [], [], 0, {}
+        view._set_outcome([])
         return view
 
     def near_duplicates(self):
         """Return for each tune the number of its group; see `rnn4music.data.duplicates`.
 
-        Tunes are compared by the sketches that were made when they were converted.
+        Tunes are compared by the sketches that the conversion made.
         """
         tunes, place = np.unique(self._chosen, return_inverse=True)
         shard_of, sketches = self._places["shard"], []
@@ -383,7 +404,7 @@ class RollStore(Collection):
 
 def is_store(folder):
     """Return whether a folder is a store."""
-    return (Path(folder).expanduser() / MANIFEST).is_file()
+    return os.path.isfile(expanded(folder) / MANIFEST)
 
 
 def shard_path(folder, shard, digest):
@@ -396,18 +417,18 @@ def shard_path(folder, shard, digest):
 
 def write_manifest(folder, manifest):
     """Write the manifest of a store, whole or not at all."""
-    manifest = {"format": shards.FORMAT, **manifest}
+    manifest = {"format": FORMAT, **manifest}
     text = json.dumps({**manifest, "checksum": _checksum(manifest)}, indent=1)
     with written_whole(folder / MANIFEST) as file:
         file.write(text.encode())
 
 
 def read_manifest(folder):
-    """Return the manifest: ``version`` of this package, ``options`` and ``shards``, in their order.
+    """Return the manifest: ``version`` of this package, ``options``, and the list of ``shards``.
 
     A shard is a dict of ``digest``, ``n_files`` and, once all are made, ``crc`` of the index.
-    Raises FileNotFoundError if there is no manifest, StoreError if it is damaged, and ValueError
-    if it is of a later version.
+    Raise FileNotFoundError if there is no manifest, StoreError if it is damaged, and ValueError
+    if its format is newer.
     """
     path = folder / MANIFEST
     try:
@@ -415,31 +436,33 @@ def read_manifest(folder):
             text = file.read(_MOST_BYTES + 1)
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"{folder} holds no store of piano rolls: it has no {MANIFEST}; make one with "
+            f"{folder} is not a store of piano rolls: it has no {MANIFEST}; make a store with "
             "`rnn4music convert`"
         ) from None
     try:
         manifest = json.loads(text) if len(text) <= _MOST_BYTES else {}
         is_whole = manifest.pop("checksum") == _checksum(manifest)
-        is_later = is_whole and manifest["format"] > shards.FORMAT
+        is_later = is_whole and manifest["format"] > FORMAT
+        if is_whole and manifest["format"] == 1:
+            manifest["options"].setdefault("keep_silence", True)
         is_whole &= is_later or _is_valid(manifest)
     except shards.INVALID_JSON:
         is_whole = is_later = False
     if not is_whole:
         raise StoreError(
-            f"{path} is damaged: convert the MIDI files into the same folder again; every shard "
-            "that is whole is kept"
+            f"{path} is damaged. Convert the MIDI files into the same folder again; intact shards "
+            "are kept"
         )
     if is_later:
         raise ValueError(
-            f"{path} has format {manifest['format']}, this version of rnn4music reads up to "
-            f"{shards.FORMAT}; install a newer one"
+            f"{path} has format {manifest['format']}, but this version of rnn4music reads formats "
+            f"up to {FORMAT}; install a newer version"
         )
     return manifest
 
 
 def _is_valid(manifest):
-    """Return whether `write_manifest` may have written it; or raise one of `INVALID_JSON`."""
+    """Return whether `write_manifest` could have written it; may raise one of `INVALID_JSON`."""
     options, listed = manifest["options"], manifest["shards"]
     numbers = [shard[name] for shard in listed for name in shard if name != "digest"]
     return bool(

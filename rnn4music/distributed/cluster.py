@@ -45,15 +45,15 @@ class ClusterLost(ConnectionError):
 
 
 def parsed(text):
-    """Parse ``--cluster``: a number of local workers, an address, or None for None."""
+    """Parse ``--cluster``: a number of local workers, an address, or None."""
     if text is None:
         return None
-    if text.strip().lstrip("+-").isdecimal():
-        return _checked(int(text))
+    if text.strip().lstrip("+-").isdecimal() and int(text) > 0:
+        return int(text)
     if ":" not in text:
         raise ValueError(
-            f"cluster={text!r} is neither a number of workers on this machine nor a scheduler's "
-            "address, such as tcp://192.168.0.10:8786"
+            f"--cluster {text} is neither a number of workers on this machine, at least 1, nor a "
+            "scheduler's address, such as tcp://192.168.0.10:8786"
         )
     return text
 

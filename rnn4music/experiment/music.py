@@ -1,45 +1,46 @@
-"""The music of an experiment: tunes to learn from, to score, and to continue.
+"""The music of an experiment: tunes to train on, to score, and to continue.
 
 Conventions
 -----------
-``settings`` are those of `config.complete`. A model's metadata have the options by which its
-tunes were read, ``time_step`` in seconds, and ``lowest_pitch``; ``to_c`` stands for ``keys="c"``.
-Where settings give none of them, a model reads as it has read before. No engine is loaded.
+``settings`` come from `config.complete`. A model's metadata contain the options with which its
+tunes were read, ``time_step`` in seconds, and ``lowest_pitch``; ``to_c`` means ``keys="c"``.
+Options that the settings leave out are taken from the metadata. This module loads no engine.
 """
 
 import warnings
 from pathlib import Path
 from typing import NamedTuple
 
-from midi import midiread
-from midi.reading import PIANO
+from midi.reading import MOST_CELLS, PIANO, read_path
 from rnn4music._utils import checks
+from rnn4music._utils.console import log
 from rnn4music._utils.differences import differences
+from rnn4music.data.dataset import OUTSIDE, TOO_SHORT, counted
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
-from rnn4music.data.midi_files import load_midi
+from rnn4music.data.midi_files import SamplingOptions, load_midi
 from rnn4music.data.standard_sets import load_standard_set
 from rnn4music.data.store import RollStore, is_store
+from rnn4music.experiment.inputs import is_standard_set
 
 TIME_STEP = 0.3
-"""Seconds, where a model's metadata lack it."""
+"""Seconds, if a model's metadata have no time step."""
 
-STANDARD_SETS = (".mat", ".pickle", ".pkl", ".json", ".npz")
-READING = ("steps_per_beat", "tempo", "sustain", "keep_short")
-"""Options that decide which notes a step has, besides its length."""
+READING = ("steps_per_beat", "tempo", "sustain", "keep_short", "keep_silence")
+"""Options that determine which notes a step has, besides its length."""
 
-_BEATS_PER_MINUTE = 120  # of music whose steps are parts of a beat
-_MANY = 0.05  # share of the notes; a warning says if at least this many are dropped
+_BEATS_PER_MINUTE = 120  # assumed where steps are parts of a beat and no tempo is given
+_MANY = 0.05  # warn if more than this share of the notes is dropped
 
 
 class Music(NamedTuple):
-    """Tunes, and what a model that learns from them keeps in its metadata."""
+    """Tunes, and the metadata of a model that is trained on them."""
 
     parts: dict  # "train" and "validation": Dataset or RollStore
     metadata: dict
 
 
 class ReadingOptions(NamedTuple):
-    """How a model reads music; `time_step` is in seconds, also where steps are parts of a beat."""
+    """Options with which a model reads music; `time_step` is always in seconds."""
 
     pitch_range: tuple[int, int]
     time_step: float
@@ -47,11 +48,13 @@ class ReadingOptions(NamedTuple):
     tempo: float | None
     sustain: bool
     keep_short: bool
+    keep_silence: bool
     to_c: bool
 
     @classmethod
     def of_model(cls, metadata, n_pitches, dt=None):
-        """Return how a model with these metadata reads; with `dt`, in steps of this length."""
+        """Return the options in a model's metadata; `dt` overrides the length of a step."""
+        metadata = _of_this_version(metadata)
         if dt is not None:
             metadata = {**metadata, "time_step": dt, "steps_per_beat": None}
         lowest = metadata.get("lowest_pitch", PIANO[0])
@@ -61,7 +64,7 @@ class ReadingOptions(NamedTuple):
             checks.number("dt", metadata.get("time_step", TIME_STEP), above=0),
             metadata.get("steps_per_beat") or None,
             metadata.get("tempo") or None,
-            *(bool(metadata.get(name)) for name in ("sustain", "keep_short", "to_c")),
+            *(bool(metadata.get(name)) for name in cls._fields[4:]),
         )
 
     def arguments(self):
@@ -70,13 +73,14 @@ class ReadingOptions(NamedTuple):
         return {**self._asdict(), "time_step": time_step}
 
     def read_tune(self, path, n_steps=None):
-        """Return the first steps of a MIDI file, (T, P), and by how many semitones they were moved.
+        """Return the first steps of a MIDI file, (T, P), and the semitones of its transposition.
 
-        They are moved for a model that knows only C major and A minor.
+        Tunes are transposed for a model that was trained in C major and A minor only.
         """
         options = self.arguments()
         pitches, to_c = options.pop("pitch_range"), options.pop("to_c")
-        roll = midiread(path, (0, 128), options.pop("time_step"), **options).piano_roll
+        sampling = SamplingOptions.validate((0, 128), **options, most_cells=MOST_CELLS)
+        roll = read_path(path, sampling.options).piano_roll
         key = find_key(roll, lowest_pitch=0) if to_c else None
         semitones = semitones_to_c(key) if key else 0
         roll = transpose(roll, semitones)[:n_steps, slice(*pitches)]
@@ -88,30 +92,34 @@ class ReadingOptions(NamedTuple):
         return roll, semitones
 
     def read_scored(self, source, part="test"):
-        """Read tunes to score a model on; of a standard set this part."""
+        """Read the tunes that a model is scored on; `part` is the part of a standard set."""
         if is_standard_set(source):
             return getattr(load_standard_set(source, self.pitch_range), part)
         if not is_store(source):
-            return load_midi(source, **self.arguments())
-        store = RollStore(source)
-        _check_store(store, {**self.arguments(), "pitch_range": list(self.pitch_range)})
+            tunes = load_midi(source, **self.arguments())
+            log_silence(tunes)
+            return tunes
+        store, expected = RollStore(source), self.arguments()
+        del expected["keep_silence"]  # scores with either can be compared
+        _check_store(store, {**expected, "pitch_range": list(self.pitch_range)})
         return store
 
 
 def read_music(source, settings, model):
-    """Read `Music` as settings describe, and hold some of the tunes out for validation.
+    """Read `Music` as the settings describe, and hold out some of the tunes for validation.
 
-    The source is what ``rnn4music train`` reads: MIDI files, a store, or a standard set. Of the
-    model ``metadata`` and ``io_length`` are used. Settings that contradict each other, the store or
-    the model are a ValueError.
+    The source is what ``rnn4music train`` reads: MIDI files, a store, or a standard set. The
+    model's ``metadata`` and ``io_length`` are used. A ValueError reports settings that contradict
+    each other, the store or the model.
     """
     tunes = RollStore(source) if is_store(source) else None
     reading, keys = _reading(settings, model, tunes)
     if tunes is None and is_standard_set(source):
         split = load_standard_set(source, reading.pitch_range)
+        warn_of_dropped_notes(split.train)
         if "dt" not in settings.given and "time_step" not in model.metadata:
             warnings.warn(
-                f"{source} does not say how long a step is: composed tunes will have steps of "
+                f"{source} does not give the length of a step: composed tunes will have steps of "
                 f"{TIME_STEP} s; --dt sets another length",
                 stacklevel=2,
             )
@@ -119,25 +127,36 @@ def read_music(source, settings, model):
         if tunes is None:
             tunes = load_midi(source, **reading.arguments(), cache=settings.cache)
             warn_of_dropped_notes(tunes)
+            log_silence(tunes)
         share = settings.validation
         if share and len(tunes) < 2:
-            warnings.warn("there is only one tune: none is held out for validation", stacklevel=2)
+            warnings.warn(
+                "there is only one tune, so none is held out for validation", stacklevel=2
+            )
             share = 0
         split = tunes.split(max(share, 1 / len(tunes)) if share else 0, 0)
-    learned = split.train.in_keys() if keys == "all" else split.train
+    learned = split.train
+    if keys == "all":
+        learned = learned.in_keys()
+        warn_of_dropped_notes(learned)
     metadata = {**reading._asdict(), "keys": keys, "data": Path(source).name}
     metadata["lowest_pitch"], _ = metadata.pop("pitch_range")
     return Music({"train": learned, "validation": split.validation}, metadata)
 
 
-def _reading(settings, model, store):
-    """Return how music is read, and in which keys.
-
-    Settings decide; then the store, if there is one; then how the model has read before.
-    """
-    given, before = settings.given, model.metadata
-    if {"dt", "steps_per_beat"} <= given:
+def check_steps(settings):
+    """Raise ValueError if the length of a step is given twice."""
+    if {"dt", "steps_per_beat"} <= settings.given:
         raise ValueError("--dt and --steps-per-beat exclude each other: give one of them")
+
+
+def _reading(settings, model, store):
+    """Return the `ReadingOptions`, and the keys to train in.
+
+    The settings come first, then the store, if any, then the model's metadata.
+    """
+    given, before = settings.given, _of_this_version(model.metadata)
+    check_steps(settings)
     chosen = {name: getattr(settings, name) for name in READING if name in given}
     if "dt" in given:
         chosen |= {"time_step": settings.dt, "steps_per_beat": None}
@@ -160,26 +179,47 @@ def _reading(settings, model, store):
     return ReadingOptions.of_model(options, model.io_length), keys
 
 
+def _of_this_version(metadata):
+    """Return metadata with ``keep_silence``: earlier versions lack it, and always kept silence."""
+    return {"keep_silence": "keep_short" in metadata, **metadata}
+
+
 def _check_store(store, expected):
-    """Raise ValueError that names the options which a store was not converted with."""
+    """Raise a ValueError that names options with which the store was not converted."""
     if different := differences(store.options, expected):
         raise ValueError(
             f"the store {store.folder} was converted with other options: {'; '.join(different)}. "
             "Leave out the flags that differ, or convert the MIDI files into another folder with "
-            "what is expected"
+            "the expected options"
         )
 
 
-def is_standard_set(source):
-    """Return whether music is read from the file of a standard set, by its suffix."""
-    return Path(source).suffix.lower() in STANDARD_SETS
-
-
 def warn_of_dropped_notes(collection):
-    """Warn where many notes of MIDI files are not in the rolls, and say what keeps more."""
-    if sum(collection.dropped_notes.values()) > _MANY * collection.n_notes:
-        warnings.warn(
-            f"{collection.summary().splitlines()[-1]}. A shorter step (--dt) keeps more of the "
-            "notes that are too short for a step, --keep-short keeps all of them",
-            stacklevel=3,
+    """Warn if many notes of the MIDI files are not in the rolls, and name remedies."""
+    dropped = collection.dropped_notes
+    n_short, n_outside = dropped.get(TOO_SHORT, 0), dropped.get(OUTSIDE, 0)
+    if n_short + n_outside <= _MANY * (collection.n_notes + n_outside):
+        return
+    remedies = []
+    if n_short:
+        remedies.append(
+            "a shorter step (a smaller --dt, or a larger --steps-per-beat) keeps more short notes, "
+            "--keep-short keeps all"
+        )
+    if n_outside:
+        remedies.append("a wider --pitch-range keeps more pitches")
+    warnings.warn(
+        f"many notes are not in the rolls: {collection.summarise_notes()}. Remedies: "
+        f"{'; '.join(remedies)}",
+        stacklevel=3,
+    )
+
+
+def log_silence(collection):
+    """Log how much silence was left out before and after the notes of MIDI files, if any."""
+    n_tunes, n_steps = collection.silence
+    if n_steps:
+        log(
+            f"left out {counted(n_steps, 'step')} of silence before or after the notes of "
+            f"{counted(n_tunes, 'tune')}; train and convert keep it with --keep-silence"
         )

@@ -114,6 +114,19 @@ def _short(value):
     return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
 
 
+def _rotate_labels(panels):
+    """Turn the labels below narrow panels upright, and thin out those of logarithmic axes."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    for panel in panels:
+        if panel.get_xscale() == "log":
+            panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=9))
+            panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            panel.xaxis.set_minor_formatter(NullFormatter())
+        panel.tick_params(axis="x", labelrotation=90)
+        panel.xaxis.label.set_size("small")
+
+
 def write_plots(folder, study):
     """Draw Optuna's plots as PNG files, if a trial is complete; return their paths."""
     import matplotlib.pyplot as plt
@@ -129,6 +142,8 @@ def write_plots(folder, study):
                 axes: Any = getattr(drawing, function)(study, **options)
             except (ValueError, RuntimeError):  # importances need two trials that differ
                 continue
+            if name == "slice":
+                _rotate_labels(np.ravel(axes))
             axes = np.ravel(axes)[0]
             if name == "learning":
                 axes.set(title="Best validation so far", xlabel="epoch", ylabel=_NATS)

@@ -15,7 +15,7 @@ from optuna.distributions import distribution_to_json
 from rnn4music._utils import checks
 from rnn4music._utils.console import Bar
 from rnn4music._utils.paths import check_outputs
-from rnn4music._utils.processes import in_processes, share_of_cores
+from rnn4music._utils.processes import can_start_processes, in_processes, share_of_cores
 from rnn4music.distributed.cluster import connected, in_cluster
 from rnn4music.evaluation import scores
 from rnn4music.evaluation.baselines import markov_probabilities
@@ -212,7 +212,7 @@ def _trials(job, n_trials, n_workers, cluster, here):
     if cluster is not None:
         with connected(cluster) as client:
             yield from in_cluster(client, run_elsewhere, [job] * n_trials)
-    elif n_workers > 1:
+    elif n_workers > 1 and can_start_processes():
         shares = [share_of_cores(k, n_workers) for k in range(n_workers)]
         run = functools.partial(run_elsewhere, shares=shares if all(shares) else None)
         try:

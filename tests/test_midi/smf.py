@@ -1,11 +1,13 @@
 """A small writer of MIDI files, event by event, and the definition of the roll.
 
-Both are independent of the package: files come from lists of (delta, message), and
+Both are independent of the package. Files are built from lists of (delta, message), and
 `sampled` evaluates start <= k dt < end cell by cell, in fractions.
 """
 
 import struct
 from fractions import Fraction
+
+from player import play
 
 
 def note_on(pitch, velocity=64, channel=0):
@@ -50,7 +52,7 @@ def smf(*tracks, division=480, format=1):
 
 
 def seconds_at(tempos, division):
-    """Return the function from ticks to seconds of a list of (tick, microseconds)."""
+    """Return the function from ticks to seconds for a list of (tick, microseconds)."""
     changes = sorted([(0, 500_000), *tempos], key=lambda change: change[0])
 
     def seconds(tick):
@@ -65,27 +67,22 @@ def seconds_at(tempos, division):
 
 
 def reference_notes(tracks, division):
-    """Read (events, end) tracks by the definition: notes in seconds, and the end."""
-    tempos, notes, ends = [], [], []
-    for events, end in tracks:
-        now, sounding = 0, {}
+    """Read (events, end) tracks by the definition; return notes in seconds, and the end."""
+    tempos = []
+    for events, _ in tracks:
+        now = 0
         for delta, message in events:
             now += delta
-            kind, voice = message[0] & 0xF0, (message[0] & 0x0F, message[1])
             if message[:2] == b"\xff\x51":
                 tempos.append((now, int.from_bytes(message[3:6], "big")))
-            elif kind == 0x90 and message[2] > 0:
-                sounding.setdefault(voice, []).append(now)
-            elif kind in (0x80, 0x90) and sounding.get(voice):
-                notes.append((*voice, sounding[voice].pop(0), now))
-        ends.append(now + end)
     seconds = seconds_at(tempos, division)
+    notes, end = play(tracks)
     timed = [
-        (pitch, seconds(start), seconds(end))
-        for channel, pitch, start, end in notes
-        if channel != 9
+        (note.pitch, seconds(note.start), seconds(note.end))
+        for note in notes
+        if note.end is not None and not note.is_drum
     ]
-    return timed, seconds(max(ends, default=0))
+    return timed, seconds(end)
 
 
 def sampled(notes, end, r, dt):

@@ -1,7 +1,8 @@
-"""What `describe` and `python -m midi` say of a file."""
+"""`describe` and `python -m midi`."""
 
 import os
 
+import numpy as np
 import pytest
 from smf import note_off, note_on, smf, tempo, track
 
@@ -29,37 +30,89 @@ def test_what_a_file_contains(tune):
     assert contents.seconds == 1.5
     assert contents.tempos == [(0.0, 120.0), (1.0, 240.0)]
     assert contents.time_signatures == [(0.0, "3/8")]
-    assert (contents.n_drums, contents.n_never_ended) == (1, 1)
+    assert (contents.n_drums, contents.n_cut, contents.n_never_ended) == (1, 0, 1)
     first, second, third = contents.tracks
     assert (first.name, first.n_notes, first.lowest_pitch, first.channels) == ("Sonne", 0, None, [])
     assert (second.n_notes, second.lowest_pitch, second.highest_pitch) == (2, 60, 69)
     assert (second.channels, second.programs) == ([1, 3], [7])
-    assert (third.n_notes, third.channels, third.programs) == (1, [10], [])
+    assert (third.n_notes, third.n_drums, third.lowest_pitch) == (1, 1, None)
+    assert (third.channels, third.programs) == ([10], [])
 
 
 def test_the_report(tune, capsys):
     assert main([str(tune)]) == 0
     assert capsys.readouterr().out == (
-        f"{tune}: format 1, 3 tracks, 480 ticks a quarter note\n"
-        "length   0:01.500 minutes\n"
-        "notes    3 from D2 (38) to A4 (69), 1 of them drums; 1 more never end\n"
+        f"{tune}: format 1, 3 tracks, 480 ticks per quarter note\n"
+        "length   1.500 s\n"
+        "notes    3 (1 on drums), C4 (60) to A4 (69)\n"
+        "left out 1 note without an end\n"
         "tempo    120 at 0 s, 240 at 1 s\n"
         "meter    3/8 at 0 s\n"
-        "track 1  0 notes; channels none given; programs none given 'Sonne'\n"
+        "track 1  0 notes; channels none given; programs none given; 'Sonne'\n"
         "track 2  2 notes, C4 (60) to A4 (69); channels 1, 3; programs 7\n"
-        "track 3  1 notes, D2 (38) to D2 (38); channels 10; programs none given\n"
+        "track 3  1 note (1 on drums); channels 10; programs none given\n"
     )
 
 
-def test_files_that_cannot_be_read_are_a_sentence_and_the_others_are_told(tune, tmp_path, capsys):
+def test_the_numbers_of_the_report_are_those_of_a_count(tmp_path, capsys):
+    """Count 2,500 notes, 1,200 strokes of drums, 3 cut notes and 2 lost ones in the text."""
+    notes = [(0, note_on(70)), (1, note_off(70))] * 2497
+    notes += [(0, note_on(61)), (1, note_on(61))] * 2 + [(1, note_off(61)), (0, note_on(60))]
+    drums = [(0, note_on(40, channel=9)), (1, note_off(40, channel=9))] * 1200
+    path = tmp_path / "long.mid"
+    path.write_bytes(smf(track(*notes, (0, note_on(59)), end=170_000 - 2500), track(*drums)))
+    assert main([str(path)]) == 0
+    n_strikes = sum(message[0] & 0xF0 == 0x90 for _, message in notes + drums) + 1
+    assert n_strikes == 3701 + 2
+    seconds = 170_000 / 960
+    assert capsys.readouterr().out == (
+        f"{path}: format 1, 2 tracks, 480 ticks per quarter note\n"
+        f"length   2 min {seconds - 120:.3f} s\n"
+        "notes    3,701 (1,200 on drums), C#4 (61) to A#4 (70)\n"
+        "cut      3 notes without a note-off, ended by the next strike\n"
+        "left out 2 notes without an end\n"
+        "tempo    none given\n"
+        "meter    none given\n"
+        "track 1  2,501 notes, C#4 (61) to A#4 (70); channels 1; programs none given\n"
+        "track 2  1,200 notes (1,200 on drums); channels 10; programs none given\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("ticks", "expected"),
+    [(0, "0.000 s"), (960, "1.000 s"), (57_600, "1 min 0.000 s"), (57_599, "59.999 s"),
+     (86_400, "1 min 30.000 s"), (57_600 * 1500, "1,500 min 0.000 s")],
+)  # fmt: skip
+def test_lengths(tmp_path, ticks, expected):
+    path = tmp_path / "tune.mid"
+    path.write_bytes(smf(track(end=ticks)))
+    assert f"length   {expected}\n" in str(midi.describe(path))
+
+
+def test_a_length_is_rounded_before_it_is_divided(tmp_path):
+    path = tmp_path / "tune.mid"
+    path.write_bytes(smf(track((0, tempo(14_999_900)), end=4), division=1))
+    assert "length   1 min 0.000 s\n" in str(midi.describe(path))
+    assert "tempo    4 at 0 s\n" in str(midi.describe(path))
+
+
+@pytest.mark.parametrize(
+    ("n_tracks", "said"), [(0, "0 tracks"), (1, "1 track,"), (1001, "1,001 tracks")]
+)
+def test_numbers_of_tracks(tmp_path, n_tracks, said):
+    path = tmp_path / "tune.mid"
+    path.write_bytes(smf(*[track()] * n_tracks))
+    assert f"format 1, {said}" in str(midi.describe(path))
+
+
+def test_an_unreadable_file_gives_a_sentence_and_the_others_are_described(tune, tmp_path, capsys):
     broken = tmp_path / "broken.mid"
     broken.write_bytes(b"MThd")
     assert main([str(broken), str(tmp_path / "missing.mid"), str(tune)]) == 1
     said = capsys.readouterr()
     assert "tune.mid: format 1" in said.out
     assert said.err.splitlines() == [
-        f"{broken}: truncated: a MIDI header takes 14 bytes from b'MThd' on, at byte 0 there are "
-        "4, b'MThd'",
+        f"{broken}: truncated: a MIDI header has 14 bytes, but only 4 follow at byte 0",
         f"{tmp_path / 'missing.mid'}: No such file or directory",
     ]
 
@@ -76,6 +129,22 @@ def test_a_picture_of_the_roll(tune, tmp_path, capsys):
     assert picture.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(SystemExit):
         main([str(tune), str(tune), "--picture", str(picture)])
+
+
+def test_a_picture_has_every_note_at_its_own_time(tmp_path, monkeypatch):
+    figure_module = pytest.importorskip("matplotlib.figure")
+    roll = np.zeros((60, 88))
+    roll[::2, 40] = 1  # 30 notes of 1/32 s
+    midi.midiwrite(tmp_path / "fast.mid", roll, (21, 109), 1 / 32)
+    figures = []
+    monkeypatch.setattr(
+        figure_module.Figure, "savefig", lambda self, *_, **__: figures.append(self)
+    )
+    assert main([str(tmp_path / "fast.mid"), "--picture", str(tmp_path / "p.png")]) == 0
+    (boxes,) = figures[0].axes[0].collections
+    drawn = [path.get_extents().extents.tolist() for path in boxes.get_paths()]
+    expected = [[n.start, 60.5, n.end, 61.5] for n in midi.midiread(tmp_path / "fast.mid").notes]
+    assert drawn == expected and len(drawn) == 30
 
 
 @pytest.mark.filterwarnings("error")
@@ -100,7 +169,7 @@ def test_a_picture_of_a_file_of_no_length(tmp_path):
     assert picture.exists()
 
 
-def test_a_picture_has_the_name_that_was_given(tune, tmp_path, capsys):
+def test_a_picture_needs_a_suffix(tune, tmp_path, capsys):
     with pytest.raises(SystemExit):
         main([str(tune), "--picture", str(tmp_path / "roll")])
     assert "needs the name of a .png file" in capsys.readouterr().err
@@ -113,8 +182,8 @@ def test_a_tilde_is_the_home_folder(tune, monkeypatch):
     assert midi.describe(f"~/{tune.name}").path == str(tune)
 
 
-def test_many_tracks_take_no_more_than_their_share_of_time(tmp_path):
-    # quadratic work on these would take minutes
+def test_the_time_is_linear_in_the_number_of_tracks(tmp_path):
+    # quadratic work would take minutes here
     path = tmp_path / "tracks.mid"
     path.write_bytes(smf(*[track()] * 60_000))
     assert len(midi.describe(path).tracks) == 60_000

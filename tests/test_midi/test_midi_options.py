@@ -1,4 +1,4 @@
-"""Options of midiread: beats, tempo, drums, the sustain pedal, short notes."""
+"""Options of midiread: beats, tempo, drums, sustain pedal, short notes."""
 
 from fractions import Fraction
 
@@ -38,7 +38,7 @@ def test_tempos_beyond_use_are_refused(read):
             read(smf(track()), tempo=refused)
     slow = read(smf(track((0, note_on(60)), (480, note_off(60))), division=1), tempo=0.001, dt=1e6)
     assert slow.notes == [Note(60, 0.0, 480 * 60_000.0)]
-    with pytest.raises(MidiError, match="it lasts 16106127300000 s"):
+    with pytest.raises(MidiError, match="it lasts 16,106,127,300,000 s"):
         read(smf(track(end=2**28 - 1), division=1), tempo=0.001)
 
 
@@ -49,16 +49,16 @@ def test_a_tempo_of_many_digits_in_a_file_of_no_length(read):
 # Beats and tempo -----------------------------------------------------------------------
 
 
-def test_steps_per_beat_do_not_hear_the_tempo(read):
+def test_steps_per_beat_do_not_depend_on_the_tempo(read):
     events = [(0, tempo(123_456)), (480, note_on(60)), (120, tempo(999_999)), (120, note_off(60))]
     content = read(smf(track(*events, end=240)), steps_per_beat=4)
     assert cells(content) == [(4, 60), (5, 60)]
     assert len(content.piano_roll) == 8
-    # the times of notes stay seconds
+    # the times of notes are still in seconds
     assert content.notes == [Note(60, 0.123456, 0.123456 + 0.030864 + 0.24999975)]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(
     ticks=st.lists(st.tuples(st.integers(0, 5000), st.integers(1, 900)), max_size=8),
     division=st.sampled_from([1, 96, 480, 1023]),
@@ -81,7 +81,7 @@ def test_beats_are_sampled_as_defined(tmp_path_factory, ticks, division, steps):
         assert set((np.flatnonzero(roll[k]) + 30).tolist()) == on
 
 
-def test_a_tempo_of_ours_replaces_those_of_the_file(read):
+def test_the_tempo_option_replaces_the_tempos_of_the_file(read):
     events = [(0, tempo(123_456)), (480, note_on(60)), (0, tempo(1)), (480, note_off(60))]
     assert read(smf(track(*events)), tempo=60).notes == [Note(60, 1.0, 2.0)]
     assert read(smf(track(*events)), tempo=Fraction(1, 2)).notes == [Note(60, 120.0, 240.0)]
@@ -147,50 +147,14 @@ def test_at_one_tick_the_order_of_events_decides(read):
     assert read(smf(off_first), sustain=True).notes == [Note(60, 0.0, 0.5)]
 
 
-@settings(max_examples=200, deadline=None)
-@given(
-    st.lists(
-        st.tuples(
-            st.integers(0, 3),
-            st.sampled_from([note_on(60), note_on(62), note_off(60), note_off(62)])
-            | st.builds(pedal, st.sampled_from([0, 63, 64, 127]), st.sampled_from([0, 1])),
-        ),
-        max_size=30,
-    )
-)
-def test_any_pedalling_is_as_a_player_would_send_it(tmp_path_factory, events):
-    """Against a loop that plays the events one after the other."""
-    now, is_down, sounding, held, found = 0, False, {}, [], []
-    for delta, message in events:
-        now += delta
-        if message[0] == 0xB0:
-            is_down = message[2] >= 64
-            if not is_down:
-                found += [(pitch, start, now) for pitch, start in held]
-                held = []
-        elif message[0] == 0x90:
-            sounding.setdefault(message[1], []).append(now)
-        elif message[0] == 0x80 and sounding.get(message[1]):
-            start = sounding[message[1]].pop(0)
-            if is_down:
-                held.append((message[1], start))
-            else:
-                found.append((message[1], start, now))
-    found += [(pitch, start, now + 5) for pitch, start in held]
-    path = tmp_path_factory.getbasetemp() / "pedal.mid"
-    path.write_bytes(smf(track(*events, end=5), division=1))
-    notes = midiread(path, sustain=True, tempo=60, dt=1).notes
-    assert sorted(notes) == sorted(found)
-
-
 def test_each_channel_has_its_own_pedal(read):
     events = [
         (0, pedal(127)), (0, note_on(60)), (0, note_on(64, channel=1)),
         (100, pedal(0, 1)),
-        (100, note_off(60)),  # held by its own pedal, whatever the other one did
+        (100, note_off(60)),  # held by its own pedal, not by the other one
         (100, pedal(127, 1)),
         (100, pedal(0)),
-        (100, note_off(64, channel=1)),  # held: the other pedal's lift was not its own
+        (100, note_off(64, channel=1)),  # held: only the other pedal was lifted
         (100, pedal(0, 1)),
     ]  # fmt: skip
     found = read(smf(track(*events)), sustain=True).notes
@@ -226,10 +190,14 @@ def test_a_short_note_at_the_very_end_is_kept(read):
 @pytest.mark.parametrize(
     ("keywords", "error", "message"),
     [
-        ({"dt": 0.3, "steps_per_beat": 4}, ValueError, "exclude each other"),
+        (
+            {"dt": 0.3, "steps_per_beat": 4},
+            ValueError,
+            "give either dt or steps_per_beat, not both: dt=0.3, steps_per_beat=4",
+        ),
         ({"steps_per_beat": 0}, ValueError, "steps_per_beat=0 must be a finite number above 0"),
         ({"steps_per_beat": "4"}, TypeError, "steps_per_beat must be a number"),
-        ({"tempo": -1}, ValueError, "tempo=-1 must be .* above 0 of quarter notes a minute"),
+        ({"tempo": -1}, ValueError, "tempo=-1 must be .* above 0: quarter notes per minute"),
         ({"drums": 1}, TypeError, "drums must be True or False"),
         ({"sustain": None}, TypeError, "sustain must be True or False"),
         ({"most_cells": 0}, ValueError, "most_cells=0 must be at least 1"),

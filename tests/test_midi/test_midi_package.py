@@ -1,4 +1,4 @@
-"""The package's names, its import, and old scripts' ways of calling."""
+"""Public names, import, and calls in the style of old scripts."""
 
 import subprocess
 import sys

@@ -1,0 +1,42 @@
+"""What an installed wheel or sdist has to do: train, save, compose, write a page, and be typed.
+
+Run it from a folder outside the repository, so that what was installed is what is tried.
+"""
+
+import importlib.resources
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+import midi
+import rnn4music
+
+repository = pathlib.Path(__file__).resolve().parent.parent
+for package in (midi, rnn4music):
+    place = pathlib.Path(package.__file__)
+    # an environment may lie in the repository; its packages do not lie in the sources
+    assert "site-packages" in place.parts, f"{place} is not an installed package"
+    assert importlib.resources.files(package).joinpath("py.typed").is_file(), package
+
+folder = pathlib.Path(tempfile.mkdtemp())
+roll = np.zeros((40, 88))
+roll[np.arange(40), 40 + np.arange(40) % 5] = 1
+(folder / "music").mkdir()
+for k in range(4):
+    midi.midiwrite(folder / "music" / f"{k}.mid", np.roll(roll, k, axis=1), (21, 109), 0.3)
+command = [sys.executable, "-m", "rnn4music"]
+for words in (
+    ["--version"],
+    ["train", "music", "-o", "model.npz", "--epochs", "2", "--units", "8"],
+    ["info", "model.npz"],
+    ["compose", "model.npz", "-o", "tune.mid", "--wav", "tune.wav", "--html", "tune.html"],
+):
+    done = subprocess.run([*command, *words], cwd=folder, capture_output=True, text=True)
+    # 3: the model is no better than its baseline, as two epochs may leave it
+    assert done.returncode in (0, 3), f"{words}: {done.stdout}{done.stderr}"
+assert midi.midiread(folder / "tune.mid").piano_roll.shape[1] == 88
+assert all((folder / name).stat().st_size > 1000 for name in ("tune.wav", "tune.html"))
+print(f"rnn4music {rnn4music.__version__} from {pathlib.Path(rnn4music.__file__).parent} works")
