@@ -1,4 +1,4 @@
-"""What an installed wheel or sdist has to do: train, save, compose, write a page, and be typed.
+"""Check an installed wheel or sdist: typed, and able to train, save, compose and write a page.
 
 Run it from a folder outside the repository, so that what was installed is what is tried.
 """
