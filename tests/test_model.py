@@ -217,7 +217,9 @@ def test_summaries(capsys):
 
 def test_a_path_instead_of_piano_rolls_raises_an_error_that_says_how_to_read_it():
     model = small_model()
-    with pytest.raises(TypeError, match="not str 'my folder'; rnn4music.load_midi reads"):
+    with pytest.raises(
+        TypeError, match="not str 'my folder'; read a folder .* with rnn4music.load_midi"
+    ):
         model.train("my folder", 1, 1, 1, 5)
     with pytest.raises(TypeError, match=r"not 'bach.mid'; read a MIDI file with midiread\(path\)"):
         model.genMusic(Path("bach.mid"), 5)

@@ -585,7 +585,7 @@ def test_a_checkpoint_that_lacks_a_part_is_refused_by_every_reader(changes, mess
     tunes = [random_roll(np.random.default_rng(0), 9, SIZES["io_length"])]
     small_model().train(tunes, 1, 1, 1, 5, checkpoint=tmp_path / "good", progress=False)
     content = model_file.read(tmp_path / "good")
-    assert "1 epochs complete" in model_card.text("good.npz", content)
+    assert "of a training: 1 epoch complete" in model_card.text("good.npz", content)
     entry = json_entry({**content["checkpoint"], **changes})
     rewritten(tmp_path / "good.npz", tmp_path / "bad.npz", checkpoint=entry)
     how = {"checkpoint": tmp_path / "bad", "resume": True, "progress": False}

@@ -383,7 +383,11 @@ ROLL = np.eye(3)
         (lambda: describe(np.zeros((0, 88))), ValueError, r"is empty.*\(0, 88\)"),
         (lambda: describe(np.zeros((5, 0))), ValueError, r"is empty.*\(5, 0\)"),
         (lambda: describe([0, 1]), ValueError, r"\(steps, pitches\).*\(2,\)"),
-        (lambda: describe(ROLL / 4), ValueError, r"holds 0.25; 0 is off and 1 is on.*roll >= 0.5"),
+        (
+            lambda: describe(ROLL / 4),
+            ValueError,
+            r"holds 0.25; a piano roll holds 0 .off. and 1 .on.*roll >= 0.5",
+        ),
         (lambda: describe(ROLL * np.nan), ValueError, "holds NaN"),
         (lambda: describe("tune"), TypeError, "numbers, not 'tune'"),
         (lambda: describe(ROLL, -1), ValueError, "lowest_pitch must be at least 0"),
