@@ -1,27 +1,27 @@
-"""Speed and memory of everything that takes time, beside the programs one would use instead.
+"""Speed and memory of rnn4music compared with the programs one would use instead.
 
-    python -m benchmarks                         all parts, on one core and on all
+    python -m benchmarks                         all parts, on one core and on all cores
     python -m benchmarks updates --threads 1     one part, on one core
-    python -m benchmarks --quick                 tries everything at tiny sizes
+    python -m benchmarks --quick                 all parts at tiny sizes, as a trial
     python -m benchmarks --json r.json --plot r.png
 
 Run it from the repository's root. The parts:
 
-    updates       the time of an update, and its share of the machine's limit
-    start         from process start to the end of the first update, cold and warm caches
-    memory        peak memory against the steps and the tunes
-    generation    composing
-    evaluation    predicting and scoring long tunes
-    folder        from a folder of MIDI files to the end of the first update
+    updates       time of an update, and its fraction of the machine's peak rate
+    start         time from process start to the end of the first update, cold and warm caches
+    memory        peak memory as a function of the numbers of steps and tunes
+    generation    time of composing
+    evaluation    time of predicting and scoring long tunes
+    folder        time from a folder of MIDI files to the end of the first update
 
-Peers that are not installed are skipped, and named; the extra "benchmark" brings all of them.
-Reading MIDI files has a suite of its own, `python -m benchmarks.midi`.
+Peers that are not installed are reported and skipped. The extra "benchmark" installs all of
+them. `python -m benchmarks.midi` measures the reading of MIDI files.
 
 Conventions
 -----------
-Figures are medians with the quartiles in brackets. Programs alternate in rounds, and a ratio
-is that of two medians of one round. Sizes are H units in each of three layers, B tunes, T
-predictions. Tables are printed in Markdown.
+Figures are medians, with the quartiles in brackets. Programs alternate in rounds; a ratio is
+computed from two medians of the same round. Sizes are H units in each of three layers, B tunes and
+T predictions. Tables are in Markdown.
 """
 
 import argparse
@@ -37,11 +37,11 @@ from benchmarks.settings import GRID, SUBSET, Settings, Size
 
 PARTS = ("updates", "start", "memory", "generation", "evaluation", "folder")
 
-BUSY = 0.5  # load at which what is measured has to share the cores
+BUSY = 0.5  # load above which other processes disturb the measurement
 
 
 def main():
-    """Measure and print; end with 1 if a part failed or a peer computed something else."""
+    """Measure and print; exit with 1 if a part failed or a peer gave other results."""
     arguments = parse_arguments()
     settings = chosen_settings(arguments)
     host = {**machine.describe(), "versions": versions()}
@@ -59,13 +59,13 @@ def main():
 
             picture.draw(plotted, arguments.plot)
         else:
-            print("no picture: it shows the part updates, which was not measured")
+            print("no picture was drawn: it needs the part updates, which was not measured")
     if any(run["failed"] or refused(run) for run in runs):
         raise SystemExit(1)
 
 
 def parse_arguments():
-    """Return the command line's settings."""
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description=__doc__,
@@ -73,26 +73,48 @@ def parse_arguments():
     )
     add = parser.add_argument
     add("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)} (all)")
-    add("--threads", choices=("1", "all", "both"), default="both", help="cores (%(default)s)")
-    add("--sizes", nargs="+", type=size, metavar="H,B,T", help=f"of updates ({shown(SUBSET)})")
-    add("--all-sizes", action="store_true", help="the full grid of sizes: hours")
-    add("--peers", nargs="*", choices=peers.PEERS, default=list(peers.PEERS), help="(all)")
-    add("--rounds", type=positive, help="in which programs alternate (10)")
-    add("--quick", action="store_true", help="tiny sizes, to try it out; figures mean nothing")
+    add(
+        "--threads",
+        choices=("1", "all", "both"),
+        default="both",
+        help="number of cores (%(default)s)",
+    )
+    add(
+        "--sizes",
+        nargs="+",
+        type=size,
+        metavar="H,B,T",
+        help=f"sizes of the updates ({shown(SUBSET)})",
+    )
+    add(
+        "--all-sizes", action="store_true", help="measure the full grid of sizes, which takes hours"
+    )
+    add("--peers", nargs="*", choices=peers.PEERS, default=list(peers.PEERS), help="peers (all)")
+    add("--rounds", type=positive, help="number of rounds (10)")
+    add(
+        "--quick",
+        action="store_true",
+        help="use tiny sizes, as a trial; the figures are meaningless",
+    )
     chorales = ROOT / "data" / "chorales"
-    add("--data", type=Path, default=chorales, help=".mid files for the example's memory")
-    add("--json", type=Path, help="a file to write the figures to")
-    add("--plot", type=Path, help="a .png file for the table of ratios")
+    add(
+        "--data",
+        type=Path,
+        default=chorales,
+        help="folder of .mid files for the memory of the example",
+    )
+    add("--json", type=Path, help="write the figures to this file")
+    add("--plot", type=Path, help="draw the table of ratios to this .png file")
     arguments = parser.parse_args()
     unknown = [part for part in arguments.parts if part not in PARTS]
     if unknown:
-        parser.error(f"no part is called {unknown[0]!r}; choose from {', '.join(PARTS)}")
+        parser.error(f"unknown part {unknown[0]!r}; choose from {', '.join(PARTS)}")
     arguments.parts = arguments.parts or PARTS
     return arguments
 
 
 def size(text):
-    """Return the size of an argument."""
+    """Return the `Size` in an argument."""
     try:
         return Size.parse(text)
     except ValueError as error:
@@ -100,19 +122,19 @@ def size(text):
 
 
 def positive(text):
-    """Return the whole number of an argument, above 0."""
+    """Return the positive integer in an argument."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} must be a whole number above 0")
     return int(text)
 
 
 def shown(sizes):
-    """Return sizes as the command line takes them."""
+    """Return sizes in the form that the command line accepts."""
     return " ".join(",".join(map(str, one)) for one in sizes)
 
 
 def chosen_settings(arguments):
-    """Return the settings that the command line asks for."""
+    """Return the settings given by the command line."""
     settings = Settings.quick() if arguments.quick else Settings()
     settings.peers = arguments.peers
     if arguments.all_sizes:
@@ -125,33 +147,35 @@ def chosen_settings(arguments):
         if arguments.data.is_dir():
             settings.data = str(arguments.data.resolve())
         else:
-            print(f"skipped the example's memory: no {arguments.data}; give --data FOLDER")
+            print(f"skipped the memory of the example: there is no {arguments.data}; give --data")
     return settings
 
 
 def versions():
-    """Return the versions of all that is measured."""
+    """Return the versions of the packages measured."""
     return machine.versions(("numpy", "pytensor", "jax", "jaxlib", "llvmlite", "torch"))
 
 
 def print_machine(host):
-    """Print what the figures are of."""
+    """Print the machine, its load and the versions."""
     load = "" if host["load_before"] is None else f"; load before: {host['load_before']:.1f}"
     print(f"{host['processor']}, {host['cores_used']} of {host['cores']} cores{load}")
     print(host["platform"])
     if (host["load_before"] or 0) > BUSY:
-        print("the machine is busy: figures on all cores suffer, those of OpenMP (PyTorch) most")
+        print(
+            "the machine is busy, which slows programs on all cores, most of all OpenMP (PyTorch)"
+        )
     print(f"Python {host['python']}, {', '.join(map(' '.join, host['versions'].items()))}")
 
 
 def run_parts(parts, threads, settings):
-    """Run each part in a process of its own.
+    """Run each part in a separate process.
 
     Returns
     -------
     dict
-        ``threads``; ``machine``, as the last process found it; ``parts``, the results by part;
-        ``failed``, the exit status of each part that failed.
+        ``threads``; ``machine``, as described by the last process; ``parts``, the results by part;
+        ``failed``, the exit status of each failed part.
     """
     run = {"threads": threads, "machine": machine.describe(), "parts": {}, "failed": {}}
     with tempfile.TemporaryDirectory() as scratch:
@@ -172,7 +196,7 @@ def run_parts(parts, threads, settings):
 
 
 def refused(run):
-    """Return whether a peer was refused because it computed something else."""
+    """Return whether a peer was refused because its results differ."""
     updates = run["parts"].get("updates", {"sizes": []})
     evaluation = run["parts"].get("evaluation", {"refused": {}})
     return any(one["refused"] for one in updates["sizes"]) or bool(evaluation["refused"])

@@ -1,4 +1,4 @@
-"""The arithmetic of an update, and the rate at which this machine multiplies matrices."""
+"""Number of operations of an update, and the rate at which this machine multiplies matrices."""
 
 import numpy as np
 
@@ -11,17 +11,17 @@ REPETITIONS = 5
 def update_operations(size, n_pitches):
     """Count the additions and multiplications in the matrix products of an update.
 
-    A product of an (M, K) by a (K, N) matrix counts 2 M N K. With M = T B, P pitches and H
-    units in each layer, forward and for the gradients of the weights an update multiplies
+    The product of an (M, K) and a (K, N) matrix counts as 2 M N K. With M = T B, P pitches and H
+    units in each layer, the forward pass and the gradients of the weights each multiply
 
-    - the input, the layer below (in two of three layers) and the hidden states of the step
-      before with the gates' matrices: K of P, H and H, N of 4H;
-    - the hidden states of each layer with the output's matrices: K of H, N of P.
+    - the input, the layer below (in two of three layers) and the hidden states of the previous
+      step by the matrices to the gates: K is P, H and H, N is 4H;
+    - the hidden states of each layer by the matrices to the output: K is H, N is P.
 
-    Backward it carries the derivatives through the same products but the input's. What is
-    done element by element counts nothing. The products with the input count in full, though
-    a program may spare those with the zeros of a piano roll, as ours does; `roll_share` tells
-    how much that can be.
+    The backward pass carries the derivatives through the same products except those with the
+    input. Elementwise operations are not counted. The products with the input count in full,
+    although a program can skip the zeros of a piano roll, as rnn4music does; `roll_share` is the
+    share that this concerns.
 
     Parameters
     ----------
@@ -37,13 +37,13 @@ def update_operations(size, n_pitches):
 
 
 def roll_share(size, n_pitches):
-    """Return the share of `update_operations` that is products with the piano roll."""
+    """Return the share of products with the piano roll in `update_operations`."""
     with_roll, others = _numbers_of_weights(size.hidden, n_pitches)
     return 2 * with_roll / (2 * with_roll + 3 * others)
 
 
 def _numbers_of_weights(hidden, n_pitches):
-    """Return how many weights the matrices of the input have, and all others."""
+    """Return the number of weights in the matrices from the input, and in all others."""
     H, P, n_layers = hidden, n_pitches, 3
     from_hidden = (2 * n_layers - 1) * H * 4 * H
     to_output = n_layers * H * P
@@ -51,10 +51,10 @@ def _numbers_of_weights(hidden, n_pitches):
 
 
 def product_rates(n):
-    """Return the float32 rate in GFlop/s of products of (n, n) matrices, for each program.
+    """Return the rate in GFlop/s of products of (n, n) float32 matrices, by program.
 
-    The programs are NumPy and, where it is installed, PyTorch; the fastest of `REPETITIONS`
-    counts, since this is to be a limit.
+    The programs are NumPy and, if installed, PyTorch. The rate is that of the fastest of
+    `REPETITIONS` products, because it serves as an upper limit.
     """
     a, b = np.random.default_rng(1).random((2, n, n), "float32")
     products = {"numpy": lambda: a @ b}

@@ -1,9 +1,8 @@
-"""One part in a process of its own, on the cores that it is to have.
+"""Measure one part in this process, on the given number of cores.
 
     python -m benchmarks.child updates 1 settings.json results.json
 
-The threads of all engines are chosen when they start, so that another number of them needs
-another process.
+Engines choose their number of threads when they start, so that each number needs its own process.
 """
 
 import importlib
@@ -16,10 +15,10 @@ from benchmarks.settings import Settings
 
 
 def main():
-    """Choose the cores, measure, print the tables, write the results."""
+    """Choose the cores, measure, print the tables and write the results."""
     part, threads, settings_file, results_file = sys.argv[1:]
     if threads == "1" and not machine.pin_to_one_core():
-        print("this system cannot pin a process to one core: programs may use more")
+        print("this system cannot pin a process to one core, so that programs may use more cores")
     settings = Settings.from_dict(json.loads(Path(settings_file).read_text()))
     host = machine.describe()
     module = importlib.import_module(f"benchmarks.{part}")

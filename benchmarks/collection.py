@@ -1,18 +1,18 @@
-"""A large collection, end to end: MIDI files, a store of piano rolls, training from it.
+"""A large collection from end to end: MIDI files, a store of piano rolls, training.
 
     python -m benchmarks.collection                    20,000 generated files
     python -m benchmarks.collection --files 2000 --updates 10
-    python -m benchmarks.collection --folder scratch   keeps what is made, and goes on with it
+    python -m benchmarks.collection --folder scratch   keep the files, and reuse them next time
 
-Run it from the repository's root. Four voices wander through each tune, for 100 to 1,000 steps of
-0.3 s; each fiftieth tune is the one before in another key, with some steps changed. A quarter of
-the files is converted by itself, and all of them, with one process and with two; the peak memory
-of each process is the largest of itself and of those that it started.
+Run it from the repository's root. Each generated tune has four random voices and 100 to 1,000 steps
+of 0.3 s. Every fiftieth tune is its predecessor in another key, with some steps changed. A quarter
+of the files, and then all files, are converted with one and two processes. Peak memory is that of a
+process, or of the largest process that it started.
 
 Conventions
 -----------
-Each figure is of a process of its own. MB are 10^6 bytes. What is read from the disk may still be
-in the system's memory. "In memory" is a dataset of `load_midi`, on the quarter.
+Each figure comes from a separate process. 1 MB is 10^6 bytes. Files may still be in the system's
+page cache. "In memory" is a dataset of `load_midi`, made of the quarter.
 """
 
 import argparse
@@ -34,15 +34,21 @@ SECONDS_OF_WORK = 0.02
 
 
 def main():
-    """Measure and print."""
+    """Measure and print the results."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.collection",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--files", type=int, default=20_000, metavar="N", help="(%(default)s)")
-    parser.add_argument("--updates", type=int, default=50, metavar="N", help="(%(default)s)")
-    parser.add_argument("--folder", type=Path, help="where files and stores are made and kept")
+    parser.add_argument(
+        "--files", type=int, default=20_000, metavar="N", help="files (%(default)s)"
+    )
+    parser.add_argument(
+        "--updates", type=int, default=50, metavar="N", help="updates (%(default)s)"
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="folder in which files and stores are made and kept"
+    )
     parser.add_argument("--measure", nargs=2, metavar=("WHAT", "JSON"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
@@ -57,7 +63,7 @@ def main():
 
 
 def report(folder, n_files, updates):
-    """Make everything below a folder, measure, and print."""
+    """Make the files and stores in a folder, measure, and print the results."""
     tunes, quarter = folder / "tunes", folder / "quarter"
     seconds = measured("generate", folder=str(folder), n_files=n_files)["seconds"]
     print(f"{n_files} MIDI files written in {seconds:.0f} s")
@@ -65,27 +71,27 @@ def report(folder, n_files, updates):
         store = folder / f"store of {source.name}, {workers}"
         made = measured("convert", source=str(source), store=str(store), workers=workers)
         print(
-            f"converting {made['files']} files, processes: {workers}: {made['seconds']:.1f} s, "
-            f"{made['files'] / made['seconds']:.0f} files/s; peak {made['peak_mb']:.0f} MB, of a "
-            f"worker {made['peak_of_workers_mb']:.0f} MB; {made['mb']:.0f} MB on the disk "
-            f"(MIDI {made['midi_mb']:.0f} MB)"
+            f"converting {made['files']} files, {workers} process{'es' * (workers > 1)}: "
+            f"{made['seconds']:.1f} s, {made['files'] / made['seconds']:.0f} files/s; peak "
+            f"{made['peak_mb']:.0f} MB (workers {made['peak_of_workers_mb']:.0f} MB); "
+            f"{made['mb']:.0f} MB on disk (MIDI {made['midi_mb']:.0f} MB)"
         )
     for name in (f"store of {quarter.name}, 1", f"store of {tunes.name}, 2"):
         store = str(folder / name)
         result = measured("look", store=store)
         print(
             f"{result['tunes']} tunes: opened in {result['open_seconds']:.2f} s, split in "
-            f"{result['split_seconds']:.1f} s, peak {result['peak_mb']:.0f} MB; with the packages "
-            f"alone {result['before_mb']:.0f} MB; {result['copies']} of {result['made_copies']} "
-            "copies found"
+            f"{result['split_seconds']:.1f} s, peak {result['peak_mb']:.0f} MB "
+            f"({result['before_mb']:.0f} MB before); {result['copies']} of "
+            f"{result['made_copies']} copies found"
         )
         trained = measured("train", store=store, updates=updates)
         print(
-            f"training on them: {trained['ms']:.1f} ms an update, peak {trained['peak_mb']:.0f} MB"
+            f"training on them: {trained['ms']:.1f} ms per update, peak {trained['peak_mb']:.0f} MB"
         )
     loaded = measured("train", source=str(quarter), updates=updates)
     print(
-        f"training on the quarter in memory: {loaded['ms']:.1f} ms an update, peak "
+        f"training on the quarter in memory: {loaded['ms']:.1f} ms per update, peak "
         f"{loaded['peak_mb']:.0f} MB"
     )
     places = {"ahead": 0, "store": store}, {"ahead": 4, "store": store}
@@ -94,13 +100,13 @@ def report(folder, n_files, updates):
         results = [measured("wait", windows=windows, updates=200, **where) for where in places]
         stored, ahead, loaded = (f"{result['ms']:.2f} ms" for result in results)
         print(
-            f"windows {windows!r}: a minibatch is waited for {stored} from the store, {ahead} with "
+            f"waiting for a minibatch, windows {windows!r}: {stored} from the store, {ahead} with "
             f"prefetching, {loaded} from memory"
         )
 
 
 def measured(what, **values):
-    """Return what a function of this module returns in a process of its own."""
+    """Call a function of this module in a separate process and return its result."""
     command = [sys.executable, "-m", "benchmarks.collection"]
     command += ["--measure", what, json.dumps(values)]
     done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
@@ -108,19 +114,19 @@ def measured(what, **values):
 
 
 def peak_mb(of_children=False):
-    """Return the peak memory of this process, or the largest of those that it waited for."""
+    """Return the peak memory of this process, or the largest of its finished children."""
     import resource
 
     who = resource.RUSAGE_CHILDREN if of_children else resource.RUSAGE_SELF
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB elsewhere
     return resource.getrusage(who).ru_maxrss * unit / 1e6
 
 
-# ---- each in a process of its own
+# ---- run in separate processes
 
 
 def generate(folder, n_files):
-    """Write the files, those of the quarter as links."""
+    """Write the files; those of the quarter are hard links."""
     from functools import partial
 
     from rnn4music._utils.processes import in_processes, n_cores
@@ -138,7 +144,7 @@ def generate(folder, n_files):
 
 
 def write(folder, k):
-    """Write tune number `k`, unless it is there."""
+    """Write tune number `k` unless it exists."""
     import numpy as np
 
     from midi import midiwrite
@@ -161,7 +167,7 @@ def write(folder, k):
 
 
 def convert(source, store, workers):
-    """Convert a folder."""
+    """Convert a folder to a store, and return the time, memory and sizes."""
     from rnn4music.data import convert
 
     started = time.perf_counter()
@@ -178,12 +184,12 @@ def convert(source, store, workers):
 
 
 def size_of(folder):
-    """Return how many MB the files of a folder have."""
+    """Return the total size of the files in a folder in MB."""
     return sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file()) / 1e6
 
 
 def look(store):
-    """Open and split a store."""
+    """Open and split a store, and return the times, memory and copies found."""
     from rnn4music.data import RollStore
     from rnn4music.data.duplicates import group_near_duplicates
 
@@ -206,7 +212,7 @@ def look(store):
 
 
 def read(source, store):
-    """Return a dataset: in memory, or a store."""
+    """Return a dataset in memory, or a store."""
     from rnn4music import load_midi
     from rnn4music.data import RollStore
 
@@ -214,7 +220,7 @@ def read(source, store):
 
 
 def train(updates, source=None, store=None):
-    """Train, and return the median time between two updates, preparing minibatches included."""
+    """Return the median time between two updates, including the making of minibatches."""
     import statistics
 
     from rnn4music import RNN4Music
@@ -235,7 +241,7 @@ def train(updates, source=None, store=None):
 
 
 def wait(windows, updates, ahead, source=None, store=None):
-    """Return the median time that a minibatch is waited for, with an update's work between two."""
+    """Return the median wait for a minibatch, with the work of an update between two."""
     import statistics
 
     import numpy as np
@@ -249,7 +255,7 @@ def wait(windows, updates, ahead, source=None, store=None):
     times, matrix = [], np.ones((300, 300), np.float32)
     for _ in range(updates):
         until = time.perf_counter() + SECONDS_OF_WORK
-        while time.perf_counter() < until:  # in products, as an update
+        while time.perf_counter() < until:  # matrix products, as in an update
             np.dot(matrix, matrix)
         started = time.perf_counter()
         if next(made, None) is None:

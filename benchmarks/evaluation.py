@@ -1,4 +1,4 @@
-"""Predicting and scoring long tunes, in steps per second, once compiled."""
+"""Rate of predicting and scoring long tunes, in steps per second, after compilation."""
 
 from functools import partial
 
@@ -12,7 +12,7 @@ N_SCORED = 4  # tunes
 
 
 def measure(settings):
-    """Predict a long tune beside the peers that agree; score a few such tunes."""
+    """Time the prediction of a long tune, also by the agreeing peers, and the scoring of a few."""
     from benchmarks import job
 
     n_steps = settings.long
@@ -29,7 +29,7 @@ def measure(settings):
         if error < job.TOLERANCE:
             programs[name] = partial(peer.probabilities, inputs)
         else:
-            refused[name] = f"other probabilities than ours: relative {error:.1e}"
+            refused[name] = f"its probabilities differ: relative {error:.1e}"
             print(f"refused {name}: {refused[name]}", flush=True)
     model.set_parameters(weights)
     for program in programs.values():
@@ -75,8 +75,8 @@ def report(results):
     rows.append([scored, cell(results["scored_per_second"], digits=0), cell(None)])
     return "\n".join(
         [
-            f"Tunes of {results['steps']:,} steps, H {results['hidden']}, one tune unless said:",
+            f"Tunes of {results['steps']:,} steps, H {results['hidden']}, one tune unless given:",
             "",
-            *markdown(["", "steps per second", "times as long as ours"], rows),
+            *markdown(["", "steps per second", "time relative to rnn4music"], rows),
         ]
     )

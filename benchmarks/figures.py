@@ -1,11 +1,11 @@
-"""Times, their medians and quartiles, and how they are printed."""
+"""Timing, medians and quartiles, and tables."""
 
 import statistics
 import time
 
 
 def timed(call):
-    """Return the seconds that a call takes."""
+    """Return the duration of a call in seconds."""
     started = time.perf_counter()
     call()
     return time.perf_counter() - started
@@ -25,7 +25,7 @@ def print_row(label, figures, unit):
 
 
 def cell(figures, unit="", digits=2):
-    """Return a median with its quartiles for a table; a dash for None."""
+    """Return a median with its quartiles as a table cell; a dash for None."""
     if figures is None:
         return "—"
     low, high = figures["quartiles"]
@@ -33,6 +33,6 @@ def cell(figures, unit="", digits=2):
 
 
 def markdown(head, rows):
-    """Return the lines of a table in Markdown."""
+    """Return the lines of a Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return ["| " + " | ".join(map(str, line)) + " |" for line in lines]

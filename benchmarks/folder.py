@@ -1,4 +1,4 @@
-"""Seconds from a process's start, over a folder of MIDI files, to the end of an update."""
+"""Time from process start to the end of the first update on a folder of MIDI files."""
 
 import tempfile
 from pathlib import Path
@@ -9,7 +9,7 @@ from benchmarks.settings import Size
 
 
 def measure(settings):
-    """Generate files; start processes that read them all, then such that find them cached."""
+    """Time processes that read generated files, and processes that find them in the cache."""
     times = {"reading the files": [], "from the cache of piano rolls": []}
     with tempfile.TemporaryDirectory() as scratch:
         tunes, cache = Path(scratch) / "tunes", Path(scratch) / "cache"

@@ -1,14 +1,14 @@
-"""The time of composing, once compiled."""
+"""Time of composing, after compilation."""
 
 from functools import partial
 
 from benchmarks.figures import cell, markdown, summary, timed
 
-START, MAIN = 49, 300  # steps: the start has one row more
+START, MAIN = 49, 300  # steps; the start has one row more
 
 
 def measure(settings):
-    """Compose many tunes at once, and 300 steps after 50 as the example does."""
+    """Time composing several tunes together, and 300 steps after 50 as in the example."""
     from benchmarks import job
 
     hidden = settings.main.hidden
@@ -38,9 +38,9 @@ def report(results):
     ]
     return "\n".join(
         [
-            f"Composing, H {results['hidden']}, {results['composed']} steps of each tune:",
+            f"Composing, H {results['hidden']}, {results['composed']} steps per tune:",
             "",
-            *markdown(["tunes at once", "steps per second, of all tunes together"], rows),
+            *markdown(["tunes together", "steps per second, over all tunes"], rows),
             "",
             f"{MAIN} steps after {START + 1}: {cell(results['compose_300_after_50_ms'], ' ms')}",
         ]

@@ -1,12 +1,12 @@
-"""The peer: the same network in JAX, differentiated by JAX.
+"""Peer: the same network in JAX, with JAX's automatic differentiation.
 
-One `jax.jit` holds the whole update. The products with the inputs and with the layer below are
-taken for all steps at once, outside `lax.scan`; the four gates are fused; the weights and
-RMSprop's averages are donated, so that they are updated in place.
+A single `jax.jit` contains the whole update. The products with the inputs and with the layer below
+are computed for all steps together, outside `lax.scan`. The four gates are fused. The weights and
+the averages of RMSprop are donated, so that they are updated in place.
 
 Conventions
 -----------
-Time-major arrays (T, B, feature), our parameters under our names.
+Arrays are time-major, (T, B, feature). Parameters and their names are those of rnn4music.
 """
 
 # pyright: reportMissingImports=false
@@ -22,10 +22,10 @@ from benchmarks.peers import EPSILON
 
 
 class JaxScan:
-    """See `peers`."""
+    """The peer; `peers` describes its methods."""
 
     def __init__(self, n_pitches, n_units, initial, rate, bound):
-        del n_pitches, n_units  # the weights tell
+        del n_pitches, n_units  # implied by the weights
         states = [
             tuple(jnp.asarray(initial[f"layer{n}/{field}"]) for field in ("hidden", "cell"))
             for n in (1, 2, 3)
@@ -41,24 +41,24 @@ class JaxScan:
         )
 
     def set_parameters(self, mapping):
-        """Take over our weights and forget RMSprop's averages."""
+        """Set the weights and reset the averages of RMSprop."""
         self.weights = {name: jnp.array(array, jnp.float32) for name, array in mapping.items()}
         self.mean_squares = {name: jnp.zeros_like(w) for name, w in self.weights.items()}
 
     def gradients(self, windows):
-        """Return the cost and the gradients under our names."""
+        """Return the cost and the gradients by name."""
         cost, gradients = self._gradients(self.weights, windows)
         return float(cost), {name: np.asarray(array) for name, array in gradients.items()}
 
     def update(self, windows):
-        """Update the weights once; return the cost before."""
+        """Update the weights once, and return the cost before the update."""
         cost, self.weights, self.mean_squares = self._update(
             self.weights, self.mean_squares, windows
         )
         return float(cost)
 
     def probabilities(self, inputs):
-        """Return the probabilities of the notes of each next step, (T, B, P)."""
+        """Return the probabilities of the notes at each next step, (T, B, P)."""
         return np.asarray(self._forward(self.weights, inputs))
 
 
@@ -80,7 +80,7 @@ def run_layer(a, state, hidden_to_gates, p_i, p_f, p_o):
 
 
 def forward(states, weights, inputs):
-    """Return the output's pre-activations (T, B, P)."""
+    """Return the pre-activations of the output, (T, B, P)."""
     Y = weights["output/bias"]
     below = None
     for n, state in enumerate(states, start=1):
@@ -95,7 +95,7 @@ def forward(states, weights, inputs):
 
 
 def cross_entropy(states, weights, windows):
-    """Return the cost of windows (T + 1, B, P): the sum, mean over the tunes."""
+    """Return the cost of windows (T + 1, B, P): the sum, averaged over tunes."""
     Y = forward(states, weights, windows[:-1])
     return jnp.sum(jax.nn.softplus(Y) - windows[1:] * Y) / windows.shape[1]
 

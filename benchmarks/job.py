@@ -1,4 +1,4 @@
-"""The job that is timed: our model, its tunes, and whether a peer computes the same."""
+"""The timed job: a model, its tunes, and the comparison with a peer."""
 
 import numpy as np
 
@@ -7,34 +7,34 @@ from benchmarks.settings import N_PITCHES
 from rnn4music import RNN4Music
 
 RATE = 0.001
-DENSITY = 0.04  # of notes in a piano roll: three or four keys at a time
+DENSITY = 0.04  # of notes in a piano roll: three or four at a time
 TOLERANCE = 1e-4  # relative, float32
 UPDATES_BEFORE = 3
-TOLERANCE_AFTER_UPDATES = 5e-3  # relative: at H = 800 weights changed by 1e-7 move it by 1e-3
+TOLERANCE_AFTER_UPDATES = 5e-3  # relative; at H = 800, weights changed by 1e-7 change it by 1e-3
 
 
 class Disagreement(ValueError):
-    """A peer does not compute what ours does; the message says what."""
+    """A peer computes something else; the message names the quantity."""
 
 
 def model_and_tunes(hidden, batch, steps):
-    """Return an untrained model and a minibatch's worth of random tunes (B, T + 1, P)."""
+    """Return an untrained model and a minibatch of random tunes (B, T + 1, P)."""
     model = RNN4Music(hidden, hidden, hidden, N_PITCHES, RATE, RATE, RATE, RATE, seed=1)
     sounds = np.random.default_rng(1).random((batch, steps + 1, N_PITCHES)) < DENSITY
     return model, sounds.astype("float32")
 
 
 def update_once(hidden, batch, steps):
-    """Build a model, update it once, say so."""
+    """Build a model, update it once, and print "updated"."""
     model, tunes = model_and_tunes(hidden, batch, steps)
     model.train(tunes, 1, 1, batch, steps + 1, progress=False)
     print("updated", flush=True)
 
 
 def update_from_folder(folder, cache, hidden, batch, steps):
-    """Build a model, update it once with tunes of a folder of MIDI files, say so.
+    """Build a model, update it once with MIDI files of a folder, and print "updated".
 
-    `cache` is a folder for the piano rolls, or None.
+    `cache` is a folder for piano rolls, or None.
     """
     from rnn4music import load_midi
 
@@ -45,20 +45,20 @@ def update_from_folder(folder, cache, hidden, batch, steps):
 
 
 def initial_states(model):
-    """Return a dict of name to (H,): ``layer1/hidden``, … at t = −1."""
+    """Return the states at t = −1 as a dict of name (``layer1/hidden``, …) to (H,)."""
     group = "initial/"
     arrays = model._store.arrays()
     return {name.removeprefix(group): a for name, a in arrays.items() if name.startswith(group)}
 
 
 def build_peer(name, model):
-    """Return a peer of the model's sizes, states and settings; see `peers`."""
+    """Return a peer with the sizes, states and settings of the model."""
     initial = initial_states(model)
     return peers.build(name, model.io_length, model.h1_length, initial, model.R1, model.gradClip)
 
 
 def share_weights(model, peer, weights, has_peepholes):
-    """Give the model and the peer these weights; peepholes of 0 if the peer has none."""
+    """Set the weights of the model and the peer; peepholes are 0 if the peer has none."""
     if not has_peepholes:
         weights = {
             name: 0 * array if "/peephole" in name else array for name, array in weights.items()
@@ -69,7 +69,7 @@ def share_weights(model, peer, weights, has_peepholes):
 
 
 def difference(model, peer, windows):
-    """Compare cost, probabilities and gradients of windows (T + 1, B, P), weights being shared.
+    """Compare cost, probabilities and gradients on windows (T + 1, B, P) with shared weights.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def difference(model, peer, windows):
     Raises
     ------
     Disagreement
-        If it exceeds `TOLERANCE`: the two are not the same network.
+        If it exceeds `TOLERANCE`: the networks differ.
     """
     cost, gradients = model.gradients(windows[:-1], windows[1:])
     their_cost, their_gradients = peer.gradients(windows)
@@ -90,12 +90,12 @@ def difference(model, peer, windows):
     }
     worst = max(differences, key=lambda name: differences[name])
     if not max(differences.values()) < TOLERANCE:
-        raise Disagreement(f"it computes another {worst}: relative {differences[worst]:.1e}")
+        raise Disagreement(f"its {worst} differs: relative {differences[worst]:.1e}")
     return float(differences[worst])
 
 
 def difference_after_updates(model, peer, windows):
-    """Compare the costs after `UPDATES_BEFORE` updates of both, weights being shared before.
+    """Compare the costs after `UPDATES_BEFORE` updates of both, starting from shared weights.
 
     Returns
     -------
@@ -105,7 +105,7 @@ def difference_after_updates(model, peer, windows):
     Raises
     ------
     Disagreement
-        If it exceeds `TOLERANCE_AFTER_UPDATES`: the two do not learn alike.
+        If it exceeds `TOLERANCE_AFTER_UPDATES`: the update rules differ.
     """
     tunes = windows.swapaxes(0, 1)
     n = UPDATES_BEFORE + 1
@@ -113,12 +113,10 @@ def difference_after_updates(model, peer, windows):
     theirs = [peer.update(windows) for _ in range(n)][-1]
     error = abs(ours - theirs) / ours
     if not error < TOLERANCE_AFTER_UPDATES:
-        raise Disagreement(
-            f"its cost after {UPDATES_BEFORE} updates is another: relative {error:.1e}"
-        )
+        raise Disagreement(f"its cost after {UPDATES_BEFORE} updates differs: relative {error:.1e}")
     return float(error)
 
 
 def relative(ours, theirs):
-    """Return the norm of the difference of two arrays, relative to the second."""
+    """Return the norm of the difference of two arrays relative to that of the second."""
     return np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)

@@ -1,29 +1,28 @@
-"""How well the network learns, on the standard sets, beside what was published.
+"""How well the network learns the standard sets, compared with published results.
 
     python -m benchmarks.learning JSB_Chorales --data JSB_Chorales.mat
     python -m benchmarks.learning Nottingham --data Nottingham.mat --seeds 3 --folder runs
     python -m benchmarks.learning JSB_Chorales --data … --rows like-for-like keys ensemble
 
-Run it from the repository's root, with a file of one of the sets (JSB_Chorales, Nottingham,
-MuseData, Piano-midi.de) of yours; `rnn4music.data.standard_sets` lists the forms that are read.
-The recipe of each set is in `benchmarks/recipes.py`. Each seed is a process of its own on a core
-of its own; as many run at once as there are cores. With --folder an interrupted benchmark goes on
-where it was. The rows:
+Run it from the repository's root, with your own file of one of the sets (JSB_Chorales, Nottingham,
+MuseData, Piano-midi.de); `rnn4music.data.standard_sets` lists the formats that can be read. The
+recipe of each set is in `benchmarks/recipes.py`. Each seed is trained in a separate process on its
+own core, as many at a time as there are cores. With --folder, an interrupted benchmark continues
+where it stopped. The rows are:
 
-    like-for-like   the recipe: three LSTM layers, independent outputs, one network, no other keys
-    no averaging    without the mean of the weights over the updates
-    no noise        without weight noise
-    no dropout      without dropout
-    2015            the rule of 2015: RMSprop, each tune's start, nothing against overfitting
+    like-for-like   the recipe: three LSTM layers, independent outputs, one network, original keys
+    no averaging    the recipe without averaging the weights over updates
+    no noise        the recipe without weight noise
+    no dropout      the recipe without dropout
+    2015            the settings of 2015: RMSprop, only the beginning of tunes, no regularisation
     keys            the recipe, learning from all tunes in all twelve keys
-    ensemble        the mean of the probabilities of the like-for-like networks
+    ensemble        mean of the probabilities of the like-for-like networks
 
 Conventions
 -----------
-Scores are nats per step (see `rnn4music.evaluation`), mean and standard deviation over the seeds.
-The minutes are those of a network's updates on one core, without the validation between them.
-Everything is chosen by the validation set; the test set is scored once, with the weights that
-training leaves.
+Scores are nats per step (see `rnn4music.evaluation`): mean and standard deviation over the seeds.
+Minutes are those of the updates of one network on one core, without validation. All choices are
+made on the validation set; the test set is scored once, with the final weights.
 """
 
 import argparse
@@ -65,16 +64,16 @@ CHANGES = {
     "2015": dataclasses.asdict(OF_2015),
     "keys": {},
 }
-"""What each row changes in the recipe."""
+"""Changes to the recipe, by row."""
 
 
 def main():
-    """Train, score and print the table."""
+    """Train and score the networks, and print the table."""
     arguments = parse_arguments()
     if arguments.job:
         run_job(json.loads(arguments.job))
         return
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which ends the networks' processes
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the processes of the networks
     print_machine()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(arguments.folder or temporary)
@@ -88,47 +87,52 @@ def main():
 
 
 def parse_arguments():
-    """Return the command line's settings."""
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.learning",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("set", nargs="?", choices=sorted(RECIPES), help="the standard set")
-    parser.add_argument("--data", type=Path, help="your file of it")
-    parser.add_argument("--seeds", type=int, default=3, help="networks of each row (default: 3)")
+    parser.add_argument("--data", type=Path, help="your file of the set")
+    parser.add_argument("--seeds", type=int, default=3, help="networks per row (default: 3)")
     parser.add_argument("--rows", nargs="+", choices=[*CHANGES, ENSEMBLE], metavar="ROW",
-                        default=[LIKE_FOR_LIKE], help="see above")  # fmt: skip
-    parser.add_argument("--quick", action="store_true", help="tiny networks; figures mean nothing")
-    parser.add_argument("--folder", help="where checkpoints stay, to go on or to use them")
-    parser.add_argument("--processes", type=int, default=machine.available_cores())
+                        default=[LIKE_FOR_LIKE], help="rows to measure, see above")  # fmt: skip
+    parser.add_argument(
+        "--quick", action="store_true", help="use tiny networks; figures are meaningless"
+    )
+    parser.add_argument("--folder", help="folder of checkpoints, to continue or use them")
+    parser.add_argument("--processes", type=int, default=machine.available_cores(),
+                        help="networks to train at a time (number of cores)")  # fmt: skip
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument("--plot", type=Path, help="draw the learning curves")
     parser.add_argument("--job", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if not arguments.job:
         if not arguments.set or not arguments.data:
-            parser.error("give a set and --data with your file of it")
+            parser.error("give a set and --data with your file of the set")
         if not arguments.data.is_file():
             parser.error(f"there is no file {arguments.data}")
         if arguments.seeds < 1 or arguments.processes < 1:
-            parser.error("--seeds and --processes are at least 1")
+            parser.error("--seeds and --processes must be at least 1")
         if ENSEMBLE in arguments.rows and LIKE_FOR_LIKE not in arguments.rows:
-            parser.error(f"the ensemble is made of the networks of the row {LIKE_FOR_LIKE}")
+            parser.error(
+                f"the ensemble needs the networks of the row {LIKE_FOR_LIKE}; add that row"
+            )
     return arguments
 
 
 def print_machine():
-    """Say what the times were measured on."""
+    """Print a description of the machine."""
     host = machine.describe()
     print(", ".join(f"{name} {value}" for name, value in host.items()), flush=True)
 
 
-# ---- one network, in a process of its own
+# ---- one network, in its process
 
 
 def run_job(job):
-    """Train a network and score it; write the result as JSON."""
+    """Train and score a network, and write the result as JSON."""
     import numpy as np
 
     from rnn4music import RNN4Music
@@ -149,7 +153,7 @@ def run_job(job):
         **recipe.train_settings(),
     )
     if history.interrupted:
-        raise SystemExit("interrupted; with --folder the same command goes on here")
+        raise SystemExit("interrupted; with --folder, the same command continues from here")
     model.saveParameters(job["model"])
     test = model.evaluate(list(data.test))
     result = {
@@ -175,14 +179,14 @@ def run_job(job):
 
 
 def measure(arguments, folder):
-    """Train the networks of all rows; return the report."""
+    """Train the networks of all rows, and return the report."""
     rows = [row for row in arguments.rows if row != ENSEMBLE]
     jobs = []
     for row in rows:
         recipe = dataclasses.replace(RECIPES[arguments.set], **CHANGES[row])
         if arguments.quick:
             recipe = dataclasses.replace(recipe, units=5, length=9, epochs=2)
-        if row == "keys":  # whose epochs are twelve times as long
+        if row == "keys":  # its epochs are twelve times as long
             for name in ("epochs", "patience", "decay_patience"):
                 fewer = max(1, getattr(recipe, name) // 4)
                 recipe = dataclasses.replace(recipe, **{name: fewer})
@@ -216,7 +220,7 @@ def measure(arguments, folder):
 
 
 def run_all(jobs, n_processes):
-    """Run the jobs, so many at a time, each on a core; return their results in order."""
+    """Run the jobs, `n_processes` at a time, each on one core; return their results in order."""
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else [None]
     waiting, running, results = list(enumerate(jobs)), {}, {}
     try:
@@ -233,13 +237,13 @@ def run_all(jobs, n_processes):
             time.sleep(0.2)
     finally:
         for _, process in running.values():
-            process.terminate()  # it writes its checkpoint first
+            process.terminate()  # writes a checkpoint first
             process.wait()
     return [results[index] for index in range(len(jobs))]
 
 
 def start(job, core):
-    """Start the process of a job on a core (None where that cannot be chosen)."""
+    """Start the process of a job on a core, or on any core if None."""
 
     def pin():
         if core is not None:
@@ -253,7 +257,7 @@ def start(job, core):
 
 
 def finished(job, process):
-    """Return what a process that has ended wrote, or end with what it did not do."""
+    """Return the result of a finished process, or exit if it failed."""
     name = f"{job['row']}, seed {job['seed']}"
     if process.returncode != 0:
         raise SystemExit(f"{name}: the training ended with status {process.returncode}")
@@ -267,7 +271,7 @@ def finished(job, process):
 
 
 def baselines_of(path):
-    """Return the test set's nats per step of what knows no music."""
+    """Return the nats per step of the baselines on the test set."""
     from rnn4music.data import load_standard_set
     from rnn4music.evaluation import score_baselines
 
@@ -277,7 +281,7 @@ def baselines_of(path):
 
 
 def ensemble(path, models):
-    """Score the mean of the networks' probabilities on the validation and on the test set."""
+    """Score the mean probabilities of the networks on the validation and the test set."""
     import numpy as np
 
     from rnn4music import RNN4Music
@@ -287,7 +291,7 @@ def ensemble(path, models):
     networks = [RNN4Music.from_file(model) for model in models]
 
     def run(inputs):
-        # log of the mean of σ(Y), and of 1 − σ(Y): exact also where a probability is nearly 1
+        # logs of the means of σ(Y) and 1 − σ(Y), accurate for probabilities near 1
         Y = np.stack([network._run(inputs).astype(np.float64) for network in networks])
         on, off = (-np.logaddexp(0, sign * Y) for sign in (-1, 1))
         on, off = (np.logaddexp.reduce(logs, axis=0) for logs in (on, off))
@@ -300,17 +304,17 @@ def ensemble(path, models):
     }
 
 
-# ---- what is shown
+# ---- output
 
 
 def mean_and_deviation(values):
-    """Return a cell such as 8.08 ± 0.02."""
+    """Return a table cell such as 8.08 ± 0.02."""
     deviation = f" ± {statistics.stdev(values):.3f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.3f}{deviation}"
 
 
 def table(report):
-    """Return the table in Markdown, from the worst to the best on the test set."""
+    """Return the table in Markdown, from worst to best on the test set."""
     lines = [(nats, name, "", f"{nats:.2f}", "", "") for name, nats in report["baselines"].items()]
     lines += [(nats, name, "", f"{nats:.2f}", "", "") for name, nats in published(report["set"])]
     for row, results in report["rows"].items():
@@ -325,12 +329,12 @@ def table(report):
         name = f"**ours, ensemble of {n}**"
         lines.append((test, name, f"{validation:.3f}", f"{test:.3f}", "", ""))
     lines.sort(key=lambda line: -line[0])
-    head = [report["set"], "validation", "test", "seeds", "minutes of updates, each"]
+    head = [report["set"], "validation", "test", "seeds", "minutes of updates per network"]
     return "\n".join(markdown(head, [line[1:] for line in lines]))
 
 
 def draw(report, path):
-    """Draw each network's validation over the epochs."""
+    """Draw the validation of each network over the epochs."""
     import matplotlib
 
     matplotlib.use("Agg")

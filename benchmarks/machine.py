@@ -1,6 +1,6 @@
-"""What a figure was measured on: the cores in use, the machine, the versions.
+"""The machine on which figures are measured: its cores, load and versions.
 
-Imports the standard library alone, so that the cores are chosen before any engine starts
+This module imports only the standard library, so that cores can be chosen before an engine starts
 its threads.
 """
 
@@ -12,19 +12,19 @@ from pathlib import Path
 
 
 def available_cores():
-    """Return how many cores this process may run on."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def pin_to_one_core():
-    """Keep this process and all that it starts on one core.
+    """Pin this process and its children to one core.
 
     Returns
     -------
     bool
-        False where the system has no such call.
+        False if the system does not support it.
     """
     if not hasattr(os, "sched_setaffinity"):
         return False
@@ -33,7 +33,7 @@ def pin_to_one_core():
 
 
 def processor():
-    """Return the processor's name as well as the system tells it."""
+    """Return the name of the processor, as far as the system reports it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
@@ -43,7 +43,7 @@ def processor():
 
 
 def describe():
-    """Return a dict that names the machine and how busy it was with other things."""
+    """Return a description of the machine and its load as a dict."""
     return {
         "platform": platform.platform(),
         "processor": processor(),
@@ -55,10 +55,10 @@ def describe():
 
 
 def installed(package):
-    """Return whether a package can be imported, without importing it."""
+    """Return whether a package is installed, without importing it."""
     return importlib.util.find_spec(package) is not None
 
 
 def versions(packages):
-    """Return a dict of the versions of those packages that are installed."""
+    """Return the versions of the installed packages among these, by name."""
     return {name: importlib.metadata.version(name) for name in packages if installed(name)}

@@ -1,8 +1,7 @@
-"""Peak memory of a process that makes one update, against the steps and the tunes.
+"""Peak memory of a process that makes one update, by number of steps and of tunes.
 
-Each point is a process of its own. The growth per step is the slope of the straight line
-through the points; beside it stands the bound that it should stay below, see
-`bytes_per_step`.
+Each point is a separate process. The growth per step is the slope of a line fitted to the points;
+it should be below the bound of `bytes_per_step`.
 """
 
 import os
@@ -12,13 +11,13 @@ from benchmarks import processes
 from benchmarks.figures import markdown
 from benchmarks.settings import N_PITCHES
 
-WIDE_ARRAYS = 8  # of P columns, that the bound allows for: windows, Y, d_Y and their like
+WIDE_ARRAYS = 8  # arrays of P columns that the bound allows: windows, Y, d_Y and similar
 
 
 def measure(settings):
-    """Measure the peaks, and that of the example where a folder of .mid files is given."""
+    """Measure the peaks, and that of the example if a folder of .mid files is given."""
     if not hasattr(os, "wait4"):
-        return {"skipped": "this system does not tell the peak memory of a process"}
+        return {"skipped": "this system does not report the peak memory of a process"}
     hidden, batch, steps = settings.main
     processes.peak_of_update(settings.main)  # fills the caches
     before = processes.peak(["-c", "from benchmarks import job"])
@@ -41,11 +40,10 @@ def measure(settings):
 
 
 def bytes_per_step(hidden, batch):
-    """Return 64 B · 3H + 8 · 4 P B, a bound of what an update holds for each step.
+    """Return 64 B · 3H + 8 · 4 P B, a bound of the memory of an update per step.
 
-    In float32 that is room for sixteen numbers for each tune and unit (a layer's four gates,
-    cell and hidden state, their derivatives, and copies) and for eight for each tune and
-    pitch.
+    In float32 this allows sixteen numbers per tune and unit (four gates, cell and hidden state,
+    their derivatives, and copies) and eight per tune and pitch.
     """
     return 64 * batch * 3 * hidden + WIDE_ARRAYS * 4 * N_PITCHES * batch
 
@@ -69,9 +67,9 @@ def report(results):
             [["MB", *(f"{peak:.0f}" for _, peak in by_batch)]],
         ),
         "",
-        f"With the package imported and no model built: {results['imported_mb']:.0f} MB.",
-        f"Growth for each step at B {batch}: {results['bytes_per_step']:,.0f} bytes; "
-        f"64 B · 3H + 8 · 4 · 88 B is {results['bound_bytes_per_step']:,} bytes.",
+        f"With the package imported but no model built: {results['imported_mb']:.0f} MB.",
+        f"Growth per step at B {batch}: {results['bytes_per_step']:,.0f} bytes. "
+        f"The bound 64 B · 3H + 8 · 4 · 88 B is {results['bound_bytes_per_step']:,} bytes.",
     ]
     if "example_peak_mb" in results:
         lines.append(f"The example, one epoch: {results['example_peak_mb']:.0f} MB.")

@@ -1,17 +1,17 @@
-"""Reading MIDI files as piano rolls, beside mido and pretty_midi where those are installed.
+"""Time of reading MIDI files as piano rolls, compared with mido and pretty_midi if installed.
 
     python -m benchmarks.midi                    generated files
-    python -m benchmarks.midi --data FOLDER      files of yours
-    python -m benchmarks.midi --json midi.json   writes the figures to a file as well
+    python -m benchmarks.midi --data FOLDER      your own files
+    python -m benchmarks.midi --json midi.json   also write the figures to a file
 
-Run it from the repository's root. The peers come with the extra "benchmark". Each turns a file
-into a piano roll of 0.3 s in its idiomatic way: pretty_midi by `get_piano_roll`, mido by a loop
-over its messages in seconds. Before anything is timed the notes are compared.
+Run it from the repository's root. The extra "benchmark" installs the peers. Each makes a piano roll
+with steps of 0.3 s in its idiomatic way: pretty_midi with `get_piano_roll`, mido with a loop over
+its messages in seconds. The notes are compared before anything is timed.
 
 Conventions
 -----------
-Ours and theirs alternate in rounds. Figures are medians with the quartiles in brackets; a ratio
-is that of two times of one round.
+Programs alternate in rounds. Figures are medians, with the quartiles in brackets. A ratio is
+computed from two times of the same round.
 """
 
 # pyright: reportMissingImports=false
@@ -39,7 +39,7 @@ OURS = "midiread"
 
 
 def main():
-    """Measure and print."""
+    """Measure and print the results."""
     settings = parse_arguments()
     host = machine.describe()
     host["versions"] = machine.versions(("numpy", "mido", "pretty_midi"))
@@ -64,16 +64,22 @@ def main():
 
 
 def parse_arguments():
-    """Return the command line's settings."""
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.midi", description="Reading MIDI beside mido and pretty_midi."
+        prog="python -m benchmarks.midi",
+        description="Time of reading MIDI files, compared with mido and pretty_midi.",
     )
     add = parser.add_argument
-    add("--data", type=Path, help="a folder of .mid files; otherwise they are generated")
-    add("--files", type=int, default=1000, help="to generate (%(default)s)")
-    add("--rounds", type=int, default=5, help="(%(default)s)")
-    add("--memory", type=int, default=10_000, help="files to load at once; 0: none (%(default)s)")
-    add("--json", type=Path, help="a file to write the figures to")
+    add("--data", type=Path, help="folder of .mid files (default: generated files)")
+    add("--files", type=int, default=1000, help="number of files to generate (%(default)s)")
+    add("--rounds", type=int, default=5, help="number of rounds (%(default)s)")
+    add(
+        "--memory",
+        type=int,
+        default=10_000,
+        help="files to load for the peak memory, or 0 (%(default)s)",
+    )
+    add("--json", type=Path, help="write the figures to this file")
     return parser.parse_args()
 
 
@@ -81,7 +87,7 @@ def parse_arguments():
 
 
 def write_tune(path, n_notes, seed):
-    """Write a tune as from a keyboard: two hands, notes of all lengths, off the grid."""
+    """Write a tune like a recorded performance: two hands, notes of all lengths, off the grid."""
     rng = np.random.default_rng(seed)
     hold = rng.geometric(0.1, n_notes)
     start = np.cumsum(rng.geometric(0.15, n_notes)) // 2
@@ -105,18 +111,18 @@ def generate(folder, n_files):
 
 
 def ours(path):
-    """Read a roll."""
+    """Read a roll with midiread."""
     return midiread(path, (0, 128), TIME_STEP).piano_roll
 
 
 def read_all(program, files):
-    """Read one file after the other."""
+    """Read the files one after the other."""
     for path in files:
         program(path)
 
 
 def mido_notes(path):
-    """Return the notes that mido finds, (pitch, start, end) in seconds, and the end."""
+    """Return the notes read by mido, (pitch, start, end) in seconds, and the end of the file."""
     import mido
 
     notes, sounding, now = [], {}, 0.0
@@ -141,14 +147,14 @@ def with_mido(path):
 
 
 def with_pretty_midi(path):
-    """Read a roll with pretty_midi; it rounds times downwards, and its rolls are (128, T)."""
+    """Read a roll with pretty_midi, which rounds times down and returns (128, T)."""
     import pretty_midi
 
     return pretty_midi.PrettyMIDI(str(path)).get_piano_roll(fs=1 / TIME_STEP).T > 0  # pyright: ignore[reportArgumentType]
 
 
 def programs():
-    """Return the programs that are installed."""
+    """Return the installed programs by name."""
     installed = {OURS: ours}
     for package, program in (("mido", with_mido), ("pretty_midi", with_pretty_midi)):
         if machine.installed(package):
@@ -162,7 +168,7 @@ def programs():
 
 
 def compare(files, n_rounds):
-    """Time rolls of all files, each program in turn."""
+    """Time the reading of all files as rolls, by each program in turn."""
     contestants = programs()
     if "mido" in contestants:
         check_agreement(files)
@@ -187,7 +193,7 @@ def compare(files, n_rounds):
 
 
 def check_agreement(files):
-    """Make sure that mido finds the same notes at the same times."""
+    """Exit unless mido finds the same notes at the same times."""
     for path in files:
         content = midiread(path, (0, 128))
         if content.n_cut:  # mido pairs strikes and ends in order even where ends are missing
@@ -195,11 +201,11 @@ def check_agreement(files):
         ours = sorted(content.notes)
         theirs = sorted(mido_notes(path)[0])
         if len(ours) != len(theirs) or not np.allclose(ours, theirs, atol=1e-6):
-            raise SystemExit(f"{path}: mido finds other notes; nothing was timed")
+            raise SystemExit(f"{path}: mido reads other notes; nothing was timed")
 
 
 def folder_times(folder, cache, n_rounds):
-    """Time the folder loader: one process, all cores, into the cache, from the cache."""
+    """Time `load_midi`: with one process, on all cores, writing the cache, from the cache."""
     cores = machine.available_cores()
     ways = {
         "one process": {"workers": 1},
@@ -220,7 +226,7 @@ def folder_times(folder, cache, n_rounds):
 
 
 def memory(folder):
-    """Return a fresh process's peak memory in MB before and after it loads a folder."""
+    """Return the peak memory in MB of a new process before and after it loads a folder."""
     script = (
         "import resource, sys, warnings; from rnn4music import load_midi\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
@@ -249,7 +255,7 @@ def print_report(host, results):
         for name, figures in part["times"].items():
             print_row(name, figures, f"ms, {part['notes_per_second'][name]:,.0f} notes/s")
         for name, figures in part["times_as_fast"].items():
-            print_row(f"  ours against {name}", figures, "times as fast")
+            print_row(f"  midiread vs. {name}", figures, "times as fast")
     print(f"\nload_midi of {results['n_files']} files")
     for name, figures in results["folder_s"].items():
         rate = results["n_files"] / figures["median"]
@@ -257,8 +263,8 @@ def print_report(host, results):
     if "memory" in results:
         figures = results["memory"]
         print(
-            f"\n{figures['n_tunes']} files at once: peak {figures['peak_mb']:.0f} MB, "
-            f"{figures['before_mb']:.0f} MB before, the rolls {figures['rolls_mb']:.0f} MB"
+            f"\nloading {figures['n_tunes']} files: peak {figures['peak_mb']:.0f} MB "
+            f"({figures['before_mb']:.0f} MB before, rolls {figures['rolls_mb']:.0f} MB)"
         )
 
 

@@ -1,50 +1,52 @@
-"""How composed tunes compare with real ones, by training, sampling, threshold and temperature.
+"""Compare composed tunes with real ones, by training, sampling, threshold and temperature.
 
     python -m benchmarks.music JSB_Chorales --data JSB_Chorales.mat
     python -m benchmarks.music JSB_Chorales --data … --models recipe:150 --folder models
     python -m benchmarks.music JSB_Chorales --data … --models models/mine.npz --thresholds 0.02
-    python -m benchmarks.music JSB_Chorales --data … --quick      tries everything at tiny sizes
+    python -m benchmarks.music JSB_Chorales --data … --quick      a trial with tiny sizes
 
-Run it from the repository's root, with a file of one of the sets that you have; see
-`rnn4music.data.standard_sets`. A model is a saved file, or a training: ``2015:20`` is 20 epochs of
-the rule of 2015 (RMSprop, each tune's start, nothing against overfitting), ``recipe:150`` at most
-150 epochs of the set's recipe in `benchmarks.recipes`. Each model continues the first steps of test
-tunes, with each sampling, threshold and temperature.
+Run it from the repository's root, with your own file of one of the sets; see
+`rnn4music.data.standard_sets`. A model is a saved file or a training: ``2015:20`` is 20 epochs with
+the settings of 2015 (RMSprop, only the beginning of tunes, no regularisation), ``recipe:150`` at
+most 150 epochs with the recipe of the set in `benchmarks.recipes`. Each model continues the first
+steps of test tunes, with each sampling, threshold and temperature.
 
 Conventions
 -----------
-What is compared is what follows the start, cut to the length of the real tune's own rest; tunes
-of other lengths have other statistics. The first rows are real tunes: the measure for the others.
+The statistics are those of the steps after the start, cut to the length of the rest of the real
+tune, because they depend on the length. The first rows are real tunes, for comparison.
 
 alike           mean overlapping area with the test tunes (`evaluation.mean_overlap`)
-notes           at a time, over the steps that are not silent
-onsets          per step
-length          of a note, in steps
-silent          share of the steps
-repeated        share of the steps that are the same as the one before
+notes           notes at a time, over the steps that are not silent
+onsets          onsets per step
+length          length of a note in steps
+silent          share of silent steps
+repeated        share of steps equal to the step before
 pitch classes, intervals, lengths
-                what of the mean histogram would have to move to make it that of the test tunes
+                distance between the mean histogram and that of the test tunes (the share that would
+                have to move to make them equal)
 chords          share of the sounding steps whose chord, in any key, is in the training tunes
 copied          changes in the longest passage that is in the training tunes, in any key:
-                the median, and the most of any tune
+                median and maximum over the tunes
 recurs          self-similarity
 
-The second table is of tunes composed beyond that, --steps from the start on:
+The second table is about all --steps composed steps:
 
-silent          the last 16 steps are silent
-stuck           the last 32 steps hold at most two different chords, and are not all silent
-crowded         a quarter of the steps of the second half has more than six notes
-silent steps    share of the steps of the second half
+silent          share of tunes whose last 16 steps are silent
+stuck           share of tunes whose last 32 steps have at most two different chords and are not all
+                silent
+crowded         share of tunes with more than six notes in a quarter of the steps of the second half
+silent steps    share of silent steps in the second half
 
-The third is of what the models predict for the test tunes themselves:
+The third table is about the predictions of the models for the test tunes:
 
-nats            per step
-notes           expected, at a time
-kept            share of the expected notes in probabilities above each threshold
-strays          by how much the number of notes strays from the expected one (root mean square):
-                in the test tunes, and sampled independently and systematically
+nats            nats per step
+notes           expected number of notes at a time
+kept            share of the expected notes with probabilities above each threshold
+deviation       deviation of the number of notes from the expected number (root mean square), in the
+                test tunes and with independent and systematic sampling
 
-All settings compose with the same random numbers.
+All settings use the same random numbers.
 """
 
 import argparse
@@ -67,9 +69,9 @@ from rnn4music.generation import SAMPLINGS
 
 MODELS = ("2015:5", "2015:20", "2015:100", "recipe:150")
 QUICK_MODELS = ("2015:1", "recipe:1")
-SHORTEST_REST = 8  # steps; shorter tunes are left out
+SHORTEST_REST = 8  # steps; tunes with fewer after the start are left out
 SILENT, STUCK = 16, 32  # steps at the end of a tune
-CROWDED, CROWDED_SHARE = 6, 0.25  # more notes than that at a time, in that share of the steps
+CROWDED, CROWDED_SHARE = 6, 0.25  # more than 6 notes at a time in at least 25 % of the steps
 HISTOGRAMS = {
     "pitch_classes": "pitch_class_histogram",
     "intervals": "interval_histogram",
@@ -95,7 +97,7 @@ ENDINGS = {"silent": "silent", "stuck": "stuck", "crowded": "crowded", "silent s
 
 
 def main(words=None):
-    """Train, compose, compare and print the tables."""
+    """Train, compose and compare, and print the tables."""
     arguments = parse_arguments(words)
     try:
         report = measure(arguments)
@@ -109,7 +111,7 @@ def main(words=None):
 
 
 def parse_arguments(words=None):
-    """Return the command line's settings."""
+    """Return the arguments of the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.music",
         description=__doc__,
@@ -117,20 +119,24 @@ def parse_arguments(words=None):
     )
     add = parser.add_argument
     add("set", choices=sorted(RECIPES), help="the standard set")
-    add("--data", type=Path, required=True, help="your file of it")
-    add("--models", nargs="+", help=f"see above ({' '.join(MODELS)})")
-    add("--samplings", nargs="+", choices=SAMPLINGS, default=SAMPLINGS, help="(both)")
+    add("--data", type=Path, required=True, help="your file of the set")
+    add("--models", nargs="+", help=f"models, see above ({' '.join(MODELS)})")
+    add("--samplings", nargs="+", choices=SAMPLINGS, default=SAMPLINGS, help="samplings (both)")
     add("--thresholds", nargs="+", type=float, default=[0, 0.02, 0.05, 0.1, 0.2])
     add("--temperatures", nargs="+", type=float, default=[1.0])
-    add("--tunes", type=int, default=100, help="composed with each setting (%(default)s)")
+    add("--tunes", type=int, default=100, help="tunes to compose per setting (%(default)s)")
     add("--start", type=int, default=16, help="steps of a test tune to continue (%(default)s)")
-    add("--steps", type=int, default=300, help="composed of each tune (%(default)s)")
-    add("--searched", type=int, default=100, help="tunes searched for copies (%(default)s)")
-    add("--seed", type=int, default=1, help="of training and of composing (%(default)s)")
-    add("--folder", type=Path, help="where trained models are kept, and taken from")
-    add("--quick", action="store_true", help="tiny sizes, to try it out; figures mean nothing")
+    add("--steps", type=int, default=300, help="steps to compose per tune (%(default)s)")
+    add("--searched", type=int, default=100, help="tunes to search for copies (%(default)s)")
+    add("--seed", type=int, default=1, help="seed of training and composing (%(default)s)")
+    add("--folder", type=Path, help="folder in which trained models are kept and found")
+    add(
+        "--quick",
+        action="store_true",
+        help="use tiny sizes, as a trial; the figures are meaningless",
+    )
     add("--json", type=Path, help="write all figures to this file")
-    add("--plot", type=Path, help="draw the statistics against the threshold")
+    add("--plot", type=Path, help="draw the statistics by threshold to this file")
     arguments = parser.parse_args(words)
     arguments.models = arguments.models or (QUICK_MODELS if arguments.quick else MODELS)
     if arguments.quick:
@@ -150,14 +156,14 @@ def parse_arguments(words=None):
 
 
 def check_model(name):
-    """Raise a ValueError if this is no training and no file."""
+    """Raise ValueError unless this names a training or a file."""
     rule, _, epochs = name.partition(":")
     if rule in ("2015", "recipe"):
         if not epochs.isdecimal() or int(epochs) < 1:
             raise ValueError(f"{name!r} lacks its number of epochs; give {rule}:20")
     elif not Path(name).is_file():
         raise ValueError(
-            f"{name!r} is no training and no file; give 2015:20, recipe:150 or a model's .npz file"
+            f"{name!r} is neither a training nor a file; give 2015:20, recipe:150 or a model's .npz"
         )
 
 
@@ -165,14 +171,14 @@ def check_model(name):
 
 
 def measure(arguments):
-    """Return the report: a row of figures for each set of tunes, real and composed."""
+    """Return the report, with a row of figures for each set of real or composed tunes."""
     data = load_standard_set(arguments.data)
     training = [tune[arguments.start :] for tune in data.train]
     test = long_enough(data.test, arguments.start)
     if len(test) < 2:
         raise ValueError(
             f"{len(test)} test tunes have more than --start {arguments.start} and "
-            f"{SHORTEST_REST} steps, at least 2 are needed; give a lower --start"
+            f"{SHORTEST_REST} steps, but at least 2 are needed; give a lower --start"
         )
     starts, rests = zip(*itertools.islice(itertools.cycle(test), arguments.tunes))
     rests = [rest[: arguments.steps] for rest in rests]
@@ -213,7 +219,7 @@ def measure(arguments):
 
 
 def predictions(model, tunes, thresholds):
-    """Return what a model predicts for tunes: how many notes, and how surely how many."""
+    """Return statistics of the predictions of a model for tunes, as in the third table."""
     odds = np.concatenate([model.predict(tune)[:-1] for tune in tunes]).astype(float)
     n_notes = np.concatenate([tune[1:].sum(axis=1) for tune in tunes])
     expected = odds.sum(axis=1)
@@ -228,12 +234,12 @@ def predictions(model, tunes, thresholds):
 
 
 def long_enough(tunes, n_start):
-    """Return pairs of the start and the rest of the tunes that have both."""
+    """Return the start and the rest of each tune that is long enough."""
     return [(t[:n_start], t[n_start:]) for t in tunes if len(t) >= n_start + SHORTEST_REST]
 
 
 def trained(name, data, arguments):
-    """Return the model of this name, from its file or newly trained."""
+    """Return the model of this name, loaded from a file or trained."""
     rule, _, epochs = name.partition(":")
     if rule not in ("2015", "recipe"):
         return RNN4Music.from_file(name)
@@ -257,7 +263,7 @@ def trained(name, data, arguments):
 
 
 def composed(model, starts, arguments, sampling, threshold, temperature):
-    """Return (tunes, steps, 88): each of the starts continued."""
+    """Return the continuations of the starts, (tunes, steps, 88)."""
     model.genProbThreshold = threshold
     model._rng = np.random.default_rng(arguments.seed)
     options = {"temperature": temperature, "sampling": sampling}
@@ -268,7 +274,7 @@ def composed(model, starts, arguments, sampling, threshold, temperature):
 
 
 class Compared:
-    """Describes sets of tunes beside `real` tunes, and beside the `training` set."""
+    """Comparison of sets of tunes with `real` tunes and the `training` set."""
 
     def __init__(self, real, training, n_searched):
         self.real, self.training, self.n_searched = real, training, n_searched
@@ -276,7 +282,7 @@ class Compared:
         self.known = set(chords(training))
 
     def figures(self, tunes, is_training=False):
-        """Return a row of figures; those of what is copied are None for the training set."""
+        """Return a row of figures; ``copied`` is None for the training set."""
         statistics = mean_statistics(tunes)
         overlaps = overlap(tunes, self.real)
         copies = []
@@ -299,18 +305,18 @@ class Compared:
 
 
 def difference(histogram, other):
-    """Return the share of a histogram that would have to move to make it the other one."""
+    """Return the share of a histogram that would have to move to make it equal to the other."""
     return float(np.abs(histogram - other).sum() / 2)
 
 
 def chords(tunes):
-    """Return the chord of each sounding step: its pitches, relative to the lowest."""
+    """Return the chord of each sounding step: its pitches relative to the lowest."""
     steps = [np.flatnonzero(step) for tune in tunes for step in np.asarray(tune, bool)]
     return [tuple(pitches - pitches[0]) for pitches in steps if len(pitches)]
 
 
 def endings(tunes):
-    """Return how tunes end: shares of the tunes, and of their steps."""
+    """Return the shares of tunes, or of steps, in the second table."""
     shares = {name: [] for name in ENDINGS.values()}
     for tune in tunes:
         n_notes = tune[len(tune) // 2 :].sum(axis=1)
@@ -322,7 +328,7 @@ def endings(tunes):
     return {name: float(np.mean(values)) for name, values in shares.items()}
 
 
-# ---- what is shown
+# ---- output
 
 
 def tables(report):
@@ -346,9 +352,9 @@ def tables(report):
         for name, row in zip(names, rows)
         if "endings" in row
     ]
-    lines += ["", *markdown(["what becomes of them", *varied, *ENDINGS], ends)]
+    lines += ["", *markdown(["endings", *varied, *ENDINGS], ends)]
     kept = [f"kept, {threshold:g}" for threshold in report["settings"]["thresholds"]]
-    strays = ["strays: real", "independent", "systematic"]
+    strays = ["deviation: real", "independent", "systematic"]
     predicted = [
         [
             name,
@@ -363,7 +369,7 @@ def tables(report):
 
 
 def draw(report, path):
-    """Draw four statistics against the threshold, and the test tunes' own as a line."""
+    """Draw four statistics by threshold, with those of the test tunes as a line."""
     import matplotlib
 
     matplotlib.use("Agg")

@@ -1,17 +1,17 @@
-"""The programs that ours is measured beside, and where each is to be had.
+"""Peers: the programs that rnn4music is compared with, and the packages they need.
 
-A peer is a class whose objects compute what ours does, in the form that is usual and fast in
-their own world::
+A peer is a class that implements the same network in the form that is usual and fast in its
+framework::
 
     Peer(n_pitches, n_units, initial, rate, bound)
-    set_parameters(mapping)         takes over our weights and forgets RMSprop's averages
-    gradients(windows)              the cost, and the unclipped gradients under our names
-    update(windows)                 one update; returns the cost before it as a float
-    probabilities(inputs)           of the notes of each next step, (T, B, P)
+    set_parameters(mapping)         set the weights and reset the averages of RMSprop
+    gradients(windows)              return the cost, and the unclipped gradients by name
+    update(windows)                 make one update; return the cost before it as a float
+    probabilities(inputs)           return those of the notes at each next step, (T, B, P)
 
-`windows` is a float32 array (T + 1, B, P). `initial` maps ``layer1/hidden``, … to arrays (H,),
-the states at t = −1; `rate` is the learning rate, `bound` the limit of each element of the
-gradient.
+Names of parameters are those of rnn4music. `windows` is a float32 array (T + 1, B, P). `initial`
+maps ``layer1/hidden``, … to the states at t = −1, arrays (H,). `rate` is the learning rate, and
+`bound` the limit of each element of the gradient.
 """
 
 import importlib
@@ -22,18 +22,18 @@ from benchmarks.settings import N_PITCHES
 
 OURS = "rnn4music"
 EPSILON = 1e-5
-"""Floor of RMSprop's mean square."""
+"""Lower bound of the mean square of RMSprop."""
 
 
 class Peer(NamedTuple):
-    """Where a peer's class is, and how much of our network it has."""
+    """The class of a peer, and what it needs."""
 
     title: str
     module: str  # in this package
     name: str  # of the class
-    packages: tuple  # that it needs
-    extra: str  # of ours that brings them
-    has_peepholes: bool  # if not, it is compared with our network at peepholes of 0
+    packages: tuple  # required packages
+    extra: str  # extra of rnn4music that installs them
+    has_peepholes: bool  # if False, all peepholes are 0 in the comparison
 
 
 PEERS = {
@@ -53,16 +53,16 @@ PEERS = {
         True,
     ),
 }
-"""All peers by the name that the command line takes."""
+"""All peers, by their names on the command line."""
 
 
 def title(name):
-    """Return how a program is called in tables."""
+    """Return the name of a program in tables."""
     return name if name == OURS else PEERS[name].title
 
 
 def present(names):
-    """Sort peers into those that can run here and those that cannot.
+    """Separate peers that can run here from those that cannot.
 
     Returns
     -------
@@ -80,7 +80,7 @@ def present(names):
 
 
 def build(name, n_pitches, n_units, initial, rate, bound):
-    """Return a peer that may use all cores of this process."""
+    """Return a peer that uses all cores of this process."""
     peer = PEERS[name]
     module = importlib.import_module(f"benchmarks.{peer.module}")
     if hasattr(module, "use_threads"):
@@ -89,7 +89,7 @@ def build(name, n_pitches, n_units, initial, rate, bound):
 
 
 def update_once(name, hidden, batch, steps):
-    """Build a peer without any of our code, update it once, say so."""
+    """Build a peer without importing rnn4music, update it once, and print "updated"."""
     import numpy as np
 
     rng = np.random.default_rng(1)
@@ -109,7 +109,7 @@ def update_once(name, hidden, batch, steps):
 
 
 def shapes(n_pitches, n_units):
-    """Return the shapes of our parameters by name, for peers that run without our code."""
+    """Return the shapes of the parameters by name, without importing rnn4music."""
     P, H = n_pitches, n_units
     shapes = {}
     for layer in ("layer1", "layer2", "layer3"):

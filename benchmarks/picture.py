@@ -1,20 +1,20 @@
-"""A picture of the table of ratios."""
+"""Picture of the table of ratios."""
 
 import math
 
 from benchmarks import peers
 
-FULL_COLOUR = 2.0  # doublings at which the colours end: four times as long
-DARK = 1.6  # doublings from which the colours need white letters
+FULL_COLOUR = 2.0  # log2 of the ratio at the ends of the colour scale
+DARK = 1.6  # log2 of the ratio above which text is white
 
 
 def draw(runs, path):
-    """Draw how many times as long the peers' updates take as ours.
+    """Draw the time of the peers' updates relative to rnn4music.
 
     Parameters
     ----------
     runs : list of dict
-        Each with ``threads``, ``machine``, and the part ``updates``.
+        Results, each with ``threads``, ``machine`` and the part ``updates``.
     path : path of a .png file
     """
     import matplotlib
@@ -42,14 +42,14 @@ def draw(runs, path):
     for axis, run in zip(axes[0], runs):
         draw_run(axis, run, columns)
     figure.suptitle(
-        f"Time of an update as a multiple of ours\n{runs[0]['machine']['processor']}", fontsize=11
+        f"Time of an update relative to rnn4music\n{runs[0]['machine']['processor']}", fontsize=11
     )
     figure.savefig(path, dpi=150)
     plt.close(figure)
 
 
 def draw_run(axis, run, columns):
-    """Draw the table of one number of threads."""
+    """Draw the table for one number of threads."""
     sizes = run["parts"]["updates"]["sizes"]
     ratios = [
         [size["times_as_fast"].get(name, {}).get("median", math.nan) for name in columns]

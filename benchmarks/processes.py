@@ -1,8 +1,7 @@
-"""What only a process of its own can show: how long a start takes, and how much memory.
+"""Start-up time and peak memory, measured on new processes.
 
-A process's peak memory counts that of the process that started it, up to the moment of
-`exec`. So this module imports the standard library alone, and its functions are to be called
-before anything large is loaded.
+The peak memory of a process includes that of its parent up to `exec`. This module therefore imports
+only the standard library, and its functions must be called before anything large is loaded.
 """
 
 import os
@@ -17,13 +16,13 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Failed(RuntimeError):
-    """A process did not do what was to be measured; the message has what it said."""
+    """A measured process failed; the message is its output."""
 
 
 def seconds_until_said(command, word, changes=None):
-    """Return the seconds from the start of a Python command to its printing `word`.
+    """Return the seconds from the start of a Python command until it prints `word`.
 
-    `changes` to the environment may be given; None for a value removes a variable.
+    `changes` are changes to the environment; the value None removes a variable.
     """
     environment = {**os.environ, **(changes or {})}
     with tempfile.TemporaryFile("w+") as errors:
@@ -46,7 +45,7 @@ def seconds_until_said(command, word, changes=None):
 
 
 def caches_in(folder):
-    """Return the changes to the environment that put all caches into a folder."""
+    """Return changes to the environment that move all caches to a folder."""
     flags = os.environ.get("PYTENSOR_FLAGS", "")
     return {
         "HOME": folder,
@@ -56,25 +55,25 @@ def caches_in(folder):
         "MPLCONFIGDIR": None,
         "JAX_COMPILATION_CACHE_DIR": None,
         "PYTENSOR_FLAGS": ",".join(filter(None, [flags, f"base_compiledir={folder}/pytensor"])),
-        "PYTHONUSERBASE": site.getuserbase(),  # packages that were installed for the user alone
+        "PYTHONUSERBASE": site.getuserbase(),  # packages of the user
     }
 
 
 def first_update(size, changes=None):
-    """Return the seconds from a process's start to the end of its first update."""
+    """Return the seconds from the start of a process to the end of its first update."""
     command = f"from benchmarks import job; job.update_once{tuple(size)}"
     return seconds_until_said(command, "updated", changes)
 
 
 def first_peer_update(name, size, changes=None):
-    """Return the same of a peer."""
+    """Return the seconds from the start of a process to the end of a peer's first update."""
     arguments = name, *size
     command = f"from benchmarks import peers; peers.update_once{arguments}"
     return seconds_until_said(command, "updated", changes)
 
 
 def update_from_folder(folder, cache, size):
-    """Return the seconds to the end of an update with the MIDI files of a folder."""
+    """Return the seconds to the end of the first update with the MIDI files of a folder."""
     arguments = str(folder), None if cache is None else str(cache), *size
     command = (
         f"from benchmarks import job\nif __name__ == '__main__': job.update_from_folder{arguments}"
@@ -122,5 +121,5 @@ def peak(arguments):
         if process.returncode != 0:
             said.seek(0)
             raise Failed(said.read())
-    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, KiB elsewhere
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes on macOS, KiB elsewhere
     return usage.ru_maxrss * unit / 1e6

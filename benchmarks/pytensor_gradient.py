@@ -1,8 +1,8 @@
-"""The peer: our plain forward graph, differentiated by PyTensor and compiled by JAX.
+"""Peer: the plain forward graph of rnn4music, differentiated by PyTensor and compiled by JAX.
 
-It tells what the hand-written backward pass and the kernels gain over what PyTensor makes of
-the same equations. JAX computes in its default precision here: PyTensor's gradient of a loop
-adds up in float64 where it may, which the loop's float32 types do not allow.
+The comparison shows the gain of the hand-written backward pass and the kernels over PyTensor's
+gradient of the same equations. JAX uses its default precision here, because PyTensor's gradient of
+a loop otherwise accumulates in float64, which the float32 types of the loop do not allow.
 """
 
 # pyright: reportMissingImports=false, reportPrivateImportUsage=false
@@ -23,7 +23,7 @@ from rnn4music.kernels import dispatch
 
 
 class PyTensorGradient:
-    """See `peers`."""
+    """The peer; `peers` describes its methods."""
 
     def __init__(self, n_pitches, n_units, initial, rate, bound):
         self.store = ParameterStore((n_units,) * 3, n_pitches, "float32")
@@ -33,34 +33,34 @@ class PyTensorGradient:
         self._compiled = {}
 
     def set_parameters(self, mapping):
-        """Take over our weights and forget RMSprop's averages."""
+        """Set the weights and reset the averages of RMSprop."""
         for name, variable in self.store.weights.items():
             variable.set_value(np.asarray(mapping[name], "float32"))
         self.store.zero_averages()
 
     def gradients(self, windows):
-        """Return the cost and the gradients under our names."""
+        """Return the cost and the gradients by name."""
         cost, *gradients = self._call(self._gradients, windows)
         return float(cost), dict(zip(self.store.weights, map(np.asarray, gradients)))
 
     def update(self, windows):
-        """Update the weights once; return the cost before."""
+        """Update the weights once, and return the cost before the update."""
         (cost,) = self._call(self._update, windows)
         return float(cost)
 
     def probabilities(self, inputs):
-        """Return the probabilities of the notes of each next step, (T, B, P)."""
+        """Return the probabilities of the notes at each next step, (T, B, P)."""
         return np.asarray(self._call(self._forward, inputs)[0])
 
     def _call(self, build, array) -> Any:
-        """Compile `build` for the array's shape unless that was done, and call it."""
+        """Call `build`, compiled for the shape of the array on first use."""
         key = build.__name__, array.shape
         with jax.enable_x64(False), dispatch.plain_graphs():
             if key not in self._compiled:
                 with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # on the float64 that becomes float32
+                    warnings.simplefilter("ignore")  # about float64 becoming float32
                     compiled = build(backend.tensor("input", "float32", array.shape))
-                    first = compiled(array)  # traces, which warns
+                    first = compiled(array)  # tracing warns
                 self._compiled[key] = compiled
                 return first
             return self._compiled[key](array)

@@ -1,7 +1,7 @@
-"""How `benchmarks.learning` trains on each standard set, and what was published for it.
+"""Training recipes of `benchmarks.learning` for each standard set, and published results.
 
-A recipe was chosen by the validation set alone. Where there is none for a set (MuseData,
-Piano-midi.de: their files were not at hand), the default is what serves both others.
+Recipes were chosen on the validation sets only. For MuseData and Piano-midi.de, whose files were
+not available, the default recipe suits both other sets.
 """
 
 import dataclasses
@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What `RNN4Music` and its `train` are told."""
+    """Arguments of `RNN4Music` and its `train`."""
 
-    units: int = 200  # of each layer
+    units: int = 200  # per layer
     rate: float = 0.002
     optimiser: str = "adam"
     windows: str = "all"
@@ -32,7 +32,7 @@ class Recipe:
         return {**units, **rates, "io_length": 88, "optimiser": self.optimiser, "seed": seed}
 
     def train_settings(self):
-        """Return the keyword arguments of `RNN4Music.train`, but for the data."""
+        """Return the keyword arguments of `RNN4Music.train`, except the data."""
         own = dataclasses.asdict(self)
         for name in ("units", "rate", "optimiser"):
             del own[name]
@@ -65,7 +65,7 @@ RECIPES = {
 
 
 class Published(NamedTuple):
-    """A row of the literature: nats per step on the test sets, None where there is no figure."""
+    """Published nats per step of a model on the test sets, or None if not published."""
 
     model: str
     JSB_Chorales: float | None = None
@@ -83,11 +83,11 @@ PUBLISHED = [
     Published("RNN-NADE, joint output: another class (Boulanger-Lewandowski et al. 2012)",
               5.56, 2.31, 5.60, 7.05),
 ]  # fmt: skip
-"""Models with independent outputs, but for the last."""
+"""Models with independent outputs, except the last."""
 
 
 def published(set_name):
-    """Return pairs of model and figure for a set."""
+    """Return pairs of model and nats per step for a set."""
     field = set_name.replace("-", "_").replace(".", "_")
     rows = [(row.model, getattr(row, field)) for row in PUBLISHED]
     return [(model, nats) for model, nats in rows if nats is not None]

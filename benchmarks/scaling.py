@@ -1,24 +1,24 @@
-"""What it brings to spread minibatches over workers: here, and on paper for up to 64 machines.
+"""Speed-up of spreading minibatches over workers: measured here, estimated for up to 64 machines.
 
-    python -m benchmarks.scaling                              some minutes on two cores
+    python -m benchmarks.scaling                              takes a few minutes on two cores
     python -m benchmarks.scaling --sizes 120,5,100 400,64,100 --rounds 8
 
-Run it from the repository's root. First part: updates in one process on one core and on all, and
-with one and with two workers of one core each, alternating in rounds. Second part: the time of an
-update on one core against the number of its tunes, and from it, for a network's bandwidth, what n
-machines with such a core would make of it:
+Run it from the repository's root. The first part measures updates in one process on one core and on
+all cores, and with one and two workers of one core each, alternating in rounds. The second part
+measures the time of an update on one core for different numbers of tunes, and estimates from it the
+time with n machines of one such core each, for different bandwidths of the network:
 
     t(n) = c(B / n) + n · (a + 64 · N / W) + m
 
-with c the measured time of an update of so many tunes on one core; a the measured time of a call
-of a worker that does nothing; N the parameters (32 bits of each to the worker and 32 back, all
-through the one link of the process that adds up), W its bandwidth in bit/s; and m the measured
-time in which that process adds up and changes the weights. Nothing overlaps: computing waits for
-weights, and the sum for the last gradient.
+Here c(b) is the measured time of an update of b tunes on one core, and a the measured time of an
+empty call of a worker. N is the number of parameters, each sent as 32 bits to the worker and 32
+bits back, all through the one link of the process that sums the gradients, with the bandwidth W in
+bit/s. The measured time m is that of summing the gradients and changing the weights. Nothing
+overlaps: workers wait for the weights, and the sum waits for the last gradient.
 
 Conventions
 -----------
-Figures are medians with the quartiles in brackets, ratios are of the medians of one round.
+Figures are medians, with the quartiles in brackets; ratios are those of medians of the same round.
 """
 
 import argparse
@@ -36,20 +36,22 @@ SIZES = [Size(120, 5, 100), Size(120, 64, 100), Size(400, 64, 100)]
 ON_PAPER = [Size(120, 64, 100), Size(120, 512, 100), Size(400, 64, 100), Size(400, 512, 100)]
 MACHINES = (2, 4, 8, 16, 32, 64)
 GIGABITS = (1, 10, 25)
-SECONDS = 0.7  # of a program in a round
+SECONDS = 0.7  # per program and round
 ALONE, ALL_CORES, ONE, TWO = "one core", "all cores", "1 worker", "2 workers"
 
 
 def main():
-    """Measure and print."""
+    """Measure and print the results."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.scaling",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--sizes", nargs="+", type=Size.parse, default=SIZES, metavar="H,B,T")
-    parser.add_argument("--paper", nargs="*", type=Size.parse, default=ON_PAPER, metavar="H,B,T")
-    parser.add_argument("--rounds", type=int, default=8, help="(%(default)s)")
+    parser.add_argument("--sizes", nargs="+", type=Size.parse, default=SIZES, metavar="H,B,T",
+                        help="sizes to measure")  # fmt: skip
+    parser.add_argument("--paper", nargs="*", type=Size.parse, default=ON_PAPER, metavar="H,B,T",
+                        help="sizes to estimate")  # fmt: skip
+    parser.add_argument("--rounds", type=int, default=8, help="number of rounds (%(default)s)")
     arguments = parser.parse_args()
     host = machine.describe()
     print(f"{host['processor']}, {host['cores_used']} cores, load {host['load_before']}\n")
@@ -60,7 +62,7 @@ def main():
         print("\n".join(report_here(here)), flush=True)
         if arguments.paper:
             latency, megabytes = latency_and_rate()
-            print(f"\nA call of a worker that does nothing: {latency:.2f} ms; 2 MB to it and back: "
+            print(f"\nAn empty call of a worker: {latency:.2f} ms; 2 MB to a worker and back: "
                   f"{megabytes:.0f} MB/s\n")  # fmt: skip
             print("\n".join(on_paper(arguments.paper, one_core, latency, here)), flush=True)
     finally:
@@ -69,7 +71,7 @@ def main():
 
 
 class Elsewhere:
-    """A process on some cores that trains when it is told to."""
+    """A process on the given cores that trains on request."""
 
     def __init__(self, cores):
         context = multiprocessing.get_context("spawn")
@@ -78,12 +80,12 @@ class Elsewhere:
         self.process.start()
 
     def seconds(self, size, n):
-        """Return the seconds of each of `n` updates."""
+        """Return the durations of `n` updates in seconds."""
         self.connection.send((size, n))
         return self.connection.recv()
 
     def end(self):
-        """End it."""
+        """End the process."""
         self.connection.send(None)
         self.process.join()
 
@@ -109,7 +111,7 @@ def _updates(model, tunes, n, cluster=None):
 
 
 def measure(sizes, rounds, one_core, all_cores):
-    """Measure all programs at all sizes: dict of size to dict of program to list of ms lists."""
+    """Measure all programs at all sizes: {size: {program: ms of the updates of each round}}."""
     from benchmarks import job
     from rnn4music import model as model_module
     from rnn4music.distributed import cluster
@@ -144,7 +146,7 @@ def measure(sizes, rounds, one_core, all_cores):
                 kept.clear()
                 for _ in range(rounds):
                     for name, program in programs.items():
-                        # the first update of a call finds memory that another program has left
+                        # the first update of a call is slowed by memory of the previous program
                         seconds = program(n + 1)[1:]
                         results[size][name].append([1000 * second for second in seconds])
                 results[size]["traffic"] = [run.traffic for run in kept]
@@ -159,7 +161,7 @@ def _medians(rounds):
 
 
 def report_here(results):
-    """Return the table of the first part."""
+    """Return the tables of the first part."""
     rows, sent = [], []
     for size, programs in results.items():
         medians = {name: _medians(programs[name]) for name in (ALONE, ALL_CORES, ONE, TWO)}
@@ -181,26 +183,28 @@ def report_here(results):
             figures = [f"{total:.1f}", f"{computing:.1f}", share, f"{out:.2f}", f"{back:.2f}"]
             sent.append([size, n_workers, *figures])
     return [
-        "An update in one process on one core, and how many times as fast others are:",
+        "Time of an update in one process on one core, and the speed-up of the others:",
         "",
         *markdown(["size", f"{ALONE}, ms", ALL_CORES, ONE, TWO], rows),
         "",
-        "What of it is computing (the slowest worker) and what is sent, MB:",
+        "Time per update, of which computing (by the slowest worker), and MB sent and received:",
         "",
-        *markdown(["size", "workers", "ms", "computing", "the rest", "sent", "received"], sent),
+        *markdown(
+            ["size", "workers", "ms", "computing", "not computing", "sent", "received"], sent
+        ),
     ]
 
 
 class Nothing:
-    """An actor that gives back what it gets."""
+    """An actor that returns its argument."""
 
     def echo(self, value):
-        """Return it."""
+        """Return the value."""
         return value
 
 
 def latency_and_rate():
-    """Return the ms of an empty call of a worker, and MB/s to it and back."""
+    """Return the ms of an empty call of a worker, and the MB/s to a worker and back."""
     import numpy as np
 
     from rnn4music.distributed import cluster
@@ -220,14 +224,14 @@ def latency_and_rate():
 
 
 def on_paper(sizes, one_core, latency, here):
-    """Return the table of what n machines would bring."""
+    """Return the table of estimated speed-ups with n machines."""
     lines, rows = [], []
     for size in sizes:
         parts = sorted({-(-size.batch // n) for n in (1, *MACHINES)})
         computing = {}
         for batch in parts:
             part = Size(size.hidden, batch, size.steps)
-            first = one_core.seconds(part, 2)[1]  # after the one that compiles
+            first = one_core.seconds(part, 2)[1]  # after the update that compiles
             more = one_core.seconds(part, 6)[1:] if first < 1 else []
             computing[batch] = 1e3 * statistics.median([first, *more])
         n_parameters, own = _parameters_and_own_time(size.hidden)
@@ -241,11 +245,11 @@ def on_paper(sizes, one_core, latency, here):
             pays = f"{best} ({alone / times[best]:.1f} ×)" if times[best] < alone else "none"
             ratios = [f"{alone / times[n]:.2f}" for n in MACHINES]
             rows.append([size, f"{alone:.0f}", f"{gigabits} Gbit/s", *ratios, pays])
-        own = f"{own:.1f} ms to add up two and change the weights"
+        own = f"{own:.1f} ms to sum two gradients and change the weights"
         lines.append(f"- H {size.hidden}: {n_parameters / 1e6:.2f} million parameters, {own}")
     head = ["size", "alone, ms", "network", *(f"{n} machines" for n in MACHINES), "best"]
     return [
-        "On paper: how many times as fast n machines with one such core each would be:",
+        "Estimated speed-up of n machines with one such core each:",
         "",
         *markdown(head, rows),
         "",
@@ -254,7 +258,7 @@ def on_paper(sizes, one_core, latency, here):
 
 
 def _parameters_and_own_time(hidden):
-    """Return a network's number of parameters, and the ms of adding up and changing them."""
+    """Return the number of parameters, and the ms of summing gradients and changing weights."""
     import numpy as np
 
     from rnn4music import RNN4Music

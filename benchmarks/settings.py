@@ -1,6 +1,6 @@
-"""What is measured, and how thoroughly: the settings that all parts share.
+"""Settings shared by all parts: sizes, and numbers of repetitions.
 
-Imports the standard library alone, so that a process that starts others stays small.
+This module imports only the standard library, so that a process that starts others stays small.
 """
 
 import dataclasses
@@ -21,12 +21,12 @@ class Size(NamedTuple):
 
     @classmethod
     def parse(cls, text):
-        """Return the size that ``H,B,T`` means.
+        """Return the size in text of the form ``H,B,T``.
 
         Raises
         ------
         ValueError
-            If that is not three whole numbers above 0.
+            If the text is not three positive integers.
         """
         numbers = [int(part) for part in text.split(",")]
         if len(numbers) != 3 or min(numbers) < 1:
@@ -40,7 +40,7 @@ GRID = [
     for batch in (1, 5, 32, 128)
     for steps in (50, 100, 400)
 ]
-"""All sizes."""
+"""The full grid of sizes."""
 
 SUBSET = [
     Size(64, 5, 100),
@@ -52,31 +52,33 @@ SUBSET = [
     Size(400, 64, 100),
     Size(800, 5, 50),
 ]
-"""The sizes that are measured unless others are asked for."""
+"""Default sizes."""
 
 
 @dataclasses.dataclass
 class Settings:
-    """What the parts are told; the defaults are those of a full run."""
+    """Settings of the parts; the defaults are those of a full run."""
 
-    sizes: list = dataclasses.field(default_factory=lambda: list(SUBSET))  # of Size, updates
+    sizes: list = dataclasses.field(
+        default_factory=lambda: list(SUBSET)
+    )  # of updates, a list of Size
     peers: list = dataclasses.field(default_factory=list)  # names
-    rounds: int = 10  # in which the programs alternate
-    seconds: float = 10.0  # for the rounds of one size; three rounds are taken in any case
-    product: int = 2048  # rows and columns of the matrices whose product shows the limit
+    rounds: int = 10  # at most; programs alternate in rounds
+    seconds: float = 10.0  # for the rounds of one size, after the first five
+    product: int = 2048  # rows and columns of the matrices multiplied for the peak rate
     main: Size = Size(120, 5, 100)  # size of all other parts
-    starts: int = 3  # fresh processes of a kind
+    starts: int = 3  # new processes of each kind
     memory_steps: tuple = (50, 100, 200, 400, 800)
     memory_batches: tuple = (1, 5, 32)
-    at_once: tuple = (1, 16, 256)  # tunes
-    composed: int = 320  # steps of each tune
-    long: int = 10_000  # steps of a tune that is predicted
+    at_once: tuple = (1, 16, 256)  # tunes composed together
+    composed: int = 320  # steps per composed tune
+    long: int = 10_000  # steps of a predicted tune
     files: int = 200  # in the folder of MIDI files
-    data: str = ""  # folder of .mid files for the example's memory; "": left out
+    data: str = ""  # folder of .mid files for the memory of the example, or "" to skip it
 
     @classmethod
     def quick(cls):
-        """Return settings that try everything at tiny sizes; the figures mean nothing."""
+        """Return settings with tiny sizes, as a trial; the figures are meaningless."""
         tiny = Size(8, 2, 6)
         return cls(
             sizes=[tiny],
@@ -94,11 +96,11 @@ class Settings:
         )
 
     def to_dict(self):
-        """Return what JSON can hold."""
+        """Return the settings as a dict for JSON."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values):
-        """Return the settings that `to_dict` gave."""
+        """Return the settings from a dict of `to_dict`."""
         sizes = [Size(*size) for size in values["sizes"]]
         return cls(**{**values, "sizes": sizes, "main": Size(*values["main"])})

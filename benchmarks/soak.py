@@ -1,22 +1,22 @@
-"""An hour of training, composing, saving and loading in one process: does anything grow?
+"""Test for leaks: an hour of training, composing, saving and loading in one process.
 
     python -m benchmarks.soak                       an hour
-    python -m benchmarks.soak --minutes 2           tries whether it works
-    python -m benchmarks.soak --json soak.json      every sample too
+    python -m benchmarks.soak --minutes 2           a short trial
+    python -m benchmarks.soak --json soak.json      also write every sample
 
-A round trains four models, one for each way of taking windows, on tunes that no round before had,
-with validation, checkpoints and a resume; composes; predicts and evaluates; saves, loads, and
-builds models from files, one of which then composes and so compiles a function of its own. After
-the first rounds (`WARM_UP`) what the process holds is counted once a minute.
+Each round trains four models, one for each kind of windows, on new tunes, with validation,
+checkpoints and a resumed training. It composes, predicts and evaluates, saves and loads, and builds
+models from files, one of which composes and thereby compiles its own function. After the first
+rounds (`WARM_UP`) the resources of the process are counted once a minute.
 
-It ends with 1 if something grew: memory by more than 2 % or 20 MB, whichever is more, open files,
-threads, compiled functions or files in the folder by anything.
+The exit status is 1 if memory grew by more than 2 % and more than 20 MB, or if the number of open
+files, threads, compiled functions or files in the folder grew at all.
 
 Conventions
 -----------
-Growth is that between the median of the first and that of the last third of the samples; beside
-it stands the slope of the straight line through all of them, for an hour. Memory is what is
-resident, in MB, after a garbage collection. The files are those below the working folder.
+Growth is the difference between the medians of the last and the first third of the samples. The
+table also gives the slope of a line fitted to all samples, per hour. Memory is the resident memory
+in MB, after a garbage collection. Files are those in the working folder.
 """
 
 import argparse
@@ -38,22 +38,22 @@ from benchmarks.figures import markdown
 from rnn4music import RNN4Music, backend
 
 HIDDEN, PITCHES = 120, 88
-LENGTHS = (140, 90, 61, 200, 110, 75, 130, 101, 88, 170)  # of a round's tunes
-KINDS = {  # the arguments of `train` that differ
+LENGTHS = (140, 90, 61, 200, 110, 75, 130, 101, 88, 170)  # steps of the tunes of a round
+KINDS = {  # differing arguments of `train`
     "start": {"windows": "start"},
     "random": {"windows": "random", "dropout": 0.2, "weight_noise": 0.05, "averaging": 0.9},
     "all": {"windows": "all"},
     "pieces": {"windows": "random", "steps_at_once": 25},
 }
-COUNTS, STEPS = (1, 2, 3, 4), 32  # tunes that are composed at once, and their steps
-SAVES = 8  # in a round
-WARM_UP = 0.1  # of the time
+COUNTS, STEPS = (1, 2, 3, 4), 32  # numbers of tunes composed together, and their steps
+SAVES = 8  # per round
+WARM_UP = 0.1  # fraction of the time
 MOST_MB, MOST_SHARE = 20, 0.02
-MAY_GROW = ("Python objects",)  # by the histories of the models, which keep each update
+MAY_GROW = ("Python objects",)  # the histories of the models record each update
 
 
 class Soak:
-    """The models, the folder, and what has been done with them."""
+    """The models, the folder, and counts of the operations."""
 
     def __init__(self, folder):
         self.folder = Path(folder)
@@ -66,11 +66,11 @@ class Soak:
         self.done = collections.Counter()
 
     def tunes(self, lengths=LENGTHS):
-        """Return tunes that nobody has seen."""
+        """Return new random tunes."""
         return [(self.rng.random((n, PITCHES)) < 0.04).astype("float32") for n in lengths]
 
     def round(self):
-        """Do some of everything."""
+        """Run one round."""
         for kind, model in self.models.items():
             self.train(kind, model)
             self.compose(model)
@@ -80,7 +80,7 @@ class Soak:
         self.done["rounds"] += 1
 
     def train(self, kind, model):
-        """Train on new tunes, stop, and go on from the checkpoint."""
+        """Train on new tunes, stop, and resume from the checkpoint."""
         tunes, validation = self.tunes(), self.tunes(LENGTHS[:3])
         checkpoint = self.folder / f"{kind}.npz"
         options = {
@@ -97,7 +97,7 @@ class Soak:
         self.done["calls of train"] += 2
 
     def compose(self, model):
-        """Compose some tunes at once, in both ways."""
+        """Compose several tunes together, with both kinds of sampling."""
         for count in COUNTS:
             for sampling in ("independent", "systematic"):
                 start = self.tunes((7,))[0]
@@ -105,13 +105,13 @@ class Soak:
                 self.done["calls of genMusic"] += 1
 
     def score(self, model):
-        """Predict and evaluate tunes of any length."""
+        """Predict and evaluate tunes of random lengths."""
         model.evaluate(self.tunes(self.rng.integers(2, 300, size=4)))
         model.predict(self.tunes(self.rng.integers(1, 300, size=1))[0])
         self.done["calls of evaluate and predict"] += 2
 
     def save_and_load(self, model):
-        """Save, load into the same object, and build others from the file."""
+        """Save, load into the same model, and build other models from the file."""
         for _ in range(SAVES):
             path = model.saveParameters(self.folder / "model")
             model.loadParameters(path)
@@ -119,12 +119,12 @@ class Soak:
             self.done["saved, loaded and built"] += 1
 
     def build(self):
-        """Build a model from the file, and let it compile a function of its own."""
+        """Build a model from the file, and compose with it, which compiles a function."""
         RNN4Music.from_file(self.folder / "model").genMusic(None, STEPS)
         self.done["models built that compiled"] += 1
 
     def held(self):
-        """Return what the process holds now: dict of name to number."""
+        """Return the current resources of the process: dict of name to number."""
         gc.collect()
         compiled = sum(len(model._network.compiled) for model in self.models.values())
         return {
@@ -140,13 +140,13 @@ class Soak:
 
 
 def resident_mb():
-    """Return the memory that is resident now."""
+    """Return the resident memory in MB."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def engine_programs():
-    """Return how many compiled programs JAX keeps alive; 0 with other engines."""
+    """Return the number of compiled programs that JAX keeps alive, 0 with other engines."""
     if backend.ENGINE != "jax":
         return 0
     from jax.extend.backend import get_backend
@@ -155,7 +155,7 @@ def engine_programs():
 
 
 def soak(minutes, every_s=60):
-    """Go on for so many minutes; return the samples and what was done."""
+    """Run rounds for `minutes`, and return the samples and the counts of operations."""
     folder = tempfile.mkdtemp()
     samples = []
     try:
@@ -182,12 +182,12 @@ def soak(minutes, every_s=60):
 
 
 def growth(samples):
-    """Return for each count its start, middle, end, growth, growth an hour, and whether too much.
+    """Return start, middle, end and growth of each resource, and whether it grew too much.
 
     Parameters
     ----------
     samples : list of dict
-        In the order of time, the ``minutes`` among them.
+        Samples in order of time, each with ``minutes``.
     """
     third = max(len(samples) // 3, 1)
     hours = [sample["minutes"] / 60 for sample in samples]
@@ -210,7 +210,7 @@ def growth(samples):
 
 def table(results):
     """Return the lines of the table in Markdown."""
-    head = ["", "start", "middle", "end", "growth of the medians", "line, an hour"]
+    head = ["", "start", "middle", "end", "growth of medians", "slope per hour"]
     rows = []
     for name, row in results.items():
         digits = 1 if name == "memory (MB)" else 0
@@ -221,15 +221,15 @@ def table(results):
 
 
 def main():
-    """Soak, print the table, and end with 1 if something grew."""
+    """Run the test, print the table, and exit with 1 if something grew."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--json", type=Path, help="write all samples there")
+    parser.add_argument("--minutes", type=float, default=60, help="duration (%(default)s)")
+    parser.add_argument("--json", type=Path, help="write all samples to this file")
     arguments = parser.parse_args()
     if not Path("/proc/self/statm").exists():
-        parser.error("this system has no /proc, from which memory and open files are read")
+        parser.error("this system has no /proc, which is needed to count memory and open files")
     host = machine.describe()
     print(
         f"{host['processor']}, Python {host['python']}, engine {backend.ENGINE}",

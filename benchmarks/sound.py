@@ -1,15 +1,15 @@
-"""The time in which tunes become sound, on one core.
+"""Time of turning tunes into sound, on one core.
 
     python -m benchmarks.sound                        the built-in synthesiser, WAV and MP3
-    python -m benchmarks.sound --soundfont FILE.sf2   that SoundFont as well
+    python -m benchmarks.sound --soundfont FILE.sf2   also with this SoundFont
 
 Run it from the repository's root. The music is 60 seconds of four voices, each of which moves by
-up to three semitones at every step: of 0.3 s, and of 0.1 s for more notes.
+up to three semitones per step. Steps last 0.3 s, and 0.1 s for a tune with more notes.
 
 Conventions
 -----------
-Figures are medians with the quartiles in brackets. Starting the process in which symusic plays is
-part of playing with a SoundFont.
+Figures are medians, with the quartiles in brackets. The time with a SoundFont includes the start of
+the process of symusic.
 """
 
 import argparse
@@ -22,21 +22,21 @@ from benchmarks.figures import print_row, summary, timed
 
 SECONDS = 60
 VOICES = (31, 40, 49, 58)
-"""The lowest pitch of each voice; it moves within two octaves."""
+"""Lowest pitch of each voice, which moves within two octaves."""
 
 
 def main():
-    """Measure and print."""
+    """Measure and print the results."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.sound",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--rounds", type=int, default=5, help="(%(default)s)")
-    parser.add_argument("--soundfont", type=Path, metavar="FILE", help="of yours")
+    parser.add_argument("--rounds", type=int, default=5, help="number of rounds (%(default)s)")
+    parser.add_argument("--soundfont", type=Path, metavar="FILE", help="your SoundFont")
     arguments = parser.parse_args()
     if not machine.pin_to_one_core():
-        print("this system cannot pin a process to one core: NumPy may use more")
+        print("this system cannot pin a process to one core, so that NumPy may use more cores")
     host = machine.describe()
     print(f"{host['processor']}, {host['cores_used']} of {host['cores']} cores")
     for time_step in (0.3, 0.1):
@@ -44,7 +44,7 @@ def main():
 
 
 def measure(time_step, rounds, soundfont):
-    """Measure and print one tune's times; NumPy is loaded here, once the core is chosen."""
+    """Measure and print the times for one tune; imports NumPy only after pinning."""
     from midi import midiwrite
     from rnn4music.render.synthesizer import encoded, render, synthesise
 
@@ -63,7 +63,7 @@ def measure(time_step, rounds, soundfont):
 
 
 def four_voices(n_steps):
-    """Return a roll of four voices that wander, (n_steps, 88), the same at every call."""
+    """Return a fixed roll of four random voices, (n_steps, 88)."""
     import numpy as np
 
     rng = np.random.default_rng(1)
@@ -75,7 +75,7 @@ def four_voices(n_steps):
 
 
 def n_notes(roll):
-    """Return how many notes are struck."""
+    """Return the number of notes."""
     import numpy as np
 
     return np.count_nonzero(np.diff(roll, axis=0, prepend=0) == 1)

@@ -1,8 +1,8 @@
-"""Seconds from the start of a process to the end of its first update.
+"""Time from the start of a process to the end of its first update.
 
-Cold: the caches of this user are replaced by an empty folder. Warm: the same folder again.
-Python's own compiled modules stay as they are in both. The peers are started without any of
-our code, with the caches of their own that the first of their starts left behind.
+With cold caches, an empty folder replaces the caches of the user; with warm caches, the same folder
+is used again. Compiled Python modules are kept in both cases. Peers are started without importing
+rnn4music, with the caches left by their first start.
 """
 
 import tempfile
@@ -14,7 +14,7 @@ from benchmarks.settings import Size
 
 
 def measure(settings):
-    """Start fresh processes, cold and warm in turn, then those of each peer in turn."""
+    """Time new processes with cold and warm caches alternately, then each peer in turn."""
     size = settings.main
     cold, warm = [], []
     for _ in range(settings.starts):

@@ -1,12 +1,12 @@
-"""The peer: the same network with peepholes in PyTorch, its time loop scripted.
+"""Peer: the same network with peepholes in PyTorch, with a scripted time loop.
 
-`nn.LSTM` has no peepholes, so that the steps are written out: `torch.jit.script` compiles the
-loop over time, PyTorch's automatic differentiation goes back through it. The products with the
-inputs and with the layer below are taken for all steps at once, outside the loop.
+`nn.LSTM` has no peepholes, so the steps are written out. `torch.jit.script` compiles the loop over
+time, and PyTorch differentiates it automatically. The products with the inputs and with the layer
+below are computed for all steps together, outside the loop.
 
 Conventions
 -----------
-Time-major arrays (T, B, feature), our parameters under our names.
+Arrays are time-major, (T, B, feature). Parameters and their names are those of rnn4music.
 """
 
 # pyright: reportMissingImports=false, reportPrivateImportUsage=false
@@ -42,15 +42,15 @@ def run_layer(
 
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore")  # newer versions advise torch.compile
+    warnings.simplefilter("ignore")  # newer versions recommend torch.compile
     scripted_run_layer = torch.jit.script(run_layer)
 
 
 class TorchCell:
-    """See `peers`."""
+    """The peer; `peers` describes its methods."""
 
     def __init__(self, n_pitches, n_units, initial, rate, bound):
-        del n_pitches, n_units  # the weights tell
+        del n_pitches, n_units  # implied by the weights
         self.initial = [
             tuple(torch.tensor(initial[f"layer{n}/{field}"]) for field in ("hidden", "cell"))
             for n in (1, 2, 3)
@@ -59,7 +59,7 @@ class TorchCell:
         self.weights, self.mean_squares = {}, []
 
     def set_parameters(self, mapping):
-        """Take over our weights and forget RMSprop's averages."""
+        """Set the weights and reset the averages of RMSprop."""
         self.weights = {
             name: torch.tensor(array, dtype=torch.float32, requires_grad=True)
             for name, array in mapping.items()
@@ -67,7 +67,7 @@ class TorchCell:
         self.mean_squares = [torch.zeros_like(weight) for weight in self.weights.values()]
 
     def forward(self, inputs):
-        """Return the output's pre-activations (T, B, P)."""
+        """Return the pre-activations of the output, (T, B, P)."""
         weights = self.weights
         n_tunes = inputs.shape[1]
         Y = weights["output/bias"]
@@ -87,7 +87,7 @@ class TorchCell:
         return Y
 
     def cost(self, windows):
-        """Return the cross-entropy of windows (T + 1, B, P): sum, mean over the tunes."""
+        """Return the cross-entropy of windows (T + 1, B, P): the sum, averaged over tunes."""
         Y = self.forward(windows[:-1])
         total = binary_cross_entropy_with_logits(Y, windows[1:], reduction="sum")
         return total / windows.shape[1]
@@ -97,14 +97,14 @@ class TorchCell:
         return cost, torch.autograd.grad(cost, list(self.weights.values()))
 
     def gradients(self, windows):
-        """Return the cost and the gradients under our names."""
+        """Return the cost and the gradients by name."""
         cost, gradients = self._cost_and_gradients(windows)
         return cost.item(), {
             name: gradient.numpy() for name, gradient in zip(self.weights, gradients)
         }
 
     def update(self, windows):
-        """Update the weights once; return the cost before."""
+        """Update the weights once, and return the cost before the update."""
         cost, gradients = self._cost_and_gradients(windows)
         with torch.no_grad():
             gradients = [gradient.clamp_(-self.bound, self.bound) for gradient in gradients]
@@ -118,6 +118,6 @@ class TorchCell:
         return cost.item()
 
     def probabilities(self, inputs):
-        """Return the probabilities of the notes of each next step, (T, B, P)."""
+        """Return the probabilities of the notes at each next step, (T, B, P)."""
         with torch.no_grad():
             return torch.sigmoid(self.forward(torch.from_numpy(inputs))).numpy()

@@ -1,14 +1,14 @@
-"""The peer: the same network in PyTorch, in the form that is fastest there.
+"""Peer: the same network in PyTorch, in its fastest form.
 
-Each layer is one `nn.LSTM` (fused C++) over the input and the hidden states of the layer
-below, side by side; the output is one `nn.Linear` over all hidden states, side by side.
-`nn.LSTM` has no peepholes and two biases; of these the second stays 0 and is not trained.
-Its RMSprop divides by √m + ε instead of √max(ε, m), which costs the same.
+Each layer is one `nn.LSTM` (fused C++) over the concatenated input and hidden states of the layer
+below. The output is one `nn.Linear` over all hidden states, concatenated. `nn.LSTM` has no
+peepholes and two biases; the second bias stays 0 and is not trained. RMSprop divides by √m + ε
+instead of √max(ε, m), which costs the same.
 
 Conventions
 -----------
-Time-major arrays (T, B, feature). PyTorch stores its matrices transposed, (4H, inputs), the
-gates in our order: input, forget, candidate, output.
+Arrays are time-major, (T, B, feature). PyTorch stores its matrices transposed, (4H, inputs), with
+the gates in the order of rnn4music: input, forget, candidate, output.
 """
 
 # pyright: reportMissingImports=false
@@ -21,7 +21,7 @@ from benchmarks.peers import EPSILON
 
 
 def use_threads(n_threads):
-    """Let PyTorch use that many cores."""
+    """Set the number of threads of PyTorch."""
     torch.set_num_threads(n_threads)
 
 
@@ -32,7 +32,7 @@ class TorchLSTM(nn.Module):
     ----------
     n_pitches, n_units : int
     initial : dict of name to (H,)
-        ``layer1/hidden``, ``layer1/cell``, …: the states at t = −1.
+        States at t = −1: ``layer1/hidden``, ``layer1/cell``, ….
     rate, bound : float
         Learning rate; limit of each element of the gradient.
     """
@@ -57,7 +57,7 @@ class TorchLSTM(nn.Module):
         )
 
     def forward(self, inputs):
-        """Return the output's pre-activations (T, B, P)."""
+        """Return the pre-activations of the output, (T, B, P)."""
         n_tunes = inputs.shape[1]
         hidden = []
         for layer, state in zip(self.layers, self.initial):
@@ -66,13 +66,13 @@ class TorchLSTM(nn.Module):
         return self.to_output(torch.cat(hidden, dim=2))
 
     def cost(self, windows):
-        """Return the cross-entropy of windows (T + 1, B, P): sum, mean over the tunes."""
+        """Return the cross-entropy of windows (T + 1, B, P): the sum, averaged over tunes."""
         logits = self(windows[:-1])
         total = binary_cross_entropy_with_logits(logits, windows[1:], reduction="sum")
         return total / windows.shape[1]
 
     def update(self, windows):
-        """Update the weights once from an array of windows; return the cost before it."""
+        """Update the weights once, and return the cost before the update."""
         cost = self.cost(torch.from_numpy(windows))
         self.optimizer.zero_grad(set_to_none=True)
         cost.backward()
@@ -81,7 +81,7 @@ class TorchLSTM(nn.Module):
         return cost.item()
 
     def gradients(self, windows):
-        """Return the cost and the gradients under our parameters' names."""
+        """Return the cost and the gradients by name."""
         self.zero_grad()
         cost = self.cost(torch.from_numpy(windows))
         cost.backward()
@@ -89,18 +89,18 @@ class TorchLSTM(nn.Module):
         return cost.item(), {name: view.numpy().copy() for name, view in views.items()}
 
     def probabilities(self, inputs):
-        """Return the probabilities of the notes of each next step, (T, B, P)."""
+        """Return the probabilities of the notes at each next step, (T, B, P)."""
         with torch.no_grad():
             return torch.sigmoid(self(torch.from_numpy(inputs))).numpy()
 
     def set_parameters(self, mapping):
-        """Take over our weights; the peepholes among them must be 0 to mean the same."""
+        """Set the weights and reset RMSprop; the network is the same only if peepholes are 0."""
         self.optimizer.state.clear()
         for name, view in self._under_our_names(lambda weight: weight.data).items():
             view.copy_(torch.tensor(mapping[name]))
 
     def _under_our_names(self, part):
-        """Return views of a part of each weight, in our shapes and under our names."""
+        """Return views of a part of each weight, with the shapes and names of rnn4music."""
         views = {}
         for n, layer in enumerate(self.layers, start=1):
             inputs = part(layer.weight_ih_l0).T

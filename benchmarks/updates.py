@@ -1,8 +1,8 @@
-"""The time of an update beside the peers, and its distance to the machine's limit.
+"""Time of an update compared with the peers, and its fraction of the machine's peak rate.
 
-Each peer must agree with ours before it is timed: the same cost, probabilities and gradients
-from the same weights and, if it has peepholes, the same cost after a few updates. Programs
-then alternate in rounds, so that whatever else the machine does meets all of them. An update
+A peer is timed only if it agrees with rnn4music: it must give the same cost, probabilities and
+gradients from the same weights and, if it has peepholes, the same cost after a few updates.
+Programs alternate in rounds, so that other load on the machine affects all of them. An update
 starts from a NumPy minibatch and ends with the cost as a float.
 """
 
@@ -15,13 +15,13 @@ from benchmarks.figures import cell, markdown, summary, timed
 from benchmarks.peers import OURS
 from benchmarks.settings import N_PITCHES
 
-MOST_UPDATES = 10  # of a program in a round
-ROUND_SECONDS = 0.3  # that our updates of a round should take at the most
+MOST_UPDATES = 10  # per program and round
+ROUND_SECONDS = 0.3  # at most, for the updates of rnn4music in a round
 FEWEST_ROUNDS = 5
 
 
 def measure(settings):
-    """Measure all sizes, and the rate of matrix products before and after them."""
+    """Measure all sizes, and the rate of matrix products before and after."""
     from benchmarks import arithmetic
     from rnn4music import backend
     from rnn4music.kernels import dispatch
@@ -46,7 +46,7 @@ def measure(settings):
 
 
 def measure_size(size, names, settings):
-    """Time updates of one size, ours and those of the peers that agree."""
+    """Time updates of one size by rnn4music and the agreeing peers."""
     from benchmarks import arithmetic, job
 
     print(f"{size}:", end=" ", flush=True)
@@ -88,12 +88,12 @@ def measure_size(size, names, settings):
 
 
 def agreeing_peers(model, windows, names):
-    """Build the peers and keep those that compute what the model computes.
+    """Build the peers, and keep those that agree with the model.
 
     Returns
     -------
     agreeing : dict of name to peer
-    agreement : dict of name to the largest relative differences
+    agreement : dict of name to largest relative differences
     refused : dict of name to reason
     """
     from benchmarks import job
@@ -118,17 +118,17 @@ def agreeing_peers(model, windows, names):
 
 
 def peer_round(peer, windows, n):
-    """Return the seconds of each of `n` updates of a peer."""
+    """Return the durations of `n` updates of a peer in seconds."""
     return [timed(partial(peer.update, windows)) for _ in range(n)]
 
 
 def in_rounds(programs, n_updates, settings):
-    """Run the programs in turn until the rounds or the seconds are used up.
+    """Run the programs in turn, until the rounds or the seconds are used up.
 
     Returns
     -------
     dict of name to list of list of float
-        For each round the milliseconds of each update.
+        Milliseconds of each update, by round.
     """
     rounds = {name: [] for name in programs}
     started = time.perf_counter()
@@ -136,7 +136,7 @@ def in_rounds(programs, n_updates, settings):
         if n >= FEWEST_ROUNDS and time.perf_counter() - started > settings.seconds:
             break
         for name, one_round in programs.items():
-            # the first one still pays for the memory that the program before it gives back
+            # the first update is slowed by memory of the previous program
             rounds[name].append([1000 * seconds for seconds in one_round(n_updates + 1)[1:]])
     return rounds
 
@@ -168,14 +168,14 @@ def report(results):
     ]
     return "\n".join(
         [
-            f"Time of an update in ms (engine {results['engine']}, {kernels} its own kernels), and "
-            "how many times as long the peers take:",
+            f"Time of an update in ms (engine {results['engine']}, {kernels} kernels), and the "
+            "time of the peers relative to it:",
             "",
             *markdown(["H", "B", "T", f"{OURS} ms", *titles], times),
             "",
-            "Rates in GFlop/s, and their share of the fastest product of float32 matrices in "
-            f"this run (GFlop/s: {rates}). Products with the piano roll count in full, though "
-            "ours spares those with its zeros:",
+            "Rates in GFlop/s, and their fraction of that of the fastest product of float32 "
+            f"matrices in this run (GFlop/s: {rates}). Products with the piano roll count in "
+            "full, although rnn4music skips its zeros:",
             "",
             *markdown(["H", "B", "T", "GFlop", "with the roll", OURS, *titles], shares),
             "",

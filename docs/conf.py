@@ -1,9 +1,9 @@
-"""How Sphinx builds these pages.
+"""Sphinx configuration of the documentation.
 
     python -m sphinx -W -n -b html docs build/docs
 
-Warnings are errors. A link to a missing page or heading is a warning. A name in a docstring's
-backticks that has no page is not: it becomes text.
+Warnings are errors, including links to missing pages or headings. A name in backticks in a
+docstring that has no page is rendered as text, without a warning.
 """
 
 import logging
@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import rnn4music
 
-logging.getLogger("pytensor").setLevel(logging.WARNING)  # it logs each setting that it reads
+logging.getLogger("pytensor").setLevel(logging.WARNING)  # logs each setting it reads
 
 project = "rnn4music"
 author = "the rnn4music developers"
@@ -24,12 +24,12 @@ version = release = rnn4music.__version__
 extensions = ["myst_nb", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
 exclude_patterns = ["**/.ipynb_checkpoints"]
 
-# Notebooks come with their output; the tests run them.
+# Notebooks are stored with their output; the tests run them.
 nb_execution_mode = "off"
-myst_enable_extensions = []  # no dollar signs as mathematics: equations are Unicode text
+myst_enable_extensions = []  # equations are Unicode text, not dollar-sign mathematics
 myst_heading_anchors = 3
 
-# A name in a docstring's backticks is a link if there is a page for it, and text elsewhere.
+# A name in backticks in a docstring is a link if it has a page, and text otherwise.
 autosummary_generate = False
 default_role = "autolink"
 nitpick_ignore_regex = [("py:obj", ".*")]
@@ -43,12 +43,12 @@ html_title = "rnn4music"
 html_show_sphinx = False
 html_static_path = ["static"]
 html_css_files = ["site.css"]
-# Nothing is loaded from elsewhere: no fonts, no scripts, no MathJax.
+# Pages load nothing from other sites: no fonts, no scripts, no MathJax.
 html_theme_options = {"footer_icons": []}
 
 
 def keep_equations(app, what, name, obj, options, lines):
-    """Show what a module's docstring indents, mostly equations, as it stands."""
+    """Show indented parts of a module's docstring, mostly equations, verbatim."""
     if what != "module":
         return
     for k in reversed(range(2, len(lines))):
@@ -59,11 +59,11 @@ def keep_equations(app, what, name, obj, options, lines):
 
 
 def leave_out_aliases(app, what, name, obj, skip, options):
-    """Leave out the fields of named tuples, which the signature has already."""
+    """Omit the fields of named tuples, which the signature already lists."""
     return skip or (getattr(obj, "__doc__", None) or "").startswith("Alias for field number")
 
 
 def setup(app):
-    """Connect the two."""
+    """Connect the two functions to Sphinx's events."""
     app.connect("autodoc-process-docstring", keep_equations)
     app.connect("autodoc-skip-member", leave_out_aliases)

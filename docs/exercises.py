@@ -1,10 +1,10 @@
-"""Make each mistake of docs/exercises.md in a copy of the package, and see its test turn red.
+"""Make each mistake of docs/exercises.md in a copy of the package, and check that its test fails.
 
-    python docs/exercises.py             all of them, some minutes
-    python docs/exercises.py 1 "5 a"     these
+    python docs/exercises.py             all of them; takes a few minutes
+    python docs/exercises.py 1 "5 a"     only these
 
-The mistakes are read from the page itself: a ``diff`` block says what is changed, and the
-``pytest`` command under it which test has to fail. Nothing is changed but the copy.
+The mistakes are read from the page itself: a ``diff`` block gives the change, and the ``pytest``
+command under it the test that has to fail. Only the copy is changed.
 """
 
 import argparse
@@ -22,7 +22,7 @@ PAGE = ROOT / "docs" / "exercises.md"
 
 
 class Change(NamedTuple):
-    """Lines of a file that stand there once, and what the mistake puts in their place."""
+    """Lines that occur once in a file, and the wrong lines that replace them."""
 
     file: str
     right: str
@@ -30,7 +30,7 @@ class Change(NamedTuple):
 
 
 class Exercise(NamedTuple):
-    """One mistake: its number in the heading, the changes, the test that catches it."""
+    """One mistake: its number and title, the changes, the test that catches it."""
 
     number: str
     title: str
@@ -55,7 +55,7 @@ def read(page=PAGE):
 
 
 def changes(diff):
-    """Yield the changes of a diff without line numbers; ``@@`` stands between two."""
+    """Yield the changes of a diff without line numbers, which ``@@`` separates."""
     file = None
     for piece in re.split(r"^@@.*\n|^(?=--- )", diff, flags=re.M):
         lines = piece.splitlines()
@@ -68,14 +68,14 @@ def changes(diff):
 
 
 def copy_package(folder):
-    """Copy what the tests need into an empty folder."""
+    """Copy the files that the tests need into an empty folder."""
     for name in ("rnn4music", "midi", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__py*"))
     shutil.copy(ROOT / "pyproject.toml", folder)
 
 
 def apply(exercise, folder):
-    """Make the mistake in a copy."""
+    """Make the mistake in a copy of the package."""
     for change in exercise.changes:
         path = folder / change.file
         source = path.read_text(encoding="utf8")
@@ -90,14 +90,14 @@ def apply(exercise, folder):
 def run_test(test, folder):
     """Return the exit status of pytest for one test in a copy, and what it printed."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", test]
-    # the plain functions: the machine code has loops of its own, which these changes do not reach
+    # the plain functions: the machine code has its own loops, which these changes do not reach
     environment = {**os.environ, "PYTHONPATH": str(folder), "RNN4MUSIC_KERNELS": "0"}
     result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     return result.returncode, result.stdout + result.stderr
 
 
 def outcome(exercise):
-    """Return whether the test fails by an assertion once the mistake is made, and why."""
+    """Return whether the mistake makes the test fail by an assertion, and the reasons given."""
     with tempfile.TemporaryDirectory() as folder:
         copy_package(Path(folder))
         apply(exercise, Path(folder))
@@ -108,16 +108,16 @@ def outcome(exercise):
 
 
 def main():
-    """Run the exercises that are asked for."""
+    """Run the requested exercises."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("numbers", nargs="*", metavar="NUMBER", help="such as 1 or '5 a'")
-    parser.add_argument("--list", action="store_true", help="print them, run nothing")
+    parser.add_argument("--list", action="store_true", help="print the exercises, run nothing")
     arguments = parser.parse_args()
     everything = read()
     known = [exercise.number for exercise in everything]
     for number in arguments.numbers:
         if number not in known:
-            parser.error(f"there is no exercise {number!r}; there are {', '.join(known)}")
+            parser.error(f"there is no exercise {number!r}; choose from {', '.join(known)}")
     chosen = [e for e in everything if not arguments.numbers or e.number in arguments.numbers]
     if arguments.list:
         print(*(f"{e.number}. {e.title}: {e.test}" for e in chosen), sep="\n")
@@ -128,13 +128,13 @@ def main():
         for test in tests:
             status, output = run_test(test, Path(folder))
             if status != 0:
-                sys.exit(f"{test} is not green before any mistake is made:\n{output}")
-    print(f"without any mistake the tests are green ({len(tests)})")
+                sys.exit(f"{test} fails without any mistake:\n{output}")
+    print(f"without any mistake all {len(tests)} tests pass")
     unseen = []
     for exercise in chosen:
         red, reasons = outcome(exercise)
         print(f"\n{exercise.number}. {exercise.title}")
-        print(f"   {'red' if red else 'NOT CAUGHT by'}: {exercise.test}")
+        print(f"   {'caught' if red else 'NOT CAUGHT'} by {exercise.test}")
         print(*(f"   | {reason}" for reason in reasons), sep="\n", flush=True)
         if not red:
             unseen.append(exercise.number)

@@ -1,9 +1,9 @@
 """Draw the figures of the tutorial.
 
-    python docs/figures.py                   all of them, about a minute
-    python docs/figures.py step unrolled     these
+    python docs/figures.py                   all figures, in about a minute
+    python docs/figures.py step unrolled     the named figures
 
-The numbers behind the curves are computed here, with the package's own lines.
+The curves are computed here, with the code of the package.
 """
 
 import argparse
@@ -41,7 +41,7 @@ BLUE, GREEN, GREY = "#0072b2", "#009e73", "0.45"
 
 
 class Number(np.ndarray):
-    """An array that `lstm_step` can compute with, real or complex."""
+    """A real or complex array that `lstm_step` accepts."""
 
     def sigmoid(self):
         """Logistic function of each element."""
@@ -53,7 +53,7 @@ class Number(np.ndarray):
 
 
 def number(array):
-    """Return the array as a `Number`."""
+    """Return an array as a `Number`."""
     return np.asarray(array).view(Number)
 
 
@@ -61,7 +61,7 @@ def number(array):
 
 
 def loss_of_a_small_lstm():
-    """Return a function from one weight to the cost of a small LSTM, and that weight's gradient."""
+    """Return the cost of a small LSTM as a function of one weight, the weight, and its gradient."""
     rng = np.random.default_rng(0)
     T, B, H = 20, 3, 4
     inputs, targets = rng.normal(size=(T, B, 4 * H)), rng.normal(size=(T, B, H))
@@ -95,7 +95,7 @@ def loss_of_a_small_lstm():
 
 
 def draw_judges():
-    """Central differences and complex steps, against the hand-written gradient."""
+    """Draw the errors of central differences and complex steps relative to the gradient."""
     cost, weight, gradient = loss_of_a_small_lstm()
     steps = 10.0 ** np.arange(-15, 0.1, 0.25)
     central = [(cost(weight + e) - cost(weight - e)) / (2 * e) for e in steps]
@@ -117,7 +117,7 @@ def draw_judges():
             BLUE,
         ),
         ((3e-20, 2e-14), "complex steps: nothing is subtracted", BACK),
-        ((2e-4, 2e-13), "both: the cost\nis no straight line", "black"),
+        ((2e-4, 2e-13), "both: the cost\nis not linear", "black"),
     ):
         axes.text(*place, words, color=colour, fontsize=8)
     axes.set(xlabel="step ε", ylabel="relative error of the slope", ylim=(6e-18, 5))
@@ -128,7 +128,7 @@ def draw_judges():
 
 
 def gradients_through_time(forget, n_steps=100, n_units=20):
-    """Return |d cost_T / d c_t| for t = 0 … T, where the forget gates are near `forget`."""
+    """Return |d cost_T / d c_t| for t = 0 … T, with forget gates near `forget`."""
     rng = np.random.default_rng(4)
     matrix, peepholes = rng.normal(0, 0.02, (n_units, 4 * n_units)), np.zeros((3, n_units))
     bias = np.zeros(4 * n_units)
@@ -151,7 +151,7 @@ def gradients_through_time(forget, n_steps=100, n_units=20):
 
 
 def draw_through_time():
-    """What is left of the gradient after 100 steps back."""
+    """Draw the size of the gradient after 0 to 100 steps back."""
     figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
     colours = {0.5: GREEN, 0.9: BLUE, 0.99: BACK, 0.999: BLACK}
     for forget, colour in colours.items():
@@ -203,7 +203,7 @@ LABELS = {
 
 
 def learning_curve(exercise):
-    """Return the validation after each epoch, trained with a mistake in place (or None)."""
+    """Return the validation after each epoch of training with a mistake, or None for none."""
     with tempfile.TemporaryDirectory() as folder:
         exercises.copy_package(Path(folder))
         if exercise is not None:
@@ -217,7 +217,7 @@ def learning_curve(exercise):
 
 
 def draw_mistakes():
-    """Learning a theme and its repetition, right and wrong."""
+    """Draw the learning of a theme and its repetition, with and without mistakes."""
     by_number = {exercise.number: exercise for exercise in exercises.read()}
     figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
     for number_, (words, colour, style) in LABELS.items():
@@ -226,7 +226,7 @@ def draw_mistakes():
         axes.plot(
             np.arange(1, len(nats) + 1), nats, style, color=colour, linewidth=1.2, label=words
         )
-    # A note of which nothing is known is one of KEYS, each of which has its own yes or no.
+    # An unknown note is one of KEYS equally likely pitches, each with its own binary output.
     unknown = -np.log(1 / KEYS) - (KEYS - 1) * np.log(1 - 1 / KEYS)
     n_scored = 2 * THEME + PAUSE - 1
     for n_unknown, words in ((THEME - 1, "the theme remembered"), (2 * THEME - 1, "forgotten")):
@@ -246,19 +246,21 @@ FIGURES = {
     "through_time": draw_through_time,
     "mistakes": draw_mistakes,
 }
-"""By the names of their files; the last trains five networks."""
+"""Functions by file name; the last trains five networks."""
 
 
 def main():
-    """Draw those that are asked for."""
+    """Draw the figures named on the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(FIGURES))
-    parser.add_argument("--output", type=Path, default=FOLDER, help="default: docs/figures")
+    parser.add_argument(
+        "--output", type=Path, default=FOLDER, help="folder (default: docs/figures)"
+    )
     parser.add_argument("--format", choices=("svg", "png"), default="svg")
     arguments = parser.parse_args()
     unknown = [name for name in arguments.names if name not in FIGURES]
     if unknown:
-        parser.error(f"there is no figure {unknown[0]}; there are {', '.join(FIGURES)}")
+        parser.error(f"unknown figure {unknown[0]}; choose from {', '.join(FIGURES)}")
     arguments.output.mkdir(parents=True, exist_ok=True)
     for name in arguments.names or FIGURES:
         with plt.rc_context(STYLE):

@@ -2,7 +2,8 @@
 
 Conventions
 -----------
-Black is the way forward, colour the way of the gradient; places are in inches from the lower left.
+The forward pass is black, the gradient's path coloured. Positions are in inches from the lower
+left corner.
 """
 
 import matplotlib.pyplot as plt
@@ -10,11 +11,11 @@ import numpy as np
 from matplotlib.patches import Circle
 
 BLACK, BACK = "black", "#d55e00"
-"""Told apart in print and by the colour-blind, as the other colours: those of Okabe and Ito."""
+"""From Okabe and Ito's palette, which is distinct in print and to colour-blind readers."""
 
 
 def arrow(axes, start, end, colour, shift=0.0, bend=0.0, gap=0.27, style="-"):
-    """Draw an arrow between two nodes, `shift` to its left; return its middle."""
+    """Draw an arrow between two nodes, moved to its left by `shift`; return its middle."""
     start, end = np.array(start, float), np.array(end, float)
     along = (end - start) / np.hypot(*(end - start))
     left = np.array([-along[1], along[0]])
@@ -37,13 +38,13 @@ def arrow(axes, start, end, colour, shift=0.0, bend=0.0, gap=0.27, style="-"):
 
 
 def node(axes, place, text, filled="white", radius=0.25):
-    """Draw a quantity as a circle with its name."""
+    """Draw a quantity: a circle with its name."""
     axes.add_patch(Circle(place, radius, facecolor=filled, edgecolor="black", zorder=3))
     axes.text(*place, text, ha="center", va="center", zorder=4)
 
 
 def label(axes, place, text, colour):
-    """Write beside an arrow."""
+    """Write a label beside an arrow."""
     axes.text(
         *place,
         text,
@@ -57,7 +58,7 @@ def label(axes, place, text, colour):
 
 
 def blank(width, height):
-    """Return a figure and its axes without any frame, one unit an inch."""
+    """Return a figure and its axes, without a frame, in units of an inch."""
     figure = plt.figure(figsize=(width, height))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width), ylim=(0, height), aspect="equal")
@@ -66,7 +67,7 @@ def blank(width, height):
 
 
 def both_ways(axes, start, end, equation="", factor="", where=0.5):
-    """Draw an edge of the graph: forward in black, the way of the gradient in colour."""
+    """Draw an edge of the graph: forward in black, the gradient's path in colour."""
     start, end = np.array(start, float), np.array(end, float)
     arrow(axes, start, end, BLACK, 0.055)
     arrow(axes, end, start, BACK, 0.055)
@@ -74,20 +75,20 @@ def both_ways(axes, start, end, equation="", factor="", where=0.5):
     left = np.array([-along[1], along[0]])
     middle = start + where * (end - start)
     for text, colour, side in ((equation, BLACK, 1), (factor, BACK, -1)):
-        # further off where the words lie along the normal
+        # farther away where the text runs along the normal
         distance = 0.17 + 0.042 * len(text.replace("$", "").replace("_", "")) * abs(left[0])
         label(axes, middle + side * distance * left, text, colour)
 
 
 def draw_step():
-    """One step: forward in black, the share of the gradient that comes back in colour."""
+    """Draw one step: forward in black, the factors of the gradient in colour."""
     figure, axes = blank(9.4, 5.0)
     places = {
         "c_{t-1}": (0.6, 2.5), "f_t": (2.6, 3.5), "i_t": (2.6, 1.5), "c_t": (5.0, 2.5),
         "g_t": (4.3, 0.95), "o_t": (6.2, 3.5), "h_t": (7.4, 2.5),
         "a_f": (2.6, 4.65), "a_i": (1.5, 0.5), "a_g": (3.1, 0.35), "a_o": (6.2, 4.65),
     }  # fmt: skip
-    edges = [  # from, to, equation, factor on the way back, where the two are written
+    edges = [  # from, to, equation, factor of the gradient, position of the labels
         ("a_f", "f_t", "(2)", "f(1−f)", 0.5),
         ("a_i", "i_t", "(1)", "i(1−i)", 0.5),
         ("a_g", "g_t", "(3)", "1−g²", 0.5),
@@ -118,7 +119,7 @@ def draw_step():
 
 
 def draw_unrolled():
-    """Three layers over three steps: every way that the gradient takes."""
+    """Draw three layers over three steps, with every path of the gradient."""
     figure, axes = blank(9.0, 6.1)
     xs = (1.7, 4.5, 7.3)
     x_row, rows, Y_row = 0.5, {1: 1.75, 2: 3.0, 3: 4.25}, 5.5
@@ -128,9 +129,9 @@ def draw_unrolled():
             arrow(axes, (x, column[n]), (x, column[n + 1]), BLACK, 0.055, gap=0.36)
             if n > 0:
                 arrow(axes, (x, column[n + 1]), (x, column[n]), BACK, 0.055, gap=0.36)
-        for n in (2, 3):  # the input of the layers above the first
+        for n in (2, 3):  # input of the layers above the first
             arrow(axes, (x - 0.25, x_row), (x - 0.27, rows[n]), BLACK, 0, -0.3, 0.22)
-        for n in (1, 2):  # the output of the layers below the last
+        for n in (1, 2):  # output of the layers below the last
             arrow(axes, (x + 0.27, rows[n]), (x + 0.22, Y_row), BLACK, 0, 0.3, 0.2)
             arrow(axes, (x + 0.33, Y_row), (x + 0.4, rows[n]), BACK, 0, -0.3, 0.2)
         for n, y in rows.items():

@@ -1,9 +1,9 @@
-"""Learn from MIDI files, compose a tune, and look at it.
+"""Learn from MIDI files, compose a tune, and draw it.
 
     python examples/main.py                  the Bach chorales (needs the extra "example")
     python examples/main.py --data SOURCE    a folder or .zip of MIDI files, or a pattern
 
-All settings are at the top of `main`; change them and run it again.
+All settings are at the top of `main`. Change them and run the script again.
 """
 
 import argparse
@@ -17,22 +17,22 @@ from rnn4music.data import write_chorales
 from rnn4music.plots import plot_piano_roll, plot_probabilities
 
 PITCH_RANGE = (21, 109)  # the piano's 88 keys: MIDI pitches 21 to 108
-TIME_STEP = 0.3  # seconds that one row of a piano roll lasts
+TIME_STEP = 0.3  # seconds per row of a piano roll
 CHORALES = Path(__file__).resolve().parent.parent / "data" / "chorales"
 
 
 def main():
-    noOfEpoch = 5  # visits to all tunes in all keys
+    noOfEpoch = 5  # passes over all tunes in all keys
     noOfEpochPerMB = 1  # updates on each minibatch
-    sizeOfMiniBatch = 5  # tunes that are learned from at once
-    lengthOfMB = 100  # steps of each tune that are learned from: 30 seconds
-    keys = range(-5, 7)  # each tune is learned in all of these transpositions, in semitones
-    held_out = 0.06  # share of the tunes not learned from, to see what was understood
-    which_tune = 0  # of those held out, the one that is continued
-    exampleLength = 50  # steps of it that the network hears
-    noOfSteps = 300  # steps that it composes
-    genProbThreshold = 0.02  # notes less probable than this never sound
-    sampling = "systematic"  # as many notes at a time as are expected; or "independent"
+    sizeOfMiniBatch = 5  # tunes per minibatch
+    lengthOfMB = 100  # steps of each tune to learn from: 30 seconds
+    keys = range(-5, 7)  # transpositions in which each tune is learned, in semitones
+    held_out = 0.06  # share of the tunes held out for validation
+    which_tune = 0  # index of the held-out tune to continue
+    exampleLength = 50  # steps of that tune that the network reads
+    noOfSteps = 300  # steps to compose
+    genProbThreshold = 0.02  # notes of at most this probability never sound
+    sampling = "systematic"  # or "independent": each note is drawn by itself
     seed = 1
 
     arguments = parse_arguments()
@@ -57,32 +57,37 @@ def main():
     tune, probabilities = model.genMusic(start, noOfSteps, sampling=sampling)
     midiwrite(arguments.output / "tune.mid", tune, PITCH_RANGE, TIME_STEP)
     draw(start, tune, probabilities, arguments.output, arguments.show)
-    print(f"wrote {weights}, tune.mid, probabilities.png and piano_roll.png beside it")
+    print(f"wrote {weights}, and tune.mid, probabilities.png and piano_roll.png beside it")
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description="Learn from MIDI files, compose a tune.")
-    parser.add_argument("--data", help="a folder or .zip of MIDI files instead of the chorales")
-    parser.add_argument("--epochs", type=int, help="instead of the number set in main()")
-    parser.add_argument("--output", type=Path, default=Path("output"), help="default: output")
-    parser.add_argument("--show", action="store_true", help="open windows with the pictures")
+    parser.add_argument("--data", help="folder or .zip of MIDI files (default: the chorales)")
+    parser.add_argument("--epochs", type=int, help="overrides the number of epochs set in main()")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        default=Path("output"),
+        help="folder for the results (default: output)",
+    )
+    parser.add_argument("--show", action="store_true", help="show the pictures in windows")
     return parser.parse_args()
 
 
 def read_tunes(source):
-    """Read MIDI files as piano rolls; skipped files are listed in a warning."""
+    """Read MIDI files as piano rolls; a warning lists skipped files."""
     try:
         dataset = load_midi(source, PITCH_RANGE, TIME_STEP)
     except (OSError, ValueError) as error:
         raise SystemExit(f"{error}") from None
     if len(dataset) < 2:
-        raise SystemExit(f"{source} has only one file that can be used; at least 2 are needed")
+        raise SystemExit(f"{source} has only one usable file; at least 2 are needed")
     print(f"{len(dataset)} tunes from {source}")
     return dataset
 
 
 def draw(start, tune, probabilities, folder, show):
-    """Draw what was composed, with what it follows, and how probable each note was."""
+    """Draw the composed tune after its start, and the probability of each note."""
     if not show:
         matplotlib.use("Agg")
     import matplotlib.pyplot as plt

@@ -19,15 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Print a report on each file; return 1 if one could not be read."""
     parser = argparse.ArgumentParser(prog="python -m midi", description="Describe MIDI files.")
     parser.add_argument("files", nargs="+", metavar="FILE")
-    parser.add_argument(
-        "--picture", metavar="PNG", help="draw the file's piano roll (one FILE only)"
-    )
-    parser.add_argument(
-        "--dt",
-        type=float,
-        default=0.1,
-        help="seconds per column of the picture (default: %(default)s)",
-    )
+    parser.add_argument("--picture", metavar="PNG", help="draw the file's notes (one FILE only)")
     settings = parser.parse_args(arguments)
     if settings.picture and len(settings.files) > 1:
         parser.error(f"--picture takes one FILE, not {len(settings.files)}")
@@ -41,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
             report = str(describe(name))
             print("\n" * (number > 0) + report)
             if settings.picture:
-                draw(name, settings.dt, settings.picture)
+                draw(name, settings.picture)
                 print(f"picture  {settings.picture}")
         except OSError as error:
             print(f"{error.filename}: {error.strerror}", file=sys.stderr)
@@ -52,29 +44,25 @@ def main(arguments: list[str] | None = None) -> int:
     return status
 
 
-def draw(name: str, dt: float, picture: str) -> None:
-    """Draw a file's piano roll to a picture file."""
+def draw(name: str, picture: str) -> None:
+    """Draw the notes of a file at their own times to a picture file."""
+    from matplotlib.collections import PolyCollection
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, MultipleLocator
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MidiWarning)  # the report lists the damage
-        roll = midiread(name, (0, 128), dt, keep_short=True).piano_roll
-    pitches = np.flatnonzero(roll.any(axis=0))
-    lowest, highest = (pitches[0], pitches[-1]) if len(pitches) else (48, 72)
+        notes = np.array(midiread(name, (0, 128), dt=60).notes, float).reshape(-1, 3)
+    pitch, start, end = notes.T
+    lowest, highest = (pitch.min(), pitch.max()) if len(pitch) else (48, 72)
+    low, high = pitch - 0.5, pitch + 0.5
+    corners = np.stack([start, low, end, low, end, high, start, high], axis=1).reshape(-1, 4, 2)
     figure = Figure(figsize=(12, 4), layout="constrained")
     axes = figure.add_subplot()
-    axes.imshow(
-        roll.T,
-        aspect="auto",
-        origin="lower",
-        cmap="Greys",
-        interpolation="nearest",
-        extent=(0, max(len(roll), 1) * dt, -0.5, 127.5),
-        vmin=0,
-        vmax=1,
-    )
-    axes.set(ylim=(lowest - 2.5, highest + 2.5), xlabel="seconds", ylabel="pitch")
+    style = {"facecolors": "black", "edgecolors": "0.5", "linewidths": 0.4}
+    axes.add_collection(PolyCollection(list(corners), **style))
+    axes.set(xlim=(0, end.max(initial=0) or 1), ylim=(lowest - 2.5, highest + 2.5))
+    axes.set(xlabel="seconds", ylabel="pitch")
     axes.set_title(name.encode("utf-8", "replace").decode(), parse_math=False)
     axes.yaxis.set_major_locator(MultipleLocator(12))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda pitch, _: pitch_name(int(pitch))))

@@ -57,7 +57,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         with contextlib.ExitStack() as files:
             file = _nameless_file(target.parent)
             if file is None:
-                file, temporary = _named_file(names)
+                file, temporary = _named_file(names, target)
             files.enter_context(file)
             yield file
             _sync(file)
@@ -65,7 +65,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
                 _lock(file)
                 temporary = _link(file, names)
             if temporary is None:
-                copy, temporary = _named_file(names)
+                copy, temporary = _named_file(names, target)
                 files.enter_context(copy)
                 file.seek(0)
                 shutil.copyfileobj(file, copy)
@@ -134,16 +134,21 @@ def _remove_leftovers(names: list[Path]) -> None:
                 name.unlink()
 
 
-def _named_file(names: list[Path]) -> tuple[BinaryIO, Path]:
-    """Create a file with the first name that is free, and lock it."""
+def _named_file(names: list[Path], target: Path) -> tuple[BinaryIO, Path]:
+    """Create a file with the first name that is free, and lock it; errors name the target."""
     for name in names:
-        with contextlib.suppress(FileExistsError):
+        try:
             while True:
                 file = open(name, "xb")
                 _lock(file)
                 if os.fstat(file.fileno()).st_nlink:
                     return file, name
                 file.close()  # another process took it for a leftover before it was locked
+        except FileExistsError:
+            continue
+        except OSError as error:
+            error.filename = str(target)
+            raise
     raise FileExistsError(f"{names[-1]} exists")
 
 

@@ -1,8 +1,8 @@
 """A three-layer LSTM that learns polyphonic music from MIDI files and composes more of it.
 
-Forward and backward pass are written out by hand; `rnn4music.lstm` is the place to start
-reading, `RNN4Music` the class to use. The names below are loaded when they are first
-used, so that ``import rnn4music`` loads no engine.
+The forward and the backward pass are written out by hand. Start reading at `rnn4music.lstm`;
+the class to use is `RNN4Music`. The names below are loaded on first use, so that
+``import rnn4music`` loads no engine.
 """
 
 from typing import TYPE_CHECKING

@@ -1,10 +1,10 @@
-"""What a prediction costs, and the derivative of that cost at the pre-activation.
+"""Cost functions, and their derivatives with respect to the output's pre-activation.
 
 Conventions
 -----------
 Y is the output layer's pre-activation, y = σ(Y) the probability that a pitch sounds, k the
-target, 0 or 1. All arrays are (T, B, P); both functions work elementwise, and the sum over
-steps, tunes and pitches is the caller's.
+target, 0 or 1. All arrays are (T, B, P). The functions work elementwise; the caller sums over
+steps, tunes and pitches.
 """
 
 from typing import Any, NamedTuple
@@ -26,12 +26,12 @@ def softplus(Y):
 
 
 def cross_entropy(Y, k):
-    """−k log y − (1 − k) log(1 − y), in nats: with y = σ(Y) that is softplus(Y) − k Y."""
+    """−k log y − (1 − k) log(1 − y), in nats; with y = σ(Y) this equals softplus(Y) − k Y."""
     return softplus(Y) - k * Y
 
 
 def cross_entropy_derivative(Y, k):
-    """The slope of softplus is σ, so that y − k remains."""
+    """(y − k): the derivative of softplus is σ."""
     return sigmoid(Y) - k
 
 

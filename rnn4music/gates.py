@@ -1,7 +1,7 @@
-"""The fused layout of an LSTM's four gates: its order, and nothing else knows it.
+"""The fused layout of an LSTM's four gates; no other module depends on their order.
 
-One array of width 4H holds, side by side, the input gate, the forget gate, the candidate
-and the output gate of H units, so that one matrix product serves all four.
+One array of width 4H holds the input gate, the forget gate, the candidate and the output gate
+of H units side by side, so that one matrix product serves all four.
 """
 
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ from rnn4music.backend import concatenate, shape_of
 
 
 class Gates(NamedTuple):
-    """Four arrays (…, H) in the order in which they lie in the fused array."""
+    """Four arrays (…, H), in the order of the fused array."""
 
     input: Any
     forget: Any
@@ -25,15 +25,15 @@ def split(fused):
 
 
 def join(gates):
-    """Lay four `Gates` (…, H) side by side: the fused array (…, 4H)."""
+    """Concatenate four `Gates` (…, H) into a fused array (…, 4H)."""
     return concatenate(list(gates), axis=gates.input.ndim - 1)
 
 
 def sigmoid_slope(y):
-    """Derivative of y = σ(a) at a, in terms of y."""
+    """Derivative of y = σ(a) with respect to a, in terms of y."""
     return y * (1 - y)
 
 
 def tanh_slope(y):
-    """Derivative of y = tanh(a) at a, in terms of y."""
+    """Derivative of y = tanh(a) with respect to a, in terms of y."""
     return 1 - y * y

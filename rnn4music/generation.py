@@ -1,15 +1,16 @@
-"""Generation: the network reads a start, then its own samples.
+"""Composing: the network reads a start, then its own samples.
 
-Each note is sampled by comparing its probability with a uniform random number that NumPy's
-Generator draws, so that every engine composes the same tune from the same seed. A
-probability that does not exceed the threshold is returned as 0, and the note does not sound.
+Notes are sampled by comparing probabilities with uniform random numbers from NumPy's Generator,
+so that every engine composes the same tune from the same seed. A probability that does not
+exceed the threshold is returned as 0, and the note does not sound.
 
-In independent sampling each pitch has a random number of its own. In systematic sampling a
-step has one, u: the pitches lie on a line end to end, lowest first, each as long as its
-probability, and those on which u, u + 1, u + 2, … fall sound. Each pitch still sounds with its
-probability, but their number is the expected one, rounded up or down, and neighbours compete:
-where a voice may go to one of several pitches, exactly one of them sounds. (W. G. Madow, "On the
-theory of systematic sampling, II", Annals of Mathematical Statistics 20, 1949.)
+Independent sampling draws a random number for each pitch. Systematic sampling draws one number,
+u, for each step. The pitches are laid end to end on a line, lowest first, each as long as its
+probability, and a pitch sounds if one of the points u, u + 1, u + 2, … falls on it. Each pitch
+still sounds with its own probability, but the number of notes is the expected one, rounded up or
+down, and neighbours compete: where a voice may go to one of several pitches, exactly one of them
+sounds. (W. G. Madow, "On the theory of systematic sampling, II", Annals of Mathematical
+Statistics 20, 1949.)
 """
 
 import numpy as np
@@ -20,20 +21,21 @@ from rnn4music.graphs.parameters import unnamed
 from rnn4music.network import network_step
 
 WINDOW = 64
-"""Steps that one call of the compiled sampler takes; one compilation serves every length."""
+"""Steps in one call of the compiled sampler; one compilation serves tunes of every length."""
 
 SAMPLINGS = ("independent", "systematic")
 
 
 @compiled_once
 def sampler(network, shape, systematic):
-    """Compile a window of composing.
+    """Compile the sampler of one window.
 
-    The function takes ``given`` (T, B, P) and ``is_given`` (T,), 1 where the network reads a row
-    of `given` and 0 where it reads its own last sample; ``uniform`` (T, B, P), random numbers in
-    [0, 1), for systematic sampling one for all the pitches of a step; the threshold; one over the
-    temperature; ``last`` (B, P), the sample before the window; and the states. It returns the tune
-    (T, B, P), the probabilities (T, B, P), the last sample, and the states after the window.
+    The function takes ``given`` (T, B, P); ``is_given`` (T,), 1 where the network reads a row of
+    `given` and 0 where it reads its own last sample; ``uniform`` (T, B, P), random numbers in
+    [0, 1), in systematic sampling the same one for all pitches of a step; the threshold; the
+    inverse temperature; ``last`` (B, P), the sample before the window; and the states. It returns
+    the tune (T, B, P), the probabilities (T, B, P), the last sample, and the states after the
+    window.
     """
     T, B, P = shape
     given, is_given = network.input("given", shape), network.input("is_given", (T,))
@@ -71,11 +73,11 @@ def _independent(probabilities, uniform):
 
 
 def _systematic(probabilities, uniform):
-    """Return the same, from random numbers that are alike for all pitches.
+    """Return which pitches sound, from random numbers (B, P) that are equal for all pitches.
 
-    A pitch sounds if its piece of the line, from where the one before it ends, holds a point.
+    A pitch sounds if its piece of the line, which begins where the one before ends, holds a point.
     """
-    n_points = (probabilities.cumsum(axis=1) - uniform).ceil()  # in this piece and before
+    n_points = (probabilities.cumsum(axis=1) - uniform).ceil()  # up to the end of each piece
     before = backend.concatenate([n_points[:, :1] * 0, n_points[:, :-1]], axis=1)
     return (n_points > before) * (probabilities > 0)
 
@@ -109,8 +111,8 @@ def compose(network, start, n_steps, n_tunes, threshold, temperature, systematic
     threshold, sharpness = np.asarray(threshold, dtype), np.asarray(1 / temperature, dtype)
     last = np.zeros(shape[1:], dtype)
     states = [np.tile(vector, (shape[1], 1)) for vector in network.store.initial_states()]
-    # After reading step t the network knows step t + 1: the first sample follows the last
-    # row of the start, and the last sample need not be read.
+    # Reading step t gives the probabilities of step t + 1: the first sample follows the last
+    # row of the start, and the last sample is never read.
     for first in range(0, S + n_steps - 1, WINDOW):
         given = np.zeros(shape, dtype)
         is_given = np.zeros(WINDOW, dtype)

@@ -1,4 +1,4 @@
-"""What a network is made with: one table of names, bounds and defaults, for every way in.
+"""Hyperparameters of a network: one table of names, bounds and defaults.
 
 The constructor, assignments such as ``model.gradClip = 10`` and loaded files all pass the
 same checks.
@@ -10,21 +10,23 @@ from rnn4music._utils.options import Option, by_name
 
 OPTIMISERS = ("rmsprop", "graves", "adam")
 COSTS = ("cross_entropy", "squared_error")
-"""As in `updates` and `costs`, which are not loaded for ``--help``."""
+"""Names in `updates` and `costs`, which ``--help`` does not load."""
 
 OPTIONS = (
-    Option("units", int, (120, 120, 120), "units in each of the three layers",
+    Option("units", int, (120, 120, 120), "number of units in each of the three layers",
            ("H1", "H2", "H3"), 3, low=1),
-    Option("learning_rates", float, (0.001,), "learning rate, or four: three layers and the "
-           "output", "R", "+", low=0),
-    Option("optimiser", str, "rmsprop", "rule of an update", choices=OPTIMISERS),
+    Option("learning_rates", float, (0.001,), "one learning rate, or four: for the three layers "
+           "and the output", "R", "+", low=0),
+    Option("optimiser", str, "rmsprop", "rule that changes the weights", choices=OPTIMISERS),
     Option("cost", str, "cross_entropy", "cost function that training minimises", choices=COSTS),
-    Option("clip", float, 30.0, "bound on each element of the gradient", "G", above=0),
-    Option("epsilon", float, 1e-5, "smallest mean square in RMSprop's division", "E", above=0),
-    Option("threshold", float, 0.02, "while composing, a note that is not more probable than this "
-           "never sounds", "P", low=0, high=1),
-    Option("seed", int, None, "makes the whole run repeatable", "S", low=0),
-    Option("dtype", str, "float32", "precision", choices=("float32", "float64")),
+    Option("clip", float, 30.0, "limit each element of the gradient to [-G, G]", "G", above=0),
+    Option("epsilon", float, 1e-5, "lower bound of the mean square by which RMSprop divides", "E",
+           above=0),
+    Option("threshold", float, 0.02, "when composing, notes of at most this probability never "
+           "sound", "P", low=0, high=1),
+    Option("seed", int, None, "random seed; a run with the same seed gives the same model", "S",
+           low=0),
+    Option("dtype", str, "float32", "floating-point precision", choices=("float32", "float64")),
 )  # fmt: skip
 """Options of a network on the command line."""
 
@@ -37,12 +39,12 @@ _BY_NAME = by_name((*OPTIONS, *_FIXED))
 
 
 class Setting:
-    """An attribute of the class that is checked whenever it is set.
+    """Attribute of the class, checked whenever it is set.
 
     Parameters
     ----------
     option : str
-        The option that it is a value of.
+        Name of the option that has its bounds.
     fixed : bool
         Whether the attribute can only be set once, by the constructor.
     """
@@ -67,7 +69,7 @@ class Setting:
 
 
 class Hyperparameters:
-    """What `RNN4Music` is built with, under the names of 2015; see there."""
+    """Hyperparameters of `RNN4Music`, under the names of 2015; see there."""
 
     h1_length = Setting("units", fixed=True)
     h2_length = Setting("units", fixed=True)
@@ -108,7 +110,7 @@ class Hyperparameters:
         return {name: getattr(self, name) for name in self._names()}
 
     def checked_settings(self, changes):
-        """Return all settings with these changes, checked; names that are none are left out."""
+        """Return all settings with these changes, checked; ignore unknown names."""
         merged = {**self.settings(), **changes}
         return {
             name: getattr(Hyperparameters, name).validate(merged[name]) for name in self._names()

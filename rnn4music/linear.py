@@ -1,29 +1,29 @@
-"""Matrices applied to all steps of a sequence at once, and the gradients at them.
+"""Matrix products over all steps of a sequence, and their gradients.
 
-All that needs no loop over the steps: the products with the inputs and the layer below, and
-the weight gradients, each one product over all steps and tunes.
+Here is everything that needs no loop over the steps: the products with the inputs and with the
+layer below, and the weight gradients, each of them one product over all steps and tunes.
 
 Conventions
 -----------
-Time-major sequences (T steps, B tunes, features). `@accelerated` functions are plain graphs,
-and `kernels.dispatch` has a version of each in machine code, used where that is available.
+Time-major sequences (T steps, B tunes, features). `@accelerated` functions are plain graphs.
+`kernels.dispatch` has a machine-code version of each, which is used where it is available.
 """
 
 from rnn4music.backend import accelerated, column_sums, concatenate, dot, shape_of
 
 
 def shift(sequence, initial):
-    """Return the (T, B, H) sequence one step later: `initial` first, the last row dropped."""
+    """Delay a (T, B, H) sequence by one step: `initial` comes first, the last row is dropped."""
     return concatenate([initial[None, :, :], sequence[:-1]], axis=0)
 
 
 def masked(sequence, mask):
-    """Multiply each step of (T, B, N) by a mask (B, N); None leaves it as it is."""
+    """Multiply each step of a (T, B, N) sequence by a mask (B, N), unless the mask is None."""
     return sequence if mask is None else sequence * mask[None, :, :]
 
 
 def flat(sequence):
-    """Lay the steps of (T, B, N) below each other: (T B, N)."""
+    """Reshape a (T, B, N) sequence to (T B, N)."""
     T, B, N = shape_of(sequence)
     return sequence.reshape((T * B, N))
 
@@ -47,13 +47,13 @@ def apply_transposed(sequence, matrix, added=None):
 
 @accelerated(by="rnn4music.kernels.dispatch")
 def matrix_gradient(sequence, d_product):
-    """Gradient of `apply_matrix` at the matrix (N, M), summed over steps and tunes."""
+    """Gradient of `apply_matrix` with respect to the matrix (N, M), summed over steps and tunes."""
     return dot(flat(sequence).T, flat(d_product))
 
 
 @accelerated(by="rnn4music.kernels.dispatch")
 def recurrent_gradient(hidden, initial, d_product):
-    """`matrix_gradient` at the matrix that each step applies to the step before it."""
+    """`matrix_gradient` of the matrix that each step applies to the hidden state before it."""
     return matrix_gradient(shift(hidden, initial), d_product)
 
 
@@ -61,7 +61,7 @@ def recurrent_gradient(hidden, initial, d_product):
 def apply_to_roll(roll, matrix, added):
     """`apply_matrix` for a piano roll (T, B, P), which is nearly all zeros.
 
-    A faster version may skip them, and with them what is not finite in their rows.
+    The accelerated version skips the zeros, and so any non-finite weight of a silent pitch.
     """
     return apply_matrix(roll, matrix, added)
 
@@ -73,5 +73,5 @@ def roll_gradient(roll, d_product):
 
 
 def vector_gradient(d_sum):
-    """Gradient at a vector (N,) that is added to each row of a (T, B, N) sequence."""
+    """Gradient with respect to a vector (N,) added to each row of a (T, B, N) sequence."""
     return column_sums(flat(d_sum))

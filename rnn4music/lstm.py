@@ -1,4 +1,4 @@
-"""One LSTM layer with peepholes: forward, and backward by hand.
+"""One LSTM layer with peepholes: the forward pass, and the backward pass by hand.
 
 The equations (Graves 2013, arXiv 1308.0850, section 2, with the diagonal peepholes of Gers
 and Schmidhuber 2000), ⊙ elementwise, σ the logistic function:
@@ -17,11 +17,11 @@ the line computes, or undoes.
 
 Conventions
 -----------
-Time-major arrays (T steps, B tunes, features); row vectors; H units. W_xi … W_xo lie fused
-in `input_to_gates` (P, 4H) as `gates` lays them out, and so do the others. ``a`` is a gate's
+Time-major arrays (T steps, B tunes, features); row vectors; H units. W_xi … W_xo are fused into
+`input_to_gates` (P, 4H) in the layout of `gates`, and so are the other matrices. ``a`` is a gate's
 pre-activation, ``d_q`` the derivative of the cost with respect to q, in the shape of q. The
-`@accelerated` loops over the steps are plain graphs; `kernels.dispatch` has a version of each in
-machine code, made from the same step functions and used where that is available.
+`@accelerated` loops over the steps are plain graphs. `kernels.dispatch` has a machine-code version
+of each, built from the same step functions, which is used where it is available.
 """
 
 from typing import Any, NamedTuple
@@ -42,7 +42,7 @@ from rnn4music.linear import (
 
 
 class LayerParameters(NamedTuple):
-    """A layer's weights; also what has their shapes: gradients, mean squares."""
+    """A layer's weights, or arrays of the same shapes, such as gradients and mean squares."""
 
     input_to_gates: Any  # (P, 4H)
     below_to_gates: Any  # (H of the layer below, 4H), None in the first layer
@@ -54,14 +54,14 @@ class LayerParameters(NamedTuple):
 
 
 class State(NamedTuple):
-    """What a layer carries from one step to the next: (H,), (B, H) or (T, B, H) each."""
+    """The state that a layer carries to the next step: (H,), (B, H) or (T, B, H) each."""
 
     hidden: Any
     cell: Any
 
 
 class Activations(NamedTuple):
-    """What the forward pass keeps for the backward pass."""
+    """The arrays that the forward pass keeps for the backward pass."""
 
     hidden: Any  # (T, B, H)
     cell: Any  # (T, B, H)
@@ -69,7 +69,7 @@ class Activations(NamedTuple):
 
 
 def lstm_step(a, c_previous, p_i, p_f, p_o):
-    """Advance one layer by one step, from the pre-activations on.
+    """Advance one layer by one step, given its pre-activations.
 
     Parameters
     ----------
@@ -98,27 +98,27 @@ def lstm_step_backward(d_h, d_c, gates, c, c_previous, p_i, p_f, p_o):
     """Carry the cost's gradient back through one `lstm_step`.
 
     Undoes equations (6) to (1), last first. The output gate sees the cell state of its own
-    step, so that its share is added to `d_c` before the other gates are visited.
+    step, so its share is added to `d_c` before the other gates are visited.
 
     Parameters
     ----------
     d_h : (B, H)
-        Derivative at h_t: from the layers above and from step t + 1.
+        Derivative with respect to h_t, from the layers above and from step t + 1.
     d_c : (B, H)
-        Derivative at c_t that arrives from step t + 1.
+        Derivative with respect to c_t, from step t + 1.
     gates : Gates of (B, H)
         As `lstm_step` returned them.
     c, c_previous : (B, H)
-        Cell state at t and at t − 1.
+        Cell states at t and t − 1.
     p_i, p_f, p_o : (H,)
         Peepholes.
 
     Returns
     -------
     d_a : Gates of (B, H)
-        Derivative at the pre-activations; all weight gradients follow from it.
+        Derivative with respect to the pre-activations; all weight gradients follow from it.
     d_c_previous : (B, H)
-        Derivative at c_{t−1}.
+        Derivative with respect to c_{t−1}.
     """
     i, f, g, o = gates
     tanh_c = tanh(c)
@@ -134,9 +134,9 @@ def lstm_step_backward(d_h, d_c, gates, c, c_previous, p_i, p_f, p_o):
 
 
 def peephole_slopes(d_a, c, c_previous):
-    """Return what one step adds to the gradients of the peepholes p_i, p_f, p_o.
+    """Return one step's terms of the gradients of the peepholes p_i, p_f and p_o.
 
-    `d_a` is what `lstm_step_backward` returned.
+    `d_a` is the first result of `lstm_step_backward`.
     """
     return (
         d_a.input * c_previous,  # (1)
@@ -152,7 +152,7 @@ def run_steps(a, initial, parameters):
     Parameters
     ----------
     a : (T, B, 4H)
-        The share of the pre-activations that is known before the loop: x W_x + u W_u + b.
+        The part of the pre-activations that is known before the loop: x W_x + u W_u + b.
     initial : State of (B, H)
     parameters : LayerParameters
 
@@ -178,18 +178,18 @@ def run_steps(a, initial, parameters):
 
 @accelerated(by="rnn4music.kernels.dispatch")
 def run_steps_backward(d_hidden, d_after, initial, activations, parameters):
-    """Carry the gradient back through `run_steps`, last step first.
+    """Carry the cost's gradient back through `run_steps`, last step first.
 
     Parameters
     ----------
     d_hidden : (T, B, H)
-        Derivative at each h_t that comes from the layers above.
+        Derivative with respect to each h_t, from the layers above.
     d_after : State of (B, H)
-        Derivative at the last states that comes from steps after these.
+        Derivative with respect to the last states, from the steps after them.
     initial, parameters
-        What `run_steps` was given.
+        The arguments of `run_steps`.
     activations : Activations
-        What it returned.
+        The result of `run_steps`.
 
     Returns
     -------
@@ -197,12 +197,12 @@ def run_steps_backward(d_hidden, d_after, initial, activations, parameters):
     d_bias : (4H,)
     d_peepholes : list of three (H,)
     d_before : State of (B, H)
-        Derivative at `initial`.
+        Derivative with respect to `initial`.
     """
     n_steps = shape_of(d_hidden)[0]
     cell_previous = shift(activations.cell, initial.cell)
 
-    # Going back by index spares the loop reversed copies of all that it reads.
+    # Indexing backwards saves reversed copies of all the sequences that the loop reads.
     def step(t, d_h_next, d_c, d_hidden, gates, cell, cell_previous, gates_to_hidden, *peepholes):
         d_a, d_c = lstm_step_backward(
             d_hidden[t] + d_h_next, d_c, split(gates[t]), cell[t], cell_previous[t], *peepholes
@@ -257,21 +257,21 @@ def lstm_layer_backward(d_hidden, d_after, inputs, below, initial, activations, 
     Parameters
     ----------
     d_hidden : (T, B, H)
-        Derivative at each h_t that comes from the layers above.
+        Derivative with respect to each h_t, from the layers above.
     d_after : State of (B, H)
-        Derivative at the last states that comes from steps after these.
+        Derivative with respect to the last states, from the steps after them.
     inputs, below, initial, parameters
-        What `lstm_layer` was given.
+        The arguments of `lstm_layer`.
     activations : Activations
-        What it returned.
+        The result of `lstm_layer`.
 
     Returns
     -------
     d_parameters : LayerParameters
     d_below : (T, B, H of the layer below) or None
-        Derivative at `below`.
+        Derivative with respect to `below`.
     d_before : State of (B, H)
-        Derivative at `initial`.
+        Derivative with respect to `initial`.
     """
     d_a, d_bias, d_peepholes, d_before = run_steps_backward(
         d_hidden, d_after, initial, activations, parameters
@@ -288,5 +288,5 @@ def lstm_layer_backward(d_hidden, d_after, inputs, below, initial, activations, 
 
 
 def peepholes(parameters):
-    """Return a layer's three peepholes in the order in which the steps take them."""
+    """Return a layer's three peepholes in the argument order of the step functions."""
     return parameters.peephole_input, parameters.peephole_forget, parameters.peephole_output

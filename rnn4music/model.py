@@ -1,4 +1,4 @@
-"""`RNN4Music`: the network, its training and its composing, under the names of 2015."""
+"""`RNN4Music`: the network with training and composing, under the argument names of 2015."""
 
 from functools import partial
 
@@ -29,10 +29,9 @@ from rnn4music.updates import OPTIMISERS
 class RNN4Music(Hyperparameters):
     """Three LSTM layers that learn piano rolls and compose more of them.
 
-    The network, its equations and its hand-written backward pass are in `lstm` and
-    `network`. Everything that is random (weights, initial states, shuffling, samples) comes
-    from one generator: the same seed on the same machine and engine gives the same results
-    bit for bit.
+    The equations and the hand-written backward pass are in `lstm` and `network`. All randomness
+    (weights, initial states, shuffling, samples) comes from one generator: the same seed on the
+    same machine and engine gives the same results bit for bit.
 
     Parameters
     ----------
@@ -46,7 +45,8 @@ class RNN4Music(Hyperparameters):
     epsilon : float
         Smallest mean square in RMSprop's division; larger than 0.
     gradClip : float
-        Each element of the gradient is limited to [−gradClip, gradClip] before RMSprop.
+        Each element of the gradient is limited to [−gradClip, gradClip] before the optimiser's
+        rule is applied.
     sigRand : float
         Standard deviation of the Gaussian initial weights and biases.
     muRand : float
@@ -54,26 +54,26 @@ class RNN4Music(Hyperparameters):
     genProbThreshold : float
         While composing, probabilities that do not exceed it are set to 0.
     optimiser : {"rmsprop", "graves", "adam"}
-        The rule of an update; see `updates`. Adam takes rates of about 0.002.
+        The rule of an update; see `updates`. With Adam, use rates of about 0.002.
     seed : int, optional
-        Without it each object draws other numbers.
+        Seed of the generator. Without one each object draws different numbers.
     dtype : {"float32", "float64"}
-        Precision of all arrays, whatever the engine's global floatX says.
+        Precision of all arrays, whatever the engine's global floatX is.
 
     Attributes
     ----------
     history : training.History
-        Of all training so far; saved and loaded with the weights.
+        History of all training so far; saved and loaded with the weights.
     metadata : dict
-        Saved and loaded too: what others should know of the model, as JSON can hold it. The
-        command line uses ``time_step`` (seconds), ``lowest_pitch``, ``data`` and ``licence``;
+        Facts about the model for other users, as JSON values; saved and loaded with the weights.
+        The command line uses ``time_step`` (seconds), ``lowest_pitch``, ``data`` and ``licence``;
         `train` adds to ``trained_on``.
 
     Notes
     -----
-    All parameters can be read as attributes; the rates, `epsilon`, `gradClip` and
-    `genProbThreshold` can be set at any time and act from the next call, `muRand` from the
-    next `resetStates`. Models can be copied and pickled; saving is for keeping them.
+    All parameters can be read as attributes. The rates, `epsilon`, `gradClip` and
+    `genProbThreshold` can be set at any time and take effect at the next call; `muRand` takes
+    effect at the next `resetStates`. Models can be copied and pickled; to keep a model, save it.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class RNN4Music(Hyperparameters):
         self._last_gradients = None
 
     def __getstate__(self):
-        """Return all that a file holds."""
+        """Return the content of a model file."""
         return {
             "settings": self.settings(),
             "history": self.history.to_dict(),
@@ -156,87 +156,94 @@ class RNN4Music(Hyperparameters):
     ):
         """Learn to predict each step of the tunes from the steps before it.
 
-        One epoch visits every tune once, in shuffled minibatches. Ctrl-C ends the training
-        after the update under way; what was learned by then stays.
+        For the best music pass ``windows="random"`` for up to a few hundred tunes or
+        ``windows="all"`` for more, ``dropout=0.2``, ``weight_noise=0.075`` (more for fewer tunes),
+        and ``validation=`` with ``patience=``, so that the best weights are kept; build the model
+        with ``optimiser="adam"`` and rates of 0.002 to 0.004. The defaults are those of 2015, which
+        learn only from the start of each tune.
+
+        One epoch visits every tune once, in shuffled minibatches. Ctrl-C ends training after the
+        current update; the model keeps what it has learned by then.
 
         Parameters
         ----------
         dataset : list of (length, io_length), 3-D array, or roll_store.RollStore
-            Piano rolls of zeros and ones; those of a store are read when they are needed.
+            Piano rolls of zeros and ones. The rolls of a store are read when they are needed.
         noOfEpochPerMB : int
             Updates on each minibatch.
         noOfEpoch : int
-            Visits to the whole dataset, unless `patience` ends the training before.
+            Visits to the whole dataset, unless `patience` ends training earlier.
         sizeOfMiniBatch : int
             Tunes in a minibatch; the last, smaller one is padded and masked.
         lengthOfMB : int
             Steps of a window, at least 2.
         sparseParam : float
-            Strength of the L1 penalty on all weights but the biases.
+            Strength of the L1 penalty on all weights except the biases.
         windows : {"start", "random", "all"}
-            Which part of a tune a visit learns from: its first `lengthOfMB` steps, repeated where
-            it has fewer; as many steps from a random place, a shorter tune being filled up with
-            steps that do not count; or all of it, in consecutive windows with the states carried
-            from one to the next.
+            The part of each tune that a visit learns from. "start": the first `lengthOfMB` steps; a
+            shorter tune is repeated. "random": as many steps from a random place; a shorter tune is
+            padded with steps that do not count. "all": the whole tune, in consecutive windows, with
+            the states carried from one to the next.
         validation : list of (length, io_length) or roll_store.RollStore, optional
-            Scored by `evaluate` after every epoch, into the history. The weights that score
-            best are those that training leaves.
+            Tunes to score with `evaluate` after every epoch. The scores go into the history, and
+            training leaves the weights that scored best.
         patience : int, optional
-            Training ends after this many epochs without a better validation.
+            Training ends after this many epochs without a better validation score.
         decay_patience : int, optional
-            After this many epochs without a better validation the learning rates are multiplied
-            by `rate_decay`, and again after as many more. R1 … Rout stay as they are.
+            Each time this many epochs pass without a better validation score, the learning rates
+            are multiplied by `rate_decay`. The attributes R1 … Rout do not change.
         rate_decay : float
             In (0, 1).
         dropout : float
-            Probability, in [0, 1), that a unit is hidden from the layer above and from the
-            output, drawn for each tune of a minibatch.
+            Probability, in [0, 1), that a unit is hidden from the layer above and the output;
+            drawn for each tune of a minibatch.
         weight_noise : float
-            Standard deviation of the Gaussian noise on the weight matrices at which the
-            gradient is taken, drawn for each update.
+            Standard deviation of Gaussian noise added to the weight matrices while the gradient is
+            computed; drawn for each update.
         averaging : float
-            In [0, 1). Above 0 the result is the exponential mean of the weights over the updates.
-            An update keeps this share of it: 0.998 averages over about 500 updates.
+            In [0, 1). Above 0, training leaves the exponential moving average of the weights over
+            the updates, with this decay: 0.998 averages over about 500 updates.
         steps_at_once : int, optional
-            Work through longer windows in segments of this many steps. The gradient stays exact;
-            the memory is that of a segment, and an update takes a third longer.
+            Process longer windows in segments of this many steps. The gradient stays exact, memory
+            is that of one segment, and an update takes a third longer.
         checkpoint : path, optional
-            A file, with or without ``.npz``, that is written now and then, when training ends,
-            and after Ctrl-C or SIGTERM. It loads like any saved model, with the result so far.
+            A file, with or without ``.npz``, written at intervals, when training ends, and after
+            Ctrl-C or SIGTERM. It loads like any saved model, with the result so far.
         checkpoint_every : int, optional
-            Updates between two checkpoints; default once a minute.
+            Updates between two checkpoints; default one checkpoint a minute.
         resume : bool
-            Go on where the checkpoint stands, bit for bit as if nothing had interrupted it;
-            begin anew if there is no such file yet. The model becomes what the file holds. Data,
-            settings and arguments must be as before, but for `noOfEpoch`, `patience`,
-            `checkpoint_every` and `genProbThreshold`. Without it a file that is there is an error.
+            Continue from the checkpoint, bit for bit as if training had not been interrupted, or
+            start if there is no such file yet. The model takes over the file's content. Data,
+            settings and arguments must be as before, except `noOfEpoch`, `patience`,
+            `checkpoint_every` and `genProbThreshold`. If False, an existing file is an error.
         progress : bool
             Whether to show a progress bar on standard error.
         callbacks : callbacks.Callback, or list of them, optional
             Called at the start, after each update and each epoch, and at the end.
-        cluster : int, str, distributed.Client or a cluster of Dask's, optional
-            Spread each minibatch over this many workers on this machine, or over those of a
+        cluster : int, str, distributed.Client or a Dask cluster, optional
+            Spread each minibatch over this many workers on this machine, or over the workers of a
             scheduler; see `distributed.cluster`. The gradients are those of one process.
 
         Returns
         -------
         training.History
-            Of this training, with what came before an interruption; `history` has that of all.
+            History of this training, including the part before an interruption. The attribute
+            `history` covers all training.
 
         Raises
         ------
         training.TrainingDiverged
-            If the cost becomes NaN or infinite; the best weights are in place, or without
+            If the cost becomes NaN or infinite. The model has the best weights, or without
             validation the last good ones.
         ConnectionError
-            If there is no such cluster, or it is lost; what was learned until then is in place.
+            If there is no such cluster, or it is lost. The model keeps what it has learned by then.
         ValueError
-            If `resume` finds a checkpoint that is damaged or of another training.
+            If `resume` finds a checkpoint that is damaged or belongs to another training.
         FileExistsError
-            If the checkpoint is there and `resume` is False.
+            If the checkpoint exists and `resume` is False.
         OSError
-            If the first checkpoint, before the first update, cannot be written. Should a later
-            one fail there is a `CheckpointWarning`, and training goes on.
+            If the first checkpoint, before the first update, cannot be written. If a later one
+            cannot be written, a `CheckpointWarning` is issued and training continues.
         """
         tunes = pianoroll.validate_dataset("dataset", dataset, self.io_length)
         if validation is not None:
@@ -280,7 +287,7 @@ class RNN4Music(Hyperparameters):
         self._store.draw_initial(self._rng, self.muRand)
 
     def resetRMSgrads(self):
-        """Set the running averages of RMSprop, or of another optimiser, to zero."""
+        """Set the optimiser's running averages to zero."""
         self._store.zero_averages()
 
     def setNewRates(self, R1, R2, R3, Rout):
@@ -303,33 +310,39 @@ class RNN4Music(Hyperparameters):
     ):
         """Compose: read `start`, then feed back what was sampled, for `n` steps.
 
+        For the best music pass ``sampling="systematic", threshold=0.02`` and the first 16 to 50
+        steps of a real tune as `start`. The defaults, independent sampling and a threshold of 0.1,
+        are those of 2015; they make tunes thin, and some of them fall silent.
+
         Parameters
         ----------
         start : (steps, io_length) or None
-            A piano roll of at least one row; None is one silent step.
+            A piano roll of at least one step; None stands for one silent step.
         n : int
             Steps to compose.
         count : int, optional
             Compose this many tunes together, each continuing `start` in its own way.
         temperature : float
-            From 0.01 to 100. The network's pre-activations are divided by it: below 1 the likely
-            notes become likelier and the others rarer, above 1 the other way round.
+            From 0.01 to 100. The network's pre-activations are divided by it. Below 1, likely
+            notes become likelier and unlikely ones rarer; above 1, the other way round.
         sampling : {"independent", "systematic"}
-            Whether each note of a step is sampled by itself, or all of them together, each with
-            the same probability as before: then as many sound as expected, rounded up or down, and
-            of the pitches between which a voice may choose exactly one; see `generation`.
+            "independent" samples each note of a step by itself. "systematic" samples them together:
+            each note has the same probability as before, but the number of notes is the expected
+            one, rounded up or down, and where a voice may go to one of several pitches exactly one
+            sounds; see `generation`.
         threshold : float, optional
             Overrides `genProbThreshold` for this call.
         seed : int, optional
-            Seed of a generator for this call: the same seed composes the same tune, and the
-            model's generator stays as it was.
+            Seed of a generator for this call. The same seed composes the same tune, and the
+            model's own generator does not advance.
 
         Returns
         -------
         tune : (n, io_length), or (count, n, io_length)
             Zeros and ones, without `start`.
         probabilities : same shape
-            What each note was sampled with; 0 where it does not exceed the threshold.
+            The probability with which each note was sampled; 0 where it did not exceed the
+            threshold.
         """
         if start is None:
             start = np.zeros((1, self.io_length))
@@ -362,7 +375,7 @@ class RNN4Music(Hyperparameters):
         Parameters
         ----------
         inputs : (T, io_length) or (T, B, io_length)
-            Tunes of any length, any number of them.
+            One tune, or B tunes of equal length.
 
         Returns
         -------
@@ -399,7 +412,7 @@ class RNN4Music(Hyperparameters):
         Parameters
         ----------
         inputs, targets : (T, io_length) or (T, B, io_length)
-            What the network reads at each step, and what it should have predicted there.
+            The network's input at each step, and the step that it should predict there.
 
         Returns
         -------
@@ -431,7 +444,8 @@ class RNN4Music(Hyperparameters):
 
     def get_parameters(self):
         """Return copies of all weights: a dict from names such as ``layer1/bias`` to arrays."""
-        return {name: np.array(v.get_value()) for name, v in self._store.weights.items()}
+        weights = self._store.weights.items()
+        return {name: np.array(v.get_value(borrow=True)) for name, v in weights}
 
     def set_parameters(self, mapping):
         """Set all weights, or none if anything does not fit.
@@ -439,7 +453,7 @@ class RNN4Music(Hyperparameters):
         Raises
         ------
         ValueError
-            For names that are missing or unknown, other shapes, values that are not finite.
+            If a name is missing or unknown, a shape differs, or a value is not finite.
         """
         arrays = {f"{WEIGHTS}/{name}": array for name, array in dict(mapping).items()}
         self._store.assign(self._store.check(arrays, weights_only=True))
@@ -450,32 +464,33 @@ class RNN4Music(Hyperparameters):
         Parameters
         ----------
         name : path
-            The suffix ``.npz`` may be left out. The file is written whole or not at all.
+            The suffix ``.npz`` is added if it is missing. The file is written whole or not at all.
 
         Returns
         -------
         pathlib.Path
-            The file.
+            The path of the file.
         """
         content = self.__getstate__()
         self._store.check(content["arrays"])  # nothing is saved that could not be loaded
         return model_file.write(name, **content)
 
     def loadParameters(self, name):
-        """Take everything from a file of `saveParameters`, or of the 2015 program.
+        """Load everything from a file of `saveParameters` or of the 2015 program.
 
-        Training and composing go on as if the object had never been saved.
+        Training and composing continue as if the model had never been saved.
 
         Raises
         ------
         FileNotFoundError, ValueError
-            If the file is missing, damaged, or of other dimensions; the object stays as it was.
+            If the file is missing, damaged, or of a network of other sizes. The object does not
+            change.
         """
         self._load(model_file.read(name), model_file.npz_path(name))
 
     @classmethod
     def from_file(cls, name):
-        """Build the object that a file describes; see `loadParameters`."""
+        """Build a model from a file; see `loadParameters`."""
         content, path = model_file.read(name), model_file.npz_path(name)
         try:
             model = cls(**{size: content["settings"][size] for size in cls.SIZES})
@@ -485,7 +500,7 @@ class RNN4Music(Hyperparameters):
         return model
 
     def to_numpy(self):
-        """Return a copy of the network in NumPy, whose `activations` shows gates and cells."""
+        """Return a copy as a `NumpyNetwork`, whose `activations` returns gates and cell states."""
         state = self._rng.bit_generator.state
         return NumpyNetwork.from_arrays(self._store.arrays(), self.settings(), state)
 
@@ -494,7 +509,7 @@ class RNN4Music(Hyperparameters):
         print_summary(self.get_parameters())
 
     def printDerivatives(self):
-        """Print the same of the last gradient, before clipping."""
+        """Print the shape, mean size and extremes of each array of the last gradient, unclipped."""
         if self._last_gradients is None:
             print("no gradient yet: call train or gradients first")
             return
@@ -503,15 +518,16 @@ class RNN4Music(Hyperparameters):
     # ---- inside
 
     def _load(self, content, path):
-        """Take over what `model_file.read` returned, or raise a ValueError and change nothing."""
+        """Apply `_take`, and turn every error into a ValueError that names the file."""
         try:
             self._take(content)
         except Exception as error:
-            raise ValueError(f"{path} does not fit or is damaged: {error}") from error
+            reason = model_file.reason(error)
+            raise ValueError(f"{path} does not fit or is damaged: {reason}") from error
 
     def _take(self, content):
-        """Take over what `model_file.read` returned, or raise and change nothing."""
-        from_2015 = content["random_state"] is None  # which saved little more than the weights
+        """Take over the content that `model_file.read` returned, or raise and change nothing."""
+        from_2015 = content["random_state"] is None  # such files have little but the weights
         if not from_2015:
             missing = [name for name in self.settings() if name not in content["settings"]]
             if missing:
@@ -532,7 +548,10 @@ class RNN4Music(Hyperparameters):
         else:
             arrays = content["arrays"]
             rng = np.random.default_rng()
-            rng.bit_generator.state = content["random_state"]
+            try:
+                rng.bit_generator.state = content["random_state"]
+            except Exception:  # of many kinds
+                raise ValueError("its random_state is not that of a PCG64 generator") from None
         checked = store.check(arrays)
 
         if store is not self._store or settings["cost"] != self.cost:
@@ -547,7 +566,7 @@ class RNN4Music(Hyperparameters):
         return scores.run(self._network.forward, self._store.initial_states(), inputs)
 
     def _new_store(self, settings):
-        """Return zero weights and averages for these settings."""
+        """Return a store of zero weights and averages for these settings."""
         sizes = self.h1_length, self.h2_length, self.h3_length
         averages = OPTIMISERS[settings["optimiser"]].averages
         return ParameterStore(sizes, self.io_length, settings["dtype"], averages)

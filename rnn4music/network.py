@@ -4,13 +4,13 @@ The input feeds every layer and every layer feeds the output (Graves 2013, figur
 
     y_t = σ(Y_t),   Y_t = Σ_layers h_t^(layer) W_hy^(layer) + b_y          (7)
 
-y_t are the probabilities of the notes at step t + 1. While it learns with dropout, the layer
-above and the output see a layer's hidden state through its mask m (B, H), the same at all
-steps, and so does the gradient on its way back:
+y_t are the probabilities of the notes at step t + 1. In training with dropout, the layer above
+and the output see a layer's hidden state through a mask m (B, H), which is the same at all steps:
 
     seen_t = m ⊙ h_t                                                       (8)
 
-Equations (1) to (6) are in `lstm`, and so are the conventions.
+The gradient passes through the same mask on its way back. Equations (1) to (6) and the
+conventions are in `lstm`.
 """
 
 from typing import Any, NamedTuple
@@ -34,7 +34,7 @@ from rnn4music.lstm import (
 
 
 class OutputParameters(NamedTuple):
-    """The output layer's weights, or anything of their shapes."""
+    """The output layer's weights, or arrays of the same shapes."""
 
     layer1_to_output: Any  # (H1, P)
     layer2_to_output: Any  # (H2, P)
@@ -43,7 +43,7 @@ class OutputParameters(NamedTuple):
 
 
 class NetworkParameters(NamedTuple):
-    """All weights, or anything of their shapes: gradients, mean squares."""
+    """All weights, or arrays of the same shapes, such as gradients and mean squares."""
 
     layers: tuple  # of LayerParameters
     output: OutputParameters
@@ -90,20 +90,20 @@ def backward(d_Y, d_after, inputs, initial, activations, parameters, masks=NO_MA
     Parameters
     ----------
     d_Y : (T, B, P)
-        Derivative at the output's pre-activations.
+        Derivative with respect to the output's pre-activations.
     d_after : tuple of State of (B, H)
-        Derivative at each layer's last states that comes from steps after these.
+        Derivative with respect to each layer's last states, from the steps after them.
     inputs, initial, parameters, masks
-        What `forward` was given.
+        The arguments of `forward`.
     activations : tuple of Activations
-        What it returned.
+        The second result of `forward`.
 
     Returns
     -------
     d_parameters : NetworkParameters
-        The gradient at each parameter.
+        The gradient with respect to each parameter.
     d_before : tuple of State of (B, H)
-        Derivative at `initial`.
+        Derivative with respect to `initial`.
     """
     seen = [masked(of_layer.hidden, mask) for of_layer, mask in zip(activations, masks)]  # (8)
     d_output = OutputParameters(

@@ -1,20 +1,22 @@
-"""A trained network in NumPy alone: read a model's file, predict, compose, look inside.
+"""A trained network in NumPy alone: reads a model file, predicts, composes, shows activations.
 
-Anyone with NumPy can compose with it: this file needs nothing else of the package, and may be
-copied beside the model.
+Anyone with NumPy can compose with it: this file imports nothing else from the package, and may
+be copied beside the model.
 
 >>> from rnn4music import NumpyNetwork                          # doctest: +SKIP
 >>> network = NumpyNetwork.from_file("model.npz")               # doctest: +SKIP
->>> tune, probabilities = network.gen_music(None, 300)          # doctest: +SKIP
+>>> tune, probabilities = network.gen_music(                    # doctest: +SKIP
+...     None, 300, sampling="systematic", threshold=0.02
+... )
 
 Equations (1) to (7), their letters and the layout of the weights are those of `lstm`,
-`network` and `gates`; here they stand in the order in which they are computed. They are computed
-in double precision: the tunes are those of a float64 model's `genMusic`, note for note.
+`network` and `gates`. The arithmetic is in double precision: the tunes are those of a float64
+model's `genMusic`, note for note.
 
 Conventions
 -----------
-T steps, B tunes, P pitches, H units of a layer. The activations of a layer at a step are (B, H)
-arrays by name; the hidden and the cell state, which the next step reads, are among them.
+T steps, B tunes, P pitches, H units of a layer. The activations of a layer at one step are a dict
+of (B, H) arrays; among them are the hidden and the cell state, which the next step reads.
 """
 
 import errno
@@ -25,11 +27,11 @@ from collections import deque
 import numpy as np
 
 GATES = ("input", "forget", "candidate", "output")  # side by side in the fused weights
-MOST_EXPANDED, MOST_TIMES = 2**30, 100  # limits of the arrays: bytes, or times those of the file
+MOST_EXPANDED, MOST_TIMES = 2**30, 100  # limit of the arrays: bytes, or this many file sizes
 
 
 def sigmoid(a):
-    """Return σ(a), by a form that never overflows."""
+    """Return σ(a) in a form that never overflows."""
     return 0.5 * np.tanh(0.5 * a) + 0.5
 
 
@@ -55,12 +57,12 @@ class NumpyNetwork:
     parameters : dict of str to array
         As `RNN4Music.get_parameters` returns them.
     initial : dict of str to (H,), optional
-        ``layer1/hidden``, ``layer1/cell``, …: the states at t = −1; zeros without it.
+        ``layer1/hidden``, ``layer1/cell``, …: the states at t = −1; default zeros.
     settings : dict, optional
-        As `RNN4Music.settings` returns them. ``genProbThreshold`` is used, and ``dtype``: a
-        float32 model draws shorter random numbers.
+        As `RNN4Music.settings` returns them. Only ``genProbThreshold`` and ``dtype`` are used:
+        a float32 model draws its random numbers in float32.
     random_state : dict, optional
-        State of the generator that samples; default a new one from the system.
+        State of the generator that draws samples; default a new, unpredictable one.
 
     Raises
     ------
@@ -105,7 +107,8 @@ class NumpyNetwork:
         FileNotFoundError, ValueError
             If there is no such file, or it is not a model of rnn4music.
         """
-        path = str(name) if str(name).endswith(".npz") else f"{name}.npz"
+        path = os.path.expanduser(os.fsdecode(name))
+        path += "" if path.endswith(".npz") else ".npz"
         try:
             if os.path.exists(path) and not os.path.isfile(path):
                 raise OSError(errno.ENXIO, "not a regular file", path)  # opening a FIFO would block
@@ -125,11 +128,12 @@ class NumpyNetwork:
             if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
                 raise  # of the disk; in a damaged file a seek to a place that does not exist fails
             what = f"{path} is not a model of rnn4music, or damaged"
-            raise ValueError(f"{what}: {error!r}") from error
+            reason = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+            raise ValueError(f"{what}: {reason or repr(error)}") from error
 
     @classmethod
     def from_arrays(cls, arrays, settings=None, random_state=None):
-        """Take a dict of arrays under the names that they have in a file; others are dropped."""
+        """Build a network from a file's arrays by name; those that it does not need are ignored."""
         groups = {"parameters": {}, "initial": {}}
         for key, array in arrays.items():
             group, _, name = key.partition("/")
@@ -137,7 +141,7 @@ class NumpyNetwork:
         return cls(**groups, settings=settings, random_state=random_state)
 
     def predict(self, inputs):
-        """Return the probabilities of each next step's notes.
+        """Return the probabilities of the notes of each next step.
 
         Parameters
         ----------
@@ -182,9 +186,10 @@ class NumpyNetwork:
         seed=None,
         track=iter,
     ):
-        """Compose, as `RNN4Music.genMusic` does; its arguments and results are the same.
+        """Compose as `RNN4Music.genMusic` does, with the same arguments and results.
 
-        `track` iterates over the steps and may report on them, as tqdm does.
+        For the best music pass ``sampling="systematic", threshold=0.02``. `track` iterates over
+        the steps and may report on them, as tqdm does.
         """
         if threshold is None:
             threshold = self.settings["genProbThreshold"]
@@ -201,6 +206,10 @@ class NumpyNetwork:
         if not ((given >= 0) & (given <= 1)).all():
             raise ValueError("start must hold zeros and ones; for velocities take (start > 0)")
         n_tunes = 1 if count is None else count
+        if n < 0 or n_tunes < 1:
+            raise ValueError(
+                f"n must be at least 0 and count at least 1, but they are {n} and {n_tunes}"
+            )
         n_random = 1 if sampling == "systematic" else self.n_pitches
         rng = self.rng if seed is None else np.random.default_rng(seed)
         Y, layers = deque(self._read(np.repeat(given[:, None], n_tunes, axis=1)), maxlen=1).pop()
@@ -220,7 +229,7 @@ class NumpyNetwork:
         return (tunes[0], probabilities[0]) if count is None else (tunes, probabilities)
 
     def _read(self, rows):
-        """Yield the pre-activations (B, P) and each layer's activations at each step of inputs."""
+        """Yield the pre-activations (B, P) and the layers' activations for each input row."""
         layers = [
             {name: np.tile(W[name], (rows.shape[1], 1)) for name in ("hidden", "cell")}
             for W in self.layers
@@ -230,7 +239,7 @@ class NumpyNetwork:
             yield Y, layers
 
     def _step(self, x, before):
-        """Return the pre-activations and the activations of a step, from those of the last."""
+        """Advance by one step: return the pre-activations and the layers' activations."""
         Y, layers = self.output["bias"], []
         for n, (W, last) in enumerate(zip(self.layers, before), start=1):
             h, c = last["hidden"], last["cell"]

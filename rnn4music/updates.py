@@ -1,12 +1,12 @@
-"""From a gradient to the next value of a parameter: pure functions of expressions.
+"""Clipping, L1 penalty and optimisers: pure functions from expressions to expressions.
 
-The gradient g of a parameter w is first bounded, and gets the penalty's (Graves 2013, arXiv
-1308.0850, section 2.1, for the bound on each element)::
+Each element of the gradient g of a parameter w is first clipped (Graves 2013, arXiv 1308.0850,
+section 2.1); then the gradient of the L1 penalty is added::
 
     g ← clip(g, −bound, bound) + strength · sign(w)
 
-Then one of three rules makes a step of it, with the learning rate R, running averages that start
-at 0, and n, the number of updates including this one:
+One of three rules then updates the parameter. R is the learning rate, n the number of updates
+including this one, and the running averages start at 0:
 
 ``rmsprop``, the rule of 2015 (Tieleman and Hinton, "Lecture 6.5", COURSERA: Neural Networks for
 Machine Learning, 2012)::
@@ -21,7 +21,7 @@ Machine Learning, 2012)::
     s ← 0.9 s − R · g / √(m − a² + 1e-4)
     w ← w + s
 
-(m − a² is a variance, which rounding may make negative: 0 then)
+m − a² is a variance; where rounding makes it negative, 0 replaces it.
 
 ``adam`` (Kingma and Ba 2015, arXiv 1412.6980, algorithm 1)::
 
@@ -48,7 +48,7 @@ def l1_penalty(parameter, strength):
 
 
 class Optimiser(NamedTuple):
-    """A rule and the names of the averages that it keeps of each parameter."""
+    """An update rule, and the names of the running averages it keeps for each parameter."""
 
     rule: Any  # (w, g, averages, rate, epsilon, n) → (w, averages)
     averages: tuple
@@ -89,7 +89,7 @@ def adam(parameter, gradient, averages, rate, epsilon, n_updates):
 
 
 def started(kept, n_updates):
-    """Return 1 − keptⁿ, the weight that a running mean's values have together after n updates."""
+    """Return 1 − keptⁿ, the total weight of the values in a running mean after n updates."""
     return -expm1(constant(math.log(kept), n_updates.dtype) * n_updates)
 
 

@@ -1,11 +1,11 @@
-"""Delete each term of the hand-written backward pass and see a test turn red.
+"""Delete each term of the hand-written backward pass and check that a test fails.
 
-    python tests/mutants.py            all mutants, some minutes
-    python tests/mutants.py --list     what they are
+    python tests/mutants.py            test all mutants; takes several minutes
+    python tests/mutants.py --list     list the mutants
 
-A mutant is one change in a function of the backward pass: a summand left out, or a factor
-left out. Each is written to a copy of the package and judged by the gradient tests; one that
-survives is printed, and makes the exit status 1.
+A mutant is one change in a function of the backward pass: a summand or a factor is removed. Each
+mutant is written to a copy of the package, in which the gradient tests run. Survivors are
+printed, and the exit status is then 1.
 """
 
 import argparse
@@ -31,7 +31,7 @@ TESTS = ["tests/test_gradients.py", "-k", "oracle or own_shape"]
 
 
 class Replace(ast.NodeTransformer):
-    """Put one node in the place of another."""
+    """Replace one node by another."""
 
     def __init__(self, old, new):
         self.old, self.new = old, new
@@ -41,7 +41,7 @@ class Replace(ast.NodeTransformer):
 
 
 def candidates(tree, names):
-    """Yield (function, operation, operand that remains) for each term to delete."""
+    """Yield (function, operation, remaining operand) for each term to delete."""
     for function in ast.walk(tree):
         if isinstance(function, ast.FunctionDef) and function.name in names:
             subscripts = [n.slice for n in ast.walk(function) if isinstance(n, ast.Subscript)]
@@ -54,7 +54,7 @@ def candidates(tree, names):
 
 
 def mutants():
-    """Yield (module, description, source) of every mutant."""
+    """Yield (module, description, source) for every mutant."""
     for module, names in BACKWARD.items():
         source = (ROOT / "rnn4music" / f"{module}.py").read_text(encoding="utf8")
         for position in range(len(list(candidates(ast.parse(source), names)))):
@@ -68,14 +68,14 @@ def mutants():
 
 
 def survives(module, source):
-    """Return whether the gradient tests stay green with this source."""
+    """Return whether the gradient tests pass with this source."""
     with tempfile.TemporaryDirectory() as folder:
         for name in ("rnn4music", "midi", "tests"):
             shutil.copytree(ROOT / name, Path(folder, name), ignore=shutil.ignore_patterns("__py*"))
         shutil.copy(ROOT / "pyproject.toml", folder)
         Path(folder, "rnn4music", f"{module}.py").write_text(source, encoding="utf8")
         command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *TESTS]
-        # the plain functions, which the kernels are compared with in tests/test_kernels.py
+        # the plain functions; tests/test_kernels.py compares the kernels with them
         environment = {**os.environ, "PYTHONPATH": folder, "RNN4MUSIC_KERNELS": "0"}
         result = subprocess.run(command, cwd=folder, env=environment, capture_output=True)
         if result.returncode not in (0, 1):
@@ -86,21 +86,23 @@ def survives(module, source):
 def main():
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--list", action="store_true", help="print the mutants, run nothing")
-    parser.add_argument("--only", metavar="TEXT", default="", help="those that have it in --list")
+    parser.add_argument(
+        "--only", metavar="TEXT", default="", help="use only mutants with TEXT in their description"
+    )
     arguments = parser.parse_args()
     everything = [mutant for mutant in mutants() if arguments.only in mutant[1]]
     if arguments.list:
         print(*(what for _, what, _ in everything), sep="\n")
         return
     if not survives("gates", (ROOT / "rnn4music" / "gates.py").read_text(encoding="utf8")):
-        sys.exit("the tests are red without any mutation")
+        sys.exit("the tests fail without any mutation")
     survivors = []
     for module, what, source in tqdm(everything, unit="mutant"):
         if survives(module, source):
             survivors.append(f"{module}: {what}")
     print(f"{len(everything) - len(survivors)} of {len(everything)} mutants were caught")
     if survivors:
-        sys.exit("survived:\n" + "\n".join(survivors))
+        sys.exit("these survived:\n" + "\n".join(survivors))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """An independent LSTM in NumPy: one gate at a time, one tune at a time, nothing fused.
 
-It knows the equations and the parameters' names, and shares no code with the package.
-Its gradients come from the cost alone, by complex steps: for an analytic f the imaginary
-part of f(w + iε)/ε is f'(w) without any rounding, since nothing is subtracted (Squire and
-Trapp, "Using complex variables to estimate derivatives of real functions", 1998).
+It uses the equations and the parameters' names, and shares no code with the package.
+Its gradients come from the cost alone, by complex steps: for an analytic f the imaginary part of
+f(w + iε)/ε is f'(w) without cancellation, since nothing is subtracted (Squire and Trapp, "Using
+complex variables to estimate derivatives of real functions", 1998).
 """
 
 import numpy as np
@@ -22,7 +22,7 @@ def unfuse(array, gate):
 
 
 def run_layer(parameters, n, inputs, below, hidden, cell):
-    """Run layer n over one tune (T, P): a dict of (T, H) arrays by their letters."""
+    """Run layer n over one tune (T, P); return a dict from letters to (T, H) arrays."""
     p = {field: parameters.get(f"layer{n}/{field}") for field in (
         "input_to_gates", "below_to_gates", "hidden_to_gates", "bias",
         "peephole_input", "peephole_forget", "peephole_output")}  # fmt: skip
@@ -49,7 +49,7 @@ def run_layer(parameters, n, inputs, below, hidden, cell):
 
 
 def run(parameters, initial, inputs, masks=(1, 1, 1)):
-    """Run the network over one tune: pre-activations (T, P) and each layer's activity.
+    """Run the network over one tune; return pre-activations (T, P) and the layers' activity.
 
     The output and the layer above see a layer's hidden state times its mask (H,).
     """
@@ -66,9 +66,9 @@ def run(parameters, initial, inputs, masks=(1, 1, 1)):
 
 
 def compose(parameters, initial, start, uniform, threshold):
-    """Continue `start` (S, P) by as many steps as there are rows of uniform numbers.
+    """Continue `start` (S, P) by one step for each row of uniform numbers.
 
-    A row has a number for each pitch, or one for systematic sampling.
+    A row has one number for each pitch, or a single one for systematic sampling.
     """
     tune = list(start)
     for row in uniform:
@@ -92,7 +92,7 @@ def cost_of(Y, targets, cost):
 
 
 def cost(parameters, initial, inputs, targets, name="cross_entropy", masks=None):
-    """Mean over the tunes (T, B, P) of the cost summed over steps and keys; masks are (B, H)."""
+    """Return the cost, summed over steps and keys, averaged over the tunes; masks are (B, H)."""
     total = 0
     for b in range(inputs.shape[1]):
         own = (1, 1, 1) if masks is None else [mask[b] for mask in masks]
@@ -101,7 +101,7 @@ def cost(parameters, initial, inputs, targets, name="cross_entropy", masks=None)
 
 
 def gradients(parameters, initial, inputs, targets, name="cross_entropy", masks=None):
-    """The gradient of `cost` at every parameter, element by element."""
+    """Return the gradient of `cost` with respect to every parameter, element by element."""
     step = 1e-30
     result = {}
     for key, array in parameters.items():

@@ -26,7 +26,7 @@ def job():
 
 @pytest.fixture(scope="module")
 def ours(job):
-    """Our model, its weights, and windows for it."""
+    """Return a model, its weights and windows."""
     model, tunes = job.model_and_tunes(*TINY)
     return model, model.get_parameters(), tunes.swapaxes(0, 1).copy()
 
@@ -55,7 +55,7 @@ def test_peer_agrees(job, ours, name_and_peer):
 
 
 @pytest.mark.slow
-def test_peer_with_a_wrong_weight_is_refused(job, ours, name_and_peer):
+def test_a_peer_with_a_wrong_weight_is_refused(job, ours, name_and_peer):
     model, weights, windows = ours
     name, peer = name_and_peer
     has_peepholes = peers.PEERS[name].has_peepholes
@@ -64,11 +64,11 @@ def test_peer_with_a_wrong_weight_is_refused(job, ours, name_and_peer):
     wrong = same["layer2/hidden_to_gates"].copy()
     wrong[1, 2] += 0.1
     peer.set_parameters({**same, "layer2/hidden_to_gates": wrong})
-    with pytest.raises(job.Disagreement, match="another"):
+    with pytest.raises(job.Disagreement, match="differs"):
         job.difference(model, peer, windows)
 
 
-def test_peer_that_learns_otherwise_is_refused(job, ours):
+def test_a_peer_with_another_update_rule_is_refused(job, ours):
     model, weights, windows = ours
 
     class Stubborn:
@@ -105,7 +105,7 @@ def test_refused_peers_are_named_and_not_timed(job, ours, monkeypatch):
     assert "output/bias" in refused["jax"]
 
 
-def test_absent_peers_are_skipped_with_the_command_that_brings_them(monkeypatch):
+def test_missing_peers_are_skipped_with_the_command_that_installs_them(monkeypatch):
     monkeypatch.setattr(machine, "installed", lambda package: package != "torch")
     present, skipped = peers.present(list(peers.PEERS))
     assert set(skipped) == {"torch-lstm", "torch-cell"}
@@ -113,7 +113,7 @@ def test_absent_peers_are_skipped_with_the_command_that_brings_them(monkeypatch)
     assert set(present) == set(peers.PEERS) - set(skipped)
 
 
-def test_shapes_are_those_of_the_model(ours):
+def test_shapes_equal_those_of_the_model(ours):
     _, weights, _ = ours
     assert peers.shapes(88, TINY.hidden) == {name: w.shape for name, w in weights.items()}
 
@@ -121,8 +121,8 @@ def test_shapes_are_those_of_the_model(ours):
 def test_operations_of_an_update_by_hand():
     from benchmarks import arithmetic
 
-    # One unit, one pitch, one row: 12 products with the input, 20 with hidden states, 3 to the
-    # output; twice (forward, weights) all of these, backward all but the 12.
+    # One unit, pitch and row: 12 products with the input, 20 with hidden states, 3 to the output.
+    # All of them count twice (forward, weight gradients), and all but the 12 once more (backward).
     assert arithmetic.update_operations(Size(1, 1, 1), 1) == 2 * (35 + 23 + 35)
     assert arithmetic.update_operations(Size(1, 3, 4), 1) == 12 * 2 * (35 + 23 + 35)
     assert arithmetic.roll_share(Size(1, 3, 4), 1) == 24 / (35 + 23 + 35)
@@ -134,7 +134,7 @@ def test_memory_bound_by_hand():
     assert memory.bytes_per_step(hidden=120, batch=5) == 64 * 5 * 360 + 8 * 88 * 4 * 5
 
 
-def test_settings_survive_json():
+def test_settings_round_trip_through_json():
     settings = Settings(sizes=[TINY], peers=["jax"])
     again = Settings.from_dict(json.loads(json.dumps(settings.to_dict())))
     assert (again.sizes, again.main, again.peers) == ([TINY], settings.main, ["jax"])
@@ -163,7 +163,7 @@ def run(*arguments, environment=None):
 
 @pytest.mark.slow
 def test_one_command_writes_figures_and_names_what_it_skipped(job, tmp_path):
-    # a Python that has no torch, whatever is installed
+    # without torch, even if it is installed
     (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['torch'] = None\n")
     figures, picture = tmp_path / "figures.json", tmp_path / "ratios.png"
     ran = run(
@@ -194,7 +194,7 @@ def test_one_command_writes_figures_and_names_what_it_skipped(job, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["update"], "no part is called 'update'"),
+        (["update"], "unknown part 'update'"),
         (["--sizes", "120,5"], "is not a size"),
         (["--rounds", "0"], "above 0"),
         (["--peers", "tensorflow"], "invalid choice"),
@@ -208,7 +208,7 @@ def test_wrong_arguments(arguments, message):
 
 @pytest.fixture(scope="module")
 def tiny_set(tmp_path_factory):
-    """A standard set that nobody wrote."""
+    """Return the path of a random standard set."""
     import numpy as np
 
     rng = np.random.default_rng(0)
@@ -232,7 +232,7 @@ def learning(*arguments):
 
 
 @pytest.mark.slow
-def test_the_learning_benchmark_reports_what_the_models_score(tiny_set, tmp_path):
+def test_the_learning_benchmark_reports_the_scores_of_the_models(tiny_set, tmp_path):
     import numpy as np
 
     from rnn4music import RNN4Music
@@ -259,7 +259,7 @@ def test_the_learning_benchmark_reports_what_the_models_score(tiny_set, tmp_path
     for name, score in score_baselines(list(data.train), test).items():
         assert report["baselines"][name] == pytest.approx(score.nats_per_step)
     nats = n_steps = 0
-    for tune in test:  # the ensemble, from the public probabilities
+    for tune in test:  # the ensemble, computed from probabilities
         p = np.mean([model.predict(tune[:-1]) for model in models], axis=0, dtype=float)
         nats -= (np.log(np.where(tune[1:], p, 1 - p))).sum()
         n_steps += len(tune) - 1
@@ -267,7 +267,7 @@ def test_the_learning_benchmark_reports_what_the_models_score(tiny_set, tmp_path
     assert f"{np.mean(scores):.3f} ± {np.std(scores, ddof=1):.3f}" in result.stdout
     assert "| TCN (Bai et al. 2018) |  | 8.10 |" in result.stdout
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
-    again = learning(*options)  # nothing is left to train
+    again = learning(*options)  # everything is trained already
     assert "like-for-like, seed 1" in again.stdout
     assert (
         json.loads((tmp_path / "r.json").read_text())["rows"]["keys"][0]["test"]
@@ -278,10 +278,10 @@ def test_the_learning_benchmark_reports_what_the_models_score(tiny_set, tmp_path
 @pytest.mark.parametrize("arguments, message", [
     (["JSB_Chorales"], "give a set and --data"),
     (["JSB_Chorales", "--data", "nowhere.mat"], "there is no file nowhere.mat"),
-    (["JSB_Chorales", "--data", __file__, "--rows", "ensemble"], "ensemble is made of"),
+    (["JSB_Chorales", "--data", __file__, "--rows", "ensemble"], "ensemble needs the networks"),
     (["JSB_Chorales", "--data", __file__, "--seeds", "0"], "at least 1"),
     (["Mozart", "--data", __file__], "invalid choice: 'Mozart'"),
 ])  # fmt: skip
-def test_the_learning_benchmark_says_what_it_lacks(arguments, message):
+def test_the_learning_benchmark_names_missing_arguments(arguments, message):
     result = learning(*arguments)
     assert result.returncode == 2 and message in result.stderr

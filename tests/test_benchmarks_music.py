@@ -1,4 +1,4 @@
-"""The comparison of composed tunes with real ones: its figures, its tables, its errors."""
+"""The comparison of composed tunes with real ones: figures, tables and errors."""
 
 import json
 import sys
@@ -24,7 +24,7 @@ UNITS = {"h1_length": 4, "h2_length": 4, "h3_length": 4, "io_length": 88}
 
 
 def chord_tune(rng, n_steps):
-    """A tune of three voices, a list of the pitches of each step."""
+    """Return a tune of three voices, as a list of the pitches of each step."""
     roots = rng.integers(48, 60, n_steps)
     return [[int(root), int(root) + 4, int(root) + rng.integers(7, 10).item()] for root in roots]
 
@@ -59,7 +59,7 @@ def run(folder, *words):
     return json.loads(report.read_text())
 
 
-def test_figures_are_those_of_tune_statistics(parts):
+def test_figures_equal_the_statistics_of_the_tunes(parts):
     training, real, tunes = (rolls_of(parts[name]) for name in ("train", "test", "valid"))
     tunes.append(training[1][5:30])
     figures = music.Compared(real, training, n_searched=2).figures(tunes)
@@ -73,7 +73,7 @@ def test_figures_are_those_of_tune_statistics(parts):
     changes = [longest_copy(tune, training).n_changes for tune in tunes[:2]]
     assert figures["copied"] == [np.median(changes), max(changes)]
     all_searched = music.Compared(real, training, n_searched=9).figures(tunes)
-    assert all_searched["copied"][1] >= 20  # the piece of a training tune is found
+    assert all_searched["copied"][1] >= 20  # the passage of a training tune is found
     assert all_searched["copied_steps"] >= 25
 
 
@@ -86,7 +86,7 @@ def test_chords_do_not_depend_on_the_key(parts):
     assert compared.figures(tunes)["copied"] is None
 
 
-def test_what_becomes_of_tunes():
+def test_endings():
     rng = np.random.default_rng(0)
     lively = np.zeros((40, 88))
     lively[np.arange(40), rng.permutation(88)[:40]] = 1
@@ -105,7 +105,7 @@ def test_what_becomes_of_tunes():
 
 
 @pytest.mark.slow
-def test_tunes_continue_real_ones_and_are_compared_with_their_rests(folder, capsys):
+def test_composed_tunes_are_compared_with_the_rests_of_real_ones(folder, capsys):
     words = ["--models", folder / "saved.npz", "--tunes", 5, "--steps", 32, "--start", 10,
              "--thresholds", 0.1, 0.6, "--temperatures", 0.5, "--seed", 2]  # fmt: skip
     report = run(folder, *words)
@@ -142,7 +142,7 @@ def test_tunes_continue_real_ones_and_are_compared_with_their_rests(folder, caps
 
 
 @pytest.mark.slow
-def test_quick_trains_keeps_and_draws(folder):
+def test_quick_trains_saves_and_draws(folder):
     kept = folder / "kept"
     words = ["--quick", "--samplings", "systematic", "--folder", kept, "--plot", folder / "p.png"]
     report = run(folder, *words)
@@ -162,7 +162,7 @@ def test_quick_trains_keeps_and_draws(folder):
 
 def test_predictions():
     class Oracle:
-        """It knows the first tune's notes, but one for certain."""
+        """A model with fixed probabilities."""
 
         def predict(self, tune):
             odds = np.zeros((len(tune), 88))
@@ -185,14 +185,14 @@ def test_predictions():
 @pytest.mark.parametrize("words, message", [
     (["--models", "2015"], "'2015' lacks its number of epochs; give 2015:20"),
     (["--models", "recipe:0"], "lacks its number of epochs; give recipe:20"),
-    (["--models", "none.npz"], "'none.npz' is no training and no file"),
+    (["--models", "none.npz"], "'none.npz' is neither a training nor a file"),
     (["--thresholds", "1.5"], "a threshold must be finite and at least 0 and at most 1"),
     (["--temperatures", "0"], "a temperature must be finite and at least 0.01"),
     (["--tunes", "1"], "--tunes must be at least 2"),
     (["--steps", "10"], "--steps must be at least 32"),
     (["--samplings", "random"], "invalid choice: 'random'"),
 ])  # fmt: skip
-def test_bad_arguments(folder, capsys, words, message):
+def test_invalid_arguments(folder, capsys, words, message):
     with pytest.raises(SystemExit):
         run(folder, *words)
     assert message in capsys.readouterr().err
@@ -202,6 +202,6 @@ def test_bad_arguments(folder, capsys, words, message):
     (["--data", "elsewhere.mat"], "there is no file elsewhere.mat"),
     (["--start", "45"], "1 test tunes have more than --start 45"),
 ])  # fmt: skip
-def test_data_that_do_not_fit(folder, words, message):
+def test_unusable_data(folder, words, message):
     with pytest.raises(SystemExit, match=message):
         run(folder, "--models", folder / "saved.npz", *words)

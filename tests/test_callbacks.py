@@ -1,4 +1,4 @@
-"""Callbacks: when they are called, that they change nothing, and the two that come with us."""
+"""Callbacks: the order of their calls, their lack of side effects, and the two logs."""
 
 import io
 import json
@@ -39,7 +39,7 @@ class Recorder(Callback):
         self.weights = model.get_parameters()
 
 
-def test_each_event_is_told_once_and_composing_changes_nothing(tunes):
+def test_each_event_is_reported_once_and_composing_changes_nothing(tunes):
     alone, followed = small_model(), small_model()
     recorder = Recorder()
     history = train(followed, tunes, callbacks=[recorder])
@@ -77,7 +77,7 @@ def test_what_on_start_returns_decides_nothing(tunes):
 def test_a_training_that_a_callback_ended_goes_on_from_its_checkpoint(tunes, tmp_path):
     class Enough(Callback):
         def on_update(self, model, history):
-            return np.equal(len(history.cost), 3)  # NumPy's True is true as well
+            return np.equal(len(history.cost), 3)  # NumPy's True counts as well
 
     whole = small_model()
     train(whole, tunes)
@@ -144,7 +144,7 @@ def test_a_log_on_a_full_disk_lacks_lines_and_ends_no_training(tunes, tmp_path, 
     path, calls = tmp_path / "log.jsonl", []
 
     class Full(io.FileIO):
-        """Takes half of the lines from the third to the fifth."""
+        """A file that writes only half of the third to the fifth line."""
 
         def write(self, line):
             calls.append(line)

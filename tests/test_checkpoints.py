@@ -1,8 +1,9 @@
-"""Interrupted trainings: they go on bit for bit, from whatever moment they were ended at."""
+"""Interrupted trainings: they continue bit for bit, whenever they were interrupted."""
 
 import copy
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from rnn4music.training.trainer import Trainer
 
 P = SIZES["io_length"]
 LENGTHS = (9, 4, 12, 6, 7, 15, 6)
-OPTIONS = {  # each names what has a state of its own that must survive
+OPTIONS = {  # each has its own state that must survive
     "2015": {},
     "everything": {
         "windows": "random",
@@ -48,7 +49,7 @@ def run(model, rolls, n_epochs=4, **options):
 
 
 def assert_same(first, second):
-    """Two models are the same in all but the time that updates took."""
+    """Assert that two models agree in everything except the duration of updates."""
     np.testing.assert_equal(second._store.arrays(), first._store.arrays())
     assert second._rng.bit_generator.state == first._rng.bit_generator.state
     histories = [model.history.to_dict() for model in (first, second)]
@@ -57,7 +58,7 @@ def assert_same(first, second):
 
 
 class Stop(BaseException):
-    """Ends a training in the middle of things."""
+    """Ends a training in the middle of an epoch."""
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
@@ -169,7 +170,7 @@ def test_a_checkpoint_is_not_overwritten_by_a_training_that_begins(rolls, tmp_pa
     run(model(), rolls, 1, checkpoint=tmp_path / "c")
     content = (tmp_path / "c.npz").read_bytes()
     with pytest.raises(
-        FileExistsError, match="exists already: resume it, delete it, or choose another name"
+        FileExistsError, match="already exists: resume it, delete it, or choose another name"
     ):
         run(model(), rolls, 1, checkpoint=tmp_path / "c")
     assert (tmp_path / "c.npz").read_bytes() == content
@@ -203,7 +204,7 @@ def checkpoint_of_an_epoch(tmp_path_factory):
     ({"checkpoint/under_way/layer1/bias": np.zeros(3)}, "must have the shape"),
     ({"checkpoint/mean/layer1/bias": np.full(12, np.nan)}, "NaN or infinity"),
     ({"parameters/layer1/bias": None}, "missing: layer1/bias"),
-    ({"checkpoint": np.array(json.dumps({"about": 3}))}, "does not fit or is damaged"),
+    ({"checkpoint": np.array(json.dumps({"about": 3}))}, "lacks the dict 'training'"),
     ({"checkpoint": np.array("{")}, "checkpoint cannot be read"),
     ({"state": {"epoch": "many"}}, "epoch must be a whole number"),
     ({"state": {"epoch": -4}}, "epoch must be at least 0"),
@@ -214,7 +215,7 @@ def checkpoint_of_an_epoch(tmp_path_factory):
     ({"state": {"epochs": 3}}, "the state of the training has other entries"),
     ({"before": {"cost": 99}}, "cannot have had"),
     ({"before": {"epochs": -1}}, "cannot have had"),
-    ({"sizes": {"h1_length": 9}}, "but by its settings"),
+    ({"sizes": {"h1_length": 9}}, "but its settings say"),
     ({"sizes": {"R1": 5.0}}, "R1 is 5.0, expected 0.01"),
 ])  # fmt: skip
 def test_damaged_checkpoints_are_refused(damage, message, rolls, tmp_path, checkpoint_of_an_epoch):
@@ -236,7 +237,7 @@ def test_damaged_checkpoints_are_refused(damage, message, rolls, tmp_path, check
     assert other._rng.bit_generator.state == state and other.history.cost == []
 
 
-def test_a_place_that_cannot_be_written_is_told_before_training(rolls, tmp_path):
+def test_a_checkpoint_that_cannot_be_written_is_reported_before_training(rolls, tmp_path):
     for place, error in ((tmp_path / "missing" / "c", FileNotFoundError), (tmp_path, OSError)):
         if place == tmp_path:
             (tmp_path / "folder.npz").mkdir()
@@ -261,7 +262,7 @@ def test_a_disk_that_fills_up_stops_no_training(rolls, tmp_path, monkeypatch):
 
     monkeypatch.setattr(np, "savez", full_for_a_while)
     trained = model()
-    with pytest.warns(checkpoints.CheckpointWarning, match="No space left.*goes on") as warned:
+    with pytest.warns(checkpoints.CheckpointWarning, match="No space left.*continues") as warned:
         run(trained, rolls, 2, checkpoint=tmp_path / "c", checkpoint_every=2)
     assert len(warned) == 1 and len(calls) > 6
     assert os.listdir(tmp_path) == ["c.npz"]
@@ -269,7 +270,7 @@ def test_a_disk_that_fills_up_stops_no_training(rolls, tmp_path, monkeypatch):
     assert_same(undisturbed, RNN4Music.from_file(tmp_path / "c"))
 
 
-def test_a_disk_that_stays_full_is_told_at_the_end_too(rolls, tmp_path, monkeypatch):
+def test_a_disk_that_stays_full_is_reported_at_the_end_too(rolls, tmp_path, monkeypatch):
     savez, calls = np.savez, []
 
     def full(file, **arrays):
@@ -283,12 +284,12 @@ def test_a_disk_that_stays_full_is_told_at_the_end_too(rolls, tmp_path, monkeypa
         run(model(), rolls, 2, checkpoint=tmp_path / "c", checkpoint_every=2)
     messages = [str(warning.message) for warning in warned]
     assert len(messages) == 2 and len(calls) > 3
-    assert "training goes on" in messages[0] and "training goes on" not in messages[1]
+    assert "training continues" in messages[0] and "training continues" not in messages[1]
     assert "save the model elsewhere" in messages[1]
 
 
 @pytest.mark.parametrize("checkpoint, error, message", [
-    (5, TypeError, "checkpoint must be a file's name, not 5"),
+    (5, TypeError, "checkpoint must be a file name, not 5"),
     ("", ValueError, "checkpoint='' does not name a file"),
 ])  # fmt: skip
 def test_bad_names(checkpoint, error, message, rolls):
@@ -323,21 +324,16 @@ def start(path, every=7):
 
 
 def wait_for_updates(process, n):
-    """Wait until the progress bar shows that `n` updates were made."""
-    seen = ""
-    while True:
-        text = process.stderr.read(20)
-        if not text:
-            return seen
-        seen += text
-        counts = [word.split("/")[0] for word in seen.split() if word.endswith("/180")]
-        if any(int(count.split("|")[-1]) >= n for count in counts):
-            return seen
+    """Wait until a line of progress shows that `n` updates were made."""
+    for line in process.stderr:
+        found = re.match(r"epoch \d+ of 60, update (\d+) of 180: ", line)
+        if found and int(found[1]) >= n:
+            return
 
 
 @pytest.mark.slow
 def test_a_killed_process_goes_on_bit_for_bit(tmp_path):
-    """SIGKILL at random moments, until it is finished all the same."""
+    """The training is killed at random moments, and finishes nevertheless."""
     expected, _ = start(tmp_path / "whole.npz").communicate(timeout=120)
     assert "finished 180 False" in expected
     rng = np.random.default_rng()
@@ -353,7 +349,7 @@ def test_a_killed_process_goes_on_bit_for_bit(tmp_path):
             kills += 1
             process.communicate()
         else:
-            break  # it was faster
+            break  # it finished before the kill
     assert kills
     out, _ = start(path).communicate(timeout=120)
     assert "finished 180 False" in out
@@ -369,11 +365,11 @@ def test_signals_save_and_say_where(number, tmp_path):
     wait_for_updates(process, 1)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    assert f"saved in {path}; resume the training to go on from there" in err
+    assert f"saved in {path}; resume the training to continue from there" in err
     if number == signal.SIGINT:
         assert process.returncode == 0 and "True" in out
     else:
-        assert process.returncode == -signal.SIGTERM and not out  # it ended as it was told to
+        assert process.returncode == -signal.SIGTERM and not out  # SIGTERM has its usual effect
     stopped = RNN4Music.from_file(path)
     assert 0 < len(stopped.history.cost) < 180
     out, _ = start(path).communicate(timeout=120)
@@ -385,9 +381,9 @@ def test_signals_save_and_say_where(number, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("broken", (False, True))
 def test_two_different_signals_still_save(broken, tmp_path):
-    """As from a terminal that is closed: Ctrl-C, then SIGTERM, and nobody to read about it."""
+    """A closed terminal may send Ctrl-C and SIGTERM, with no reader on standard error."""
     path = tmp_path / "stopped.npz"
-    with start(path, every=10**6) as process:  # nothing is written but at the end
+    with start(path, every=10**6) as process:  # a checkpoint is written only at the end
         assert process.stdout.readline() == "ready\n"
         wait_for_updates(process, 1)
         if broken:

@@ -4,28 +4,48 @@ import json
 import os
 import re
 import signal
+import struct
 import subprocess
 import sys
 import time
 import wave
+import zipfile
 
 import numpy as np
 import pytest
 
 from midi import midiread, midiwrite
-from rnn4music import RNN4Music, cli, hyperparameters
+from rnn4music import RNN4Music, cli, hyperparameters, plots
+from rnn4music._utils import paths
 from rnn4music.cli import _common
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.data.midi_files import load_midi
-from rnn4music.experiment import config
+from rnn4music.evaluation.baselines import markov_probabilities
+from rnn4music.evaluation.scores import score
+from rnn4music.experiment import config, inputs, training_music
+from rnn4music.experiment.music import Music
+from rnn4music.experiment.run import Trained
+from rnn4music.saving import model_card, model_file
 from rnn4music.training import config as training
 from rnn4music.training.checkpoints import AnotherTraining
+from rnn4music.training.history import History
 
+pytestmark = [  # tiny models, trained for a moment
+    pytest.mark.filterwarnings("default:.* predicts worse"),
+    pytest.mark.filterwarnings("default:.* notes sound at a time"),
+    pytest.mark.filterwarnings("default:.* fewer than --start-steps"),
+    pytest.mark.filterwarnings("default:.* is now trained further"),
+]
 SMALL = ["--units", "3", "4", "5", "--seed", "1", "--quiet", "--validation", "0.2"]
 
 
 def run(*arguments):
     return cli.main([str(argument) for argument in arguments])
+
+
+def train(*arguments):
+    """Train a model, which need not be better than the baseline."""
+    assert run("train", *arguments) in (0, _common.ABOVE_BASELINE)
 
 
 def tune_file(path, k=0, n_steps=40):
@@ -49,7 +69,7 @@ def music(tmp_path_factory):
 def model(music, tmp_path_factory):
     """A model that was trained from the command line."""
     path = tmp_path_factory.mktemp("model") / "model.npz"
-    assert run("train", music, "-o", path, *SMALL, "--epochs", 2, "--window", 20) == 0
+    train(music, "-o", path, *SMALL, "--epochs", 2, "--window", 20)
     return path
 
 
@@ -91,7 +111,7 @@ def test_no_command_shows_what_there_is(capsys):
     (
         (["compose", "nowhere.npz"], "there is no file nowhere.npz"),
         (["info", "nowhere.npz"], "there is no file nowhere.npz"),
-        (["info", "nowhere.mid"], "nowhere.mid: No such file"),
+        (["info", "nowhere.mid"], "there is no file nowhere.mid"),
         (["train", "nowhere"], "there is no file or folder nowhere"),
         (["train"], "there is no music to learn from"),
         (
@@ -99,7 +119,7 @@ def test_no_command_shows_what_there_is(capsys):
             "there is no folder no/folder for no/folder/m.npz",
         ),
         (["train", "x", "--config", "no.toml"], "no.toml: No such file"),
-        (["evaluate", "nowhere", "x"], "there is no file nowhere.npz"),
+        (["evaluate", "nowhere", "x"], "there is no file nowhere or nowhere.npz"),
         (["render", "nowhere.mid", "-o", "x.wav"], "nowhere.mid: No such file"),
         (["render", "nowhere.mid", "-o", "x.ogg"], "x.ogg must end in .wav or .mp3"),
         (
@@ -124,6 +144,57 @@ def test_a_wrong_command_line_is_exit_code_2(arguments, capsys):
     with pytest.raises(SystemExit) as exit:
         run(*arguments)
     assert exit.value.code == 2 and "usage: " in capsys.readouterr().err
+
+
+def test_an_unknown_flag_shows_the_usage_of_the_command_and_a_similar_flag(capsys):
+    with pytest.raises(SystemExit) as exit:
+        run("train", "x", "--epoch", "3")
+    err = capsys.readouterr().err
+    assert exit.value.code == 2 and err.startswith("usage: rnn4music train MUSIC [options]\n")
+    assert err.endswith("error: unknown arguments: --epoch 3; did you mean --epochs?\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    (
+        (["compose", "{model}", "--start-steps", "9"], "--start-steps has no effect without --st"),
+        (["compose", "{model}", "--with-start"], "--with-start has no effect without --start"),
+        (["compose", "{model}", "--soundfont", "x"], "without --wav, --mp3 or --html"),
+        (["plot", "roll", "{tune}", "--tune", "{tune}"], "without probabilities or activations"),
+        (["plot", "learning", "{model}", "--dt", "1"], "--dt has no effect without a tune"),
+        (["plot", "weights", "{model}", "--part", "cell"], "--part has no effect without activa"),
+        (["info", "{tune}", "--markdown"], "--markdown has no effect without a model"),
+        (["evaluate", "{model}", "{tune}", "--part", "test"], "without a standard set"),
+    ),
+)
+def test_an_option_without_effect_is_an_error(
+    model, music, arguments, message, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert run(*(each.format(model=model, tune=music / "0.mid") for each in arguments)) == 1
+    assert message in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    (
+        ["info", ""],
+        ["train", ""],
+        ["train", "{music}", "-o", ""],
+        ["train", "{music}", "-o", "x/"],
+        ["compose", "{model}", "--start", ""],
+        ["compose", "{model}", "-o", "x.mid/"],
+        ["render", "{music}/0.mid", "-o", "x.wav/"],
+    ),
+)
+def test_a_name_that_is_empty_or_that_of_a_folder_is_refused(
+    model, music, arguments, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    assert run(*(each.format(model=model, music=music) for each in arguments)) == 1
+    err = capsys.readouterr().err
+    assert "is empty; give a name" in err or "names a folder" in err or "must end in" in err
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_unexpected_error_asks_for_a_report(monkeypatch, capsys):
@@ -154,7 +225,7 @@ def test_a_model_is_not_overwritten_but_trained_on(model, music, capsys):
     assert model.read_bytes() == before
     other = model.with_name("other.npz")
     flags = ["--start-from", model, "-o", other, "--quiet", "--epochs", 1, "--window", 20, "--json"]
-    assert run("train", music, *flags, "--learning-rates", 0.01, "--licence", "CC0") == 0
+    train(music, *flags, "--learning-rates", 0.01, "--licence", "CC0")
     out, err = capsys.readouterr()
     result = json.loads(out)
     assert result["epochs"] == 1 and result["output"] == str(other) and not result["interrupted"]
@@ -193,7 +264,8 @@ def test_what_a_model_keeps_is_not_changed_in_silence(model, music, capsys):
         (["--force", "--dropout", "1"], "--dropout must be finite and at least 0 and smaller"),
         (["--force", "--segment", "7"], "--segment must divide --window - 1 = 99, but is 7"),
         (["--force", "--pitch-range", "60", "60"], "--pitch-range must be two pitches, low < high"),
-        (["--force", "--cluster", "here"], "neither a number of workers on this machine nor"),
+        (["--force", "--cluster", "here"], "--cluster here is neither a number of workers"),
+        (["--force", "--cluster", "0"], "--cluster 0 is neither a number of workers"),
         (["--resume", "--force"], "--resume needs a file: give --checkpoint"),
         (["--force", "--checkpoint-every", "5"], "--checkpoint-every needs a file"),
         (["--log", "model.npz"], "model.npz is read or written twice"),
@@ -337,9 +409,144 @@ def test_ctrl_c_saves_the_model_and_resuming_goes_on(music, tmp_path):
     done = RNN4Music.from_file(tmp_path / "m.npz").history
     assert done.epochs > 1
     arguments[arguments.index("100000")] = str(done.epochs + 1)
-    assert run(*arguments, "--resume") == 0
+    train(*arguments[1:], "--resume")
     history = RNN4Music.from_file(tmp_path / "m.npz").history
     assert history.epochs == done.epochs + 1 and history.cost[: len(done.cost)] == done.cost
+
+
+# ---- what a file is
+
+
+@pytest.fixture(scope="module")
+def files(model, music, tmp_path_factory):
+    """Files of each kind, without a suffix that tells."""
+    folder = tmp_path_factory.mktemp("files")
+    midi = (music / "0.mid").read_bytes()
+    size = struct.pack("<I", len(midi))
+    contents = {
+        "midi": midi,
+        "after junk": b"\0junk" * 25 + midi,
+        "riff": b"RIFF" + struct.pack("<I", len(midi) + 12) + b"RMIDdata" + size + midi,
+        "model.npz": model.read_bytes(),
+        "model": model.read_bytes(),
+        "soundfont": b"RIFF\4\0\0\0sfbk",
+        "wave": b"RIFF\4\0\0\0WAVE",
+        "empty": b"",
+        "text": "Für Elise".encode("latin-1"),
+        "bytes": bytes(range(256)),
+        "run.toml": b"epochs = 3",
+        "damaged.npz": model.read_bytes()[:1000],
+        "set.mat": b"MATLAB 5.0 MAT-file",
+        "set.json": b'{"train": []}',
+    }
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    with zipfile.ZipFile(folder / "zip", "w") as archive:
+        archive.writestr("0.mid", midi)  # stored: its header is within the first bytes
+    np.savez(folder / "set.npz", train=np.zeros(3))
+    np.savez(folder / "other.npz", x=np.zeros(3))
+    checkpoint = ["--checkpoint", folder / "checkpoint", "-o", folder / "trained.npz"]
+    train(music, *SMALL, "--epochs", 1, "--window", 20, *checkpoint)
+    assert run("convert", music, folder / "store", "--quiet") == 0
+    (folder / "folder.npz").mkdir()
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(folder / "fifo")
+    return folder
+
+
+KINDS = {
+    "midi": inputs.MIDI,
+    "after junk": inputs.MIDI,
+    "riff": inputs.MIDI,
+    "model.npz": inputs.MODEL,
+    "model": inputs.MODEL,
+    "checkpoint.npz": inputs.CHECKPOINT,
+    "store": inputs.STORE,
+    "folder.npz": inputs.FOLDER,
+    "zip": inputs.ZIP,
+    "set.mat": inputs.STANDARD_SET,
+    "set.json": inputs.STANDARD_SET,
+    "set.npz": inputs.STANDARD_SET,
+    "other.npz": "an .npz file",
+    "damaged.npz": inputs.DAMAGED,
+    "soundfont": inputs.SOUNDFONT,
+    "wave": "a WAV file",
+    "run.toml": inputs.TOML,
+    "text": "a text file",
+    "bytes": "a file of an unknown format",
+    "empty": "an empty file",
+    "nowhere": inputs.MISSING,
+    "text/within": inputs.MISSING,
+}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_content_of_a_file_decides_what_it_is(files, name):
+    assert inputs.kind_of(files / name) == KINDS[name]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    (
+        (["info", "folder.npz"], "is a folder, but info needs a model or a MIDI file; train, conv"),
+        (["info", "zip"], "is a .zip file, but info needs a model or a MIDI file; train"),
+        (["compose", "midi"], "is a MIDI file, but compose needs a model; info, plot roll, render"),
+        (["compose", "store"], "is a store of piano rolls, but compose needs a model; train"),
+        (["compose", "model.npz", "--start", "checkpoint.npz"], "but --start needs a MIDI file"),
+        (["compose", "damaged.npz"], "damaged.npz is damaged"),
+        (["evaluate", "zip", "midi"], "is a .zip file, but evaluate needs a model"),
+        (["evaluate", "model.npz", "model.npz"], "is a model, but evaluate needs music; compose"),
+        (["plot", "roll", "model.npz"], "is a model, but plot roll needs a MIDI file"),
+        (["plot", "weights", "after junk"], "is a MIDI file, but plot weights needs a model"),
+        (["render", "zip", "-o", "x.wav"], "is a .zip file, but render needs a MIDI file"),
+        (["render", "midi", "-o", "x.wav", "--soundfont", "wave"], "is a WAV file, but --sound"),
+        (["convert", "store", "x"], "is a store of piano rolls, but convert needs MIDI files"),
+        (["convert", "set.json", "x"], "is a standard set, but convert needs MIDI files"),
+        (["train", "checkpoint.npz"], "the checkpoint of a training, but train needs music"),
+        (["train", "run.toml"], "but train needs music; search, and train with --config, take"),
+        (["train", "midi", "--start-from", "riff"], "MIDI file, but --start-from needs a model"),
+        (["search", "set.mat", "midi", "--trials", "1"], "but search needs a TOML file"),
+        (["info", "fifo"], "is a device or a FIFO, but info needs a model or a MIDI file; save"),
+    ),
+)
+def test_a_file_of_another_kind_is_refused_with_the_commands_that_take_it(
+    files, arguments, message, tmp_path, capsys, monkeypatch
+):
+    if "fifo" in arguments and not hasattr(os, "mkfifo"):
+        pytest.skip("FIFOs")
+    monkeypatch.chdir(tmp_path)
+    assert run(*(files / each if (files / each).exists() else each for each in arguments)) == 1
+    assert message in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_midi_after_junk_or_in_riff_is_read_by_every_command(files, model, tmp_path, capsys):
+    for name in ("riff", "midi"):
+        midi = files / name
+        assert run("info", midi) == 0 and "ticks a quarter note" in capsys.readouterr().out
+        assert run("render", midi, "-o", tmp_path / "x.wav") == 0
+        assert run("plot", "roll", midi, "-o", tmp_path / "x.png") == 0
+        assert run("compose", model, "--start", midi, "--steps", 2, "-o", tmp_path / "x.mid") == 0
+        assert run("evaluate", model, midi) == 0
+    assert run("info", files / "after junk") == 0
+    assert "damage" in capsys.readouterr().out
+
+
+def test_a_model_needs_its_suffix_and_a_name_without_it_finds_the_model(files, tmp_path, capsys):
+    (tmp_path / "bare").write_bytes((files / "model").read_bytes())
+    assert run("info", tmp_path / "bare") == 1
+    assert "bare is a model, but its name must end in .npz: rename it" in capsys.readouterr().err
+    (tmp_path / "bare").rename(tmp_path / "bare.npz")
+    (tmp_path / "bare").mkdir()  # such as the folder of the music
+    assert run("info", tmp_path / "bare") == 0
+
+
+def test_music_that_is_missing_is_named_before_a_model_that_exists(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model.npz").touch()
+    for name in ("nowhere", "*.mid", "set.json"):
+        assert run("train", name) == 1
+        err = capsys.readouterr().err
+        assert name in err and "model.npz" not in err
 
 
 # ---- compose
@@ -368,7 +575,10 @@ def test_composing_writes_all_that_is_asked_for(model, music, tmp_path, capsys, 
 def test_with_start_puts_the_start_into_all_files(model, music, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     flags = ["--start", music / "1.mid", "--start-steps", 8, "--steps", 6, "--wav", "tune.wav"]
-    assert run("compose", model, *flags, "--with-start") == 0
+    assert run("compose", model, *flags, "--with-start", "--html", "tune.html") == 0
+    page = (tmp_path / "tune.html").read_text("utf8")
+    assert "<h1" in page and "1, continued</h1>" in page
+    assert "6 steps of 0.3" in page and "after a given start of 8 steps" in page
     roll = midiread("tune.mid", (21, 109), 0.3).piano_roll
     assert len(roll) == 14
     np.testing.assert_array_equal(roll[:8], midiread(music / "1.mid").piano_roll[:8])
@@ -413,7 +623,7 @@ def test_a_silent_tune_is_warned_of_and_keeps_its_length(model, tmp_path, capsys
     (
         (["--start", "{music}/0.mid", "-o", "{music}/0.mid"], "is read or written twice"),
         (["-o", "{model}"], "model.npz must end in .mid or .midi"),
-        (["-o", ""], "must end in .mid"),
+        (["-o", ""], "--output is empty; give a name"),
         (["--wav", "no/folder.wav"], "there is no folder no for no/folder.wav"),
         (["--wav", "x.mp3"], "x.mp3 must end in .wav"),
         (["--png", "x.xyz"], "x.xyz must end in .png or .pdf or .svg"),
@@ -446,7 +656,7 @@ def test_what_cannot_be_composed(model, music, flags, message, tmp_path, capsys,
 def test_a_model_that_learned_in_beats_reads_and_writes_beats(music, tmp_path, capsys):
     model = tmp_path / "beats.npz"
     flags = [*SMALL, "--epochs", 1, "--steps-per-beat", 2, "--tempo", 60, "--sustain"]
-    assert run("train", music, "-o", model, *flags) == 0
+    train(music, "-o", model, *flags)
     metadata = RNN4Music.from_file(model).metadata
     assert metadata["time_step"] == 0.5 and metadata["steps_per_beat"] == 2 and metadata["sustain"]
     files = ["--start", music / "2.mid", "--start-steps", 4, "--with-start", "--steps", 5]
@@ -455,7 +665,12 @@ def test_a_model_that_learned_in_beats_reads_and_writes_beats(music, tmp_path, c
     start = midiread(music / "2.mid", (21, 109), steps_per_beat=2).piano_roll[:4]
     np.testing.assert_array_equal(roll[:4], start)
     flags = ["--start-from", model, "-o", model, "--epochs", 1, "--quiet", "--dt", 0.1]
-    assert run("train", music, *flags, "--no-sustain") == 0
+    capsys.readouterr()
+    train(music, *flags, "--no-sustain")
+    assert (
+        "was trained on 2 steps per beat, and is now trained further on steps of 0.1 s"
+        in capsys.readouterr().err
+    )
     metadata = RNN4Music.from_file(model).metadata
     assert (
         metadata["time_step"] == 0.1 and not metadata["steps_per_beat"] and not metadata["sustain"]
@@ -468,7 +683,7 @@ def test_a_model_that_learned_in_beats_reads_and_writes_beats(music, tmp_path, c
 def test_a_model_of_one_key_hears_in_it_and_answers_in_the_other(music, tmp_path, capsys):
     """Its start is moved to C major or A minor, and what it composes back again."""
     model = tmp_path / "c.npz"
-    assert run("train", music, "-o", model, *SMALL, "--epochs", 1, "--keys", "c") == 0
+    train(music, "-o", model, *SMALL, "--epochs", 1, "--keys", "c")
     dataset = load_midi(music, to_c=True)
     capsys.readouterr()
     assert run("evaluate", model, music, "--json") == 0
@@ -496,7 +711,102 @@ def test_without_a_name_no_earlier_tune_is_lost(model, tmp_path, capsys, monkeyp
     ]  # fmt: skip
 
 
+def test_sound_as_mp3_and_a_title(model, music, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    flags = ["--steps", 5, "-o", "t.mid", "--mp3", "t.mp3", "--html", "t.html"]
+
+    def title():
+        return re.search("<title>(.*)</title>", (tmp_path / "t.html").read_text("utf8"))[1]
+
+    assert run("compose", model, *flags, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["replaced"] == []
+    assert title() == f"In the style of {music.name}"
+    assert (tmp_path / "t.mp3").stat().st_size > 500
+    assert run("compose", model, *flags, "--start", music / "3.mid") == 0
+    assert title() == "3, continued"
+    assert "replaced earlier files: t.mid, t.mp3, t.html" in capsys.readouterr().out
+    assert run("compose", model, *flags, "--title", "Opus 1", "--count", 2) == 0
+    assert title() == "Opus 1" and b"Opus 1 2" in (tmp_path / "t-2.mid").read_bytes()
+
+
+def test_a_start_that_is_shorter_than_asked_for_is_reported(model, music, tmp_path, capsys):
+    flags = ["--start", music / "0.mid", "--steps", 2, "-o", tmp_path / "t.mid"]
+    warning = "has only 40 steps, fewer than --start-steps 41: all of it is read"
+    assert run("compose", model, *flags, "--start-steps", 41) == 0
+    assert warning in capsys.readouterr().err
+    assert run("compose", model, *flags) == 0  # the default is at most 50
+    assert "fewer than" not in capsys.readouterr().err
+
+
+def test_a_model_or_a_tune_that_is_poor_is_warned_of(model, tmp_path, capsys):
+    flags = ["--steps", 9, "-o", tmp_path / "t.mid"]
+    assert run("compose", model, *flags, "--temperature", 100) == 0
+    err = capsys.readouterr().err
+    assert re.search(r"predicts worse \(.* than each pitch's own Markov chain \(.*\): ", err)
+    assert re.search(r"\d\d\.\d notes sound at a time, more than music usually has", err)
+    loaded = RNN4Music.from_file(model)
+    loaded.history.baseline = 1000.0
+    better = loaded.saveParameters(tmp_path / "better")
+    assert run("compose", better, *flags) == 0
+    assert "predicts worse" not in capsys.readouterr().err
+
+
 # ---- the others
+
+
+def test_a_training_that_ends_above_the_baseline_has_an_exit_code_of_its_own(tmp_path):
+    def status(validation, **changes):
+        history = History(validation=validation, baseline=8.0, epochs=2, **changes)
+        return cli.train.result(Trained("model.npz", history, Music({}, {})))
+
+    assert status([9.0, 7.9]).status == 0
+    worse = status([39714.9, 8.1])
+    assert worse.status == 3 and worse.values["worse_than_baseline"]
+    assert "the model is worse than this baseline" in worse.text
+    assert status([9.0, 8.1], interrupted=True).status == 130
+    assert status([None, None]).status == 0
+
+
+def test_evaluating_names_the_tunes_that_were_trained_on(model, music, tmp_path, capsys):
+    loaded = RNN4Music.from_file(model)
+    hashes = training_music.known_hashes(loaded.metadata)
+    assert hashes is not None and len(hashes) == 4
+    rolls = [midiread(music / f"{k}.mid").piano_roll for k in range(5)]
+    known = [training_music.hash_of(roll) in hashes for roll in rolls]
+    assert sum(known) == 4
+    trained_on = rolls[known.index(True)]
+    padded = np.vstack([np.zeros((3, 88)), transpose(trained_on, 2), np.zeros((2, 88))])
+    midiwrite(tmp_path / "other key.mid", padded, (21, 109), 0.3)
+    changed = trained_on.copy()
+    changed[5] = 0
+    midiwrite(tmp_path / "changed.mid", changed, (21, 109), 0.3)
+    assert run("evaluate", model, tmp_path, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert {tune["name"]: tune["trained_on"] for tune in result["tunes"]} == {
+        "other key.mid": True, "changed.mid": False,
+    }  # fmt: skip
+    chain = markov_probabilities([roll for roll, is_known in zip(rolls, known) if is_known])
+    scored = load_midi(tmp_path)
+    assert result["baseline"] == pytest.approx(score(chain, scored), abs=1e-3)
+    assert run("evaluate", model, music) == 0
+    out = capsys.readouterr().out
+    assert "(each pitch's own Markov chain: " in out and "worse than this baseline" in out
+    names = ", ".join(f"{k}.mid" for k in range(5) if known[k])
+    assert "trained on 4 of the 5 tunes" in out and out.endswith(f": {names}\n")
+    loaded.metadata |= {"training_tunes": 3, "baseline": [[1], "x"]}
+    assert run("evaluate", loaded.saveParameters(tmp_path / "odd"), tmp_path) == 0
+    assert "does not say which tunes it was trained on" in capsys.readouterr().out
+
+
+def test_a_model_that_is_trained_further_has_all_its_tunes_on_record(model, tmp_path, music):
+    other = tmp_path / "other"
+    other.mkdir()
+    for k in (7, 8):
+        tune_file(other / f"{k}.mid", k, 30)
+    flags = ["--start-from", model, "-o", tmp_path / "m.npz", "--epochs", 1, "--window", 20]
+    train(other, *flags, "--quiet", "--validation", 0, "--keys", "all")
+    hashes = training_music.known_hashes(RNN4Music.from_file(tmp_path / "m.npz").metadata)
+    assert hashes is not None and len(hashes) == 6
 
 
 def test_evaluating_scores_each_tune(model, music, capsys):
@@ -531,6 +841,42 @@ def test_info_describes_models_and_midi_files(model, music, capsys):
     assert "ticks per quarter note" in capsys.readouterr().out
     assert run("info", music / "0.mid", "--json") == 0
     assert json.loads(capsys.readouterr().out)["seconds"] == pytest.approx(12)
+
+
+def test_info_has_one_form_for_numbers_keys_and_steps(model, capsys):
+    content = model_file.read(model)
+    content["metadata"] |= {"keys": "all", "steps_per_beat": 4.0, "tempo": 90, "sustain": True}
+    content["metadata"]["trained_on"][-1]["dataset"] = "84 tunes, 12345 steps"
+    facts = model_card.facts("model.npz", content)
+    assert facts["Trained on"].startswith("7 tunes in twelve keys, 12,345 steps in all, validated")
+    assert facts["Time step"] == "4 steps per beat (quarter note)"
+    assert facts["Pitches"] == "88, A0 (21) to C8 (108)"
+    assert facts["Read with"] == (
+        "all tunes at 90 beats a minute, the sustain pedal, each tune in all twelve keys"
+    )
+    lines = model_card.text("model.npz", content).splitlines()
+    names = [line.split("  ")[0] for line in lines]
+    assert len([name for name in names if "keys" in name.lower()]) == 0
+    assert "training_tunes" not in names and "baseline" not in names
+
+
+def test_info_on_a_checkpoint_without_its_state_says_so(files, tmp_path, capsys):
+    with np.load(files / "checkpoint.npz") as content:
+        arrays = dict(content)
+    assert run("info", files / "checkpoint.npz") == 0
+    assert "of a training: 1 epoch complete" in capsys.readouterr().out
+    for checkpoint in ({}, {"state": 3}):
+        arrays["checkpoint"] = np.array(json.dumps(checkpoint))
+        np.savez(tmp_path / "c.npz", **arrays)
+        assert run("info", tmp_path / "c.npz") == 0
+        assert "of a training: its state is damaged" in capsys.readouterr().out
+
+
+def test_a_sound_in_which_no_note_sounds_is_not_written(tmp_path, capsys):
+    midiwrite(tmp_path / "silent.mid", np.zeros((9, 88)), (21, 109), 0.3)
+    assert run("render", tmp_path / "silent.mid", "-o", tmp_path / "x.wav") == 1
+    assert "sounds, so nothing is written" in capsys.readouterr().err
+    assert not (tmp_path / "x.wav").exists()
 
 
 def test_the_model_card_is_markdown_that_nothing_breaks(model, tmp_path, capsys):
@@ -578,9 +924,26 @@ def test_pictures(model, music, tmp_path, arguments, capsys):
     assert str(tmp_path / "p.svg") in capsys.readouterr().out
 
 
+def test_plot_roll_draws_every_note_at_its_own_time(tmp_path, capsys, monkeypatch):
+    roll = np.zeros((400, 88))
+    roll[::2, 40] = 1  # 200 notes of a 16th of a second, a fifth of the loader's step
+    midiwrite(tmp_path / "fast.mid", roll, (21, 109), 1 / 16)
+    drawn = []
+    monkeypatch.setattr(plots, "plot_notes", lambda axes, notes: drawn.extend(notes))
+    assert run("plot", "roll", tmp_path / "fast.mid", "-o", tmp_path / "p.png") == 0
+    assert capsys.readouterr().out.endswith("p.png, 200 notes\n")
+    assert drawn == midiread(tmp_path / "fast.mid", (0, 128)).notes and len(drawn) == 200
+    assert run("plot", "roll", tmp_path / "fast.mid", "--dt", "0.1") == 1
+    assert "leave out --dt" in capsys.readouterr().err
+    midiwrite(tmp_path / "rest.mid", 0 * roll, (21, 109), 0.3)
+    assert run("plot", "roll", tmp_path / "rest.mid", "-o", tmp_path / "none.png") == 1
+    assert "has no notes to draw" in capsys.readouterr().err
+    assert not (tmp_path / "none.png").exists()
+
+
 def test_pictures_that_need_a_tune_say_so(model, tmp_path, capsys):
     assert run("plot", "activations", model, "-o", tmp_path / "p.png") == 1
-    assert "give --tune FILE" in capsys.readouterr().err
+    assert "give --tune MID" in capsys.readouterr().err
 
 
 def test_rendering_lasts_as_long_as_the_file(music, tmp_path, capsys):
@@ -593,12 +956,60 @@ def test_rendering_lasts_as_long_as_the_file(music, tmp_path, capsys):
 
 
 def test_the_demo_goes_the_whole_way(music, tmp_path, capsys):
-    assert run("demo", "--data", music, "--epochs", 1, "-o", tmp_path / "demo") == 0
+    (tmp_path / "demo").mkdir()
+    flags = ["--data", music, "--epochs", 1, "-o", tmp_path / "demo"]
+    assert run("demo", *flags) == _common.ABOVE_BASELINE
     out = capsys.readouterr().out
     assert {each.name for each in (tmp_path / "demo").iterdir()} == {
         "demo.npz", "demo.mid", "demo.wav", "demo.png", "demo.html",
     }  # fmt: skip
     assert f"open {(tmp_path / 'demo' / 'demo.html').as_uri()} in a browser" in out
+    assert "it has not learned the music" in out
+    before = (tmp_path / "demo" / "demo.npz").read_bytes()
+    assert run("demo", *flags) == 1
+    assert "give another folder with -o, or --force to replace it" in capsys.readouterr().err
+    assert (tmp_path / "demo" / "demo.npz").read_bytes() == before
+
+
+def test_the_chorales_of_all_demos_are_in_the_cache_directory(music, tmp_path, capsys, monkeypatch):
+    folders = []
+
+    def write(folder):
+        folders.append(folder)
+        return music
+
+    monkeypatch.setattr("rnn4music.data.write_chorales", write, raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("one", "two"):
+        assert run("demo", "--epochs", 1, "-o", tmp_path / name) in (0, _common.ABOVE_BASELINE)
+        assert len(list((tmp_path / name).iterdir())) == 5
+    assert folders == [tmp_path / "cache" / "rnn4music" / "chorales"] * 2
+    assert f"Bach's chorales: MIDI files in {music}" in capsys.readouterr().err
+
+
+def test_the_cache_directory_is_where_the_system_has_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    assert paths.user_cache() == tmp_path / "home" / ".cache" / "rnn4music"
+    assert paths.user_cache().is_dir()
+    monkeypatch.setattr(sys, "platform", "darwin")
+    assert paths.user_cache() == tmp_path / "home" / "Library" / "Caches" / "rnn4music"
+    monkeypatch.setenv("XDG_CACHE_HOME", "not/absolute")
+    assert paths.user_cache() == tmp_path / "home" / "Library" / "Caches" / "rnn4music"
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert paths.user_cache() is None
+
+
+def test_without_a_home_directory_there_is_no_cache_directory(monkeypatch):
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+
+    def no_home(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr("pathlib.Path.expanduser", no_home)
+    assert paths.user_cache() is None
 
 
 def test_a_standard_set_is_not_overwritten_by_what_learned_from_it(tmp_path, capsys):
@@ -611,7 +1022,7 @@ def test_a_standard_set_is_not_overwritten_by_what_learned_from_it(tmp_path, cap
 def test_a_file_that_is_not_a_model_is_refused(tmp_path, capsys):
     (tmp_path / "README.md").write_text("# Read me")
     assert run("info", tmp_path / "README.md") == 1
-    assert "README.md is not a model: the name of a model ends in .npz" in capsys.readouterr().err
+    assert "README.md is a text file, but info needs a model" in capsys.readouterr().err
 
 
 def test_it_works_with_its_output_closed(model):
@@ -637,4 +1048,4 @@ def test_a_checkpoint_of_another_training_is_described_by_the_flags():
     sentence = _common.sentence(error)
     assert "--window is 100, expected 50" in sentence and "--units is 8, expected 9" in sentence
     assert "--learning-rates is 0.1, expected 0.2" in sentence
-    assert "the music learned from is '1 tune', expected '2 tunes'" in sentence
+    assert "the training music is '1 tune', expected '2 tunes'" in sentence

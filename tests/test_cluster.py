@@ -1,10 +1,11 @@
-"""Training on the workers of a Dask cluster: the same as in one process, whoever dies."""
+"""Training on the workers of a Dask cluster equals training in one process, whichever dies."""
 
 import contextlib
 import functools
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -71,8 +72,19 @@ def test_twenty_updates_on_workers_are_those_of_one_process(n_workers):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIONS)
 def test_two_workers_and_every_way_to_make_an_update(two_workers, name, capsys):
-    assert_alike(trained_in_one_process(name), trained(name, two_workers), 1e-10)
-    assert "on 2 workers: " in capsys.readouterr().err
+    model = trained(name, two_workers)
+    assert_alike(trained_in_one_process(name), model, 1e-10)
+    found = re.search(
+        r"on 2 workers: (\d+) updates after the first, ([\d.]+) ms each, of which ([\d.]+) ms "
+        r"computing; ([\d.]+) MB sent and ([\d.]+) MB received per update",
+        capsys.readouterr().err,
+    )
+    n_updates, milliseconds, computing, sent, received = map(float, found.groups())
+    seconds = model.history.seconds[1:]
+    assert n_updates == len(seconds)
+    assert computing <= milliseconds <= 1e3 * np.mean(seconds) + 0.1
+    weights = 8e-6 * sum(array.size for array in model.get_parameters().values())
+    assert sent >= 2 * weights - 0.01 and received >= 2 * weights - 0.01
 
 
 class Killing(Callback):
@@ -91,7 +103,7 @@ class Killing(Callback):
 @pytest.mark.slow
 def test_workers_that_die_change_no_bit(two_workers, capsys):
     undisturbed = trained("all of it", two_workers)
-    killing = Killing(two_workers, {4: 1, 12: 2})  # then there is nobody until two are replaced
+    killing = Killing(two_workers, {4: 1, 12: 2})  # then no worker is left until two are replaced
     disturbed = trained("all of it", two_workers, callbacks=killing)
     assert "is lost" in capsys.readouterr().err
     assert disturbed.history.cost == undisturbed.history.cost
@@ -112,7 +124,7 @@ def a_scheduler(tmp_path):
             command = [sys.executable, "-m", distributed + name, *flags, str(file)]
             command += ["--no-dashboard"]
             process = subprocess.Popen(command, stdout=nowhere, stderr=nowhere)
-            for end in (process.wait, process.kill):  # the last one first
+            for end in (process.wait, process.kill):  # called in reverse order
                 at_the_end.callback(end)
             processes.append(process)
             until = time.monotonic() + 30
@@ -136,7 +148,7 @@ def test_the_end_of_the_scheduler_leaves_a_checkpoint(a_scheduler, tmp_path, mon
     path = tmp_path / "night.npz"
     with (
         dask.config.set({"distributed.comm.timeouts.connect": "1s"}),
-        pytest.raises(cluster.ClusterLost, match="scheduler does not answer"),
+        pytest.raises(cluster.ClusterLost, match="scheduler no longer answers"),
     ):
         trained("plain", address, checkpoint=path, checkpoint_every=100, callbacks=Ending())
     assert len(RNN4Music.from_file(path).history.cost) >= 5
@@ -157,15 +169,19 @@ def test_what_is_no_cluster(monkeypatch, two_workers):
             cluster.parsed(text)
     with monkeypatch.context() as patched:
         patched.setattr("rnn4music._utils.version.__version__", "0.0.1")
-        with pytest.raises(ConnectionError, match=r"has version .*, here runs rnn4music 0\.0\.1"):
+        with pytest.raises(ConnectionError, match=r"has rnn4music .* this process has 0\.0\.1"):
             cluster.connected(two_workers).__enter__()
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "frozen", True, raising=False)
+        with pytest.raises(ConnectionError, match="cluster=2 .* a frozen program cannot"):
+            cluster.connected(2).__enter__()
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(ImportError, match=r"pip install 'rnn4music\[cluster\]'"):
         cluster.connected(2).__enter__()
 
 
 def listening(process):
-    """Return the addresses, as the system writes them, at which a process waits for others."""
+    """Return the addresses, in the system's notation, at which a process listens."""
     inodes = set()
     for descriptor in os.listdir(f"/proc/{process}/fd"):
         with contextlib.suppress(OSError):
@@ -180,7 +196,7 @@ def listening(process):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="sockets are listed in /proc")
-def test_local_workers_hear_this_machine_alone(two_workers):
+def test_local_workers_listen_on_this_machine_alone(two_workers):
     for process in two_workers.run(os.getpid).values():
         places = listening(process)
         assert places and all(place.startswith("0100007F:") for place in places), places
@@ -188,7 +204,7 @@ def test_local_workers_hear_this_machine_alone(two_workers):
 
 @pytest.mark.slow
 def test_a_queue_decides_how_many_parts_there_are(two_workers, monkeypatch):
-    """Of eight jobs that were asked for two run: the others may come, so there are eight parts."""
+    """With two of eight requested jobs running there are eight parts: the others may start."""
     assert cluster.n_requested(two_workers) == 2
     monkeypatch.setattr(two_workers, "cluster", types.SimpleNamespace(requested=set("abcdefgh")))
     assert cluster.n_requested(two_workers) == 8
@@ -208,7 +224,7 @@ def test_replicas_of_one_process_do_not_disturb_each_other(monkeypatch):
 
     def draw_while_another_is_made(*key):
         other.start()
-        other.join(1)  # long enough for all that it does, if it does not wait
+        other.join(1)  # long enough for its work, unless it waits for the lock
         return []
 
     monkeypatch.setattr(one.noise, "draw", draw_while_another_is_made)
@@ -218,7 +234,7 @@ def test_replicas_of_one_process_do_not_disturb_each_other(monkeypatch):
 
 @pytest.mark.slow
 def test_another_client_in_the_same_process_changes_nothing(two_workers):
-    with cluster.connected(1):  # the newest, and so what Dask takes for its own
+    with cluster.connected(1):  # the newest client, which Dask uses by default
         assert_alike(trained_in_one_process("plain"), trained("plain", two_workers), 1e-10)
 
 
@@ -244,7 +260,7 @@ def test_arrays_travel_as_one():
 
 
 class Answer:
-    """An actor whose calls end as they are told to."""
+    """An actor whose calls have given outcomes."""
 
     def __init__(self, *outcomes):
         self.outcomes = list(outcomes)
@@ -260,7 +276,7 @@ class Answer:
 
 
 class Workers(data_parallel.Workers):
-    """With these actors, and a new one whenever one is lost."""
+    """Workers with given actors, and a new one whenever one is lost."""
 
     def __init__(self, *actors):
         super().__init__(None, None, len(actors))
@@ -279,7 +295,7 @@ def test_a_part_that_kills_its_workers_ends_the_training():
         workers.compute("weights", ["part", "part"])
 
 
-def test_nobody_waits_for_the_answer_of_a_worker_that_is_gone(monkeypatch):
+def test_the_answer_of_a_worker_that_is_gone_is_not_awaited(monkeypatch):
     workers = Workers(Answer("first"), Answer(TimeoutError(), TimeoutError()))
     there = iter([[0, 1], [0]])
     monkeypatch.setattr(data_parallel, "addresses", lambda client: next(there))

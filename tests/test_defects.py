@@ -1,7 +1,7 @@
-"""The eight defects of the 2015 program, each of which this library must not have.
+"""The eight defects of the 2015 program, none of which this library may have.
 
-For the defects of the passes, the independent oracle says what is right, in cases where the
-wrong formula would give something else.
+For defects of the forward and backward pass, the independent oracle gives the right values, in
+cases where the wrong formula would give others.
 """
 
 import numpy as np
@@ -27,7 +27,7 @@ def test_defect_1_errors_meet_the_inputs_of_their_own_step(case):
     np.testing.assert_allclose(
         gradients["layer1/input_to_gates"], expected["layer1/input_to_gates"], rtol=1e-9, atol=1e-12
     )
-    # The order of time must matter here, or else the comparison above would prove nothing.
+    # The order of time must matter here, or the comparison above would prove nothing.
     reversed_gradients = model.gradients(inputs[::-1].copy(), targets)[1]
     difference = reversed_gradients["layer1/input_to_gates"] - gradients["layer1/input_to_gates"]
     assert np.abs(difference).max() > 1e-3
@@ -35,8 +35,8 @@ def test_defect_1_errors_meet_the_inputs_of_their_own_step(case):
 
 def test_defect_2_output_peephole_error_belongs_to_its_own_step(case):
     model, inputs, targets, gradients, expected = case
-    # With a single step there is no step t + 1 to take it from: the share of the output
-    # peephole in the input weights' gradient has to be there all the same.
+    # With a single step there is no step t + 1 to take it from; the input weights' gradient must
+    # still contain the output peephole's term.
     one = inputs[:1], targets[:1]
     parameters, initial = model.get_parameters(), initial_states(model)
     ours = model.gradients(*one)[1]["layer3/input_to_gates"]
@@ -52,7 +52,7 @@ def test_defect_3_every_layer_s_output_gate_reads_the_cell_state(case):
     for n in (1, 2, 3):
         name = f"layer{n}/peephole_output"
         np.testing.assert_allclose(gradients[name], expected[name], rtol=1e-9, atol=1e-12)
-    # and in the forward pass: layer 1 with the candidate's pre-activation predicts otherwise
+    # Forward: a layer 1 that read the candidate's pre-activation would predict otherwise.
     parameters, initial = model.get_parameters(), initial_states(model)
     Y, _ = oracle.run(parameters, initial, inputs[:, 0])
     np.testing.assert_allclose(model.predict(inputs[:, 0]), oracle.sigma(Y), rtol=1e-9)
@@ -79,8 +79,8 @@ def test_defect_5_generation_follows_the_network_step_by_step():
     model = small_model(seed=4, genProbThreshold=0.45)
     start = random_roll(np.random.default_rng(8), 6, SIZES["io_length"])
     tune, probabilities = model.genMusic(start, 40)
-    # Replayed through the network, start and all, each step must have had these odds: the
-    # first sample too is thresholded, and every layer continues from its own last state.
+    # Start and tune, replayed through the network, must give these odds at each step: the first
+    # sample is thresholded too, and every layer continues from its own last state.
     odds = model.predict(np.vstack([start, tune]))[len(start) - 1 : -1]
     odds = np.where(odds > 0.45, odds, 0)
     np.testing.assert_allclose(probabilities, odds, rtol=1e-9)
@@ -101,7 +101,7 @@ def test_defect_6_cost_and_derivative_agree_where_the_output_saturates():
     targets = np.zeros((3, 1, 7))
     cost, gradients = model.gradients(inputs, targets)
     assert np.isfinite(cost)
-    # y = σ(80) counts in full: the cost rises by 1 for each 1 that the bias rises, per step
+    # y = σ(80) counts in full: at each step the cost rises by as much as the bias
     np.testing.assert_allclose(gradients["output/bias"][[0, 5]], [3, 3], rtol=1e-12)
     bias[0] += 1
     model.set_parameters(parameters)

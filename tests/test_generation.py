@@ -1,4 +1,4 @@
-"""Composing: the threshold, the shapes, the randomness, and that nothing compiles twice."""
+"""Composing: threshold, shapes, randomness, and no repeated compilation."""
 
 import numpy as np
 import oracle
@@ -33,14 +33,14 @@ def test_shapes(model, start):
     assert model.genMusic(start, 0, count=2)[1].shape == (2, 0, P)
 
 
-def test_what_does_not_exceed_the_threshold_is_reported_as_zero_and_never_sounds(model, start):
+def test_probabilities_up_to_the_threshold_are_zero_and_never_sound(model, start):
     tune, probabilities = model.genMusic(start, 300)
     sounding = probabilities[tune == 1]
     assert sounding.min() > 0.4 and (probabilities == 0).any()
     assert not ((probabilities > 0) & (probabilities <= 0.4)).any()
 
 
-def test_the_threshold_acts_from_the_next_call(model, start):
+def test_a_new_threshold_takes_effect_at_the_next_call(model, start):
     model.genProbThreshold = 1
     tune, probabilities = model.genMusic(start, 20)
     assert not tune.any() and not probabilities.any()
@@ -98,7 +98,7 @@ def test_the_window_does_not_change_the_tune(start, monkeypatch):
 
 @pytest.mark.parametrize("sampling, n_numbers", [("independent", P), ("systematic", 1)])
 def test_every_engine_composes_the_oracle_s_tune(start, sampling, n_numbers):
-    """The same seed gives the same tune on all engines: that of plain NumPy."""
+    """The same seed gives the same tune on all engines as in plain NumPy."""
     model = small_model(seed=12, genProbThreshold=0.3)
     random = np.random.default_rng()
     random.bit_generator.state = model._rng.bit_generator.state

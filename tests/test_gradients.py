@@ -1,4 +1,4 @@
-"""The hand-written pass, stage by stage, so that the first red test names the first error.
+"""The hand-written pass, stage by stage: the first failing test points to the first error.
 
 Every gradient array is compared by name with the oracle (complex steps), with the engine's
 automatic differentiation, and with central differences of the package's own cost.
@@ -22,7 +22,7 @@ T, B, P = 6, 2, SIZES["io_length"]
 
 
 class Case:
-    """A model, a minibatch, and what the oracle says about them."""
+    """A model, a minibatch, and the model's cost and gradients."""
 
     KIND = NoiseKind()
 
@@ -37,16 +37,16 @@ class Case:
         self.cost, self.gradients = self.evaluate()
 
     def evaluate(self):
-        """The package's cost and gradients at the model's weights."""
+        """Return the package's cost and gradients at the model's weights."""
         return self.model.gradients(*self.data)
 
     def seen(self):
-        """The parameters with which the network really ran."""
+        """Return the parameters that the network used, with noise if there is any."""
         return self.parameters
 
 
 class DisturbedCase(Case):
-    """The same in an update with dropout and weight noise, whose learning rates are 0."""
+    """A case in an update with dropout and weight noise, whose learning rates are 0."""
 
     KIND = NoiseKind(dropout=True, weight_noise=True)
 
@@ -89,7 +89,7 @@ def case(request):
 
 @pytest.fixture(scope="module")
 def activity():
-    """Every layer's activity in one forward pass, and the case it belongs to."""
+    """Return a case, and every layer's activity in its forward pass."""
     case = Case("cross_entropy")
     compiled = case.model._network
     inputs = backend.tensor("inputs", "float64", case.inputs.shape)
@@ -146,7 +146,7 @@ def test_gradient_agrees_with_the_oracle(case, expected, name):
 
 
 def automatic_gradients(case):
-    """The engine's own derivatives of the forward graph's cost."""
+    """Return the engine's own derivatives of the forward graph's cost."""
     compiled = case.model._network
     inputs, targets = (backend.tensor(n, "float64", (T, B, P)) for n in ("x", "k"))
     mask = backend.tensor("mask", "float64", (T, B))
@@ -202,7 +202,7 @@ def test_all_parameters_have_a_gradient_of_their_shape(case):
 
 def test_float32_gradients_are_those_of_float64_rounded(case):
     if case.masks is not None:
-        pytest.skip("only an update has masks and noise")
+        pytest.skip("masks and noise exist only in updates")
     model = small_model(cost=case.model.cost, dtype="float32")
     parameters = {name: array.astype("float32") for name, array in case.parameters.items()}
     model.set_parameters(parameters)

@@ -179,14 +179,18 @@ def changed(path, entries, **arrays):
 def test_a_network_that_the_file_does_not_contain(tmp_path, model_entries):
     """Its weights would take 40 GB; the check comes before their allocation."""
     settings = small_model().settings()
-    for sizes in ({"h1_length": 50_000}, {"io_length": 10**12}, {"h2_length": "x"}):
+    for sizes, message in (
+        ({"h1_length": 50_000}, "but its settings say"),
+        ({"io_length": 10**12}, "but its settings say"),
+        ({"h2_length": "x"}, "its h2_length is 'x', which is not a whole number"),
+    ):
         text = np.array(json.dumps({**settings, **sizes}))
         path = changed(tmp_path / "x.npz", model_entries, settings=text)
-        assert_refused(RNN4Music.from_file, path, message="but by its settings")
+        assert_refused(RNN4Music.from_file, path, message=message)
     text = np.array(json.dumps({**settings, "h3_length": 10**6}))
     states = {f"initial/layer3/{part}": np.zeros(10**6, "b") for part in ("hidden", "cell")}
     path = changed(tmp_path / "x.npz", model_entries, settings=text, **states)
-    assert_refused(RNN4Music.from_file, path, message="but by its settings")
+    assert_refused(RNN4Music.from_file, path, message="but its settings say")
 
 
 @pytest.mark.parametrize(
@@ -221,7 +225,7 @@ def test_a_long_text_is_not_read(tmp_path, model_entries, monkeypatch):
     monkeypatch.setattr(model_file, "MOST_TEXT", 2000)
     metadata = np.array(json.dumps({"x": [[]] * 1000}))
     path = changed(tmp_path / "x.npz", model_entries, metadata=metadata)
-    assert_refused(model_file.read, path, message="not a text of at most 2000 bytes")
+    assert_refused(model_file.read, path, message="not text of at most 2000 bytes")
 
 
 @pytest.mark.parametrize(

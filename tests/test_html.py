@@ -1,4 +1,4 @@
-"""The page of a tune: what stands in it, and what it does in a browser, where there is one."""
+"""The page of a tune: its content, and its behaviour in a browser if one is installed."""
 
 import base64
 import hashlib
@@ -6,10 +6,13 @@ import html
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from test_plots import lightness
 
+from midi.pitches import pitch_name
 from midi.utils import midiread
 from rnn4music.render import html as page
 from rnn4music.render.tune import Tune, write_page
@@ -24,7 +27,7 @@ STEP = 0.1
 
 
 def a_tune(title=HOSTILE):
-    """6 seconds, after a start, with probabilities; in every step something sounds."""
+    """Return a tune of 6 seconds with a start and probabilities, and no silent step."""
     rng = np.random.default_rng(3)
     start, roll = np.zeros((8, 88)), np.zeros((60, 88))
     start[2:5, 30] = 1
@@ -42,10 +45,10 @@ def silent(**changes):
     return Tune(np.zeros((4, 88)), **changes)
 
 
-# ---- what stands in the file
+# ---- content
 
 
-def test_a_page_is_the_same_for_the_same_tune_and_is_closed_to_the_outside():
+def test_a_page_is_deterministic_and_loads_nothing():
     document = page.page(recordings(a_tune()), METADATA)
     assert document == page.page(recordings(a_tune()), METADATA)
     assert "{{" not in document and "<!-- tune" not in document
@@ -58,7 +61,7 @@ def without_text(document):
     return document.replace(html.escape(HOSTILE), "")
 
 
-def test_the_policy_allows_the_one_style_and_the_one_script():
+def test_the_policy_allows_only_the_style_sheet_and_the_script():
     document = page.page(recordings(a_tune()))
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', document)
     rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
@@ -70,7 +73,7 @@ def test_the_policy_allows_the_one_style_and_the_one_script():
         assert rules[f"{tag}-src"] == f"'sha256-{digest}'"
 
 
-def test_text_of_the_user_is_escaped_and_never_taken_for_a_place_to_fill():
+def test_user_text_is_escaped_and_never_filled_in():
     title = "{{script}} {{metadata}} \udcff <b>"
     document = page.page(recordings(a_tune(), a_tune(title)), METADATA, title="<i>")
     assert "<script>window" not in document and "<img" not in document and "<b>" not in document
@@ -80,7 +83,7 @@ def test_text_of_the_user_is_escaped_and_never_taken_for_a_place_to_fill():
     document.encode("utf-8")
 
 
-def test_the_script_reads_numbers_alone():
+def test_the_script_reads_only_numbers():
     tune = a_tune()
     document = page.page(recordings(tune))
     (data,) = re.findall(r'<script type="application/json">(.*?)</script>', document)
@@ -99,25 +102,25 @@ def test_the_script_reads_numbers_alone():
     np.testing.assert_allclose(cells / 255, in_view, rtol=0, atol=0.5 / 255 + 1e-9)
 
 
-def test_pitches_at_the_ends_of_the_range_of_midi_are_drawn():
+def test_the_lowest_and_highest_midi_pitches_are_drawn():
     roll = np.zeros((3, 128))
     roll[0, 0] = roll[2, 127] = 1
     document = page.page(recordings(Tune(roll, lowest_pitch=0, probabilities=roll)))
     assert '"low":0,"high":127,"notes":[0,0,1,127,2,1]' in document
 
 
-def test_what_a_tune_has_is_said_in_a_sentence():
+def test_facts():
     assert page.facts(a_tune()) == (
         "16 notes from A3 to A5 in 6.0 seconds: 60 steps of 0.1\N{NO-BREAK SPACE}s, "
-        "after a given start of 8."
+        "after a given start of 8 steps."
     )
     roll = np.zeros((1, 88))
     assert page.facts(Tune(roll, 0.25)).startswith("Silence in 0.2 seconds: 1 step of 0.25")
     roll[0, 40] = 1
-    assert page.facts(Tune(roll)).startswith("1 note on C♯4 in 0.3 seconds")
+    assert page.facts(Tune(roll)).startswith(f"1 note on {pitch_name(61)} in 0.3 seconds")
 
 
-def test_names_and_values_stand_in_lists_under_their_headings():
+def test_metadata_are_listed_under_their_headings():
     document = page.page(recordings(silent()), {"Model": {"units": 200}, "seed": 7})
     lists = document[document.index("How it was made") :]
     assert lists.index("<dt>seed</dt><dd>7</dd>") < lists.index("<h3>Model</h3>")
@@ -125,7 +128,7 @@ def test_names_and_values_stand_in_lists_under_their_headings():
     assert "How it was made" not in page.page(recordings(silent()))
 
 
-def test_files_to_download_have_names_of_their_own():
+def test_downloads_have_distinct_names():
     def names(*titles):
         document = page.page(recordings(*(silent(title=title) for title in titles)))
         return re.findall(r'download="([^"]*)"', document)
@@ -136,7 +139,7 @@ def test_files_to_download_have_names_of_their_own():
     assert names("x" * 500) == ["x" * 60 + ".mid"]
 
 
-# ---- what it does in a browser
+# ---- in a browser
 
 
 @pytest.fixture(scope="module")
@@ -171,11 +174,13 @@ def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pages")
     a_tune().write_page(folder / "one.html", METADATA)
     write_page(folder / "two.html", [a_tune("First"), a_tune("Second")])
+    replace(a_tune(), with_start=True).write_page(folder / "whole.html")
+    replace(a_tune("Alone"), start=None).write_page(folder / "without.html")
     return folder
 
 
 def opening(browser, path, width=1000, scheme="light", motion="no-preference"):
-    """Open a page of so many CSS pixels on a screen of two dots a pixel."""
+    """Open a page `width` CSS pixels wide on a screen with two dots per pixel."""
     browser.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {"width": width, "height": 800, "deviceScaleFactor": 2, "mobile": width < 500},
@@ -189,7 +194,7 @@ def opening(browser, path, width=1000, scheme="light", motion="no-preference"):
 
 @pytest.fixture
 def opened(browser, files):
-    """Open a page; in the end it must have logged nothing and fetched nothing."""
+    """Open a page; afterwards, assert that it logged and fetched nothing."""
 
     def open_(name="one.html", **how):
         opening(browser, files / name, **how)
@@ -223,7 +228,7 @@ def pixels(browser, colour, rows):
         const [name, first, last] = arguments, canvas = document.querySelector("canvas");
         const style = getComputedStyle(document.documentElement);
         const ink = style.getPropertyValue(name).match(/\\w\\w/g).map((x) => parseInt(x, 16));
-        const copy = document.createElement("canvas");  // whose reading slows nothing down
+        const copy = document.createElement("canvas");  // reading the original slows it
         [copy.width, copy.height] = [canvas.width, canvas.height];
         const context = copy.getContext("2d", { willReadFrequently: true });
         context.drawImage(canvas, 0, 0);
@@ -241,44 +246,44 @@ def pixels(browser, colour, rows):
 
 
 def playhead(browser):
-    """Return where the playhead is, by the dot at its top; None where it is not in view."""
+    """Return the x of the playhead, from the dot at its top; None if it is not in view."""
     columns = pixels(browser, "playhead", (9, 11))
     return (columns[0] + columns[-1]) / 2 if len(columns) else None
 
 
 def press(browser, *keys):
-    """Press keys on the roll, and wait until the player is there."""
+    """Press keys on the roll, wait for the player to seek, and return its time."""
     browser.find_element("css selector", "canvas").send_keys(*keys)
     until(browser, "!document.querySelector('audio').seeking")
     return js(browser, "document.querySelector('audio').currentTime")
 
 
-def test_the_sound_plays_and_the_playhead_moves_with_it(opened):
+def test_the_playhead_moves_with_the_sound(opened):
     browser = opened()
-    assert js(browser, "document.querySelector('audio').duration") == pytest.approx(6, abs=0.1)
+    assert js(browser, "document.querySelector('audio').duration") == pytest.approx(6.8, abs=0.1)
     beginning = playhead(browser)
     picture = js(browser, "document.querySelector('canvas').toDataURL()")
     browser.execute_script("document.querySelector('audio').play()")
-    until(browser, "document.querySelector('audio').currentTime > 1.1")
+    until(browser, "document.querySelector('audio').currentTime > 1.9")
     browser.execute_script("document.querySelector('audio').pause()")
-    until(browser, "document.querySelector('canvas').ariaValueNow > 1")
+    until(browser, "document.querySelector('canvas').ariaValueNow > 1.8")
     assert js(browser, "document.querySelector('audio').error") is None
     assert js(browser, "document.querySelector('canvas').toDataURL()") != picture
     now = js(browser, "document.querySelector('audio').currentTime")
     middle = playhead(browser)
-    assert press(browser, "\ue010") == pytest.approx(6, abs=0.05)  # End
+    assert press(browser, "\ue010") == pytest.approx(6.8, abs=0.05)  # End
     ending = playhead(browser)
-    assert middle == pytest.approx(beginning + (ending - beginning) * now / 6, abs=1)
+    assert middle == pytest.approx(beginning + (ending - beginning) * (now - 0.8) / 6, abs=1)
     assert beginning < middle < ending
 
 
-def test_the_playhead_moves_while_it_plays_and_what_sounds_is_lit(opened):
+def test_sounding_notes_are_highlighted_while_the_sound_plays(opened):
     browser = opened()
     roll = (20, 250)
     assert not len(pixels(browser, "sounding", roll))
     press(browser, " ")
     positions = []
-    for second in (0.2, 0.5, 0.8):
+    for second in (1, 1.3, 1.6):
         until(browser, f"document.querySelector('audio').currentTime > {second}")
         positions.append(playhead(browser))
     assert positions == sorted(set(positions))
@@ -294,21 +299,80 @@ def test_keys_and_clicks_on_the_roll_seek(opened):
     from selenium.webdriver.common.keys import Keys
 
     browser = opened()
-    assert press(browser, Keys.ARROW_RIGHT) == pytest.approx(1, abs=0.01)
-    assert press(browser, Keys.ARROW_RIGHT) == pytest.approx(2, abs=0.01)
-    assert press(browser, Keys.ARROW_LEFT) == pytest.approx(1, abs=0.01)
-    assert press(browser, Keys.PAGE_UP) == pytest.approx(6, abs=0.05)  # ten seconds, if it had them
+    assert press(browser, Keys.ARROW_RIGHT) == pytest.approx(1.8, abs=0.01)
+    assert press(browser, Keys.ARROW_RIGHT) == pytest.approx(2.8, abs=0.01)
+    assert press(browser, Keys.ARROW_LEFT) == pytest.approx(1.8, abs=0.01)
+    assert press(browser, Keys.PAGE_UP) == pytest.approx(6.8, abs=0.05)  # ten seconds, at most
     assert press(browser, Keys.HOME) == 0
     slider = browser.find_element("css selector", "canvas")
     beginning = playhead(browser)
     press(browser, Keys.END)
-    assert slider.get_attribute("aria-valuenow") == "6"
-    assert slider.get_attribute("aria-valuetext") == "6 of 6 seconds"
+    assert slider.get_attribute("aria-valuenow") == "6.8"
+    assert slider.get_attribute("aria-valuetext") == "7 of 7 seconds"
     ending = playhead(browser)
-    x = (beginning + ending) / 2 - slider.size["width"] / 2  # from the middle of the canvas
+    x = (beginning + ending) / 2 - slider.size["width"] / 2  # from the centre of the canvas
     ActionChains(browser).move_to_element_with_offset(slider, round(x), 0).click().perform()
     until(browser, "!document.querySelector('audio').seeking")
-    assert js(browser, "document.querySelector('audio').currentTime") == pytest.approx(3, abs=0.02)
+    time = js(browser, "document.querySelector('audio').currentTime")
+    assert time == pytest.approx(3.4, abs=0.02)
+
+
+TIME = "document.querySelector('audio').currentTime"
+
+
+def test_the_start_is_labelled_given_and_is_played_only_on_request(opened):
+    from selenium.webdriver.common.keys import Keys
+
+    browser = opened()
+    assert "after a given start of 8 steps" in browser.find_element("css selector", ".facts").text
+    shown = browser.find_element("css selector", ".legend").text
+    assert "given start" in shown and "composed" in shown
+    until(browser, f"{TIME} > 0")
+    assert js(browser, TIME) == pytest.approx(0.8, abs=0.01)  # where the composed part begins
+    border = playhead(browser)
+    colours = {name: pixels(browser, name, (20, 290)) for name in ("given", "note")}
+    assert colours["given"].max() <= border + 1 and colours["note"].min() >= border - 1
+    assert len(pixels(browser, "given", (2, 14))) and len(
+        pixels(browser, "note", (2, 14))
+    )  # labels
+
+    switch = "document.querySelector('.play-start')"
+    browser.execute_script(f"{switch}.click()")
+    until(browser, f"{TIME} === 0")
+    assert not len(pixels(browser, "sounding", (20, 290)))
+    browser.execute_script("document.querySelector('audio').currentTime = 0.3")
+    until(browser, "!document.querySelector('audio').seeking")
+    wait(browser, lambda: len(pixels(browser, "sounding", (20, 290))))  # its notes sound, too
+    assert "in the given start" in js(browser, "document.querySelector('canvas').ariaValueText")
+    browser.execute_script(f"{switch}.click()")
+    wait(browser, lambda: js(browser, TIME) == pytest.approx(0.8, abs=0.01))
+    press(browser, Keys.ARROW_RIGHT)
+    browser.execute_script(f"{switch}.click()")  # does not interrupt the composed part
+    assert press(browser, Keys.ARROW_RIGHT) == pytest.approx(2.8, abs=0.01)
+
+
+def test_after_the_end_the_composed_part_is_played_again(opened):
+    browser = opened()
+    browser.execute_script(
+        "const audio = document.querySelector('audio'); audio.currentTime = 6.6; audio.play()"
+    )
+    wait(browser, lambda: js(browser, TIME) == pytest.approx(0.8, abs=0.01))
+    assert js(browser, "document.querySelector('audio').paused")
+    press(browser, " ")
+    until(browser, f"{TIME} > 1")
+
+
+def test_with_start_the_page_plays_from_the_start(opened):
+    browser = opened("whole.html")
+    assert js(browser, "document.querySelector('.play-start').checked")
+    assert js(browser, TIME) == 0
+
+
+def test_without_a_start_nothing_is_called_given(opened):
+    browser = opened("without.html")
+    assert js(browser, TIME) == 0
+    assert "given" not in browser.find_element("css selector", "main").text
+    assert not len(pixels(browser, "given", (0, 250)))
 
 
 def test_the_downloaded_file_is_the_tune(opened):
@@ -323,7 +387,7 @@ def test_the_downloaded_file_is_the_tune(opened):
     np.testing.assert_array_equal(midiread(path, (21, 109), STEP).piano_roll, a_tune().roll)
 
 
-def test_hostile_text_is_shown_and_does_nothing(opened):
+def test_hostile_text_is_shown_as_text(opened):
     browser = opened()
     assert js(browser, "document.title") == HOSTILE
     assert js(browser, "document.querySelector('h1').textContent") == HOSTILE
@@ -372,7 +436,25 @@ def test_text_has_contrast_in_both_schemes(opened, scheme):
     assert (ratios["paper"] > 0.5) is (scheme == "light")
 
 
-def test_the_roll_is_drawn_anew_when_the_scheme_changes(opened):
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_higher_probability_always_has_more_contrast(opened, scheme):
+    browser = opened(scheme=scheme)
+    ramp = browser.execute_script("""
+        const style = getComputedStyle(document.querySelector("i.scale")).backgroundImage;
+        const canvas = document.createElement("canvas");
+        [canvas.width, canvas.height] = [256, 1];
+        const context = canvas.getContext("2d"), ramp = context.createLinearGradient(0, 0, 256, 0);
+        style.match(/rgb\\([^)]*\\)/g).forEach((c, k) => ramp.addColorStop([0, 0.3, 1][k], c));
+        context.fillStyle = ramp;
+        context.fillRect(0, 0, 256, 1);
+        return [...context.getImageData(0, 0, 256, 1).data];
+    """)
+    levels = [lightness(*rgb) for rgb in np.reshape(ramp, (256, 4))[::8, :3] / 255]
+    steps = np.diff(levels) if scheme == "dark" else -np.diff(levels)
+    assert steps.min() > 1 and steps.max() < 2.5 * steps.min()
+
+
+def test_the_roll_is_redrawn_when_the_colour_scheme_changes(opened):
     browser = opened()
     width = js(browser, "document.querySelector('canvas').clientWidth")
     assert len(pixels(browser, "note", (20, 250))) > width / 2
@@ -401,7 +483,7 @@ def test_a_phone_scrolls_the_roll_and_not_the_page(opened, name):
     width = js(browser, "document.querySelector('canvas').clientWidth")
     assert 38 <= playhead(browser) <= width
     browser.execute_script("document.querySelector('.scroller').scrollLeft = 0")
-    wait(browser, lambda: playhead(browser) is None)  # who scrolls looks elsewhere
+    wait(browser, lambda: playhead(browser) is None)  # scrolling by hand stops following
     press(browser, Keys.ARROW_LEFT)
     assert 38 <= playhead(browser) <= width
     browser.execute_script("document.querySelector('.show-whole').click()")
@@ -409,7 +491,7 @@ def test_a_phone_scrolls_the_roll_and_not_the_page(opened, name):
 
 
 @pytest.mark.parametrize("motion", ["no-preference", "reduce"])
-def test_the_roll_glides_unless_less_motion_is_asked_for(opened, motion):
+def test_the_roll_scrolls_smoothly_unless_reduced_motion_is_preferred(opened, motion):
     browser = opened(width=360, motion=motion)
     place = "document.querySelector('.scroller').scrollLeft"
     browser.execute_script("document.querySelector('audio').currentTime = 1.5")
@@ -422,7 +504,7 @@ def test_the_roll_glides_unless_less_motion_is_asked_for(opened, motion):
     assert 38 <= playhead(browser)
 
 
-def test_seconds_and_octaves_are_written_beside_the_roll(opened):
+def test_seconds_and_octaves_are_labelled(opened):
     browser = opened()
     width, height = (js(browser, f"document.querySelector('canvas').client{side}")
                      for side in ("Width", "Height"))  # fmt: skip
@@ -432,16 +514,16 @@ def test_seconds_and_octaves_are_written_beside_the_roll(opened):
     assert (octaves < 38).any()
 
 
-def test_the_probabilities_can_be_left_out(opened):
+def test_the_probabilities_can_be_hidden(opened):
     browser = opened()
     height = js(browser, "document.querySelector('canvas').clientHeight")
     browser.execute_script("document.querySelector('.show-probabilities').click()")
     assert js(browser, "document.querySelector('canvas').clientHeight") < height - 50
     hidden = js(browser, "document.querySelector('.is-long').hidden")
-    assert hidden  # at this width all of the tune is in view anyway
+    assert hidden  # the whole tune fits this width
 
 
-def test_everything_that_takes_the_focus_has_a_name_and_the_keyboard_gets_there(opened):
+def test_focusable_elements_have_names_and_are_reached_by_keyboard(opened):
     from selenium.webdriver.common.action_chains import ActionChains
     from selenium.webdriver.common.keys import Keys
 
@@ -458,9 +540,13 @@ def test_everything_that_takes_the_focus_has_a_name_and_the_keyboard_gets_there(
             role = node["role"]["value"]
             found.setdefault(role, []).append(node["name"]["value"])
     assert all(name for names in found.values() for name in names), found
-    assert found["slider"][-1] == f"Piano roll of {HOSTILE}: place in the tune"
+    assert found["slider"][-1] == f"Piano roll of {HOSTILE}: position in the sound"
     assert found["link"] == [f"Download {HOSTILE} as a MIDI file"]
-    assert sorted(found["checkbox"]) == ["probability: 0 1", "whole tune"]
+    assert sorted(found["checkbox"]) == [
+        "play the given start first",
+        "probability: 0 1",
+        "show the whole tune",
+    ]
     assert js(browser, "document.documentElement.lang") == "en"
     reached = set()
     for _ in range(12):
@@ -469,7 +555,7 @@ def test_everything_that_takes_the_focus_has_a_name_and_the_keyboard_gets_there(
     assert reached >= {"AUDIO", "A", "CANVAS", "INPUT"}
 
 
-def test_of_two_tunes_one_plays(opened):
+def test_only_one_of_two_tunes_plays(opened):
     browser = opened("two.html")
     assert js(browser, "[...document.querySelectorAll('h2')].map((e) => e.textContent)") == [
         "First", "Second",
@@ -482,7 +568,7 @@ def test_of_two_tunes_one_plays(opened):
     assert js(browser, paused) == [True, False]
 
 
-def test_without_scripts_there_are_a_picture_a_player_and_the_file(opened):
+def test_without_scripts_a_picture_the_player_and_the_file_remain(opened):
     browser = opened()
     names = ("h1", ".facts", "audio", "a.download", "dl", ".still svg", ".moving")
 

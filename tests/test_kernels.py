@@ -1,4 +1,4 @@
-"""The fast loops against plain ones: every kernel, every way of cutting its work."""
+"""Every kernel against the plain graph or NumPy, with every division of its work."""
 
 import inspect
 import itertools
@@ -62,7 +62,7 @@ def test_elementary_functions(name, dtype):
 
 
 SHAPES = [(1, 1, 1), (7, 5, 3), (5, 88, 40), (26, 65, 300), (13, 600, 17)]
-"""Of products, M, N, K: below and beyond a tile, a vector, a panel, and the depth."""
+"""M, N, K of products: below and above a tile, a vector, a panel, and the depth."""
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -108,7 +108,7 @@ def test_products_of_a_roll(n_threads, dtype, rng, monkeypatch):
 
 
 LAYERS = [(1, 1, 1), (3, 5, 16), (4, 13, 37), (2, 2, 130), (3, 5, 260)]
-"""T, B, H: below and beyond a vector, a tile, and the units from which on units are shared."""
+"""T, B, H of layers: below and above a vector, a tile, and the H at which units are shared."""
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -149,7 +149,7 @@ needs_kernels = pytest.mark.skipif(
 
 
 @needs_kernels
-def test_graphs_use_the_kernels_unless_plain_ones_are_asked_for(monkeypatch):
+def test_graphs_use_the_kernels_unless_plain_ones_are_requested(monkeypatch):
     called = []
     monkeypatch.setattr(dispatch, "_call", lambda name, *_: called.append(name) or 1 / 0)
     model = small_model()
@@ -167,7 +167,7 @@ def test_graphs_use_the_kernels_unless_plain_ones_are_asked_for(monkeypatch):
 
 @pytest.fixture
 def three_threads(monkeypatch):
-    """Kernels for three threads, whatever the machine has, and for the smallest work."""
+    """Make kernels use three threads on any machine, even for the smallest work."""
     monkeypatch.setattr(processes, "n_cores", lambda: 3)
     monkeypatch.setattr(tiling, "OPERATIONS_PER_THREAD", 1)
     dispatch._compiled.cache_clear()
@@ -196,7 +196,7 @@ def test_training_on_several_threads_is_training_on_one(sizes, three_threads, mo
 
 @needs_kernels
 def test_models_that_train_side_by_side_share_the_threads(three_threads):
-    """Each of four Python threads has kernels of three chunks in XLA's few threads."""
+    """Four Python threads each run kernels of three chunks in XLA's few threads."""
     expected = trained((40, 260, 30, 11), 6, 20)[0]
     costs = {}
 
@@ -208,9 +208,9 @@ def test_models_that_train_side_by_side_share_the_threads(three_threads):
         thread.start()
     for thread in threads:
         thread.join(timeout=120)
-    assert not any(thread.is_alive() for thread in threads), "they wait for each other"
+    assert not any(thread.is_alive() for thread in threads), "a deadlock"
     for cost in costs.values():
-        assert cost == expected, "bit for bit, whoever computed which chunk"
+        assert cost == expected, "the result must not depend on which thread computed a chunk"
 
 
 def test_the_runtime_is_valid_by_itself():
@@ -224,18 +224,18 @@ def test_the_runtime_is_valid_by_itself():
 
 @needs_kernels
 def test_kernels_that_do_not_work_are_not_used(monkeypatch):
-    """An LLVM that no longer understands the code must not stop anyone's training."""
+    """Training must work even with an LLVM version that rejects the code."""
 
     def broken(_):
         raise RuntimeError("LLVM is too new")
 
     monkeypatch.setattr(jit, "Compiled", broken)
-    with pytest.warns(RuntimeWarning, match=r"\(LLVM is too new\); training goes on without them"):
+    with pytest.warns(RuntimeWarning, match=r"\(LLVM is too new\); training continues without th"):
         assert not dispatch.is_available.__wrapped__()
 
 
 @needs_kernels
-def test_threads_that_compile_the_same_at_the_same_time():
+def test_threads_can_compile_the_same_kernels_at_the_same_time():
     barrier = threading.Barrier(6)
     models = [RNN4Music(9, 8, 7, 11, seed=1) for _ in range(6)]
     roll = random_roll(np.random.default_rng(0), 4, 3, 11)
@@ -284,9 +284,9 @@ sys.exit(pytest.main(sys.argv[2:]))
 
 @pytest.mark.slow
 @needs_kernels
-@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="for x86 alone")
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="x86 only")
 def test_the_kernels_of_processors_with_smaller_registers():
-    """The same tests, with code that uses no more than older processors have."""
+    """Run tests of this file with code that uses only features of older processors."""
     chosen = "recurrent_loops and float32 or test_product and float32 or elementary"
     options = ["-q", "-p", "no:cacheprovider", __file__, "-k", chosen]
     result = subprocess.run(
@@ -309,7 +309,7 @@ print(dispatch.is_available(), cost, *(np.abs(array).sum() for array in gradient
 
 
 @needs_kernels
-def test_the_plain_versions_can_be_asked_for():
+def test_an_environment_variable_selects_the_plain_versions():
     answers = []
     for setting in ("0", "1"):
         environment = {**os.environ, "RNN4MUSIC_KERNELS": setting}
@@ -324,8 +324,8 @@ def test_the_plain_versions_can_be_asked_for():
 
 
 @needs_kernels
-def test_what_is_no_number_stays_visible():
-    """A NaN in the weights must reach the cost, or training would not notice it."""
+def test_nan_in_the_weights_reaches_the_cost():
+    """Otherwise training would not notice it."""
     model = small_model(dtype="float32")
     matrix = np.array(model._store.weights["layer1/hidden_to_gates"].get_value())
     for column in range(0, matrix.shape[1], 3):
@@ -350,7 +350,7 @@ def test_every_accelerated_function_has_a_namesake_of_its_signature():
         assert inspect.signature(fast_one) == inspect.signature(function.__wrapped__), name
 
 
-def test_work_is_cut_without_gaps():
+def test_work_is_divided_without_gaps():
     for n_rows, n_chunks in itertools.product((1, 2, 5, 6, 7, 23, 64), (1, 2, 3, 5)):
         if n_chunks <= n_rows:
             rows = tiling.Rows(n_rows, n_chunks, 6)

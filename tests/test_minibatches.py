@@ -1,4 +1,4 @@
-"""The three ways to cut windows, and that what is filled up counts exactly nothing."""
+"""The three ways to cut windows, and the weight of exactly 0 that padding has."""
 
 import numpy as np
 import pytest
@@ -13,12 +13,12 @@ P = SIZES["io_length"]
 
 
 def numbered(lengths):
-    """Tunes of one key whose row t of tune k holds (100 k + t) / 4096: exact in any dtype."""
+    """Return tunes of one pitch with (100 k + t) / 4096 in row t of tune k: exact in any dtype."""
     return [(100 * k + np.arange(n))[:, None] / 4096 for k, n in enumerate(lengths, start=1)]
 
 
 def predictions(minibatch):
-    """Return, for each real prediction, what was read, what was to come, and its weight."""
+    """Return, for each real prediction, its input, its target, and its weight."""
     windows, weights, _ = minibatch
     return [
         (round(windows[t, b, 0] * 4096), round(windows[t + 1, b, 0] * 4096), weights[t, b])
@@ -65,7 +65,7 @@ def test_random_windows_show_every_tune_once_unrepeated(lengths, size, window, s
     assert len(epoch) == minibatches.n_minibatches(numbered(lengths), size, window, "random")
     for minibatch in epoch:
         assert minibatch.is_first.all()
-        real = minibatch.mask[0] > 0  # each of which counts as much as any other
+        real = minibatch.mask[0] > 0  # all have the same weight
         assert real.any() and (minibatch.mask[0, real] == 1 / real.sum()).all()
         assert all(to_come == read + 1 for read, to_come, _ in predictions(minibatch))
         for b in range(size):
@@ -84,13 +84,13 @@ def test_random_windows_are_drawn_anew_and_reach_every_place():
 
 
 @pytest.mark.core
-def test_what_is_filled_up_changes_neither_cost_nor_gradient_by_a_bit():
-    """A short tune in a long window, beside nothing, gives what it gives in a window of its own."""
+def test_padding_changes_neither_cost_nor_gradient_by_a_bit():
+    """A short tune in a long window, beside an empty column, acts as in a window of its own."""
     rng = np.random.default_rng(3)
     tune, noise = random_roll(rng, 6, P), random_roll(rng, 12, P)
     model, results = small_model(R1=0.1, R2=0.1, R3=0.1, Rout=0.1), []
     before = model._store.snapshot()
-    for rest in (np.zeros((6, P)), noise[:6]):  # what lies in the rows that count nothing
+    for rest in (np.zeros((6, P)), noise[:6]):  # content of the rows of weight 0
         minibatch = minibatches.make_minibatch([tune, None], 2, 12, "float64")
         minibatch.windows[6:, 0] = rest
         minibatch.windows[:, 1] = noise
@@ -117,14 +117,15 @@ def test_carried_states_make_consecutive_windows_one_long_run():
     whole = sum(model.gradients(tune[:-1], tune[1:])[0] for tune in tunes)
     assert len(history.cost) == 4 + 2 + 1
     np.testing.assert_allclose(sum(history.cost), whole, rtol=1e-12)
-    # more updates on a window all begin where the window before it ended
+    # all updates on a window start from the states at the end of the window before
     thrice = small_model(R1=0, R2=0, R3=0, Rout=0)
     costs = thrice.train(tunes, 3, 1, 1, 5, windows="all", steps_at_once=2, progress=False).cost
     np.testing.assert_allclose(costs, np.repeat(history.cost, 3), rtol=1e-12)
 
 
-def test_the_progress_bar_s_estimate_for_all_windows_is_near():
-    lengths = np.random.default_rng(0).integers(2, 200, 50)
-    tunes = numbered(lengths)
-    made = len(list(minibatches.epoch(tunes, 8, 33, "float64", np.random.default_rng(1), "all")))
-    assert abs(made - minibatches.n_minibatches(tunes, 8, 33, "all")) <= 0.1 * made
+@pytest.mark.parametrize("windows", minibatches.WINDOWS)
+@given(lengths=LENGTHS, size=st.integers(1, 4), window=st.integers(2, 9), seed=st.integers(0, 99))
+def test_minibatches_are_counted_exactly(windows, lengths, size, window, seed):
+    tunes, rng = numbered(lengths), np.random.default_rng(seed)
+    made = len(list(minibatches.epoch(tunes, size, window, "float64", rng, windows)))
+    assert minibatches.n_minibatches(tunes, size, window, windows, seed) == made

@@ -1,4 +1,4 @@
-"""The class's border: settings, parameters, predictions, evaluation, summaries."""
+"""The class's public interface: settings, parameters, predictions, evaluation, summaries."""
 
 import math
 from pathlib import Path
@@ -215,7 +215,7 @@ def test_summaries(capsys):
     assert "h2_length=5" in repr(model)
 
 
-def test_a_path_in_the_place_of_piano_rolls_is_told_how_to_read_it():
+def test_a_path_instead_of_piano_rolls_raises_an_error_that_says_how_to_read_it():
     model = small_model()
     with pytest.raises(TypeError, match="not str 'my folder'; rnn4music.load_midi reads"):
         model.train("my folder", 1, 1, 1, 5)

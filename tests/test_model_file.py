@@ -84,7 +84,7 @@ def assert_same_weights(one, other):
 
 
 def test_files_of_format_1_are_read(trained, tunes, tmp_path):
-    """They had the history as JSON text, and knew RMSprop alone."""
+    """They had the history as JSON text, and only RMSprop."""
     path = trained.saveParameters(tmp_path / "m")
     settings = trained.settings()
     del settings["optimiser"]
@@ -107,7 +107,7 @@ def test_files_of_format_1_are_read(trained, tunes, tmp_path):
 
 
 def file_of_format_2(path, random_state, arrays, notes, history, lists, checkpoint=None):
-    """Write a file of `small_model` as version 0.1.0 did, which wrote format 2."""
+    """Write a file of `small_model` in format 2, as version 0.1.0 did."""
     settings = {
         **SIZES, "R1": 0.01, "R2": 0.01, "R3": 0.01, "Rout": 0.01, "cost": "cross_entropy",
         "epsilon": 1e-05, "gradClip": 30.0, "sigRand": 0.6, "muRand": 0.9,
@@ -182,7 +182,7 @@ def test_files_of_format_2_are_read_under_the_names_of_today(rng, tunes, tmp_pat
 
 
 def test_a_checkpoint_of_format_2_goes_on(tunes, tmp_path):
-    """It was written before the first update of a second training."""
+    """The checkpoint was written before the first update of a second training."""
     model = small_model(R1=0.01, R2=0.01, R3=0.01, Rout=0.01)
     arrays = model._store.arrays()
     parameters = [name for name in arrays if name.startswith("parameters/")]
@@ -268,7 +268,7 @@ def test_a_crash_while_renaming_leaves_the_earlier_file(trained, tmp_path, monke
 
 
 def rewritten(path, target, **changes):
-    """Copy a model's file with some entries changed (None: left out)."""
+    """Copy a model file with some entries changed; None removes an entry."""
     with np.load(path) as entries:
         arrays = {**entries, **changes}
     np.savez(target, **{name: array for name, array in arrays.items() if array is not None})
@@ -280,7 +280,7 @@ def json_entry(value):
 
 
 def damage(path, tmp_path):
-    """Yield (what, damaged file, what the error says)."""
+    """Yield (kind of damage, damaged file, expected message)."""
     content = path.read_bytes()
     middle = content.index(b"parameters/layer2/bias") + 200  # after its headers: a number's byte
     for what, data, message in (
@@ -311,10 +311,10 @@ def damage(path, tmp_path):
         ("settings", {"settings": np.array("{")}, "settings cannot be read"),
         ("rate", {"settings": json_entry({**small_model().settings(), "R1": -1})}, "R1 must be"),
         ("history", {"history": json_entry({"cost": ["x"]})}, "history"),
-        ("random_range", {"random_state": json_entry(RANDOM_OUT_OF_RANGE)}, "damaged"),
-        ("settings_list", {"settings": json_entry([])}, "not a table"),
-        ("history_null", {"history": json_entry(None)}, "not a table"),
-        ("random_null", {"random_state": json_entry(None)}, "not a table"),
+        ("random_range", {"random_state": json_entry(RANDOM_OUT_OF_RANGE)}, "not that of a PCG64"),
+        ("settings_list", {"settings": json_entry([])}, "not a dict"),
+        ("history_null", {"history": json_entry(None)}, "not a dict"),
+        ("random_null", {"random_state": json_entry(None)}, "not a dict"),
         ("history_array", {"history/cost": np.array(["x"])}, "list of numbers"),
         ("updates", {"optimiser/n_updates": None}, "missing: optimiser/n_updates"),
         ("history_dict", {"history": json_entry({"cost": {}})}, "list of numbers"),
@@ -325,7 +325,16 @@ def damage(path, tmp_path):
         ("huge_rate", {"settings": json_entry({**SMALL, "R1": 10**400})}, "damaged"),
         ("few_settings", {"settings": json_entry(SMALL)}, "the settings lack R1"),
         ("deep", {"settings": np.array("[" * 100_000)}, "damaged"),
-        ("random", {"random_state": json_entry({"bit_generator": "MT"})}, "damaged"),
+        ("random", {"random_state": json_entry({"bit_generator": "MT"})}, "not that of a PCG64"),
+        ("matrix", {"parameters/layer2/hidden_to_gates": None}, "it lacks 'parameters/layer2/hid"),
+        ("no_settings", {"settings": None}, "it lacks 'settings'"),
+        ("no_size", {"settings": json_entry({})}, "it lacks 'h1_length'"),
+        ("size", {"settings": json_entry({**SMALL, "h2_length": None})}, "its h2_length is None"),
+        (
+            "baseline",
+            {"history": json_entry({"baseline": [1]})},
+            r"baseline is not a number: \[1\]",
+        ),
         ("pickle", {name: np.array([{}] * 20)}, "damaged"),
     ):
         yield what, rewritten(path, tmp_path / f"{what}.npz", **changes), message
@@ -351,11 +360,11 @@ def test_damaged_files_are_refused_and_the_object_stays_as_it_was(trained, tunes
         np.testing.assert_equal(other._store.arrays(), before, err_msg=what)
         assert other.settings() == settings and other._rng.bit_generator.state == state, what
         assert other.history.cost == []
-    assert len(cases) == 31
+    assert len(cases) == 36
 
 
 def test_a_flipped_byte_never_raises_anything_but_a_value_error(trained, tmp_path):
-    """Or else the file loads as before: some bytes of a zip archive mean nothing."""
+    """A file may load as before, since some bytes of a zip archive have no meaning."""
     path = trained.saveParameters(tmp_path / "good")
     content = path.read_bytes()
     model = small_model(seed=8, dtype="float32")
@@ -376,7 +385,7 @@ def test_a_flipped_byte_never_raises_anything_but_a_value_error(trained, tmp_pat
 
 
 def lost_from_the_directory(data):
-    """Let the comment of an entry swallow the next one, which is no other than the metadata's."""
+    """Make the comment of the preceding entry swallow the entry ``metadata``."""
     entries = [m.start() for m in re.finditer(rb"PK\x01\x02", data)]
     (k,) = (k for k, place in enumerate(entries) if data[place + 46 :].startswith(b"metadata.npy"))
     damaged = bytearray(data)
@@ -395,7 +404,7 @@ def header(kind, shape):
     lambda data: data.replace(header("<f8", 6), header("<f4", 6)),
     lambda data: data.replace(header("<f8", 5), header("<f4", 5)),  # the second layer's
 ])  # fmt: skip
-def test_what_would_be_lost_in_silence_is_noticed(damage, tmp_path):
+def test_damage_that_would_silently_lose_an_entry_is_detected(damage, tmp_path):
     model = small_model()
     model.metadata, model.history.cost = {"data": "mine"}, [2.0, 3.0, 5.0, 7.0, 11.0, 13.0]
     path = model.saveParameters(tmp_path / "m")
@@ -407,7 +416,7 @@ def test_what_would_be_lost_in_silence_is_noticed(damage, tmp_path):
         model_file.read(path)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="files without a name are Linux's")
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has files without a name")
 @pytest.mark.parametrize("has_nameless", (True, False))
 def test_a_writer_that_is_killed_leaves_no_half_file(has_nameless, tmp_path):
     script = f"""
@@ -434,7 +443,7 @@ def test_a_writer_that_is_killed_leaves_no_half_file(has_nameless, tmp_path):
         assert os.listdir(tmp_path) == ["m"]
 
 
-def test_a_file_that_gets_no_name_is_copied(tmp_path, monkeypatch):
+def test_a_nameless_file_that_cannot_be_linked_is_copied(tmp_path, monkeypatch):
     def cannot(*_, **__):
         raise OSError(18, "Invalid cross-device link")
 
@@ -467,6 +476,13 @@ def test_copies_go_their_own_way(trained, tunes, copied):
     np.testing.assert_array_equal(trained.predict(tunes[0]), expected)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a folder that even root cannot write to")
+def test_a_folder_that_cannot_be_written_to():
+    """The error names the model's file, not the temporary one beside it."""
+    with pytest.raises(OSError, match="'/proc/m.npz'$"):
+        small_model().saveParameters("/proc/m")
+
+
 def test_a_missing_folder(trained, tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no folder .*nowhere"):
         trained.saveParameters(tmp_path / "nowhere" / "m")
@@ -480,7 +496,7 @@ def test_a_missing_file():
 
 
 def file_of_2015(rng, sizes, leave_out=()):
-    """Arrays as the 2015 program named and shaped them: (to, from), one for each gate."""
+    """Return arrays named and shaped as in the 2015 program: (to, from), one for each gate."""
     entries = {"io_length": 7, "R1": 0.001, "R2": 0.002, "R3": 0.003, "gradClip": 25.0,
                "loss": 12.0, "instantaneousCost": np.array([9.0, 8.0])}  # fmt: skip
     for n, H in enumerate(sizes, start=1):
@@ -501,7 +517,7 @@ def file_of_2015(rng, sizes, leave_out=()):
 
 
 def predict_2015(e, inputs, model):
-    """The 2015 equations with their names, the output peephole of layer 1 on the cell state."""
+    """Predict by the 2015 equations, with layer 1's output peephole on the cell state."""
 
     def sigma(a):
         return 1 / (1 + np.exp(-a))
@@ -559,12 +575,79 @@ def test_a_2015_file_of_other_dimensions_or_incomplete(rng, tmp_path):
         model.loadParameters(tmp_path / "less")
 
 
+@pytest.mark.parametrize("changes, message", [
+    ({"state": None}, "its checkpoint lacks the dict 'state'"),
+    ({"state": {}}, "the state in its checkpoint lacks 'epoch'"),
+    ({"training": [1]}, "its checkpoint lacks the dict 'training'"),
+    ({"before": 3}, "its checkpoint lacks the dict 'before'"),
+])  # fmt: skip
+def test_a_checkpoint_that_lacks_a_part_is_refused_by_every_reader(changes, message, tmp_path):
+    tunes = [random_roll(np.random.default_rng(0), 9, SIZES["io_length"])]
+    small_model().train(tunes, 1, 1, 1, 5, checkpoint=tmp_path / "good", progress=False)
+    content = model_file.read(tmp_path / "good")
+    assert "1 epochs complete" in model_card.text("good.npz", content)
+    entry = json_entry({**content["checkpoint"], **changes})
+    rewritten(tmp_path / "good.npz", tmp_path / "bad.npz", checkpoint=entry)
+    how = {"checkpoint": tmp_path / "bad", "resume": True, "progress": False}
+    for read in (
+        model_file.read,
+        RNN4Music.from_file,
+        lambda _: small_model().train(tunes, 1, 1, 1, 5, **how),
+    ):
+        with pytest.raises(model_file.ModelFileError, match=message):
+            read(tmp_path / "bad")
+
+
 def test_the_path_of_a_file():
     assert model_file.npz_path("a").name == "a.npz" and model_file.npz_path("a.npz").name == "a.npz"
     assert model_file.npz_path("a.b").name == "a.b.npz"
 
 
-def test_a_link_goes_on_pointing_to_the_newer_file(trained, tmp_path):
+AWKWARD = (
+    "two words",
+    "[br]a{c}k*et?",
+    "-dash",
+    "~nosuchuser",
+    "line\nbreak",
+    b"\xff\xfe",
+    b"bytes.npz",
+)
+
+
+@pytest.mark.parametrize("name", AWKWARD)
+def test_any_file_name_works(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = small_model()
+    try:
+        path = model.saveParameters(name)
+    except (OSError, UnicodeError) as error:
+        pytest.skip(f"this file system refuses such a name: {error}")
+    assert os.listdir(os.fsencode(tmp_path)) == [os.fsencode(path)]
+    assert os.fsencode(path) == os.fsencode(name).removesuffix(b".npz") + b".npz"
+    for given in (name, path):
+        assert_same(model, RNN4Music.from_file(given))
+        assert NumpyNetwork.from_file(given).n_pitches == SIZES["io_length"]
+
+
+def test_a_tilde_is_the_home_folder_for_every_reader(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert small_model().saveParameters("~/m") == tmp_path / "m.npz"
+    assert NumpyNetwork.from_file("~/m").n_pitches == RNN4Music.from_file("~/m").io_length
+
+
+@pytest.mark.parametrize("name", ("", ".", "..", "~", "folder/", "m.npz/"))
+def test_a_name_of_a_folder_is_refused(name, tmp_path, monkeypatch):
+    """A file beside the folder would not be where its owner looks for it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    for use in (small_model().saveParameters, small_model().loadParameters, RNN4Music.from_file):
+        with pytest.raises(ValueError, match=f"^{name!r} does not name a file; add a file name"):
+            use(name)
+    assert os.listdir(tmp_path) == ["folder"]
+
+
+def test_saving_through_a_link_replaces_the_file_it_points_to(trained, tmp_path):
     (tmp_path / "real").mkdir()
     path = trained.saveParameters(tmp_path / "real" / "m")
     link = tmp_path / "latest.npz"

@@ -1,4 +1,4 @@
-"""Statistics of tunes, the comparison of two sets by them, and the longest copied passage."""
+"""Statistics of tunes, the comparison of two sets by their statistics, and the longest copy."""
 
 from dataclasses import fields
 from itertools import groupby
@@ -25,7 +25,7 @@ narrow_rolls = arrays(bool, st.tuples(st.integers(1, 7), st.just(4)))
 
 
 def roll_of(*steps, n_pitches=24):
-    """A roll from the pitches that sound at each step."""
+    """Return a roll, given the pitches that sound at each step."""
     roll = np.zeros((len(steps), n_pitches), bool)
     for step, keys in enumerate(steps):
         roll[step, list(keys)] = True
@@ -80,8 +80,8 @@ def test_the_highest_voice_is_made_of_onsets_that_nothing_covers():
         return nonzero(describe(roll_of(*steps)).interval_histogram, -13)
 
     assert intervals([5], [5, 9], [9], [2, 9], [9], [7]) == {4: 0.5, -2: 0.5}
-    assert intervals([5, 1], [5, 2], [5, 3], [6, 3]) == {1: 1}  # what is held covers the others
-    assert intervals([5, 9], [5], [], [5]) == {-4: 1}  # what goes on is no onset; a rest is no end
+    assert intervals([5, 1], [5, 2], [5, 3], [6, 3]) == {1: 1}  # a held note covers the others
+    assert intervals([5, 9], [5], [], [5]) == {-4: 1}  # a held note has no onset; rests are skipped
     assert np.isnan(describe(roll_of([5], [3, 5])).interval_histogram).all()
 
 
@@ -90,13 +90,13 @@ def test_passages_that_recur():
     assert describe(melody(*scale)).self_similarity == 0
     assert describe(melody(*scale, 14, 16, 17)).self_similarity == 0
     assert describe(melody(*scale[:7])).self_similarity is np.nan
-    # of the 12 passages the first and the last are the same
+    # of the 12 n-grams the first and the last are the same
     twice = melody(*scale, 1, 3, 6, *scale)
     assert describe(twice).self_similarity == pytest.approx(2 / 12)
     moved = melody(*scale, 1, 3, 6, *(key + 1 for key in scale))
     assert describe(moved).self_similarity == 0
     assert describe(melody(*[0, 1] * 10)).self_similarity == 1
-    # what is held alone is no passage: of the 25 that change something none recurs
+    # n-grams without a change do not count; none of the 25 others recurs
     held = describe(melody(*[3] * 20, *[5] * 20, *[3] * 5, *range(10, 18)))
     assert held.self_similarity == 0
 
@@ -117,7 +117,7 @@ def test_notes_are_runs_of_their_key(roll):
 
 @settings(deadline=None)
 @given(roll=arrays(bool, st.tuples(st.integers(1, 30), st.integers(1, 2))))
-def test_what_recurs_and_what_is_held_against_their_definitions(roll):
+def test_recurrence_and_held_steps_against_their_definitions(roll):
     passages = [roll[k : k + 8].tolist() for k in range(len(roll) - 7)]
     moving = [each for each in passages if any(step != each[0] for step in each)]
     recur = [moving.count(each) > 1 for each in moving]
@@ -210,7 +210,7 @@ def test_means_leave_out_what_is_undefined():
 
 
 def random_tunes(rng, n_tunes, density=0.08, n_steps=60):
-    """Tunes of chords that are held for one to four steps, more and less dense ones."""
+    """Return tunes of various density with chords that are held for one to four steps."""
     tunes = []
     for _ in range(n_tunes):
         chords = rng.random((n_steps, 40)) < density * rng.uniform(0.5, 1.5)
@@ -252,7 +252,7 @@ def test_distances_without_variance():
     one, two, six = (melody(*range(n), *[0] * (6 - n)) for n in (1, 2, 6))
     assert overlap([one, one], [one, one])["n_pitches"] == (1, 0)
     assert overlap([two, two], [one, one])["n_pitches"] == (0, np.inf)
-    # the real tunes are all the same: the distances to them, 0, 1 and 5, lend their bandwidth
+    # the real tunes are all the same: the bandwidth is that of the distances to them, 0, 1 and 5
     found = overlap([one, two, six], [one, one, one])["n_pitches"]
     between = np.repeat([0, 1, 5], 3)
     bandwidth = between.std(ddof=1) * 9**-0.2
@@ -288,7 +288,7 @@ def test_tunes_that_lack_a_statistic_are_left_out():
 
 
 def copies_by_definition(tune, training, any_key):
-    """Compare every passage with every other, in every key."""
+    """Find the longest copy by comparing every passage with every other, in every key."""
     best, result = (0, 0), (0, 0, None, None, None, None)
     P = tune.shape[1]
     for length in range(1, len(tune) + 1):
@@ -402,7 +402,7 @@ ROLL = np.eye(3)
         (
             lambda: longest_copy(ROLL, [ROLL, np.eye(4)]),
             ValueError,
-            r"training\[1\] has 4 pitches, but the tune 3; give all of them the same",
+            r"training\[1\] has 4 pitches, but the tune has 3; give all of them the same",
         ),
     ],
 )

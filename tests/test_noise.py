@@ -1,4 +1,4 @@
-"""Dropout, weight noise, averaging: what is drawn, and that it does what it is meant to do."""
+"""Dropout, weight noise and averaging: their distributions and their effects."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def test_noise_has_its_deviation(dtype):
     (noise,) = regularisation(weight_noise=0.2, dtype=dtype).draw(1, 2)
     assert noise.shape == (5000,) and noise.dtype == dtype
     assert abs(noise.std() - 0.2) < 0.01 and abs(noise.mean()) < 0.015
-    assert 0.6 < (np.abs(noise) < 0.2).mean() < 0.76  # as a Gaussian has it
+    assert 0.6 < (np.abs(noise) < 0.2).mean() < 0.76  # 0.68 for a Gaussian
 
 
 def test_draws_belong_to_their_key():
@@ -63,12 +63,12 @@ def test_the_mean_starts_as_a_copy():
     assert not weights["w"].any()
 
 
-def test_averaging_leaves_the_mean_of_the_weights_under_way(rng):
+def test_averaging_returns_the_mean_of_the_current_weights(rng):
     tunes = [random_roll(rng, 9, P) for _ in range(4)]
     rates = dict.fromkeys(("R1", "R2", "R3", "Rout"), 0.05)
     plain, averaged = (small_model(seed=2, **rates) for _ in range(2))
     mean = AveragedWeights(0.7, plain.get_parameters())
-    for _ in range(6):  # an epoch is one update here
+    for _ in range(6):  # each epoch is one update
         plain.train(tunes, 1, 1, 4, 6, progress=False)
         mean.add(plain.get_parameters())
     averaged.train(tunes, 1, 6, 4, 6, averaging=0.7, progress=False)
@@ -76,7 +76,7 @@ def test_averaging_leaves_the_mean_of_the_weights_under_way(rng):
         np.testing.assert_allclose(array, mean.weights[name], rtol=1e-9, err_msg=name)
 
 
-def test_validation_scores_the_mean_and_goes_on_with_the_weights_under_way(rng):
+def test_validation_scores_the_mean_and_training_continues_with_the_current_weights(rng):
     tunes = [random_roll(rng, 9, P) for _ in range(4)]
     with_validation, without = small_model(seed=2), small_model(seed=2)
     history = with_validation.train(
@@ -97,7 +97,7 @@ def test_a_mean_that_overflowed_is_not_left(rng):
 
 
 @pytest.mark.parametrize("options", ({"dropout": 0.5}, {"weight_noise": 0.3}))
-def test_what_disturbs_training_does_not_disturb_its_use(options, rng):
+def test_noise_in_training_does_not_affect_the_use_of_the_network(options, rng):
     tunes = [random_roll(rng, 9, P) for _ in range(4)]
     model = small_model(seed=2)
     model.train(tunes, 1, 2, 2, 6, progress=False, **options)
@@ -106,7 +106,7 @@ def test_what_disturbs_training_does_not_disturb_its_use(options, rng):
         small_model(seed=2).train(tunes, 1, 2, 2, 6, progress=False, **each).cost
         for each in ({}, options, options)
     ]
-    assert costs[0] != costs[1] == costs[2]  # it acts, and the seed settles it
+    assert costs[0] != costs[1] == costs[2]  # the noise has an effect and is reproducible
 
 
 def test_the_clean_weights_are_what_noise_leaves():
@@ -119,11 +119,11 @@ def test_the_clean_weights_are_what_noise_leaves():
 
 
 def test_regularisation_helps_on_tunes_that_were_not_learned():
-    """A few tunes of one process, many updates: the plain network learns them by heart."""
+    """With few tunes of a random process and many updates, the plain network overfits."""
     rng = np.random.default_rng(1)
 
     def tune():
-        """A melody that goes up or down by one, each a bit longer than the last."""
+        """Return a random walk that goes up or down by one."""
         steps = rng.choice([-1, 1], 24, p=[0.4, 0.6])
         return np.eye(12)[np.cumsum(steps) % 12]
 
@@ -140,12 +140,12 @@ def test_regularisation_helps_on_tunes_that_were_not_learned():
     assert scores["dropout"] < 0.9 * scores["plain"] and scores["noise"] < 0.9 * scores["plain"]
 
 
-def test_floors_by_hand():
-    """Two keys; the first is always on, the second alternates."""
+def test_baselines_by_hand():
+    """Of two pitches the first is always on, the second alternates."""
     tune = np.array([[1, 0], [1, 1], [1, 0], [1, 1], [1, 0]], bool)
     both = score_baselines([tune], [tune])
     constant, chain = both["each pitch's frequency"], both["each pitch's Markov chain"]
-    # key 1 on in 4 of 4 scored steps: (4 + 1) / (4 + 2); key 2 in 2 of 4: ½
+    # pitch 1 on in 4 of 4 scored steps: (4 + 1) / (4 + 2); pitch 2 in 2 of 4: ½
     np.testing.assert_allclose(constant.nats_per_step, -np.log(5 / 6) - np.log(1 / 2))
     # after on: (4 + 1) / (4 + 2); the second: after off 2 of 2 on, after on 0 of 2
     np.testing.assert_allclose(chain.nats_per_step, -np.log(5 / 6) - np.log(3 / 4))

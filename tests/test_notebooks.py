@@ -1,4 +1,4 @@
-"""The notebooks run from top to bottom, and what they have been committed with is whole."""
+"""The notebooks run from top to bottom, and are stored with complete outputs."""
 
 import json
 import re
@@ -20,8 +20,8 @@ CHECKS = {
     "first_steps": """
         import numpy as np
         from midi import midiread
-        assert min(tomorrow.history.validation) < min(history.validation) < history.baseline
-        assert tomorrow.history.epochs == 20 and len(tomorrow.history.cost) == 20 * 72
+        assert min(later.history.validation) < min(history.validation) < history.baseline
+        assert later.history.epochs == 20 and len(later.history.cost) == 20 * 72
         assert score.nats_per_step < history.baseline / 2
         written = midiread(FOLDER / "tune.mid", PITCH_RANGE, TIME_STEP).piano_roll
         np.testing.assert_array_equal(written, roll)
@@ -38,7 +38,7 @@ CHECKS = {
         )
     """,
 }
-"""What has to be true after the last cell, where a picture was seen and a sentence written."""
+"""Assertions after the last cell that confirm what the texts claim."""
 
 
 def outputs(notebook):
@@ -51,23 +51,23 @@ def n_pictures(notebook):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", PICTURES)
-def test_it_runs_and_shows_what_it_says(name, tmp_path, monkeypatch):
+def test_notebooks_run_and_confirm_their_texts(name, tmp_path, monkeypatch):
     for variable in ("IPYTHONDIR", "JUPYTER_CONFIG_DIR", "JUPYTER_RUNTIME_DIR"):
         monkeypatch.setenv(variable, str(tmp_path / variable))
     monkeypatch.setenv("PYTHONPATH", str(FOLDER.parent.parent))
-    monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel's own shows pictures
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # so that the kernel shows pictures
     notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
     check = "\n".join(line[8:] for line in CHECKS[name].splitlines())
     notebook.cells.append(nbformat.v4.new_code_cell(check))
     place = {"metadata": {"path": str(tmp_path)}}
     NotebookClient(notebook, timeout=600, kernel_name="python3", resources=place).execute()
     assert n_pictures(notebook) == PICTURES[name]
-    told = "".join(each.get("text", "") for each in outputs(notebook))
-    assert "Warning" not in told and "training: 100%" in told
+    printed = "".join(each.get("text", "") for each in outputs(notebook))
+    assert "Warning" not in printed and "training: 100%" in printed
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_it_is_committed_with_its_outputs(name):
+def test_notebooks_are_stored_with_their_outputs(name):
     path = FOLDER / f"{name}.ipynb"
     notebook = nbformat.read(path, as_version=4)
     nbformat.validate(notebook)

@@ -28,7 +28,7 @@ def file(model, tmp_path):
 @pytest.mark.parametrize("sampling", generation.SAMPLINGS)
 @pytest.mark.parametrize("count", (None, 3))
 def test_the_tunes_are_those_of_the_engine(model, file, rng, sampling, count):
-    """Also the second one, which the file's generator goes on to."""
+    """The second tune too, for which the file's generator continues."""
     network = NumpyNetwork.from_file(file)
     for start in (random_roll(rng, 5, P), None):
         arguments = {"count": count, "temperature": 1.3, "sampling": sampling}
@@ -60,7 +60,7 @@ def test_predictions_and_activations_are_the_oracle_s(model, file, rng):
             np.testing.assert_allclose(ours[name], theirs[letter], rtol=1e-12, err_msg=name)
 
 
-def test_a_model_in_memory_becomes_one(model, rng):
+def test_a_model_in_memory_can_be_converted(model, rng):
     start = random_roll(rng, 5, P)
     network = model.to_numpy()
     np.testing.assert_array_equal(network.gen_music(start, 40)[0], model.genMusic(start, 40)[0])
@@ -74,7 +74,7 @@ def test_arrays_alone_are_enough(model, rng):
 
 
 def test_the_file_needs_nothing_but_numpy(file, tmp_path):
-    """Copied beside the model, where no package and no engine can be imported."""
+    """It works as a copy beside the model, where no package and no engine can be imported."""
     source = Path(numpy_network.__file__).read_text("utf8")
     (tmp_path / "numpy_network.py").write_text(source, "utf8")
     script = """
@@ -90,13 +90,13 @@ def test_the_file_needs_nothing_but_numpy(file, tmp_path):
 
 
 @pytest.mark.parametrize("content", (b"", b"no model", b"PK\x03\x04 damaged"))
-def test_what_is_no_model_is_refused(tmp_path, content):
+def test_a_file_that_is_not_a_model_is_refused(tmp_path, content):
     (tmp_path / "x.npz").write_bytes(content)
     with pytest.raises(ValueError, match="x.npz is not a model of rnn4music"):
         NumpyNetwork.from_file(tmp_path / "x.npz")
 
 
-def test_a_damaged_header_is_noticed(file, tmp_path):
+def test_a_damaged_header_is_detected(file, tmp_path):
     data = file.with_suffix(".npz").read_bytes()
     path = tmp_path / "damaged.npz"
     path.write_bytes(data.replace(b"{'descr': '<f8'", b"{'descr': '<f4'", 1))
@@ -105,7 +105,26 @@ def test_a_damaged_header_is_noticed(file, tmp_path):
         NumpyNetwork.from_file(path)
 
 
-def test_a_file_that_is_not_there_is_said_so(tmp_path):
+def test_a_missing_entry_is_named(file, tmp_path):
+    with np.load(file) as entries:
+        arrays = dict(entries)
+    for name in ("parameters/layer2/bias", "settings"):
+        np.savez(tmp_path / "less.npz", **{k: v for k, v in arrays.items() if k != name})
+        with pytest.raises(ValueError, match=f"it lacks '{name.removeprefix('parameters/')}'"):
+            NumpyNetwork.from_file(tmp_path / "less")
+
+
+@pytest.mark.parametrize("n", (0, 1, 2))
+@pytest.mark.parametrize("start", (None, np.zeros((1, P)), np.ones((1, P)), np.zeros((40, P))))
+def test_the_shortest_starts_and_tunes(model, start, n):
+    for compose in (model.genMusic, model.to_numpy().gen_music):
+        tune, probabilities = compose(start, n, seed=3)
+        assert tune.shape == probabilities.shape == (n, P)
+        tunes, _ = compose(start, n, 1, seed=3)
+        np.testing.assert_array_equal(tunes, tune[None])
+
+
+def test_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere.npz"):
         NumpyNetwork.from_file(tmp_path / "nowhere")
 
@@ -119,6 +138,9 @@ def test_arguments_are_checked(model):
     for wrong in ({"temperature": 0}, {"temperature": -1}, {"threshold": 7}):
         with pytest.raises(ValueError, match="temperature must be from 0.01 to 100 and threshold"):
             network.gen_music(None, 3, **wrong)
+    for wrong in ({"n": -1}, {"n": 3, "count": 0}, {"n": 3, "count": -2}):
+        with pytest.raises(ValueError, match="n must be at least 0 and count at least 1"):
+            network.gen_music(None, **wrong)
     for start in (np.full((1, P), 90), np.full((1, P), np.nan)):
         with pytest.raises(ValueError, match="start must hold zeros and ones"):
             network.gen_music(start, 3)

@@ -1,4 +1,4 @@
-"""What a note does to a prediction, on networks in which that is known."""
+"""Effects of notes on predictions, on networks with known effects."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from rnn4music.numpy_network import NumpyNetwork
 
 
 class LastSteps:
-    """Log-odds of column 0: what the last three steps of each column weigh, and a bias."""
+    """A network whose log-odds in column 0 are a bias plus weights of the last three steps."""
 
     weights = np.array([[0, 2, 1], [0, 0, -3], [0.5, 0, 0]])  # (steps back, columns)
     calls = 0
@@ -26,7 +26,7 @@ ROLL = np.array([[1, 0, 0], [0, 1, 1], [0, 1, 1], [0, 1, 0], [1, 1, 1]])
 
 
 def test_each_note_has_its_weights():
-    """At step 4, from the notes in steps 0 to 3; that of step 0 is forgotten."""
+    """The notes in steps 0 to 3 act on step 4, except that of step 0, which is forgotten."""
     effects = occlusion_effects(LastSteps(), ROLL, 4, 0)
     held, ended = 2, -3  # column 1 in the last step; column 2 in the one before
     expected = [[0, 0, 0], [0, held, ended], [0, held, ended], [0, held, 0], [0, 0, 0]]
@@ -38,7 +38,7 @@ def test_what_was_forgotten_is_found_earlier():
 
 
 def test_the_step_after_the_last_can_be_asked_for():
-    """The fourth note of column 2 is one of its own, after a rest."""
+    """The note of column 2 in step 4 follows a rest and is a note of its own."""
     effects = occlusion_effects(LastSteps(), ROLL, 5, 0)
     np.testing.assert_allclose(effects[4], [0, 2, 1], atol=1e-12)
     np.testing.assert_allclose(effects[2, 2], 0, atol=1e-12)
@@ -52,7 +52,7 @@ def test_in_parts_it_is_the_same(monkeypatch):
 
 
 def test_a_network_of_one_weight():
-    """Only key 1 of the last step reaches key 0; one unit, and the numbers are known."""
+    """In a network of one unit only pitch 1 of the last step affects pitch 0."""
     sizes = {"input_to_gates": (2, 4), "hidden_to_gates": (1, 4), "below_to_gates": (1, 4)}
     parameters = {f"layer{n}/{name}": np.zeros(sizes[name]) for n in (1, 2, 3) for name in sizes}
     for n in (1, 2, 3):
@@ -63,7 +63,7 @@ def test_a_network_of_one_weight():
     parameters["output/bias"] = np.zeros(2)
     del parameters["layer1/below_to_gates"]
     parameters["layer1/bias"][1] = -800  # forget everything
-    parameters["layer1/input_to_gates"][1, 2] = 3  # the candidate sees key 1
+    parameters["layer1/input_to_gates"][1, 2] = 3  # the candidate sees pitch 1
     parameters["output/layer1_to_output"][0, 0] = 5
     network = NumpyNetwork(parameters)
     roll = np.array([[1, 1], [1, 0], [1, 1]])

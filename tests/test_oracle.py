@@ -1,4 +1,4 @@
-"""The judge is judged first: by numbers worked out by hand and by central differences."""
+"""The oracle itself, against numbers computed by hand and central differences."""
 
 import numpy as np
 import oracle
@@ -6,7 +6,7 @@ from conftest import SIZES, initial_states, random_roll, small_model
 
 
 def one_unit_parameters():
-    """One unit in each layer and one key, all weights zero but those set in a test."""
+    """Return zero weights for one unit in each layer and one key."""
     parameters = {}
     for n in (1, 2, 3):
         parameters[f"layer{n}/input_to_gates"] = np.zeros((1, 4))

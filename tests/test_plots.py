@@ -1,4 +1,4 @@
-"""What the pictures show, read back from the Axes."""
+"""Plots, checked by reading back what is on the Axes."""
 
 import matplotlib
 import numpy as np
@@ -18,7 +18,7 @@ LOWEST = 21
 def axes():
     figure, axes = plt.subplots()
     yield axes
-    figure.canvas.draw()  # whatever was drawn can be drawn, without a warning
+    figure.canvas.draw()  # drawing raises no warning
     plt.close(figure)
 
 
@@ -30,7 +30,7 @@ def panels():
 
 
 def roll_of(n_steps, *notes):
-    """A roll with the given (step, pitch) cells on."""
+    """Return a roll with these (step, pitch) cells on."""
     roll = np.zeros((n_steps, 88))
     for step, pitch in notes:
         roll[step, pitch - LOWEST] = 1
@@ -42,7 +42,7 @@ def names(axis):
 
 
 def value_at(image, x, y):
-    """What an image shows at a place in the coordinates of its Axes."""
+    """Return the value of an image at a point in the coordinates of its Axes."""
     assert image.origin == "lower"
     left, right, bottom, top = image.get_extent()
     array = image.get_array()
@@ -50,10 +50,17 @@ def value_at(image, x, y):
     return array[row, int((x - left) / (right - left) * array.shape[1])]
 
 
+def lightness(*rgb):
+    """Return CIE L* of an sRGB colour in [0, 1]."""
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb)
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return 116 * luminance ** (1 / 3) - 16 if luminance > 0.008856 else 903.3 * luminance
+
+
 # ---- tunes
 
 
-def test_piano_roll_with_its_start(axes):
+def test_piano_roll_with_a_start(axes):
     start, roll = roll_of(4, (0, 51)), roll_of(10, (9, 71))
     assert plots.plot_piano_roll(axes, roll, 0.5, start=start) is axes
     assert axes.get_xlim() == (-2, 5)
@@ -66,7 +73,7 @@ def test_piano_roll_with_its_start(axes):
     assert names(axes.yaxis) == ["C4", "C5"]
 
 
-def test_a_note_stands_where_its_time_and_pitch_are(axes):
+def test_a_note_is_drawn_at_its_time_and_pitch(axes):
     start, roll = roll_of(4, (1, 60)), roll_of(10, (7, 64))
     plots.plot_piano_roll(axes, roll, 0.25, start=start)
     given, composed = axes.images
@@ -78,6 +85,19 @@ def test_a_note_stands_where_its_time_and_pitch_are(axes):
     assert [list(line.get_xdata()) for line in axes.lines] == [[0, 0]]
 
 
+def test_no_note_of_a_very_long_roll_vanishes_between_pixels():
+    figure, axes = plt.subplots(figsize=(4, 2), dpi=50)
+    roll = np.zeros((40000, 12))
+    roll[20001, 5] = roll[20002:20040, 6] = 1
+    plots.plot_piano_roll(axes, roll, 0.3, 60)
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    figure.canvas.draw()
+    inside = np.asarray(figure.canvas.buffer_rgba())[15:85, 40:170, 0]
+    assert inside.min() < 250
+    plt.close(figure)
+
+
 @pytest.mark.parametrize(
     "pitches, expected",
     (
@@ -86,7 +106,7 @@ def test_a_note_stands_where_its_time_and_pitch_are(axes):
         ((59, 62), ["A3", "B3", "C4", "D4", "E4"]),
     ),
 )
-def test_the_fewer_pitches_the_more_names(axes, pitches, expected):
+def test_a_narrow_pitch_range_has_more_labels(axes, pitches, expected):
     plots.plot_piano_roll(axes, roll_of(3, *((1, pitch) for pitch in pitches)), 0.3)
     assert names(axes.yaxis) == expected
     for place, name in zip(axes.get_yticks(), names(axes.yaxis)):
@@ -109,13 +129,13 @@ def test_bars_are_numbered_from_the_first_composed_one(axes):
     assert all(line.get_visible() for line in axes.get_xgridlines())
 
 
-def test_bars_go_through_the_end_of_the_start(axes):
-    """A start of one bar and a half: bar 1 begins half a bar after what was composed."""
+def test_a_bar_may_contain_the_end_of_the_start(axes):
+    """After a start of one and a half bars, bar 1 begins half a bar into the composed part."""
     plots.plot_piano_roll(axes, roll_of(9), 1, start=roll_of(6), steps_per_bar=4)
     assert dict(zip(names(axes.xaxis), axes.get_xticks())) == {"−1": -6, "0": -2, "1": 2, "2": 6}
 
 
-def test_of_many_bars_few_have_numbers(axes):
+def test_only_some_of_many_bars_are_numbered(axes):
     plots.plot_piano_roll(axes, roll_of(160), 0.25, steps_per_bar=4)
     assert names(axes.xaxis) == [str(bar) for bar in range(1, 41, 4)]
     np.testing.assert_array_equal(axes.get_xticks(), np.arange(0, 40, 4))
@@ -127,19 +147,18 @@ def test_probabilities_have_a_colour_bar_that_takes_no_room(axes):
     assert plots.plot_probabilities(axes, np.zeros((10, 88)), 0.3) is axes
     axes.figure.canvas.draw()
     assert axes.get_position().bounds == before
-    assert axes.images[0].get_cmap().name == "gist_stern_r"
+    ramp = [lightness(*axes.images[0].get_cmap()(p)[:3]) for p in np.linspace(0, 1, 101)]
+    assert ramp[0] == pytest.approx(100, abs=0.1)
+    assert -1 < np.diff(ramp).min() and np.diff(ramp).max() < -0.5  # evenly darker
     assert axes.images[0].get_clim() == (0, 1)
     (bar,) = axes.child_axes
     assert bar.get_ylabel() == "probability"
 
 
-def test_sampled_notes_are_framed(axes):
+def test_sampled_notes_are_outlined(axes):
     roll = roll_of(10, (2, 60), (3, 60), (4, 60), (4, 67), (6, 60))
     plots.plot_probabilities(axes, 0.5 * roll, 0.5, start=roll[:3], roll=roll)
-    (frames,) = axes.collections
-    corners = [path.vertices for path in frames.get_paths()]
-    boxes = {(*c.min(axis=0).tolist(), *c.max(axis=0).tolist()) for c in corners}
-    assert boxes == {(1, 59.5, 2.5, 60.5), (2, 66.5, 2.5, 67.5), (3, 59.5, 3.5, 60.5)}
+    assert set(boxes(axes)) == {(1, 59.5, 2.5, 60.5), (2, 66.5, 2.5, 67.5), (3, 59.5, 3.5, 60.5)}
 
 
 @pytest.mark.parametrize("shared", (True, False))
@@ -163,10 +182,41 @@ def test_roll_and_probabilities_are_aligned(layout, shared):
     plt.close(figure)
 
 
+def boxes(axes):
+    (collection,) = axes.collections
+    corners = [path.vertices for path in collection.get_paths()]
+    return [(*c.min(axis=0).tolist(), *c.max(axis=0).tolist()) for c in corners]
+
+
+def test_notes_are_drawn_at_their_own_times_without_a_grid(axes):
+    notes = [(60, 0.125, 0.25), (60, 0.25, 0.2500001), (64, 0.3, 7.5), (60, 1, 1)]
+    assert plots.plot_notes(axes, notes) is axes
+    assert boxes(axes) == [(start, p - 0.5, end, p + 0.5) for p, start, end in notes]
+    assert axes.get_xlim() == (0, 7.5) and axes.get_ylim() == (57, 67)
+    assert axes.get_xlabel() == "seconds" and "C4" in names(axes.yaxis)
+    assert axes.collections[0].get_linewidth()[0] > 0  # so that the shortest are visible
+
+
+@pytest.mark.parametrize(
+    "notes, message",
+    (
+        ([], r"at least one note, but has shape \(0,\)"),
+        ([(60, 1)], r"shape \(1, 2\)"),
+        ([(60, 1, 0.5)], "start <= end"),
+        ([(60, np.nan, 2)], "finite"),
+        ([(60, -1, 2)], "0 <= start"),
+        ([(128, 0, 1)], "pitch of a note must be .* at most 127, but is 128"),
+    ),
+)
+def test_invalid_notes_are_rejected(axes, notes, message):
+    with pytest.raises(ValueError, match=message):
+        plots.plot_notes(axes, notes)
+
+
 @pytest.mark.parametrize(
     "call, message",
     (
-        (lambda axes, roll: plots.plot_piano_roll(axes, roll[0], 0.3), r"two axes.*\(88,\)"),
+        (lambda axes, roll: plots.plot_piano_roll(axes, roll[0], 0.3), r"non-empty axes.*\(88,\)"),
         (lambda axes, roll: plots.plot_piano_roll(axes, roll[:0], 0.3), r"\(0, 88\)"),
         (lambda axes, roll: plots.plot_piano_roll(axes, roll * np.nan, 0.3), "roll holds NaN"),
         (lambda axes, roll: plots.plot_piano_roll(axes, 90 * roll, 0.3), r"take \(roll > 0\)"),
@@ -185,12 +235,12 @@ def test_roll_and_probabilities_are_aligned(layout, shared):
         ),
     ),
 )
-def test_what_cannot_be_drawn_is_named(axes, call, message):
+def test_invalid_rolls_are_rejected(axes, call, message):
     with pytest.raises(ValueError, match=message):
         call(axes, roll_of(4, (1, 60)))
 
 
-def test_roll_and_probabilities_of_two_tunes_are_refused(panels):
+def test_roll_and_probabilities_of_different_lengths_are_rejected(panels):
     with pytest.raises(ValueError, match=r"probabilities must have the shape \(4, 88\)"):
         plots.plot_composition(panels, roll_of(4), roll_of(5), 0.3)
 
@@ -198,7 +248,7 @@ def test_roll_and_probabilities_of_two_tunes_are_refused(panels):
 # ---- training
 
 
-def test_learning_curve_marks_its_best_and_the_floor(axes):
+def test_learning_curve_marks_the_best_epoch_and_the_baseline(axes):
     assert plots.plot_learning_curve(axes, [3, None, 1, 2], 2.5, color="green") is axes
     curve, best, baseline = axes.lines
     np.testing.assert_array_equal(curve.get_xydata(), [[1, 3], [2, np.nan], [3, 1], [4, 2]])
@@ -227,7 +277,7 @@ def test_history_has_cost_and_validation_in_the_same_unit(axes):
     assert axes.get_ylabel() == "nats per step"
     validation, best, baseline, cost, means, lowered = axes.lines
     assert list(validation.get_ydata()) == [4, 3, 3.5] and best.get_xydata().tolist() == [[2, 3]]
-    assert list(cost.get_xydata()[3]) == [2, 4]  # of the fourth of six updates in three epochs
+    assert list(cost.get_xydata()[3]) == [2, 4]  # the fourth of six updates in three epochs
     assert means.get_xydata().tolist() == [[0.5, 48], [1.5, 4], [2.5, 2]]
     assert set(lowered.get_xdata()) == {2}  # the third epoch had the lower rates
     assert legend(axes) == ["validation", "training", "rates lowered"]
@@ -244,10 +294,10 @@ def test_history_without_validation_shows_the_cost(axes):
     plots.plot_history(axes, history)
     assert legend(axes) == ["training", "rates lowered"]
     assert axes.get_ylabel() == "nats per tune and window"
-    assert not axes.texts  # the baseline is in nats per step
+    assert not axes.texts  # no baseline, which is in nats per step
 
 
-def test_history_of_a_training_that_was_interrupted_at_once(axes):
+def test_history_of_a_training_interrupted_in_its_first_epoch(axes):
     plots.plot_history(axes, History(cost=[7.0], baseline=5.0))
     with pytest.raises(ValueError, match="no updates; train first"):
         plots.plot_history(axes, History())
@@ -258,14 +308,14 @@ def test_history_of_a_training_that_was_interrupted_at_once(axes):
 
 @pytest.fixture
 def activations():
-    """Of four units: the first and the last, and the two between, do nearly the same."""
+    """Return activations of four units; 0 and 3 are similar, and so are 1 and 2."""
     wave = np.sin(np.arange(12.0))
     cell = np.stack([wave, -2 * wave, -2.1 * wave, 1.1 * wave], axis=1)
     gate = np.tile([0.1, 0.2, 0.3, 0.4], (12, 1))
     return {"cell": cell, "forget": gate, "hidden": gate * np.tanh(cell)}
 
 
-def test_activations_has_similar_units_side_by_side(axes, activations):
+def test_activations_are_drawn_with_similar_units_side_by_side(axes, activations):
     order = plots.similar_units(activations)
     assert {*order[:2].tolist()} in ({0, 3}, {1, 2}) and sorted(order) == [0, 1, 2, 3]
     assert plots.plot_activations(axes, activations, time_step=0.5, n_given=4) is axes
@@ -275,14 +325,14 @@ def test_activations_has_similar_units_side_by_side(axes, activations):
     assert image.get_clim() == (-1, 1)
 
 
-def test_units_along_a_line_are_in_its_order():
-    """Where the tree alone leaves it open which end of a cluster comes first."""
+def test_similar_units_are_ordered_within_clusters():
+    """The clustering alone does not determine which end of a cluster comes first."""
     places = np.array([0.5, 0.1, 0.32, 0.0, 0.71, 0.4])
     order = plots.similar_units({"cell": np.tile(np.arctanh(places), (3, 1))})
     assert sorted(places) in (list(places[order]), list(places[order])[::-1])
 
 
-def test_gates_are_in_the_order_of_the_cells_or_in_a_given_one(axes, activations):
+def test_gates_are_drawn_in_the_order_of_the_cells_or_a_given_order(axes, activations):
     plots.plot_activations(axes, activations, "forget")
     plots.plot_activations(axes, activations, "hidden", order=[3, 2, 1, 0])
     gate, hidden = axes.images
@@ -292,7 +342,7 @@ def test_gates_are_in_the_order_of_the_cells_or_in_a_given_one(axes, activations
     np.testing.assert_array_equal(hidden.get_array()[0], activations["hidden"][:, 3])
 
 
-def test_in_a_stack_the_lowest_names_the_time(panels, activations):
+def test_only_the_lowest_plot_of_a_stack_labels_the_time_axis(panels, activations):
     plots.plot_piano_roll(panels[0], roll_of(12, (1, 60)), 0.3, steps_per_bar=4)
     plots.plot_activations(panels[1], activations, "forget", 0.3, steps_per_bar=4)
     assert [axes.get_xlabel() for axes in panels] == ["", "bar"]
@@ -307,7 +357,7 @@ def test_activations_of_one_unit(axes):
     assert axes.images[0].get_array().shape == (1, 5)
 
 
-def test_what_are_no_activations_is_named(axes, activations):
+def test_invalid_activations_are_rejected(axes, activations):
     with pytest.raises(ValueError, match="what must be one of 'cell', 'forget', 'hidden'"):
         plots.plot_activations(axes, activations, "gate")
     activations["cell"][3, 1] = np.nan
@@ -315,7 +365,7 @@ def test_what_are_no_activations_is_named(axes, activations):
         plots.plot_activations(axes, activations)
 
 
-def test_occlusion_is_drawn_on_the_notes_before(axes):
+def test_occlusion_colours_the_earlier_notes(axes):
     roll = roll_of(6, (0, 60), (1, 64), (4, 67))
     effects = np.zeros_like(roll)
     effects[1, 64 - LOWEST] = -2
@@ -324,7 +374,7 @@ def test_occlusion_is_drawn_on_the_notes_before(axes):
     (image,) = axes.images
     assert image.get_extent()[:2] == [0, 1.5] and image.get_clim() == (-2, 2)
     shown = image.get_array()
-    assert shown.count() == 2  # the notes that were heard, and no silence
+    assert shown.count() == 2  # notes only, not silence
     assert shown[60 - LOWEST, 0] == 0 and shown[64 - LOWEST, 1] == -2
     (frame,) = axes.collections
     assert frame.get_paths()[0].get_extents().bounds == (1.5, 61.5, 0.5, 1)
@@ -334,7 +384,7 @@ def test_occlusion_is_drawn_on_the_notes_before(axes):
 
 @pytest.fixture
 def parameters(rng):
-    """Those of a layer 2 of three units, above one of two, and of eight pitches."""
+    """Return parameters of a layer 2 with three units, above two units, for eight pitches."""
     shapes = {
         "layer2/input_to_gates": (8, 12),
         "layer2/below_to_gates": (2, 12),
@@ -346,7 +396,7 @@ def parameters(rng):
 
 
 @pytest.mark.parametrize(
-    "source, label", (("input", "pitch"), ("below", "layer 1"), ("hidden", "layer 2, a step"))
+    "source, label", (("input", "pitch"), ("below", "layer 1"), ("hidden", "layer 2, prev"))
 )
 def test_weights_to_gates_are_separated_by_gate(axes, parameters, source, label):
     name = f"layer2/{source}_to_gates"
@@ -364,14 +414,14 @@ def test_weights_to_gates_are_separated_by_gate(axes, parameters, source, label)
         assert image.get_extent()[2:] == [59.5, 67.5]
 
 
-def test_weights_to_the_output_have_pitches_upwards(axes, parameters):
+def test_weights_to_the_output_are_drawn_with_pitch_upwards(axes, parameters):
     plots.plot_weights(axes, parameters, "output/layer2_to_output", lowest_pitch=60)
     (image,) = axes.images
     np.testing.assert_array_equal(image.get_array(), parameters["output/layer2_to_output"].T)
     assert names(axes.yaxis)[0] == "C4" and axes.get_xlabel() == "layer 2" and not axes.lines
 
 
-def test_weights_that_are_no_matrix_are_refused(axes, parameters):
+def test_weights_that_are_not_a_matrix_are_rejected(axes, parameters):
     for name in ("layer2/bias", "layer7/bias"):
         with pytest.raises(ValueError, match="name must be one of 'layer2/input_to_gates'"):
             plots.plot_weights(axes, parameters, name)

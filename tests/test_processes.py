@@ -1,4 +1,4 @@
-"""Work in a process of its own, which may crash, hang, grow and lie."""
+"""Work in a separate process, which may crash, hang, use too much memory, or give false answers."""
 
 import multiprocessing
 import os
@@ -57,17 +57,17 @@ def test_a_function_answers_with_arrays(tmp_path):
 @pytest.mark.parametrize(
     ("function", "arguments", "error", "message"),
     (
-        (crashing, [], ProcessCrashed, "it crashes the process that reads it"),
-        (leaving, [], OSError, "the process of leaving failed before it could answer"),
+        (crashing, [], ProcessCrashed, "reading it crashes a process"),
+        (leaving, [], OSError, "the process for leaving failed before it could answer"),
         (growing, [], ProcessCrashed, "it takes more than 512 MiB of memory"),
-        (talking, [], ProcessCrashed, "it gives more than 1048576 bytes"),
+        (talking, [], ProcessCrashed, "it holds more than 1048576 bytes"),
         (raising, ["value", "é\n"], ValueError, "^é\n$"),
         (raising, ["import", "a package"], ImportError, "^a package$"),
         (raising, ["os", 5, "a disk"], OSError, "a disk"),
-        (raising, ["key", "x"], OSError, "the process of raising failed before"),
+        (raising, ["key", "x"], OSError, "the process for raising failed before"),
     ),
 )
-def test_what_goes_wrong_there_is_an_error_here(function, arguments, error, message):
+def test_an_error_in_the_process_is_raised_here(function, arguments, error, message):
     with pytest.raises(error, match=message):
         in_limited_process(function, arguments, **LIMITS)
 
@@ -95,13 +95,13 @@ def test_an_answer_is_not_trusted(tmp_path):
         *(b"", good[:-1], good[:50], good + b"x", good.replace(b"(3,)", b"(9,)")),
         *(npz(x=np.zeros(1000)), npz(error=np.array(3)), npz(error=np.array(["SystemExit", "x"]))),
     ):
-        with pytest.raises(ProcessCrashed, match="no answer that can be used"):
+        with pytest.raises(ProcessCrashed, match="no usable answer"):
             read(answer)
     assert read(npz(x=np.array([sleeping]))) == {}  # nothing is unpickled
 
 
-def test_a_daemon_may_have_such_a_process():
-    """As the workers of a pool are; they may have no children by multiprocessing."""
+def test_a_daemonic_process_can_start_one():
+    """Workers of a multiprocessing pool are daemonic: multiprocessing allows them no children."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         with pytest.raises(ValueError, match="from there"):
             pool.apply(in_limited_process, (raising, ["value", "from there"]), LIMITS)

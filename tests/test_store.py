@@ -228,7 +228,7 @@ def test_a_cluster_without_workers_ends_the_conversion(monkeypatch, n_done):
         assert [*made] == [0, 1, 2] and len(there) == 11
         return
     assert [next(made) for _ in range(n_done)] == [*range(n_done)]
-    with pytest.raises(ConnectionError, match="no worker is left.*goes on"):
+    with pytest.raises(ConnectionError, match="no worker is left.*continues"):
         next(made)
     assert len(there) == 11 - 4 and len(dask.cancelled) == 3
 
@@ -815,7 +815,7 @@ def test_converting_and_training_from_the_command_line(tunes, tmp_path, capsys):
     assert told["skipped"] == [] and told["n_notes"] == dataset.n_notes
 
     small = ["--units", 3, 4, 5, "--quiet", "--epochs", 2, "--window", 20, "--windows", "random"]
-    assert run("train", store, "-o", model, *small, "--validation", 0.2) == 0
+    assert run("train", store, "-o", model, *small, "--validation", 0.2) in (0, 3)
     assert not prefetching()
     assert run("evaluate", model, store) == 0
     assert f"on 13 tunes, {dataset.lengths.sum()} steps" in capsys.readouterr().out

@@ -1,6 +1,7 @@
-"""Sound: what is heard, when, from where, and that nothing else is."""
+"""Sound: pitch, timing, loudness and direction, files and SoundFonts."""
 
 import io
+import multiprocessing
 import os
 import wave
 
@@ -21,14 +22,14 @@ from rnn4music.render.synthesizer import (
 
 
 def rows(pitch, pattern):
-    """Return the roll of one key, on where the pattern has an x."""
+    """Return the roll of one pitch, on where the pattern has an x."""
     roll = np.zeros((len(pattern), 88))
     roll[:, pitch - 21] = [sign == "x" for sign in pattern]
     return roll
 
 
 def spectrum(samples, start=0.0, end=None):
-    """Return a part's amplitudes, both sides together, at frequencies 0.25 Hz apart or less."""
+    """Return the amplitudes of a part of a sound, left plus right, at most 0.25 Hz apart."""
     end = len(samples) if end is None else round(end * SAMPLE_RATE)
     part = samples[round(start * SAMPLE_RATE) : end].sum(axis=1)
     return np.abs(np.fft.rfft(part * np.hanning(len(part)), 4 * SAMPLE_RATE))
@@ -44,13 +45,13 @@ def at(amplitudes, frequency):
 
 
 def level(samples, start, end):
-    """Return the root of the mean square of both sides."""
+    """Return the root mean square over both channels."""
     part = samples[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)].astype(float)
     return np.sqrt(np.mean(part**2))
 
 
 def greatest_jump(samples):
-    """Return the greatest step between neighbours, silence before and after included."""
+    """Return the largest difference of adjacent samples, including silence before and after."""
     return np.abs(np.diff(np.pad(samples, ((1, 1), (0, 0))), axis=0)).max()
 
 
@@ -90,7 +91,7 @@ def test_silence_is_silent():
 
 
 def test_nothing_clicks():
-    """A cut wave would jump by a large part of its amplitude; a low note's is smooth."""
+    """A wave cut off abruptly jumps by much of its amplitude; that of a low note is smooth."""
     smooth = greatest_jump(synthesise_notes([(40, 0, 2)], 2.5)[2000:12000])
     roll = rows(40, "xxxxx.x.x.xx..xxx")
     for time_step in (0.3, 0.1, 0.05, 0.01, 0.001):
@@ -112,13 +113,13 @@ def test_nothing_clicks():
     )
 
 
-def test_a_repeated_note_does_not_click_where_it_is_struck_again():
+def test_a_repeated_note_does_not_click():
     notes = [(40, k / 10, (k + 1) / 10) for k in range(10)]
     smooth = greatest_jump(synthesise_notes([(40, 0, 2)], 2.5)[2000:12000])
     assert greatest_jump(synthesise_notes(notes, 1.2)) < 2 * smooth
 
 
-def test_nothing_clips_and_a_soft_sound_stays_soft():
+def test_nothing_clips_and_quiet_sounds_are_not_amplified():
     everything = synthesise(np.ones((4, 88)), 0.3)
     assert np.abs(everything).max() == pytest.approx(0.9, abs=1e-4)
     for lowest_pitch in (0, 88):
@@ -130,7 +131,7 @@ def test_nothing_clips_and_a_soft_sound_stays_soft():
     np.testing.assert_allclose(synthesise(three, 0.3), alone, atol=1e-6)
 
 
-def test_on_cells_in_a_row_are_one_held_note():
+def test_consecutive_on_steps_are_one_held_note():
     held = synthesise(rows(60, "xxxxx."), 0.3)
     np.testing.assert_array_equal(held, synthesise_notes([(60, 0, 1.5)], 1.8))
     assert level(held, 1.2, 1.25) < level(held, 0.6, 0.65) < level(held, 0.1, 0.15)
@@ -148,7 +149,7 @@ def test_a_note_is_released_at_its_end():
     assert 0 < level(samples, 0.54, 0.58) < 0.5 * level(held, 0.54, 0.58)
 
 
-def test_a_sound_decays_its_upper_partials_and_high_notes_first():
+def test_upper_partials_and_high_notes_decay_first():
     held = synthesise_notes([(57, 0, 4)], 4)
     levels = [level(held, start, start + 0.5) for start in np.arange(0, 3.5, 0.5)]
     assert all(later < 0.95 * earlier for earlier, later in zip(levels, levels[1:]))
@@ -166,7 +167,7 @@ def test_a_sound_decays_its_upper_partials_and_high_notes_first():
     assert kept_of == sorted(kept_of, reverse=True)
 
 
-def test_no_partial_above_half_the_sample_rate_is_folded_back():
+def test_partials_do_not_alias():
     for pitch in (96, 108, 127):
         amplitudes = spectrum(synthesise_notes([(pitch, 0, 1)], 1), 0.05, 0.9)
         frequency = 440 * 2 ** ((pitch - 69) / 12)
@@ -177,14 +178,14 @@ def test_no_partial_above_half_the_sample_rate_is_folded_back():
         assert amplitudes[~of_the_note].max() < 1e-4 * amplitudes.max(), pitch
 
 
-def test_higher_notes_come_from_further_right_and_no_less_strongly():
+def test_higher_notes_are_further_right_and_equally_strong():
     samples = [synthesise_notes([(pitch, 0, 1)], 1) for pitch in range(21, 109, 3)]
     sides = np.array([np.sqrt(np.mean(each.astype(float) ** 2, axis=0)) for each in samples])
     right_by = 20 * np.log10(sides[:, 1] / sides[:, 0])  # dB
     assert (np.diff(right_by) > 0).all()
     assert -12 < right_by[0] < -3 and 3 < right_by[-1] < 12
     assert abs(right_by[len(right_by) // 2]) < 1
-    mono = synthesise_notes([(64, 0, 1)], 1)  # comes from the middle
+    mono = synthesise_notes([(64, 0, 1)], 1)  # is in the middle
     np.testing.assert_allclose(mono[:, 0], mono[:, 1], rtol=1e-5)
 
 
@@ -201,12 +202,12 @@ def test_higher_notes_come_from_further_right_and_no_less_strongly():
         (np.zeros((5, 108)), "pitch 128, above 127"),
     ],
 )
-def test_rolls_that_are_none_are_refused(roll, message):
+def test_invalid_rolls_are_rejected(roll, message):
     with pytest.raises(ValueError, match=message):
         synthesise(roll, 0.3)
 
 
-def test_times_that_are_none_are_refused():
+def test_invalid_times_are_rejected():
     roll = rows(60, "xx")
     for time_step in (0, -0.3, np.nan, np.inf):
         with pytest.raises(ValueError, match="time_step must be"):
@@ -217,15 +218,15 @@ def test_times_that_are_none_are_refused():
         synthesise("roll", 0.3)
     with pytest.raises(ValueError, match="lowest_pitch"):
         synthesise(roll, 0.3, -1)
-    with pytest.raises(ValueError, match="sound in seconds must be .* at most 7200, but is 8000"):
+    with pytest.raises(ValueError, match="last 8,000 seconds, and at most 7,200 .*; shorten"):
         synthesise(roll, 4000)
-    for seconds in (-1, np.nan, 1e9):
+    for seconds in (-1, np.nan):
         with pytest.raises(ValueError, match="seconds must be"):
             synthesise_notes([], seconds)
     assert synthesise_notes(iter([]), 0).shape == (0, 2)
 
 
-def test_a_midi_file_sounds_as_its_roll_and_lasts_as_long(tmp_path):
+def test_a_midi_file_sounds_like_its_roll(tmp_path):
     roll = rows(60, ".xx.x....") + rows(72, "xxxx.....")
     midi.midiwrite(tmp_path / "tune.mid", roll, (21, 109), 0.3)
     samples = render(tmp_path / "tune.mid", keep_silence=True)
@@ -269,9 +270,9 @@ def test_a_sound_lasts_as_long_as_the_notes_that_are_played(tmp_path, monkeypatc
     assert len(render(tmp_path / "tune.mid", "piano.sf2")) == round(with_drums * SAMPLE_RATE)
 
 
-def test_a_midi_file_s_pedal_is_heard_and_its_drums_are_not(tmp_path):
+def test_the_pedal_of_a_midi_file_is_heard_and_drums_are_not(tmp_path):
     def file(name, *events):
-        track = b"".join(events) + b"\x83\x60\xff\x2f\x00"  # ends a quarter note, 0.5 s, later
+        track = b"".join(events) + b"\x83\x60\xff\x2f\x00"  # a quarter note (0.5 s) later
         head = b"MThd\x00\x00\x00\x06\x00\x00\x00\x01\x01\xe0MTrk"
         (tmp_path / name).write_bytes(head + len(track).to_bytes(4, "big") + track)
         return render(tmp_path / name)
@@ -284,7 +285,7 @@ def test_a_midi_file_s_pedal_is_heard_and_its_drums_are_not(tmp_path):
     assert not file("drums.mid", b"\x00\x99\x45\x40", quarter + b"\x89\x45\x40").any()
 
 
-def test_a_wav_file_holds_the_samples(tmp_path):
+def test_a_wav_file_contains_the_samples(tmp_path):
     samples = synthesise(rows(60, "xx.x.."), 0.21371)
     write_wav(tmp_path / "tune.wav", samples)
     with wave.open(str(tmp_path / "tune.wav")) as file:
@@ -294,7 +295,7 @@ def test_a_wav_file_holds_the_samples(tmp_path):
     assert not stored[samples == 0].any()
 
 
-def test_a_file_that_cannot_be_written_leaves_what_was_there(tmp_path, monkeypatch):
+def test_a_failed_write_leaves_the_earlier_file(tmp_path, monkeypatch):
     (tmp_path / "tune.wav").write_bytes(b"earlier")
     samples = synthesise(rows(60, "xx"), 0.3)
     with pytest.raises(FileNotFoundError, match="no folder"):
@@ -312,7 +313,7 @@ def test_a_file_that_cannot_be_written_leaves_what_was_there(tmp_path, monkeypat
     assert (tmp_path / "tune.wav").read_bytes() == b"earlier"
 
 
-def test_encoded_refuses_what_is_no_sound(monkeypatch):
+def test_encoded_rejects_invalid_sounds(monkeypatch):
     for samples in (np.zeros((2, 9)), np.zeros(9)):
         with pytest.raises(ValueError, match=r"\(n, 2\)"):
             encoded(samples, "WAV")
@@ -322,7 +323,7 @@ def test_encoded_refuses_what_is_no_sound(monkeypatch):
     with pytest.raises(ValueError, match="'WAV', 'MP3'"):
         encoded(np.zeros((9, 2)), "OGG")
     monkeypatch.setattr("soundfile.available_formats", lambda: {"WAV": ""})
-    with pytest.raises(RuntimeError, match="writes no MP3; 1.1 and later do"):
+    with pytest.raises(RuntimeError, match="cannot write MP3; version 1.1 or later can"):
         encoded(np.zeros((9, 2)), "MP3")
 
 
@@ -330,7 +331,7 @@ def test_an_mp3_sounds_the_same():
     import soundfile
 
     if "MP3" not in soundfile.available_formats():
-        pytest.skip(f"libsndfile {soundfile.__libsndfile_version__} writes no MP3")
+        pytest.skip(f"libsndfile {soundfile.__libsndfile_version__} cannot write MP3")
     samples = synthesise(rows(69, "xxx") + rows(45, "xxx"), 0.3)
     data = encoded(samples, "MP3")
     assert len(data) < len(encoded(samples, "WAV")) / 5
@@ -343,7 +344,7 @@ def test_an_mp3_sounds_the_same():
 
 @pytest.fixture
 def files(tmp_path):
-    """Return the paths of a MIDI file of 3 s, of a SoundFont, and the folder."""
+    """Return the paths of a MIDI file of 3 s, a SoundFont and their folder."""
     soundfont, tune = tmp_path / "Flügel ♪.sf2", tmp_path / "Stück ♫.mid"
     soundfont.write_bytes(tiny_soundfont.tiny_soundfont())
     midi.midiwrite(tune, rows(69, "..xxx.....") + rows(81, "......xx.."), (21, 109), 0.3)
@@ -374,7 +375,7 @@ def test_a_soundfont_plays_a_midi_file(files):
         render(tune, damaged)
 
 
-def test_what_is_no_soundfont_is_named(files, monkeypatch):
+def test_files_that_are_not_soundfonts_are_rejected(files, monkeypatch):
     tune, _, folder = files
     monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
     with pytest.raises(FileNotFoundError, match="none.sf2"):
@@ -387,11 +388,37 @@ def test_what_is_no_soundfont_is_named(files, monkeypatch):
         render(folder / "none.mid", folder / "text.sf2", seconds=3)
 
 
-def test_a_missing_symusic_names_its_cure(files, monkeypatch):
+def test_a_missing_symusic_names_the_remedy(files, monkeypatch):
     tune, soundfont, _ = files
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ImportError, match="pip install 'symusic>=0.5.8,!=0.6.0'"):
         render(tune, soundfont)
+
+
+def shape_of_sound(tune, soundfont):
+    assert multiprocessing.current_process().daemon
+    return render(tune, soundfont).shape
+
+
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_a_soundfont_plays_in_a_daemonic_process(files, method):
+    """Such as a worker of a pool, which may not have children of multiprocessing."""
+    pytest.importorskip("symusic")
+    with multiprocessing.get_context(method).Pool(1) as pool:
+        assert pool.apply(shape_of_sound, files[:2]) == (3 * SAMPLE_RATE, 2)
+
+
+@pytest.mark.parametrize("name", [b"a b [1]", b"-x", b"\xff"])
+def test_a_soundfont_and_its_tune_may_have_any_path(files, monkeypatch, name):
+    pytest.importorskip("symusic")
+    tune, soundfont, folder = files
+    monkeypatch.chdir(folder)
+    try:
+        os.rename(tune, name + b".mid")
+    except OSError:
+        pytest.skip("the file system allows only UTF-8")
+    os.rename(soundfont, name + b".sf2")
+    assert render(name + b".mid", os.fsdecode(name) + ".sf2").shape == (3 * SAMPLE_RATE, 2)
 
 
 SYMUSIC = """
@@ -412,7 +439,7 @@ class Synthesizer:
     def render(self, score, stereo):
         RENDERS
 """
-"""A stand-in for symusic that does what is written into it."""
+"""Source of a stand-in for symusic, with two placeholders."""
 
 
 @pytest.mark.parametrize(
@@ -429,7 +456,7 @@ class Synthesizer:
         ("pass", "raise RuntimeError('odd')", ValueError, ".mid: symusic cannot read it: odd"),
     ],
 )
-def test_whatever_symusic_does_is_an_error(files, monkeypatch, renders, refuses, error, message):
+def test_failures_of_symusic_are_reported(files, monkeypatch, renders, refuses, error, message):
     tune, soundfont, folder = files
     stand_in = SYMUSIC.replace("RENDERS", renders).replace("REFUSES_THE_FILE", refuses)
     (folder / "symusic.py").write_text(stand_in)
@@ -438,7 +465,7 @@ def test_whatever_symusic_does_is_an_error(files, monkeypatch, renders, refuses,
         render(tune, soundfont)
 
 
-def test_a_soundfont_s_long_and_loud_sound_is_cut_softly(files, monkeypatch):
+def test_a_long_and_loud_sound_of_a_soundfont_is_scaled_and_faded_out(files, monkeypatch):
     tune, soundfont, folder = files
     stand_in = SYMUSIC.replace("RENDERS", "return np.float32([[0], [-2]]) * np.ones(5 * 44100)")
     (folder / "symusic.py").write_text(stand_in.replace("REFUSES_THE_FILE", "pass"))

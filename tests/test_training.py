@@ -1,12 +1,14 @@
-"""The loop: windows, minibatches, reproducibility, what stops it, and what it leaves."""
+"""The training loop: windows, minibatches, reproducibility, endings, and results."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import textwrap
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -15,9 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnn4music import RNN4Music, TrainingDiverged, mark_silence
+from rnn4music.backend import ENGINE
 from rnn4music.evaluation import score_baselines
 from rnn4music.graphs.compiled import NO_NOISE
-from rnn4music.training import History, loop, minibatches
+from rnn4music.training import BaselineWarning, History, callbacks, loop, minibatches
 from rnn4music.training.averaging import AveragedWeights
 from rnn4music.training.callbacks import CallbackList, EarlyStopping, ResultInPlace
 from rnn4music.training.config import TrainConfig
@@ -59,12 +62,12 @@ def test_shuffling_differs_between_epochs():
 
 
 def test_the_padded_minibatch_learns_as_if_it_were_smaller(tunes):
-    """Three tunes in minibatches of two: the second must act like a minibatch of one."""
+    """With three tunes in minibatches of two, the second must act like a minibatch of one."""
     model = small_model(seed=2)
     twin = small_model(seed=2)
     history = model.train(tunes[:3], 1, 1, 2, 6, progress=False)
     epoch_seed = twin._rng.integers(2**62)
-    shuffled = np.random.default_rng(epoch_seed).permutation(3)  # the order in which ours saw them
+    shuffled = np.random.default_rng(epoch_seed).permutation(3)  # as in `model`
     for chosen in (shuffled[:2], shuffled[2:]):
         windows, weights, _ = minibatches.make_minibatch(
             [minibatches.fit_window(tunes[k], 6) for k in chosen], len(chosen), 6, "float64"
@@ -108,7 +111,7 @@ def test_history(tunes):
     assert min(first.validation) == model.evaluate(tunes[:2]).nats_per_step
     assert first.rate_factor == [1, 1, 1]
     best = f"{min(first.validation):.3f} after epoch {first.best_epoch}"
-    assert repr(first) == f"History(18 updates, 3 epochs, best validation {best})"
+    assert repr(first).startswith(f"History(18 updates, 3 epochs, best validation {best}")
     chain = score_baselines(tunes, tunes[:2])["each pitch's Markov chain"]
     assert first.baseline == model.history.baseline == chain.nats_per_step
     assert all(seconds > 0 for seconds in first.seconds)
@@ -116,6 +119,35 @@ def test_history(tunes):
     assert model.history.cost == first.cost + second.cost and model.history.epochs == 4
     assert model.history.validation == [*first.validation, None]
     assert first.best_epoch == 1 + int(np.argmin(first.validation)) and second.best_epoch is None
+
+
+def test_a_training_that_ends_above_the_baseline_says_so(tunes):
+    steady = [np.tile([1, 0, 0, 0, 1, 0, 0], (40, 1))] * 2  # which each pitch alone predicts
+    model = small_model()
+    with pytest.warns(BaselineWarning, match="the best validation is .* worse than the baseline"):
+        history = model.train(steady, 1, 2, 3, 5, validation=steady, progress=False)
+    score, baseline = min(history.validation), history.baseline
+    assert score > baseline and history.is_worse_than_baseline
+    assert repr(history).endswith(f"worse than the baseline of {baseline:.3f})")
+    for others in ({"baseline": score}, {"baseline": None}, {"validation": [None, None]}):
+        assert not History(**{**history.to_dict(), **others}).is_worse_than_baseline
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.train(steady, 1, 2, 3, 5, progress=False)  # nothing is compared without validation
+
+
+@pytest.mark.parametrize("music, message", [
+    ({"dataset": np.zeros((2, 9, 7))}, "no note sounds in dataset: check how"),
+    ({"validation": np.zeros((1, 9, 7))}, "no note sounds in validation: check how"),
+    ({"dataset": [np.ones((1, 7))]}, "every tune in dataset has one step"),
+])  # fmt: skip
+def test_music_with_nothing_to_learn_is_warned_about(tunes, music, message):
+    with pytest.warns(UserWarning, match=message) as warned:
+        music = {"dataset": tunes, **music}
+        small_model().train(
+            noOfEpochPerMB=1, noOfEpoch=1, sizeOfMiniBatch=2, lengthOfMB=5, progress=False, **music
+        )
+    assert warned[0].filename == __file__
 
 
 def test_training_twice_compiles_once(tunes):
@@ -150,7 +182,7 @@ def test_l1_shrinks_all_but_the_biases(tunes):
     for name, free in trained[0].items():
         if not name.endswith("bias"):
             assert np.abs(trained[1][name]).mean() < np.abs(free).mean(), name
-    model = small_model(R1=1, R2=1, R3=1, Rout=1, gradClip=1e-300)  # the penalty alone acts
+    model = small_model(R1=1, R2=1, R3=1, Rout=1, gradClip=1e-300)  # only the penalty acts
     before = model.get_parameters()
     model.train(tunes, 1, 1, 3, 5, sparseParam=1, progress=False)
     for name, after in model.get_parameters().items():
@@ -195,7 +227,7 @@ def test_an_exploding_cost_stops_and_leaves_the_last_good_weights(tunes, rates):
 
 
 class FakeStore:
-    """Weights that count the updates made, one number."""
+    """A store whose only weight is the number of updates."""
 
     def __init__(self):
         self.value = 0
@@ -214,7 +246,7 @@ class FakeStore:
 
 
 class FakeTrainer(Trainer):
-    """A trainer around one function, with a number for its weights."""
+    """A trainer whose update is a given function, and whose weights are one number."""
 
     def __init__(self, update, n_minibatches, validate=None, **config):
         self._do, self._n_minibatches = update, n_minibatches
@@ -272,7 +304,7 @@ def test_the_weights_kept_are_those_whose_cost_was_last_finite():
     value, history, error = run_loop([1.0] * 6, validate=lambda: next(nats))
     assert value == 3 and error is None and history.validation == [7.0, 8.0]
     value, history, error = run_loop([*[1.0] * 5, np.nan], validate=lambda: 7.0)
-    assert value == 3 and "update 6" in str(error)  # the best, not the last that were good
+    assert value == 3 and "update 6" in str(error)  # the best weights, not the last good ones
     value, history, error = run_loop([1.0] * 6, validate=lambda: np.nan)
     assert "the validation became nan" in str(error) and history.validation == []
 
@@ -308,7 +340,7 @@ def test_ctrl_c_finishes_the_update_and_keeps_what_was_learned(capsys):
     history, _ = fake_training(trainer)
     assert trainer.store.value == len(history.cost) == 4 and history.interrupted
     assert signal.getsignal(signal.SIGINT) is before
-    assert "finishing what is under way" in capsys.readouterr().err
+    assert "finishing the current update" in capsys.readouterr().err
 
 
 def test_ctrl_c_is_noticed_while_a_resumed_epoch_is_read_over():
@@ -336,7 +368,7 @@ def test_ctrl_c_in_the_last_update_skips_the_validation():
         return 1.0
 
     def validate():
-        raise AssertionError("this may take long, and the user wants to stop")
+        raise AssertionError("validation may take long, but the user wants to stop")
 
     history, _ = fake_training(FakeTrainer(update, 1, validate, epochs=1))
     assert history.interrupted and history.validation == [] and history.epochs == 0
@@ -370,7 +402,7 @@ def test_an_average_that_overflows_unseen_is_put_back_too(tunes, tmp_path):
 
 @pytest.mark.parametrize("options", ({}, {"windows": "all", "steps_at_once": 2}))
 def test_a_mean_that_has_seen_the_explosion_is_not_what_is_left(tunes, options):
-    """The update before the cost explodes is in the mean, which is finite but of no use."""
+    """The mean includes the update before the cost explodes: it is finite but useless."""
     model = small_model(dtype="float32", gradClip=1e30, R1=3e37, R2=3e37, R3=3e37, Rout=3e37)
     largest = max(np.abs(array).max() for array in model.get_parameters().values())
     with pytest.raises(TrainingDiverged, match="last good weights"):
@@ -399,7 +431,7 @@ def test_a_second_ctrl_c_aborts_at_once_and_leaves_nothing_half_updated():
         for _ in range(2):
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.01)
-        raise AssertionError("the second Ctrl-C came to nothing")
+        raise AssertionError("the second Ctrl-C had no effect")
 
     trainer = FakeTrainer(update, 1, epochs=1)
     with pytest.raises(KeyboardInterrupt):
@@ -421,7 +453,7 @@ def test_ctrl_c_in_a_real_run_ends_cleanly():
         from rnn4music import RNN4Music
         tunes = [np.eye(8)[np.arange(40) % 8]] * 20
         model = RNN4Music(20, 20, 20, 8, seed=1)
-        history = model.train(tunes, 1, 1000000, 5, 30)
+        history = model.train(tunes, 1, 1000000, 5, 30, windows="all")
         print("interrupted", history.interrupted, len(history.cost) > 0)
     """)
     process = subprocess.Popen(
@@ -429,19 +461,145 @@ def test_ctrl_c_in_a_real_run_ends_cleanly():
     )
     try:
         seen = ""
-        while "cost=" not in seen:
+        while "cost " not in seen:
             seen += process.stderr.read(50)
         process.send_signal(signal.SIGINT)
         out, _ = process.communicate(timeout=60)
     finally:
-        process.kill()  # whatever failed: it would go on for days
+        process.kill()  # if an assertion failed, it would run for days
     assert process.returncode == 0 and out.strip() == "interrupted True True"
 
 
-def test_progress_says_what_it_does(tunes, capsys):
+FORKING = """
+    import multiprocessing
+    import numpy as np
+    from rnn4music import NumpyNetwork, RNN4Music
+    tunes = [np.eye(8)[np.arange(9) % 8]] * 2
+    model = RNN4Music(3, 3, 3, 8, seed=1)
+    def compose(_):
+        return model.genMusic(None, 5)[0].shape
+    def train(_):
+        return len(model.train(tunes, 1, 1, 2, 9, progress=False).cost)
+    def compose_with_numpy(_):
+        return NumpyNetwork(model.get_parameters()).gen_music(None, 5)[0].shape
+    def save(_):
+        path = model.saveParameters("model")
+        return NumpyNetwork.from_file(path).gen_music(None, 5)[0].shape
+    def result(function):
+        with multiprocessing.get_context("fork").Pool(1) as pool:  # of daemons
+            try:
+                return pool.map_async(function, [0]).get(60)[0]
+            except Exception as error:
+                return f"{type(error).__name__}: {error}"
+    print(result(compose))
+    train(0)
+    for function in (compose, train, compose_with_numpy, save):
+        print(result(function))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_process_works_before_the_engine_runs_and_raises_after(tmp_path):
+    result = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(FORKING)],
+        capture_output=True, text=True, cwd=tmp_path, timeout=200,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    before, *after, with_numpy, saved = result.stdout.splitlines()
+    assert before == with_numpy == saved == "(5, 8)" and len(after) == 2
+    if ENGINE == "jax":
+        for line in after:
+            assert line.startswith("RuntimeError: this process was forked")
+            assert "get_context('spawn')" in line and "NumpyNetwork" in line
+    else:
+        assert after == ["(5, 8)", "1"]
+
+
+def test_a_terminal_shows_a_bar(tunes, capsys, monkeypatch):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
     small_model().train(tunes, 1, 2, 3, 5)
     shown = capsys.readouterr().err
-    assert "compiling" in shown and "cost=" in shown and "6/6" in shown
+    assert "compiling" in shown and "cost=" in shown and "6/6" in shown and "\r" in shown
+
+
+EPOCH = re.compile(
+    r"epoch (\d+) of (\d+), update (\d+) of (\d+): cost ([\d.]+)(?:, validation ([\d.]+))?; "
+    r"(\d\d:\d\d) elapsed(?:, about (\d\d:\d\d) left)?"
+)
+
+
+@pytest.mark.parametrize("windows", minibatches.WINDOWS)
+def test_without_a_terminal_each_epoch_is_a_line_whose_numbers_are_those_of_the_history(
+    windows, rng, tmp_path, capsys, monkeypatch
+):
+    tunes = [random_roll(rng, length, 7) for length in (5, 40, 9, 2, 23, 31, 3)]
+    arguments = {"windows": windows, "validation": tunes[:2]}
+    silent = small_model()
+    expected = silent.train(tunes, 2, 5, 3, 6, progress=False, **arguments)
+    monkeypatch.setattr(callbacks, "_EPOCHS_AHEAD", 5)
+    capsys.readouterr()
+    model = small_model()
+    started = time.monotonic()
+    history = model.train(tunes, 2, 5, 3, 6, **arguments)
+    seconds = time.monotonic() - started
+    first, *lines = [x for x in capsys.readouterr().err.splitlines() if "epoch" in x]
+    assert history.cost == expected.cost  # counting draws nothing
+    n = len(history.cost)
+    assert f"epoch 1 of 5, update 1 of {n}, compiling first" in first
+    assert len(lines) == 5
+    for k, line in enumerate(map(EPOCH.fullmatch, lines), start=1):
+        assert line is not None, lines
+        epoch, epochs, update, total, cost, validation, elapsed, left = line.groups()
+        assert (int(epoch), int(epochs), int(total)) == (k, 5, n)
+        assert float(cost) == round(history.cost[int(update) - 1], 1)
+        assert float(validation) == round(history.validation[k - 1], 3)
+        assert (left is None) == (k == 5)
+        assert int(elapsed[:2]) * 60 + int(elapsed[3:]) <= seconds
+
+    class Stop(callbacks.Callback):
+        def on_update(self, model, history):
+            return len(history.cost) == n // 2
+
+    resumed, options = small_model(), {**arguments, "checkpoint": tmp_path / "c"}
+    resumed.train(tunes, 2, 5, 3, 6, progress=False, callbacks=Stop(), **options)
+    resumed.train(tunes, 2, 5, 3, 6, resume=True, **options)
+    first, *lines = [x for x in capsys.readouterr().err.splitlines() if "epoch" in x]
+    assert f"update {n // 2 + 1} of {n}" in first
+    assert all(f" of {n}: " in line for line in lines) and len(lines) <= 5
+    assert f"update {n} of {n}: cost {expected.cost[-1]:.1f}" in lines[-1]
+
+
+def test_the_last_line_names_the_reason_of_an_early_end(tunes, capsys):
+    class Enough(callbacks.Callback):
+        def on_update(self, model, history):
+            return len(history.cost) == 4
+
+    class Interrupt(callbacks.Callback):
+        def on_update(self, model, history):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.01)
+
+    def last_line(**options):
+        model = small_model(R1=0.3, R2=0.3, R3=0.3, Rout=0.3)  # so that the validation rises
+        history = model.train(tunes, 1, 9, 3, 5, validation=tunes[:2], **options)
+        return history, capsys.readouterr().err.splitlines()[-1]
+
+    history, line = last_line(patience=2)
+    n = len(history.cost)
+    assert n < 27 and line == f"ended after 2 epochs without improvement: update {n} of 27"
+    assert last_line(callbacks=Enough())[1] == "ended by a callback: update 4 of 27"
+    assert last_line(callbacks=Interrupt())[1] == "stopped, keeping the result: update 1 of 27"
+    assert last_line()[1].startswith("epoch 9 of 9, update 27 of 27: cost")
+
+
+def test_the_total_is_right_in_the_end_where_not_all_epochs_are_planned(rng, capsys, monkeypatch):
+    tunes = [random_roll(rng, length, 7) for length in (5, 40, 9, 2, 23, 31, 3)]
+    monkeypatch.setattr(callbacks, "_EPOCHS_AHEAD", 2)
+    history = small_model().train(tunes, 1, 6, 3, 6, windows="all")
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("epoch")]
+    totals = [int(EPOCH.fullmatch(line)[4]) for line in lines]
+    n = len(history.cost)
+    assert totals[-3:] == [n] * 3 and abs(totals[0] - n) <= 0.2 * n
 
 
 @pytest.mark.parametrize("error, message, changes", [
@@ -477,8 +635,8 @@ def test_progress_says_what_it_does(tunes, capsys):
     (ValueError, "patience=3 needs tunes to score: give validation", {"patience": 3}),
     (ValueError, "decay_patience=3 needs tunes to score", {"decay_patience": 3}),
     (ValueError, "patience must be at least 1", {"patience": 0}),
-    (ValueError, "checkpoint_every=5 needs the file of a checkpoint", {"checkpoint_every": 5}),
-    (ValueError, "resume=True needs the file of a checkpoint", {"resume": True}),
+    (ValueError, "checkpoint_every=5 needs a checkpoint file", {"checkpoint_every": 5}),
+    (ValueError, "resume=True needs a checkpoint file", {"resume": True}),
     (TypeError, "resume must be True or False", {"resume": "yes"}),
 ])  # fmt: skip
 def test_bad_arguments(tunes, error, message, changes):
@@ -505,7 +663,7 @@ def test_mark_silence():
     ((1, 1, 1, 1), 2, 3),
 ))  # fmt: skip
 def test_precision_stays_as_it_is_where_a_size_is_one(sizes, n_tunes, length):
-    """Two updates: what the first one widened to float64 the second would stumble over."""
+    """The second of two updates would fail if the first one had widened anything to float64."""
     model = RNN4Music(*sizes, seed=1)
     tunes = random_roll(np.random.default_rng(0), n_tunes, 5, sizes[-1])
     history = model.train(tunes, 3, 1, n_tunes, length, progress=False)
@@ -516,6 +674,7 @@ def test_precision_stays_as_it_is_where_a_size_is_one(sizes, n_tunes, length):
     assert model.predict(tunes[0]).dtype == model.genMusic(None, 3)[0].dtype == np.float32
 
 
+@pytest.mark.filterwarnings("ignore:every tune in dataset has one step")
 def test_a_tune_of_one_row_can_be_learned_from():
     roll = random_roll(np.random.default_rng(0), 1, SIZES["io_length"])
     assert np.isfinite(small_model().train([roll], 1, 1, 1, 5, progress=False).cost).all()

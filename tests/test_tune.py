@@ -1,15 +1,17 @@
-"""What a `Tune` accepts, and that each file it writes holds the tune."""
+"""`Tune`: the arguments it accepts and the files it writes."""
 
 import base64
 import io
 import re
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import soundfile
 
 from midi.utils import midiread
+from rnn4music.plots import _axes
 from rnn4music.render import synthesizer
 from rnn4music.render.tune import Tune, write_page
 
@@ -24,14 +26,14 @@ def tune(roll):
     return Tune(roll, 0.25, 50, start=roll[:5], probabilities=roll / 2, title="A & <b>")
 
 
-def test_a_tune_knows_its_length_and_shows_no_arrays(tune):
+def test_length_and_repr(tune):
     assert (len(tune), tune.seconds) == (12, 3)
     assert repr(tune) == "Tune('A & <b>': 12 steps of 0.25 s)"
     assert repr(Tune([[0, 1]])) == "Tune(1 step of 0.3 s)"
     assert Tune(np.zeros((10, 88), bool), np.float32(0.3)).time_step == 0.3
 
 
-def test_a_midi_file_holds_what_was_composed(tune, roll, tmp_path):
+def test_a_midi_file_contains_the_composed_steps(tune, roll, tmp_path):
     path = tmp_path / "tune.mid"
     assert tune.write_midi(path) == path
     np.testing.assert_array_equal(midiread(path, (50, 70), 0.25).piano_roll, roll)
@@ -40,7 +42,7 @@ def test_a_midi_file_holds_what_was_composed(tune, roll, tmp_path):
     assert b"?.mid" in path.read_bytes()
 
 
-def test_a_sound_file_lasts_as_long_and_sounds_as_high(tmp_path):
+def test_a_sound_file_has_the_right_length_and_pitch(tmp_path):
     roll = np.zeros((8, 3))
     roll[2:6, 1] = 1
     path = tmp_path / "tune.wav"
@@ -53,9 +55,12 @@ def test_a_sound_file_lasts_as_long_and_sounds_as_high(tmp_path):
 
 
 def test_a_soundfont_plays_the_midi_file(tune, roll, tmp_path, monkeypatch):
+    played = []
+
     def render(midi_path, soundfont, seconds):
-        assert soundfont == "piano.sf2" and seconds == tune.seconds
-        np.testing.assert_array_equal(midiread(midi_path, (50, 70), 0.25).piano_roll, roll)
+        assert soundfont == "piano.sf2"
+        played.append(midiread(midi_path, (50, 70), 0.25).piano_roll)
+        assert seconds == 0.25 * len(played[-1])
         return np.full((44100, 2), 0.5, np.float32)
 
     monkeypatch.setattr(synthesizer, "render", render)
@@ -63,6 +68,8 @@ def test_a_soundfont_plays_the_midi_file(tune, roll, tmp_path, monkeypatch):
     np.testing.assert_allclose(samples, 0.5, atol=1e-4)
     page = tune.write_page(tmp_path / "tune.html", soundfont="piano.sf2").read_text("utf-8")
     assert duration(page) == pytest.approx(1, abs=0.05)
+    np.testing.assert_array_equal(played[0], roll)
+    np.testing.assert_array_equal(played[1], np.vstack([tune.start, roll]))  # for the page's switch
 
 
 @pytest.mark.parametrize(
@@ -72,7 +79,7 @@ def test_pictures(tune, tmp_path, ending, signature):
     path = tmp_path / f"tune.{ending}"
     assert tune.write_picture(path) == path
     assert path.read_bytes().startswith(signature)
-    if ending == "png":  # two panels, and one where there are no probabilities
+    if ending == "png":  # two panels with probabilities, one without
         height = struct.unpack(">I", path.read_bytes()[20:24])
         alone = Tune(
             tune.roll, title=r"$\x$ " + "\N{SNOWMAN}\N{MUSICAL SYMBOL G CLEF}"
@@ -80,8 +87,8 @@ def test_pictures(tune, tmp_path, ending, signature):
         assert struct.unpack(">I", alone.read_bytes()[20:24]) < height
 
 
-def test_a_picture_needs_the_name_of_a_kind(tune, tmp_path):
-    with pytest.raises(ValueError, match="no ending; give it .png"):
+def test_a_picture_needs_a_suffix(tune, tmp_path):
+    with pytest.raises(ValueError, match="no suffix; add .png"):
         tune.write_picture(tmp_path / "tune")
     with pytest.raises(ValueError, match="xyz"):
         tune.write_picture(tmp_path / "tune.xyz")
@@ -94,7 +101,9 @@ def test_a_page_has_sound_and_midi_file_of_each_tune(tune, roll, tmp_path):
     document = path.read_text("utf-8")
     assert "<title>Two of them</title>" in document and "<dt>seed</dt>" in document
     for number, each in enumerate((tune, other)):
-        assert duration(document, number) == pytest.approx(each.seconds, abs=0.1)
+        assert duration(document, number) == pytest.approx(
+            each.start_seconds + each.seconds, abs=0.1
+        )
         content = re.findall(r'"data:audio/midi;base64,([^"]*)"', document)[number]
         (tmp_path / "again.mid").write_bytes(base64.b64decode(content))
         pitches = each.lowest_pitch, each.lowest_pitch + 20
@@ -103,35 +112,103 @@ def test_a_page_has_sound_and_midi_file_of_each_tune(tune, roll, tmp_path):
 
 
 def duration(document, number=0):
-    """Return how many seconds the embedded sound lasts."""
+    """Return the length of the embedded sound in seconds."""
     content = re.findall(r'"data:audio/mpeg;base64,([^"]*)"', document)[number]
     samples, rate = soundfile.read(io.BytesIO(base64.b64decode(content)))
     return len(samples) / rate
 
 
-@pytest.mark.parametrize("write", ["midi", "wav", "picture", "page"])
-def test_where_there_is_no_folder_nothing_is_written(tune, tmp_path, write):
+def test_with_start_the_files_begin_with_the_start_and_call_it_given(tune, roll, tmp_path):
+    whole = replace(tune, with_start=True)
+    both = np.vstack([tune.start, roll])
+    path = whole.write_midi(tmp_path / "tune.mid")
+    np.testing.assert_array_equal(midiread(path, (50, 70), 0.25).piano_roll, both)
+    assert b"A & <b> (the first 1.25 seconds are given)" in path.read_bytes()
+    for kind in ("wav", "mp3"):
+        path = getattr(whole, f"write_{kind}")(tmp_path / f"tune.{kind}")
+        assert len(soundfile.read(path)[0]) == pytest.approx(17 * 0.25 * 44100, abs=4000)
+    assert len(whole) == 12 and whole.seconds == 3  # still the composed steps
+    np.testing.assert_array_equal(whole.probabilities, roll / 2)  # none for the start
+
+    shown, alone = whole._repr_html_(), tune._repr_html_()
+    assert duration(shown) == pytest.approx(4.25, abs=0.1)
+    assert "given start (played first)" in shown and "given start (not played)" in alone
+    assert "given" not in Tune(roll)._repr_html_()
+    document = whole.write_page(tmp_path / "tune.html").read_text("utf-8")
+    assert duration(document) == pytest.approx(4.25, abs=0.1)
+    assert '"withStart":true' in document and "after a given start of 5 steps" in document
+    assert base64.b64encode(whole.write_midi(tmp_path / "again.mid").read_bytes()).decode() in (
+        document
+    )
+
+
+def test_a_picture_labels_the_start_as_given(tune, monkeypatch, tmp_path):
+    figures = []
+    monkeypatch.setattr(_axes, "write_figure", lambda figure, *_, **__: figures.append(figure))
+    for each in (tune, replace(tune, with_start=True), replace(tune, probabilities=None)):
+        each.write_picture(tmp_path / "tune.png")
+        roll = figures[-1].axes[0]
+        given, composed = roll.images
+        assert given.get_extent()[:2] == [-1.25, 0] and composed.get_extent()[:2] == [0, 3]
+        np.testing.assert_array_equal(composed.get_array(), tune.roll.T)
+        assert [text.get_text() for text in roll.texts] == ["given"]
+        assert given.get_cmap()(1.0) != composed.get_cmap()(1.0)
+
+
+@pytest.mark.parametrize("write", ["midi", "wav", "mp3", "picture", "page"])
+def test_nothing_is_written_if_the_folder_is_missing(tune, tmp_path, write):
     ending = {"picture": "png", "page": "html"}.get(write, write)
-    with pytest.raises(FileNotFoundError, match="make it"):
+    with pytest.raises(FileNotFoundError, match="create it"):
         getattr(tune, f"write_{write}")(tmp_path / "none" / f"tune.{ending}")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_jupyter_shows_roll_and_player_without_a_script(tune):
+def test_jupyter_shows_the_roll_and_a_player_without_a_script(tune):
     shown = tune._repr_html_()
     assert "<script" not in shown and "<b>" not in shown and "A &amp; &lt;b&gt;" in shown
     assert duration(shown) == pytest.approx(3, abs=0.1)
     given, composed = re.findall(r'<path d="([^"]*)"', shown)
+    fills = re.findall(r'<path d="[^"]*" fill="([^"]*)"', shown)
+    assert fills[0] != fills[1] == "currentColor"
     drawn = np.zeros((17, 128))
     view = re.search(r'viewBox="-5 0 17 (\d+)"', shown)
     for x, y, length in re.findall(r"M(-?\d+) (\d+)h(\d+)", given + composed):
         assert int(y) < int(view[1])
         drawn[int(x) + 5 : int(x) + 5 + int(length), int(y)] += 1
-    # pitch runs upwards: the highest one that is drawn stands in row 0
+    # row 0 is the highest pitch drawn
     expected = np.vstack([tune.start, tune.roll])[:, ::-1]
     first = np.flatnonzero(drawn.any(axis=0))[0] - np.flatnonzero(expected.any(axis=0))[0]
     np.testing.assert_array_equal(drawn[:, first : first + 20], expected)
     assert drawn.sum() == expected.sum()
+
+
+@pytest.mark.parametrize(
+    "tune, reason",
+    [
+        (Tune(np.zeros((4, 88)), 3000), "last 12,000 seconds, and at most 7,200"),
+        (Tune(np.ones((1, 88)), 1e-6), "shorter than a sample"),
+    ],
+)
+def test_a_tune_without_a_possible_sound_is_shown_and_says_why(tune, reason, tmp_path):
+    assert "<svg" in tune._repr_html_() and reason in tune._repr_html_()
+    assert "<audio" not in tune._repr_html_()
+    for kind in ("wav", "mp3", "page"):
+        with pytest.raises(ValueError, match=reason):
+            getattr(tune, f"write_{kind}")(tmp_path / "tune")
+    assert list(tmp_path.iterdir()) == []
+    tune.write_midi(tmp_path / "tune.mid")
+    tune.write_picture(tmp_path / "tune.png")
+
+
+@pytest.mark.parametrize("n_notes", [0, 1])
+def test_a_tune_of_one_step_can_be_written_in_every_form(n_notes, tmp_path):
+    roll = np.zeros((1, 88))
+    roll[0, 40] = n_notes
+    tune = Tune(roll, probabilities=roll, start=roll, with_start=True)
+    for kind, suffix in ("midi", "mid"), ("wav", "wav"), ("mp3", "mp3"), ("picture", "png"):
+        assert getattr(tune, f"write_{kind}")(tmp_path / f"t.{suffix}").stat().st_size > 20
+    page = tune.write_page(tmp_path / "t.html").read_text("utf-8")
+    assert ("1 note on " if n_notes else "Silence in ") in page
 
 
 @pytest.mark.parametrize(
@@ -153,13 +230,15 @@ def test_jupyter_shows_roll_and_player_without_a_script(tune):
         ({"probabilities": np.zeros((11, 20))}, ValueError, "11 rows, the roll 12"),
         ({"probabilities": np.full((12, 20), 1.5)}, ValueError, "probabilities holds .* 1.5"),
         ({"title": 7}, TypeError, "title must be text, not int 7"),
+        ({"with_start": True}, ValueError, "with_start=True needs a start"),
+        ({"probabilities": np.full((12, 20), 2)}, ValueError, "a probability is from 0 to 1"),
     ],
 )
-def test_what_does_not_fit_is_refused(roll, change, error, message):
+def test_invalid_arguments_are_rejected(roll, change, error, message):
     with pytest.raises(error, match=message):
         Tune(**{"roll": roll, **change})
 
 
-def test_what_just_fits_is_accepted(roll):
+def test_extreme_valid_arguments_are_accepted(roll):
     assert Tune(roll, lowest_pitch=108).lowest_pitch == 108
     assert Tune(roll.astype(bool).tolist(), 1e-6).roll.shape == (12, 20)

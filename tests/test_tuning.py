@@ -4,6 +4,7 @@ import concurrent.futures
 import csv
 import functools
 import json
+import multiprocessing
 import os
 import re
 import sqlite3
@@ -32,6 +33,7 @@ from rnn4music.training.loop import TrainingDiverged
 
 optuna = pytest.importorskip("optuna", reason="searches need Optuna")
 
+from matplotlib import pyplot as plt  # noqa: E402
 from optuna.distributions import FloatDistribution, IntDistribution  # noqa: E402
 from sqlalchemy import event  # noqa: E402
 from sqlalchemy.engine import Engine  # noqa: E402
@@ -65,7 +67,7 @@ def test_the_space_of_the_documentation(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     (
-        ("epochs = 3", "there is nothing to search for"),
+        ("epochs = 3", "there is nothing to search;"),
         ("rates = {low = 1, high = 2}", "no setting 'rates'"),
         (
             "learning_rates = {low = 1, high = 'much'}",
@@ -74,7 +76,7 @@ def test_the_space_of_the_documentation(tmp_path):
         ("batch_size = {low = 1.5, high = 3}", "batch_size.low must be a whole number"),
         (
             "learning_rates = {low = 2, high = 1}",
-            "learning_rates is no range: `low <= high` must hold",
+            "learning_rates is not a valid range: `low <= high` must hold",
         ),
         (
             "learning_rates = {low = 0, high = 1, log = true}",
@@ -89,7 +91,7 @@ def test_the_space_of_the_documentation(tmp_path):
         ("learning_rates = {low = 1}", "{choices = […]}, but has low"),
         ("learning_rates = {}", "but has nothing"),
         ("batch_size = {low = 4, high = 32, step = 0}", "`step > 0` must hold"),
-        ("learning_rates = {low = 0.0, high = 0.1, step = 1e-320}", "learning_rates is no range"),
+        ("learning_rates = {low = 0.0, high = 0.1, step = 1e-320}", "is not a valid range"),
         (
             "learning_rates = {low = -1, high = 1}",
             "space.toml: learning_rates.low must be finite and at least 0, but",
@@ -116,18 +118,18 @@ def test_the_space_of_the_documentation(tmp_path):
         ("patience = {low = 0, high = 3}", "patience.low must be"),
         ("decay_patience = {low = 0, high = 3}", "decay_patience.low must be"),
         ("updates_per_minibatch = {low = 0, high = 3}", "updates_per_minibatch.low must be"),
-        ("units = {low = 4, high = 32}", "units has no range: give {choices = […]}"),
+        ("units = {low = 4, high = 32}", "units cannot have a range: give {choices = […]}"),
         ("units = {choices = [4, 5]}", "units.choices must have 3 values, but is 4"),
-        ("windows = {low = 'all', high = 'start'}", "windows has no range"),
+        ("windows = {low = 'all', high = 'start'}", "windows cannot have a range"),
         ("windows = {choices = ['some']}", "one of 'all', 'random', 'start', but is 'some'"),
         ("windows = {choices = []}", "windows.choices must be a list of values, but is []"),
         ("output = {choices = ['a', 'b']}", "output cannot be searched"),
         ("checkpoint = {choices = ['a', 'b']}", "checkpoint cannot be searched"),
-        ("data = {choices = ['a', 'b']}", "data cannot be searched: music that is read otherwise"),
+        ("data = {choices = ['a', 'b']}", "data cannot be searched: scores on music that is read"),
         ("cache = {choices = ['a', 'b']}", "cache cannot be searched"),
         ("keys = {choices = ['own', 'c']}", "keys cannot be searched"),
         ("validation = {low = 0.1, high = 0.2}", "validation cannot be searched"),
-        ("seed = {low = 1, high = 2}", "seed cannot be searched: each trial has one of its own"),
+        ("seed = {low = 1, high = 2}", "seed cannot be searched: each trial has its own"),
         ("epochs = {low = 1, high = 2}", "epochs cannot be searched"),
     ),
 )
@@ -202,7 +204,7 @@ def storage(request, tmp_path):
 
 
 def finished(storage, *values, about=ABOUT):
-    """A study with these complete trials."""
+    """Return a study with complete trials of these values."""
     study = trials.open_study(str(storage), dict(about))
     for value in values:
         trial = study.ask()
@@ -239,7 +241,7 @@ def test_a_storage_without_a_seed_draws_one_and_keeps_it(storage):
 def test_no_other_file_is_taken_for_a_storage(storage, content):
     file = trials.storage_file(storage)
     file.write_bytes(content)
-    with pytest.raises(ValueError, match=f"{file.name} .*give another"):
+    with pytest.raises(ValueError, match=f"{file.name} .*choose another storage"):
         trials.open_study(storage, dict(ABOUT))
     assert file.read_bytes() == content
 
@@ -257,7 +259,7 @@ def test_a_kill_or_another_process_while_tables_are_made(tmp_path, monkeypatch):
     monkeypatch.setattr(trials.time, "sleep", lambda seconds: None)
     finished(f"sqlite:///{tmp_path}/search.db", 3.0)
     with sqlite3.connect(tmp_path / "search.db") as database:
-        database.execute("DROP INDEX ix_studies_study_name")  # as if it had never been made
+        database.execute("DROP INDEX ix_studies_study_name")  # as if it had not been created
     database.close()
     assert values(f"sqlite:///{tmp_path}/search.db") == [3.0]
 
@@ -281,7 +283,7 @@ def test_what_a_killed_process_left_half_written_is_cut_off(tmp_path):
         assert values(journal) == [*before, 1.0, 0.5]
 
 
-def test_damage_is_told_in_a_sentence(storage):
+def test_damage_is_reported_clearly(storage):
     finished(storage, 3.0, 2.0)
     file = trials.storage_file(storage)
     content = file.read_bytes()
@@ -302,11 +304,11 @@ def test_a_password_is_not_shown():
     assert trials.shown("postgresql://me:secret@host/searches") == "host/searches"
 
 
-# ---- trials, with a training that only counts
+# ---- trials, with a stand-in for training
 
 
 class Model:
-    """In the place of a network: its validation falls fastest with a learning rate of 0.01."""
+    """Stand-in for a network: its validation falls fastest with a learning rate of 0.01."""
 
     def __init__(self, settings):
         self.badness = abs(np.log10(settings.learning_rates[0]) + 2)
@@ -332,7 +334,7 @@ def tunes(n_steps=9):
 
 
 def only_count(replace=setattr):
-    """Let this process read nothing and compile nothing."""
+    """Replace reading music, compiling and training in this process."""
     replace(experiment_music, "read_music", tunes())
     replace(experiment_run, "new_model", Model)
     replace(experiment_run, "learn", learn)
@@ -366,6 +368,28 @@ def test_a_search_prunes_and_comes_near_the_best(counting, tmp_path):
     assert len({row["seed"] for row in found.trials}) == 30
 
 
+def test_a_search_whose_best_trial_is_worse_than_the_baseline_says_so(
+    counting, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(experiment_music, "read_music", tunes(999))
+    with pytest.warns(UserWarning, match=r"best validation is \d.* worse than the baseline of \d"):
+        find(tmp_path, 2)
+
+
+def test_without_a_terminal_each_trial_is_a_line(counting, tmp_path, capsys):
+    found = find(tmp_path, 4, seed=1, progress=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(";")[0] for line in lines] == [
+        f"search: {k} of 4 trials" for k in (1, 2, 3, 4)
+    ]
+    assert f"best={found.best['value']:.3f}" in lines[-1]
+    find(tmp_path, 6, progress=True)  # four are finished
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(";")[0] for line in lines][-2:] == [
+        f"search: {k} of 6 trials" for k in (5, 6)
+    ]
+
+
 def test_a_search_goes_on(counting, tmp_path, monkeypatch):
     whole = find(tmp_path / "a", 14, seed=1)
     for options in ({}, {"storage": None}):
@@ -397,7 +421,7 @@ def test_a_folder_may_have_any_name(counting, tmp_path):
 def test_what_is_there_is_not_replaced(counting, tmp_path):
     for name in results.FILES:
         (tmp_path / name).write_text("mine")
-        with pytest.raises(FileExistsError, match=f"{name} exists already.*search.journal"):
+        with pytest.raises(FileExistsError, match=f"{name} already exists.*search.journal"):
             find(tmp_path, 1)
         assert (tmp_path / name).read_text() == "mine"
         (tmp_path / name).unlink()
@@ -405,7 +429,7 @@ def test_what_is_there_is_not_replaced(counting, tmp_path):
 
 
 def test_what_is_read_is_not_written(counting, tmp_path):
-    find(tmp_path, 1, storage=None)  # from now on a search here goes on
+    find(tmp_path, 1, storage=None)  # later searches in this folder continue it
     best = tmp_path / "best.toml"
     best.write_text("learning_rates = {low = 1, high = 2}")
     (tmp_path / "model.npz").symlink_to(best)
@@ -425,7 +449,7 @@ def test_what_is_read_is_not_written(counting, tmp_path):
 
 
 def job_and_study(tmp_path):
-    """A search for one trial that others may have begun."""
+    """Return a search for one trial, which other processes may have begun."""
     storage = f"sqlite:///{tmp_path}/search.db"
     study = trials.open_study(storage, dict(ABOUT))
     return trials.Job(read({**SPACE, "data": "music"}), storage, 1, ABOUT), study
@@ -442,7 +466,7 @@ def test_a_training_that_diverges_does_not_end_the_search(counting, tmp_path, mo
     assert "diverged" in states(found) and len(found.trials) == 8
     assert found.best["learning_rates"][0] < 0.01
     assert "diverged: the cost became nan" in capsys.readouterr().err
-    with pytest.raises(ValueError, match="none of 3 trials reached its end.* diverged: the cost"):
+    with pytest.raises(ValueError, match="none of 3 trials was completed.* diverged: the cost"):
         find(tmp_path / "all", 3, {**SPACE, "learning_rates": {"low": 0.1, "high": 0.2}})
 
 
@@ -459,7 +483,7 @@ def test_any_other_error_ends_it(counting, tmp_path, monkeypatch):
     assert found.trials[0]["error"] == "ValueError: dropout=2 must be smaller than 1"
 
 
-def test_a_storage_that_fails_ends_it_with_a_sentence(counting, tmp_path, monkeypatch):
+def test_a_storage_that_fails_ends_it_with_a_clear_error(counting, tmp_path, monkeypatch):
     def damage(model, settings, music, progress, callbacks):
         (tmp_path / "search.db").write_bytes(b"garbage" * 9000)
         return learn(model, settings, music, progress, callbacks)
@@ -491,7 +515,7 @@ def test_ctrl_c_keeps_what_was_found_and_the_trial_is_run_again(counting, tmp_pa
 
 
 def let_hearts_stop(folder):
-    """Make all heartbeats older than `trials.GRACE`; return whose they are."""
+    """Make all heartbeats older than `trials.GRACE`; return the ids of their trials."""
     with sqlite3.connect(folder / "search.db") as database:
         database.execute("UPDATE trial_heartbeats SET heartbeat = '2000-01-01 00:00:00'")
         found = database.execute("SELECT trial_id FROM trial_heartbeats").fetchall()
@@ -500,7 +524,7 @@ def let_hearts_stop(folder):
 
 
 def die_in_a_trial(folder):
-    """Leave what a process does that is killed in a trial, after its first heartbeat."""
+    """Leave the state of a process that was killed in a trial, after its first heartbeat."""
     study = trials.open_study(f"sqlite:///{folder}/search.db")
     trial = study.ask()
     trial.set_user_attr("seed", trial.user_attrs.get("seed", 7))
@@ -548,7 +572,7 @@ def test_a_process_that_was_taken_for_dead_goes_on_with_another_trial(
         if n == 1:
             while not let_hearts_stop(tmp_path):  # the first beat may be under way
                 pass
-            trials.run_trial(*job_and_study(tmp_path), None)  # tries it again
+            trials.run_trial(*job_and_study(tmp_path), None)  # runs it again
         return learn(model, settings, music, progress, callbacks)
 
     monkeypatch.setattr(experiment_run, "learn", taken)
@@ -576,7 +600,8 @@ def test_processes_share_a_storage(counting, tmp_path, storage, monkeypatch):
     script = functools.reduce(
         lambda text, name: text.replace(name, repr(names[name])), names, CHILD
     )
-    other = subprocess.Popen([sys.executable, "-c", script], stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-W", "ignore:the best validation", "-c", script]
+    other = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
 
     def wait(model, settings, music, progress, callbacks):
         time.sleep(0.05)
@@ -622,12 +647,28 @@ def test_trials_in_processes(counting, tmp_path, monkeypatch):
         assert all(row["cores"] < n_cores() for row in found.trials)
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
+@pytest.mark.parametrize(
+    ("name", "cores"),
+    (("LokyProcess-2", {5}), ("LokyProcess-1:3", {6, 7}), ("SpawnPoolWorker-1", None)),
+)
+def test_only_a_process_of_the_search_binds_itself(name, cores, monkeypatch):
+    """A daemon that runs trials itself keeps its cores; children of children have two numbers."""
+    bound, begun = [], ("study", "music")
+    monkeypatch.setattr(multiprocessing, "current_process", lambda: SimpleNamespace(name=name))
+    monkeypatch.setattr(os, "sched_setaffinity", lambda process, cores: bound.append(set(cores)))
+    monkeypatch.setattr(trials, "_begun", lambda job: begun)
+    monkeypatch.setattr(trials, "run_trial", lambda job, *arguments: bound.append(arguments))
+    trials.run_elsewhere("job", [[5], [6, 7]])
+    assert bound == [*([cores] if cores else []), begun]
+
+
 def test_a_process_that_dies_ends_the_search(counting, tmp_path, monkeypatch):
     def die(*arguments):
         raise concurrent.futures.BrokenExecutor
 
     monkeypatch.setattr(study, "in_processes", die)
-    with pytest.raises(ChildProcessError, match="a process of the search died.*goes on"):
+    with pytest.raises(ChildProcessError, match="a process of the search died.*continues"):
         find(tmp_path, 3, workers=2)
 
 
@@ -691,6 +732,33 @@ def test_plots_of_a_search_with_trials_of_every_kind(tmp_path):
     assert results.write_plots(tmp_path, finished(tmp_path / "other")) == []
 
 
+def test_labels_of_the_slice_plot_do_not_overlap(tmp_path, monkeypatch):
+    study = optuna.create_study()
+    for n in range(8):
+        trial = study.ask()
+        trial.suggest_float("learning_rates", 1e-4, 1e-1, log=True)
+        trial.suggest_float("bound", 0.2, 10, log=True)
+        trial.suggest_categorical("optimiser", ["rmsprop", "momentum", "adam"])
+        trial.suggest_categorical("cost", ["cross_entropy", "squared_error"])
+        study.tell(trial, 8.0 - n)
+    figures = []
+    monkeypatch.setattr(plt, "close", figures.append)
+    results.write_plots(tmp_path, study)
+    monkeypatch.undo()
+    (sliced,) = (figure for figure in figures if figure.get_suptitle() == "Slice Plot")
+    boxes = []
+    for axes in sliced.axes[:4]:  # without the colour bar
+        for label in axes.get_xticklabels(which="both"):
+            low, high = axes.get_xlim()
+            if label.get_text() and low <= label.get_position()[0] <= high:
+                boxes.append(label.get_window_extent())
+    boxes.sort(key=lambda box: box.x0)
+    assert len(boxes) > 10
+    assert all(left.x1 <= right.x0 + 1 for left, right in zip(boxes, boxes[1:]))
+    for figure in figures:
+        plt.close(figure)
+
+
 def run(*arguments):
     return cli.main([str(argument) for argument in arguments])
 
@@ -718,17 +786,17 @@ def test_from_a_space_to_a_model(music, tmp_path, capsys, monkeypatch):
         rows = list(csv.DictReader(file))
     assert [float(row["value"]) for row in rows] == [row["value"] for row in found["trials"]]
     assert {row["units"] for row in rows} <= {"3 4 5", "5 4 3"}
-    assert run("train", "--config", "search/best.toml", "--quiet", "--json") == 0
+    assert run("train", "--config", "search/best.toml", "--quiet", "--json") in (0, 3)
     trained = json.loads(capsys.readouterr().out)
     assert trained["validation"] == min(row["value"] for row in found["trials"])
     assert trained["output"] == "found.npz" and trained["epochs"] == found["best"]["best_epoch"]
     assert run(*command) == 0  # nothing is left to do
     out = capsys.readouterr().out
-    assert "1 trials: 1 complete" in out and "rnn4music train --config search/best.toml" in out
+    assert "1 trial: 1 complete" in out and "rnn4music train --config search/best.toml" in out
 
 
 def test_a_store_says_which_pitches(music, tmp_path, monkeypatch):
-    """To the process that searches, its workers, and the best configuration."""
+    """The pitch range reaches the searching process, its workers, and the best configuration."""
     store.convert(music, tmp_path / "store", pitch_range=(24, 100), progress=False)
     widths = []
 
@@ -750,7 +818,7 @@ def test_a_search_needs_music():
         tuning.search(SPACE)
 
 
-def test_errors_are_told_in_a_sentence(music, tmp_path, capsys, monkeypatch):
+def test_errors_are_reported_without_a_traceback(music, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("space.toml").write_text(SMALL, "utf8")
     Path("notes.txt").write_text("no journal", "utf8")
@@ -774,7 +842,7 @@ def test_errors_are_told_in_a_sentence(music, tmp_path, capsys, monkeypatch):
     assert "dropout must be" in error and "unexpected" not in error
 
 
-def test_without_optuna_there_is_a_cure():
+def test_without_optuna_the_remedy_is_named():
     script = """
         import sys
         sys.modules["optuna"] = None

@@ -8,7 +8,7 @@ from rnn4music import backend, updates
 
 
 def steps(name, gradients, rate, n_averages):
-    """Apply an optimiser to a scalar parameter, one gradient after the other."""
+    """Apply an optimiser to a scalar parameter for each gradient; return the weights."""
     optimiser = updates.OPTIMISERS[name]
     assert len(optimiser.averages) == n_averages
     w, g, n, *averages = symbols = [
@@ -40,7 +40,7 @@ def test_the_rmsprop_of_the_table_is_that_of_2015():
 
 @pytest.mark.core
 def test_graves_s_rule_is_his_equations_38_to_41():
-    """With his letters: the averages n and g, the step Δ; his own constants."""
+    """The letters and constants are his: the averages n and g, the step Δ."""
     expected, w, n, mean, delta = [], 1.0, 0.0, 0.0, 0.0
     for epsilon in GRADIENTS:
         n = 0.95 * n + 0.05 * epsilon**2
@@ -53,7 +53,7 @@ def test_graves_s_rule_is_his_equations_38_to_41():
 
 @pytest.mark.core
 def test_graves_s_rule_survives_a_constant_gradient_in_single_precision():
-    """Where m − a² is rounded below 0 there is still a root."""
+    """Rounding may make m − a² negative."""
     model = small_model(optimiser="graves", dtype="float32", R1=1e-4)
     change, zero = model._network.apply_gradients(()), model._store.snapshot()
     settings = [np.asarray(x, "float32") for x in (1e-4, 1e-4, 1e-4, 1e-4, 30, 1e-5, 0)]
@@ -78,7 +78,7 @@ def test_adam_is_its_paper_s_algorithm_1():
 
 @pytest.mark.parametrize("name", sorted(updates.OPTIMISERS))
 def test_optimisers_find_the_bottom_of_a_bowl(name, rng):
-    """½ Σ a (w − w₀)² with slopes of very different size."""
+    """Minimise ½ Σ a (w − w₀)² with slopes a of very different size."""
     optimiser, bottom, slopes = (
         updates.OPTIMISERS[name],
         rng.normal(size=4),

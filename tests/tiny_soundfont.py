@@ -1,9 +1,9 @@
-"""The smallest useful SoundFont: one sine as its sample, one instrument, one preset.
+"""A minimal SoundFont: one sine sample, one instrument, one preset.
 
-A .sf2 file is a RIFF form "sfbk" of three lists: INFO (who made it), sdta (the samples, 16 bit) and
-pdta (nine tables, each ending with a terminal record). A preset has zones ("bags"), which point
-to instruments; an instrument's zones point to samples. What a zone sets are generators, pairs of
-a number and a value; here also the sample's loop, so that it sounds as long as a key is held.
+An .sf2 file is a RIFF form "sfbk" of three lists: INFO (its origin), sdta (16-bit samples) and pdta
+(nine tables, each ending with a terminal record). The zones ("bags") of a preset point to
+instruments, and the zones of an instrument to samples. A zone sets generators, pairs of a number
+and a value. Here they also set the sample to loop, so that it sounds while a key is held.
 """
 
 import struct
@@ -14,27 +14,27 @@ SAMPLE_RATE = 44100
 ROOT_PITCH = 69
 PERIODS, SAMPLES_PER_PERIOD = 441, 100
 FREQUENCY = SAMPLE_RATE / SAMPLES_PER_PERIOD
-"""Of the key `ROOT_PITCH`, in Hz: 441, which tells this A4 from one of 440."""
+"""Frequency of `ROOT_PITCH` in Hz: 441, which distinguishes this A4 from one at 440 Hz."""
 
-INSTRUMENT, SAMPLE_MODES, SAMPLE_ID = 41, 54, 53  # numbers of generators
-LOOP = 1  # the mode: for as long as the key is held
+INSTRUMENT, SAMPLE_MODES, SAMPLE_ID = 41, 54, 53  # generator numbers
+LOOP = 1  # sample mode: loop while the key is held
 
 
 def chunk(name, data):
-    """Return a RIFF chunk; its data are padded to an even length."""
+    """Return a RIFF chunk, with its data padded to an even length."""
     return struct.pack("<4sI", name, len(data)) + data + b"\0" * (len(data) % 2)
 
 
 def text(name, size=20):
-    """Return a name as the tables hold it."""
+    """Return a name padded to the size of a table field."""
     return name.encode("ascii").ljust(size, b"\0")
 
 
 def tiny_soundfont():
-    """Return the bytes of the file."""
+    """Return the bytes of the SoundFont file."""
     n_samples = PERIODS * SAMPLES_PER_PERIOD
     phase = 2 * np.pi * np.arange(n_samples) / SAMPLES_PER_PERIOD
-    sample = np.concatenate([np.sin(phase), np.zeros(46)])  # at least 46 zeros come after each
+    sample = np.concatenate([np.sin(phase), np.zeros(46)])  # at least 46 zeros must follow
     info = chunk(b"ifil", struct.pack("<HH", 2, 1)) + chunk(b"isng", text("EMU8000", 8))
     info += chunk(b"INAM", text("tiny", 6))
     loop = SAMPLES_PER_PERIOD, n_samples - SAMPLES_PER_PERIOD

@@ -1,1 +1,1 @@
-"""What many parts of the package share: checks of arguments, files, processes, console."""
+"""Shared by many parts of the package: checks of arguments, files, processes, console."""

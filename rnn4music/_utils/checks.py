@@ -1,8 +1,8 @@
 """Checks of numbers and names at the public border.
 
-Each check returns the value in the form that the package works with, or raises an error
-that names the value, what is allowed, and the remedy. TypeError is for the wrong kind of
-thing, ValueError for a value that does not fit. Piano rolls are checked in `data.pianoroll`.
+Each check returns the value as the package uses it, or raises an error that names the value and
+what is allowed: TypeError for a wrong type, ValueError for a value out of bounds. Piano rolls are
+checked in `data.pianoroll`.
 """
 
 import math
@@ -11,7 +11,7 @@ import operator
 
 
 def _plain(value):
-    """Return the Python number of a NumPy scalar, and anything else as it is."""
+    """Return a NumPy scalar as a Python number, and anything else unchanged."""
     is_scalar = type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0
     return value.item() if is_scalar else value
 
@@ -38,7 +38,7 @@ def number(name, value, low=-math.inf, high=math.inf, above=-math.inf, below=mat
 
 
 def integer(name, value, low):
-    """Return `value` as an int of at least `low`; NumPy's integers count, booleans do not."""
+    """Return `value` as an int of at least `low`; NumPy integers count, booleans do not."""
     plain = _plain(value)
     if isinstance(plain, bool):
         raise TypeError(f"{name} must be a whole number, not {value!r}")

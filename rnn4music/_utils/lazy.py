@@ -12,7 +12,7 @@ def lazy_names(package, homes):
     package : str
         Its name.
     homes : dict of str to str
-        Each public name, and the module below the package that defines it.
+        Module of the package that defines each public name.
     """
 
     def get(name):
@@ -29,7 +29,7 @@ def lazy_names(package, homes):
 
 
 def lazy_modules(package, names):
-    """Return `__getattr__` for a package of these modules."""
+    """Return a `__getattr__` for a package that imports these modules of it on first use."""
 
     def get(name):
         if name not in names:

@@ -2,7 +2,7 @@
 
 Conventions
 -----------
-What a file claims is compared with its size before memory is allocated for it. Nothing is
+The sizes that a file claims are compared with its own size before memory is allocated. Nothing is
 unpickled here: arrays of objects are skipped.
 """
 
@@ -16,18 +16,18 @@ from math import prod
 import numpy as np
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-"""Those of NumPy; `zipfile` unpacks others in one step, of whatever size."""
+"""Compression methods of NumPy; `zipfile` unpacks others in one step, whatever their size."""
 
-_MOST_OF_A_HEADER = 1024  # bytes of an .npy file; ours have 128
-_END = struct.Struct("<4s6xH10x")  # of a zip without a comment: signature, number of entries
+_MOST_OF_A_HEADER = 1024  # bytes of an .npy file; those of NumPy have 128
+_END = struct.Struct("<4s6xH10x")  # end of a zip without a comment: signature, number of entries
 
 
 def read(file, most_bytes, most_times=0, names=None, unpickled=None):
-    """Return the arrays of an open .npz file by name, or raise a ValueError or `zipfile`'s errors.
+    """Return the arrays of an open .npz file by name, or raise ValueError or `zipfile`'s errors.
 
     The arrays may have `most_bytes` in all, or `most_times` the size of the file. Without `names`
-    all are read, and the file must hold nothing else; with them, those that it has. `unpickled`
-    returns the array for the bytes behind the header of an array of objects.
+    all arrays are read, and the file must hold nothing else. With `names`, those of them that the
+    file has are read. `unpickled` returns an array of objects from the bytes after its header.
     """
     size = os.fstat(file.fileno()).st_size
     most_bytes = max(most_bytes, most_times * size)
@@ -38,35 +38,35 @@ def read(file, most_bytes, most_times=0, names=None, unpickled=None):
         elif entries:
             file.seek(-_END.size, os.SEEK_END)
             if _END.unpack(file.read()) != (b"PK\5\6", len(entries)):
-                raise ValueError("its list of arrays is damaged, and some would be lost")
+                raise ValueError("its list of arrays is damaged, so some would be lost")
         n_bytes = sum(entry.file_size for entry in entries.values())
         if n_bytes > most_bytes:
             raise ValueError(
-                f"its {size} bytes claim to hold {n_bytes}, which is more than {most_bytes} bytes"
+                f"its {size} bytes claim to hold {n_bytes}; at most {most_bytes} are read"
             )
         arrays = {}
         for name, entry in entries.items():
             if entry.compress_type not in METHODS:
                 raise ValueError(f"{name} is compressed by an unknown method")
             with archive.open(entry) as stream:
-                # All of it, so that its checksum is compared; never more: it may be a bomb.
+                # all of it, so that its checksum is compared, and no more: it may be a zip bomb
                 arrays[name] = _array(entry.filename, stream.read(entry.file_size), unpickled)
     return {name: array for name, array in arrays.items() if array is not None}
 
 
 def is_damage(error):
-    """Return whether an error comes from the content of a zip, and not from the disk.
+    """Return whether an error comes from the content of a zip file, and not from the disk.
 
-    A seek to a place that does not exist fails with EINVAL.
+    A seek to a position that does not exist fails with EINVAL.
     """
     return not isinstance(error, OSError) or error.errno in (None, errno.EINVAL)
 
 
 def _array(name, data, unpickled):
-    """Return the array of an .npy file's bytes, or None for an array of objects."""
+    """Return the array in the bytes of an .npy file, or None for an array of objects."""
     file = io.BytesIO(data[:_MOST_OF_A_HEADER])
     version = np.lib.format.read_magic(file)
-    if version != (1, 0):  # the only one that NumPy writes for numbers and text
+    if version != (1, 0):  # the only version that NumPy writes for numbers and text
         raise ValueError(f"{name} has the unknown format {version}")
     shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
     begin = file.tell()

@@ -1,8 +1,8 @@
-"""Options: what each is called, which values it takes, and what it does.
+"""Options: their names, bounds, defaults and help.
 
-One table serves the class, TOML files, the command line and searches: `hyperparameters` holds the
-options of a network, `training.config` those of a training, `experiment.config` those of reading
-music and of files. Nothing here loads NumPy or an engine, so that ``--help`` answers immediately.
+The same tables serve the class, TOML files, the command line and searches. `hyperparameters` has
+the options of a network, `training.config` those of a training, `experiment.config` those for music
+and files. This module loads neither NumPy nor an engine, so that ``--help`` is quick.
 """
 
 import math
@@ -12,17 +12,17 @@ from rnn4music._utils import checks
 
 
 class Option(NamedTuple):
-    """One option; the same bounds hold however it is given.
+    """An option, with the same bounds in Python, in a file and on the command line.
 
-    Where the default is None, None is a value too: it switches the option off.
+    If the default is None, None is a valid value: it switches the option off.
     """
 
-    name: str  # as an attribute, and in TOML files; the flag has - for _
+    name: str  # as an attribute and in TOML files; the flag has - for _
     kind: type  # int, float, str or bool
-    default: Any  # of the command line
+    default: Any  # on the command line
     help: str
     metavar: Any = None
-    n: Any = None  # how many values, as argparse's nargs
+    n: Any = None  # number of values, as argparse's nargs
     choices: tuple | None = None
     low: float = -math.inf
     high: float = math.inf
@@ -31,13 +31,13 @@ class Option(NamedTuple):
 
     @property
     def flag(self):
-        """The option on the command line."""
+        """Name of the option on the command line."""
         return "--" + self.name.replace("_", "-")
 
     def check(self, value, name=None) -> Any:
-        """Return one of the option's values in its kind, or raise TypeError or ValueError.
+        """Return a value of the option, converted to its kind, or raise TypeError or ValueError.
 
-        The error calls the option `name`, if given.
+        `name` replaces the option's name in the error.
         """
         name = name or self.name
         if value is None and self.default is None:

@@ -1,15 +1,18 @@
-"""Checks of file names before anything is written."""
+"""Checks of file names before anything is written, and the user's cache directory."""
 
+import contextlib
+import os
+import sys
 from pathlib import Path
 
 
 def check_outputs(outputs, inputs):
-    """Raise where a file would overwrite an input or another output, or has no folder."""
-    seen = {Path(name).resolve() for name in inputs}
+    """Raise if a file would overwrite an input or another output, or has no folder."""
+    seen = {Path(name).expanduser().resolve() for name in inputs}
     for name in outputs:
         if not str(name):
-            raise ValueError("the name of a file is empty")
-        path = Path(name)
+            raise ValueError("a file name is empty")
+        path = Path(name).expanduser()
         if path.resolve() in seen:
             raise ValueError(f"{name} is read or written twice: give each file another name")
         if not path.parent.is_dir():
@@ -20,6 +23,20 @@ def check_outputs(outputs, inputs):
 
 
 def check_suffix(name, suffixes):
-    """Raise unless the name of a file ends as its format demands."""
-    if Path(name).suffix.lower() not in suffixes:
+    """Raise unless a file name has one of these suffixes."""
+    if Path(name).suffix.lower() not in suffixes or str(name).endswith(("/", os.sep)):
         raise ValueError(f"{name} must end in {' or '.join(suffixes)}")
+
+
+def user_cache():
+    """Return the user's cache directory of this program, made if missing; None if there is none."""
+    with contextlib.suppress(RuntimeError, OSError):  # no home directory; it cannot be written
+        default = Path("~/Library/Caches" if sys.platform == "darwin" else "~/.cache")
+        if os.name == "nt" and os.environ.get("LOCALAPPDATA"):
+            default = Path(os.environ["LOCALAPPDATA"])
+        chosen = Path(os.environ.get("XDG_CACHE_HOME") or "")
+        path = (chosen if chosen.is_absolute() else default).expanduser() / "rnn4music"
+        path.mkdir(parents=True, exist_ok=True)
+        if os.access(path, os.W_OK):
+            return path
+    return None

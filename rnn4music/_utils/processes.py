@@ -1,4 +1,4 @@
-"""Work that is shared by processes, and work in a process of its own that may crash."""
+"""Work in several processes, and work in a separate process that may crash."""
 
 import contextlib
 import importlib
@@ -30,9 +30,9 @@ def n_cores():
 
 
 def share_of_cores(k, n):
-    """Return the cores of process `k` of `n` that run side by side; None where none can be chosen.
+    """Return the cores for process `k` of `n`, or None where the system cannot bind processes.
 
-    Where there are fewer cores than processes, some have one in common.
+    With fewer cores than processes, several processes share a core.
     """
     if not hasattr(os, "sched_getaffinity"):
         return None
@@ -41,12 +41,12 @@ def share_of_cores(k, n):
 
 
 def in_processes(function, items, workers):
-    """Yield function(item) for each of the items, in their order, computed by `workers` processes.
+    """Yield function(item) for each item, in order, computed by `workers` processes.
 
-    With one worker, or where `can_start_processes` is false, this process does the work. Other
-    processes need nothing from the caller's script (no ``if __name__ == "__main__"``), and end with
-    the loop. They ignore Ctrl-C, which is for the caller: it would wait forever for a process that
-    was interrupted while answering.
+    With one worker, or if `can_start_processes` is false, the current process does the work. Other
+    processes need nothing from the caller's script (no ``if __name__ == "__main__"``), and end
+    afterwards. They ignore Ctrl-C: the caller would wait forever for one that was interrupted in
+    the middle of an answer.
     """
     if workers <= 1 or not can_start_processes():
         yield from map(function, items)
@@ -57,7 +57,7 @@ def in_processes(function, items, workers):
     chunks = (items[start : start + size] for start in range(0, len(items), size))
     pool = ProcessPoolExecutor(workers, initializer=_prepare, initargs=(os.getpid(),))
     try:
-        # not pool.map, which cancels on Ctrl-C, and loky's thread prints a traceback of that
+        # not pool.map: on Ctrl-C it cancels, and loky's thread prints a traceback
         waiting = deque(pool.submit(_each, function, chunk) for chunk in chunks)
         while waiting:
             yield from waiting.popleft().result()
@@ -83,7 +83,7 @@ def _each(function, items):
 
 
 def _prepare(parent):
-    """Ignore Ctrl-C, and end this process once its parent is gone, which may have been killed."""
+    """Ignore Ctrl-C, and end this process when its parent has ended, or was killed."""
 
     def watch():
         while os.getppid() == parent:
@@ -94,21 +94,21 @@ def _prepare(parent):
     threading.Thread(target=watch, daemon=True).start()
 
 
-# ---- in a process of its own
+# ---- in a separate process
 
 
 class ProcessCrashed(ValueError):
-    """A process crashed, or passed a limit, because of what it was given."""
+    """A process crashed or exceeded a limit because of its input."""
 
 
 _ERRORS = {error.__name__: error for error in (ProcessCrashed, ValueError, ImportError, OSError)}
 
 
 def in_limited_process(function, arguments, file=None, *, most_memory, most_bytes, seconds):
-    """Return the arrays that a function makes in a process of limited memory and time.
+    """Return the arrays that a function computes in a process with limited memory and time.
 
-    The process may crash. It is a new Python, and not a fork, so that daemons and processes with
-    threads can start one. Its answer is read as a file that may be hostile.
+    The process may crash. It is a new interpreter, not a fork, so that daemonic processes and
+    processes with threads can start it. Its answer is read as a file that may be hostile.
 
     Parameters
     ----------
@@ -119,17 +119,18 @@ def in_limited_process(function, arguments, file=None, *, most_memory, most_byte
     file : binary file, optional
         Open for reading.
     most_memory : int
-        Bytes of address space, where the system can limit it (not on Windows).
+        Bytes of address space; no limit on Windows.
     most_bytes : int
-        Of the arrays together.
+        Bytes of all arrays together.
     seconds : int
+        Time limit.
 
     Raises
     ------
     ValueError, ImportError, OSError
-        As the function raises it; an OSError also if it is never called.
+        If the function raises it; OSError also if the function is never called.
     ProcessCrashed
-        If the process crashes or passes a limit.
+        If the process crashes or exceeds a limit.
     """
     if _is_frozen():
         raise OSError(
@@ -152,21 +153,21 @@ def in_limited_process(function, arguments, file=None, *, most_memory, most_byte
         except subprocess.TimeoutExpired:
             raise ProcessCrashed(f"it takes more than {seconds} seconds") from None
         if status == 1:
-            raise OSError(f"the process of {function.__name__} failed before it could answer")
+            raise OSError(f"the process for {function.__name__} failed before it could answer")
         if status:
-            raise ProcessCrashed(f"it crashes the process that reads it (exit status {status})")
+            raise ProcessCrashed(f"reading it crashes a process (exit status {status})")
         answer.seek(0)
         return _arrays(answer, most_bytes)
 
 
 def _arrays(answer, most_bytes):
-    """Return the arrays of an answer, or raise the error that is in it."""
+    """Return the arrays of an answer, or raise the error that it holds."""
     try:
         arrays = npz.read(answer, most_bytes)
         kind, message = map(str, arrays.get("error", ("", "")))
         error = _ERRORS[kind](message) if kind else None
     except Exception:
-        raise ProcessCrashed("the process that read it gave no answer that can be used") from None
+        raise ProcessCrashed("the process that read it gave no usable answer") from None
     if error is not None:
         raise error
     return arrays
@@ -175,14 +176,14 @@ def _arrays(answer, most_bytes):
 def _serve():
     """Do the work of `in_limited_process` in the new process, and write the answer."""
     answer = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is not part of it
+    os.dup2(2, 1)  # output that a library prints is not part of the answer
     module, name, arguments, limits, has_file = json.loads(sys.argv[1])
     function = getattr(importlib.import_module(module), name)
     _limit(*limits)
     try:
         arrays: Any = function(sys.stdin.buffer if has_file else None, *arguments)
         if sum(array.nbytes for array in arrays.values()) > limits[1]:
-            raise ProcessCrashed(f"it gives more than {limits[1]} bytes")
+            raise ProcessCrashed(f"it holds more than {limits[1]} bytes")
     except MemoryError:
         message = f"it takes more than {limits[0] >> 20} MiB of memory"
         arrays = {"error": np.array([ProcessCrashed.__name__, message])}
@@ -202,5 +203,5 @@ def _limit(most_memory, most_bytes, seconds):
             (resource.RLIMIT_FSIZE, most_bytes + 2**16),
             (resource.RLIMIT_CPU, 2 * seconds),
         ):
-            with contextlib.suppress(ValueError, OSError):  # there is a lower one; macOS
+            with contextlib.suppress(ValueError, OSError):  # a lower limit exists; macOS
                 resource.setrlimit(kind, (most, most))

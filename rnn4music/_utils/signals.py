@@ -9,19 +9,19 @@ from rnn4music._utils.console import log
 
 @contextlib.contextmanager
 def interruptible(interrupted, history, catch_sigterm):
-    """Let the first Ctrl-C, or SIGTERM, finish the update under way; a second one aborts.
+    """Finish the current update on the first Ctrl-C or SIGTERM; abort on the second.
 
-    After a SIGTERM the process gets the signal again once all is done, and ends as it would have.
+    SIGTERM is raised again at the end of the block, with its usual effect.
 
     Parameters
     ----------
     interrupted : threading.Event
-        Set once there was a signal. Outside the main thread, where signals cannot be
-        handled, and for signals that the process ignores, it stays unset.
+        Set by a signal. It stays unset outside the main thread, where signals cannot be handled,
+        and for signals that the process ignores.
     history : History
-        Its ``interrupted`` says whether there was a Ctrl-C, whatever happens after it.
+        Its attribute ``interrupted`` is set to whether there was a Ctrl-C.
     catch_sigterm : bool
-        Whether SIGTERM is caught too.
+        Whether to catch SIGTERM too.
     """
     received, previous = set(), {}
     names = {signal.SIGINT: "Ctrl-C"}
@@ -35,7 +35,7 @@ def interruptible(interrupted, history, catch_sigterm):
             return
         received.add(number)
         interrupted.set()
-        log(f"{names[number]}: finishing what is under way (again: abort at once)")
+        log(f"{names[number]}: finishing the current update (repeat to abort immediately)")
 
     if threading.current_thread() is threading.main_thread():
         for number in names:

@@ -1,10 +1,10 @@
-"""The engine, PyTensor or classic Theano: the only package that imports one.
+"""The engine, PyTensor or classic Theano; no other package imports either.
 
-The rest of the package writes its graphs with the functions of `ops`, compiles them with
-`engine`, and never asks which engine runs them:
+The rest of rnn4music writes its graphs with the functions of `ops` and compiles them with
+`engine`, whichever engine runs them:
 
 ======== ======================================== =====================================
-engine   what it is                               chosen
+engine   description                              chosen
 ======== ======================================== =====================================
 jax      PyTensor's graph compiled by JAX (XLA)   by default on Python 3.11 and later
 numba    PyTensor's graph compiled by Numba       where JAX is missing
@@ -12,17 +12,17 @@ theano   classic Theano 1.0.5 (C code)            by default on Python 3.10
 ======== ======================================== =====================================
 
 The environment variable ``RNN4MUSIC_BACKEND`` names one of them and overrides the choice.
-`xla` is loaded with JAX, when the first graph is compiled.
+`xla`, which loads JAX, is imported when the first graph is compiled.
 
 Conventions
 -----------
 dtype
-    Every variable and constant carries its dtype, so that the engine's global ``floatX``
-    decides nothing. JAX drops to 32 bits unless its 64-bit mode is on; it is switched on
-    around each call here, and its global setting stays as it was.
+    Every variable and constant carries its dtype, so that the engine's global ``floatX`` has no
+    effect. JAX computes in 32 bits unless its 64-bit mode is on. That mode is switched on for
+    each call here; JAX's global setting does not change.
 shapes
-    JAX compiles for one shape. ``tensor`` fixes the shape it is given under JAX and
-    leaves it open under the other engines; ``compiled_shape`` is the matching cache key.
+    JAX compiles for one shape. Under JAX ``tensor`` fixes the shape it is given; under the other
+    engines it leaves the shape open. ``compiled_shape`` is the matching cache key.
 """
 
 from rnn4music.backend.engine import *  # noqa: F403

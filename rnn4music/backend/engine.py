@@ -1,11 +1,14 @@
-"""The choice of the engine, and compiling with it."""
+"""Choice of the engine, and compilation with it."""
 
+import atexit
 import contextlib
 import functools
 import importlib
 import importlib.util
 import os
+import shutil
 import sys
+import tempfile
 import warnings
 from typing import Any
 
@@ -14,16 +17,16 @@ ENGINES = {
     "numba": ("pytensor", "numba"),
     "theano": ("theano",),
 }
-"""Each engine's name, and the modules that it needs."""
+"""The modules that each engine needs."""
 
 
 def _missing(engine):
-    """Return the modules that `engine` needs and that are not installed."""
+    """Return the modules that `engine` needs and that are missing."""
     return [name for name in ENGINES[engine] if importlib.util.find_spec(name) is None]
 
 
 def choose_engine():
-    """Return the engine's name: the one requested for, or the best one installed."""
+    """Return the name of the engine that is requested, or else of the best one installed."""
     requested = os.environ.get("RNN4MUSIC_BACKEND", "").strip().lower()
     if requested and requested not in ENGINES:
         raise ValueError(
@@ -43,35 +46,78 @@ def choose_engine():
     raise ImportError(f"the engine {engine!r} is not installed; {advice}")
 
 
-ENGINE = choose_engine()
+def _home_variables(name):
+    """Return environment variables for the import of `name` where no home folder can be used.
 
-if ENGINE == "theano":
-    with warnings.catch_warnings():  # Theano 1.0.5 uses distutils and old NumPy names
-        warnings.simplefilter("ignore")
-        library: Any = importlib.import_module("theano")
-        importlib.import_module("theano.gpuarray")  # which scan would import later, and loudly
-else:
-    library = importlib.import_module("pytensor")
+    Both libraries fail without a home folder to keep compiled code in. JAX keeps nothing there, so
+    any folder will do; the other engines get a temporary one.
+    """
+    home = os.path.expanduser("~")  # stays "~" where no home folder is known
+    cache = os.path.join(home, f".{name}")
+    cache = cache if os.path.isdir(cache) else home
+    is_writable = os.path.isdir(cache) and os.access(cache, os.W_OK | os.X_OK)
+    if os.name == "nt" or (os.path.isabs(home) and (is_writable or ENGINE == "jax")):
+        return {}
+    folder = os.sep
+    if ENGINE != "jax":
+        try:
+            folder = tempfile.mkdtemp(prefix="rnn4music_")
+        except OSError as error:
+            raise ImportError(
+                f"the engine {ENGINE!r} needs a folder for compiled code, but neither the home "
+                f"folder ({home}) nor a temporary folder is writable; set HOME to one that is"
+            ) from error
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        warnings.warn(
+            f"there is no writable home folder ({home}): {name}'s compiled code is kept in "
+            f"{folder} and deleted at exit; set HOME to a writable folder to keep it",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+    settings = f"{name.upper()}RC"
+    return {"HOME": folder, settings: os.environ.get(settings, os.path.join(home, f".{name}rc"))}
+
+
+def _imported(name):
+    """Import PyTensor or Theano, and return it."""
+    variables = _home_variables(name)
+    before = {key: os.environ.get(key) for key in variables}
+    os.environ.update(variables)
+    try:
+        with warnings.catch_warnings():
+            if name == "theano":  # Theano 1.0.5 uses distutils and old NumPy names
+                warnings.simplefilter("ignore")
+                importlib.import_module("theano.gpuarray")  # scan would import it later, loudly
+            return importlib.import_module(name)
+    finally:
+        for key, value in before.items():
+            del os.environ[key]
+            if value is not None:
+                os.environ[key] = value
+
+
+ENGINE = choose_engine()
+library: Any = _imported(ENGINES[ENGINE][0])
 symbolic: Any = importlib.import_module(f"{library.__name__}.tensor")
 
 
 def compiled_shape(shape):
-    """Return what of `shape` a compiled function depends on: all of it, or its rank."""
+    """Return the part of `shape` that a compiled function depends on: all of it, or its rank."""
     return tuple(shape) if ENGINE == "jax" else len(shape)
 
 
 def snapshot(variable):
-    """Return a shared variable's value for keeping.
+    """Return a shared variable's value, safe from later updates.
 
-    JAX's arrays never change, so that a reference is enough; the others are copied.
+    JAX's arrays never change, so a reference is enough; those of other engines are copied.
     """
     return variable.get_value(borrow=ENGINE == "jax")
 
 
 def function(inputs, outputs, updates=()):
-    """Compile a graph to a function of arrays of the inputs' dtypes.
+    """Compile a graph to a function of arrays, which must have the inputs' dtypes.
 
-    It returns a list of arrays, and applies `updates`.
+    The function returns a list of arrays and applies `updates`.
     """
     updates, full_precision = list(updates), contextlib.nullcontext
     if ENGINE == "jax":

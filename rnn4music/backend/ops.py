@@ -1,4 +1,4 @@
-"""The functions that graphs are written with, the same on every engine."""
+"""The functions that build graphs, the same on every engine."""
 
 import functools
 import importlib
@@ -25,25 +25,24 @@ zeros_like = symbolic.zeros_like
 
 
 def sigmoid(x):
-    """Logistic function of an expression, or of any number that knows its own."""
+    """Logistic function of an expression, or of any object with a `sigmoid` method."""
     if hasattr(x, "sigmoid"):
         return x.sigmoid()
     return symbolic.nnet.sigmoid(x) if ENGINE == "theano" else symbolic.sigmoid(x)
 
 
 def tanh(x):
-    """Hyperbolic tangent of an expression, or of any number that knows its own."""
+    """Hyperbolic tangent of an expression, or of any object with a `tanh` method."""
     return x.tanh() if hasattr(x, "tanh") else symbolic.tanh(x)
 
 
 def accelerated(by):
-    """Make a function use its namesake in another module while that module is `in_use()`.
+    """Replace a function by its namesake in another module while that module is `in_use()`.
 
     Parameters
     ----------
     by : str
-        The module. Its function has the same arguments and writes a faster graph of the same
-        meaning.
+        The module. Its function takes the same arguments and builds a faster, equivalent graph.
     """
 
     def decorate(plain):
@@ -59,7 +58,7 @@ def accelerated(by):
 
 
 def tensor(name, dtype, shape):
-    """Return a symbolic input; JAX compiles for this `shape`, the others for its rank."""
+    """Return a symbolic input; JAX compiles for this `shape`, other engines for its rank."""
     if ENGINE == "theano":
         return symbolic.TensorType(dtype, (False,) * len(shape))(name)
     fixed = shape if ENGINE == "jax" else (None,) * len(shape)
@@ -67,7 +66,7 @@ def tensor(name, dtype, shape):
 
 
 def shape_of(expression):
-    """Return the dimensions: numbers where they are known, which keeps graphs small."""
+    """Return an expression's dimensions: ints where known, which keeps graphs small."""
     known = (None,) * expression.ndim if ENGINE == "theano" else expression.type.shape
     return tuple(expression.shape[k] if n is None else n for k, n in enumerate(known))
 
@@ -78,7 +77,7 @@ def constant(value, dtype):
 
 
 def shared(value, name):
-    """Return a variable that compiled functions read and update in place."""
+    """Return a shared variable, which compiled functions read and update in place."""
     fixed = {} if ENGINE == "theano" else {"shape": value.shape}
     return library.shared(value, name=name, **fixed)
 
@@ -86,8 +85,8 @@ def shared(value, name):
 def column_sums(matrix):
     """Sum the rows of an (N, M) matrix: (M,), in its own dtype.
 
-    Engines add up in float64 unless a dtype is given, and PyTensor loses that dtype when it
-    drops one of several axes because its length is 1: hence one axis only.
+    Engines add up in float64 unless a dtype is given. PyTensor loses that dtype when it drops
+    one of several axes because its length is 1, so this sums over one axis only.
     """
     return matrix.sum(axis=0, dtype=matrix.dtype, acc_dtype=matrix.dtype)
 
@@ -98,19 +97,19 @@ def scan(step, sequences, states, constants, n_steps):
     Parameters
     ----------
     step : callable
-        Returns the new states, then whatever else is to be kept of each step.
+        Returns the new states, then the other outputs to keep.
     sequences : list of (T, …)
     states : list of expression or None
         The states before the first step; None for each further output of `step`.
     constants : list of expressions
-        What `step` needs besides; nothing is captured from outside.
+        Everything else that `step` uses; it may capture nothing from outside.
     n_steps : expression or int
         T.
 
     Returns
     -------
     list of (T, …)
-        All that `step` returned, stacked over the steps.
+        Everything that `step` returned, stacked over the steps.
     """
     options = {} if ENGINE == "theano" else {"return_updates": False}
     stacked = library.scan(

@@ -1,6 +1,7 @@
-"""PyTensor on JAX: how graphs are compiled, in which precision, and machine code in them."""
+"""PyTensor on JAX: compilation modes, precision, and machine code inside graphs."""
 
 import ctypes
+import os
 import threading
 
 import jax
@@ -11,7 +12,7 @@ from pytensor.graph.op import Op
 from pytensor.graph.traversal import applys_between
 from pytensor.scan.op import Scan
 
-# On its first import this sets JAX's global precision by PyTensor's own floatX: put it back.
+# Its first import sets JAX's global precision from PyTensor's floatX: restore it afterwards.
 _before = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
 from pytensor.link.jax.dispatch.basic import jax_funcify  # noqa: E402
 
@@ -20,14 +21,26 @@ jax.config.update("jax_enable_x64", _before)
 
 def full_precision():
     """Return a context in which JAX honours float64, whatever its global setting says."""
+    _fork["has_run"] = True
+    if _fork["is_broken"]:
+        raise RuntimeError(
+            "this process was forked from one in which JAX had already run, so JAX would hang "
+            "here: start processes with multiprocessing.get_context('spawn'), or use "
+            "rnn4music.NumpyNetwork, which needs no engine"
+        )
     return jax.enable_x64(True)
+
+
+_fork = {"has_run": False, "is_broken": False}  # JAX's threads do not survive a fork
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=lambda: _fork.update(is_broken=_fork["has_run"]))
 
 
 def mode(inputs, outputs):
     """Return PyTensor's mode for a graph.
 
-    XLA does nearly all by itself, and PyTensor's own rewrites would only take their time; those
-    of loops are needed.
+    XLA optimises nearly everything by itself, and PyTensor's own rewrites would only cost time.
+    Only graphs with loops need them.
     """
     has_loop = any(isinstance(node.op, Scan) for node in applys_between(inputs, outputs))
     return "JAX" if has_loop else Mode(linker="jax", optimizer="merge")
@@ -39,19 +52,21 @@ def runs_on_processor():
 
 
 class MachineCode(Op):
-    """A function that XLA calls.
+    """A graph node for a machine-code function that XLA calls.
 
     Parameters
     ----------
     address : int
-        Of a function that takes XLA's call frame.
+        Address of the function, which takes XLA's call frame.
     name : str
-        What it does, unlike any other's: JAX's own cache on disk knows it by that.
+        Unique name for what the function computes: the key in JAX's cache on disk.
     shapes : tuple of tuple of int
-        Of its results, all of `dtype`, as are its inputs.
+        Shapes of the results.
     dtype : str
+        Of the inputs and the results.
     in_place : tuple of (int, int)
-        Which input's memory may be taken by which result, where nobody needs it any more.
+        Pairs (input, result): the result may overwrite the input's memory if nothing else
+        needs it.
     """
 
     __props__ = ("address", "name", "shapes", "dtype", "in_place")
@@ -72,7 +87,7 @@ class MachineCode(Op):
         raise NotImplementedError("this operation is compiled by JAX only")
 
 
-_registered, _registering = {}, threading.Lock()  # addresses by the names that XLA knows
+_registered, _registering = {}, threading.Lock()  # addresses by the names registered with XLA
 
 
 @jax_funcify.register(MachineCode)  # pyright: ignore[reportArgumentType]

@@ -1,11 +1,11 @@
 """The command ``rnn4music``, also ``python -m rnn4music``.
 
-Each command is a module of its name, with SUMMARY, EXAMPLES, tables of `Option` (ARGUMENTS,
-OPTIONS, and GROUPS of those that a file may have), and ``run(args)``, which returns a
-`_common.Result`. It imports packages that load their modules on first use, so that ``--help`` loads
-neither an engine nor NumPy. Results go to standard output, progress and warnings to standard error.
-The exit code is 0; 1 after an error, which is one sentence; 2 for a wrong command line; 130 after
-Ctrl-C.
+Each command is a module with SUMMARY, EXAMPLES, tables of `Option` (ARGUMENTS, OPTIONS, and GROUPS
+of those that a file may have), and ``run(args)``, which returns a `_common.Result`. The module
+imports only packages that load their modules on first use, so that ``--help`` loads neither an
+engine nor NumPy. Results go to standard output, progress and warnings to standard error.
+The exit code is 0; 1 after an error, which is one sentence; 2 for a wrong command line; 3 after a
+training whose model is worse than the baseline; 130 after Ctrl-C.
 """
 
 import argparse
@@ -23,8 +23,8 @@ COMMANDS = (
     "train", "convert", "evaluate", "search", "compose", "render", "info", "plot", "demo",
 )  # fmt: skip
 EXAMPLES = """\
-  rnn4music demo                                   learn from Bach's chorales, make a page
-  rnn4music train "my music" -o model.npz          a folder or .zip of MIDI files
+  rnn4music demo                              train on Bach's chorales, and compose a tune
+  rnn4music train "my music" -o model.npz     train on a folder or .zip of MIDI files
   rnn4music compose model.npz -o tune.mid --wav tune.wav --html tune.html
   rnn4music compose model.npz --start bach.mid --start-steps 50 --steps 300
   rnn4music evaluate model.npz JSB_Chorales.mat
@@ -37,7 +37,7 @@ def build_parser():
     style = {"formatter_class": argparse.RawDescriptionHelpFormatter, "allow_abbrev": False}
     parser = argparse.ArgumentParser(
         prog="rnn4music",
-        description="Learn polyphonic music from MIDI files with a three-layer LSTM, and compose.",
+        description="Train a three-layer LSTM on polyphonic music, and compose with it.",
         epilog=f"examples:\n{EXAMPLES}",
         **style,
     )
@@ -54,17 +54,20 @@ def build_parser():
             epilog=f"examples:\n{module.EXAMPLES}",
             **style,
         )
+        command.set_defaults(parser=command)
         _common.add_arguments(command, module)
     return parser
 
 
 def main(arguments=None):
     """Run a command; return the exit code."""
-    for stream in (sys.stdout, sys.stderr):  # escape what a terminal cannot show
+    for stream in (sys.stdout, sys.stderr):  # escape characters that a terminal cannot show
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     parser = build_parser()
-    args = parser.parse_args(arguments)
+    args, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        _common.refuse(unknown, vars(args).get("parser", parser))
     if args.command is None:
         parser.print_help()
         return 0
@@ -74,12 +77,14 @@ def main(arguments=None):
         with warnings.catch_warnings():
             warnings.showwarning = lambda message, *_, **__: log(f"rnn4music: warning: {message}")
             command = _module(args.command)
-            result = command.run(config.complete(vars(args), command.OPTIONS))
+            required = [option for option in command.ARGUMENTS if option.default is ...]
+            options = (*required, *command.OPTIONS)
+            result = command.run(config.complete(vars(args), options))
         print(_common.as_json(result.values) if args.json else result.text)
-        if sys.stdout is not None:  # it may have been closed
+        if sys.stdout is not None:  # which a closed terminal is
             sys.stdout.flush()
         return result.status
-    except BrokenPipeError:  # the reader of the output has closed it
+    except BrokenPipeError:  # the reader of the output has closed the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return 1
     except KeyboardInterrupt:

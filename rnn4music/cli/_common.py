@@ -1,16 +1,17 @@
-"""What the commands share: arguments from tables of options, results, errors.
+"""Shared by the commands: arguments from tables of options, results, error messages.
 
 Conventions
 -----------
-``...`` as the default of an `Option` stands for none: the option must be given.
+An `Option` whose default is ``...`` must be given.
 """
 
 import argparse
+import difflib
 import json
 from typing import Any, NamedTuple
 
 import rnn4music
-from rnn4music import saving
+from rnn4music import experiment, saving
 from rnn4music._utils.options import Option
 from rnn4music.experiment import config
 from rnn4music.hyperparameters import Hyperparameters
@@ -22,14 +23,22 @@ TERMINAL = (
 QUIET = Option("quiet", bool, False, "show no progress bar")
 CLUSTER = Option("cluster", str, None, "run on the workers of a Dask scheduler, or on this many "
                  "local Dask workers", "ADDRESS|N")  # fmt: skip
-SOUNDFONT = Option("soundfont", str, None, "SoundFont that plays the notes", "SF2")
+SOUNDFONT = Option("soundfont", str, None, "SoundFont to play with, instead of the built-in "
+                   "synthesiser", "SF2")  # fmt: skip
+
+BASELINE = "each pitch's own Markov chain"
+WORSE_THAN_BASELINE = (
+    "the model is worse than this baseline, which predicts each pitch from itself alone: it has "
+    "not learned the music. Try more epochs, other learning rates, or more music"
+)
+ABOVE_BASELINE = 3  # exit code of a training whose model is worse than the baseline
 
 PICTURES = (".png", ".pdf", ".svg")
 SOUNDS = (".wav", ".mp3")
 
 
 class Result(NamedTuple):
-    """What a command prints on standard output."""
+    """Output of a command."""
 
     values: dict  # for --json
     text: str
@@ -37,14 +46,14 @@ class Result(NamedTuple):
 
 
 def usage(name, module):
-    """Return the line of a command's help that says how to call it."""
+    """Return the usage line of a command."""
     required = [f"{o.flag} {o.metavar}" for o in module.OPTIONS if o.default is ...]
     positional = [option.metavar for option in module.ARGUMENTS]
     return " ".join(["rnn4music", name, *positional, *required, "[options]"])
 
 
 def add_arguments(parser, module):
-    """Add the arguments of a command to its parser; one that is not given leaves no attribute."""
+    """Add a command's arguments to its parser; an argument that is not given has no attribute."""
     for option in module.ARGUMENTS:
         n = None if option.default is ... else "?"
         kind = {"choices": option.choices, "metavar": option.metavar, "help": option.help}
@@ -55,7 +64,7 @@ def add_arguments(parser, module):
 
 
 def _add_options(parser, options, may_be_undone=False):
-    """Add flags; with `may_be_undone` each switch has its opposite, ``--no-…``, for a file's."""
+    """Add flags; with `may_be_undone`, each switch has an opposite, ``--no-…``."""
     exclusive = parser.add_mutually_exclusive_group()
     for option in options:
         kind: dict[str, Any] = {"default": argparse.SUPPRESS, "dest": option.name}
@@ -73,8 +82,30 @@ def _add_options(parser, options, may_be_undone=False):
         flags.add_argument(option.flag, *short, help=option.help + default, **kind)
 
 
+def refuse(unknown, parser):
+    """Print the usage and the unknown arguments of a command, and exit with code 2."""
+    flags = [flag for action in parser._actions for flag in action.option_strings]
+    close = difflib.get_close_matches(unknown[0].partition("=")[0], flags, 1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    parser.error(f"unknown arguments: {' '.join(unknown)}{hint}")
+
+
+def check_effect(args, name, has_effect, needs):
+    """Raise ValueError if an option is given, and has no effect for want of what it needs."""
+    if name in args.given and getattr(args, name) is not False and not has_effect:
+        raise ValueError(f"--{name.replace('_', '-')} has no effect without {needs}")
+
+
+def check_soundfont(args):
+    """Raise ValueError if ``--soundfont`` is a file of another kind."""
+    if args.soundfont is not None:
+        experiment.inputs.check_input(
+            args.soundfont, (experiment.inputs.SOUNDFONT,), "--soundfont needs a SoundFont (.sf2)"
+        )
+
+
 def read_network(name):
-    """Return the network of a model's file, and what `model_file.read` returned."""
+    """Return the network in a model's file, and the content of the file."""
     content = saving.model_file.read(name)
     try:
         network = rnn4music.NumpyNetwork.from_arrays(content["arrays"], content["settings"])
@@ -84,17 +115,17 @@ def read_network(name):
 
 
 def as_json(values):
-    """Return the text of a dict, with null for numbers that JSON does not have."""
+    """Return a dict as JSON, with null for NaN and infinity, which JSON lacks."""
     finite = json.loads(json.dumps(values), parse_constant=lambda name: None)
     return json.dumps(finite)
 
 
 def sentence(error):
-    """Return the message of an error; an unexpected one is named, and to be reported."""
-    if hasattr(error, "named"):  # such as that of a checkpoint of another training
+    """Return the message of an error; if the error is unexpected, ask for a report."""
+    if hasattr(error, "named"):  # for example `AnotherTraining`
         flags = {name: option.flag for name, option in config.OPTIONS.items()}
         flags |= {name: setting.option.flag for name, setting in Hyperparameters.settings_by_name()}
-        flags |= {"dataset": "the music learned from", "validation": "the music held out"}
+        flags |= {"dataset": "the training music", "validation": "the validation music"}
         error = error.named(flags)
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
@@ -102,4 +133,6 @@ def sentence(error):
         return str(error) or type(error).__name__
     if isinstance(error, MemoryError):
         return f"not enough memory: {error}"
-    return f"unexpected {type(error).__name__}: {error}; please report it, with what --debug shows"
+    return (
+        f"unexpected {type(error).__name__}: {error}; please report it, with the output of --debug"
+    )

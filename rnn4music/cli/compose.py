@@ -1,4 +1,4 @@
-"""``rnn4music compose``: with NumPy alone, so that it starts immediately."""
+"""``rnn4music compose``, which computes with NumPy alone, and so starts immediately."""
 
 import itertools
 import secrets
@@ -9,57 +9,71 @@ from pathlib import Path
 from rnn4music import experiment, render, saving
 from rnn4music._utils.options import Option
 from rnn4music._utils.paths import check_outputs, check_suffix
-from rnn4music.cli._common import PICTURES, SOUNDFONT, SOUNDS, Result, read_network
+from rnn4music.cli._common import (
+    BASELINE,
+    PICTURES,
+    SOUNDFONT,
+    Result,
+    check_effect,
+    check_soundfont,
+    read_network,
+)
 
 SUMMARY = "compose with a trained model"
 EXAMPLES = """\
-  rnn4music compose model.npz                               300 steps from silence: tune.mid
+  rnn4music compose model.npz                               300 steps from silence, to tune.mid
   rnn4music compose model.npz --count 5 --seed 1 --html five.html
   rnn4music compose model.npz --start bach.mid --with-start --wav bach.wav --png bach.png
 
-Needs no engine: it computes with NumPy alone.
+Files that exist already are replaced. Composing needs only NumPy.
 """
-ARGUMENTS = (Option("model", str, ..., "file of the model", "MODEL"),)
+ARGUMENTS = (Option("model", str, ..., "model to compose with", "MODEL"),)
 OPTIONS = (
-    Option("start", str, "none", "MIDI file to continue; none: begin from silence", "FILE"),
-    Option("start_steps", int, 50, "steps of the start that the network reads", "N", low=1),
-    Option("steps", int, 300, "steps to compose", "N", low=1),
-    Option("output", str, None, "MIDI file (tune.mid, or tune_2.mid and so on if that exists)",
+    Option("start", str, "none", "MIDI file to continue, or none to begin from silence", "FILE"),
+    Option("start_steps", int, 50, "number of steps of the start to read", "N", low=1),
+    Option("steps", int, 300, "number of steps to compose", "N", low=1),
+    Option("output", str, None, "MIDI file (tune.mid, or tune_2.mid and so on if it exists)",
            "MID"),
-    Option("wav", str, None, "sound file", "FILE"),
-    Option("png", str, None, "picture of the notes and their probabilities", "FILE"),
+    Option("wav", str, None, "sound file, uncompressed", "FILE"),
+    Option("mp3", str, None, "sound file, compressed", "FILE"),
+    Option("png", str, None, "picture (.png, .pdf, .svg) of the notes and their probabilities",
+           "FILE"),
     Option("html", str, None, "web page with a player, the moving roll and the MIDI file", "FILE"),
     SOUNDFONT,
+    Option("title", str, None, "title of the tune, in its files and on its page", "TEXT"),
     Option("count", int, None, "compose K tunes: tune-1.mid, tune-2.mid, …", "K", low=1),
-    Option("threshold", float, None, "notes that are not more probable than this never sound "
-           "(the model's)", "P", low=0, high=1),
-    Option("temperature", float, 1.0, "below 1 likely notes become likelier, above 1 rarer", "X",
-           low=0.01, high=100),
-    Option("sampling", str, "systematic", "draw the notes of a step together, or each by itself",
-           choices=("systematic", "independent")),
-    Option("seed", int, None, "the same seed composes the same tune", "S", low=0),
-    Option("with_start", bool, False, "put the start before the tune, in all files"),
-    Option("dt", float, None, "length of a step (the model's, or 0.3)", "SECONDS", above=0),
+    Option("threshold", float, None, "notes of at most this probability never sound (the model's)",
+           "P", low=0, high=1),
+    Option("temperature", float, 1.0, "below 1: likely notes become likelier; above 1: less likely",
+           "X", low=0.01, high=100),
+    Option("sampling", str, "systematic", "draw the notes of a step together (systematic), or each "
+           "by itself", choices=("systematic", "independent")),
+    Option("seed", int, None, "random seed; the same seed composes the same tune", "S", low=0),
+    Option("with_start", bool, False, "put the start before the composed tune, in all files"),
+    Option("dt", float, None, "length of a step in seconds (the model's, or 0.3)", "SECONDS",
+           above=0),
 )  # fmt: skip
 SUFFIXES = {
     "output": (".mid", ".midi"),
-    "wav": SOUNDS[:1],
+    "wav": (".wav",),
+    "mp3": (".mp3",),
     "png": PICTURES,
     "html": (".html", ".htm"),
 }
-MOSTLY = 0.5  # share of silent steps above which there is a warning
+MOSTLY = 0.5  # fraction of silent steps above which there is a warning
+DENSE = 10  # mean number of notes at a time above which there is a warning
 
 
 def run(args):
-    """Compose with a model, and write what the flags name."""
-    import numpy as np
-    from tqdm import tqdm
-
-    from rnn4music._utils.console import STDERR
+    """Compose with a model, and write the files that the flags name."""
+    from rnn4music._utils.console import Bar
     from rnn4music.data import transpose
 
+    args.model = experiment.inputs.model_path(args.model, "compose")
     outputs = _outputs(args)
+    replaced = [str(path) for path in _all_files(outputs, args) if path.exists()]
     network, content = read_network(args.model)
+    _warn_of_baseline(args.model, content)
     reading = experiment.music.ReadingOptions.of_model(
         content["metadata"], network.n_pitches, args.dt
     )
@@ -67,6 +81,12 @@ def run(args):
     if args.start != "none":
         start, semitones = reading.read_tune(args.start, args.start_steps)
         begun = f"{len(start)} steps of {Path(args.start).name}"
+        if "start_steps" in args.given and len(start) < args.start_steps:
+            warnings.warn(
+                f"{args.start} has only {len(start)} steps, fewer than --start-steps "
+                f"{args.start_steps}: all of it is read",
+                stacklevel=2,
+            )
     threshold = args.threshold
     if threshold is None:
         threshold = content["settings"].get("genProbThreshold", 0.1)
@@ -76,21 +96,21 @@ def run(args):
         "threshold": threshold,
         "seed": secrets.randbits(32) if args.seed is None else args.seed,
     }
-    track = partial(tqdm, desc="composing", unit="step", delay=1, file=STDERR)
+    track = partial(Bar, desc="composing", unit="step", delay=1)
     composed = network.gen_music(start, args.steps, len(outputs), track=track, **settings)
     if start is not None:
         start = transpose(start, -semitones)
-    tunes, files, stem = [], [], Path(args.output).stem
+    tunes, files, title = [], [], _title(args, content["metadata"])
     for number, (names, *rolls) in enumerate(zip(outputs, *composed), start=1):
-        rolls, before = [transpose(roll, -semitones) for roll in rolls], start
-        if start is not None and args.with_start:
-            rolls, before = [np.vstack([start, roll]) for roll in rolls], None
-        title = stem if args.count is None else f"{stem} {number}"
+        rolls = [transpose(roll, -semitones) for roll in rolls]
         tune = render.Tune(
-            rolls[0], reading.time_step, reading.pitch_range[0], before, rolls[1], title
-        )
+            rolls[0], reading.time_step, reading.pitch_range[0], start, rolls[1],
+            title if args.count is None else f"{title} {number}",
+            with_start=args.with_start and start is not None,
+        )  # fmt: skip
         write = {"output": tune.write_midi, "png": tune.write_picture}
         write["wav"] = partial(tune.write_wav, soundfont=args.soundfont)
+        write["mp3"] = partial(tune.write_mp3, soundfont=args.soundfont)
         files += [str(write[name](file)) for name, file in names.items()]
         tunes.append(tune)
     if args.html:
@@ -99,13 +119,43 @@ def run(args):
             "Composing": {"Start": begun, "Steps": args.steps, **facts},
             "Model": saving.model_card.facts(args.model, content),
         }
-        title = f"Composed by {Path(args.model).stem}"
         files.append(render.write_page(args.html, tunes, facts, title, args.soundfont))
-    return _result(files, composed[0], reading.time_step, settings)
+    return _result(files, replaced, composed[0], reading.time_step, settings)
+
+
+def _title(args, metadata):
+    """Return ``--title``, or a title made from the start, the training music, or the file name."""
+    if args.title is not None:
+        return args.title
+    if args.start != "none":
+        return f"{Path(args.start).stem}, continued"
+    music = metadata.get("data")
+    if isinstance(music, str) and music.strip():
+        return f"In the style of {music}"
+    return Path(args.output).stem
+
+
+def _warn_of_baseline(name, content):
+    """Warn if the model's validation was worse than the baseline's."""
+    best, _, baseline = saving.model_card.best_validation(content)
+    if best is not None and baseline is not None and best > baseline:
+        warnings.warn(
+            f"{name} predicts worse ({best:.3f} nats per step) than {BASELINE} ({baseline:.3f}): "
+            "it has not learned its music, so expect poor tunes",
+            stacklevel=2,
+        )
 
 
 def _outputs(args):
-    """Return the files of each tune, by option, once nothing is in the way of any."""
+    """Return the files of each tune, by option, after checking that all can be written."""
+    is_continued, sounds = args.start != "none", (args.wav, args.mp3, args.html)
+    check_effect(args, "start_steps", is_continued, "--start")
+    check_effect(args, "with_start", is_continued, "--start")
+    check_effect(args, "soundfont", any(sounds), "--wav, --mp3 or --html")
+    check_soundfont(args)
+    if is_continued:
+        midi = experiment.inputs.MIDI
+        experiment.inputs.check_input(args.start, (midi,), "--start needs a MIDI file")
     if args.output is None:
         stems = itertools.chain(["tune"], (f"tune_{k}" for k in itertools.count(2)))
         suffix = ".mid" if args.count is None else "-1.mid"
@@ -113,21 +163,26 @@ def _outputs(args):
     for name, suffixes in SUFFIXES.items():
         if getattr(args, name) is not None:
             check_suffix(getattr(args, name), suffixes)
-    names = {name: getattr(args, name) for name in ("output", "wav", "png")}
-    names = {name: Path(file) for name, file in names.items() if file is not None}
+    names = {name: getattr(args, name) for name in ("output", "wav", "mp3", "png")}
+    names = {name: Path(file).expanduser() for name, file in names.items() if file is not None}
     numbers = [""] if args.count is None else [f"-{k}" for k in range(1, args.count + 1)]
     outputs = [
         {name: path.with_name(path.stem + number + path.suffix) for name, path in names.items()}
         for number in numbers
     ]
-    files = [path for names in outputs for path in names.values()]
-    files += [] if args.html is None else [args.html]
-    check_outputs(files, [args.model, saving.model_file.npz_path(args.model), args.start])
+    inputs = [args.model, *([args.start] if is_continued else [])]
+    inputs += [] if args.soundfont is None else [args.soundfont]
+    check_outputs(_all_files(outputs, args), inputs)
     return outputs
 
 
-def _result(files, rolls, time_step, settings):
-    """Return the result; warn where hardly anything sounds."""
+def _all_files(outputs, args):
+    files = [path for names in outputs for path in names.values()]
+    return files + ([] if args.html is None else [Path(args.html).expanduser()])
+
+
+def _result(files, replaced, rolls, time_step, settings):
+    """Return the result; warn of tunes that are mostly silent, or have very many notes."""
     tunes, lines = [], []
     for roll in rolls:
         sounding = roll.sum(axis=1)
@@ -135,7 +190,7 @@ def _result(files, rolls, time_step, settings):
         mean = float(sounding.mean())
         tunes.append({"seconds": seconds, "notes_at_a_time": mean, "silent": silent})
         lines.append(
-            f"{len(roll)} steps, {seconds:.1f} s, {mean:.1f} notes at a time, "
+            f"{len(roll):,} steps, {seconds:.1f} s, {mean:.1f} notes at a time, "
             f"{silent:.0%} of the steps silent"
         )
     least = min(tune["silent"] for tune in tunes)
@@ -145,6 +200,15 @@ def _result(files, rolls, time_step, settings):
             f"{settings['threshold']:g} lets more notes sound",
             stacklevel=2,
         )
+    most = max(tune["notes_at_a_time"] for tune in tunes)
+    if most > DENSE:
+        warnings.warn(
+            f"{most:.1f} notes sound at a time, more than music usually has: the model may have "
+            "learned too little; a higher --threshold, or --temperature below 1, gives fewer",
+            stacklevel=2,
+        )
     lines.append(f"wrote {', '.join(files)} (seed {settings['seed']})")
-    values = {"files": files, "tunes": tunes, "time_step": time_step, **settings}
-    return Result(values, "\n".join(lines))
+    if replaced:
+        lines.append(f"replaced earlier files: {', '.join(replaced)}")
+    values = {"files": files, "replaced": replaced, "tunes": tunes, "time_step": time_step}
+    return Result({**values, **settings}, "\n".join(lines))

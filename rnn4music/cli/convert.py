@@ -5,24 +5,26 @@ from rnn4music._utils.options import Option
 from rnn4music.cli._common import CLUSTER, QUIET, Result
 from rnn4music.experiment import config
 
-SUMMARY = "convert a large collection to a store, to learn from it on the disk"
+SUMMARY = "convert a large collection of MIDI files to a store on the disk"
 EXAMPLES = """\
   rnn4music convert "my collection" rolls --workers 8
   rnn4music convert "my collection" rolls --cluster tcp://host:8786
   rnn4music train rolls -o model.npz --windows random --batch-size 64
 
-For collections that are too large for memory, or take long to read. After an interruption the same
-command continues. With a cluster, both folders must be in a file system that its machines share.
+Use a store for a collection that is too large for memory, or takes long to read. After an
+interruption the same command continues. With a cluster, both folders must be in a file system that
+all machines share.
 """
 ARGUMENTS = (
-    Option("data", str, ..., "MIDI files: a folder, a .zip, a pattern", "FOLDER"),
-    Option("store", str, ..., "folder for the piano rolls", "STORE"),
-)
-_KEYS = Option("keys", str, "own", "own: as written (train can take all twelve); c: moved to C "
-               "major or A minor", choices=("own", "c"))  # fmt: skip
+    Option("data", str, ..., 'MIDI files: a folder, a .zip, or a pattern such as "*.mid"',
+           "MUSIC"),
+    Option("store", str, ..., "folder for the piano rolls; made if missing", "STORE"),
+)  # fmt: skip
+_KEYS = Option("keys", str, "own", "own: tunes as written; c: each tune transposed to C major or "
+               "A minor", choices=("own", "c"))  # fmt: skip
 OPTIONS = (
     *(_KEYS if o.name == "keys" else o for o in config.MUSIC if o.name != "cache"),
-    Option("workers", int, None, "processes on this machine", "N", low=1),
+    Option("workers", int, None, "number of processes on this machine", "N", low=1),
     CLUSTER,
     QUIET,
 )  # fmt: skip
@@ -30,21 +32,25 @@ OPTIONS = (
 
 def run(args):
     """Convert MIDI files to a store of piano rolls."""
+    from rnn4music.data.dataset import counted
     from rnn4music.distributed.cluster import parsed
 
+    inputs, music = experiment.inputs, experiment.music
+    inputs.check_music(args.data, inputs.COLLECTIONS, "convert needs MIDI files")
+    music.check_steps(args)
     store = data.convert(
         args.data,
         args.store,
         args.pitch_range,
         args.dt,
-        **{name: getattr(args, name) for name in experiment.music.READING},
+        **{name: getattr(args, name) for name in music.READING},
         to_c=args.keys == "c",
         workers=args.workers,
         cluster=parsed(args.cluster),
         progress=not args.quiet,
     )
-    experiment.music.warn_of_dropped_notes(store)
-    experiment.music.log_silence(store)
+    music.warn_of_dropped_notes(store)
+    music.log_silence(store)
     values = {
         "store": args.store,
         "tunes": len(store),
@@ -56,4 +62,5 @@ def run(args):
         "n_cut": store.n_cut,
         "silence": store.silence._asdict(),
     }
-    return Result(values, f"{len(store)} tunes, {values['steps']} steps in {args.store}")
+    extent = f"{counted(len(store), 'tune')}, {counted(values['steps'], 'step')}"
+    return Result(values, f"{extent} in {args.store}")

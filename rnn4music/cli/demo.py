@@ -4,39 +4,59 @@ from pathlib import Path
 
 from rnn4music import data, experiment
 from rnn4music._utils.options import Option
+from rnn4music._utils.paths import user_cache
 from rnn4music.cli import compose, train
-from rnn4music.cli._common import Result
+from rnn4music.cli._common import ABOVE_BASELINE, Result
 from rnn4music.experiment import config
 
-SUMMARY = "learn from Bach's chorales, compose, and write a web page"
+SUMMARY = "train on Bach's chorales, compose, and write a web page"
 EXAMPLES = """\
   rnn4music demo
   rnn4music demo --data "my music" --epochs 20 -o mine
+
+The chorales come with music21. They are converted to MIDI files once, in your cache directory.
+The folder gets five files: demo.npz, demo.mid, demo.wav, demo.png and demo.html.
 """
 ARGUMENTS = ()
 OPTIONS = (
     Option("output", str, "demo", "folder for all files", "DIR"),
-    Option("epochs", int, 5, "visits to every tune", "N", low=1),
-    Option("data", str, None, "MIDI files instead of the chorales", "FOLDER"),
-)
+    Option("epochs", int, 5, "number of passes over the tunes", "N", low=1),
+    Option("data", str, None, "folder of MIDI files to learn from, instead of the chorales",
+           "FOLDER"),
+    Option("force", bool, False, "replace the model of an earlier demo in DIR"),
+)  # fmt: skip
 
 
 def run(args):
-    """Learn from Bach's chorales, or other music, compose, and make a page."""
-    folder = Path(args.output)
+    """Train on Bach's chorales, or other music, compose, and write a page."""
+    from rnn4music._utils.console import log
+
+    folder = Path(args.output).expanduser()
+    model = folder / "demo.npz"
+    if model.exists() and not args.force:
+        raise FileExistsError(
+            f"{model} exists already: give another folder with -o, or --force to replace it"
+        )
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file; give a folder with -o")
+    if args.data is not None:
+        experiment.inputs.check_music(args.data, experiment.inputs.MUSIC, "demo needs music")
     folder.mkdir(parents=True, exist_ok=True)
-    music = str(args.data or data.write_chorales(folder / "chorales"))
+    music = args.data
+    if music is None:
+        music = str(data.write_chorales((user_cache() or folder) / "chorales"))
+        log(f"Bach's chorales: MIDI files in {music}")
     settings = {"epochs": args.epochs, "keys": "all", "validation": 0.06, "seed": 1, "force": True}
-    settings |= {"data": music, "output": str(folder / "demo.npz")}
+    settings |= {"data": music, "output": str(model)}
     trained = experiment.run.train(config.complete(settings))
     result = train.result(trained)
-    if result.status:
+    if result.status not in (0, ABOVE_BASELINE):
         return result
 
     files = {kind: str(folder / f"demo.{kind}") for kind in ("wav", "png", "html")}
     files |= {"model": trained.output, "output": str(folder / "demo.mid")}
     names = trained.music.parts["validation"].names
-    if names and (Path(music) / names[0]).is_file():  # a tune that was not learned is continued
+    if names and (Path(music) / names[0]).is_file():  # continue a tune that was held out
         files["start"] = str(Path(music) / names[0])
     composed = compose.run(config.complete({**files, "seed": 1}, compose.OPTIONS))
 
@@ -44,4 +64,5 @@ def run(args):
     return Result(
         {"train": result.values, "compose": composed.values, "page": str(page)},
         f"{result.text}\n{composed.text}\nopen {page.as_uri()} in a browser",
+        result.status,
     )

@@ -6,41 +6,75 @@ from dataclasses import asdict
 import rnn4music
 from rnn4music import experiment
 from rnn4music._utils.options import Option
-from rnn4music.cli._common import Result
+from rnn4music.cli._common import BASELINE, WORSE_THAN_BASELINE, Result, check_effect
 
-SUMMARY = "score a model on tunes that it has not learned from"
+SUMMARY = "score a model's predictions on tunes that it was not trained on"
 EXAMPLES = """\
   rnn4music evaluate model.npz "other music"
   rnn4music evaluate model.npz JSB_Chorales.mat --part validation --json
 """
 ARGUMENTS = (
-    Option("model", str, ..., "file of the model", "MODEL"),
-    Option("data", str, ..., "tunes, as for train", "DATA"),
+    Option("model", str, ..., "model to score", "MODEL"),
+    Option("data", str, ..., "MIDI files, a store, or a standard set, as for train", "MUSIC"),
 )
 OPTIONS = (
-    Option("part", str, "test", "part of a standard set",
+    Option("part", str, "test", "part of a standard set to score",
            choices=("train", "validation", "test")),
     Option("threshold", float, 0.5, "probability at which a note counts as predicted", "P",
            low=0, high=1),
 )  # fmt: skip
 
 
+_MOST_NAMES = 8
+
+
 def run(args):
-    """Score a model."""
+    """Score a model on tunes."""
+    from rnn4music.evaluation import scores
+    from rnn4music.experiment import inputs, training_music
+    from rnn4music.saving import model_card
     from rnn4music.training.checkpoints import extent
 
-    model = rnn4music.RNN4Music.from_file(args.model)
+    path = inputs.model_path(args.model, "evaluate")
+    inputs.check_music(args.data, inputs.MUSIC, "evaluate needs music")
+    check_effect(args, "part", inputs.is_standard_set(args.data), "a standard set")
+    model = rnn4music.RNN4Music.from_file(path)
     reading = experiment.music.ReadingOptions.of_model(model.metadata, model.io_length)
     tunes = reading.read_scored(args.data, args.part)
-    scores = asdict(model.evaluate(tunes, args.threshold))
+    result = asdict(model.evaluate(tunes, args.threshold))
     per_tune = [
         {"name": name, "nats_per_step": tune["nats_per_step"], "n_steps": tune["n_steps"]}
-        for name, tune in zip(tunes.names, scores.pop("per_tune"))
+        for name, tune in zip(tunes.names, result.pop("per_tune"))
     ]
-    values = {"model": args.model, "data": args.data, **scores, "tunes": per_tune}
-    text = f"{scores['nats_per_step']:.3f} nats per step on {extent(tunes)}\n" + ", ".join(
+    nats, chain = result["nats_per_step"], training_music.baseline(model.metadata, model.io_length)
+    baseline = None if chain is None else scores.score(chain, tunes)
+    hashes = training_music.known_hashes(model.metadata)
+    for entry, tune in zip(per_tune, tunes):
+        entry["trained_on"] = None if hashes is None else training_music.hash_of(tune) in hashes
+    values = {"model": path, "data": args.data, **result, "baseline": baseline, "tunes": per_tune}
+    shares = ", ".join(
         f"{name.replace('_', ' ')} {'undefined' if math.isnan(share) else f'{share:.3f}'}"
-        for name, share in scores.items()
+        for name, share in result.items()
         if name not in ("nats_per_step", "n_steps")
     )
-    return Result(values, text)
+    lines = [f"{nats:.3f} nats per step on {model_card.music(extent(tunes))}", shares]
+    if baseline is not None:
+        lines[0] += f" ({BASELINE}: {baseline:.3f})"
+        lines += [WORSE_THAN_BASELINE] * (nats > baseline)
+    return Result(values, "\n".join([*lines, _trained_on(per_tune)]))
+
+
+def _trained_on(tunes):
+    """Return a sentence on the tunes that the model was trained on."""
+    if tunes[0]["trained_on"] is None:
+        return "the model's file does not say which tunes it was trained on"
+    names = [tune["name"] for tune in tunes if tune["trained_on"]]
+    if not names:
+        return "the model was trained on none of these tunes"
+    shown = ", ".join(names[:_MOST_NAMES]) + f" and {len(names) - _MOST_NAMES} more" * (
+        len(names) > _MOST_NAMES
+    )
+    return (
+        f"the model was trained on {len(names)} of the {len(tunes)} tunes, perhaps in another key, "
+        f"which makes its score too good: {shown}"
+    )

@@ -1,11 +1,10 @@
 """``rnn4music info``."""
 
 from dataclasses import asdict
-from pathlib import Path
 
 from rnn4music import saving
 from rnn4music._utils.options import Option
-from rnn4music.cli._common import Result
+from rnn4music.cli._common import Result, check_effect
 
 SUMMARY = "describe a model or a MIDI file"
 EXAMPLES = """\
@@ -13,24 +12,21 @@ EXAMPLES = """\
   rnn4music info model.npz --markdown > CARD.md
   rnn4music info tune.mid
 """
-ARGUMENTS = (Option("file", str, ..., "a model, or a MIDI file", "FILE"),)
-OPTIONS = (Option("markdown", bool, False, "print a model card"),)
+ARGUMENTS = (Option("file", str, ..., "model or MIDI file", "FILE"),)
+OPTIONS = (Option("markdown", bool, False, "print a model card in Markdown"),)
 
 
 def run(args):
     """Describe a model or a MIDI file."""
     from midi import describe
-    from midi.files import SUFFIXES, opened
+    from rnn4music.experiment import inputs
 
-    try:
-        with opened(args.file) as file:
-            is_midi = file.read(4) in (b"MThd", b"RIFF")
-    except (FileNotFoundError, IsADirectoryError):  # the name of a model may lack its suffix
-        is_midi = Path(args.file).suffix.lower() in SUFFIXES
-    if is_midi:
+    if inputs.kind_of(args.file) == inputs.MIDI:
+        check_effect(args, "markdown", False, "a model")
         contents = describe(args.file)
         return Result(asdict(contents), str(contents))
-    content = saving.model_file.read(args.file)
+    path = inputs.model_path(args.file, "info", "a model or a MIDI file")
+    content = saving.model_file.read(path)
     values = {name: content[name] for name in ("settings", "history", "metadata")}
     card = saving.model_card.markdown if args.markdown else saving.model_card.text
-    return Result({"file": args.file, **values}, card(args.file, content))
+    return Result({"file": path, **values}, card(path, content))

@@ -1,11 +1,12 @@
 """``rnn4music plot``."""
 
+from midi import midiread
 from rnn4music import experiment, plots, saving, training
 from rnn4music._utils.options import Option
 from rnn4music._utils.paths import check_outputs, check_suffix
-from rnn4music.cli._common import PICTURES, Result, read_network
+from rnn4music.cli._common import PICTURES, Result, check_effect, read_network
 
-SUMMARY = "draw a tune, or the inside of a model"
+SUMMARY = "draw a tune, or a model's learning curve, weights or activations"
 EXAMPLES = """\
   rnn4music plot roll tune.mid -o tune.png
   rnn4music plot learning model.npz -o learning.pdf
@@ -13,18 +14,19 @@ EXAMPLES = """\
   rnn4music plot activations model.npz --tune tune.mid --layer 2 --part forget
 """
 ARGUMENTS = (
-    Option("what", str, ..., "roll, learning, weights, probabilities or activations", "WHAT",
+    Option("what", str, ..., "roll, learning, weights, probabilities or activations", "PLOT",
            choices=("roll", "learning", "weights", "probabilities", "activations")),
     Option("file", str, ..., "a MIDI file for roll, otherwise a model", "FILE"),
 )  # fmt: skip
 OPTIONS = (
-    Option("tune", str, None, "tune that the model reads, for probabilities and activations",
+    Option("tune", str, None, "MIDI file that the model reads, for probabilities and activations",
            "MID"),
     Option("layer", int, 1, "layer of the network, for weights and activations", choices=(1, 2, 3)),
-    Option("part", str, "cell", "what to draw of the layer's activations",
+    Option("part", str, "cell", "which activations of the layer",
            choices=("cell", "hidden", "input", "forget", "candidate", "output")),
-    Option("dt", float, None, "length of a step (0.3)", "SECONDS", above=0),
-    Option("output", str, "picture.png", ".png, .pdf or .svg", "FILE"),
+    Option("dt", float, None, "length of a step in seconds (the model's, or 0.3)", "SECONDS",
+           above=0),
+    Option("output", str, "picture.png", "picture file, .png, .pdf or .svg", "FILE"),
 )  # fmt: skip
 
 
@@ -34,20 +36,41 @@ def run(args):
 
     from rnn4music.plots._axes import write_figure
 
+    kinds = experiment.inputs
     check_suffix(args.output, PICTURES)
-    inputs = [args.file, saving.model_file.npz_path(args.file), *([args.tune] if args.tune else [])]
-    check_outputs([args.output], inputs)
+    what, tune = args.what, args.what in ("probabilities", "activations")
+    check_effect(args, "tune", tune, "probabilities or activations")
+    check_effect(args, "layer", what in ("weights", "activations"), "weights or activations")
+    check_effect(args, "part", what == "activations", "activations")
+    check_effect(args, "dt", tune or what == "roll", "a tune")
+    if what == "roll":
+        kinds.check_input(args.file, (kinds.MIDI,), "plot roll needs a MIDI file")
+    else:
+        args.file = kinds.model_path(args.file, f"plot {what}")
+    if tune and args.tune is None:
+        raise ValueError(f"plot {what} needs a tune for the model to read: give --tune MID")
+    if tune:
+        kinds.check_input(args.tune, (kinds.MIDI,), "--tune needs a MIDI file")
+    check_outputs([args.output], [args.file, *([args.tune] if args.tune else [])])
     figure = Figure(figsize=(12, 4), layout="constrained")
     draw = {"roll": _plot_roll, "learning": _plot_learning}.get(args.what, _plot_network)
-    draw(args, figure)
+    drawn = draw(args, figure)
     write_figure(figure, args.output, dpi=150)
-    return Result({"file": args.output}, f"wrote {args.output}")
+    return Result({"file": args.output}, f"wrote {args.output}{f', {drawn}' if drawn else ''}")
 
 
 def _plot_roll(args, figure):
-    reading = experiment.music.ReadingOptions.of_model({"lowest_pitch": 0}, 128, args.dt)
-    roll, _ = reading.read_tune(args.file)
-    plots.plot_piano_roll(figure.add_subplot(), roll, reading.time_step, 0)
+    """Draw the notes of a MIDI file, and return how many there are, in words."""
+    if args.dt is not None:
+        raise ValueError("plot roll draws every note at its own time: leave out --dt")
+    content = midiread(args.file, (0, 128), dt=60)  # long frames: only the notes are used
+    omitted = {"on the drum channel": content.n_drums, "without an end": content.n_never_ended}
+    omitted = " and ".join(f"{n:,} {why}" for why, n in omitted.items() if n)
+    omitted = f" ({omitted} not drawn)" if omitted else ""
+    if not content.notes:
+        raise ValueError(f"{args.file} has no notes to draw{omitted}")
+    plots.plot_notes(figure.add_subplot(), content.notes)
+    return f"{len(content.notes):,} note{'s' * (len(content.notes) != 1)}{omitted}"
 
 
 def _plot_learning(args, figure):
@@ -58,7 +81,7 @@ def _plot_learning(args, figure):
 
 
 def _plot_network(args, figure):
-    """Draw weights, or what happens in a network while it reads a tune."""
+    """Draw weights, or probabilities or activations while a network reads a tune."""
     import numpy as np
 
     network, content = read_network(args.file)
@@ -73,15 +96,13 @@ def _plot_network(args, figure):
         for axes, name in zip(figure.subplots(len(matrices)), matrices):
             plots.plot_weights(axes, matrices, name, lowest_pitch)
         return
-    if args.tune is None:
-        raise ValueError(f"plot {args.what} needs a tune that the model reads: give --tune FILE")
     roll, _ = reading.read_tune(args.tune)
     if args.what == "activations":
         activations = network.activations(roll)[args.layer - 1]
         plots.plot_activations(figure.add_subplot(), activations, args.part, reading.time_step)
         return
     figure.set_size_inches(12, 8)
-    # the prediction at a step is of the next one
+    # at each step the network predicts the next
     probabilities = np.vstack([np.zeros(network.n_pitches), network.predict(roll)[:-1]])
     panels = figure.subplots(2, sharex=True)
     plots.plot_composition(panels, roll, probabilities, reading.time_step, lowest_pitch)

@@ -4,9 +4,8 @@ import os
 from functools import partial
 from pathlib import Path
 
-from tqdm import tqdm
-
 from midi.files import written_whole
+from rnn4music._utils.console import Bar
 from rnn4music._utils.processes import in_processes, n_cores
 from rnn4music.data.midi_files import load_midi
 
@@ -63,7 +62,7 @@ def write_chorales(folder, seconds_per_quarter=0.6):
     if missing:
         write = partial(_write_chorale, seconds_per_quarter)
         written = in_processes(write, missing, min(n_cores(), len(missing)))
-        for _ in tqdm(written, "chorales", len(missing), unit="file"):
+        for _ in Bar(written, "chorales", len(missing), unit="file"):
             pass
     return folder
 

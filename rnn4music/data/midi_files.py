@@ -10,7 +10,6 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from midi import MidiError
 from midi.files import SUFFIXES, opened
@@ -24,6 +23,7 @@ from midi.reading import (
     summary,
 )
 from rnn4music._utils import checks, npz
+from rnn4music._utils.console import Bar
 from rnn4music._utils.processes import in_processes, n_cores
 from rnn4music.data import pianoroll
 from rnn4music.data.dataset import OUTSIDE, TOO_SHORT, Dataset, outcome
@@ -142,7 +142,7 @@ def load_midi(
 
     def read():
         tunes = in_processes(partial(read_file, sampling), files, workers)
-        return tqdm(tunes, "reading", len(files), unit="file", disable=not progress, delay=1)
+        return Bar(tunes, "reading", len(files), unit="file", disable=not progress, delay=1)
 
     try:
         tunes = cached(cache, ("midi", *sampling), files, sampling.n_pitches, read)

@@ -52,10 +52,10 @@ def validate(name, value, n_pitches=None, *, ndims=(2,), binary=False):
         raise ValueError(f"{name} holds NaN or infinity; a piano roll holds 0 and 1")
     low, high = roll.min(), roll.max()
     if low < 0 or high > 1:
-        raise ValueError(
-            f"{name} holds values from {low:g} to {high:g}; a piano roll holds 0 and 1. "
-            "For velocities, take (roll > 0)"
-        )
+        allowed = "a piano roll holds 0 and 1. For velocities, take (roll > 0)"
+        if name == "probabilities":
+            allowed = "a probability is from 0 to 1"
+        raise ValueError(f"{name} holds values from {low:g} to {high:g}; {allowed}")
     if binary and len(between := roll[(roll != 0) & (roll != 1)]):
         raise ValueError(
             f"{name} holds {between[0]:g}; a piano roll holds 0 (off) and 1 (on). Convert "

@@ -28,12 +28,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from tqdm import tqdm
 
 from midi.files import opened, written_whole
 from midi.reading import PIANO, checked_flag
 from rnn4music._utils import version
-from rnn4music._utils.console import STDERR
+from rnn4music._utils.console import Bar
 from rnn4music._utils.differences import differences
 from rnn4music._utils.processes import in_processes
 from rnn4music.data import midi_files, shards
@@ -125,7 +124,7 @@ def convert(
             if client is None
             else in_cluster(client, _make, jobs)
         )
-        bar = tqdm(None, "converting", len(files), unit="file", disable=not progress, file=STDERR)
+        bar = Bar(None, "converting", len(files), unit="file", disable=not progress)
         try:
             with bar:
                 for number, crc in made:

@@ -1,13 +1,13 @@
-"""Connections to Dask: to workers on this machine, or to a cluster that is there already.
+"""Connections to Dask: to workers on this machine, or to an existing cluster.
 
 >>> from rnn4music.distributed.cluster import connected
 >>> with connected(2) as client:                                        # doctest: +SKIP
 ...     model.train(dataset, 1, 30, 64, 100, cluster=client)
 ...     model.train(dataset, 1, 30, 64, 100, windows="all", cluster=client)
 
-What is sent to workers and back is pickled by Dask: whoever can reach a scheduler can run any
-program on its workers and on this machine. Where the network is not yours alone, give a
-`distributed.Client` made with TLS (its ``security=``).
+Dask pickles what it sends to workers and back: anyone who can reach a scheduler can run any
+program on its workers and on this machine. On a shared network pass a `distributed.Client` with
+TLS (its ``security=``).
 """
 
 import asyncio
@@ -29,58 +29,58 @@ from rnn4music._utils.console import log
 from rnn4music._utils.processes import share_of_cores
 
 SECONDS_TO_BEGIN = 60
-"""Seconds that workers may take to appear, and again if all of them are lost."""
+"""Seconds to wait for workers at the start, and again when all of them are lost."""
 
 SECONDS_TO_ANSWER = 10
-"""Seconds without an answer after which a scheduler counts as gone."""
+"""Seconds to wait for an answer from a scheduler before it counts as gone."""
 
 _SECONDS_TO_CONNECT = 10
-_SECONDS_TO_LOOK = 2  # for results, before it is asked whether there are workers
+_SECONDS_TO_LOOK = 2  # for results, between two checks that there are workers
 _SECONDS_TO_END = 5
-_SECONDS_ALONE = 15  # until a worker ends whose scheduler is gone
+_SECONDS_ALONE = 15  # until a worker without a scheduler ends
 
 
 class ClusterLost(ConnectionError):
-    """The scheduler is gone, or all workers are and none comes back."""
+    """The scheduler is gone, or all workers are and no new one appears."""
 
 
 def parsed(text):
-    """Return what ``--cluster`` means: a number of local workers, an address, or None for None."""
+    """Parse ``--cluster``: a number of local workers, an address, or None."""
     if text is None:
         return None
-    if text.strip().lstrip("+-").isdecimal():
-        return _checked(int(text))
+    if text.strip().lstrip("+-").isdecimal() and int(text) > 0:
+        return int(text)
     if ":" not in text:
         raise ValueError(
-            f"cluster={text!r} is neither a number of workers on this machine nor a scheduler's "
-            "address, such as tcp://192.168.0.10:8786"
+            f"--cluster {text} is neither a number of workers on this machine, at least 1, nor a "
+            "scheduler's address, such as tcp://192.168.0.10:8786"
         )
     return text
 
 
 def _checked(cluster):
-    """Return what `connected` takes, if it is that."""
+    """Return `cluster`, or raise if `connected` does not accept it."""
     if isinstance(cluster, int) and not isinstance(cluster, bool):
         if cluster < 1:
             raise ValueError(f"cluster={cluster} must be at least 1: the number of local workers")
     elif not isinstance(cluster, str) and not hasattr(cluster, "scheduler_address"):
         raise TypeError(
             "cluster must be a number of workers on this machine, a scheduler's address, "
-            f"a distributed.Client, or a cluster of Dask's, not {cluster!r}"
+            f"a distributed.Client, or a Dask cluster, not {cluster!r}"
         )
     return cluster
 
 
 @contextlib.contextmanager
 def connected(cluster) -> Iterator[Any]:
-    """Connect to workers; those that are started here end with the block.
+    """Connect to workers; workers that are started here end with the block.
 
     Parameters
     ----------
-    cluster : int, str, distributed.Client, a cluster of Dask's, or None
-        This many workers on this machine, each bound to its share of the cores; the address of
-        a scheduler, such as ``"tcp://host:8786"``; a client, which stays open; or what Dask,
-        dask-jobqueue and the like start workers with, such as a ``SLURMCluster``.
+    cluster : int, str, distributed.Client, Dask cluster, or None
+        The number of workers to start on this machine, each bound to its share of the cores; the
+        address of a scheduler, such as ``"tcp://host:8786"``; a client, which stays open; or a
+        cluster object of Dask or dask-jobqueue, such as a ``SLURMCluster``.
 
     Yields
     ------
@@ -112,13 +112,13 @@ def connected(cluster) -> Iterator[Any]:
             client = at_the_end.enter_context(_client(address))
         _wait_for_workers(client)
         _check_versions(client)
-        with client.as_current():  # actors belong to it then, whatever other client there is
+        with client.as_current():  # so that actors belong to it even if there are other clients
             yield client
 
 
 @contextlib.contextmanager
 def _client(address):
-    """Connect to a scheduler; its loss is reported by this module, and not by Dask's log."""
+    """Connect to a scheduler; this module reports its loss, so Dask's log is silenced."""
     import distributed
 
     logger = logging.getLogger("distributed.client")
@@ -133,8 +133,8 @@ def _client(address):
         except (OSError, ValueError) as error:
             raise ConnectionError(
                 f"there is no Dask scheduler at {address} ({error}); start one with `dask "
-                "scheduler`, give its address as it prints it, or a number for workers on this "
-                "machine"
+                "scheduler` and give the address that it prints, or give a number of workers to "
+                "start on this machine"
             ) from error
         at_the_end.callback(client.close)
         yield client
@@ -145,6 +145,11 @@ def _local(n_workers):
     """Start a scheduler in this process and workers on this machine; yield Dask's cluster."""
     import distributed
 
+    if getattr(sys, "frozen", False) or not sys.executable:
+        raise ConnectionError(
+            f"cluster={n_workers} starts Python processes, which a frozen program cannot do: start "
+            "workers with `dask worker`, and give the scheduler's address"
+        )
     options: Any = {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
     with (
         tempfile.TemporaryDirectory(prefix="rnn4music-", ignore_cleanup_errors=True) as folder,
@@ -171,21 +176,21 @@ def _local(n_workers):
 
 
 def _start(address, folder, logs):
-    """Start a worker: a process that keeps another one running, whoever ends that."""
+    """Start a worker: a process that restarts the actual worker whenever that dies."""
     command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-dashboard"]
-    # a worker runs whatever it is sent: nobody else's machine may send it anything
+    # a worker runs whatever it receives, so it listens on this machine alone
     command += ["--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"]
     command += ["--nthreads", "1", "--death-timeout", str(_SECONDS_ALONE)]
     command += ["--local-directory", folder]
     with open(logs, "ab") as log:
-        # not in our session: Ctrl-C is the caller's affair
+        # in a session of its own, so that Ctrl-C reaches the caller alone
         return subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
 
 
 def _end(worker):
-    """Wait for a process that was asked to end, but not for long."""
+    """Wait a few seconds for a process that was asked to end, then kill it."""
     try:
         worker.wait(_SECONDS_TO_END)
     except subprocess.TimeoutExpired:
@@ -202,7 +207,7 @@ def in_cluster(client, function, items):
     Raises
     ------
     ClusterLost
-        If the scheduler is gone, workers die again and again, or none is left.
+        If the scheduler is gone, workers die repeatedly, or none is left.
     """
     import distributed
 
@@ -223,24 +228,24 @@ def in_cluster(client, function, items):
                 seen = time.monotonic()
             elif time.monotonic() - seen > SECONDS_TO_BEGIN:
                 raise ClusterLost(
-                    f"no worker is left, and none came in {SECONDS_TO_BEGIN} s; what is done is "
-                    "kept: the same call again goes on"
+                    f"no worker is left, and no new one appeared within {SECONDS_TO_BEGIN} s; "
+                    "finished work is kept, and the same call continues it"
                 )
     except distributed.KilledWorker as error:
         raise ClusterLost(
-            f"workers died at their work, perhaps for want of memory ({error}); what is done is "
-            "kept: the same call again goes on"
+            f"workers died at work, perhaps for lack of memory ({error}); finished work is kept, "
+            "and the same call continues it"
         ) from error
     except (concurrent.futures.CancelledError, asyncio.CancelledError) as error:
         raise ClusterLost(
-            "the scheduler was lost; what is done is kept: the same call again goes on"
+            "the scheduler was lost; finished work is kept, and the same call continues it"
         ) from error
     finally:
         client.cancel(futures)
 
 
 def addresses(client):
-    """Return the addresses of the workers that are there.
+    """Return the addresses of the workers of a client's scheduler.
 
     Raises
     ------
@@ -251,16 +256,16 @@ def addresses(client):
         scheduler = client.sync(
             client.scheduler.identity, n_workers=-1, callback_timeout=SECONDS_TO_ANSWER
         )
-    except Exception as error:  # Dask has several for this
+    except Exception as error:  # Dask raises various ones
         raise ClusterLost(
-            f"the scheduler does not answer any more ({type(error).__name__}); what was done until "
-            "then is kept: go on when there is another"
+            f"the scheduler no longer answers ({type(error).__name__}); finished work is kept: "
+            "continue when there is another scheduler"
         ) from error
     return list(scheduler["workers"])
 
 
 def n_requested(client):
-    """Return how many workers there are, or will be: jobs of a cluster object may be queued."""
+    """Return the number of workers, including queued jobs of a cluster object."""
     requested = getattr(client.cluster, "requested", ())
     return max(1, len(requested), len(addresses(client)))
 
@@ -269,7 +274,7 @@ def _wait_for_workers(client):
     if addresses(client):
         return
     may_queue = bool(getattr(client.cluster, "requested", ()))
-    log(f"waiting for workers of {client.scheduler.address}" + " (Ctrl-C ends)" * may_queue)
+    log(f"waiting for workers of {client.scheduler.address}" + " (Ctrl-C stops)" * may_queue)
     try:
         client.wait_for_workers(1, timeout=None if may_queue else SECONDS_TO_BEGIN)
     except TimeoutError:
@@ -282,9 +287,9 @@ def _wait_for_workers(client):
 def _check_versions(client):
     for worker, answer in client.run(_version, on_error="return").items():
         if answer != version.__version__:
-            problem = f"has version {answer}" if isinstance(answer, str) else f"lacks it: {answer}"
+            has = f"rnn4music {answer}" if isinstance(answer, str) else f"no rnn4music ({answer})"
             raise ConnectionError(
-                f"the worker {worker} {problem}, here runs rnn4music {version.__version__}; "
+                f"the worker {worker} has {has}, but this process has {version.__version__}; "
                 "install the same version on all machines"
             )
 

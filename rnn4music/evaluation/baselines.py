@@ -1,4 +1,4 @@
-"""Baselines that a network has to beat: predictions of each pitch from itself alone."""
+"""Baselines that a network has to beat: predictions of each pitch from that pitch alone."""
 
 import numpy as np
 
@@ -11,13 +11,13 @@ def constant_probabilities(training):
     Parameters
     ----------
     training : sequence of (length, P)
-        The tunes that are counted, accessed one after the other. A frequency is (steps in which
-        the pitch sounds + 1) / (steps + 2), after Laplace, so that nothing is impossible.
+        Tunes in which to count, accessed one after the other. A frequency is (steps in which the
+        pitch sounds + 1) / (steps + 2), after Laplace, so that none is 0 or 1.
 
     Returns
     -------
     callable
-        From inputs (T, B, P) to pre-activations (T, B, P), as `evaluate` takes.
+        From inputs (T, B, P) to pre-activations (T, B, P), for `evaluate`.
     """
     n_sounding, n_steps = 0, 0
     for tune in training:
@@ -28,9 +28,9 @@ def constant_probabilities(training):
 
 
 def markov_probabilities(training):
-    """Return the baseline that predicts two frequencies of each pitch: if it sounds now, if not.
+    """Return the baseline of a Markov chain for each pitch: its frequencies after on and after off.
 
-    The parameter and the result are those of `constant_probabilities`.
+    Parameter and result are those of `constant_probabilities`.
     """
     n_steps, n_before, n_after, n_both = 0, 0, 0, 0  # the last three for each pitch
     for tune in training:
@@ -51,7 +51,7 @@ def score_baselines(training, tunes, threshold=THRESHOLD):
     Parameters
     ----------
     training, tunes : sequence of (length, P)
-        The tunes that are counted, and those that are scored.
+        Tunes in which to count, and tunes to score.
     threshold : float
         As for `evaluate`.
 

@@ -8,8 +8,8 @@ do not show it. An onset is a note's first step. The highest voice has the onset
 nothing sounds, the "skyline" of A. Uitdenbogerd and J. Zobel, "Manipulation of music for melody
 matching", ACM Multimedia 1998; here a held note covers the onsets below it. A statistic that a
 tune leaves undefined, such as the note lengths of silence, is NaN; means and comparisons skip it.
-Several statistics grow with the length of the tune: compare tunes of like lengths. Only the
-pitch classes depend on the key: transpose the tunes (`rnn4music.data`) where it should not matter.
+Several statistics grow with the length of the tune: compare tunes of similar lengths. Only the
+pitch classes depend on the key: transpose the tunes (`rnn4music.data`) if it should not matter.
 
 Source
 ------
@@ -32,7 +32,7 @@ from rnn4music.data import pianoroll
 WIDEST_INTERVAL = 12  # semitones; larger leaps share the two outer bins of the interval histogram
 NOTE_LENGTHS = (1, 2, 3, 4, 5, 9, 17)  # lower bounds of the bins of the note length histogram
 N_GRAM = 8  # steps of the n-grams of `self_similarity`
-_N_CELLS = 1000  # on which densities are compared
+_N_CELLS = 1000  # of the grid on which densities are compared
 _MARGIN = 5  # bandwidths beyond the smallest and largest distance
 
 
@@ -96,10 +96,10 @@ class Overlap(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """A passage that two tunes share; the places are None if there is none.
+    """A passage that two tunes share; the positions are None if there is no such passage.
 
-    `n_changes` of its `length` steps differ from the step before, the first not counted. The
-    passage of the training tune, moved up by `transposition` semitones, is that of the tune.
+    `n_changes` of its `length` steps differ from the step before, not counting the first step.
+    The passage of the training tune, moved up by `transposition` semitones, is that of the tune.
     """
 
     length: int
@@ -160,7 +160,7 @@ def describe(roll, lowest_pitch=21):
 
 
 def mean_statistics(rolls, lowest_pitch=21):
-    """Return the mean of each statistic over the rolls; each tune counts alike.
+    """Return the mean of each statistic over the rolls, with equal weight for each tune.
 
     Returns
     -------
@@ -177,11 +177,12 @@ def mean_statistics(rolls, lowest_pitch=21):
 def overlap(generated, real, lowest_pitch=21):
     """Compare two sets of tunes, statistic by statistic, as Yang and Lerch do.
 
-    The Euclidean distance of each pair of real tunes, and of each generated to each real tune,
-    make two distributions; they are smoothed by a Gaussian kernel (Scott's rule) and compared.
-    Distances that are all the same get the other's bandwidth; if both are, the overlap is 1
-    where they are equal, else 0. A set that resembles the real one has an overlap near 1, but so
-    has a set of copies. Compare with the overlap of other real tunes.
+    The Euclidean distances of all pairs of real tunes, and of each generated tune to each real
+    one, form two distributions, which are smoothed by a Gaussian kernel (Scott's rule) and
+    compared. If all distances of one distribution are equal, it gets the other's bandwidth; if
+    this holds for both, the overlap is 1 if the distances agree, else 0. A set that resembles the
+    real one has an overlap near 1, but so has a set of copies. Compare with the overlap of other
+    real tunes.
 
     Parameters
     ----------
@@ -208,7 +209,7 @@ def overlap(generated, real, lowest_pitch=21):
 
 
 def mean_overlap(overlaps):
-    """Return the mean overlapping area of the result of `overlap`, NaN excepted."""
+    """Return the mean overlapping area of the result of `overlap`, without NaN."""
     areas = np.array([overlap.overlapping_area for overlap in overlaps.values()])
     return _mean(areas[~np.isnan(areas)])
 
@@ -235,7 +236,7 @@ def longest_copy(tune, training, any_key=True):
     for k, roll in enumerate(training):
         if roll.shape[1] != tune.shape[1]:
             raise ValueError(
-                f"training[{k}] has {roll.shape[1]} pitches, but the tune {tune.shape[1]}; "
+                f"training[{k}] has {roll.shape[1]} pitches, but the tune has {tune.shape[1]}; "
                 "give all of them the same pitch range"
             )
     T, P = tune.shape
@@ -266,9 +267,10 @@ def longest_copy(tune, training, any_key=True):
 
 
 def _chords_and_roots(roll, any_key):
-    """Return a table of the chords, relative to their lowest pitch, and that pitch; 0 in one key.
+    """Return the chords relative to their lowest pitch, as bits, and that pitch.
 
-    A silent step has the root of the last chord, so that a passage keeps its key over a rest.
+    Without `any_key` it is 0. A silent step has the root of the last chord, so that a passage keeps
+    its key over a rest.
     """
     T, P = roll.shape
     lowest = roll.argmax(axis=1) if any_key else np.zeros(T, int)
@@ -312,7 +314,7 @@ def _statistics(name, rolls, least, lowest_pitch):
 
 def _compare(within, between):
     """Return the `Overlap` of two samples of distances."""
-    # Scott's rule, as `scipy.stats.gaussian_kde` has it; 0 without variance
+    # Scott's rule, as in `scipy.stats.gaussian_kde`; 0 without variance
     bandwidths = [np.ptp(x) and x.std(ddof=1) * len(x) ** -0.2 for x in (within, between)]
     widest = max(bandwidths)
     if not widest:

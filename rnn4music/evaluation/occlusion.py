@@ -2,8 +2,8 @@
 
 An earlier note is removed from the tune, from its start to its end, and the network reads the
 tune without it. The *effect* of the note is the log-odds of the predicted note with it, minus
-those without it. That is a statement about this network and this tune alone: redundant notes
-stand in for each other, and a tune with a hole may be unlike any in the training set.
+those without it. This describes the given network and tune alone: redundant notes stand in for
+each other, and a tune with a gap may be unlike any in the training set.
 
 Conventions
 -----------
@@ -72,10 +72,10 @@ def validate_position(roll, step, column):
 
 
 def _log_odds(probability):
-    """Return ln p/(1 − p); a p that is rounded to 0 or 1 counts as the number next to it.
+    """Return ln p/(1 − p), where 0 and 1 count as the number next to them.
 
-    That is the smallest normal number of its precision, or the largest below 1. Small p are
-    exact; near 1 they are as coarse as the numbers there, in float32 6e-8 apart.
+    That is the smallest normal number of the precision, or the largest below 1. Small p are
+    exact; near 1 they are as coarse as the numbers there, which are 6e-8 apart in float32.
     """
     limits = np.finfo(np.asarray(probability).dtype)
     p = np.clip(np.asarray(probability, float), float(limits.tiny), 1 - float(limits.epsneg))

@@ -29,7 +29,7 @@ class Evaluation:
     precision: float  # TP / (TP + FP)
     recall: float  # TP / (TP + FN)
     f_measure: float  # harmonic mean of precision and recall
-    n_steps: int  # scored steps: the first of each tune is not
+    n_steps: int  # scored steps, without the first of each tune
     per_tune: list = field(default_factory=list, repr=False)  # of Evaluation
 
 
@@ -41,9 +41,9 @@ def sigmoid(Y):
 def run(compile_for, initial, inputs):
     """Return the output's pre-activations (T, B, P) of inputs of any length and number.
 
-    `compile_for` makes of a shape (T, B, P) the function (inputs, *states) → [Y, *states], which
-    is called window by window; `initial` holds the states at t = −1, (H,) each. The number of
-    tunes is rounded up to a power of two, so that few sizes are ever compiled.
+    `compile_for` takes a shape (T, B, P) and returns the function (inputs, *states) → [Y, *states],
+    which is called window by window. `initial` holds the states at t = −1, (H,) each. The number
+    of tunes is rounded up to a power of two, so that few sizes are compiled.
     """
     T, B, P = inputs.shape
     Y = np.empty_like(inputs)
@@ -66,11 +66,11 @@ def run(compile_for, initial, inputs):
 def evaluate(run_network, tunes, threshold, dtype):
     """Return the `Evaluation` of next-step predictions on whole tunes, (length, P) each.
 
-    `run_network` returns the pre-activations of inputs (T, B, P) in `dtype`. A batch of tunes is
-    accessed at a time. A note counts as predicted where its probability is at least `threshold`.
+    `run_network` returns the pre-activations of inputs (T, B, P) in `dtype`. Tunes are accessed
+    one batch at a time. A note counts as predicted if its probability is at least `threshold`.
     """
     counts = np.zeros((len(tunes), 5))
-    # Tunes of like length run side by side, so that little of a batch is padding.
+    # Tunes of similar length run side by side, so that little of a batch is padding.
     lengths = pianoroll.lengths(tunes)
     order, first = np.argsort(lengths, kind="stable"), 0
     while first < len(order):
@@ -105,7 +105,7 @@ def _counts(Y, targets, threshold):
 
 
 def _summary(counts, per_tune=()):
-    """Return the `Evaluation` of what `_counts` returns; NaN where nothing was counted."""
+    """Return the `Evaluation` of the counts of `_counts`; NaN where nothing was counted."""
     n_steps, nats, hits, extra, missed = counts
 
     def share(part, whole):

@@ -1,14 +1,14 @@
 """The options of ``rnn4music train``, as flags and in TOML files.
 
-A TOML file holds any of them under the flags' names without the dashes in front:
+A TOML file holds any of them, under the flags' names without the leading dashes:
 
     data = "my folder"
     units = [120, 120, 120]
     steps_per_beat = 4
     checkpoint = "night"
 
-Flags override the file, and the file overrides the defaults. Within a name - and _ are the same.
-Nothing here loads NumPy or an engine.
+Flags override the file, and the file overrides the defaults. Within a name, - and _ are
+equivalent. This module loads neither NumPy nor an engine.
 """
 
 import difflib
@@ -21,38 +21,39 @@ from rnn4music._utils.options import Option, by_name
 from rnn4music.training import config as training
 
 MUSIC = (
-    Option("dt", float, None, "time step in seconds (0.3)", "SECONDS", above=0),
+    Option("dt", float, None, "length of a step in seconds (0.3)", "SECONDS", above=0),
     Option("steps_per_beat", float, None, "steps per quarter note, instead of --dt", "N",
            above=0),
-    Option("tempo", float, None, "quarter notes per minute, instead of the files' own", "BPM",
-           low=0.001, high=1e9),
-    Option("pitch_range", int, (21, 109), "lowest pitch, and the first above the highest",
+    Option("tempo", float, None, "read all files at this tempo, in quarter notes per minute",
+           "BPM", low=0.001, high=1e9),
+    Option("pitch_range", int, (21, 109), "lowest MIDI pitch, and one more than the highest",
            ("LOW", "HIGH"), 2, low=0),
     Option("sustain", bool, False, "let the sustain pedal lengthen notes"),
     Option("keep_short", bool, False, "keep notes that begin and end between two steps"),
     Option("keep_silence", bool, False, "keep silence longer than a second before the first note "
            "and after the last"),
-    Option("keys", str, "own", "own: as written; all: each tune in all twelve keys; c: moved to "
-           "C major or A minor", choices=("own", "all", "c")),
-    Option("cache", str, None, "folder that keeps the tunes for the next run", "DIR"),
+    Option("keys", str, "own", "own: tunes as written; all: each tune in all twelve keys; c: each "
+           "tune transposed to C major or A minor", choices=("own", "all", "c")),
+    Option("cache", str, None, "folder for the piano rolls, so that the next run need not read "
+           "the MIDI files", "DIR"),
 )  # fmt: skip
-"""How tunes are read."""
+"""Options for reading tunes."""
 
 FILES = (
-    Option("output", str, "model.npz", "file in which the model is saved", "FILE"),
-    Option("start_from", str, None, "model to train further, with its settings and its way "
-           "of reading", "FILE"),
-    Option("checkpoint", str, None, "file that is written once a minute, and from which --resume "
-           "continues", "FILE"),
-    Option("checkpoint_every", int, None, "write the checkpoint every N updates, not once a minute",
-           "N", low=1),
+    Option("output", str, "model.npz", "file for the model", "FILE"),
+    Option("start_from", str, None, "model to train further; its settings, and how it reads music, "
+           "are kept", "FILE"),
+    Option("checkpoint", str, None, "file for the state of the training, written once a minute, "
+           "from which --resume continues", "FILE"),
+    Option("checkpoint_every", int, None, "write the checkpoint every N updates, instead of once "
+           "a minute", "N", low=1),
     Option("resume", bool, False, "continue from the checkpoint, if it exists"),
     Option("log", str, None, "file for a log in JSON Lines", "FILE"),
-    Option("tensorboard", str, None, "folder for a log that TensorBoard shows", "DIR"),
+    Option("tensorboard", str, None, "folder for a TensorBoard log", "DIR"),
     Option("licence", str, None, "licence of the model, saved in its metadata", "TEXT"),
     Option("force", bool, False, "replace --output if it exists"),
 )  # fmt: skip
-"""Files that a run writes, and those that it continues from."""
+"""Files that a run writes or continues from."""
 
 GROUPS = {
     "music": MUSIC,
@@ -61,10 +62,11 @@ GROUPS = {
     "files": FILES,
 }
 OPTIONS = by_name(option for group in GROUPS.values() for option in group)
-DATA = Option("data", str, None, "MIDI files: a folder, a .zip, a pattern; a store made by "
-              "convert; or a standard set (.mat, .pickle, .json, .npz)", "FOLDER")  # fmt: skip
+DATA = Option("data", str, None, "MIDI files (a folder, a .zip, a pattern such as \"*.mid\"), a "
+              "store made by convert, or a standard set (.mat, .pickle, .json, .npz)",
+              "MUSIC")  # fmt: skip
 EVERYTHING = {**OPTIONS, "data": DATA}
-"""All that a file may hold."""
+"""All options that a file may hold."""
 
 MAX_BYTES = 2**20  # of a file
 
@@ -72,8 +74,8 @@ MAX_BYTES = 2**20  # of a file
 def merged(flags, path=None):
     """Return the settings of a run: defaults, overridden by a TOML file, overridden by flags.
 
-    Entries of `flags` that are not options are ignored. A file that is not TOML, or has an unknown
-    or invalid entry, is a ValueError.
+    Entries of `flags` that are not options are ignored. Raises ValueError for a file that is not
+    TOML, or has an unknown or invalid entry.
     """
     given = {name: flags[name] for name in EVERYTHING if name in flags}
     from_file = read(path) if path else {}
@@ -84,17 +86,19 @@ def merged(flags, path=None):
 
 
 def complete(given, options=None):
-    """Return settings: a dict's values, checked, and the defaults of the other options.
+    """Return the checked values of a dict, and the defaults of the other options, as attributes.
 
-    They are attributes, and so are entries of the dict that are not among the options, which by
-    default are `EVERYTHING`. The attribute ``given`` has the names in the dict. An invalid value is
-    a ValueError that calls the option by its flag.
+    The options are by default `EVERYTHING`. Entries of the dict that are not options become
+    attributes too. The attribute ``given`` is the set of names in the dict. Raises ValueError for
+    an invalid value, with the option's flag.
     """
     settings = SimpleNamespace(**given, given=set(given))
     for option in EVERYTHING.values() if options is None else options:
         value = option.default
         if option.name in given:
-            value = _checked(option.flag, given[option.name], option)
+            is_positional = option.default is ... and option.kind is str
+            name = option.metavar if is_positional else option.flag
+            value = _checked(name, given[option.name], option)
         setattr(settings, option.name, value)
     return settings
 
@@ -137,21 +141,23 @@ def known(path, content):
 
 
 def validate(path, key, value, option):
-    """Return a value from a file as the flag would give it, or raise ValueError."""
-    if option.name == "cluster" and type(value) is int:  # as in Python, without quotes
+    """Return a value from a file, checked like that of a flag, or raise ValueError."""
+    if option.name == "cluster" and type(value) is int:  # a number without quotes
         value = str(value)
     return _checked(f"{path}: {key}", value, option)
 
 
 def _checked(name, value, option):
-    """Return the value or the values of an option, or raise a ValueError with this name."""
+    """Return the value or values of an option, or raise a ValueError that begins with `name`."""
     values = [*value] if option.n and isinstance(value, (list, tuple)) else [value]
     lengths = {None: (1,), "+": (1, 4)}.get(option.n, (option.n,))  # + is for learning rates
     if len(values) not in lengths:
         n_values = " or ".join(map(str, lengths))
         raise ValueError(f"{name} must have {n_values} values, but is {reprlib.repr(value)}")
-    if any(isinstance(each, int) and abs(each) > 1e300 for each in values):  # no float holds it
+    if any(isinstance(each, int) and abs(each) > 1e300 for each in values):  # too large for a float
         raise ValueError(f"{name} is too large a number")
+    if option.kind is str and "" in values and option.name not in ("title", "licence"):
+        raise ValueError(f"{name} is empty; give a name")
     try:
         values = [option.check(each, name) for each in values]
     except TypeError as error:
@@ -162,9 +168,9 @@ def _checked(name, value, option):
 
 
 def as_toml(settings):
-    """Return the text of a file from which `read` gets these settings; None is left out."""
+    """Return the text of a TOML file with these settings, without those that are None."""
     texts = {
-        name: json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # as TOML has it
+        name: json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # required by TOML
         for name, value in settings.items()
         if value is not None
     }

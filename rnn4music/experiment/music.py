@@ -7,7 +7,6 @@ tunes were read, ``time_step`` in seconds, and ``lowest_pitch``; ``to_c`` means 
 Options that the settings leave out are taken from the metadata. This module loads no engine.
 """
 
-import os
 import warnings
 from pathlib import Path
 from typing import NamedTuple
@@ -21,11 +20,11 @@ from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.data.midi_files import SamplingOptions, load_midi
 from rnn4music.data.standard_sets import load_standard_set
 from rnn4music.data.store import RollStore, is_store
+from rnn4music.experiment.inputs import is_standard_set
 
 TIME_STEP = 0.3
 """Seconds, if a model's metadata have no time step."""
 
-STANDARD_SETS = (".mat", ".pickle", ".pkl", ".json", ".npz")
 READING = ("steps_per_beat", "tempo", "sustain", "keep_short", "keep_silence")
 """Options that determine which notes a step has, besides its length."""
 
@@ -145,14 +144,19 @@ def read_music(source, settings, model):
     return Music({"train": learned, "validation": split.validation}, metadata)
 
 
+def check_steps(settings):
+    """Raise ValueError if the length of a step is given twice."""
+    if {"dt", "steps_per_beat"} <= settings.given:
+        raise ValueError("--dt and --steps-per-beat exclude each other: give one of them")
+
+
 def _reading(settings, model, store):
     """Return the `ReadingOptions`, and the keys to train in.
 
     The settings come first, then the store, if any, then the model's metadata.
     """
     given, before = settings.given, _of_this_version(model.metadata)
-    if {"dt", "steps_per_beat"} <= given:
-        raise ValueError("--dt and --steps-per-beat exclude each other; give one of them")
+    check_steps(settings)
     chosen = {name: getattr(settings, name) for name in READING if name in given}
     if "dt" in given:
         chosen |= {"time_step": settings.dt, "steps_per_beat": None}
@@ -190,11 +194,6 @@ def _check_store(store, expected):
         )
 
 
-def is_standard_set(source):
-    """Return whether the source is a standard set: a file with the suffix of one."""
-    return Path(source).suffix.lower() in STANDARD_SETS and not os.path.isdir(source)
-
-
 def warn_of_dropped_notes(collection):
     """Warn if many notes of the MIDI files are not in the rolls, and name remedies."""
     dropped = collection.dropped_notes
@@ -203,7 +202,10 @@ def warn_of_dropped_notes(collection):
         return
     remedies = []
     if n_short:
-        remedies.append("a shorter step (--dt) keeps more short notes, --keep-short keeps all")
+        remedies.append(
+            "a shorter step (a smaller --dt, or a larger --steps-per-beat) keeps more short notes, "
+            "--keep-short keeps all"
+        )
     if n_outside:
         remedies.append("a wider --pitch-range keeps more pitches")
     warnings.warn(

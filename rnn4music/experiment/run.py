@@ -1,8 +1,11 @@
-"""A run of ``rnn4music train``: a model learns from music as settings describe, and is saved."""
+"""A run of ``rnn4music train``: build a model, read music, train, save."""
 
+import os
 import tempfile
+import warnings
 from collections.abc import Iterable
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from rnn4music import hyperparameters
@@ -10,23 +13,28 @@ from rnn4music._utils.console import log
 from rnn4music._utils.paths import check_outputs
 from rnn4music.data.store import RollStore, is_store
 from rnn4music.distributed.cluster import parsed
-from rnn4music.experiment.music import Music, is_standard_set, read_music
+from rnn4music.experiment import inputs, training_music
+from rnn4music.experiment.music import Music, read_music
 from rnn4music.model import RNN4Music
+from rnn4music.saving import model_card
 from rnn4music.saving.legacy_2015 import OLD_NAMES
 from rnn4music.saving.model_file import npz_path
 from rnn4music.training import config as training
 from rnn4music.training.callbacks import JsonLines
 from rnn4music.training.checkpoints import checked_path, extent
-from rnn4music.training.history import History
+from rnn4music.training.history import BaselineWarning, History
 from rnn4music.training.tensorboard import TensorBoard
 
 FIXED = ("units", "pitch_range", "optimiser", "cost", "seed", "dtype")
 CHANGEABLE = ("clip", "epsilon", "threshold")
-"""What a model that is trained further keeps, and what may change besides its learning rates."""
+"""Settings that a model keeps when it is trained further, and settings that may change then.
+
+The learning rates may change too.
+"""
 
 
 class Trained(NamedTuple):
-    """What a run leaves."""
+    """Result of a run."""
 
     output: str  # path of the model
     history: History
@@ -34,19 +42,24 @@ class Trained(NamedTuple):
 
 
 def train(settings, progress=True):
-    """Learn from music as `config.complete` describes it, with a progress bar; save the model."""
+    """Train a model as the settings of `config.complete` describe, and save it."""
     output = _check(settings)
     model = new_model(settings)
     music = read_music(settings.data, settings, model)
-    model.metadata |= music.metadata
+    _warn_of_other_steps(settings, model.metadata, music.metadata)
     learned, validation = (music.parts[part] for part in ("train", "validation"))
     if not len(learned):
         raise ValueError(
             f"--validation {settings.validation:g} leaves no tune to learn from: give a smaller "
-            "share, or more tunes"
+            "fraction, or more tunes"
         )
-    validated = extent(validation) if len(validation) else "nothing"
-    log(f"learning from {extent(learned)}, validating on {validated}")
+    record = training_music.record(model.metadata, learned)
+    model.metadata |= {**music.metadata, **record}
+    validated = model_card.music(extent(validation)) if len(validation) else "nothing"
+    log(
+        f"learning from {model_card.music(extent(learned), music.metadata['keys'])}, "
+        f"validating on {validated}"
+    )
     callbacks = []
     if settings.log:
         callbacks.append(JsonLines(settings.log))
@@ -55,27 +68,32 @@ def train(settings, progress=True):
         callbacks.append(TensorBoard(settings.tensorboard, **options))
     n_before = len(model.history.cost)
     try:
-        history = learn(model, settings, music, progress, callbacks)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", BaselineWarning)  # the result says so
+            history = learn(model, settings, music, progress, callbacks)
     except Exception:  # it diverged, or a log could not be written
         if len(model.history.cost) > n_before:
             log(f"saved what was learned before the error: {model.saveParameters(output)}")
         raise
-    if settings.licence is not None:  # after a checkpoint has brought its own metadata
+    model.metadata |= record  # after resuming, which replaces the metadata
+    if settings.licence is not None:
         model.metadata["licence"] = settings.licence
     model.saveParameters(output)
     return Trained(str(output), history, music)
 
 
 def _check(settings):
-    """Return the path of the model, once settings fit together and no file is in the way."""
+    """Return the path of the model, after checking settings and files."""
     if settings.data is None:
         raise ValueError(
-            "there is no music to learn from: give a folder, or data= in the TOML file"
+            "there is no music to learn from: name a folder, or set data= in the TOML file"
         )
+    if settings.output.endswith(("/", os.sep)):
+        raise ValueError(f"--output {settings.output} names a folder; give the name of a file")
     flags = {option.name: option.flag for option in training.OPTIONS}
     options = {field.name: getattr(settings, field.name) for field in fields(training.TrainConfig)}
     training.TrainConfig.validate(options, flags)
-    holds_out = settings.validation > 0 or is_standard_set(settings.data)
+    holds_out = settings.validation > 0 or inputs.is_standard_set(settings.data)
     for option in ("patience", "decay_patience"):
         if getattr(settings, option) is not None and not holds_out:
             raise ValueError(
@@ -88,16 +106,20 @@ def _check(settings):
     ):
         if is_asked and not settings.checkpoint:
             raise ValueError(f"{option} needs a file: give --checkpoint")
+
     parsed(settings.cluster)
 
     output = npz_path(settings.output)
     checkpoint = settings.checkpoint and npz_path(settings.checkpoint)
-    start_from = settings.start_from and npz_path(settings.start_from)
+    start_from = settings.start_from and Path(
+        inputs.model_path(settings.start_from, "--start-from")
+    )
     trains_on = start_from and start_from.resolve() == output.resolve()
     outputs = [path for path in (output, checkpoint, settings.log) if path]
     check_outputs(outputs, [path for path in (settings.data, not trains_on and start_from) if path])
     checked_path(settings.checkpoint, settings.checkpoint_every, settings.resume)
-    with tempfile.TemporaryFile(dir=output.parent):  # an error now, not after a night
+    inputs.check_music(settings.data, inputs.MUSIC, "train needs music")  # before the model's file
+    with tempfile.TemporaryFile(dir=output.parent):  # fail now, not after hours of training
         pass
     resumes = settings.resume and checkpoint and checkpoint.exists()
     if output.exists() and not (settings.force or trains_on or resumes):
@@ -106,6 +128,23 @@ def _check(settings):
             f"--start-from {output} trains it further"
         )
     return output
+
+
+def _warn_of_other_steps(settings, before, after):
+    """Warn if a model is trained further on steps of another length."""
+    names = ("time_step", "steps_per_beat")
+    if settings.start_from and any(before.get(name) != after.get(name) for name in names):
+        was, now = (
+            f"{steps['steps_per_beat']:g} steps per beat"
+            if steps.get("steps_per_beat")
+            else f"steps of {steps.get('time_step', 'an unknown number of')} s"
+            for steps in (before, after)
+        )
+        warnings.warn(
+            f"{settings.start_from} was trained on {was}, and is now trained further on {now}: the "
+            "rhythms that it has learned change with them",
+            stacklevel=2,
+        )
 
 
 def new_model(settings):
@@ -122,8 +161,8 @@ def new_model(settings):
     fixed = [name for name in FIXED if name in settings.given]
     if fixed:
         raise ValueError(
-            f"{', '.join(fixed)} cannot change in a model that is trained further: leave it out, "
-            "or begin a new model without --start-from"
+            f"{', '.join(fixed)} cannot change in a model that is trained further: leave out the "
+            "option, or train a new model without --start-from"
         )
     model = RNN4Music.from_file(settings.start_from)
     if "learning_rates" in settings.given:

@@ -1,1 +1,1 @@
-"""Compiled functions, and the parameters in the engine's hands."""
+"""Compiled functions, and the parameters as shared variables."""

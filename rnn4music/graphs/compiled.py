@@ -1,14 +1,14 @@
-"""The compiled functions of a network: forward, gradients, and what changes the weights.
+"""The compiled functions of a network: forward pass, gradients, updates of the weights.
 
-Window lengths and numbers of tunes are fixed where the engine wants them fixed
-(`backend.tensor`); all settings are inputs, so that changing one never compiles anything.
+Window lengths and numbers of tunes are fixed for engines that compile for one shape
+(`backend.tensor`). All settings are inputs, so that changing one never recompiles.
 
 Conventions
 -----------
-T steps, B tunes, P pitches. `mask` (T, B) says how much each step of each tune counts:
+T steps, B tunes, P pitches. `mask` (T, B) is the weight of each step of each tune in the cost:
 1 / number of tunes, and 0 where a minibatch is padded. `states` is the flat list hidden 1,
-cell 1, hidden 2, … of what each layer carries, (B, H) each. `noise` is the list of arrays that
-a `NoiseKind` asks for.
+cell 1, hidden 2, … of the layers' states, (B, H) each. `noise` is the list of arrays that a
+`NoiseKind` requires.
 """
 
 import functools
@@ -22,7 +22,7 @@ from rnn4music.updates import OPTIMISERS
 
 
 def paired(states):
-    """Return the tuple of `State` of a flat list hidden 1, cell 1, hidden 2, …"""
+    """Return a tuple of `State` from a flat list hidden 1, cell 1, hidden 2, …"""
     return tuple(State(*states[k : k + 2]) for k in range(0, len(states), 2))
 
 
@@ -32,17 +32,17 @@ def flattened(states):
 
 
 class NoiseKind(NamedTuple):
-    """Which noise an update uses; each kind takes inputs of its own, in this order."""
+    """The noise in an update; each kind adds inputs to the function, in this order."""
 
     dropout: bool = False  # a mask (B, H) for each layer
-    weight_noise: bool = False  # (N,), added to all elements of the weight matrices
+    weight_noise: bool = False  # a vector (N,), added to all elements of the weight matrices
 
 
 NO_NOISE = NoiseKind()
 
 
 def compiled_once(build):
-    """Make a function of a network and a shape remember what it compiled for them."""
+    """Cache in the network what a function compiles for a shape and options."""
 
     @functools.wraps(build)
     def compiled(network, shape, *options):
@@ -55,9 +55,9 @@ def compiled_once(build):
 
 
 class CompiledNetwork:
-    """The compiled functions on one `ParameterStore`, each made when it is first needed.
+    """The compiled functions on one `ParameterStore`, each compiled when it is first needed.
 
-    Every method takes the (T, B, P) shape of the network's inputs and returns a function
+    Every such method takes the (T, B, P) shape of the network's inputs and returns a function
     of arrays.
 
     Parameters
@@ -95,8 +95,8 @@ class CompiledNetwork:
         """Compile the cost of predicting targets, and its gradients, unclipped.
 
         The function takes inputs (T, B, P), targets (T, B, P), the mask, the states before, the
-        derivatives at the states after (0 where nothing follows), and the noise. It returns
-        [cost, *gradients, *states after, *derivatives at the states before].
+        derivatives with respect to the states after (0 where nothing follows), and the noise. It
+        returns [cost, *gradients, *states after, *derivatives with respect to the states before].
         """
         inputs, targets = self.input("inputs", shape), self.input("targets", shape)
         mask = self.input("mask", shape[:2])
@@ -114,7 +114,7 @@ class CompiledNetwork:
     def apply_gradients(self, shape):
         """Compile (*gradients, *settings as for `update`) → [], which changes the store.
 
-        No tunes take part: the shape is ().
+        It depends on no inputs, so `shape` is ().
         """
         gradients = {name: self.input(name, shape) for name, shape in self.store.shapes.items()}
         settings = self._setting_inputs()
@@ -123,12 +123,12 @@ class CompiledNetwork:
 
     @compiled_once
     def update(self, shape, kind):
-        """Compile one update: forward, backward, clip, L1, and the optimiser's rule.
+        """Compile one update: forward, backward, clipping, L1 penalty, and the optimiser's rule.
 
         The function takes windows (T + 1, B, P), the mask, the states before them, the noise,
-        and the settings: the learning rates of the three layers and the output, the gradient's
-        bound, epsilon and the strength of the L1 penalty. It changes the store and returns
-        [cost, *gradients, *states after], the gradients unclipped.
+        and the settings: the learning rates of the three layers and the output, the bound on the
+        gradient, epsilon and the strength of the L1 penalty. It changes the store and returns
+        [cost, *gradients, *states after]; the gradients are unclipped.
         """
         T, B, P = shape
         windows, mask = self.input("windows", (T + 1, B, P)), self.input("mask", (T, B))
@@ -146,14 +146,14 @@ class CompiledNetwork:
             self._changes(gradients, settings),
         )
 
-    # ---- their parts
+    # ---- parts of these functions
 
     def input(self, name, shape):
         """Return an input in the store's dtype."""
         return backend.tensor(name, self.store.dtype, shape)
 
     def state_inputs(self, n_tunes):
-        """Return inputs for the states of `n_tunes` tunes, a flat list."""
+        """Return a flat list of inputs for the states of `n_tunes` tunes."""
         return [self.input(name, (n_tunes, H)) for name, H in self.store.state_sizes.items()]
 
     def _setting_inputs(self):
@@ -161,7 +161,7 @@ class CompiledNetwork:
         return [self.input(name, ()) for name in names]
 
     def _cost_and_gradients(self, inputs, targets, mask, initial, d_after, parameters, masks):
-        """Return the cost, the dict of gradients, the states after, the derivatives before."""
+        """Return the cost, a dict of gradients, the states after, the derivatives before."""
         Y, activations = network.forward(inputs, initial, parameters, masks)
         mask = mask[:, :, None]
         cost = backend.column_sums((self.cost.value(Y, targets) * mask).flatten())
@@ -172,7 +172,7 @@ class CompiledNetwork:
         return cost, named(gradients), _last_states(activations), d_before
 
     def _changes(self, gradients, settings):
-        """Return what becomes of each weight and average: clip, L1, the optimiser's rule."""
+        """Return the new expression of each weight and average: clip, L1, optimiser's rule."""
         *rates, bound, epsilon, l1 = settings
         n_updates = self.store.n_updates + backend.constant(1, self.store.dtype)
         changes = [(self.store.n_updates, n_updates)]
@@ -189,10 +189,10 @@ class CompiledNetwork:
         return changes
 
     def _noisy(self, n_tunes, kind):
-        """Return the inputs of the noise, and the parameters and dropout masks with it.
+        """Return the noise's inputs, the parameters with noise, and the dropout masks.
 
-        Noise is added to the weight matrices for the pass forward and back alone: the gradient
-        is taken there, and changes the weights without noise (Graves 2013, section 4.1).
+        Noise is added to the weight matrices for the forward and backward pass only. The gradient
+        is taken at the noisy weights and changes the noise-free ones (Graves 2013, section 4.1).
         """
         inputs, parameters, masks = [], self.parameters, network.NO_MASKS
         if kind.dropout:

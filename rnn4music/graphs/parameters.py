@@ -1,4 +1,4 @@
-"""A model's arrays in the engine's hands: weights, the optimiser's averages, initial states."""
+"""A model's shared variables: weights, the optimiser's averages, initial states."""
 
 import numpy as np
 
@@ -8,11 +8,14 @@ from rnn4music.lstm import LayerParameters, State
 from rnn4music.network import NetworkParameters, OutputParameters
 
 WEIGHTS, INITIAL, COUNT = "parameters", "initial", "optimiser/n_updates"
-"""What the names of a file's arrays begin with; the averages' begin with their own names."""
+"""Prefixes of the arrays' names in a file, and the name of the count of updates.
+
+The averages' names begin with the name of the average.
+"""
 
 
 def shapes(layer_sizes, n_pitches):
-    """Return the shape of each parameter, as `NetworkParameters`."""
+    """Return the shapes of all parameters, as `NetworkParameters`."""
     P = n_pitches
     layers = []
     below = None
@@ -38,7 +41,7 @@ def named(parameters):
 
 
 def unnamed(mapping):
-    """Return the `NetworkParameters` of a dict such as `named` makes."""
+    """Return the `NetworkParameters` for a dict as `named` returns it."""
 
     def gather(kind, group):
         return kind(*(mapping.get(f"{group}/{field}") for field in kind._fields))
@@ -56,15 +59,15 @@ class ParameterStore:
     n_pitches : int
     dtype : str
     averages : tuple of str
-        The names of the running averages that the optimiser keeps of each parameter.
+        The names of the running averages that the optimiser keeps for each parameter.
 
     Attributes
     ----------
     weights : dict of name to shared variable
-        Under the names of `named`.
+        The names are those of `named`.
     averages : dict of average to dict of name to shared variable
     n_updates : shared scalar
-        Updates since the averages were zero.
+        Number of updates since the averages were last zero.
     initial : dict of name to shared (H,)
         ``layer1/hidden``, ``layer1/cell``, …: the states at t = −1.
     """
@@ -89,7 +92,7 @@ class ParameterStore:
         self.initial = zeros(self.state_sizes)
 
     def n_in_matrices(self):
-        """Return how many elements the weight matrices have together."""
+        """Return the total number of elements of the weight matrices."""
         return sum(shape[0] * shape[1] for shape in self.shapes.values() if len(shape) == 2)
 
     def draw_weights(self, rng, deviation):
@@ -104,31 +107,31 @@ class ParameterStore:
 
     def initial_states(self):
         """Return the states at t = −1: a flat list of (H,) arrays."""
-        return [np.array(vector.get_value()) for vector in self.initial.values()]
+        return [np.array(vector.get_value(borrow=True)) for vector in self.initial.values()]
 
     def set_weights(self, arrays):
-        """Take over weights, a dict of name to array that fits."""
+        """Set weights from a dict of name to array; all arrays must fit."""
         for name, array in arrays.items():
             self._set(self.weights[name], array)
 
     def zero_averages(self):
-        """Forget what the optimiser has seen."""
+        """Reset the optimiser's averages and its count of updates."""
         for variables in self.averages.values():
             for name, shape in self.shapes.items():
                 self._set(variables[name], np.zeros(shape))
         self._set(self.n_updates, 0)
 
     def arrays(self):
-        """Return copies of all arrays under the names that `saving.model_file` gives them."""
-        return {key: np.array(v.get_value()) for key, v in self._variables().items()}
+        """Return copies of all arrays, under their names in a model file."""
+        return {key: np.array(v.get_value(borrow=True)) for key, v in self._variables().items()}
 
     def check(self, arrays, weights_only=False):
-        """Return `arrays` in this store's dtype if they fit it, under the same names.
+        """Return `arrays` converted to this store's dtype, under the same names.
 
         Raises
         ------
         ValueError
-            That names what is missing, unknown, of another shape, or not finite.
+            Names the arrays that are missing, unknown, of another shape, or not finite.
         """
         expected = self._weights() if weights_only else self._variables()
         missing = [_shown(key) for key in expected if key not in arrays]
@@ -145,7 +148,7 @@ class ParameterStore:
         }
 
     def validate(self, key, array, shape):
-        """Return an array in this store's dtype if it has that shape and is finite."""
+        """Return an array in this store's dtype, or raise unless it is finite and of that shape."""
         array = pianoroll.numeric_array(_shown(key), array)
         if array.shape != shape:
             raise ValueError(f"{_shown(key)} must have the shape {shape}, not {array.shape}")
@@ -156,17 +159,17 @@ class ParameterStore:
         return array
 
     def assign(self, arrays):
-        """Take over arrays that `check` returned."""
+        """Set the variables to arrays that `check` returned."""
         variables = self._variables()
         for key, array in arrays.items():
             variables[key].set_value(array)
 
     def snapshot(self):
-        """Return the weights and averages as they are now, for `restore`."""
+        """Return the present weights and averages, for `restore`."""
         return [backend.snapshot(variable) for variable in self._trained()]
 
     def restore(self, snapshot):
-        """Put back what `snapshot` returned."""
+        """Restore the weights and averages of a `snapshot`."""
         for variable, value in zip(self._trained(), snapshot):
             self._set(variable, value)
 
@@ -181,7 +184,7 @@ class ParameterStore:
         return {f"{WEIGHTS}/{name}": variable for name, variable in self.weights.items()}
 
     def _variables(self):
-        """Return the shared variables under their names in the file."""
+        """Return all shared variables, under their names in a model file."""
         averages = {
             f"{average}/{name}": variable
             for average, variables in self.averages.items()
@@ -199,12 +202,12 @@ class ParameterStore:
 
 
 def _shown(key):
-    """Return an array's name as users know it: weights without their group."""
+    """Return the name that users see: without the prefix ``parameters/``."""
     return key[len(WEIGHTS) + 1 :] if key.startswith(f"{WEIGHTS}/") else key
 
 
 def print_summary(arrays):
-    """Print a table: for each array its shape, mean absolute value, lowest and highest."""
+    """Print a table of the arrays' shapes, mean absolute values, minima and maxima."""
     print(f"{'parameter':<28}{'shape':>12}{'mean size':>12}{'lowest':>12}{'highest':>12}")
     for name, array in arrays.items():
         array = np.asarray(array)

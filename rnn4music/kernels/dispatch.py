@@ -1,11 +1,11 @@
-"""The fast versions of the functions that take an update's time, in the same signatures.
+"""Machine-code versions of the functions that take most of an update's time.
 
 `lstm` and `linear` name this module in `@accelerated`: a call of one of those functions is
-a call of its namesake here while the kernels are `in_use()`. It puts one node for a whole loop
-or product into the graph, and at run time XLA calls a kernel's machine code. That needs JAX on
-a processor (no GPU, where XLA has kernels of its own) and llvmlite, which PyTensor brings
-along. Elsewhere, with ``RNN4MUSIC_KERNELS=0`` and within `plain_graphs()` the plain graph of
-the function itself is used.
+a call of its namesake here while the kernels are `in_use()`. The namesake adds one node for a
+whole loop or product to the graph, and XLA calls a kernel's machine code at run time. This needs
+JAX on a CPU (on a GPU, XLA has kernels of its own) and llvmlite, which PyTensor depends on.
+Elsewhere, with ``RNN4MUSIC_KERNELS=0`` and within `plain_graphs()`, the function's own plain
+graph is used.
 """
 
 import contextlib
@@ -24,17 +24,17 @@ from rnn4music.backend import ENGINE, shape_of
 from rnn4music.lstm import Activations, State, peepholes
 
 _plain = contextvars.ContextVar("plain", default=False)
-_COMPILING = threading.Lock()  # so that no two threads compile the same
+_COMPILING = threading.Lock()  # so that no two threads compile the same kernel
 
 
 def in_use():
-    """Return whether graphs are written with the kernels."""
+    """Return whether graphs are built with the kernels."""
     return not _plain.get() and is_available()
 
 
 @contextlib.contextmanager
 def plain_graphs():
-    """Write graphs without the kernels, such as can be differentiated automatically."""
+    """Build graphs without the kernels, so that they can be differentiated automatically."""
     token = _plain.set(True)
     try:
         yield
@@ -44,7 +44,7 @@ def plain_graphs():
 
 @functools.cache
 def is_available():
-    """Return whether this machine can use the kernels; warn where it should and does not."""
+    """Return whether this machine can use the kernels; warn if it should but cannot."""
     is_forbidden = os.environ.get("RNN4MUSIC_KERNELS", "").strip() == "0"
     if ENGINE != "jax" or is_forbidden or sys.platform not in ("linux", "darwin"):
         return False
@@ -56,8 +56,8 @@ def is_available():
         _try_out()
     except Exception as error:
         warnings.warn(
-            f"the fast kernels do not work here ({error}); training goes on without them, some "
-            "1.5 times slower. RNN4MUSIC_KERNELS=0 silences this warning",
+            f"the fast kernels do not work on this machine ({error}); training continues without "
+            "them, about 1.5 times slower. Set RNN4MUSIC_KERNELS=0 to silence this warning",
             RuntimeWarning,
             stacklevel=4,
         )
@@ -66,7 +66,7 @@ def is_available():
 
 
 def _try_out():
-    """Compile the smallest kernel and compare what it computes, or raise."""
+    """Compile the smallest kernel and check its result, or raise."""
     from rnn4music.kernels import jit, matmul, simd
 
     if not simd.HAS_FMA:
@@ -77,7 +77,7 @@ def _try_out():
     kernel = matmul.roll_product(2, 3, 2, "row", "float32", 1)
     jit.Compiled(kernel).run(roll, matrix, row, result, scratch)
     if not np.array_equal(result, roll @ matrix + row):
-        raise ArithmeticError("a product came out wrong")
+        raise ArithmeticError("a test product is wrong")
 
 
 @functools.cache
@@ -96,7 +96,7 @@ def _compiled(name, *sizes):
 
 
 def _call(name, sizes, inputs, shapes=None):
-    """Return the expressions of a kernel's results, less the scratch memory."""
+    """Return the expressions of a kernel's results, without the scratch memory."""
     from rnn4music.backend import xla
 
     dtype = inputs[0].dtype
@@ -127,7 +127,7 @@ def run_steps_backward(d_hidden, d_after, initial, activations, parameters):
 
 
 def _kind(added):
-    """Return how a product's kernel calls what is added."""
+    """Return the name of the kind of addend that a product's kernel takes."""
     return "nothing" if added is None else "row" if added.ndim == 1 else "matrix"
 
 
@@ -163,13 +163,13 @@ def recurrent_gradient(hidden, initial, d_product):
     first = matrix_gradient(initial[None], d_product[:1])
     if T == 1:
         return first
-    # the hidden states meet the derivatives of the step after theirs, B rows further down
+    # hidden states are multiplied by the derivatives of the next step, which are B rows below
     sizes = M, N, (T - 1) * B, "left", "matrix", B
     return _call("product", sizes, [hidden, d_product, first])[0]
 
 
 def apply_to_roll(roll, matrix, added):
-    """See `linear.apply_to_roll`; what is not finite in a silent pitch's row stays unseen."""
+    """See `linear.apply_to_roll`; non-finite weights of silent pitches have no effect."""
     T, B, P = shape_of(roll)
     N = shape_of(matrix)[1]
     sizes = T * B, P, N, _kind(added)

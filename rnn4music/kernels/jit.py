@@ -1,7 +1,8 @@
-"""From a kernel to machine code that XLA calls.
+"""Compilation of a kernel to machine code that XLA calls.
 
-The kernel's phases are LLVM's assembly language already. What XLA calls, and how threads share
-the chunks of a phase, is the same for all kernels: ``kernels/runtime.ll``.
+The phases of a kernel are already in LLVM's assembly language. The entry point that XLA calls,
+and the code that shares the chunks of a phase among threads, are the same for all kernels:
+``kernels/runtime.ll``.
 """
 
 import ctypes
@@ -12,11 +13,11 @@ import sys
 from llvmlite import binding
 
 LARGE = 2**20
-"""Bytes of a result for which large pages are asked."""
+"""Size of a result in bytes from which large pages are requested."""
 
 
 class Compiled:
-    """A kernel's machine code, kept as long as the process lives: XLA may call it any time.
+    """A kernel's machine code, which lives as long as the process, since XLA may call it any time.
 
     Parameters
     ----------
@@ -28,7 +29,7 @@ class Compiled:
         module = binding.parse_assembly(str(kernel.module) + _run_phases(kernel))
         module.link_in(binding.parse_assembly(_runtime()))
         module.verify()
-        # LLVM's optimising passes would only cost time: they gain nothing measurable here.
+        # LLVM's optimising passes would only cost time: they bring no measurable gain here.
         self._engine = binding.create_mcjit_compiler(module, _machine())
         self._engine.finalize_object()
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
@@ -47,7 +48,7 @@ class Compiled:
 
 
 def _run_phases(kernel):
-    """Return the function that runs a kernel's phases, in LLVM's assembly language."""
+    """Return the LLVM assembly of the function that runs a kernel's phases."""
     advice = [
         f"call void @prefer_large_pages(ptr %results, i64 {k}, i64 {n_bytes})"
         for k, n_bytes in enumerate(kernel.result_bytes())
@@ -74,13 +75,13 @@ def _run_phases(kernel):
 
 @functools.cache
 def _runtime():
-    """Return the part that all kernels share, in LLVM's assembly language."""
+    """Return the LLVM assembly that all kernels share."""
     file = importlib.resources.files("rnn4music.kernels") / "runtime.ll"
     return file.read_text("utf8")
 
 
 def _machine():
-    """Return LLVM's description of this processor, for one engine, which will own it."""
+    """Return LLVM's description of this processor, for one engine, which then owns it."""
     binding.initialize_native_target()
     binding.initialize_native_asmprinter()
     return binding.Target.from_default_triple().create_target_machine(

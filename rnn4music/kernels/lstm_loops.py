@@ -1,11 +1,11 @@
 """The recurrent loops as kernels: `lstm.run_steps` and `lstm.run_steps_backward`.
 
-The equations are not written a second time: the loops hand Vectors to `lstm.lstm_step`,
-`lstm.lstm_step_backward` and `lstm.peephole_slopes`. What they add is the order of the work.
-They go over the units vector by vector: the four gates of a vector of units are one tile, and
-as soon as its product with the recurrent matrix is complete, the step's equations are applied
-to it while it is at hand. Every second step visits the units in reverse, so that what of a
-large matrix is still in the cache is used first.
+The equations are not repeated here: the loops pass Vectors to `lstm.lstm_step`,
+`lstm.lstm_step_backward` and `lstm.peephole_slopes`. This module adds the order of the work. The
+loops go over the units vector by vector. The four gates of a vector of units are one tile; as soon
+as its product with the recurrent matrix is complete, the step's equations are applied to it. Every
+second step visits the units in reverse order, so that the part of a large matrix that is still in
+the cache is used first.
 
 Threads share the tunes or the units (`Cut`). T steps, B tunes, H units.
 """
@@ -28,24 +28,24 @@ from rnn4music.kernels.tiling import (
 )
 
 N_GATES = len(Gates._fields)
-N_SUMS = N_GATES + 3  # the gradients of the bias and of three peepholes
+N_SUMS = N_GATES + 3  # gradients of the bias and of three peepholes
 GATE_ROWS = TILE_ROWS if N_GATES <= TILE_VECTORS else 2
-"""Rows of a tile that is one vector of each gate wide."""
+"""Rows of a tile; it has one vector of each gate as its columns."""
 UNITS_FROM = 256
-"""Units from which on threads share the units: the matrix no longer fits one core's cache."""
+"""Least number of units that threads share: the matrix no longer fits into one core's cache."""
 
 
 class Cut:
-    """The shares of threads in the steps of B tunes and H units.
+    """The division of work among threads in the steps of B tunes and H units.
 
-    By tunes: the threads never wait for each other, but each reads the whole matrix in each
-    step. By units: each keeps its part of the matrix in its own cache, and all wait for each
-    other after each step; then there is one chunk of tunes.
+    By tunes, threads never wait for each other, but each reads the whole matrix at each step. By
+    units, each thread keeps its part of the matrix in its own cache, and all wait for each other
+    after each step; there is then one chunk of tunes.
     """
 
     def __init__(self, B, H, n_threads, tile_rows):
         by_units = H >= UNITS_FROM or (B < 2 * n_threads and H >= UNITS_FROM // 2)
-        # a chunk has 64 units or two tunes at least
+        # a chunk has at least 64 units or two tunes
         self.n_chunks = max(1, min(n_threads, H // 64 if by_units else B // 2))
         self.by_units = by_units and self.n_chunks > 1
         self.tune_chunks = 1 if by_units else self.n_chunks
@@ -53,7 +53,7 @@ class Cut:
         self.rows = Rows(B, self.tune_chunks, tile_rows)
 
     def ranges(self, code, T, n_parts):
-        """Return a chunk's ranges: of steps, of tiles of tunes, of `n_parts` parts of units."""
+        """Return a chunk's ranges of steps, of tiles of tunes, and of `n_parts` parts of units."""
         if self.by_units:
             t = code.number // self.n_chunks
             steps, tiles = (t, t + 1), whole(code, self.rows.n_tiles)
@@ -128,10 +128,10 @@ def run_steps_backward(T, B, H, dtype, n_threads):
     """Make the kernel of `lstm.run_steps_backward`.
 
     Inputs: d_hidden (T, B, H), gates (T, B, 4H), cell (T, B, H), the cell state before the
-    first step (B, H), hidden_to_gates (H, 4H), three peepholes (H,), the derivatives at the
-    last hidden and cell states that come from later steps (B, H). Results: d_a (T, B, 4H), the
-    gradients of the bias (4H,) and of the peepholes (H,), the derivative at the cell state
-    before the first step (B, H).
+    first step (B, H), hidden_to_gates (H, 4H), three peepholes (H,), the derivatives with respect
+    to the last hidden and cell states, from later steps (B, H). Results: d_a (T, B, 4H), the
+    gradients of the bias (4H,) and of the peepholes (H,), the derivative with respect to the cell
+    state before the first step (B, H).
     """
     lanes = lanes_of(dtype)
     width = TILE_VECTORS * lanes
@@ -143,7 +143,7 @@ def run_steps_backward(T, B, H, dtype, n_threads):
         gate, (H, 1), (1,), (1,), (1,), (H, 1), (1,),
     ]  # fmt: skip
     cut = Cut(B, H, n_threads, TILE_ROWS)
-    # in the scratch memory: the matrix, d_h and d_c of the step after, sums for each chunk
+    # the scratch memory holds the matrix, d_h and d_c of the next step, sums for each chunk
     after_matrix = n_panels * depth * width
     after_carried = after_matrix + 2 * B * padded
     kernel = Kernel(
@@ -178,7 +178,7 @@ def run_steps_backward(T, B, H, dtype, n_threads):
     part_of_units = panels[0] * TILE_VECTORS, (panels[1] * TILE_VECTORS).at_most(-(-H // lanes))
 
     def carry(t, panel, row, n_rows):
-        """d_h at t − 1 of some units and tunes: d_a at t times the matrix, transposed."""
+        """Compute d_h at t − 1 for some units and tunes: d_a at t times the transposed matrix."""
         start = [code.vector(0)] * (n_rows * TILE_VECTORS)
         left = d_a[t, row].view(depth, 1)
         product = tile_product(code, depth, start, left, packed[panel], n_rows, TILE_VECTORS)

@@ -1,8 +1,9 @@
 """The matrix products as kernels: those of `linear`.
 
-The sums of a product run over parts of `DEPTH` terms: a part of the right matrix is copied
-into panels, and then tiles of rows meet panel after panel, `BLOCK_TILES` of them at a time,
-so that both stay in a cache. A piano roll is nearly all zeros: its products skip them.
+The sums of a product are split into parts of `DEPTH` terms. For each part, the rows of the right
+matrix are copied into panels; then blocks of `BLOCK_TILES` tiles of rows are multiplied by panel
+after panel, so that both stay in a cache. A piano roll is nearly all zeros, which its products
+skip.
 
 Sizes: M rows, N columns, K terms; for rolls R = T · B rows, P pitches.
 """
@@ -22,16 +23,16 @@ from rnn4music.kernels.tiling import (
 )
 
 DEPTH = 256
-"""Terms of a part: a multiple of all vectors' lanes."""
+"""Terms of a part; a multiple of the lanes of every kind of vector."""
 BLOCK_TILES = 32
 
 
 def product(M, N, K, transposed, added, skipped, dtype, n_threads):
     """Make the kernel of left · right + added.
 
-    Inputs: left (M, K), right (K, N), before which `skipped` rows are left out, and what is
-    added: a row (N,), a matrix (M, N), or nothing. Result: (M, N). `transposed` names what is
-    given transposed instead: "left" (K, M), "right" (N, K), or "".
+    Inputs: left (M, K), right (K, N), preceded in memory by `skipped` unused rows, and the addend:
+    a row (N,), a matrix (M, N), or nothing, as `added` says. Result: (M, N). `transposed` says
+    which input is stored transposed: "left" (K, M), "right" (N, K), or "" for neither.
     """
     lanes = lanes_of(dtype)
     width = TILE_VECTORS * lanes
@@ -42,7 +43,7 @@ def product(M, N, K, transposed, added, skipped, dtype, n_threads):
     row_chunks = 1 if by_columns else n_chunks
     rows = Rows(M, row_chunks, TILE_ROWS)
     panel_size = min(K, DEPTH) * width
-    stripe = n_panels * panel_size  # the copies of a chunk of rows
+    stripe = n_panels * panel_size  # the panels of a chunk of rows
     strides = [
         (1, M) if transposed == "left" else (K, 1),
         (K, 1) if transposed == "right" else (N, 1),
@@ -76,7 +77,7 @@ def product(M, N, K, transposed, added, skipped, dtype, n_threads):
                 packed[panel, k, v * lanes].store(right[first_k + k, column].load(count))
 
     def begin(first_k, row, column, count):
-        """Return what a sum begins with: what is added, or in a later part the sum so far."""
+        """Return the initial value of a sum: the addend, or in a later part the sum so far."""
         so_far = result[row, column]
         start = addend[0][row, column] if addend else None
         if n_parts == 1:
@@ -113,7 +114,7 @@ def product(M, N, K, transposed, added, skipped, dtype, n_threads):
 def roll_product(R, P, N, added, dtype, n_threads):
     """Make the kernel of roll · matrix + added.
 
-    Inputs: roll (R, P), matrix (P, N), and what is added: a row (N,) or a matrix (R, N).
+    Inputs: roll (R, P), matrix (P, N), and the addend: a row (N,) or a matrix (R, N).
     Result: (R, N).
     """
     width = TILE_VECTORS * lanes_of(dtype)

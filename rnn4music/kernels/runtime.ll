@@ -1,13 +1,13 @@
-; What XLA calls, and how a kernel's chunks are shared by threads.
+; The function that XLA calls, and the sharing of a kernel's chunks among threads.
 ;
 ; XLA passes a call frame, a C structure (jaxlib's include/xla/ffi/api/c_api.h, version 0.x,
-; which its makers extend at the ends of structures only). @called_by_xla reads the arrays'
-; addresses from the frame and calls @run_phases, which jit.py writes for each kernel: it runs
-; the kernel's phases one after the other, and @parallel_for shares the chunks of a phase among
-; XLA's own threads and the one that called.
+; whose structures are only extended at their ends). @called_by_xla reads the arrays' addresses
+; from the frame and calls @run_phases, which jit.py generates for each kernel. It runs the
+; kernel's phases one after the other; @parallel_for shares the chunks of a phase among XLA's own
+; threads and the calling thread.
 ;
 ; Every thread takes the next chunk until none is left. So nothing waits for a thread that has
-; not begun, and threads that come late find nothing to do. The last thread that releases a job
+; not started, and threads that come late find nothing to do. The last thread that releases a job
 ; frees it.
 
 %Extension = type { i64, i32, ptr }              ; size, type (1: XLA asks for metadata), next

@@ -1,19 +1,19 @@
-"""A small compiler for loops over vectors of floating-point numbers (LLVM, by llvmlite).
+"""A small compiler for loops over vectors of floating-point numbers (LLVM, through llvmlite).
 
-The kernels write their loops with the classes here, in Python. What these record becomes
-machine code for this processor in some hundredths of a second, without any compiler installed.
+The kernels write their loops in Python with the classes here, which record them as LLVM code.
+This becomes machine code for this processor in a few hundredths of a second, without an installed
+compiler.
 
-    Index    an integer that is known when the code runs: an index, a size
+    Index    an integer known at run time: an index, a size
     Vector   as many floating-point numbers as one instruction handles, with +, −, ·, /,
-             `sigmoid` and `tanh`, so that a formula that is written for any kind of number
-             (`lstm.lstm_step`) can be given Vectors
-    Array    an address, and the distances of its elements
+             `sigmoid` and `tanh`, so that generic formulas such as `lstm.lstm_step` work on it
+    Array    an address, and the strides of its elements
 
 Conventions
 -----------
-Strides and offsets count elements, not bytes. ``count`` is how many lanes of a load or store
-are meant; the others are read as 0 and never written. Nothing is aligned or checked: the
-caller guarantees that every address exists.
+Strides and offsets count elements, not bytes. ``count`` is the number of lanes that a load or
+store uses; the other lanes are read as 0 and never written. Nothing is aligned or checked: the
+caller guarantees that every address is valid.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from llvmlite import binding, ir
 
 
 def _registers():
-    """Return how many vector registers this processor has, and the bytes of each."""
+    """Return the number of vector registers of this processor, and the size of each in bytes."""
     has = binding.get_host_cpu_features()
     if has.get("avx512f"):
         return 32, 64
@@ -36,13 +36,13 @@ def _registers():
 
 N_REGISTERS, REGISTER_BYTES = _registers()
 HAS_FMA = any(map(binding.get_host_cpu_features().get, ("fma", "neon")))
-"""Whether a product and a sum are one instruction; x86 has it since 2013."""
+"""Whether a product and a sum are one instruction; x86 processors have it since 2013."""
 
 N_BYTES = {"float32": 4, "float64": 8}
 
 
 def lanes_of(dtype):
-    """Return how many numbers a vector has."""
+    """Return how many numbers a vector holds."""
     return REGISTER_BYTES // N_BYTES[dtype]
 
 
@@ -51,7 +51,7 @@ _POINTER = ir.PointerType()
 
 
 def _operator(instruction, **options):
-    """Return a method that combines two numbers of one kind by an instruction of LLVM's."""
+    """Return a method that combines two values of the same class by an LLVM instruction."""
 
     def combined(self, other):
         instruct = getattr(self.code.builder, instruction)
@@ -61,7 +61,7 @@ def _operator(instruction, **options):
 
 
 class Index:
-    """An integer in the code; ints may stand on the other side of any operator."""
+    """An integer in the generated code; the other operand of any operator may be an int."""
 
     def __init__(self, code, value):
         self.code, self.value = code, value
@@ -84,13 +84,13 @@ class Index:
 
 
 class Vector:
-    """A vector of numbers in the code; ints and floats may stand on the other side."""
+    """A vector of numbers in the generated code; the other operand may be an int or a float."""
 
     def __init__(self, code, value):
         self.code, self.value = code, value
         self.same = code.vector
 
-    # "contract": a product and the sum that takes it may be rounded once
+    # "contract": a product and the sum that uses it may be rounded once
     __add__ = __radd__ = _operator("fadd", flags=("contract",))
     __mul__ = __rmul__ = _operator("fmul", flags=("contract",))
     __sub__ = _operator("fsub", flags=("contract",))
@@ -121,14 +121,14 @@ class Vector:
 def _exponential(x):
     """Return (s, r) with e^x = s (1 + r), s a power of two: e^x = 2^n e^(x − n log 2).
 
-    r is the Taylor series, cut where the next term is below the rounding. x is
-    limited to where e^x is neither 0 nor infinite.
+    r is the Taylor series, cut off where the next term is below the rounding error. x is
+    limited to the range in which e^x is neither 0 nor infinite.
     """
     code = x.code
     single = code.n_bytes == 4
     n_terms, bound = (7, 87) if single else (13, 708)
     mantissa, bias = (23, 127) if single else (52, 1023)
-    # log 2 in two parts, the first of so few digits that n times it is exact
+    # log 2 in two parts; the first has so few digits that its product with n is exact
     scale = 2**9 if single else 2**32
     first = round(math.log(2) * scale) / scale
     second = float(Decimal(2).ln() - Decimal(first))
@@ -149,7 +149,7 @@ def _exponential(x):
 
 
 def _limited(x, bound, beyond):
-    """Return the bound where x is beyond it, else x: also where x is not a number."""
+    """Return the bound where x is beyond it, else x, also where x is NaN."""
     code = x.code
     bound = code.vector(bound).value
     is_beyond = code.builder.fcmp_ordered(beyond, x.value, bound)
@@ -157,7 +157,7 @@ def _limited(x, bound, beyond):
 
 
 class Array:
-    """Numbers in memory: ``array[i, j]`` is the part that begins at these indices."""
+    """Numbers in memory; ``array[i, j]`` is the part that begins at these indices."""
 
     def __init__(self, code, pointer, strides):
         self.code, self.pointer, self.strides = code, pointer, strides
@@ -181,11 +181,11 @@ class Array:
         return Array(self.code, pointer, self.strides[len(indices) :])
 
     def view(self, *strides):
-        """Return what begins here, read with these strides."""
+        """Return the array that begins here, with other strides."""
         return Array(self.code, self.pointer, strides)
 
     def load(self, count=None):
-        """Return the first numbers here; they lie side by side."""
+        """Load a vector of contiguous numbers from here."""
         code = self.code
         if count in (None, code.n_lanes):
             value = code.builder.load(self.pointer, typ=code.vector_type, align=code.n_bytes)
@@ -195,7 +195,7 @@ class Array:
         return Vector(code, value)
 
     def store(self, vector, count=None):
-        """Write the vector's numbers here, side by side."""
+        """Store the vector's numbers here, contiguously."""
         code = self.code
         if count in (None, code.n_lanes):
             code.builder.store(vector.value, self.pointer, align=code.n_bytes)
@@ -245,7 +245,7 @@ class Positions:
         builder.store(length, self.length)
 
     def count(self):
-        """Return how many were found."""
+        """Return the number of positions found."""
         return Index(self.code, self.code.builder.load(self.length, typ=_INT64))
 
     def __getitem__(self, k):
@@ -255,7 +255,7 @@ class Positions:
 
 
 class FunctionBuilder:
-    """Builds one function of a module, which takes the array of addresses and a number."""
+    """Builder of one function of a module, which takes an array of addresses and a number."""
 
     def __init__(self, module, name, dtype):
         self.module = module
@@ -272,7 +272,7 @@ class FunctionBuilder:
         self.number = Index(self, number)
 
     def arrays(self, strides):
-        """Return an Array for each address in turn, with these strides."""
+        """Return an Array for each address, in order, with these strides."""
         arrays = []
         for position, own in enumerate(strides):
             slot = self.builder.gep(
@@ -286,16 +286,16 @@ class FunctionBuilder:
         self.builder.ret_void()
 
     def scratch(self, n_vectors, strides):
-        """Return memory for this many vectors, for this call of the function alone."""
+        """Return memory for this many vectors, private to this call of the function."""
         with self.builder.goto_entry_block():
             return Array(self, self.builder.alloca(self.vector_type, n_vectors), strides)
 
     def index(self, number):
-        """Return an int as an Index; an Index is returned as it is."""
+        """Return an int as an Index; return an Index unchanged."""
         return number if isinstance(number, Index) else Index(self, ir.Constant(_INT64, number))
 
     def vector(self, number):
-        """Return a Vector with a number in all lanes; a Vector is returned as it is."""
+        """Return a Vector with a number in all lanes; return a Vector unchanged."""
         if isinstance(number, Vector):
             return number
         return Vector(self, ir.Constant(self.vector_type, [float(number)] * self.n_lanes))
@@ -308,15 +308,16 @@ class FunctionBuilder:
         return type(first)(self, self.builder.select(condition, first.value, second.value))
 
     def if_(self, condition):
-        """Write what the block writes, to be run where the condition holds."""
+        """Emit the block's code, to be run where the condition holds."""
         return self.builder.if_then(condition)
 
     @contextlib.contextmanager
     def loop(self, start, stop, sums=()):
-        """Write what the block writes for each number from start to stop, without stop.
+        """Emit a loop over the numbers from start up to, but not including, stop.
 
-        Yields the number, an Index. A list of Vectors, `sums`, is handed from one turn to the
-        next in registers: the block finds them there, and puts the next ones in their places.
+        Yields the number, an Index; the block is the loop's body. The list of Vectors `sums` is
+        carried from one iteration to the next in registers: the block reads the list and replaces
+        its elements.
         """
         start, stop, builder = self.index(start), self.index(stop), self.builder
         before = builder.block
@@ -340,18 +341,18 @@ class FunctionBuilder:
         builder.position_at_end(after)
 
     def intrinsic(self, name, *arguments):
-        """Return LLVM's own function of Vectors."""
+        """Call an LLVM intrinsic on Vectors."""
         values = [argument.value for argument in arguments]
         return Vector(self, self.call(f"llvm.{name}.{self.suffix}", self.vector_type, values))
 
     def lanes(self, count):
-        """Return what LLVM's masked functions take: the alignment, the first `count` lanes."""
+        """Return arguments of LLVM's masked intrinsics: alignment, mask of `count` lanes."""
         flags = [int(k < count) for k in range(self.n_lanes)]
         mask = ir.Constant(ir.VectorType(ir.IntType(1), self.n_lanes), flags)
         return ir.Constant(ir.IntType(32), self.n_bytes), mask
 
     def transposed(self, rows):
-        """Return the columns of a square of Vectors: halves are swapped, then quarters, …"""
+        """Transpose a square of Vectors: swap halves, then quarters, …"""
         n = self.n_lanes
         rows = [row.value for row in rows]
         distance = n // 2
@@ -368,7 +369,7 @@ class FunctionBuilder:
         return [Vector(self, row) for row in rows]
 
     def call(self, name, result, arguments):
-        """Call one of LLVM's functions by its full name."""
+        """Call an LLVM function by its full name."""
         function = self.module.globals.get(name) or ir.Function(
             self.module, ir.FunctionType(result, [a.type for a in arguments]), name
         )

@@ -1,16 +1,15 @@
-"""The cuts of work that all kernels share: chunks, tiles and panels.
+"""The division of work that all kernels share: chunks, tiles and panels.
 
-A *kernel* is a loop or a product for fixed sizes, written with `simd`. Its phases run
-one after the other, each cut into chunks that any number of threads can take. A matrix
-product keeps a *tile* of its result, some rows by some vectors, in registers while it adds up;
-the matrix on the right is copied beforehand into *panels*, the order in which a tile reads it
-(Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", ACM TOMS 34,
-2008).
+A *kernel* is a loop or a product for fixed sizes, written with `simd`. Its phases run one after
+the other, each divided into chunks for any number of threads. A matrix product keeps a *tile* of
+its result, some rows by some vectors, in registers while it sums; the matrix on the right is
+copied beforehand into *panels*, in the order in which a tile reads it (Goto and van de Geijn,
+"Anatomy of high-performance matrix multiplication", ACM TOMS 34, 2008).
 
 Conventions
 -----------
 A phase takes the addresses of the kernel's inputs and results, in this order, and the number
-of its chunk. Sizes are fixed when the code is made. ``first`` and ``last`` are half-open.
+of the chunk. Sizes are fixed when the code is generated. ``first`` and ``last`` are half-open.
 """
 
 import math
@@ -20,16 +19,16 @@ from llvmlite import ir
 from rnn4music.kernels.simd import N_BYTES, N_REGISTERS, FunctionBuilder
 
 TILE_ROWS, TILE_VECTORS = (6, 4) if N_REGISTERS == 32 else (3, 3)
-"""A tile, a row of the panel and a factor just fit into the registers."""
+"""Size of a tile, which with a row of the panel and a factor just fits into the registers."""
 OPERATIONS_PER_THREAD = 4_000_000
-"""Multiplications that are worth a second thread: about 40 microseconds."""
+"""Multiplications that are worth another thread: about 40 microseconds."""
 
 
 class Kernel:
-    """One call: its code, its phases in order, and its results' shapes.
+    """One kernel: its code, its phases in order, and the shapes of its results.
 
-    The last of the `results` is scratch memory. `in_place` says which input's memory may be
-    taken by which result.
+    The last of the `results` is scratch memory. `in_place` maps an input to the result that may
+    overwrite its memory.
     """
 
     def __init__(self, name, dtype, results, in_place=None):
@@ -42,8 +41,7 @@ class Kernel:
         """Begin a phase and return its `FunctionBuilder`.
 
         With `n_steps` the phase is called for each chunk of each step, with the number
-        step · n_chunks + chunk, and all chunks of a step are done before the next step
-        begins.
+        step · n_chunks + chunk. All chunks of a step finish before the next step begins.
         """
         self.phases.append((name, n_chunks, n_steps))
         return FunctionBuilder(self.module, name, self.dtype)
@@ -54,26 +52,26 @@ class Kernel:
 
 
 def worth_sharing(n_operations, n_threads):
-    """Return how many threads to use for this many operations: few for little work."""
+    """Return how many threads are worth using for this many operations."""
     return max(1, min(n_threads, n_operations // OPERATIONS_PER_THREAD))
 
 
 def share(chunk, n_chunks, n):
-    """Return where a chunk of n things begins and ends."""
+    """Return where a chunk of n items begins and ends."""
     return chunk * n // n_chunks, (chunk + 1) * n // n_chunks
 
 
 def whole(code, n):
-    """Return the range of all of n things."""
+    """Return the range of all n items."""
     return code.index(0), code.index(n)
 
 
 def loops(code, first, last, boundary, n, turned=None):
-    """Write a loop over the numbers below a boundary, and one over the others below n.
+    """Emit a loop over the numbers below a boundary, and one over the others below n.
 
-    Yields (Index, is_below) in each, so that the caller's block is written for both, and may
-    differ. Those from `first` to `last` are visited; where `turned` is 1, those below the
-    boundary in reverse.
+    Yields (Index, is_below) in each: the caller's block is emitted for both loops, and may differ.
+    The loops cover the numbers from `first` to `last`; where `turned` is 1, those below the
+    boundary are visited in reverse order.
     """
     if boundary:
         end = last.at_most(boundary)
@@ -85,9 +83,9 @@ def loops(code, first, last, boundary, n, turned=None):
 
 
 class Rows:
-    """Rows cut into tiles of one size, at most `most`, and then tiles of one row less.
+    """Rows divided into tiles of one size, at most `most`, followed by tiles with one row less.
 
-    There are enough tiles for `n_chunks` chunks of about as many.
+    The tiles can be divided about evenly among `n_chunks` chunks.
     """
 
     def __init__(self, n_rows, n_chunks, most):
@@ -96,11 +94,11 @@ class Rows:
         self.size, self.n_larger = divmod(n_rows, self.n_tiles)
 
     def first_row(self, tile):
-        """Return the row with which a tile begins."""
+        """Return the first row of a tile."""
         return tile * self.size + tile.at_most(self.n_larger)
 
     def tiles(self, code, first, last):
-        """Write loops over the tiles from `first` to `last`; yield (first row, rows) in each."""
+        """Emit loops over the tiles from `first` to `last`; yield (first row, rows) in each."""
         for tile, is_larger in loops(code, first, last, self.n_larger, self.n_tiles):
             if is_larger:
                 yield tile * (self.size + 1), self.size + 1
@@ -109,9 +107,9 @@ class Rows:
 
 
 def units(code, n, first=None, last=None, turned=None):
-    """Write loops over n numbers, a vector of them at a time; yield (first one, count) in each.
+    """Emit loops over n numbers, a vector of them at a time; yield (first one, count) in each.
 
-    All of them, or the vectors from `first` to `last`.
+    They cover all n numbers, or the vectors from `first` to `last`.
     """
     full, tail = divmod(n, code.n_lanes)
     if first is None:
@@ -121,14 +119,14 @@ def units(code, n, first=None, last=None, turned=None):
 
 
 def reverse(code, k, first, last, turned):
-    """Return k, or where `turned` is 1, what stands there when the range is read backwards."""
+    """Return k, or its counterpart in the reversed range where `turned` is 1."""
     return code.select(turned.compare("==", 1), first + last - k - 1, k)
 
 
 def panels(code, n_columns, first, last):
-    """Write loops over the panels from `first` to `last`; yield (panel, columns) in each.
+    """Emit loops over the panels from `first` to `last`; yield (panel, columns) in each.
 
-    `columns` has a pair for each vector of the panel: its first column and its lanes.
+    `columns` has a pair for each vector of the panel: its first column and its number of lanes.
     """
     lanes = code.n_lanes
     width = TILE_VECTORS * lanes
@@ -156,9 +154,9 @@ def tile_product(code, depth, sums, left, right, n_rows, n_vectors):
 def pack_transposed(code, matrix, packed, first_row, n_rows, first_k, n_k):
     """Copy rows of a matrix into the columns of a panel, a square of lanes at a time.
 
-    Rows from `first_row`, as many as a panel has columns; for those from `n_rows` on the last
-    one stands in, since nobody reads what comes of them. Columns from `first_k`, `n_k` of
-    them, become the panel's rows; n_k is a multiple of the lanes unless the row ends there.
+    The rows begin at `first_row`, as many as a panel has columns. Rows beyond `n_rows` are replaced
+    by the last one, since their results are never used. The `n_k` columns from `first_k` become the
+    panel's rows; n_k is a multiple of the lanes unless the row ends there.
     """
     lanes = code.n_lanes
     row_length = matrix.strides[0]

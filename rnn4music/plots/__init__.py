@@ -1,4 +1,4 @@
-"""Plots of piano rolls, of training, and of the inside of a network."""
+"""Plots of tunes, of training, and of a network's activations and weights."""
 
 from rnn4music._utils.lazy import lazy_names
 
@@ -9,6 +9,7 @@ __getattr__, __dir__ = lazy_names(
         "plot_composition": "pianoroll",
         "plot_history": "history",
         "plot_learning_curve": "history",
+        "plot_notes": "pianoroll",
         "plot_occlusion": "network",
         "plot_piano_roll": "pianoroll",
         "plot_probabilities": "pianoroll",

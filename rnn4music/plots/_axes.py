@@ -1,9 +1,9 @@
-"""Checks, images, axes and files that all plots share.
+"""Checks, images, axes and files shared by all plots.
 
 Conventions
 -----------
-The first axis of an array, mostly time, runs to the right. Time is in seconds on every Axes, even
-where bars are numbered.
+The first axis of an array, usually time, runs to the right. The x coordinates are always seconds,
+even where the ticks are bar numbers.
 """
 
 import os
@@ -17,42 +17,41 @@ from midi.pitches import pitch_class_name, pitch_name
 from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 
-_MOST_LABELS, _MOST_LINES = 12, 60  # of bars
+_MOST_LABELS, _MOST_LINES = 12, 60  # bar numbers, bar lines
+_MOST_COLUMNS = 2000  # of an image; with more, a pixel shows the mean of its columns
 
 
 def write_figure(figure, path, dpi):
-    """Write a figure whole or not at all; the ending of `path` chooses the format."""
+    """Write a figure whole or not at all, in the format given by the suffix of `path`."""
     ending = os.path.splitext(os.fsdecode(path))[1][1:]
     with warnings.catch_warnings(), written_whole(path) as file:
-        warnings.filterwarnings("ignore", "Glyph")  # a character of a title that the font lacks
+        warnings.filterwarnings("ignore", "Glyph")  # a character in the title missing from the font
         figure.savefig(file, format=ending, dpi=dpi)
 
 
 def validate_roll(name, roll, shape=None):
-    """Return a (T, P) roll, or probabilities, as floats; `shape` is required if given."""
+    """Return a (T, P) roll or probabilities as floats; raise unless they have `shape`, if given."""
     roll = validate_matrix(name, roll, shape)
     return np.asarray(pianoroll.validate(name, roll), float)
 
 
 def validate_matrix(name, matrix, shape=None):
-    """Return a matrix of finite numbers; `shape` is required if given."""
+    """Return a matrix of finite numbers; raise unless it has `shape`, if given."""
     matrix = pianoroll.numeric_array(name, matrix)
     if shape is not None and matrix.shape != shape:
         raise ValueError(f"{name} must have the shape {shape}, but has {matrix.shape}")
     if matrix.ndim != 2 or 0 in matrix.shape:
-        raise ValueError(
-            f"{name} must have two axes, neither of them empty, but its shape is {matrix.shape}"
-        )
+        raise ValueError(f"{name} must have two non-empty axes, but its shape is {matrix.shape}")
     if not np.isfinite(matrix).all():
         raise ValueError(f"{name} holds NaN or infinity; only finite numbers can be drawn")
     return matrix
 
 
 def draw(axes, array, left, right, bottom, colours, low=0.0, high=1.0, label=None, extend=None):
-    """Draw an array (columns, rows), from `left` to `right` and from `bottom` on upwards.
+    """Draw an array (columns, rows) as an image from `left` to `right`, upwards from `bottom`.
 
-    The colours reach from `low` to `high`. With a label there is a colour bar beside the Axes,
-    which keeps its size.
+    The colour scale covers `low` to `high`. If `label` is given, a labelled colour bar is drawn
+    beside the Axes without shrinking it.
     """
     image = axes.imshow(
         array.T,
@@ -62,7 +61,7 @@ def draw(axes, array, left, right, bottom, colours, low=0.0, high=1.0, label=Non
         vmax=high,
         origin="lower",
         aspect="auto",
-        interpolation="nearest",
+        interpolation="nearest" if len(array) <= _MOST_COLUMNS else "auto",
     )
     if label is not None:
         beside = axes.inset_axes((1.015, 0, 0.02, 1))
@@ -70,21 +69,24 @@ def draw(axes, array, left, right, bottom, colours, low=0.0, high=1.0, label=Non
 
 
 def outline(axes, roll, time_step, lowest_pitch):
-    """Draw a frame around each note."""
+    """Draw an outline around each note of a roll."""
     column, first, end = pianoroll.notes(roll).T
-    left, right = first * time_step, end * time_step
-    low, high = column + lowest_pitch - 0.5, column + lowest_pitch + 0.5
-    corners = np.stack([left, low, right, low, right, high, left, high], axis=1)
-    frames = list(corners.reshape(-1, 4, 2))
     style = {"facecolors": "none", "edgecolors": "black", "linewidths": 0.7}
-    axes.add_collection(PolyCollection(frames, **style))
+    boxes(axes, column + lowest_pitch, first * time_step, end * time_step, **style)
+
+
+def boxes(axes, pitch, start, end, **style):
+    """Draw a box for each note; start and end are in seconds."""
+    low, high = pitch - 0.5, pitch + 0.5
+    corners = np.stack([start, low, end, low, end, high, start, high], axis=1)
+    axes.add_collection(PolyCollection(list(corners.reshape(-1, 4, 2)), **style))
 
 
 def time_axis(axes, first, end, time_step, steps_per_bar=None):
-    """Show the time from step `first` to step `end`, in seconds or in bars.
+    """Set the time axis to steps `first` to `end`, labelled in seconds or bars.
 
-    Bars are counted from step `first`; bar 1 is the first that begins at step 0 or later. Where
-    the numbers are hidden, those of a shared axis, there is no label either.
+    Bars are counted from step `first`; bar 1 is the first to begin at step 0 or later. The axis
+    label is omitted where the tick labels are hidden, as on the upper Axes of a shared time axis.
     """
     axes.set_xlim(first * time_step, end * time_step)
     if axes.xaxis.get_major_ticks(1)[0].label1.get_visible():
@@ -106,14 +108,14 @@ def time_axis(axes, first, end, time_step, steps_per_bar=None):
 
 
 def fit_pitches(axes, rolls, lowest_pitch):
-    """Show the pitches that occur in the rolls, and some around them."""
+    """Set the pitch axis to the pitches that occur in the rolls, with a margin."""
     used = np.flatnonzero(np.vstack(rolls).max(axis=0) > 0.01)
     low, high = (used[0], used[-1]) if len(used) else (0, rolls[0].shape[1] - 1)
     pitch_axis(axes, lowest_pitch + low - 3, lowest_pitch + high + 3)
 
 
 def pitch_axis(axes, low, high):
-    """Show the pitches from `low` to `high`, and name the naturals among them, C, E and G, or C."""
+    """Set the pitch axis; label all naturals, C, E and G, or C alone, depending on the range."""
     axes.set_ylim(low, high)
     named = "CDEFGAB" if high - low <= 15 else "CEG" if high - low <= 25 else "C"
     pitches = [p for p in range(128) if low < p < high and pitch_class_name(p) in named]

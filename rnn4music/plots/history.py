@@ -7,17 +7,17 @@ from rnn4music._utils import checks
 
 
 def plot_learning_curve(axes, validation, baseline=None, **line):
-    """Draw the validation score over the epochs, with a mark at the best one.
+    """Draw the validation score after each epoch, and mark the best.
 
     Parameters
     ----------
     axes : matplotlib.axes.Axes
     validation : list of float or None
-        Nats per step after each epoch, such as ``history.validation``.
+        Nats per step after each epoch, as in ``history.validation``.
     baseline : float, optional
-        ``history.baseline``, the score of each pitch's own Markov chain: a dashed, labelled line.
+        Score of each pitch's Markov chain (``history.baseline``), drawn as a dashed, labelled line.
     **line
-        Passed to ``axes.plot``: colour, label, …
+        Passed to ``axes.plot``, such as ``color`` and ``label``.
 
     Returns
     -------
@@ -40,17 +40,17 @@ def plot_learning_curve(axes, validation, baseline=None, **line):
 
 
 def plot_history(axes, history, steps=None):
-    """Draw a training: the cost, the validation, and where the learning rates were lowered.
+    """Draw the cost and the validation of a training, and mark each lowering of the learning rates.
 
     Parameters
     ----------
     axes : matplotlib.axes.Axes
     history : training.History
-        Of one training or several; all epochs are taken to have the same number of updates.
+        History of one or more trainings. All epochs are assumed to have the same number of updates.
     steps : float, optional
-        Predictions in a window, its length − 1. The cost is divided by it, so that it can be
-        compared with the validation (too low for padded windows). Without it the cost is drawn
-        only if there is no validation, in nats per tune and window.
+        Predictions in a window: its length − 1. The cost is divided by this number so that it
+        can be compared with the validation (the result is too low for padded windows). If None,
+        the cost is drawn only if there is no validation, in nats per tune and window.
 
     Returns
     -------
@@ -58,9 +58,9 @@ def plot_history(axes, history, steps=None):
 
     Notes
     -----
-    The cost of each update is a thin line. Its mean over each epoch is drawn at the epoch's
-    middle, since the weights change meanwhile; the validation is drawn at the epoch's end. The
-    highest costs, those of the first updates, lie outside the picture.
+    The thin line is the cost of each update. Its mean over an epoch is drawn at the middle of the
+    epoch, because the weights change during it. The validation is drawn at the end of the epoch.
+    The highest costs, those of the first updates, are outside the axis limits.
     """
     if not history.cost:
         raise ValueError("the history has no updates; train first")
@@ -86,7 +86,7 @@ def plot_history(axes, history, steps=None):
     margin = 0.1 * (high - low) or 1
     axes.set(xlim=(0, 1.02 * n_epochs), ylim=(low - margin, high + margin))
     top = baseline if baseline is not None and baseline > (low + high) / 2 else high + margin
-    axes.legend(  # below the baseline, whose name stands above it
+    axes.legend(  # below the baseline, whose label is above it
         loc="upper right",
         bbox_to_anchor=(1, top),
         bbox_transform=axes.get_yaxis_transform(),

@@ -1,8 +1,8 @@
-"""Plots of the inside of the network: activations, occlusion, weights.
+"""Plots of a network: activations, occlusion, weights.
 
 Conventions
 -----------
-Those of `plots.pianoroll`. The colours of a signed quantity reach from −m to m.
+As in `plots.pianoroll`. The colour scale of a signed quantity is symmetric about 0.
 """
 
 import numpy as np
@@ -12,29 +12,29 @@ from rnn4music.evaluation.occlusion import validate_position
 from rnn4music.numpy_network import GATES
 from rnn4music.plots import _axes
 
-_WITHIN = 99.5  # per cent of the weights that the colours cover
+_WITHIN = 99.5  # percentage of the weights within the colour scale
 
 
 def plot_activations(
     axes, activations, what="cell", time_step=0.3, *, n_given=0, steps_per_bar=None, order=None
 ):
-    """Draw one quantity of all units of a layer at each step of a tune, with a colour bar.
+    """Draw a quantity of each unit of a layer at each step of a tune, with a colour bar.
 
     Parameters
     ----------
     axes : matplotlib.axes.Axes
     activations : dict of str to (T, H)
-        Of one layer: ``network.activations(roll)[0]`` of a `NumpyNetwork`.
+        Activations of one layer, such as ``network.activations(roll)[0]`` of a `NumpyNetwork`.
     what : {"cell", "input", "forget", "candidate", "output", "hidden"}
-        The cell state is drawn as its tanh, which passes the output gate.
+        Quantity to draw. The cell state is drawn as its tanh, as the output gate receives it.
     time_step : float
-        Seconds that a row lasts.
+        Seconds per row.
     n_given : int
-        Number of rows before second 0, such as those of a start.
+        Number of rows before second 0, such as the rows of a start.
     steps_per_bar : int, optional
         As for `plot_piano_roll`.
     order : (H,) int, optional
-        The unit in each row, from below; default ``similar_units(activations)``.
+        The unit in each row, from the bottom; default ``similar_units(activations)``.
 
     Returns
     -------
@@ -59,18 +59,18 @@ def plot_activations(
 
 
 def similar_units(activations):
-    """Return an order of a layer's units in which neighbours have similar cell states.
+    """Order the units of a layer so that neighbours have similar cell states.
 
     Parameters
     ----------
     activations : dict of str to (T, H)
-        Of one layer.
+        Activations of one layer.
 
     Returns
     -------
     (H,) int
-        The leaves of a tree of clusters (average linkage of the Euclidean distances between
-        tanh c of all steps), turned so that neighbours are as near as the tree allows.
+        Leaves of a hierarchical clustering (average linkage, Euclidean distance between the
+        tanh c of all steps), in the order that minimises the distance between neighbours.
     """
     from scipy.cluster.hierarchy import leaves_list, linkage
 
@@ -90,10 +90,10 @@ def plot_occlusion(
     axes, time_step, lowest_pitch, steps_per_bar
         As for `plot_piano_roll`.
     roll, step, column
-        As for `evaluation.occlusion_effects`: the predicted note is outlined.
+        As for `evaluation.occlusion_effects`. The predicted note is outlined.
     effects : (T, P)
-        The result of that function. Red notes make the predicted note likelier, blue ones less
-        likely; grey ones have no effect.
+        Result of `evaluation.occlusion_effects`. Red notes make the predicted note likelier, blue
+        notes make it less likely, and grey notes have no effect.
 
     Returns
     -------
@@ -122,11 +122,11 @@ def plot_weights(axes, parameters, name, lowest_pitch=21):
     ----------
     axes : matplotlib.axes.Axes
     parameters : dict of str to array
-        As `RNN4Music.get_parameters` returns them.
+        Parameters as `RNN4Music.get_parameters` returns them.
     name : str
-        One of the matrices among them, such as ``layer1/input_to_gates``. In those to gates a
-        column is a unit, gate by gate, and a row one of its inputs; in those to the output a
-        column is a unit, and a row the pitch that it excites or inhibits.
+        Name of a matrix, such as ``layer1/input_to_gates``. In a matrix to the gates a column is
+        a unit (grouped by gate) and a row is one of its inputs. In a matrix to the output a
+        column is a unit and a row is the pitch that it excites or inhibits.
     lowest_pitch : int
         MIDI pitch of column 0 of the piano rolls.
 
@@ -142,7 +142,7 @@ def plot_weights(axes, parameters, name, lowest_pitch=21):
     columns = matrix if target == "output" else matrix.T
     largest = np.abs(matrix).max() or 1.0
     limit = np.percentile(np.abs(matrix), _WITHIN) or largest
-    units = {"below": f"layer {layer - 1}", "hidden": f"layer {layer}, a step earlier"}
+    units = {"below": f"layer {layer - 1}", "hidden": f"layer {layer}, previous step"}
     bottom = 0 if source in units else lowest_pitch - 0.5
     bar = {"label": "weight", "extend": "both" if largest > limit else "neither"}
     _axes.draw(axes, columns, 0, len(columns), bottom, "RdBu_r", -limit, limit, **bar)

@@ -1,4 +1,4 @@
-"""Plots of tunes, on a Matplotlib Axes of the caller.
+"""Plots of tunes on Matplotlib Axes.
 
 >>> figure, axes = plt.subplots(layout="constrained")           # doctest: +SKIP
 >>> plot_piano_roll(axes, tune, 0.3, start=start)               # doctest: +SKIP
@@ -6,10 +6,10 @@
 
 Conventions
 -----------
-A function draws on `axes` and returns it; sizes, fonts and titles are the caller's. Time runs to
-the right and pitch upwards; row t of an array fills the time from t to t + 1 steps. Colour bars
-stand beside the Axes without taking room from it, so that stacked pictures have the same time
-axis.
+Each function draws on the caller's `axes` and returns it; sizes, fonts and titles are left to the
+caller. Time runs to the right and pitch upwards. Row t of an array is drawn from step t to step
+t + 1. A colour bar is drawn beside the Axes without shrinking it, so that the time axes of stacked
+plots stay aligned.
 """
 
 import numpy as np
@@ -20,25 +20,28 @@ from rnn4music.data import pianoroll
 from rnn4music.plots import _axes
 
 _GIVEN = LinearSegmentedColormap.from_list("given", ["#e8f0f8", "#1f77b4"])
+_PROBABILITY = LinearSegmentedColormap.from_list(  # evenly darker, as in page.html
+    "probability", [(0, "#ffffff"), (0.3, "#e8b973"), (1, "#6d1a37")]
+)
 
 
 def plot_piano_roll(axes, roll, time_step, lowest_pitch=21, start=None, *, steps_per_bar=None):
-    """Draw a piano roll, black where a note sounds.
+    """Draw a piano roll; sounding notes are black.
 
     Parameters
     ----------
     axes : matplotlib.axes.Axes
     roll : (T, P)
-        Such as a composed tune.
+        Piano roll, such as a composed tune.
     time_step : float
-        Seconds that a row lasts.
+        Seconds per row.
     lowest_pitch : int
         MIDI pitch of column 0.
     start : (S, P), optional
-        The roll before `roll`, drawn before second 0, in another colour and behind a line.
+        Steps before `roll`, drawn before second 0 in blue and labelled "given".
     steps_per_bar : int, optional
-        Number the bars instead of the seconds. They are counted from the first row drawn; bar 1
-        is the first that begins in `roll`.
+        Number bars instead of seconds. Bars are counted from the first row drawn; bar 1 is the
+        first to begin within `roll`.
 
     Returns
     -------
@@ -46,6 +49,41 @@ def plot_piano_roll(axes, roll, time_step, lowest_pitch=21, start=None, *, steps
     """
     roll = _axes.validate_roll("roll", roll)
     return _draw_tune(axes, roll, "gray_r", None, time_step, lowest_pitch, start, steps_per_bar)
+
+
+def plot_notes(axes, notes):
+    """Draw notes at their own times, each as a black box.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    notes : sequence of (pitch, start, end)
+        MIDI pitch and seconds of each note, such as ``midiread(path, (0, 128)).notes``.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Notes
+    -----
+    No note is lost or moved, unlike in a piano roll, whose steps hide notes shorter than a step.
+    """
+    table = pianoroll.numeric_array("notes", notes)
+    if table.ndim != 2 or table.shape[1] != 3 or not len(table):
+        raise ValueError(
+            f"notes must be (pitch, start, end) of at least one note, but has shape {table.shape}"
+        )
+    pitch, start, end = table.astype(float).T
+    if not (np.isfinite(table).all() and (end >= start).all() and 0 <= start.min()):
+        raise ValueError("notes must have 0 <= start <= end, all finite")
+    checks.number("the pitch of a note", pitch.min(), low=0)
+    checks.number("the pitch of a note", pitch.max(), high=127)
+    style = {"facecolors": "black", "edgecolors": "0.5", "linewidths": 0.4}
+    _axes.boxes(axes, pitch, start, end, **style)  # the edge shows the shortest notes
+    axes.set_xlim(0, end.max() or 1)
+    axes.set_xlabel("seconds")
+    _axes.pitch_axis(axes, pitch.min() - 3, pitch.max() + 3)
+    return axes
 
 
 def plot_probabilities(
@@ -58,8 +96,9 @@ def plot_probabilities(
     axes, time_step, lowest_pitch, start, steps_per_bar
         As for `plot_piano_roll`.
     probabilities : (T, P)
+        Probability of each note at each step.
     roll : (T, P), optional
-        The sampled notes, drawn as outlines; a step must be wide enough to show them.
+        Sampled notes, drawn as outlines. They are visible only if a step is a few pixels wide.
 
     Returns
     -------
@@ -68,7 +107,7 @@ def plot_probabilities(
     probabilities = _axes.validate_roll("probabilities", probabilities)
     if roll is not None:
         roll = _axes.validate_roll("roll", roll, probabilities.shape)
-    shown = probabilities, "gist_stern_r", "probability"
+    shown = probabilities, _PROBABILITY, "probability"
     _draw_tune(axes, *shown, time_step, lowest_pitch, start, steps_per_bar)
     if roll is not None:
         _axes.outline(axes, roll, time_step, lowest_pitch)
@@ -78,14 +117,14 @@ def plot_probabilities(
 def plot_composition(
     axes, roll, probabilities, time_step, lowest_pitch=21, start=None, *, steps_per_bar=None
 ):
-    """Draw a composed tune and, below it, the probabilities, on the same time and pitch axes.
+    """Draw a composed tune above its probabilities, on the same time and pitch axes.
 
     Parameters
     ----------
     axes : pair of matplotlib.axes.Axes
-        One above the other, as ``figure.subplots(2, sharex=True)`` returns them.
+        Upper and lower Axes, as ``figure.subplots(2, sharex=True)`` returns them.
     roll, probabilities : (T, P)
-        As `genMusic` returned them.
+        Tune and probabilities as `genMusic` returns them.
     time_step, lowest_pitch, start, steps_per_bar
         As for `plot_piano_roll`.
 
@@ -107,7 +146,7 @@ def plot_composition(
 
 
 def _draw_tune(axes, rows, colours, label, time_step, lowest_pitch, start, steps_per_bar):
-    """Draw rolls or probabilities, after their start; return the Axes."""
+    """Draw a roll or probabilities, preceded by the start, and return the Axes."""
     time_step = checks.number("time_step", time_step, above=0)
     bottom = checks.integer("lowest_pitch", lowest_pitch, low=0) - 0.5
     given = rows[:0]
@@ -115,6 +154,10 @@ def _draw_tune(axes, rows, colours, label, time_step, lowest_pitch, start, steps
         given = np.asarray(pianoroll.validate("start", start, rows.shape[1]), float)
         _axes.draw(axes, given, -len(given) * time_step, 0, bottom, _GIVEN)
         axes.axvline(0, color="tab:blue", linewidth=1)
+        inside = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1}
+        where = {"xycoords": axes.get_xaxis_transform(), "textcoords": "offset points"}
+        style = {"color": "tab:blue", "fontsize": "small", "bbox": inside, "clip_on": True}
+        axes.annotate("given", (0, 1), (-4, -3), **where, **style, ha="right", va="top")
     _axes.draw(axes, rows, 0, len(rows) * time_step, bottom, colours, label=label)
     _axes.time_axis(axes, -len(given), len(rows), time_step, steps_per_bar)
     _axes.fit_pitches(axes, [given, rows], lowest_pitch)

@@ -1,15 +1,16 @@
-"""A tune as a page to look at and listen to: one HTML file without references to others.
+"""A tune as one self-contained HTML page with a player and a moving piano roll.
 
-`page.html` is the template. It holds the markup, the style and the one script; the sound and
-the MIDI file stand in the page as data: URIs. The Content-Security-Policy allows that style and
-that script by their hashes, and no request to anywhere.
+The template `page.html` contains the markup, one style sheet and one script. The sound and the
+MIDI file are embedded as data: URIs. The Content-Security-Policy allows the style sheet and the
+script by their hashes, and no network requests.
 
 Conventions
 -----------
-A tune is anything with the attributes of `rnn4music.render.tune.Tune`; a note is a run of steps in
-which a pitch is on. In the page a step counts from the first composed one: the given start has
-negative steps; it is drawn and not played. The user's text appears only in HTML text and
-attributes, escaped; the script reads only numbers.
+A tune is an object with the attributes of `rnn4music.render.tune.Tune`. Consecutive steps in which
+a pitch is on are one note. Steps are counted from the first composed one, so those of the given
+start are negative. The sound of a page begins with the start, and the page shows times in that
+sound. Text from the user appears only in HTML text and attributes, escaped; the script reads only
+numbers.
 """
 
 import base64
@@ -26,12 +27,13 @@ import numpy as np
 from midi.pitches import pitch_name
 from rnn4music.data import pianoroll
 
-_LEAST_PITCHES = 25  # rows that are drawn, even of a tune with one pitch
-_LEAST_PROBABILITY = 0.05  # of the pitches in view
+_LEAST_PITCHES = 25  # rows drawn, even for a single pitch
+_LEAST_PROBABILITY = 0.05  # that brings a pitch into view
+_GIVEN = "#a8772c"  # visible on light and dark backgrounds
 
 
 class Recording(NamedTuple):
-    """A tune, with its sound as MP3 and its MIDI file, both as bytes."""
+    """A tune with its sound, MP3 with the start if there is one, and its MIDI file, as bytes."""
 
     tune: object
     audio: bytes
@@ -39,9 +41,9 @@ class Recording(NamedTuple):
 
 
 def page(recordings, metadata=None, title=None):
-    """Return a page with a player, a moving piano roll and a MIDI file of each tune.
+    """Return a page with a player, a moving piano roll and a MIDI file for each tune.
 
-    The same arguments, which are described in `tune.write_page`, return the same page.
+    Parameters as for `tune.write_page`. The same arguments give the same page.
     """
     metadata = metadata or {}
     if not isinstance(metadata, Mapping):
@@ -64,46 +66,71 @@ def page(recordings, metadata=None, title=None):
     return _filled(head, values) + "".join(sections) + _filled(tail, values)
 
 
-def fragment(tune, audio):
-    """Return the roll and a player of a tune and its MP3 as HTML without style sheet or script."""
+def fragment(tune, audio, reason=""):
+    """Return the roll and a player of a tune, as HTML without a style sheet or script.
+
+    `audio` is the MP3; None omits the player and shows the reason.
+    """
     heading = f"<strong>{_text(tune.title)}</strong><br>" if tune.title else ""
+    player = f"<p>There is no player: {_text(reason)}.</p>"
+    if audio is not None:
+        player = (
+            f'<audio controls preload="metadata" src="{_data_uri("audio/mpeg", audio)}" '
+            f'aria-label="Player: {_text(tune.title or "A tune")}" style="width: 100%"></audio>'
+        )
     return (
         f'<div style="max-width: 60em"><p>{heading}{_text(facts(tune))}</p>\n'
-        f"{picture(tune)}\n"
-        f'<audio controls preload="metadata" src="{_data_uri("audio/mpeg", audio)}" '
-        f'aria-label="Player: {_text(tune.title or "A tune")}" style="width: 100%"></audio></div>'
+        f"{picture(tune)}\n{_legend(tune)}{player}</div>"
+    )
+
+
+def _legend(tune):
+    """Return a line naming the colours of `picture`; empty without a start."""
+    if tune.start is None:
+        return ""
+    played = "played first" if tune.with_start else "not played"
+    return (
+        f'<p><span style="color: {_GIVEN}">■</span> given start ({played})'
+        "&emsp;<span>■</span> composed</p>\n"
     )
 
 
 def facts(tune):
-    """Return a sentence on the notes, range and length of a tune."""
+    """Return a sentence with the number of notes, the range and the length of a tune."""
     pitches = _notes(tune)[1][:, 0]
     counted = f"{len(pitches):,} note{'s' * (len(pitches) != 1)}" if len(pitches) else "Silence"
     if len(pitches):
-        low, high = (pitch_name(p).replace("#", "♯") for p in (pitches.min(), pitches.max()))
+        low, high = pitch_name(pitches.min()), pitch_name(pitches.max())
         counted += f" on {low}" if low == high else f" from {low} to {high}"
-    steps = f"{len(tune.roll)} step{'s' * (len(tune.roll) != 1)} of {tune.time_step:g}\u00a0s"
-    start = "" if tune.start is None else f", after a given start of {len(tune.start)}"
-    return f"{counted} in {tune.seconds:.1f} seconds: {steps}{start}."
+    steps = f"{_steps(tune.roll)} of {tune.time_step:g}\u00a0s"
+    start = "" if tune.start is None else f", after a given start of {_steps(tune.start)}"
+    return f"{counted} in {tune.seconds:,.1f} seconds: {steps}{start}."
+
+
+def _steps(roll):
+    return f"{len(roll):,} step{'s' * (len(roll) != 1)}"
 
 
 def picture(tune):
-    """Return the roll of a tune as an SVG element, in the colour of the text around it.
+    """Return the roll of a tune as an SVG element, one unit per step and per pitch.
 
-    A step and a pitch are one unit.
+    Composed notes have the colour of the surrounding text; the start has its own and is shaded.
     """
     low, high = _pitches_in_view(tune)
     paths = ""
-    for notes, opacity in zip(_notes(tune), (0.4, 1)):
+    for notes, colour in zip(_notes(tune), (_GIVEN, "currentColor")):
         outlines = "".join(
             f"M{start} {high - pitch}h{length}v.8h-{length}z"
             for pitch, start, length in notes.tolist()
         )
-        paths += f'<path d="{outlines}" fill="currentColor" fill-opacity="{opacity}"/>'
-    n_given = _n_given(tune)
+        paths += f'<path d="{outlines}" fill="{colour}"/>'
+    n_given, height = _n_given(tune), high - low + 1
+    if n_given:
+        place = f'x="{-n_given}" y="0" width="{n_given}" height="{height}"'
+        paths = f'<rect {place} fill="{_GIVEN}" fill-opacity="0.15"/>' + paths
     return (
         f'<svg role="img" aria-label="Piano roll. {_text(facts(tune))}" '
-        f'viewBox="{-n_given} 0 {n_given + len(tune.roll)} {high - low + 1}" '
+        f'viewBox="{-n_given} 0 {n_given + len(tune.roll)} {height}" '
         f'preserveAspectRatio="none" width="100%" height="220">{paths}</svg>'
     )
 
@@ -113,9 +140,9 @@ def _n_given(tune):
 
 
 def _notes(tune):
-    """Return the notes of the start, at negative steps, and those of the tune.
+    """Return the notes of the start, at negative steps, and the composed notes.
 
-    Each array is (notes, 3): pitch, first step, number of steps; by start, then pitch.
+    Each array is (notes, 3): pitch, first step, number of steps; sorted by first step, then pitch.
     """
     result = []
     given = tune.roll[:0] if tune.start is None else tune.start
@@ -127,7 +154,7 @@ def _notes(tune):
 
 
 def _pitches_in_view(tune):
-    """Return the lowest and the highest pitch that are drawn, both included."""
+    """Return the lowest and the highest pitch to draw, both inclusive."""
     rolls = [roll for roll in (tune.roll, tune.start, tune.probabilities) if roll is not None]
     used = np.flatnonzero(np.vstack(rolls).max(axis=0) >= _LEAST_PROBABILITY)
     low, high = (used[0] - 2, used[-1] + 2) if len(used) else (27, 51)
@@ -137,7 +164,7 @@ def _pitches_in_view(tune):
 
 
 def _section(recording, name, number, n_tunes):
-    """Return the values for a tune's section of the template."""
+    """Return the values of a tune's section in the template."""
     tune = recording.tune
     heading_id = "title" if n_tunes == 1 else f"tune-{number}"
     stem = re.sub(r"[^\w-]+", "-", tune.title)[:60].strip("-_") or "tune"
@@ -147,17 +174,18 @@ def _section(recording, name, number, n_tunes):
         "number": str(number),
         "name": _text(name),
         "facts": _text(facts(tune)),
-        "seconds": f"{tune.seconds:.1f}",
+        "seconds": f"{tune.start_seconds + tune.seconds:.1f}",
         "audio": _data_uri("audio/mpeg", recording.audio),
         "midi": _data_uri("audio/midi", recording.midi),
         "file_name": _text(f"{stem}.mid" if n_tunes == 1 else f"{stem}-{number}.mid"),
         "picture": picture(tune),
+        "given": "" if tune.start is None else " The sound begins with the given start, in brown.",
         "data": json.dumps(_numbers(tune), separators=(",", ":")),
     }
 
 
 def _numbers(tune):
-    """Return the numbers that the script draws; probabilities are bytes, step by step."""
+    """Return the numbers for the script; probabilities are bytes, step by step."""
     low, high = _pitches_in_view(tune)
     levels = np.zeros((0, 128), np.uint8)
     if tune.probabilities is not None:
@@ -169,6 +197,7 @@ def _numbers(tune):
         "step": tune.time_step,
         "steps": len(tune.roll),
         "given": _n_given(tune),
+        "withStart": tune.with_start,
         "low": low,
         "high": high,
         "notes": np.concatenate(_notes(tune)).ravel().tolist(),
@@ -177,7 +206,7 @@ def _numbers(tune):
 
 
 def _metadata(metadata):
-    """Return the section on how the tunes were made, plain values first; empty without any."""
+    """Return the section on how the tunes were made, plain values first, or an empty string."""
     plain = {name: value for name, value in metadata.items() if not isinstance(value, Mapping)}
     parts = [("", plain)] if plain else []
     parts += [(name, value) for name, value in metadata.items() if isinstance(value, Mapping)]
@@ -195,12 +224,12 @@ def _metadata(metadata):
 
 
 def valid(text):
-    """Return text with ? for each half of a surrogate pair, as some file names have."""
+    """Replace lone surrogates, as in file names that are not UTF-8, by question marks."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _text(value):
-    """Return a value as text for HTML."""
+    """Return a value as escaped HTML text."""
     return html.escape(valid(str(value)))
 
 
@@ -213,7 +242,7 @@ def _data_uri(kind, content):
 
 
 def _policy(template):
-    """Return the Content-Security-Policy that allows the template's one style and one script."""
+    """Return a Content-Security-Policy that allows the template's style sheet and script."""
     policy = "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
     policy += "media-src data:"
     for tag in ("style", "script"):
@@ -224,5 +253,5 @@ def _policy(template):
 
 
 def _filled(template, values):
-    """Replace each {{name}} once; the values are not searched for names."""
+    """Replace each {{name}} by its value, once; placeholders within values are left alone."""
     return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)

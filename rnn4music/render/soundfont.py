@@ -1,7 +1,7 @@
-"""MIDI files played with a SoundFont, by symusic, which the extra "soundfont" installs.
+"""MIDI files played with a SoundFont by symusic (extra "soundfont").
 
-symusic runs in a process of its own: a damaged SoundFont crashes it now and then, and must not
-end this process, which may hold a night's training.
+symusic runs in a separate process, because a damaged SoundFont can crash it, and the calling
+process may hold hours of training.
 """
 
 import importlib.util
@@ -18,30 +18,33 @@ _LIMITS = {"most_memory": 2**34, "most_bytes": 2**32, "seconds": 3600}  # three 
 
 
 def play(midi_path, soundfont, sample_rate):
-    """Return the sound, (n, 2) float32 of any length and loudness; `render` lists the errors."""
+    """Return the sound, (n, 2) float32, of any length and loudness.
+
+    Raises what `synthesizer.render` raises with a SoundFont.
+    """
     paths = midi_path, soundfont
     midi_path, soundfont = (os.path.expanduser(os.fsdecode(path)) for path in paths)
     with opened(soundfont) as file:
         head = file.read(12)
     if head[:4] != b"RIFF" or head[8:] != b"sfbk":
-        raise ValueError(f"{soundfont} is not a SoundFont, neither .sf2 nor .sf3")
+        raise ValueError(f"{soundfont} is not a SoundFont; give an .sf2 or .sf3 file")
     if importlib.util.find_spec("symusic") is None:
-        raise ImportError(f"a SoundFont needs symusic: {CURE}")
+        raise ImportError(f"playing a SoundFont requires symusic: {CURE}")
     try:
         answer = in_limited_process(_play, [midi_path, soundfont, sample_rate], **_LIMITS)
     except ProcessCrashed as error:
         raise ValueError(
-            f"symusic crashed while playing {midi_path} with {soundfont}, which must be damaged: "
-            f"{error}"
+            f"symusic crashed while playing {midi_path} with {soundfont}, which is probably "
+            f"damaged: {error}"
         ) from None
     sound = answer.get("sound", np.empty(0))
     if sound.dtype != np.float32 or sound.shape[1:] != (2,) or not np.isfinite(sound).all():
-        raise ValueError(f"{soundfont} is damaged: it sounds infinitely loud")
+        raise ValueError(f"{soundfont} is damaged: its sound is not finite")
     return sound
 
 
 def _play(_, midi_path, soundfont, sample_rate):
-    """Do the work of `play` in a process that may crash."""
+    """Render a MIDI file with symusic; runs in the separate process."""
     import symusic  # pyright: ignore[reportMissingImports]
 
     try:
@@ -50,7 +53,7 @@ def _play(_, midi_path, soundfont, sample_rate):
         raise ValueError(f"{midi_path}: symusic cannot read it: {error}") from None
     try:
         synthesizer = symusic.Synthesizer(soundfont, sample_rate, 0)
-        if score.note_num() == 0:  # which symusic does not render
+        if score.note_num() == 0:  # symusic cannot render it
             return {"sound": np.zeros((0, 2), np.float32)}
         return {"sound": np.asarray(synthesizer.render(score, stereo=True).T, np.float32)}
     except TypeError as error:  # symusic 0.6.0, with every SoundFont

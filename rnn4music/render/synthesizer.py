@@ -1,18 +1,17 @@
 """Tunes as sound: a small synthesiser, SoundFonts, WAV and MP3.
 
-A note is a sum of harmonics, the sines of 1, 2, 3, … times its frequency. Each dies away
-exponentially, the faster the higher it is, which sounds like a soft electric piano. In complex
-numbers such a sine is a geometric sequence z⁰, z¹, z², …, and since z^(Bm + j) = z^(Bm) · z^j, B
-samples times m blocks of all harmonics together are one matrix product.
+A note is a sum of harmonics: sines of 1, 2, 3, … times its frequency. Each decays exponentially,
+higher ones faster, which sounds like a soft electric piano. In complex numbers such a sine is a
+geometric sequence z⁰, z¹, z², …. Since z^(Bm + j) = z^(Bm) · z^j, the m blocks of B samples each
+are one matrix product over all harmonics.
 
 Conventions
 -----------
-A sound is an (n, 2) float32 array, left and right, in [−1, 1], `SAMPLE_RATE` samples a second. A
-note is (pitch, start, end), seconds from the start of the sound; in a roll it is a run of steps in
-which a pitch is on. It is released at its end and fades within `RELEASE` seconds, or earlier, so
-that nothing reaches beyond the sound's length. All notes are equally loud, at a level that leaves
-room for four or five at a time; only a sound whose peak would exceed `PEAK` is made softer, by one
-factor throughout.
+A sound is an (n, 2) float32 array in [−1, 1]: left and right, `SAMPLE_RATE` samples per second. A
+note is (pitch, start, end) in seconds from the start of the sound. In a roll, consecutive steps in
+which a pitch is on are one note. After its end a note fades within `RELEASE` seconds, or sooner
+where the sound ends. All notes are equally loud, at a level that leaves headroom for four or five
+at a time. A sound whose peak would exceed `PEAK` is scaled down as a whole.
 """
 
 import io
@@ -25,18 +24,18 @@ from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 from rnn4music.render import soundfont as soundfonts
 
-SAMPLE_RATE = 44100  # samples a second
-LONGEST = 7200  # seconds of a sound; an hour takes 1.3 GB of memory
-LOUDNESS = 0.14  # amplitude of the sine as strong as a struck A4; an octave up is 1.5 dB softer
+SAMPLE_RATE = 44100  # samples per second
+LONGEST = 7200  # seconds; an hour of sound takes 1.3 GB of memory
+LOUDNESS = 0.14  # amplitude of a sine as strong as a struck A4; 1.5 dB less per octave upwards
 PEAK = 0.9
 ATTACK, RELEASE = 0.005, 0.08  # seconds
-_DECAY = 1.5  # seconds in which the fundamental of A4 falls to 1/e; half of it two octaves up
+_DECAY = 1.5  # seconds for the fundamental of A4 to fall to 1/e; half as long two octaves up
 _MOST_HARMONICS = 24
-_BRIGHTNESS = 2000  # Hz in which the harmonics' amplitudes fall to 1/e
-_INAUDIBLE = 2.0**-15  # of the fundamental's first amplitude
-_BLOCK, _ROWS = 256, 8  # samples; blocks of a product, few enough for BLAS to use one thread
+_BRIGHTNESS = 2000  # Hz over which the amplitudes of harmonics fall to 1/e
+_INAUDIBLE = 2.0**-15  # relative to the initial amplitude of the fundamental
+_BLOCK, _ROWS = 256, 8  # samples; blocks per product, few enough for BLAS to stay on one thread
 _MIDDLE, _HIGHEST = 64, 127  # pitches
-_WIDTH = np.pi / 3  # from the direction of the lowest pitch to that of the highest
+_WIDTH = np.pi / 3  # angle between the directions of the lowest and the highest pitch
 
 
 def synthesise(roll, time_step, lowest_pitch=21):
@@ -47,20 +46,21 @@ def synthesise(roll, time_step, lowest_pitch=21):
     roll : (T, P)
         Zeros and ones, or booleans.
     time_step : float
-        Seconds that a row lasts.
+        Seconds per row.
     lowest_pitch : int
         MIDI pitch of column 0.
 
     Returns
     -------
     (n, 2) float32
-        n = round(T · time_step · SAMPLE_RATE), even if the end of the roll is silent.
+        n = round(T · time_step · SAMPLE_RATE), including silence at the end of the roll.
 
     Raises
     ------
     TypeError, ValueError
-        For a roll that is empty, has another shape, or holds other values; for a time step that
-        is not above 0; for pitches above 127; for more than `LONGEST` seconds.
+        If the roll is empty, does not have two axes, or holds values other than 0 and 1; if the
+        time step is not above 0; if a pitch is above 127; if the sound would exceed `LONGEST`
+        seconds.
     """
     roll, lowest_pitch = validate(roll, lowest_pitch)
     time_step = checks.number("time_step", time_step, above=0)
@@ -70,7 +70,7 @@ def synthesise(roll, time_step, lowest_pitch=21):
 
 
 def validate(roll, lowest_pitch):
-    """Return a (T, P) roll of zeros and ones and its lowest pitch; the highest is at most 127."""
+    """Return a (T, P) roll of zeros and ones and its lowest pitch; raise for pitches above 127."""
     roll = pianoroll.validate("roll", roll, binary=True)
     lowest_pitch = checks.integer("lowest_pitch", lowest_pitch, low=0)
     n_pitches = roll.shape[1]
@@ -86,7 +86,7 @@ def validate(roll, lowest_pitch):
 def synthesise_notes(notes, seconds):
     """Return the sound of notes (pitch, start, end), such as ``midiread(path).notes``.
 
-    It leaves out what lies beyond `seconds`, and notes of length 0.
+    Notes are cut at `seconds`; notes of length 0 are silent.
     """
     sound = np.zeros((_n_samples(seconds), 2), np.float32)
     notes = np.array([*notes], float).reshape(-1, 3)
@@ -109,15 +109,15 @@ def synthesise_notes(notes, seconds):
 def render(midi_path, soundfont=None, seconds=None, keep_silence=False):
     """Return the sound of a MIDI file.
 
-    The built-in synthesiser plays all notes but the drums, with the sustain pedal, on its one
-    instrument and equally loud. With a SoundFont, symusic plays the instruments that the file
-    asks for, each note at its own loudness, without pedals and other controllers.
+    The built-in synthesiser plays all notes except drums, with the sustain pedal, on a single
+    instrument and equally loud. With a SoundFont, symusic plays the file's own instruments and
+    velocities, but ignores pedals and other controllers.
 
     Parameters
     ----------
     midi_path : str or path
     soundfont : str or path, optional
-        A SoundFont file, .sf2 or .sf3, instead of the built-in synthesiser; this needs
+        SoundFont file (.sf2 or .sf3) to play with instead of the built-in synthesiser. Requires
         the extra "soundfont".
     seconds : float, optional
         Length of the sound, from the beginning of the file.
@@ -134,13 +134,13 @@ def render(midi_path, soundfont=None, seconds=None, keep_silence=False):
     Raises
     ------
     FileNotFoundError
-        There is no such file.
+        A file does not exist.
     midi.MidiError
-        The MIDI file cannot be read; a ValueError.
+        The MIDI file cannot be read (a ValueError).
     ValueError
         The SoundFont is damaged or not a SoundFont, or symusic cannot read the MIDI file.
     ImportError
-        A SoundFont is given, and symusic is missing.
+        A SoundFont is given and symusic is not installed.
     """
     length = midi.describe(midi_path).seconds
     # the built-in synthesiser plays the pedal but no drums, a SoundFont drums but no pedal
@@ -164,20 +164,22 @@ def render(midi_path, soundfont=None, seconds=None, keep_silence=False):
 
 
 def encoded(samples, format):
-    """Return a sound as the bytes of a file; `format` is "WAV" (16 bits a sample) or "MP3"."""
+    """Return a sound as the bytes of a file; `format` is "WAV" (16 bits per sample) or "MP3"."""
     import soundfile
 
     checks.choice("format", format, ("WAV", "MP3"))
     if format not in soundfile.available_formats():
         raise RuntimeError(
-            f"libsndfile {soundfile.__libsndfile_version__} writes no {format}; 1.1 and later do: "
-            "on most systems pip install --upgrade soundfile installs one"
+            f"libsndfile {soundfile.__libsndfile_version__} cannot write {format}; version 1.1 or "
+            "later can. On most systems pip install --upgrade soundfile installs one"
         )
     sound = pianoroll.numeric_array("samples", samples)
     if sound.ndim != 2 or sound.shape[1] != 2:
         raise ValueError(f"samples must have the shape (n, 2), but has {sound.shape}")
-    if not (sound.min(initial=0) >= -1 and sound.max(initial=0) <= 1):  # not so if NaN either
-        raise ValueError("samples must be from −1 to 1, and not NaN; divide them by the largest")
+    if not len(sound):
+        raise ValueError(f"the sound is shorter than a sample, 1/{SAMPLE_RATE} s: nothing to write")
+    if not (sound.min(initial=0) >= -1 and sound.max(initial=0) <= 1):  # also rejects NaN
+        raise ValueError("samples must be from −1 to 1 and not NaN; divide them by their peak")
     file = io.BytesIO()
     subtype = "PCM_16" if format == "WAV" else None
     soundfile.write(file, sound.astype(np.float32, copy=False), SAMPLE_RATE, subtype, format=format)
@@ -185,14 +187,14 @@ def encoded(samples, format):
 
 
 def write_wav(path, samples):
-    """Write a sound, (n, 2), to a WAV file of 16 bits, whole or not at all."""
+    """Write a sound, (n, 2), as a 16-bit WAV file, whole or not at all."""
     data = encoded(samples, "WAV")
     with written_whole(path) as file:
         file.write(data)
 
 
 def _struck(pitch, n_samples):
-    """Return the sound of a held note, (n, 2), as long as it is audible."""
+    """Return the sound of a held note, (n, 2), until it is inaudible."""
     frequency = 440 * 2 ** ((pitch - 69) / 12)
     number = np.arange(1, _MOST_HARMONICS + 1)
     number = number[number * frequency < SAMPLE_RATE / 2]
@@ -212,7 +214,7 @@ def _struck(pitch, n_samples):
 
 
 def _fade(n_samples):
-    """Return a column of factors that fall from 1 to 0."""
+    """Return a column of factors falling from 1 to 0."""
     return np.cos(np.linspace(0, np.pi / 2, n_samples))[:, None] ** 2
 
 
@@ -225,5 +227,10 @@ def _without_clipping(sound):
 
 
 def _n_samples(seconds):
-    seconds = checks.number("the length of the sound in seconds", seconds, low=0, high=LONGEST)
+    seconds = checks.number("the length of the sound in seconds", seconds, low=0)
+    if seconds > LONGEST:
+        raise ValueError(
+            f"the sound would last {seconds:,.0f} seconds, and at most {LONGEST:,} are supported; "
+            "shorten the tune, or use its MIDI file"
+        )
     return round(seconds * SAMPLE_RATE)

@@ -1,10 +1,11 @@
-"""`Tune`: a composed tune, and the files that it can be written to.
+"""`Tune`: a composed tune and the files it can be written to.
 
 Conventions
 -----------
-A roll is (T, P), zeros and ones; column 0 is `lowest_pitch`, a row lasts `time_step` seconds.
-The start is what the network was given. Pictures and pages draw it before second 0; MIDI and
-sound files leave it out.
+A roll is (T, P), zeros and ones; column 0 is `lowest_pitch`, and a row lasts `time_step` seconds.
+The start is the music that the network was given to continue. Pictures and pages always show it,
+in a colour of its own and labelled as given. A page can play it. MIDI and sound files contain it if
+`with_start` is true.
 """
 
 import os
@@ -21,31 +22,34 @@ from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 from rnn4music.render import html, synthesizer
 
-_SHORTEST_STEP, _LONGEST_STEP = 1e-6, 3600  # limits of a MIDI file
+_SHORTEST_STEP, _LONGEST_STEP = 1e-6, 3600  # seconds, limits of a MIDI file
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Tune:
-    """A tune and how it was composed; Jupyter shows its roll and a player.
+    """A composed tune and the start it continues; Jupyter shows its roll and a player.
 
     Attributes
     ----------
     roll : (T, P)
         The composed steps, zeros and ones.
     time_step : float
-        Seconds that a row lasts, from 1e-6 to 3600.
+        Seconds per row, from 1e-6 to 3600.
     lowest_pitch : int
-        MIDI pitch of column 0; the highest column is at most pitch 127.
+        MIDI pitch of column 0; the last column must be at most pitch 127.
     start : (S, P), optional
-        The roll that it continues.
+        The given steps that the tune continues.
     probabilities : (T, P), optional
-        The probability with which each note was sampled.
+        Probability with which each note was sampled.
     title : str
+        Title of pictures and pages, and track name of MIDI files.
+    with_start : bool
+        Whether MIDI files, sound files and players begin with the start.
 
     Raises
     ------
     TypeError, ValueError
-        If an argument does not fit.
+        If an argument is invalid, or `with_start` is true without a start.
     """
 
     roll: np.ndarray
@@ -54,6 +58,7 @@ class Tune:
     start: np.ndarray | None = None
     probabilities: np.ndarray | None = None
     title: str = ""
+    with_start: bool = False
 
     def __post_init__(self):
         roll, lowest_pitch = synthesizer.validate(self.roll, self.lowest_pitch)
@@ -71,11 +76,13 @@ class Tune:
                 )
         if not isinstance(self.title, str):
             raise TypeError(f"title must be text, not {type(self.title).__name__} {self.title!r}")
+        if self.with_start and start is None:
+            raise ValueError("with_start=True needs a start: give start, (S, P)")
         vars(self).update(roll=roll, time_step=time_step, lowest_pitch=lowest_pitch)
         vars(self).update(start=start, probabilities=probabilities)
 
     def __len__(self):
-        """Return the number of steps."""
+        """Return the number of composed steps."""
         return len(self.roll)
 
     def __repr__(self):
@@ -84,34 +91,40 @@ class Tune:
 
     @property
     def seconds(self):
-        """The length of the tune in seconds."""
+        """The length of the composed steps in seconds."""
         return len(self) * self.time_step
 
+    @property
+    def start_seconds(self):
+        """The length of the start in seconds."""
+        return 0.0 if self.start is None else len(self.start) * self.time_step
+
     def write_midi(self, path):
-        """Write the tune without its start as a MIDI file, and return `path`."""
-        pitch_range = self.lowest_pitch, self.lowest_pitch + self.roll.shape[1]
-        midiwrite(path, self.roll, pitch_range, self.time_step, name=html.valid(self.title))
-        return path
+        """Write the tune as a MIDI file, and return `path`."""
+        return self._write_midi(path, self.with_start)
 
     def write_wav(self, path, soundfont=None):
-        """Write the tune without its start as a sound file, and return `path`.
+        """Write the tune as a WAV file, and return `path`.
 
         Parameters
         ----------
         path : path
         soundfont : path, optional
-            An .sf2 file whose piano plays, instead of the built-in synthesiser.
+            SoundFont file (.sf2 or .sf3) to play with instead of the built-in synthesiser.
         """
-        synthesizer.write_wav(path, self._samples(soundfont))
-        return path
+        return self._write_sound(path, "WAV", soundfont)
+
+    def write_mp3(self, path, soundfont=None):
+        """Write the tune as an MP3 file, and return `path`; parameters as for `write_wav`."""
+        return self._write_sound(path, "MP3", soundfont)
 
     def write_picture(self, path):
-        """Draw the roll, and the probabilities below it, and return `path`.
+        """Draw the roll above the probabilities, if there are any, and return `path`.
 
-        The ending of `path` chooses the format: .png, .svg, .pdf.
+        The suffix of `path` gives the format: .png, .svg or .pdf.
         """
         if not os.path.splitext(os.fsdecode(path))[1]:
-            raise ValueError(f"the picture {os.fsdecode(path)!r} has no ending; give it .png")
+            raise ValueError(f"the picture {os.fsdecode(path)!r} has no suffix; add .png")
         from matplotlib.figure import Figure  # needs no display, unlike pyplot
 
         from rnn4music import plots
@@ -130,47 +143,73 @@ class Tune:
         return path
 
     def write_page(self, path, metadata=None, soundfont=None):
-        """Write an HTML page with a player, the moving roll and the MIDI file; return `path`.
+        """Write an HTML page with a player, a moving roll and the MIDI file, and return `path`.
 
         Parameters
         ----------
         path : path
         metadata : dict, optional
-            How the tune was made: names to values, or headings to dicts of those.
+            How the tune was made: values by name, or such dicts by heading.
         soundfont : path, optional
             As for `write_wav`.
         """
         return write_page(path, [self], metadata, soundfont=soundfont)
 
     def _repr_html_(self):
-        return html.fragment(self, synthesizer.encoded(self._samples(), "MP3"))
+        try:
+            return html.fragment(self, self._sound("MP3", self.with_start))
+        except (ValueError, RuntimeError) as error:  # too long or short, or no MP3 here
+            return html.fragment(self, None, str(error))
 
-    def _samples(self, soundfont=None):
-        """Return the sound, (n, 2) at `synthesizer.SAMPLE_RATE`."""
+    def _steps(self, with_start):
+        """Return the roll, preceded by the start if `with_start`."""
+        whole = self.roll if self.start is None else np.vstack([self.start, self.roll])
+        return whole if with_start else self.roll
+
+    def _write_midi(self, path, with_start):
+        pitch_range = self.lowest_pitch, self.lowest_pitch + self.roll.shape[1]
+        name = self.title
+        if with_start:
+            name += f"{' ' * bool(name)}(the first {self.start_seconds:g} seconds are given)"
+        roll = self._steps(with_start)
+        midiwrite(path, roll, pitch_range, self.time_step, name=html.valid(name))
+        return path
+
+    def _write_sound(self, path, format, soundfont):
+        sound = self._sound(format, self.with_start, soundfont)
+        with written_whole(path) as file:
+            file.write(sound)
+        return path
+
+    def _sound(self, format, with_start, soundfont=None):
+        """Return the bytes of a sound file."""
+        roll = self._steps(with_start)
         if soundfont is None:
-            return synthesizer.synthesise(self.roll, self.time_step, self.lowest_pitch)
-        with tempfile.TemporaryDirectory() as folder:
-            path = self.write_midi(Path(folder, "tune.mid"))
-            return synthesizer.render(path, soundfont, seconds=self.seconds)
+            sound = synthesizer.synthesise(roll, self.time_step, self.lowest_pitch)
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                path = self._write_midi(Path(folder, "tune.mid"), with_start)
+                sound = synthesizer.render(path, soundfont, seconds=len(roll) * self.time_step)
+        return synthesizer.encoded(sound, format)
 
     def _recording(self, soundfont):
         with tempfile.TemporaryDirectory() as folder:
             midi = self.write_midi(Path(folder, "tune.mid")).read_bytes()
-        return html.Recording(self, synthesizer.encoded(self._samples(soundfont), "MP3"), midi)
+        return html.Recording(self, self._sound("MP3", self.start is not None, soundfont), midi)
 
 
 def write_page(path, tunes, metadata=None, title=None, soundfont=None):
-    """Write one HTML page of several tunes, and return `path`.
+    """Write one HTML page with several tunes, and return `path`.
 
     Parameters
     ----------
     path : path
-        Written whole or not at all.
+        File to write, whole or not at all.
     tunes : list of Tune
     metadata : dict, optional
         How the tunes were made, as for `Tune.write_page`.
     title : str, optional
-        Of the page; default that of the only tune, or the number of tunes.
+        Title of the page. Default: the title of the only tune, or the number of tunes.
     soundfont : path, optional
         As for `Tune.write_wav`.
     """

@@ -1,7 +1,7 @@
-"""The 2015 program: names of its arguments, and its files.
+"""The 2015 program: the names of its arguments, and its files.
 
-The class keeps the argument names of the 2015 program. `MODERN_NAMES` has the names that replace
-them everywhere else: inside, on the command line, in files since format 3.
+The class keeps the argument names of the 2015 program. `MODERN_NAMES` lists the names used
+everywhere else: inside the package, on the command line, in files since format 3.
 """
 
 import warnings
@@ -32,7 +32,7 @@ def modern(names):
 
 
 def read_2015(entries, path):
-    """Translate the arrays of 2015: one matrix per gate, (to, from), into fused (from, to)."""
+    """Translate a file of 2015: one matrix (to, from) for each gate into fused ones (from, to)."""
 
     def fused(names):
         return np.concatenate([entries[name].T for name in names], axis=-1)
@@ -60,9 +60,9 @@ def read_2015(entries, path):
     settings |= {key: float(np.ravel(entries[key])[0]) for key in scalars}
     costs = np.ravel(entries.get("instantaneousCost", ())).astype(float).tolist()
     warnings.warn(
-        f"{path} is from the 2015 program. There the output peephole of the first layer did not "
+        f"{path} is from the 2015 program, in which the output peephole of the first layer did not "
         "see the cell state: layer1/peephole_output is loaded, but its meaning has changed. The "
-        "RMSprop averages had another definition, and start from zero",
+        "RMSprop averages were defined differently and start from zero",
         stacklevel=4,
     )
     content = {"settings": settings, "history": {"cost": costs}, "arrays": arrays, "metadata": {}}

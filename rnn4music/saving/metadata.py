@@ -1,11 +1,12 @@
-"""The metadata of a model: what others should know about it, saved with the weights.
+"""The metadata of a model: facts for other users, saved with the weights.
 
 Conventions
 -----------
-Metadata are a dict of values that JSON can hold. ``trained_on`` is a list with a dict for each
-training: its options, the size of the data, ``first_epoch``, its first one in the model's history,
-counted from 1, and ``n_epochs``, the number that it had. (The option ``epochs`` is the number that
-it was to have.) A file may hold anything under that name; what is not a list of dicts is ignored.
+Metadata are a dict of JSON values. ``trained_on`` is a list with a dict for each training: its
+options, the size of the data, ``first_epoch``, the position of its first epoch in the model's
+history, counted from 1, and ``n_epochs``, the number of epochs that it ran. (The option ``epochs``
+is the number that was requested.) A file may hold anything under that name; anything but a list of
+dicts is ignored.
 """
 
 import json
@@ -14,7 +15,7 @@ TRAINED_ON = "trained_on"
 
 
 def validate(metadata):
-    """Return a copy of metadata, or raise if they cannot be saved."""
+    """Return a copy of the metadata, or raise if they cannot be saved."""
     if not isinstance(metadata, dict):
         raise TypeError(f"metadata must be a dict, not {type(metadata).__name__}")
     try:
@@ -33,10 +34,10 @@ def trainings(metadata):
 
 
 def with_training(metadata, training, first_epoch, n_epochs):
-    """Return metadata with a training added.
+    """Return the metadata with a training added.
 
-    It replaces the last one if that has the same first epoch, as after an interruption, and
-    extends it if that has the same options and data.
+    It replaces the last training if that has the same first epoch, as after an interruption, and
+    extends the last training if that has the same options and data.
     """
     earlier = trainings(metadata)
     if earlier and earlier[-1].get("first_epoch") == first_epoch:

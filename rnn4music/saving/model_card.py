@@ -1,45 +1,50 @@
-"""Summaries of a model's file: facts for a page, text for a terminal, a model card in Markdown.
+"""Summaries of a model file: facts for a page, text for a terminal, a model card in Markdown.
 
-The functions take the file's name and what `model_file.read` returned, and load no engine.
+The functions take the file's name and the content that `model_file.read` returned. They load no
+engine.
 """
 
 import re
 from pathlib import Path
 
+from midi.pitches import pitch_name
 from rnn4music.saving.metadata import TRAINED_ON, trainings
 
-KNOWN = ("time_step", "lowest_pitch", "data", "licence", TRAINED_ON)
+KNOWN = (
+    "time_step", "steps_per_beat", "tempo", "sustain", "keep_short", "keep_silence", "keys", "to_c",
+    "lowest_pitch", "data", "licence", "training_tunes", "baseline", TRAINED_ON,
+)  # fmt: skip
+"""Metadata that are shown under another name, or not at all."""
+
 _BEST, _BASELINE = "Best validation", "Each pitch's own Markov chain"
+_KEYS = {"all": "each tune in all twelve keys", "c": "transposed to C major or A minor"}
 
 
 def facts(name, content):
-    """Return the most important properties: dict of names to values."""
+    """Return the most important properties: a dict of names to values."""
     settings, history, metadata = (content[part] for part in ("settings", "history", "metadata"))
     arrays = content["arrays"].items()
     n_weights = sum(array.size for key, array in arrays if key.startswith("parameters/"))
     units = ", ".join(str(settings[f"h{n}_length"]) for n in (1, 2, 3))
-    lowest = f" from MIDI pitch {metadata['lowest_pitch']} on" if "lowest_pitch" in metadata else ""
-    past = trainings(metadata)
-    trained_on = (
-        f"{training.get('dataset')}, validated on {training.get('validation') or 'nothing'}"
-        for training in past
-    )
-    cost, seconds = history.get("cost", []), sum(history.get("seconds", []))
+    keys = metadata.get("keys") or ("c" if metadata.get("to_c") else "own")
+    trained_on = [
+        f"{music(training.get('dataset'), keys)}, "
+        f"validated on {music(training.get('validation') or 'nothing')}"
+        for training in trainings(metadata)
+    ]
+    cost, seconds = history.get("cost", []), sum(s or 0 for s in history.get("seconds", []))
     duration = f", {_time(seconds)}" if seconds else ""
-    first = past[-1].get("first_epoch") if past else None
-    first = first if isinstance(first, int) else 1  # scores on other data cannot be compared
-    validation = enumerate(history.get("validation", []), start=1)
-    best, epoch = min(((n, k) for k, n in validation if n and k >= first), default=(None, None))
-    baseline = history.get("baseline")
+    best, epoch, baseline = best_validation(content)
     properties = {
         "File": Path(name).name,
         "Network": f"three LSTM layers with peepholes and skip connections: {units} units",
-        "Pitches": f"{settings['io_length']}{lowest}",
+        "Pitches": _pitches(settings["io_length"], metadata.get("lowest_pitch")),
         "Weights": f"{n_weights:,}",
-        "Time step": f"{metadata['time_step']} s" if "time_step" in metadata else None,
-        "Data": metadata.get("data"),
+        "Time step": _step(metadata),
+        "Music": metadata.get("data"),
+        "Read with": _reading(metadata, keys) or None,
         "Trained on": "; then ".join(trained_on) or None,
-        "Training": f"{len(cost):,} updates, {history.get('epochs', 0)} epochs{duration}",
+        "Training": f"{len(cost):,} updates, {history.get('epochs', 0):,} epochs{duration}",
         _BEST: f"{best:.3f} nats per step, after epoch {epoch}" if best else None,
         _BASELINE: f"{baseline:.3f} nats per step" if baseline else None,
         "Licence": metadata.get("licence") or "not given",
@@ -47,12 +52,71 @@ def facts(name, content):
     return {name: value for name, value in properties.items() if value is not None}
 
 
+def best_validation(content):
+    """Return the best validation of the last training, its epoch, and the baseline, or None each.
+
+    Scores of earlier trainings, on other tunes, cannot be compared.
+    """
+    history, past = content["history"], trainings(content["metadata"])
+    first = past[-1].get("first_epoch") if past else None
+    first = first if isinstance(first, int) else 1
+    validation = enumerate(history.get("validation", []), start=1)
+    best, epoch = min(((n, k) for k, n in validation if n and k >= first), default=(None, None))
+    return best, epoch, history.get("baseline")
+
+
+def music(extent, keys="own"):
+    """Return the extent of some music, such as "24 tunes, 2400 steps", for people.
+
+    With the keys "all", a tune that was read once counts once.
+    """
+    found = re.fullmatch(r"(\d+) tunes, (\d+) steps", str(extent))
+    n_tunes, n_steps = map(int, found.groups()) if found else (0, 0)
+    if keys == "all" and n_tunes and n_tunes % 12 == 0:
+        n_tunes //= 12
+        s = "s" * (n_tunes != 1)
+        return f"{n_tunes:,} tune{s} in twelve keys, {n_steps:,} steps in all"
+    return re.sub(r"\d{4,}", lambda number: f"{int(number[0]):,}", str(extent))
+
+
+def _pitches(n_pitches, lowest):
+    if not isinstance(lowest, int) or not 0 <= lowest <= 128 - n_pitches:
+        return str(n_pitches)
+    highest = lowest + n_pitches - 1
+    return f"{n_pitches}, {pitch_name(lowest)} ({lowest}) to {pitch_name(highest)} ({highest})"
+
+
+def _step(metadata):
+    """Return the length of a step: a part of a beat, where it is one, and seconds."""
+    per_beat, seconds = metadata.get("steps_per_beat"), metadata.get("time_step")
+    if isinstance(per_beat, (int, float)) and per_beat:
+        return f"{per_beat:g} steps per beat (quarter note)"
+    return None if seconds is None else f"{seconds} s"
+
+
+def _reading(metadata, keys):
+    """Return how tunes were read, where that differs from the defaults."""
+    tempo = metadata.get("tempo")
+    parts = [
+        f"all tunes at {tempo} beats a minute" if tempo else "",
+        "the sustain pedal" if metadata.get("sustain") else "",
+        "short notes kept" if metadata.get("keep_short") else "",
+        "silence kept" if metadata.get("keep_silence") else "",
+        _KEYS.get(str(keys), ""),
+    ]
+    return ", ".join(part for part in parts if part)
+
+
 def text(name, content):
-    """Return lines for a terminal, with control characters escaped, which it would act on."""
-    shown = {**facts(name, content), **_user_metadata(content), "": "", **content["settings"]}
-    if content["checkpoint"]:
-        n_epochs = content["checkpoint"]["state"]["epoch"]
-        shown |= {" ": "", "checkpoint": f"of a training: {n_epochs} epochs complete"}
+    """Return lines for a terminal, with control characters escaped."""
+    shown = {**facts(name, content), **_user_metadata(content)}
+    shown |= {"": "", "Arguments of RNN4Music": "", **content["settings"]}
+    if content["checkpoint"] is not None:
+        state = content["checkpoint"].get("state")
+        n_epochs = state.get("epoch") if isinstance(state, dict) else None
+        epochs = f"{n_epochs} epoch{'s' * (n_epochs != 1)} complete"
+        complete = "its state is damaged" if n_epochs is None else epochs
+        shown |= {" ": "", "Checkpoint": f"of a training: {complete}"}
     width = max(map(len, shown))
     lines = [f"{key:<{width}}  {value}".rstrip() for key, value in shown.items()]
     return "\n".join(
@@ -61,7 +125,7 @@ def text(name, content):
 
 
 def markdown(name, content):
-    """Return a model card: what it is, data, training, results, use, limits, licence."""
+    """Return a model card: model, settings, training, results, use, limits, licence."""
     properties, past = facts(name, content), trainings(content["metadata"])
     licence = properties.pop("Licence")
     results = {key: properties.pop(key) for key in (_BEST, _BASELINE) if key in properties}
@@ -78,18 +142,19 @@ def markdown(name, content):
         parts += [f"## Training{f' {number}' if len(past) > 1 else ''}", _table(training)]
     parts += [
         "## Results",
-        _table(results) if results else "It was not validated in training.",
+        _table(results) if results else "Training had no validation set.",
         "Nats per step: the negative log-likelihood of the next step's pitches, summed over the "
-        "pitches; lower is better. The validation set was not trained on, but the weights were "
-        "chosen by it.",
+        "pitches; lower is better. The validation set was not used for training, but for choosing "
+        "the weights.",
         "## Use",
         "```python\nfrom rnn4music import NumpyNetwork\n\n"
         f"network = NumpyNetwork.from_file({properties['File']!r})\n"
-        'tune, probabilities = network.gen_music(None, 300, sampling="systematic")\n```',
+        "tune, probabilities = network.gen_music(\n"
+        '    None, 300, sampling="systematic", threshold=0.02\n)\n```',
         "## Limits",
-        "It may repeat passages of its training set: compare with "
-        "`rnn4music.evaluation.longest_copy` before you call a tune new. It has learned no form "
-        "beyond some bars, no loudness, and no notes shorter than its time step.",
+        "It may repeat passages of its training set: check a tune with "
+        "`rnn4music.evaluation.longest_copy` before you call it new. It has learned no form "
+        "beyond a few bars, no dynamics, and no notes shorter than its time step.",
         "## Licence",
         _inline(licence),
     ]
@@ -109,7 +174,7 @@ def _table(rows):
 
 
 def _inline(value):
-    """Return a text escaped for one line of Markdown, without HTML."""
+    """Return a value as one line of Markdown, with Markdown and HTML escaped."""
     value = " ".join(str(value).split())
     value = value.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return re.sub(r"([\\`*_\[\]|#])", r"\\\1", value)

@@ -2,16 +2,17 @@
 
 Conventions
 -----------
-A file holds these entries: ``format``, a version number; ``settings``,
-``history``, ``random_state`` and ``metadata`` (which may be missing), JSON text;
-``parameters/<name>`` with the names of `parameters.named`, and so the optimiser's averages, such
-as ``mean_squares/<name>``; how many updates these have seen, ``optimiser/n_updates``;
-``initial/layer1/hidden``, ``initial/layer1/cell``, …; and the history's lists,
-``history/cost``, …, where NaN stands for None. A checkpoint also has ``checkpoint``, JSON
-text, and arrays under ``checkpoint/``. Nothing is pickled, and nothing pickled is read.
+The entries of a file are ``format``, a version number; ``settings``, ``history``,
+``random_state`` and ``metadata`` (which may be missing), JSON text; ``parameters/<name>``, the
+weights under the names of `parameters.named`; the optimiser's averages under the same names, such
+as ``mean_squares/<name>``; ``optimiser/n_updates``, the number of updates in the averages;
+``initial/layer1/hidden``, ``initial/layer1/cell``, …; and the history's lists, ``history/cost``,
+…, where NaN stands for None. A checkpoint also has ``checkpoint``, JSON text, and arrays under
+``checkpoint/``. Nothing is pickled, and nothing pickled is read.
 """
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,10 @@ from rnn4music.saving.legacy_2015 import modern, read_2015
 from rnn4music.saving.metadata import TRAINED_ON, trainings
 
 FORMAT = 3
-"""Format 1 had only RMSprop, and the history as JSON text; 1 and 2 had other names."""
+"""Format 1 had only RMSprop, and the history as JSON text; formats 1 and 2 used other names."""
 
 MOST_EXPANDED, MOST_TIMES = 2**30, 100
-"""A file may hold this many bytes, or this many times its size on the disk."""
+"""The arrays may have this many bytes, or this many times the file's size, if that is more."""
 
 MOST_TEXT = 2**26  # bytes of a JSON text, four to a letter
 
@@ -36,17 +37,22 @@ class ModelFileError(ValueError):
 
 
 def npz_path(name):
-    """Return the path with its suffix ``.npz``, which `name` may lack."""
-    path = Path(name).expanduser()
-    return path if path.suffix == ".npz" else path.with_name(path.name + ".npz")
+    """Return the path of a model file, whose name may lack the suffix ``.npz``."""
+    name = os.fsdecode(name)
+    path = os.path.expanduser(name)
+    last = os.path.basename(name)
+    if last in ("", ".", "..") or (last == name != path):  # the last is a home folder
+        example = os.path.join(name, "model.npz")
+        raise ValueError(f"{name!r} does not name a file; add a file name, as in {example!r}")
+    return Path(path if path.endswith(".npz") else f"{path}.npz")
 
 
 def write(name, settings, history, random_state, arrays, metadata, checkpoint=None, under_way=None):
-    """Write a model's file, and return its path; the name may lack ``.npz``.
+    """Write a model file and return its path; the name may lack ``.npz``.
 
-    All but the dicts of arrays, `arrays` and `under_way`, is what JSON can hold. `checkpoint` and
-    `under_way` are the state of a training in progress. Whatever goes wrong, an earlier file of
-    that name is untouched.
+    `arrays` and `under_way` are dicts of arrays, the other arguments JSON values. `checkpoint` and
+    `under_way` are the state of a training in progress. If anything goes wrong, an earlier file of
+    that name is unchanged.
     """
     path = npz_path(name)
     lists = {name: value for name, value in history.items() if isinstance(value, list)}
@@ -68,10 +74,14 @@ def write(name, settings, history, random_state, arrays, metadata, checkpoint=No
 def read(name):
     """Return the content of a file of `write`, of an earlier version, or of the 2015 program.
 
-    In this dict ``settings``, ``history``, ``metadata``, ``random_state`` and ``checkpoint`` are
-    dicts, the last two None where the file has none. ``arrays`` and ``under_way`` are dicts of
-    arrays, the latter without ``checkpoint/`` in their names; of 2015 there are only
-    ``parameters/…``. A file that does not hold a model, or is damaged, is a `ModelFileError`.
+    It is a dict. ``settings``, ``history``, ``metadata``, ``random_state`` and ``checkpoint`` are
+    dicts; the last two are None where the file has none. ``arrays`` and ``under_way`` are dicts of
+    arrays, the latter named without ``checkpoint/``. A file of 2015 has only ``parameters/…``.
+
+    Raises
+    ------
+    FileNotFoundError, ModelFileError
+        If there is no file, or it is not a model or damaged.
     """
     path = npz_path(name)
     try:
@@ -93,18 +103,26 @@ def read(name):
     except Exception as error:  # of many kinds: from NumPy, zipfile and json
         if not npz.is_damage(error):
             raise
-        raise ModelFileError(f"{path} is damaged: {error}") from error
+        raise ModelFileError(f"{path} is damaged: {reason(error)}") from error
+
+
+def reason(error):
+    """Return the text of an error; a KeyError has only the missing key."""
+    return f"it lacks {error}" if isinstance(error, KeyError) else str(error) or repr(error)
 
 
 def _check_sizes(settings, arrays):
-    """Raise a ValueError if the settings claim other sizes than the arrays have."""
+    """Raise a ValueError if the settings and the arrays disagree on the network's sizes."""
+    for name in ("h1_length", "h2_length", "h3_length", "io_length"):
+        if not isinstance(settings[name], int):
+            raise ValueError(f"its {name} is {settings[name]!r}, which is not a whole number")
     for n in (1, 2, 3):
         n_units = settings[f"h{n}_length"]
         for name, n_rows in (("input", settings["io_length"]), ("hidden", n_units)):
             key, expected = f"layer{n}/{name}_to_gates", (n_rows, 4 * n_units)
             shape = arrays[f"parameters/{key}"].shape
             if shape != expected:
-                raise ValueError(f"{key} has the shape {shape}, but by its settings {expected}")
+                raise ValueError(f"{key} has the shape {shape}, but its settings say {expected}")
 
 
 def _read(entries, path):
@@ -115,8 +133,8 @@ def _read(entries, path):
         raise ValueError(f"its format is {version}")
     if version > FORMAT:
         raise ModelFileError(
-            f"{path} has format {version}, this version of rnn4music reads up to {FORMAT}; "
-            "install a newer one"
+            f"{path} has format {version}, but this version of rnn4music reads formats up to "
+            f"{FORMAT}; install a newer one"
         )
     if version < 3 and "notes" in entries:
         entries["metadata"] = entries.pop("notes")
@@ -140,25 +158,46 @@ def _read(entries, path):
             raise ValueError(f"the history's {name} is not a list of numbers")
         values = [None if np.isnan(value) else value for value in values.astype(float).tolist()]
         texts["history"].setdefault(name, values)
+    _check_texts(texts["history"], texts["checkpoint"])
     return {**texts, "arrays": arrays, "under_way": under_way}
+
+
+def _check_texts(history, checkpoint):
+    """Raise a ValueError if summaries could not be made of a history or a checkpoint."""
+    for name in {"cost", "seconds", "validation", "rate_factor"} & history.keys():
+        values = history[name]
+        if not isinstance(values, list) or not all(map(_is_number, values)):
+            raise ValueError(f"the history's {name} is not a list of numbers")
+    if not _is_number(history.get("baseline")):
+        raise ValueError(f"the history's baseline is not a number: {history['baseline']!r}")
+    if checkpoint is not None:
+        for part in ("training", "state", "before"):
+            if not isinstance(checkpoint.get(part), dict):
+                raise ValueError(f"its checkpoint lacks the dict {part!r}")
+        if "epoch" not in checkpoint["state"]:
+            raise ValueError("the state in its checkpoint lacks 'epoch'")
+
+
+def _is_number(value):
+    return value is None or isinstance(value, (int, float))
 
 
 def _table(key, array):
     """Return the dict whose JSON text an array holds; unlike NumPy, refuse invalid Unicode."""
     try:
         if array.dtype.kind != "U" or array.nbytes > MOST_TEXT:
-            raise ValueError(f"it is not a text of at most {MOST_TEXT} bytes")
+            raise ValueError(f"it is not text of at most {MOST_TEXT} bytes")
         order = "be" if array.dtype.str[0] == ">" else "le"
         content = json.loads(array.tobytes().decode(f"utf-32-{order}").rstrip("\0"))
     except ValueError as error:
         raise ValueError(f"its {key} cannot be read: {error}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"its {key} is not a table: {str(content)[:60]}")
+        raise ValueError(f"its {key} is not a dict: {str(content)[:60]}")
     return content
 
 
 def _rename(texts):
-    """Replace names of format 1 and 2 by those of format 3."""
+    """Replace the names of formats 1 and 2 by those of format 3."""
     history, metadata, checkpoint = (texts[key] for key in ("history", "metadata", "checkpoint"))
     if "floor" in history:
         history["baseline"] = history.pop("floor")

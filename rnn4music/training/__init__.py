@@ -1,10 +1,11 @@
-"""How a network learns: configuration, trainer, loop, minibatches, noise, checkpoints."""
+"""Training of a network: configuration, trainer, loop, minibatches, noise, checkpoints."""
 
 from rnn4music._utils.lazy import lazy_names
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "BaselineWarning": "history",
         "Callback": "callbacks",
         "CheckpointWarning": "checkpoints",
         "History": "history",

@@ -10,15 +10,15 @@ import numpy as np
 class AveragedWeights:
     """The exponential mean of the weights over the updates.
 
-    In the first updates the mean is taken over fewer: the share of the past is at most
-    (1 + n) / (10 + n) after n updates, so that the initial weights are soon forgotten.
+    After n updates the mean keeps at most the share (1 + n) / (10 + n) of its value, so that the
+    initial weights are soon forgotten.
 
     Parameters
     ----------
     kept : float
         Share of the mean that an update keeps, in (0, 1).
     weights : dict of name to array
-        The mean begins with.
+        Initial value of the mean.
     """
 
     def __init__(self, kept, weights):
@@ -27,7 +27,7 @@ class AveragedWeights:
         self.n_updates = 0
 
     def add(self, weights):
-        """Take the weights after an update into the mean."""
+        """Include the weights after an update in the mean."""
         self.n_updates += 1
         kept = min(self.kept, (1 + self.n_updates) / (10 + self.n_updates))
         for name, array in weights.items():

@@ -1,19 +1,21 @@
-"""Callbacks of a training: the interface, those of every training, and a log in JSON Lines.
+"""Callbacks of a training: the interface, the trainer's own callbacks, and a log in JSON Lines.
 
 >>> from rnn4music.training import Callback
 >>> class Listen(Callback):                                     # a tune after every epoch
 ...     def on_epoch(self, model, history):
-...         tune, _ = model.genMusic(None, 100)
+...         tune, _ = model.genMusic(None, 100, sampling="systematic", threshold=0)
 ...         midiwrite(f"epoch{history.epochs}.mid", tune)
 >>> model.train(dataset, 1, 30, 5, 100, callbacks=[Listen()])   # doctest: +SKIP
 
-Callbacks look on: the random numbers that they draw from the model, to compose for example, are
-not missed by the training, which learns the same with them and without.
+Callbacks do not affect what is learned: the model's random generator is restored after each call,
+so a callback may compose with the model.
 """
 
 import contextlib
 import errno
+import itertools
 import json
+import time
 import warnings
 from datetime import datetime, timezone
 from pathlib import Path
@@ -21,41 +23,44 @@ from pathlib import Path
 from tqdm import tqdm
 
 from midi.files import opened
-from rnn4music._utils.console import STDERR
+from rnn4music._utils.console import STDERR, log, shows_bars
+
+_EPOCHS_AHEAD, _TUNES_AHEAD = 1000, 10**6
+"""At most this many epochs, and tunes in them, are planned before the first update."""
 
 
 class LogWarning(UserWarning):
-    """Lines of a log could not be written; training goes on."""
+    """Lines of a log could not be written; training continues."""
 
 
 class Callback:
-    """What `RNN4Music.train` calls; each method does nothing unless you write it anew.
+    """Base class of callbacks: `RNN4Music.train` calls its methods, which do nothing by default.
 
-    `model` has the weights under way, and after `on_end` those that training leaves; `history`
-    is the `training.History` of this training so far. An error in a callback ends the training,
-    which keeps what was learned.
+    `model` has the current weights, in `on_end` those that training returns. `history` is the
+    `training.History` of this training so far. An error in a callback ends the training; the
+    model keeps what was learned.
     """
 
     def on_start(self, model, history):
-        """Before the first update; after an interruption `history` has what came before."""
+        """Called before the first update; a resumed `history` includes the earlier updates."""
 
     def on_update(self, model, history):
-        """Follow an update: ``history.cost[-1]`` is the cost before it. True ends the training."""
+        """Called after an update of cost ``history.cost[-1]``; return True to end the training."""
 
     def on_epoch(self, model, history):
-        """Follow an epoch: ``history.validation[-1]`` scores it. True ends the training."""
+        """Called after an epoch and its ``history.validation[-1]``; True ends the training."""
 
     def on_end(self, model, history):
-        """Last of all, whatever ended the training."""
+        """Called at the end, however the training ended."""
 
 
 def checked_callbacks(callbacks):
-    """Return a list of callbacks: of one, of several, of None.
+    """Return a list of callbacks, given one, several or None.
 
     Raises
     ------
     TypeError
-        For what is no callback.
+        For anything else.
     """
     callbacks = [callbacks] if isinstance(callbacks, Callback) else list(callbacks or ())
     for callback in callbacks:
@@ -70,13 +75,14 @@ def checked_callbacks(callbacks):
 class CallbackList:
     """The callbacks of one training.
 
-    The trainer's own are called first at the start and at the end, and last after an update or an
-    epoch, so that a checkpoint holds what the user's have done.
+    At the start and at the end the trainer's own callbacks are called first. After an update or an
+    epoch they are called last, so that a checkpoint includes what the user's callbacks did.
 
     Parameters
     ----------
     own, users : list of Callback
-        The random generator is after each call of a user's as it was before.
+        The trainer's and the user's callbacks. The random generator is restored after each call
+        of a user's callback.
     trainer : Trainer
     """
 
@@ -99,8 +105,8 @@ class CallbackList:
 
     @contextlib.contextmanager
     def ending(self):
-        """Call `on_end` of all callbacks, whatever ends the block or is raised by one of them."""
-        with contextlib.ExitStack() as stack:  # which calls the last one first
+        """Call `on_end` of all callbacks, even if the block or one of them raises."""
+        with contextlib.ExitStack() as stack:  # calls the last one pushed first
             for callback in reversed(self.users):
                 stack.callback(self._call, callback, "on_end")
             for callback in reversed(self.own):
@@ -128,19 +134,19 @@ class CallbackList:
 
 
 class EarlyStopping(Callback):
-    """Ends a training whose validation does not get better.
+    """Ends a training whose validation no longer improves.
 
     Parameters
     ----------
     patience : int or None
-        Epochs without a better validation; None for any number.
+        Epochs without improvement after which training ends; None never ends it.
     """
 
     def __init__(self, patience):
         self.patience = patience
 
     def on_start(self, model, history):
-        """End a resumed training that had waited long enough."""
+        """End a resumed training whose patience is used up."""
         return self.on_epoch(model, history)
 
     def on_epoch(self, model, history):
@@ -151,7 +157,7 @@ class EarlyStopping(Callback):
 
 
 class ResultInPlace(Callback):
-    """Replaces the weights under way by those that the training leaves."""
+    """Replaces the current weights with the training's result."""
 
     def __init__(self, trainer):
         self.trainer = trainer
@@ -162,7 +168,9 @@ class ResultInPlace(Callback):
 
 
 class ProgressBar(Callback):
-    """Shows on standard error how far a training is, and how long it will take.
+    """Shows the progress of a training on standard error, with an estimate of the time left.
+
+    A terminal shows a bar; anything else, such as a file, gets a line for each epoch.
 
     Parameters
     ----------
@@ -170,63 +178,114 @@ class ProgressBar(Callback):
     """
 
     def __init__(self, trainer):
-        self.trainer, self.shown, self.bar = trainer, {}, None
+        self.trainer, self.bar = trainer, None
         self.is_compiling = trainer.compiles()
 
     def on_start(self, model, history):
-        """Open the bar."""
+        """Count the updates, and open the bar."""
+        trainer, has_lines = self.trainer, not shows_bars()
+        self.n_before = len(history.cost) - trainer.state.update  # in complete epochs
+        self.n_epochs = max(0, trainer.config.epochs - trainer.state.epoch)
+        self.plan = trainer.updates_per_epoch()
+        n_planned = min(_EPOCHS_AHEAD, _TUNES_AHEAD // len(trainer.tunes))
+        self.planned = list(itertools.islice(self.plan, max(1, n_planned)))
         self.bar = tqdm(
-            total=self.trainer.n_updates(),
+            total=self._total(),
             initial=len(history.cost),
             desc="compiling (once for this size)" if self.is_compiling else "training",
             unit="update",
             file=STDERR,
+            disable=has_lines,
         )
-        self._show_validation(history)
+        self.started = time.monotonic()
+        self.measured_from = self.started, len(history.cost)
+        if has_lines and self.n_epochs:
+            log(
+                f"training: epoch {history.epochs + 1} of {trainer.config.epochs}, "
+                f"update {len(history.cost) + 1} of {self.bar.total}"
+                + ", compiling first"
+                * self.is_compiling
+            )
 
     def on_update(self, model, history):
-        """Advance it; compiling, in the first update, is no part of the estimate."""
+        """Advance the bar; compiling, in the first update, does not count in the estimate."""
         assert self.bar is not None
         if self.is_compiling:
             self.is_compiling = False
             self.bar.set_description("training")
             self.bar.unpause()
+            self.measured_from = time.monotonic(), len(history.cost)
         self.bar.update()
-        postfix = {"cost": f"{history.cost[-1]:.1f}", **self.shown}
-        self.bar.set_postfix(postfix, refresh=False)
+        self.bar.set_postfix(self._scores(history), refresh=False)
 
     def on_epoch(self, model, history):
         """Show the validation."""
         assert self.bar is not None
-        self._show_validation(history)
-        self.bar.set_postfix({"cost": f"{history.cost[-1]:.1f}", **self.shown})
+        self.planned += itertools.islice(self.plan, 1)
+        self.bar.total = self._total()
+        self.bar.set_postfix(self._scores(history))
+        if self.bar.disable:
+            log(self._line(history))
 
     def on_end(self, model, history):
         """Close the bar."""
-        if self.bar is not None:
-            stopped = self.trainer.interrupted.is_set()
-            what = "stopped, keeping what was learned" if stopped else "training"
-            self.bar.set_description(what)
-            self.bar.close()
+        if self.bar is None:
+            return
+        reason = self._reason(history)
+        if reason and self.bar.disable:
+            log(f"{reason}: update {len(history.cost)} of {self.bar.total}")
+        self.bar.set_description(reason or "training")
+        self.bar.close()
 
-    def _show_validation(self, history):
+    def _reason(self, history):
+        """Return why training ended before its last epoch, or ""."""
+        if self.trainer.interrupted.is_set():
+            return "stopped, keeping the result"
+        if self.trainer.ended_by is not None or self.trainer.is_over():
+            return ""
+        if EarlyStopping(self.trainer.config.patience).on_epoch(None, history):
+            return f"ended after {self.trainer.config.patience} epochs without improvement"
+        return "ended by a callback"
+
+    def _total(self):
+        """Return the number of updates; epochs beyond the planned ones count as their mean."""
+        n = sum(self.planned)
+        n_unplanned = self.n_epochs - len(self.planned)
+        return self.n_before + n + (round(n_unplanned * n / len(self.planned)) if n else 0)
+
+    def _scores(self, history):
+        scores = {"cost": f"{history.cost[-1]:.1f}"} if history.cost else {}
         if history.validation and history.validation[-1] is not None:
-            self.shown = {"validation": f"{history.validation[-1]:.3f}"}
+            scores["validation"] = f"{history.validation[-1]:.3f}"
+        return scores
+
+    def _line(self, history):
+        """Return the line for an epoch."""
+        assert self.bar is not None
+        now, n, total = time.monotonic(), len(history.cost), self.bar.total
+        since, n_then = self.measured_from
+        text = f"epoch {history.epochs} of {self.trainer.config.epochs}, update {n} of {total}: "
+        text += ", ".join(f"{name} {value}" for name, value in self._scores(history).items())
+        text += f"; {tqdm.format_interval(now - self.started)} elapsed"
+        if n_then < n < total:
+            left = (now - since) / (n - n_then) * (total - n)
+            text += f", about {tqdm.format_interval(left)} left"
+        return text
 
 
 class JsonLines(Callback):
-    """A log that programs read: one JSON object a line, added to a file.
+    """A log for programs: one JSON object per line, appended to a file.
 
-    Each has ``event`` (start, update, epoch or end) and ``update``, how many were made. A
-    training that goes on from a checkpoint makes the updates since then once more: of two
-    lines with the same number the later one counts. Lines that cannot be written later than the
-    first, since a disk is full, are left out with one `LogWarning`.
+    Each object has ``event`` (start, update, epoch or end) and ``update``, the number of updates
+    so far. A training that is resumed repeats the updates since its checkpoint: of two lines with
+    the same number the later one counts. If the first line cannot be written, an OSError is
+    raised. Later lines that do not fit on the disk are dropped, with one `LogWarning`.
 
     Parameters
     ----------
     path : path
     every : int
-        Updates from one line to the next.
+        Number of updates from one line to the next.
     """
 
     def __init__(self, path, every=1):
@@ -241,22 +300,22 @@ class JsonLines(Callback):
                     )
 
     def on_start(self, model, history):
-        """Say when, with what settings, and with what baseline of the validation."""
+        """Log the time, the settings, and the baseline of the validation."""
         self._add("start", history, settings=model.settings(), baseline=history.baseline)
 
     def on_update(self, model, history):
-        """Give the cost and the seconds of the update."""
+        """Log the cost and the duration of the update."""
         if len(history.cost) % self.every == 0:
             cost, seconds = history.cost[-1], history.seconds[-1]
             self._add("update", history, cost=cost, seconds=round(seconds, 6))
 
     def on_epoch(self, model, history):
-        """Give the validation and the factor on the learning rates."""
+        """Log the validation and the factor on the learning rates."""
         validation, rate_factor = history.validation[-1], history.rate_factor[-1]
         self._add("epoch", history, validation=validation, rate_factor=rate_factor)
 
     def on_end(self, model, history):
-        """Say which epoch was the best."""
+        """Log the best epoch."""
         self._add("end", history, best_epoch=history.best_epoch)
 
     def _add(self, event, history, **values):
@@ -271,7 +330,7 @@ class JsonLines(Callback):
             if not was_reported:
                 warnings.warn(
                     f"{self.path} lacks lines from update {len(history.cost)} on ({error}); "
-                    "training goes on",
+                    "training continues",
                     LogWarning,
                     stacklevel=2,
                 )
@@ -279,7 +338,7 @@ class JsonLines(Callback):
             self.failed = False
 
     def _write(self, line):
-        # One write of a whole line in append mode: nothing stays open, or half written.
+        # One write of a whole line in append mode: no file stays open, no line is half written.
         with open(self.path, "ab", buffering=0) as file:
             before = file.tell()
             if file.write(line) != len(line):

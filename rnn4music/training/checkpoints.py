@@ -1,8 +1,8 @@
-"""Checkpoints: files from which an interrupted training goes on as if it never had been.
+"""Checkpoints: files from which an interrupted training resumes, bit for bit.
 
-A checkpoint is a model's file (see `saving.model_file`) with the weights that training would leave
-if it ended now, and beside them what only a training in progress has: the weights under way,
-carried states, and where the training stands.
+A checkpoint is a model file (see `saving.model_file`) with the weights that training would return
+if it ended now. It also holds what only a training in progress has: the current weights, carried
+states, and the position in the training.
 """
 
 import hashlib
@@ -21,26 +21,26 @@ from rnn4music.saving import model_file
 from rnn4music.training.callbacks import Callback
 
 SECONDS_BETWEEN = 60
-"""Unless a number of updates is asked for."""
+"""Seconds between two checkpoints, unless a number of updates is given."""
 
 FREE = ("epochs", "patience", "genProbThreshold")
-"""What may be otherwise when a training goes on."""
+"""Options that may change when a training is resumed."""
 
 
 class CheckpointWarning(UserWarning):
-    """A checkpoint could not be written; training goes on."""
+    """A checkpoint could not be written; training continues."""
 
 
 class AnotherTraining(ValueError):
-    """A checkpoint exists, but of a training with other data or options.
+    """A checkpoint belongs to a training with other data or options.
 
     Parameters
     ----------
     path : path
     existing, expected : dict
-        What the checkpoint has, and what is asked for.
+        Values in the checkpoint, and those of this call.
     names : dict, optional
-        What the user calls an option, where that is not its name.
+        From an option to the name that the user knows, where it differs.
     """
 
     def __init__(self, path, existing, expected, names=None):
@@ -53,12 +53,12 @@ class AnotherTraining(ValueError):
         text = "; ".join(differences(before, after))
         super().__init__(
             f"{path} is the checkpoint of another training: {text}. "
-            "Resume it with its own options, or give another checkpoint; a new training can begin "
-            "with the model that this file holds"
+            "Resume it with its own options, or choose another checkpoint. A new training can "
+            "start from the model in this file"
         )
 
     def named(self, names):
-        """Return the same error in the user's words."""
+        """Return the same error with the user's names of options."""
         return AnotherTraining(*self.arguments, names)
 
 
@@ -78,11 +78,11 @@ class CheckpointWriter(Callback):
         self.n_updates, self.written_at, self.failed = 0, time.monotonic(), False
 
     def on_start(self, model, history):
-        """Write before anything is learned, so that a file that cannot be written is an error."""
+        """Write before the first update, so that a file that cannot be written is an error."""
         self._write()
 
     def on_update(self, model, history):
-        """Write when it is time to."""
+        """Write if a checkpoint is due."""
         self.n_updates += 1
         is_due = time.monotonic() - self.written_at >= SECONDS_BETWEEN
         if self.n_updates % self.every == 0 if self.every else is_due:
@@ -99,7 +99,7 @@ class CheckpointWriter(Callback):
         model_file.write(self.path, **self.trainer.content())
 
     def _try_to_write(self, is_last=False, stopped=False):
-        """Write; where that fails, warn, and let the training go on."""
+        """Write; on failure warn and let training continue."""
         self.trainer.ensure_finite()
         self.written_at = time.monotonic()
         try:
@@ -107,11 +107,11 @@ class CheckpointWriter(Callback):
         except OSError as error:
             advice = "save the model elsewhere"
             if not is_last:
-                advice = f"training goes on, and tries again; make room, or stop and {advice}"
-            if is_last or not self.failed:  # not again each minute of the night
+                advice = f"training continues and will try again; make room, or stop and {advice}"
+            if is_last or not self.failed:  # not again every minute
                 warnings.warn(
-                    f"the checkpoint {self.path} could not be written ({error}), and stays as it "
-                    f"was before; {advice}",
+                    f"the checkpoint {self.path} could not be written ({error}) and is unchanged; "
+                    f"{advice}",
                     CheckpointWarning,
                     stacklevel=2,
                 )
@@ -119,18 +119,18 @@ class CheckpointWriter(Callback):
         else:
             self.failed = False
             if stopped:
-                log(f"saved in {self.path}; resume the training to go on from there")
+                log(f"saved in {self.path}; resume the training to continue from there")
 
 
 def checked_path(checkpoint, every, resume):
-    """Return the checkpoint's file, or None; raise for what does not go together."""
+    """Return the checkpoint's path, or None; raise if the arguments do not fit together."""
     for name, value in {"checkpoint_every": every, "resume": resume or None}.items():
         if value is not None and checkpoint is None:
-            raise ValueError(f"{name}={value} needs the file of a checkpoint: give checkpoint")
+            raise ValueError(f"{name}={value} needs a checkpoint file: give checkpoint")
     if checkpoint is None:
         return None
     if not isinstance(checkpoint, (str, os.PathLike)):
-        raise TypeError(f"checkpoint must be a file's name, not {checkpoint!r}")
+        raise TypeError(f"checkpoint must be a file name, not {checkpoint!r}")
     if not Path(checkpoint).name:
         raise ValueError(
             f"checkpoint={str(checkpoint)!r} does not name a file; give, for example, 'night.npz'"
@@ -140,13 +140,13 @@ def checked_path(checkpoint, every, resume):
         raise IsADirectoryError(f"the checkpoint {path} is a folder; choose another name")
     if path.exists() and not resume:
         raise FileExistsError(
-            f"the checkpoint {path} exists already: resume it, delete it, or choose another name"
+            f"the checkpoint {path} already exists: resume it, delete it, or choose another name"
         )
     return path
 
 
 def fingerprint(tunes):
-    """Return a text by which two datasets can be compared; None for none."""
+    """Return a text that identifies a dataset; None for None."""
     if tunes is None:
         return None
     if pianoroll.is_stored(tunes):
@@ -160,22 +160,22 @@ def fingerprint(tunes):
 
 
 def extent(tunes):
-    """Return how much music there is, as a text; None for none."""
+    """Return the numbers of tunes and steps as a text; None for None."""
     if tunes is None:
         return None
     return f"{len(tunes)} tune{'s' * (len(tunes) != 1)}, {pianoroll.lengths(tunes).sum()} steps"
 
 
 def description(tunes, validation, config, of=fingerprint):
-    """Return all that a training must have in common with the checkpoint that it goes on from.
+    """Return everything that a training must share with the checkpoint it resumes from.
 
-    With `extent` for the last argument the music itself is left out.
+    With `extent` as the last argument the music counts by its amount alone.
     """
     return {**config.to_dict(), "dataset": of(tunes), "validation": of(validation)}
 
 
 def check_same(path, existing, expected):
-    """Raise `AnotherTraining` where a checkpoint is not what is asked for."""
+    """Raise `AnotherTraining` if a checkpoint does not match what is expected."""
     expected = {name: value for name, value in expected.items() if name not in FREE}
     if differences(existing, expected):
         raise AnotherTraining(path, existing, expected)

@@ -1,49 +1,50 @@
-"""How a network is trained: the options, with their bounds and defaults.
+"""Options of a training, with their bounds and defaults.
 
-`TrainConfig` is what a training works with. The class's `train` takes the same options under the
-names of 2015; `saving.legacy_2015` says which is which.
+`TrainConfig` holds the options of one training. `RNN4Music.train` takes the same options under the
+names of 2015; `saving.legacy_2015` maps them.
 """
 
+import warnings
 from dataclasses import asdict, dataclass, replace
 
 from rnn4music._utils.options import Option, by_name
 
 OPTIONS = (
-    Option("epochs", int, 30, "visits to every tune", "N", low=1),
-    Option("updates_per_minibatch", int, 1, "updates on each minibatch", "N", low=1),
-    Option("batch_size", int, 5, "tunes in a minibatch", "N", low=1),
-    Option("window", int, 100, "steps in a window", "N", low=2),
-    Option("windows", str, "all", "learn from all of each tune, a random window of it, or its "
-           "start", choices=("all", "random", "start")),
-    Option("validation", float, 0.1, "share of the tunes that is not learned from; the weights "
-           "that score best on it are kept", "FRACTION", low=0, below=1),
-    Option("patience", int, None, "end after this many epochs without a better validation", "N",
-           low=1),
+    Option("epochs", int, 30, "number of passes over the tunes", "N", low=1),
+    Option("updates_per_minibatch", int, 1, "number of updates for each minibatch", "N", low=1),
+    Option("batch_size", int, 5, "number of tunes in a minibatch", "N", low=1),
+    Option("window", int, 100, "number of steps in a window", "N", low=2),
+    Option("windows", str, "all", "windows of each tune that an epoch learns from: all of them, "
+           "one at random, or the first", choices=("all", "random", "start")),
+    Option("validation", float, 0.1, "fraction of the tunes that is held out; the weights that "
+           "score best on it are kept", "FRACTION", low=0, below=1),
+    Option("patience", int, None, "stop after this many epochs without a better validation score",
+           "N", low=1),
     Option("decay_patience", int, None, "lower the learning rates after this many epochs without "
-           "a better validation", "N", low=1),
-    Option("rate_decay", float, 0.5, "factor that lowers the learning rates", "FACTOR",
-           above=0, below=1),
+           "a better validation score", "N", low=1),
+    Option("rate_decay", float, 0.5, "factor by which --decay-patience multiplies the learning "
+           "rates", "FACTOR", above=0, below=1),
     Option("dropout", float, 0.0, "probability that a unit is hidden from the layers above", "P",
            low=0, below=1),
-    Option("weight_noise", float, 0.0, "standard deviation of the noise on the weights", "SIGMA",
-           low=0),
-    Option("averaging", float, 0.0, "keep an exponential mean of the weights; 0.998 averages "
+    Option("weight_noise", float, 0.0, "standard deviation of the noise added to the weights",
+           "SIGMA", low=0),
+    Option("averaging", float, 0.0, "keep an exponential average of the weights; 0.998 averages "
            "about 500 updates", "A", low=0, below=1),
-    Option("l1", float, 0.0, "strength of the L1 penalty", "L1", low=0),
-    Option("segment", int, None, "work through a window in segments of this many steps, to save "
-           "memory", "N", low=1),
-    Option("cluster", str, None, "spread minibatches over the workers of a Dask scheduler, or "
-           "over this many on this machine", "ADDRESS|N"),
+    Option("l1", float, 0.0, "strength of the L1 penalty on the weights", "L1", low=0),
+    Option("segment", int, None, "process a window in segments of this many steps: less memory, "
+           "the same gradient", "N", low=1),
+    Option("cluster", str, None, "train on the workers of a Dask scheduler, or on this many local "
+           "Dask workers", "ADDRESS|N"),
 )  # fmt: skip
-"""Options of a training. Two name where something is, and are no part of a `TrainConfig`:
-``validation``, the share of the tunes, and ``cluster``."""
+"""Options of a training. Two of them are not part of a `TrainConfig`: ``validation``, the share of
+the tunes, and ``cluster``."""
 
 _BY_NAME = by_name(OPTIONS)
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How updates are made and when they end; `RNN4Music.train` says what each option means."""
+    """Options of one training; `RNN4Music.train` documents each."""
 
     epochs: int
     batch_size: int
@@ -61,14 +62,14 @@ class TrainConfig:
 
     @classmethod
     def validate(cls, values, names=None):
-        """Return the config with these values, checked one by one and together.
+        """Return the config with these values; check them one by one and together.
 
         Parameters
         ----------
         values : dict
-            From the name of an option to its value.
+            Value of each option, by name.
         names : dict, optional
-            What errors call an option, where that is not its name.
+            Names of options in errors, where they differ from their own.
         """
         names = names or {}
         config = cls(**{
@@ -80,17 +81,17 @@ class TrainConfig:
             divisors = ", ".join(str(n) for n in range(1, n_steps) if n_steps % n == 0)
             raise ValueError(
                 f"with {windows} all, {segment} must divide {window} - 1 = {n_steps}, but is "
-                f"{config.segment}: take one of {divisors}, or another {window}"
+                f"{config.segment}: choose one of {divisors}, or another {window}"
             )
         return config
 
     def fitted(self, tunes, validation):
-        """Return the config for these tunes: no minibatch has more columns than there are.
+        """Return the config for these tunes, with at most as many columns as there are tunes.
 
         Raises
         ------
         ValueError
-            For options that do not go together with the tunes.
+            If options do not fit the tunes.
         """
         from rnn4music.data import pianoroll
 
@@ -99,11 +100,16 @@ class TrainConfig:
                 raise ValueError(
                     f"{name}={getattr(self, name)} needs tunes to score: give validation"
                 )
-        if self.windows != "start" and pianoroll.lengths(tunes).max() < 2:
-            raise ValueError(
-                "the dataset has nothing to learn from: every tune has one step; give longer "
-                'tunes, or windows="start", which repeats them'
-            )
+        if pianoroll.lengths(tunes).max() < 2:
+            if self.windows != "start":
+                raise ValueError(
+                    "there is nothing to learn from: every tune has one step; give longer tunes, "
+                    'or choose the windows "start", which repeats them'
+                )
+            _warn("every tune in dataset has one step, and the model can only learn to repeat it")
+        for name, music in (("dataset", tunes), ("validation", validation)):
+            if music is not None and not any(tune.any() for tune in music):
+                _warn(f"no note sounds in {name}")
         return replace(self, batch_size=min(self.batch_size, len(tunes)))
 
     def to_dict(self):
@@ -112,10 +118,15 @@ class TrainConfig:
 
     @property
     def n_steps(self):
-        """Predictions in a segment, or in a window that is not cut."""
+        """Predictions in a segment, or in a window that is not divided."""
         return min(self.segment or self.window, self.window - 1)
 
     @property
     def in_segments(self):
         """Whether a window has several segments."""
         return self.n_steps < self.window - 1
+
+
+def _warn(problem):
+    """Warn where `train` is called."""
+    warnings.warn(f"{problem}: check how the tunes were read", stacklevel=4)

@@ -1,14 +1,15 @@
 """Synchronous data-parallel training on the workers of a Dask cluster.
 
-The columns of each minibatch are dealt to as many parts as there were workers in the beginning.
-An update sends the weights, and the columns of its part, to each worker, which goes forward and
-backward through them; the gradients come back, each in one flat array, and their sum changes the
-weights here. A column counts 1 / number of tunes of the whole minibatch, so that the sum is the
-minibatch's own gradient (Dean et al. 2012 and many since; here no worker is ever ahead or behind).
+The columns of each minibatch are divided into parts, one for each worker present at the start. An
+update sends the weights and the columns of a part to each worker, which runs forward and backward
+through them. The gradients come back, each in one flat array, and their sum changes the weights in
+this process. A column has the weight 1 / number of tunes in the whole minibatch, so that the sum is
+the gradient of the minibatch (Dean et al. 2012 and many since; here no worker is ever ahead or
+behind).
 
-A worker keeps nothing but what it compiled: each can compute each part at any time. The part of
-one that dies is computed by another, to the same bits on the same kind of processor, and a worker
-that appears takes part as soon as it has compiled.
+A worker keeps only its compiled functions, so any worker can compute any part at any time. If one
+dies, another computes its part, with the same bits on the same kind of processor. A new worker
+takes part as soon as it has compiled.
 """
 
 import asyncio
@@ -52,7 +53,7 @@ class Workers:
         Raises
         ------
         ClusterLost
-            If no worker is left and none appears, or a part kills whoever computes it.
+            If no worker is left and none appears, or every worker dies that computes a part.
         """
         answers = {}
         for _ in range(_MOST_ATTEMPTS):
@@ -73,7 +74,7 @@ class Workers:
             lost = min(set(range(len(parts))) - answers.keys())
             raise ClusterLost(
                 f"part {lost} of an update was lost with its worker {_MOST_ATTEMPTS} times; "
-                "their logs may tell why (little memory?)"
+                "the workers' logs may show the reason, such as too little memory"
             )
         for answer in answers.values():
             if isinstance(answer, Exception):
@@ -82,7 +83,7 @@ class Workers:
 
     @contextlib.contextmanager
     def _losing(self, address):
-        """Give a worker up that cannot be reached: Dask has several errors for this."""
+        """Drop a worker that cannot be reached; Dask raises various errors for this."""
         try:
             yield
         except Exception:
@@ -91,7 +92,7 @@ class Workers:
             self.looked_at = -math.inf
 
     def _result(self, address, future):
-        """Wait for an answer as long as the worker is there: Dask would wait for a dead one."""
+        """Wait for an answer while the worker is alive; Dask would wait for a dead one, too."""
         while True:
             try:
                 return future.result(timeout=_SECONDS_BETWEEN_LOOKS)
@@ -100,12 +101,12 @@ class Workers:
                     raise ConnectionError("it is gone") from None
 
     def wait(self, for_all=False):
-        """Wait until a worker is ready; with `for_all`, up to a minute for all that compile.
+        """Wait until a worker is ready; with `for_all`, up to a minute for all that are compiling.
 
         Raises
         ------
         ClusterLost
-            If for a minute there is none, not even one that compiles.
+            If there is no worker for a minute, not even one that is compiling.
         """
         begun = seen = time.monotonic()
         self._look()
@@ -113,14 +114,16 @@ class Workers:
             now = time.monotonic()
             seen = now if self.ready or self.coming else seen
             if now - seen > SECONDS_TO_BEGIN:
-                raise ClusterLost(f"all workers are lost, and none came in {SECONDS_TO_BEGIN} s")
+                raise ClusterLost(
+                    f"all workers are lost, and no new one appeared within {SECONDS_TO_BEGIN} s"
+                )
             time.sleep(0.01)
             self._look()
         if for_all and self.coming:
-            log(f"{', '.join(self.coming)} did not get ready, and may take part later")
+            log(f"not ready yet, may take part later: {', '.join(self.coming)}")
 
     def _look(self):
-        """Ask workers that have appeared to compile, and take in those that have."""
+        """Let new workers compile, and include those that have finished."""
         n_missing = self.n_parts - len(self.ready) - len(self.coming)
         is_due = time.monotonic() - self.looked_at > _SECONDS_BETWEEN_LOOKS
         if is_due and (n_missing or self.coming):
@@ -140,7 +143,7 @@ class Workers:
                 if future.status == "finished":
                     self.ready[address] = future.result()
                     if self.n_used:
-                        log(f"the worker {address} takes part")
+                        log(f"the worker {address} has joined")
 
 
 class ClusterTrainer(Trainer):
@@ -163,10 +166,10 @@ class ClusterTrainer(Trainer):
         super().__init__(*arguments)
         n_workers, batch_size = n_requested(client), self.config.batch_size
         n_parts = min(n_workers, batch_size)
-        if n_parts < n_workers:
-            log(f"{n_parts} tunes in a minibatch: of {n_workers} workers {n_parts} are used")
         self.n_columns = -(-batch_size // n_parts)
         n_parts = -(-batch_size // self.n_columns)  # 5 columns on 4 workers: 2 + 2 + 1
+        if n_parts < n_workers:
+            log(f"a minibatch of {batch_size} tunes uses {n_parts} of {n_workers} workers")
         self.columns = [slice(k * self.n_columns, (k + 1) * self.n_columns) for k in range(n_parts)]
         sizes = tuple(self.store.state_sizes.values())[::2]
         network = sizes, self.shape[2], self.store.dtype, self.network.cost_name
@@ -175,19 +178,20 @@ class ClusterTrainer(Trainer):
         self.traffic: Any = Counter()
 
     def compiles(self):
-        """Return True: workers may have to."""
+        """Return True, since workers may have to compile."""
         return True
 
     def leave_result(self):
-        """See `Trainer`; and log what the cluster was worth."""
+        """See `Trainer`; also log the time and traffic of an update."""
         super().leave_result()
         n, totals = self.traffic["updates"], self.traffic
         if n:
             log(
-                f"on {self.workers.n_used} workers: {n} updates of "
-                f"{1e3 * totals['seconds'] / n:.1f} ms, of which workers computed "
-                f"{1e3 * totals['computing'] / n:.1f}; {totals['sent'] / n / 1e6:.2f} MB sent and "
-                f"{totals['received'] / n / 1e6:.2f} received for each"
+                f"on {self.workers.n_used} workers: {n} updates after the first, "
+                f"{1e3 * totals['seconds'] / n:.1f} ms each, of which "
+                f"{1e3 * totals['computing'] / n:.1f} ms computing; "
+                f"{totals['sent'] / n / 1e6:.2f} MB sent and "
+                f"{totals['received'] / n / 1e6:.2f} MB received per update"
             )
 
     def _change(self, windows, mask, states, key):
@@ -197,7 +201,7 @@ class ClusterTrainer(Trainer):
             self.workers.wait(for_all=True)
         started = time.perf_counter()
         flat = flattened(self._under_way().values())
-        B = self.columns[-1].stop  # the last part filled up
+        B = self.columns[-1].stop  # the last part is padded
         windows, mask = widened(windows, B, 1), widened(mask, B, 1)
         states = [widened(state, B, 0) for state in states]
         parts = [

@@ -1,18 +1,22 @@
-"""What happened in a training: costs, validation, times."""
+"""History of a training: costs, validation, times."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 
+class BaselineWarning(UserWarning):
+    """A training ended with a validation above the baseline."""
+
+
 @dataclass(repr=False)
 class History:
-    """What happened in training; all lists grow in the order of time."""
+    """Record of a training; all lists are in chronological order."""
 
     cost: list = field(default_factory=list)  # of each update: nats per tune and window
-    seconds: list = field(default_factory=list)  # that each update took, compiling included
+    seconds: list = field(default_factory=list)  # of each update, including compilation
     validation: list = field(default_factory=list)  # nats per step after each epoch, or None
     rate_factor: list = field(default_factory=list)  # on the learning rates in each epoch
-    baseline: float | None = None  # of the validation: each pitch's Markov chain of what is learned
+    baseline: float | None = None  # nats per step of each pitch's Markov chain, fit to the tunes
     epochs: int = 0  # completed
     interrupted: bool = False  # by Ctrl-C
 
@@ -21,32 +25,41 @@ class History:
         if self.best_epoch:
             nats = self.validation[self.best_epoch - 1]
             best = f", best validation {nats:.3f} after epoch {self.best_epoch}"
+        if self.is_worse_than_baseline:
+            best += f", worse than the baseline of {self.baseline:.3f}"
         return f"History({len(self.cost)} updates, {self.epochs} epochs{best})"
 
     LISTS: ClassVar = ("cost", "seconds", "validation", "rate_factor")
 
     @property
     def best_epoch(self):
-        """The epoch (counted from 1) with the lowest validation, None where there was none."""
+        """The epoch (counted from 1) with the lowest validation; None without any."""
         scored = [
             (nats, epoch) for epoch, nats in enumerate(self.validation, 1) if nats is not None
         ]
         return min(scored)[1] if scored else None
 
+    @property
+    def is_worse_than_baseline(self):
+        """Whether the best validation is above the baseline; False if there is none of both."""
+        if self.best_epoch is None or self.baseline is None:
+            return False
+        return self.validation[self.best_epoch - 1] > self.baseline
+
     def followed_by(self, later):
-        """Return this history and a later one as one."""
+        """Return this history joined with a later one."""
         lists = {name: getattr(self, name) + getattr(later, name) for name in self.LISTS}
         baseline = self.baseline if later.baseline is None else later.baseline
         epochs = self.epochs + later.epochs
         return History(**lists, baseline=baseline, epochs=epochs, interrupted=later.interrupted)
 
     def cut(self, lengths):
-        """Return what came before and after the time at which it had these `lengths`.
+        """Split the history where it had these `lengths`; return the part before and after.
 
         Raises
         ------
         ValueError
-            If it never had.
+            If it never had these lengths.
         """
         now = self.lengths()
         if lengths.keys() != now.keys() or not all(
@@ -71,7 +84,7 @@ class History:
 
     @classmethod
     def from_dict(cls, values):
-        """Return the history that `to_dict` gave, checked."""
+        """Return the history of a dict from `to_dict`, which is checked."""
         for name in cls.LISTS:
             kind = (float, type(None)) if name == "validation" else float
             entries = values.get(name, [])

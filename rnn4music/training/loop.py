@@ -14,7 +14,7 @@ def train(trainer, callbacks, catch_sigterm=False):
     Parameters
     ----------
     trainer : Trainer
-        Where it stands decides where the training goes on.
+        Training starts at its state.
     callbacks : CallbackList
     catch_sigterm : bool
         Whether SIGTERM ends the training as Ctrl-C does, before it ends the process.
@@ -22,10 +22,10 @@ def train(trainer, callbacks, catch_sigterm=False):
     Raises
     ------
     ConnectionError
-        If the cluster that updates are made on is lost.
+        If the cluster that computes the updates is lost.
     TrainingDiverged
-        If the cost or the weights stop being finite. The weights with the best validation are
-        in place then, or, where there was none yet, those with which the cost was last finite.
+        If the cost or the weights are no longer finite. The model then has the weights with the
+        best validation or, if there was none yet, the last ones with a finite cost.
     """
     interrupted = trainer.interrupted
     with interruptible(interrupted, trainer.history, catch_sigterm), callbacks.ending():

@@ -2,11 +2,12 @@
 
 Conventions
 -----------
-A tune is a piano roll (length, P). A window has up to `length` rows of it, and a minibatch lays
-the windows of B tunes side by side: (length, B, P). What is missing, rows of a window or whole
-tunes, is filled with silence that counts nothing, so that all minibatches have one shape.
+A tune is a piano roll (length, P). A window has up to `length` rows of it, and a minibatch has
+the windows of B tunes side by side: (length, B, P). Missing rows and missing tunes are padded with
+silence of weight 0, so that all minibatches have the same shape.
 """
 
+import heapq
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -20,10 +21,10 @@ WINDOWS = ("start", "random", "all")
 
 
 class Minibatch(NamedTuple):
-    """The windows of B tunes, what each prediction counts, and where the tunes stand."""
+    """The windows of B tunes, the weight of each prediction, and which windows begin a tune."""
 
     windows: Any  # (length, B, P)
-    mask: Any  # (length - 1, B): 1 / number of real tunes, 0 for what is filled up
+    mask: Any  # (length - 1, B): 1 / number of real tunes, 0 for padding
     is_first: Any  # (B,): whether the states before the window are those at t = −1
 
 
@@ -64,24 +65,22 @@ def epoch(tunes, size, length, dtype, rng, windows="start"):
     Parameters
     ----------
     tunes : sequence of (length, P)
-        Only those of a minibatch are accessed for it.
+        Each minibatch accesses only its own tunes.
     size, length : int
-        Of the minibatches.
+        Columns and rows of a minibatch.
     dtype : str
     rng : numpy.random.Generator
     windows : {"start", "random", "all"}
-        Of each tune the first `length` rows, repeated where it has fewer (the rule of 2015); so
-        many rows from a random place; or all of it, in consecutive windows with the states
-        carried from one to the next. The windows of a tune overlap by a row, the last that
-        is predicted in one being the first that is read in the next.
+        "start" takes the first `length` rows of each tune, repeated if it has fewer (the rule of
+        2015). "random" takes up to `length` rows from a random place. "all" takes the whole tune
+        in consecutive windows, with the states carried from one to the next; they overlap by a
+        row, which is the last to be predicted in one and the first to be read in the next.
 
     Yields
     ------
     Minibatch
     """
-    order = rng.permutation(len(tunes))
-    if windows != "start":  # a single step, unrepeated, predicts nothing
-        order = order[pianoroll.lengths(tunes)[order] > 1]
+    order = _order(tunes, rng, windows)
     if windows == "all":
         yield from _consecutive((tunes[k] for k in order), size, length, dtype)
         return
@@ -94,8 +93,16 @@ def epoch(tunes, size, length, dtype, rng, windows="start"):
         yield make_minibatch(cut, size, length, dtype)
 
 
+def _order(tunes, rng, windows):
+    """Return the numbers of the tunes in the order of an epoch."""
+    order = rng.permutation(len(tunes))
+    if windows != "start":  # a single step, unrepeated, predicts nothing
+        order = order[pianoroll.lengths(tunes)[order] > 1]
+    return order
+
+
 def _consecutive(tunes, size, length, dtype):
-    """Yield minibatches whose columns go through whole tunes, each taking the next when done."""
+    """Yield minibatches whose columns go through whole tunes, one tune after the other."""
     rest = [None] * size  # of each column's tune
     while True:
         is_first = np.array([tune is None for tune in rest])
@@ -107,21 +114,26 @@ def _consecutive(tunes, size, length, dtype):
         rest = [None if t is None or len(t) <= length else t[length - 1 :] for t in rest]
 
 
-def n_minibatches(tunes, size, length, windows="start"):
-    """Return how many minibatches an epoch has; for "all" about how many."""
-    lengths = pianoroll.lengths(tunes)
-    if windows == "all":
-        n_windows = int((-(-(lengths - 1) // (length - 1))).sum())
-        return max(1, -(-n_windows // size))
-    n_tunes = len(lengths) if windows == "start" else np.count_nonzero(lengths > 1)
-    return -(-n_tunes // size)
+def n_minibatches(tunes, size, length, windows="start", seed=0):
+    """Return the number of minibatches of the epoch with this seed, which only "all" depends on.
+
+    There a column takes the next tune when it has finished one, so the shuffle decides how long
+    the longest column is.
+    """
+    order = _order(tunes, np.random.default_rng(seed), windows)
+    if windows != "all":
+        return -(-len(order) // size)
+    ends = [0] * size
+    for n_windows in (-(-(pianoroll.lengths(tunes)[order] - 1) // (length - 1))).tolist():
+        heapq.heapreplace(ends, ends[0] + n_windows)
+    return max(ends)
 
 
 def prefetched(iterator, n):
-    """Yield what an iterator does, in its order, while a thread makes the next `n` items.
+    """Yield an iterator's items in their order while a thread prepares the next `n`.
 
-    What the iterator raises is raised here, in its place. Whoever stops before the end closes
-    the generator (it is closed when nothing holds it any more), which ends the thread.
+    An error of the iterator is raised in the place of its item. Closing the generator ends the
+    thread; it closes itself once nothing refers to it.
     """
     end = object()
     thread = ThreadPoolExecutor(1, "prefetch")

@@ -1,14 +1,13 @@
-"""Noise on an update, so that the network learns what holds in general.
+"""Noise on updates, which regularises the network.
 
 Dropout (Srivastava, Hinton, Krizhevsky, Sutskever and Salakhutdinov 2014): each layer's hidden
 state passes through a mask on its way to the layer above and to the output, one mask for each
-tune of a minibatch, the same at all steps. Recurrent connections see all of it (Zaremba,
-Sutskever and Vinyals 2014, arXiv 1409.2329). What is kept is scaled up, so that nothing changes
-when the network is used.
+tune of a minibatch, the same at all steps. Recurrent connections see the whole state (Zaremba,
+Sutskever and Vinyals 2014, arXiv 1409.2329). Kept units are scaled up, so that the network is used
+without any change.
 
 Weight noise (Graves 2013, arXiv 1308.0850, section 4.1): Gaussian noise on the weight matrices,
-drawn anew for each update; the gradient is taken at the noisy weights, and changes the clean
-ones.
+drawn anew for each update. The gradient is taken at the noisy weights and changes the clean ones.
 """
 
 import numpy as np
@@ -41,23 +40,23 @@ class Noise:
 
     @classmethod
     def of(cls, config, store):
-        """Return the noise on whole minibatches that a `TrainConfig` asks for."""
+        """Return the noise on whole minibatches that a `TrainConfig` specifies."""
         layer_sizes = list(store.state_sizes.values())[::2]
         n_in_matrices = store.n_in_matrices()
         noise = config.dropout, config.weight_noise
         return cls(*noise, layer_sizes, n_in_matrices, config.batch_size, store.dtype)
 
     def draw(self, *key):
-        """Return the arrays that `kind` asks for, the same whenever the key is the same.
+        """Return the arrays that `kind` requires; the same key gives the same arrays.
 
         Parameters
         ----------
         *key : int
-            Numbers that no other update has, such as the epoch's seed and the update in it.
+            Numbers that identify the update, such as the epoch's seed and the update in it.
         """
         if not any(self.kind):
             return []
-        # a generator of its own for each update, so that an interrupted training finds its place
+        # one generator for each update, so that a resumed training draws the same noise
         rng = np.random.Generator(np.random.SFC64(key))
         arrays = []
         if self.kind.dropout:

@@ -1,10 +1,10 @@
-"""The part of a worker in `data_parallel`: the gradient of some columns of a minibatch.
+"""Worker side of `data_parallel`: the gradient of some columns of a minibatch.
 
 Conventions
 -----------
 T steps, B columns of a part, P pitches, H units, as in `graphs.compiled`. Weights and gradients
-travel as one flat array (N,) in the model's dtype, the parameters one after the other in the order
-of `parameters.named`; rolls of zeros and ones in eight cells a byte.
+are sent as one flat array (N,) in the model's dtype, the parameters concatenated in the order of
+`parameters.named`. Rolls of zeros and ones are sent as bits.
 """
 
 import functools
@@ -22,65 +22,66 @@ from rnn4music.training.segments import segment_cost_and_gradients
 
 
 class Part(NamedTuple):
-    """Some columns of a minibatch, the last ones filled up with columns that count nothing."""
+    """Some columns of a minibatch, padded with columns of weight 0."""
 
     columns: slice
-    roll: Any  # what `packed` returned of (T + 1, columns, P)
+    roll: Any  # (T + 1, columns, P), as `packed` returns it
     mask: Any  # (T, columns)
     states: list  # of (columns, H)
     key: tuple  # of the update
 
 
 class Gradient(NamedTuple):
-    """The answer of a worker to a part."""
+    """A worker's result for a part."""
 
     cost: float
-    flat: Any  # (N,): the gradients of all parameters, one after the other
+    flat: Any  # (N,): the gradients of all parameters, concatenated
     after: list  # of (columns, H): the states after the part
     seconds: float
 
 
 def packed(roll):
-    """Return a roll of zeros and ones in eight cells a byte, any other as it is."""
+    """Return a roll of zeros and ones packed into bits, any other unchanged."""
     cells = roll.astype(bool)
     return np.packbits(cells, axis=-1) if np.array_equal(cells, roll) else roll
 
 
 def unpacked(roll, n_pitches):
-    """Return what `packed` was given."""
+    """Undo `packed`."""
     return roll if roll.dtype != np.uint8 else np.unpackbits(roll, axis=-1, count=n_pitches)
 
 
 def flattened(arrays):
-    """Return arrays as one of a single axis."""
+    """Concatenate arrays into one of a single axis."""
     return np.concatenate([np.ravel(array) for array in arrays])
 
 
 def split(flat, shapes):
-    """Return views on what `flattened` put together."""
+    """Undo `flattened`; return views."""
     ends = np.cumsum([math.prod(shape) for shape in shapes])
     return [part.reshape(shape) for part, shape in zip(np.split(flat, ends[:-1]), shapes)]
 
 
 def widened(array, n_columns, axis):
-    """Return an array filled up with zeros to at least this many columns."""
+    """Pad an array with zeros to at least this many columns."""
     missing = [(0, 0)] * array.ndim
     missing[axis] = (0, max(0, n_columns - array.shape[axis]))
     return np.pad(array, missing)
 
 
 _ALONE = threading.Lock()
-"""Replicas of one process share networks, and Dask makes one while another computes."""
+"""Lock on the networks, which the replicas of a process share: Dask may make one replica while
+another computes."""
 
 
 @functools.lru_cache(maxsize=4)
 def _compiled(layer_sizes, n_pitches, dtype, cost):
-    """Return a network with weights of its own; a process keeps the last four."""
+    """Return a network with its own weights; a process keeps the last four."""
     return CompiledNetwork(ParameterStore(layer_sizes, n_pitches, dtype, averages=()), cost)
 
 
 class Replica:
-    """The actor of Dask's that runs in a worker.
+    """Dask actor that runs in a worker.
 
     Parameters
     ----------
@@ -88,7 +89,7 @@ class Replica:
         The arguments of `_compiled`.
     config : TrainConfig
     n_columns : int
-        Of a part.
+        Columns of a part.
     """
 
     def __init__(self, network, config, n_columns):
@@ -110,7 +111,7 @@ class Replica:
         try:
             with _ALONE:
                 return self._gradient(weights, part)
-        except Exception as error:  # so that what is raised is the connection's
+        except Exception as error:  # returned, so that errors raised are the connection's
             return error
 
     def _gradient(self, weights, part):

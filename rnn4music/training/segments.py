@@ -1,15 +1,15 @@
 """The exact gradient of a long window, segment by segment, in the memory of one segment.
 
-What the backward pass needs of every step, `lstm.Activations`, takes six numbers a unit. For
-windows of many thousand steps only the states between segments are kept: the network runs
-forward once to find them, and then, from the last segment to the first, runs each segment again
-and goes back through it, handing the derivatives at its first states to the segment before
-(checkpointing; Chen, Xu, Zhang and Guestrin 2016, arXiv 1604.06174).
+The backward pass needs six numbers for every step and unit, `lstm.Activations`. For windows of
+many thousand steps only the states between segments are kept. The network runs forward once to
+find them. Then, from the last segment to the first, it runs each segment again and goes backward
+through it, passing the derivatives at its first states to the segment before (checkpointing; Chen,
+Xu, Zhang and Guestrin 2016, arXiv 1604.06174).
 
 Conventions
 -----------
-A segment has `length` steps; the last one is filled up with steps that the mask leaves out, which
-add nothing to cost or gradient. States are flat lists of (B, H) arrays, as in `graphs.compiled`.
+A segment has `length` steps; the last one is padded with steps of weight 0, which add nothing to
+cost or gradient. States are flat lists of (B, H) arrays, as in `graphs.compiled`.
 """
 
 import numpy as np
@@ -25,12 +25,12 @@ def segment_cost_and_gradients(network, states, windows, mask, length, kind, noi
         The states before the windows.
     windows : (T + 1, B, P)
     mask : (T, B)
-        What each prediction counts.
+        Weight of each prediction.
     length : int
-        Steps of a segment; T or more for a window that is not cut.
+        Steps of a segment; T or more for a window that is not divided.
     kind : graphs.compiled.NoiseKind
     noise : list of arrays
-        What it asks for.
+        The arrays that `kind` requires.
 
     Returns
     -------
@@ -38,7 +38,7 @@ def segment_cost_and_gradients(network, states, windows, mask, length, kind, noi
     gradients : list of arrays
         In the order of the store's weights.
     after : list of (B, H)
-        The states after the last segment: those after the windows, where segments fill them.
+        The states after the last segment: those after the windows if the segments fill them.
     """
     n_steps, B = mask.shape
     P = windows.shape[2]
@@ -46,7 +46,7 @@ def segment_cost_and_gradients(network, states, windows, mask, length, kind, noi
     cost_and_gradients = network.cost_and_gradients(shape, kind)
 
     def cut(start):
-        """Return a segment's inputs, targets and mask, filled up."""
+        """Return a segment's inputs, targets and mask, padded."""
         rows, row_mask = windows[start : start + length + 1], mask[start : start + length]
         missing = length - len(row_mask)
         if missing:

@@ -1,4 +1,4 @@
-"""Where a training stands: what decides how it goes on, beside the weights and the history."""
+"""Position of a training: with the weights and the history it determines how training continues."""
 
 from dataclasses import asdict, dataclass
 
@@ -7,14 +7,14 @@ from rnn4music._utils import checks
 
 @dataclass
 class TrainingState:
-    """Counts of a training; a checkpoint holds them, and a resumed training begins with them."""
+    """Counters of a training, which checkpoints hold and a resumed training starts from."""
 
     epoch: int = 0  # completed
-    update: int = 0  # made in the epoch under way
-    seed: int | None = None  # of the epoch under way
+    update: int = 0  # made in the current epoch
+    seed: int | None = None  # of the current epoch
     rate_factor: float = 1.0  # on the learning rates
     best: float | None = None  # nats per step of the best validation
-    since_decay: int = 0  # epochs since then, or since the rates were lowered
+    since_decay: int = 0  # epochs since the best one, or since the rates were lowered
 
     def complete_epoch(self, nats, config):
         """Count an epoch with its validation (or None); return whether it is the best."""
@@ -35,7 +35,7 @@ class TrainingState:
 
     @classmethod
     def from_dict(cls, values):
-        """Return the state that `to_dict` gave, checked."""
+        """Return the state of a dict from `to_dict`, which is checked."""
         if values.keys() != asdict(cls()).keys():
             raise ValueError(f"the state of the training has other entries: {values!r}")
         for name in ("epoch", "update", "since_decay"):

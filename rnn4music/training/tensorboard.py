@@ -6,18 +6,18 @@ from rnn4music.training.callbacks import Callback
 
 
 class TensorBoard(Callback):
-    """Cost, validation and, after each epoch, a tune to see and to hear, for TensorBoard.
+    """Logs cost, validation and, after each epoch, a composed tune as picture and sound.
 
     Needs tensorboardX (extra ``tensorboard``).
 
     Parameters
     ----------
     folder : path
-        Where ``tensorboard --logdir`` will look.
+        Folder of the log, for ``tensorboard --logdir``.
     n : int
         Steps of the tune that is composed after each epoch; 0 for none.
     start : (steps, io_length), optional
-        What it continues.
+        Music that the tune continues.
     time_step : float
         Seconds.
     lowest_pitch : int
@@ -47,7 +47,7 @@ class TensorBoard(Callback):
         self.writer.add_scalar("cost", history.cost[-1], len(history.cost))
 
     def on_epoch(self, model, history):
-        """Write the validation, and compose."""
+        """Write the validation and a composed tune."""
         from rnn4music.render.synthesizer import SAMPLE_RATE, synthesise
 
         step = len(history.cost)

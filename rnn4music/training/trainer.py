@@ -1,16 +1,18 @@
-"""One training: what is learned from, how far it is, and what is kept of it.
+"""One training: its data, its progress, and its result.
 
 Conventions
 -----------
-The weights *under way* are those that updates change. The *result* is what training leaves: the
-weights with the best validation so far; without validation their running mean, where one is
-kept, or else the weights under way.
+The *current* weights (`under_way` in checkpoints) are those that updates change. The *result* is
+what training returns: the weights with the best validation so far; without validation their
+running mean, if one is kept, or else the current weights.
 """
 
+import copy
 import functools
 import math
 import threading
 import time
+import warnings
 
 import numpy as np
 
@@ -23,18 +25,18 @@ from rnn4music.saving import metadata, model_file
 from rnn4music.training import checkpoints, minibatches
 from rnn4music.training.averaging import AveragedWeights
 from rnn4music.training.callbacks import CallbackList, EarlyStopping, ProgressBar, ResultInPlace
-from rnn4music.training.history import History
+from rnn4music.training.history import BaselineWarning, History
 from rnn4music.training.loop import TrainingDiverged, train
 from rnn4music.training.noise import Noise
 from rnn4music.training.segments import segment_cost_and_gradients
 from rnn4music.training.state import TrainingState
 
 AHEAD = 4
-"""Minibatches that are read ahead, where tunes are on the disk."""
+"""Number of minibatches that are read ahead if tunes are on disk."""
 
 
 class Trainer:
-    """A training of a model, from its first update to what it leaves; `loop.train` runs it.
+    """A training of a model, from its first update to its result; `loop.train` runs it.
 
     Parameters
     ----------
@@ -46,15 +48,15 @@ class Trainer:
     Attributes
     ----------
     state : TrainingState
-        Where the training stands.
+        Position of the training.
     history : History
-        Of this training so far, with what came before an interruption.
+        Of this training so far, including the updates before an interruption.
     before : History
-        Of all the trainings before this one.
+        Of all earlier trainings of the model.
     interrupted : threading.Event
-        Set when Ctrl-C or SIGTERM asks for the end.
+        Set when Ctrl-C or SIGTERM asks training to stop.
     ended_by : BaseException or None
-        What ended the training before its time.
+        Exception that ended the training early.
     """
 
     def __init__(self, model, tunes, validation, config):
@@ -66,20 +68,20 @@ class Trainer:
         self._begin()
 
     def _begin(self):
-        """Stand at the beginning, with the model as it is now."""
+        """Begin anew, with the model as it is now."""
         self.rng, self.before = self.model._rng, self.model.history
         self.state, self.history = TrainingState(), History()
         self.mean = AveragedWeights(self.config.averaging, self._under_way())
         self.best = self.last_gradients = None  # weights with the best validation
         vectors = self.store.initial_states()
         self.initial = [np.tile(vector, (self.config.batch_size, 1)) for vector in vectors]
-        self.states_before = self.states_after = self.initial  # the minibatch under way
+        self.states_before = self.states_after = self.initial  # the current minibatch
         self._good = self._checked = self.store.snapshot()  # by the cost; by every weight
 
     def run(self, callbacks, progress, path=None, every=None):
         """Train to the end; return the history.
 
-        The model has what was learned, whatever ends the training.
+        The model holds the result, however the training ends.
 
         Parameters
         ----------
@@ -87,7 +89,7 @@ class Trainer:
         progress : bool
             Whether to show a progress bar.
         path : pathlib.Path, optional
-            Of a checkpoint.
+            File of the checkpoint.
         every : int, optional
             Updates between two checkpoints.
         """
@@ -101,17 +103,26 @@ class Trainer:
         try:
             train(self, CallbackList(own, callbacks, self), catch_sigterm=path is not None)
         finally:
-            self.ended_by = None  # whose frames hold the trainer
+            self.ended_by = None  # its frames refer to the trainer
             self.model.history = self.before.followed_by(self.history)
             if self.history.cost:
                 self.model.metadata = self.metadata()
             self.model._last_gradients = self.last_gradients or self.model._last_gradients
+        if self.history.is_worse_than_baseline:
+            warnings.warn(
+                f"the best validation is {self.state.best:.3f} nats per step, worse than the "
+                f"baseline of {self.history.baseline:.3f}, which predicts each pitch from that "
+                "pitch alone: the model has not learned the music. Train for more epochs, with "
+                "other learning rates, or on more tunes",
+                BaselineWarning,
+                stacklevel=3,
+            )
         return self.history
 
-    # ---- what the loop asks
+    # ---- for the loop
 
     def compiles(self):
-        """Return whether the first update has something to compile."""
+        """Return whether the first update has to compile."""
         name = "cost_and_gradients" if self.config.in_segments else "update"
         return not self.network.is_compiled(name, self.shape, self.noise.kind)
 
@@ -119,18 +130,24 @@ class Trainer:
         """Return whether all epochs are done."""
         return self.state.epoch >= self.config.epochs
 
-    def n_updates(self):
-        """Return about how many updates all epochs have."""
-        config = self.config
+    def updates_per_epoch(self):
+        """Yield the number of updates of the current epoch and of each later one.
+
+        They follow from the seeds that the epochs will draw; a copy of the generator draws them.
+        """
+        config, rng, seed = self.config, copy.deepcopy(self.rng), self.state.seed
         cut = config.batch_size, config.window, config.windows
-        n_minibatches = minibatches.n_minibatches(self.tunes, *cut)
-        return config.epochs * config.updates_per_minibatch * n_minibatches
+        for _ in range(self.state.epoch, config.epochs):
+            seed = int(rng.integers(2**62)) if seed is None else seed
+            n_minibatches = minibatches.n_minibatches(self.tunes, *cut, seed)
+            yield config.updates_per_minibatch * n_minibatches
+            seed = None
 
     def updates(self):
-        """Yield the epoch's minibatches, each with how many updates it has had.
+        """Yield the epoch's minibatches, each with the number of updates it has had.
 
-        Those that were made before an interruption are left out, though their minibatches have to
-        be made: unless the training is interrupted meanwhile.
+        Updates made before an interruption are skipped. Their minibatches are cut nevertheless; if
+        training is interrupted meanwhile, the next one is yielded, so that the loop can end.
         """
         if self.state.seed is None:
             self.state.seed = int(self.rng.integers(2**62))
@@ -152,13 +169,13 @@ class Trainer:
         return epoch
 
     def update(self, minibatch, visit):
-        """Update the weights once, and record the cost before.
+        """Update the weights once, and record the cost before the update.
 
         Parameters
         ----------
         minibatch : minibatches.Minibatch
         visit : int
-            How many updates it has had already.
+            Number of updates that it has had.
         """
         started, before = time.perf_counter(), self.store.snapshot()
         if visit == 0:
@@ -184,7 +201,7 @@ class Trainer:
         self.history.seconds.append(time.perf_counter() - started)
 
     def complete_epoch(self):
-        """Validate where there is something to validate with, and count the epoch."""
+        """Score the validation tunes, if there are any, and count the epoch."""
         self.ensure_finite()
         self._checked = self.store.snapshot()
         nats = None if self.validation is None else self.validate()
@@ -232,22 +249,22 @@ class Trainer:
             self.network.apply_gradients(())(*gradients, *self._settings())
 
     def _diverged(self, what):
-        """Put the last good weights in place; return the error."""
+        """Restore the last good weights; return the error."""
         self.store.restore(self._good)
-        if not self.store.is_finite():  # an average had overflowed, unseen in the cost
+        if not self.store.is_finite():  # an average had overflowed without effect on the cost
             self.store.restore(self._checked)
-        if self.best is None:  # the mean has seen what led here
+        if self.best is None:  # the mean includes the updates that led here
             self._keep(self._under_way())
         return TrainingDiverged(
-            f"{what} at update {len(self.history.cost) + 1}; the last good weights are in place. "
+            f"{what} at update {len(self.history.cost) + 1}; the last good weights are restored. "
             "Try lower learning rates, a lower bound on the gradient, a weaker L1 penalty, or "
-            "smaller initial weights, with another checkpoint if there is one"
+            "smaller initial weights. If there is a checkpoint, choose another file for it"
         )
 
-    # ---- what it leaves
+    # ---- the result
 
     def validate(self):
-        """Return the nats per step on the validation set, of the mean where one is kept."""
+        """Return the nats per step on the validation set, of the mean if one is kept."""
         under_way = self.store.snapshot()
         try:
             if self.config.averaging:
@@ -260,17 +277,17 @@ class Trainer:
         return scores.run(self.network.forward, self.store.initial_states(), inputs)
 
     def result(self):
-        """Return what training would leave if it ended now: dict of name to array."""
+        """Return the weights that training would return if it ended now: dict of name to array."""
         return self._latest() if self.best is None else self.best
 
     def leave_result(self):
-        """Replace the weights under way by the result, unless their mean overflowed."""
+        """Replace the current weights with the result, unless that overflowed."""
         result = self.result()
         if all(np.isfinite(array).all() for array in result.values()):
             self.store.set_weights(result)
 
     def _keep(self, weights):
-        """Make a copy of these weights what training leaves."""
+        """Keep a copy of these weights as the result."""
         self.best = {name: np.array(array) for name, array in weights.items()}
 
     def _latest(self):
@@ -281,7 +298,7 @@ class Trainer:
         return {name: np.asarray(variable.get_value(borrow=True)) for name, variable in weights}
 
     def metadata(self):
-        """Return the model's metadata with this training among those that it has seen."""
+        """Return the model's metadata with this training added."""
         first_epoch, epochs = self.before.epochs + 1, self.history.epochs
         return metadata.with_training(self.model.metadata, self._extent, first_epoch, epochs)
 
@@ -297,7 +314,7 @@ class Trainer:
         return checkpoints.description(self.tunes, self.validation, self.config)
 
     def content(self):
-        """Return what a checkpoint holds: the model as training would leave it, and the rest."""
+        """Return the content of a checkpoint: the model with the result, and the training."""
         content = self.model.__getstate__()
         content["history"] = self.before.followed_by(self.history).to_dict()
         content["metadata"] = metadata.validate(self.metadata())
@@ -311,12 +328,12 @@ class Trainer:
         return {**content, "checkpoint": checkpoint, "under_way": self._arrays()}
 
     def resume(self, path):
-        """Go on where a checkpoint stands; the model becomes what the file holds.
+        """Resume from a checkpoint; the model takes its settings and weights from the file.
 
         Raises
         ------
         ValueError
-            If the file is damaged or of another training; the model stays as it was then.
+            If the file is damaged or of another training; the model is then unchanged.
         """
         model, content = self.model, model_file.read(path)
         earlier, gradients, saved = (
@@ -326,13 +343,13 @@ class Trainer:
         )
         if saved is None:
             raise ValueError(
-                f"{path} is a saved model, not a checkpoint: load it to train it on, and give "
-                "another file for the checkpoint"
+                f"{path} is a saved model, not a checkpoint: load it to train it further, and "
+                "choose another file for the checkpoint"
             )
         try:
             existing = {**saved["training"], **content["settings"]}
             checkpoints.check_same(path, existing, {**self._description, **model.settings()})
-            content["settings"]["genProbThreshold"] = model.genProbThreshold  # not of training
+            content["settings"]["genProbThreshold"] = model.genProbThreshold  # no training option
             model._take(content)
             self._begin()
             self.state = TrainingState.from_dict(saved["state"])
@@ -347,10 +364,11 @@ class Trainer:
             model._last_gradients = gradients
             if not isinstance(error, Exception):
                 raise
-            raise ValueError(f"{path} does not fit or is damaged: {error}") from error
+            reason = model_file.reason(error)
+            raise ValueError(f"{path} does not fit or is damaged: {reason}") from error
 
     def _arrays(self):
-        """Return what a checkpoint has to hold beside the model."""
+        """Return the arrays of a checkpoint besides the model's."""
         arrays = {f"under_way/{name}": array for name, array in self._under_way().items()}
         if self.config.averaging:
             arrays |= {f"mean/{name}": array for name, array in self.mean.weights.items()}
@@ -362,7 +380,7 @@ class Trainer:
         return arrays
 
     def _take(self, arrays):
-        """Take over what `_arrays` returned; the store's weights are the result then."""
+        """Restore what `_arrays` returned; the store's weights are the result at that time."""
         expected = {key: array.shape for key, array in self._arrays().items()}
         different = sorted(arrays.keys() ^ expected.keys())
         if different:

@@ -5,9 +5,8 @@
 >>> found = tuning.search(space, "my music", 20)                        # doctest: +SKIP
 >>> found.settings["learning_rates"]                                    # doctest: +SKIP
 
-`space` reads which settings to try, `trials` runs and keeps them in Optuna's storage, `results`
-writes tables and plots, and `study` has the search itself. Names are loaded on first use, and
-Optuna with them.
+`space` reads the settings to try, `trials` runs them and keeps them in Optuna's storage, `results`
+writes tables and plots, and `study` has the search itself. Optuna is imported on first use.
 """
 
 from rnn4music._utils.lazy import lazy_names

@@ -2,9 +2,9 @@
 
 Conventions
 -----------
-A trial is a dict here: ``number``, ``state``, ``value`` (the best validation, nats per step),
-``best_epoch``, ``cores``, ``epochs``, ``seconds``, its settings under their names, ``seed``,
-``error``.
+A row is a dict that describes a trial: ``number``, ``state``, ``value`` (the best validation, nats
+per step), ``best_epoch``, ``cores``, ``epochs``, ``seconds``, its settings under their names,
+``seed``, ``error``.
 """
 
 import csv
@@ -26,11 +26,11 @@ _PLOTS = {
     "learning": "plot_intermediate_values",
 }
 FILES = ("trials.csv", "best.toml", *(f"{name}.png" for name in _PLOTS))
-"""Names of all files that are written here."""
+"""Names of all files that this module writes."""
 
 
 def rows(space, trials):
-    """Return a dict for each of Optuna's trials that has begun."""
+    """Return a row for each of Optuna's trials that has begun."""
     rows = []
     for trial in trials:
         if trial.state.name == "WAITING" or trial.params.keys() != space.searched.keys():
@@ -71,7 +71,7 @@ def best_settings(space, best):
 
 
 def write_tables(folder, space, rows):
-    """Write ``trials.csv`` and, where a trial is complete, ``best.toml``."""
+    """Write ``trials.csv`` and, if a trial is complete, ``best.toml``."""
     if not rows:
         return
     table = io.StringIO()
@@ -98,7 +98,7 @@ def _write(path, content):
 
 
 def table(space, rows):
-    """Return the best trials as a text of aligned columns, "" for none."""
+    """Return the best trials as a text of aligned columns, or "" without any."""
     names = ["number", "state", "value", "best_epoch", "epochs", "seconds", *space.searched]
     shown = [row for row in rows if row["state"] in ("complete", "pruned")]
     shown.sort(key=lambda row: (row["state"], row["value"], row["number"]))
@@ -114,8 +114,21 @@ def _short(value):
     return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
 
 
+def _rotate_labels(panels):
+    """Turn the labels below narrow panels upright, and thin out those of logarithmic axes."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    for panel in panels:
+        if panel.get_xscale() == "log":
+            panel.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=9))
+            panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            panel.xaxis.set_minor_formatter(NullFormatter())
+        panel.tick_params(axis="x", labelrotation=90)
+        panel.xaxis.label.set_size("small")
+
+
 def write_plots(folder, study):
-    """Draw Optuna's plots into PNG files, once a trial is complete; return their paths."""
+    """Draw Optuna's plots as PNG files, if a trial is complete; return their paths."""
     import matplotlib.pyplot as plt
     from optuna.visualization import matplotlib as drawing
 
@@ -124,11 +137,13 @@ def write_plots(folder, study):
     for name, function in _PLOTS.items() if "COMPLETE" in states else ():
         options = {} if name == "learning" else {"target_name": _NATS}
         with plt.rc_context(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # experimental, Optuna says
+            warnings.simplefilter("ignore")  # Optuna's, of plots that are experimental
             try:
                 axes: Any = getattr(drawing, function)(study, **options)
             except (ValueError, RuntimeError):  # importances need two trials that differ
                 continue
+            if name == "slice":
+                _rotate_labels(np.ravel(axes))
             axes = np.ravel(axes)[0]
             if name == "learning":
                 axes.set(title="Best validation so far", xlabel="epoch", ylabel=_NATS)

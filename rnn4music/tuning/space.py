@@ -7,8 +7,8 @@
 
 Conventions
 -----------
-Names, kinds and checks are those of `experiment.config`. ``low`` and ``high`` belong to the range.
-What is searched is a distribution of Optuna's, in which a choice that is a list is a JSON text.
+Names, kinds and checks are those of `experiment.config`. A range includes ``low`` and ``high``. A
+searched setting is one of Optuna's distributions, with lists among its choices as JSON texts.
 """
 
 import json
@@ -23,21 +23,21 @@ from rnn4music.experiment import config
 UNSEARCHABLE = {
     **dict.fromkeys(
         ["data", *(option.name for option in config.MUSIC)],
-        "music that is read otherwise has other scores, which cannot be compared",
+        "scores on music that is read differently cannot be compared",
     ),
     **dict.fromkeys(
         ["threshold", "segment", "cluster", *(option.name for option in config.FILES)],
-        "it changes nothing about what is learned",
+        "it has no effect on what is learned",
     ),
-    "validation": "scores on other tunes cannot be compared",
-    "seed": "each trial has one of its own",
-    "epochs": "the score is that of the best epoch; give the most that a trial may have",
-    "start_from": "trials begin with the same model, or with a new one",
+    "validation": "scores on different tunes cannot be compared",
+    "seed": "each trial has its own",
+    "epochs": "the score is that of the best epoch; give the largest number that a trial may run",
+    "start_from": "all trials start from the same model, or each from a new one",
 }
-"""Names whose value has to be one, and why."""
+"""Settings that must have a single value, with the reason."""
 
 FILES = {option.name for option in config.FILES} - {"start_from"} | {"cluster"}
-"""Settings of the best configuration alone, for `train`; no trial writes files."""
+"""Settings that only the best configuration has, for `train`; trials write no files."""
 
 _SUGGEST = {
     CategoricalDistribution: "suggest_categorical",
@@ -47,7 +47,7 @@ _SUGGEST = {
 
 
 class Space(NamedTuple):
-    """Settings of which some are searched."""
+    """Settings, some of which are searched."""
 
     fixed: dict  # name to value
     searched: dict  # name to Optuna's distribution
@@ -76,13 +76,13 @@ def read(source):
     Raises
     ------
     ValueError
-        For what `experiment.config.read` refuses, an impossible range or choices, and a name that
-        cannot be searched.
+        For anything that `experiment.config.read` refuses, an impossible range or choice, and a
+        name that cannot be searched.
     """
     if isinstance(source, dict):
         where, content = "the space", source
     else:
-        opened(source).close()  # a FIFO would be waited for
+        opened(source).close()  # refuses a FIFO, which would block
         where, content = source, config.table(source)
     space = Space({}, {})
     for key, value, option in config.known(where, content):
@@ -92,7 +92,7 @@ def read(source):
             space.fixed[option.name] = config.validate(where, key, value, option)
     if not space.searched:
         raise ValueError(
-            f"{where}: there is nothing to search for; give at least one setting a range, such as "
+            f"{where}: there is nothing to search; give at least one setting a range, such as "
             "learning_rates = {low = 1e-4, high = 1e-2, log = true}"
         )
     return space
@@ -116,7 +116,7 @@ def _distribution(where, key, table, option):
             f"log = true, or {{choices = […]}}, but has {', '.join(table) or 'nothing'}"
         )
     if option.kind not in (int, float) or isinstance(option.n, int):
-        raise ValueError(f"{where}: {key} has no range: give {{choices = […]}}")
+        raise ValueError(f"{where}: {key} cannot have a range: give {{choices = […]}}")
     options = dict.fromkeys(("low", "high"), option._replace(n=None))
     options |= {"step": Option("step", option.kind, ..., ""), "log": Option("log", bool, ..., "")}
     given: dict[str, Any] = {
@@ -126,4 +126,4 @@ def _distribution(where, key, table, option):
     try:
         return (IntDistribution if option.kind is int else FloatDistribution)(**given)
     except (ValueError, TypeError, ArithmeticError) as error:
-        raise ValueError(f"{where}: {key} is no range: {error}") from None
+        raise ValueError(f"{where}: {key} is not a valid range: {error}") from None

@@ -1,4 +1,4 @@
-"""A search: its trials run in this process, in others of this machine, or on Dask."""
+"""Search over settings: trials run in this process, in others of this machine, or on Dask."""
 
 import concurrent.futures
 import contextlib
@@ -6,20 +6,23 @@ import functools
 import hashlib
 import json
 import os
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 import sqlalchemy
 from optuna.distributions import distribution_to_json
-from tqdm import tqdm
 
 from rnn4music._utils import checks
-from rnn4music._utils.console import STDERR
+from rnn4music._utils.console import Bar
 from rnn4music._utils.paths import check_outputs
 from rnn4music._utils.processes import can_start_processes, in_processes, share_of_cores
 from rnn4music.distributed.cluster import connected, in_cluster
+from rnn4music.evaluation import scores
+from rnn4music.evaluation.baselines import markov_probabilities
 from rnn4music.saving.model_file import npz_path
 from rnn4music.training import checkpoints
+from rnn4music.training.history import BaselineWarning
 from rnn4music.tuning import results
 from rnn4music.tuning.space import FILES, read
 from rnn4music.tuning.trials import (
@@ -38,7 +41,7 @@ class Found(NamedTuple):
     """Results of a search."""
 
     trials: list  # of dict; see `results`
-    best: dict | None  # of them
+    best: dict | None  # one of `trials`
     settings: dict | None  # of the best, for `train`
     text: str  # the best ten as a table
     plots: list  # of their paths
@@ -57,33 +60,33 @@ def search(
     seed=None,
     progress=True,
 ):
-    """Try settings until a number of trials is finished, and write what was found.
+    """Try settings until a number of trials is finished, and write the results.
 
-    The same call again, after any interruption, goes on; so do calls on other machines that
-    have the storage, at the same time.
+    After any interruption the same call continues the search. Calls on other machines with the
+    same storage take part in it at the same time.
 
     Parameters
     ----------
     space : path or dict
         A TOML file as for `train`, or its content; see `space`.
     data : path, optional
-        Music to learn from, as for `train`; None if the space has it.
+        Music to learn from, as for `train`; None if the space names it.
     trials : int
-        Number of finished trials to reach: complete, pruned, or diverged. Those of earlier calls
-        and of other machines count. Each process of another machine may finish one trial more.
+        Number of finished trials to reach: complete, pruned, or diverged. It includes those of
+        earlier calls and other machines. Each process of another machine may finish one more.
     output : path
         A folder for ``trials.csv``, ``best.toml``, the plots and the storage; made if missing.
     storage : path or str, optional
         Optuna's storage, instead of the SQLite file ``search.db`` in that folder: the URL of a
         database, or the path of a journal, for machines that share a folder. A journal does not
-        notice dead processes: their trials are not run again, others take their place.
+        detect dead processes: their trials are replaced by others instead of being run again.
     workers : int
         Number of processes, each bound to its share of the cores. One is this process.
-    cluster : int, str, distributed.Client or a cluster of Dask's, optional
-        Run each trial on a worker of Dask's instead; see `cluster.connected`. The workers need
-        the storage and the music under the same names.
+    cluster : int, str, distributed.Client or Dask cluster, optional
+        Run each trial on a Dask worker instead; see `cluster.connected`. The workers need the
+        storage and the music under the same names.
     seed : int, optional
-        Seed of all random numbers. With one worker the same seed makes the same search.
+        Seed of all random numbers. With one worker the same seed gives the same search.
     progress : bool
         Whether to show a progress bar on standard error.
 
@@ -98,9 +101,9 @@ def search(
     ImportError
         Without Optuna.
     ValueError
-        If something is wrong with the space, the search would write over what it reads, the
-        storage is damaged or of another search, or no trial reached its end. An error in a trial,
-        but for a training that diverges, ends the search.
+        If the space is invalid, the search would overwrite a file that it reads, the storage is
+        damaged or of another search, or no trial was completed. An error in a trial, other than
+        a training that diverges, ends the search.
     ChildProcessError
         If one of the local processes died.
     """
@@ -108,7 +111,9 @@ def search(
     if data is not None:
         space.fixed["data"] = os.fspath(data)
     if "data" not in space.fixed:
-        raise ValueError("there is no music to learn from: name a folder, or data= in the file")
+        raise ValueError(
+            "there is no music to learn from: give a folder of music, or data = … in the file"
+        )
     n_trials = checks.integer("trials", trials, low=1)
     n_workers = checks.integer("workers", workers, low=1)
     if cluster is not None and n_workers > 1:
@@ -135,8 +140,8 @@ def search(
         existing = [path for path in written if os.path.lexists(path)]
         if existing and not study.get_trials(deepcopy=False):
             raise FileExistsError(
-                f"{existing[0]} exists already, and {shown(storage)} has no trials to continue: "
-                "give another output folder, or move the file away"
+                f"{existing[0]} already exists, and {shown(storage)} has no trials to continue: "
+                "choose another output folder, or move the file away"
             )
         interrupted = _run(study, job, folder, music, n_workers, cluster, progress)
         rows = results.rows(space, study.get_trials(deepcopy=False))
@@ -145,8 +150,17 @@ def search(
     best = results.best_of(rows)
     if best is None and not interrupted:
         raise ValueError(
-            f"none of {len(rows)} trials reached its end, the last one since it "
-            f"{rows[-1]['state']}: {rows[-1]['error']}"
+            f"none of {len(rows)} trials was completed; the last one is {rows[-1]['state']}: "
+            f"{rows[-1]['error']}"
+        )
+    baseline = scores.score(markov_probabilities(music.parts["train"]), music.parts["validation"])
+    if best and best["value"] > baseline:
+        warnings.warn(
+            f"the best validation is {best['value']:.3f} nats per step, worse than the baseline of "
+            f"{baseline:.3f}, which predicts each pitch from that pitch alone: search other "
+            "settings, or give the trials more epochs",
+            BaselineWarning,
+            stacklevel=2,
         )
     settings = best and results.best_settings(space, best)
     return Found(rows, best, settings, results.table(space, rows), plots, interrupted)
@@ -157,7 +171,7 @@ def _absolute(path):
 
 
 def _about(space, music, seed):
-    """Return all on which scores depend, and the seed: dict of name to text."""
+    """Return everything that scores depend on, and the seed: dict of name to text."""
     ignored = {*FILES, "data", "cache", "threshold"}
     description = {
         name: json.dumps(each) for name, each in space.fixed.items() if name not in ignored
@@ -175,8 +189,8 @@ def _about(space, music, seed):
 
 
 def _run(study, job, folder, music, n_workers, cluster, progress):
-    """Run trials until enough are finished; return whether Ctrl-C came before."""
-    bar = tqdm(total=job.n_trials, desc="search", unit="trial", disable=not progress, file=STDERR)
+    """Run trials until enough are finished; return whether Ctrl-C ended them before."""
+    bar = Bar(total=job.n_trials, desc="search", unit="trial", disable=not progress, share=0)
 
     def show():
         rows = results.rows(job.space, study.get_trials(deepcopy=False))
@@ -200,7 +214,7 @@ def _run(study, job, folder, music, n_workers, cluster, progress):
 
 
 def _trials(job, n_trials, n_workers, cluster, here):
-    """Run trials, on Dask, in processes, or `here`; yield after each."""
+    """Run trials on Dask, in processes, or `here`; yield after each."""
     n_workers = min(n_workers, n_trials)
     if cluster is not None:
         with connected(cluster) as client:
@@ -212,8 +226,8 @@ def _trials(job, n_trials, n_workers, cluster, here):
             yield from in_processes(run, [job] * n_trials, n_workers)
         except concurrent.futures.BrokenExecutor as error:
             raise ChildProcessError(
-                "a process of the search died: is there too little memory? Fewer workers, or "
-                "smaller networks, need less; the same search again goes on"
+                "a process of the search died, perhaps for lack of memory: fewer workers or "
+                "smaller networks need less. The same search continues where it stopped"
             ) from error
     else:
         for _ in range(n_trials):

@@ -1,11 +1,11 @@
-"""Trials of a search: Optuna's storage, and what each process does with it.
+"""Trials of a search: Optuna's storage, and how a process runs trials from it.
 
 Conventions
 -----------
-A storage is the URL of a database, which notices dead processes by their missing heartbeats, or
+A storage is the URL of a database, which detects dead processes by their missing heartbeats, or
 the path of a journal, which does not. A trial's score is its best validation, in nats per step.
-Pruned trials and those that diverged are finished, as complete ones are. ``seed``, ``result`` and
-``error`` are user attributes of a trial, ``description`` is one of the study.
+Complete, pruned and diverged trials are finished. ``seed``, ``result`` and ``error`` are user
+attributes of a trial, ``about`` is one of the study.
 """
 
 import contextlib
@@ -14,6 +14,7 @@ import io
 import json
 import multiprocessing
 import os
+import re
 import secrets
 import threading
 import time
@@ -39,15 +40,16 @@ from rnn4music.experiment import config
 from rnn4music.experiment import music as experiment_music
 from rnn4music.experiment import run as experiment_run
 from rnn4music.training.callbacks import Callback
+from rnn4music.training.history import BaselineWarning
 from rnn4music.training.loop import TrainingDiverged
 from rnn4music.tuning.space import FILES, Space
 
 STUDY = "rnn4music"
 HEARTBEAT, GRACE = 20, 120
-"""Seconds between two heartbeats of a trial; without any, until its process counts as dead."""
+"""Seconds between two heartbeats of a trial, and without any until its process counts as dead."""
 
 MAX_RETRIES = 2
-"""How often a trial is run again whose process died."""
+"""Number of times that a trial is run again if its process dies."""
 
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 _STORAGE_ERRORS = (SQLAlchemyError, StorageInternalError, json.JSONDecodeError)
@@ -58,12 +60,13 @@ _STORAGE_ERRORS = (SQLAlchemyError, StorageInternalError, json.JSONDecodeError)
 
 @contextlib.contextmanager
 def quiet(storage, errors=_STORAGE_ERRORS):
-    """Silence Optuna, and raise ValueError for what is wrong with its storage."""
+    """Silence Optuna, and raise ValueError for errors of its storage."""
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            warnings.simplefilter("ignore", BaselineWarning)  # the search compares the best trial
             yield
     except Exception as error:
         # Optuna raises UnboundLocalError while it handles one of the others
@@ -74,7 +77,7 @@ def quiet(storage, errors=_STORAGE_ERRORS):
         raise ValueError(
             f"{shown(storage)} cannot be used as the storage of a search "
             f"({getattr(cause, 'orig', None) or cause}): make room if the disk is full; if it is "
-            "damaged, or of another program, give another"
+            "damaged or of another program, choose another storage"
         ) from error
     finally:
         optuna.logging.set_verbosity(verbosity)
@@ -94,7 +97,7 @@ def shown(storage):
 
 
 class _Lock(JournalFileOpenLock):
-    """Lock of a journal; the holder cuts off what a killed process left of a last line."""
+    """Lock of a journal; the holder cuts off an incomplete last line of a killed process."""
 
     def __init__(self, path):
         super().__init__(path)
@@ -108,13 +111,14 @@ class _Lock(JournalFileOpenLock):
 
 
 def _backend(storage):
-    """Return Optuna's object for a storage, which is made if it is missing."""
+    """Return Optuna's object for a storage, which is created if it is missing."""
     file = storage_file(storage)
     start = b"SQLite format 3" if "://" in storage else b'{"op_code":'
     if file and file.exists():
         with opened(file) as content:
             if content.read(len(start)) not in (b"", start):
-                raise ValueError("it is not an SQLite database, or not a journal of Optuna's")
+                kind = "an SQLite database" if "://" in storage else "an Optuna journal"
+                raise ValueError(f"it is not {kind}")
     if "://" not in storage:
         return JournalStorage(JournalFileBackend(storage, _Lock(storage)))
     options = {"connect_args": {"timeout": 60}} if file else {}
@@ -126,25 +130,26 @@ def _backend(storage):
     try:
         return RDBStorage(storage, options, **dead)
     except (IntegrityError, OperationalError):
-        time.sleep(1)  # another process is making the tables
+        time.sleep(1)  # another process is creating the tables
         return RDBStorage(storage, options, **dead)
 
 
 def open_study(storage, description=None):
-    """Return the Optuna study in a storage; raise ValueError if that is damaged, or of another.
+    """Return the Optuna study in a storage.
 
-    `description` is what all calls that share the study have in common: a dict of str to str. It is
-    written into a new study, and compared with an earlier one's. Where ``seed`` is None it becomes
-    the earlier one's, or is drawn.
+    Raises ValueError if the storage is damaged or of another search. `description` is a dict of
+    str to str on which all calls that share the study must agree: it is written to a new study and
+    compared with that of an existing one. A ``seed`` of None becomes that of the existing study,
+    or is drawn.
     """
-    with quiet(storage, Exception):  # Optuna has no class of its own for what is damaged
+    with quiet(storage, Exception):  # Optuna has no error class for damage
         backend = _backend(storage)
         if description and STUDY not in optuna.get_all_study_names(backend):
             optuna.create_study(study_name=STUDY, storage=backend, load_if_exists=True)
         study = optuna.load_study(study_name=STUDY, storage=backend)
         if description is None:
             return study
-        study.get_trials(deepcopy=False)  # all of which has to be readable
+        study.get_trials(deepcopy=False)  # raises if any is unreadable
         existing = study.user_attrs.get("about")
         if description["seed"] is None:
             description["seed"] = (existing or {}).get("seed", str(secrets.randbelow(2**32)))
@@ -155,8 +160,8 @@ def open_study(storage, description=None):
     )
     if different:
         raise ValueError(
-            f"{shown(storage)} is the storage of another search: {'; '.join(different)}. Go on "
-            "with what it was begun with, or give another output folder or storage"
+            f"{shown(storage)} is the storage of another search: {'; '.join(different)}. Continue "
+            "it with its own settings, or choose another output folder or storage"
         )
     return study
 
@@ -187,15 +192,15 @@ def read_music(space):
     music = experiment_music.read_music(settings.data, settings, model)
     if not music.parts["validation"]:
         raise ValueError(
-            f"a search compares scores of tunes that are not learned from, and of {settings.data} "
-            f"validation = {settings.validation:g} holds out none: give more tunes, or a larger "
-            "share"
+            "a search compares scores on tunes that are not learned from, but "
+            f"validation = {settings.validation:g} holds out none of {settings.data}: give more "
+            "tunes, or a larger share"
         )
     return music
 
 
 class _Sampler(optuna.samplers.TPESampler):
-    """TPE that draws the same for a trial's number, whichever process runs it."""
+    """TPE whose draws for a trial depend on its number, not on the process that runs it."""
 
     def before_trial(self, study, trial):
         """Seed the random numbers of a trial."""
@@ -205,7 +210,7 @@ class _Sampler(optuna.samplers.TPESampler):
 
 
 def _seeds(study, trial):
-    """Return the seeds of a trial's model and of what is drawn for it."""
+    """Return the seeds of a trial's model and of its sampler."""
     search_seed = int(study.user_attrs["about"]["seed"])
     return np.random.SeedSequence([search_seed, trial.number]).generate_state(2).tolist()
 
@@ -216,18 +221,18 @@ def run_trial(job, study, music, monitor=lambda: None):
         if job.n_left(study) <= 0:
             return
         study.sampler = _Sampler()
-        # learning curves cross at first: what is regularised begins slowly
+        # learning curves cross at first: regularised networks start slowly
         n_epochs = max(2, config.complete(job.space.fixed).epochs // 5)
         study.pruner = optuna.pruners.MedianPruner(5, n_epochs)
         try:
             study.optimize(lambda trial: _score(job.space, music, trial, monitor), n_trials=1)
-        except ValueError as error:  # this process was taken for dead: another has the trial
+        except ValueError as error:  # this process counted as dead, and another has the trial
             if "Cannot tell a" not in str(error):
                 raise
 
 
 def _score(space, music, trial, monitor):
-    """Train as a trial wants, and return the score."""
+    """Train with the settings of a trial, and return the score."""
     study, seed = trial.study, trial.user_attrs.get("seed")
     if seed is None:
         seed, _ = _seeds(study, trial)
@@ -279,18 +284,19 @@ _ONE_AT_A_TIME = threading.Lock()
 
 @functools.lru_cache(maxsize=1)
 def _begun(job):
-    with contextlib.redirect_stderr(io.StringIO()):  # the caller has read the same
+    with contextlib.redirect_stderr(io.StringIO()):  # the caller has reported the same
         return open_study(job.storage), read_music(job.space)
 
 
 def run_elsewhere(job, shares=None):
-    """Run a trial in another process, which keeps study and music for the next one.
+    """Run a trial in another process, which keeps study and music for its next trial.
 
-    Of processes on this machine each binds itself to one of the shares of its cores.
+    On this machine each process binds itself to one of the `shares` of the cores.
     """
     with _ONE_AT_A_TIME:
-        if shares:
-            number = int(multiprocessing.current_process().name.rpartition("-")[2])  # LokyProcess-3
+        name = multiprocessing.current_process().name
+        if shares and name.startswith("LokyProcess"):  # not where a daemon runs trials itself
+            number = int(re.findall(r"\d+", name)[-1])  # LokyProcess-3, LokyProcess-1:3
             os.sched_setaffinity(0, shares[number % len(shares)])
-            tqdm.set_lock(threading.RLock())  # one that processes share outlives a killed one
+            tqdm.set_lock(threading.RLock())  # a killed process would keep a shared one forever
         run_trial(job, *_begun(job))

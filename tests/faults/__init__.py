@@ -1,1 +1,1 @@
-"""Faults on purpose: processes killed, disks filled, files damaged; see `tests.faults.__main__`."""
+"""Fault injection: processes killed, disks filled, files damaged; see `tests.faults.__main__`."""

@@ -1,11 +1,11 @@
-"""Hundreds of faults of every kind; ends with 1 if one of them broke a promise.
+"""Fault injection: hundreds of faults of every kind; exits with 1 if one breaks a promise.
 
     python -m tests.faults                         all kinds, 300 rounds each
     python -m tests.faults training saving         these kinds
     python -m tests.faults --rounds 20 --seed 7
 
-Run it from the repository's root, as root where the kinds that fill a file system or change the
-user shall not be skipped. The kinds and what they do are listed by ``--help``.
+Run it from the root of the repository. As another user than root, the kind that fills a file system
+is skipped, and the kinds that change the user run as this user. ``--help`` describes the kinds.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from . import clusters, damage, disks, kills, places, searches, stores  # noqa: 
 from .rounds import Counts  # noqa: E402
 
 SLOW = {"training_processes": 25, "searches": 5, "cluster": 25}
-"""Of these kinds one round in so many is made, since each takes seconds."""
+"""Kinds whose rounds take seconds, and the factor by which they run fewer rounds."""
 
 KINDS = {
     function.__name__: function
@@ -49,20 +49,20 @@ KINDS = {
 
 
 def main():
-    """Make the rounds, print the counts."""
+    """Run the rounds and print the counts."""
     kinds = "\n".join(f"  {name:<20} {each.__doc__}" for name, each in KINDS.items())
     parser = argparse.ArgumentParser(
         prog="python -m tests.faults",
         description=f"{__doc__}\n{kinds}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("kinds", nargs="*", metavar="KIND", help="all without it")
-    parser.add_argument("--rounds", type=int, default=300)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help="kind of fault (default: all)")
+    parser.add_argument("--rounds", type=int, default=300, help="rounds of each kind")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the faults")
     asked = parser.parse_args()
     unknown = set(asked.kinds) - KINDS.keys()
     if unknown:
-        parser.error(f"there is no kind {', '.join(unknown)}; there are {', '.join(KINDS)}")
+        parser.error(f"unknown kind: {', '.join(unknown)}; choose from {', '.join(KINDS)}")
     violations = 0
     for name in asked.kinds or KINDS:
         rounds = -(-asked.rounds // SLOW.get(name, 1))

@@ -1,4 +1,4 @@
-"""Trainings on a cluster of Dask's whose processes are killed."""
+"""Trainings on a Dask cluster whose processes are killed."""
 
 import contextlib
 import os
@@ -41,7 +41,7 @@ SCRIPT = """
 
 
 def cluster(rounds, rng, folder):
-    """Two workers of Dask's, killed while they compute, and the process that they work for."""
+    """Two Dask workers, killed while they compute, and the process that they work for."""
     counts = Counts()
 
     def run(path, seed, seconds=None):
@@ -51,15 +51,15 @@ def cluster(rounds, rng, folder):
         ) as process:
             keepers = process.stdout.readline().split()
             try:
-                said, told = process.communicate(timeout=seconds)
+                said, errors = process.communicate(timeout=seconds)
             except subprocess.TimeoutExpired:
                 process.kill()
-                said, told = process.communicate()
-                for keeper in keepers:  # which would look for their scheduler for a while
+                said, errors = process.communicate()
+                for keeper in keepers:  # otherwise they look for their scheduler for a while
                     _end(int(keeper))
         counts["workers killed"] += said.count("killed")
         if process.returncode > 0:
-            counts.violation(f"a training on a cluster did not go on: {told[-1000:]}")
+            counts.violation(f"a training on a cluster did not continue: {errors[-1000:]}")
         return process.returncode
 
     whole, path = folder / "whole.npz", folder / "killed.npz"
@@ -82,7 +82,7 @@ def cluster(rounds, rng, folder):
 
 
 def _end(keeper):
-    """End a keeper of workers and its worker, which are a session of their own."""
+    """End a process that keeps a worker running, and the worker; they are a separate session."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has ended by itself
         if b"dask_worker" in Path(f"/proc/{keeper}/cmdline").read_bytes():
             os.killpg(keeper, signal.SIGKILL)

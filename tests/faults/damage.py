@@ -1,4 +1,4 @@
-"""Files damaged in every region: they are refused, or read as what was saved, to the last bit."""
+"""Files damaged in every region: they are refused, or read as they were saved, to the last bit."""
 
 import re
 import time
@@ -13,14 +13,14 @@ from rnn4music.saving import model_file
 from . import kills, quick
 from .rounds import Counts, is_same
 
-MOST_SECONDS = 20  # to find out that a small file is damaged
+MOST_SECONDS = 20  # to detect that a small file is damaged
 
 
 def damaged(rng, data):
-    """Return what was done to the bytes, in words, and the bytes.
+    """Return a description of the damage, and the damaged bytes.
 
-    Half of the places are near a zip's signatures and a NumPy header, which are few among the
-    numbers and matter more.
+    Half of the places are near a zip's signatures or a NumPy header, which are rare and matter
+    more than the numbers.
     """
     marks = [m.start() for m in re.finditer(rb"PK\x01\x02|PK\x03\x04|PK\x05\x06|\x93NUMPY", data)]
     if marks and rng.random() < 0.5:
@@ -57,14 +57,14 @@ def damaged(rng, data):
 
 
 def check(rounds, rng, path, read, refusals, name):
-    """Damage a file again and again.
+    """Damage a file repeatedly, and count how it is read.
 
     Parameters
     ----------
     read : callable
-        From the path to what can be compared by `is_same`.
+        From the path to content that `is_same` can compare.
     refusals : tuple
-        The errors that refuse a file.
+        Errors by which a file is refused.
     """
     counts = Counts()
     data, expected = path.read_bytes(), read(path)
@@ -92,7 +92,7 @@ def check(rounds, rng, path, read, refusals, name):
 
 
 def trained(folder, **options):
-    """Return a model that has learned a little, with metadata."""
+    """Return a model with metadata after a short training."""
     model = quick.model()
     model.metadata = {"data": "some tunes", "time_step": 0.25}
     tunes = quick.tunes(np.random.default_rng(0))
@@ -101,21 +101,21 @@ def trained(folder, **options):
 
 
 def numpy_network(path):
-    """Read with NumPy alone; return what can be compared."""
+    """Read with NumPy alone; return content that can be compared."""
     network = NumpyNetwork.from_file(path)
     state = network.rng.bit_generator.state
     return [network.layers, network.output, network.settings, state]
 
 
 def model(rounds, rng, folder):
-    """A saved model, damaged: read by the archive's reader, and by `NumpyNetwork`."""
+    """A saved model, damaged, and read by `model_file` and by `NumpyNetwork`."""
     path = trained(folder).saveParameters(folder / "model")
     counts = check(rounds, rng, path, model_file.read, (model_file.ModelFileError,), "model")
     return counts + check(rounds // 3, rng, path, numpy_network, (ValueError,), "lone model")
 
 
 def checkpoint(rounds, rng, folder):
-    """A checkpoint, damaged: a training that shall go on says so, or goes on as if it were not."""
+    """A checkpoint, damaged: resuming is refused, or continues as from the undamaged file."""
     path = folder / "checkpoint.npz"
     trained(folder, checkpoint=path)
     counts = check(rounds, rng, path, model_file.read, (model_file.ModelFileError,), "checkpoint")
@@ -129,7 +129,7 @@ def checkpoint(rounds, rng, folder):
             quick.train(model, tunes, options, checkpoint=path, resume=True)
         except ValueError:
             if not is_same(model.__getstate__(), before):
-                raise AssertionError("the model was changed by a checkpoint refused") from None
+                raise AssertionError("a refused checkpoint changed the model") from None
             raise
         after = model.__getstate__()
         del after["history"]["seconds"]
@@ -139,7 +139,7 @@ def checkpoint(rounds, rng, folder):
 
 
 def cache_file(rounds, rng, folder):
-    """A file of the cache, damaged: it counts as absent."""
+    """A cache file, damaged: it counts as absent."""
     tunes = kills.some_tunes(0)[-9:]
     shards.cached(folder / "cache", ("key",), [kills.Music()], 88, lambda: tunes)
     (path,) = (folder / "cache").iterdir()

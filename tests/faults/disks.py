@@ -26,7 +26,7 @@ SIZE = 2**20  # of the small file system
 
 @contextlib.contextmanager
 def small_file_system(folder):
-    """Mount one there; only root can, and not in every container."""
+    """Mount a small file system on a folder; this needs root, and fails in some containers."""
     command = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", folder]
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
     try:
@@ -36,7 +36,7 @@ def small_file_system(folder):
 
 
 def fill(folder, leave=0):
-    """Fill a file system up to some bytes."""
+    """Fill a file system except for some bytes."""
     with open(folder / "filler", "ab", buffering=0) as file:
         with contextlib.suppress(OSError):
             while True:
@@ -79,13 +79,13 @@ def _save(rng, folder, counts):
     except OSError as error:
         counts["saves that failed"] += 1
         if error.errno != errno.ENOSPC or path.read_bytes() != before:
-            counts.violation(f"a full disk changed a model, or {error}")
+            counts.violation(f"a full disk changed a model, or an unexpected error: {error}")
     else:
         counts["saves that still fitted"] += 1
     make_room(folder)
     model.saveParameters(path)
     if model_file.read(path)["metadata"] != {"version": 2}:
-        counts.violation("nothing could be saved after room was made")
+        counts.violation("saving failed after room was made")
 
 
 class Filling(Callback):
@@ -98,7 +98,7 @@ class Filling(Callback):
         """See the class."""
         what = self.at.get(len(history.cost))
         if what == "full":
-            # a log takes another page of the disk only now and then: now
+            # a log takes a new page of the disk only rarely; the padding makes the next line do so
             log = self.folder / "log.jsonl"
             padding = b'{"": "' + bytes(-(log.stat().st_size + 100) % 4096).replace(b"\0", b" ")
             log.write_bytes(log.read_bytes() + padding + b'"}\n')
@@ -129,12 +129,12 @@ def _train(rng, folder, counts):
     if others:
         counts.violation(f"warned of {others[0].message}")
     if not is_same(model._store.arrays(), whole._store.arrays()):
-        counts.violation("a full disk changed what was learned")
+        counts.violation("a full disk changed the weights")
     make_room(folder)
     again = quick.model()
     quick.train(again, tunes, options, checkpoint=path, resume=True, callbacks=JsonLines(log))
     if not is_same(again._store.arrays(), whole._store.arrays()):
-        counts.violation("a checkpoint from a full disk went on otherwise")
+        counts.violation("a training resumed after a full disk ended differently")
     if not any(issubclass(w.category, CheckpointWarning) for w in warned):
         n_found = len(model_file.read(path)["history"]["cost"])
         if n_found != n_updates:
@@ -163,7 +163,7 @@ def _cache(rng, folder, counts):
             warnings.simplefilter("always")
             found = through()
         if not kills.is_tunes(found, expected):
-            counts.violation("a full disk changed what was read")
+            counts.violation("a full disk changed the tunes that were read")
         n_reads = counts["read anew"] - before
         if expected_reads is not None and n_reads != expected_reads:
             counts.violation(f"{n_reads} readings where there should be {expected_reads}")
@@ -190,4 +190,4 @@ def _convert(rng, folder, counts):
         make_room(folder)
         stores.made(source, store)
         if not is_same(stores.content(store), expected):
-            counts.violation("a conversion to a full disk went on otherwise")
+            counts.violation("a conversion continued after a full disk ended differently")

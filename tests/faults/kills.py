@@ -1,4 +1,4 @@
-"""SIGKILL at random moments: trainings, saves, the cache's write, several writers at once."""
+"""SIGKILL at random moments: trainings, saves, cache writes, several concurrent writers."""
 
 import itertools
 import os
@@ -18,14 +18,14 @@ from .rounds import Child, Counts, is_same, left_behind
 
 
 def content_of(path):
-    """Return what a model's file holds, less the seconds that updates took."""
+    """Return the content of a model file without the durations of updates."""
     content = model_file.read(path)
     content["history"].pop("seconds")
     return content
 
 
 def n_kept(path, done, counts):
-    """Return how many updates a checkpoint has after a kill: not fewer than the `done` before."""
+    """Return the number of updates in a checkpoint after a kill, at least the `done` before."""
     found = len(model_file.read(path)["history"]["cost"]) if path.exists() else 0
     if found < done:
         counts.violation(f"the checkpoint has {found} updates, an earlier one had {done}")
@@ -33,15 +33,15 @@ def n_kept(path, done, counts):
 
 
 def count_finished(whole, path, counts):
-    """Count a finished training; its file has to be that of the undisturbed one, and goes."""
+    """Count a finished training, compare its file with the undisturbed one's, and delete it."""
     counts["trainings finished"] += 1
     if not is_same(content_of(whole), content_of(path)):
-        counts.violation("a training ended otherwise than undisturbed")
+        counts.violation("a training ended differently from the undisturbed one")
     path.unlink()
 
 
 def training(rounds, rng, folder):
-    """Trainings with checkpoints, killed again and again until they are finished all the same."""
+    """Trainings with checkpoints, killed repeatedly until they finish nevertheless."""
     counts, tunes = Counts(), quick.tunes(np.random.default_rng(0))
     kinds = itertools.cycle(quick.OPTIONS.items())
     while counts["kills"] < rounds:
@@ -71,7 +71,7 @@ def training(rounds, rng, folder):
             child = Child(work)
             ended = child.wait(rng.uniform(0, 2 * seconds + 0.05))
             if child.failed:
-                counts.violation(f"training ({kind}, seed {seed}) did not go on")
+                counts.violation(f"training ({kind}, seed {seed}) did not continue")
                 break
             counts["kills"] += not ended
             done = max([done, *map(int, child.said)])
@@ -88,7 +88,7 @@ def training(rounds, rng, folder):
                 counts.violation("the checkpoint is gone")
         counts["trainings finished"] += 1
         if len(undisturbed.cost) != done or not is_same(content_of(whole), content_of(path)):
-            counts.violation(f"training ({kind}, seed {seed}) ended otherwise than undisturbed")
+            counts.violation(f"training ({kind}, seed {seed}) differs from the undisturbed one")
     counts["temporary files left"] += len(left_behind(folder))
     return counts
 
@@ -110,7 +110,7 @@ SCRIPT = """
 
 
 def training_processes(rounds, rng, folder):
-    """Whole processes with the real network, killed until the training is finished."""
+    """Complete processes with the real network, killed until the training is finished."""
     counts = Counts()
 
     def start(path):
@@ -133,7 +133,7 @@ def training_processes(rounds, rng, folder):
                 process.kill()
                 process.communicate()
         if process.returncode > 0:
-            counts.violation("a training did not go on")
+            counts.violation("a training did not continue")
             return counts
         counts["kills"] += process.returncode < 0
         done = n_kept(path, done, counts)
@@ -148,7 +148,7 @@ def training_processes(rounds, rng, folder):
 
 
 def saving(rounds, rng, folder):
-    """`saveParameters` over an existing file, in a loop: it is always one complete version."""
+    """`saveParameters` over an existing file, in a loop: it always is one complete version."""
     counts = Counts()
     model = quick.model(units=200)
     versions = []
@@ -190,7 +190,7 @@ def saving(rounds, rng, folder):
 
 
 class Music:
-    """A file as `shards.cached` asks for it."""
+    """A file with the interface that `shards.cached` needs."""
 
     name = "music"
 
@@ -200,7 +200,7 @@ class Music:
 
 
 def some_tunes(seed):
-    """Return what a reading may have found: a megabyte of cells, packed."""
+    """Return the result of reading MIDI files: a megabyte of cells, packed."""
     rng = np.random.default_rng(seed)
     tunes = [shards.Tune(f"{k}.mid", rng.random((n, 88)) < 0.1, counts={"n_notes": n})
              for k, n in enumerate(rng.integers(1, 4000, size=40).tolist())]  # fmt: skip
@@ -208,12 +208,12 @@ def some_tunes(seed):
 
 
 def is_tunes(found, expected):
-    """Say whether two lists of `shards.Tune` are the same."""
+    """Return whether two lists of `shards.Tune` are the same."""
     return found is not None and is_same([*map(tuple, found)], [*map(tuple, expected)])
 
 
 def cache(rounds, rng, folder):
-    """The write of a cache, killed: what is read next is what was meant, from it or read anew."""
+    """Cache writes, killed: the next reading is correct, from the cache or read anew."""
     counts, expected = Counts(), some_tunes(0)
 
     def through():
@@ -233,14 +233,14 @@ def cache(rounds, rng, folder):
             counts.violation("the cache failed")
         before = counts["read anew"]
         if not is_tunes(through(), expected):
-            counts.violation("the cache holds something else")
+            counts.violation("the cache holds different tunes")
         counts["found complete"] += counts["read anew"] == before
     counts["temporary files left"] += len(left_behind(folder))
     return counts
 
 
 def writers(rounds, rng, folder):
-    """Three processes write one model and one cache at once, killed and begun anew; two read."""
+    """Three processes that write the same model and cache, killed and restarted; two that read."""
     counts, tunes = Counts(), some_tunes(0)
     model = quick.model(units=100)
     model_path, cache_path = folder / "model.npz", folder / "shard.rolls"

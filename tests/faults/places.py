@@ -1,4 +1,4 @@
-"""What cannot be read or written, or is no file at all, in the place of a file."""
+"""Unreadable, unwritable and special files instead of a regular file."""
 
 import contextlib
 import os
@@ -23,12 +23,12 @@ from .rounds import Child, Counts
 
 
 class Hang(BaseException):
-    """A call that would never have ended."""
+    """A call did not end within `SECONDS`."""
 
 
 SECONDS = 5  # until a call counts as hanging
 
-READERS = {  # name of the file, and what reads it
+READERS = {  # name of the file, and a function that reads it
     "archive": ("model.npz", model_file.read),
     "NumPy alone": ("model.npz", NumpyNetwork.from_file),
     "midiread": ("tune.mid", midiread),
@@ -69,7 +69,7 @@ def _socket(path):
         listening.bind(str(path))
 
 
-THINGS = {  # in the place of a file
+THINGS = {  # what is made instead of the file
     "no permission": lambda path: path.touch(mode=0),
     "folder": Path.mkdir,
     "folder without permission": lambda path: path.mkdir(mode=0),
@@ -84,7 +84,7 @@ THINGS = {  # in the place of a file
 
 
 def unreadable(rounds, rng, folder):
-    """What is no file, or not ours, in the place of a file: an error that names it, no hang."""
+    """Special or inaccessible files instead of a file: an error that names the file, no hang."""
     counts = Counts()
     if os.geteuid() == 0:
         os.chmod(folder, 0o755)
@@ -94,7 +94,7 @@ def unreadable(rounds, rng, folder):
     for call in (call for _, call in {**READERS, **WRITERS}.values()):
         with contextlib.suppress(OSError, ValueError), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            call(folder / "warm" / "x.npz")  # imports all that it needs, as a user who may
+            call(folder / "warm" / "x.npz")  # imports its modules while it has permission
     for number in range(min(rounds, len(cases))):
         what, (name, call), thing, make = cases[number]
         place = folder / str(number)

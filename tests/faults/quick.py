@@ -1,10 +1,10 @@
-"""A model that learns at once: `RNN4Music` with the arithmetic of its network replaced.
+"""A model that trains without compiling: `RNN4Music` with the arithmetic of its network replaced.
 
-Compiling takes seconds, and an engine's threads do not survive a fork. What an update computes
-does not matter here, only what it depends on: this one depends on weights, averages, windows,
-carried states, noise and settings as the compiled one does, and everything else
-(minibatches, random numbers, checkpoints, files) is the package's own. Kills of the real network
-are a kind of their own, `training_processes`.
+Compiling takes seconds, and an engine's threads do not survive a fork. The result of an update does
+not matter here, only its dependencies: like the compiled one, this update depends on weights,
+averages, windows, carried states, noise and settings. Everything else (minibatches, random
+numbers, checkpoints, files) is the package's own. The kind `training_processes` kills the real
+network.
 """
 
 import numpy as np
@@ -13,13 +13,13 @@ from rnn4music import RNN4Music
 
 
 class QuickNetwork:
-    """In the place of `graphs.compiled.CompiledNetwork`, with what training asks of it."""
+    """Stand-in for `graphs.compiled.CompiledNetwork`, with the methods that training calls."""
 
     def __init__(self, store):
         self.store = store
 
     def is_compiled(self, *_):
-        """Return True, since nothing is ever compiled."""
+        """Return True, since nothing is compiled."""
         return True
 
     def update(self, shape, kind):
@@ -71,7 +71,7 @@ class QuickModel(RNN4Music):
 
 
 def model(seed=1, units=9, **changes):
-    """Return a small one."""
+    """Return a small model."""
     rates = dict.fromkeys(("R1", "R2", "R3", "Rout"), 0.01)
     return QuickModel(units, 8, 7, 11, **{**rates, "seed": seed, "optimiser": "adam", **changes})
 
@@ -81,7 +81,7 @@ def tunes(rng, lengths=(20, 31, 17, 40, 25, 12)):
     return [(rng.random((n, 11)) < 0.3).astype("float32") for n in lengths]
 
 
-OPTIONS = {  # of `train`; each has states of its own that must survive
+OPTIONS = {  # of `train`; each has its own state that must survive
     "start": {},
     "random": {"windows": "random", "dropout": 0.3, "weight_noise": 0.1, "averaging": 0.9},
     "all": {"windows": "all", "dropout": 0.2, "decay_patience": 1},
@@ -89,7 +89,7 @@ OPTIONS = {  # of `train`; each has states of its own that must survive
 
 
 def train(model, tunes, options, **others):
-    """Train it, some dozens of updates."""
+    """Train the model for some dozens of updates."""
     return model.train(
         tunes, 2, 6, 2, 11, validation=tunes[:2], progress=False, **options, **others
     )

@@ -1,10 +1,10 @@
-"""What all kinds of faults share: counts, violations, and children that are killed.
+"""Common parts of all kinds of faults: counts, violations, and children that are killed.
 
 Conventions
 -----------
-A kind is a function of (rounds, rng, folder) that returns `Counts`; the folder is empty and its
-own. A round is one fault: one kill, one damaged file. Children are forked, so that a round takes
-milliseconds: nothing here may have started the engine before.
+A kind is a function of (rounds, rng, folder) that returns `Counts`; it gets an empty folder. A
+round is one fault, such as one kill or one damaged file. Children are forked, so that a round takes
+milliseconds. The engine must not have run before a fork.
 """
 
 import collections
@@ -18,29 +18,30 @@ import traceback
 
 from tqdm import tqdm
 
-# Its own lock is shared by forked processes, and stays taken for ever by one that was killed.
+# tqdm's own lock is shared by forked processes, and a killed one would hold it forever.
 tqdm.set_lock(threading.RLock())
 tqdm.monitor_interval = 0  # no thread, which would not survive a fork
 
 
 class Counts(collections.Counter):
-    """How often what happened, in the order in which it first did."""
+    """Numbers of events, in the order in which they first happened."""
 
     VIOLATIONS = "VIOLATIONS"
 
     def violation(self, message):
-        """Count a broken promise, and say which."""
+        """Count a broken promise, and print it."""
         self[self.VIOLATIONS] += 1
         print(f"VIOLATION: {message}", file=sys.stderr, flush=True)
 
 
 class Child:
-    """A forked child that calls `work(say)`; what it says in one go arrives whole, or not at all.
+    """A forked child that calls `work(say)`; each text arrives completely or not at all.
 
     Parameters
     ----------
     work : callable
-        Takes a function of one text. An error in it is printed, and `failed` tells of it.
+        Its argument is a function that sends a text to this process. An error in `work` is printed
+        and sets `failed`.
     """
 
     def __init__(self, work):
@@ -63,7 +64,7 @@ class Child:
             os._exit(code)
 
     def wait(self, seconds, kill=True):
-        """Wait until it ends or the time is over, and kill it then; return whether it ended."""
+        """Wait until the child ends; kill it after `seconds`. Return whether it ended by itself."""
         deadline = time.monotonic() + seconds
         ended = False
         while not ended:
@@ -84,12 +85,12 @@ class Child:
 
     @property
     def said(self):
-        """The texts that it said."""
+        """The texts that the child sent."""
         return self._said.decode().splitlines()
 
     @property
     def failed(self):
-        """Whether it ended by an error."""
+        """Whether the child ended with an error."""
         return os.WIFEXITED(self.status) and os.WEXITSTATUS(self.status) != 0
 
 
@@ -99,7 +100,7 @@ def left_behind(folder):
 
 
 def is_same(first, second):
-    """Say whether two things of dicts, lists, arrays and numbers are the same bit for bit."""
+    """Return whether two objects of dicts, lists, arrays and numbers are the same bit for bit."""
     if hasattr(first, "dtype") or hasattr(second, "dtype"):
         kinds = [(getattr(x, "dtype", None), getattr(x, "shape", None)) for x in (first, second)]
         return kinds[0] == kinds[1] and first.tobytes() == second.tobytes()

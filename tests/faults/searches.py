@@ -1,4 +1,4 @@
-"""Searches, killed; and their storage, damaged."""
+"""Searches that are killed, and storages of searches that are damaged."""
 
 import functools
 import time
@@ -20,14 +20,14 @@ TRIALS = 12
 
 
 class QuickModel:
-    """In the place of a network: what a trial finds depends on its learning_rates alone."""
+    """Stand-in for a network: the score of a trial depends on its learning_rates alone."""
 
     def __init__(self, settings):
         self.badness = abs(np.log10(settings.learning_rates[0]) + 2)
 
 
 def learn(model, settings, music, progress, callbacks):
-    """Follow the callbacks as a training does."""
+    """Call the callbacks as a training does."""
     del music, progress
     history = History()
     for epoch in range(1, settings.epochs + 1):
@@ -42,13 +42,13 @@ def learn(model, settings, music, progress, callbacks):
 
 
 def _trials():
-    """Return the module of trials, whose dead processes are noticed after a second."""
+    """Return the module of trials, set to detect dead processes after a second."""
     import optuna
 
     from rnn4music.tuning import results, trials
 
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
-    warnings.simplefilter("ignore")  # Optuna's, of short patience, and of what is experimental
+    warnings.simplefilter("ignore")  # Optuna's, of short intervals and experimental features
     trials.HEARTBEAT, trials.GRACE = 1, 1
     trials.JournalFileOpenLock.__init__.__defaults__ = (1,)
     rolls = {"train": [np.ones((9, 88))], "validation": [np.ones((4, 88))]}
@@ -60,7 +60,7 @@ def _trials():
 
 
 def _finished(storage):
-    """Return the finished trials of a storage: dict of number to what is known of it."""
+    """Return the finished trials of a storage: dict of number to its results."""
     trials = _trials()
     return {
         trial.number: (trial.state.name, trial.value, dict(trial.params), trial.user_attrs["seed"])
@@ -75,7 +75,7 @@ def _search(say, output, storage):
 
 
 def searches(rounds, rng, folder):
-    """One or two searches with one storage, killed until enough trials are finished."""
+    """One or two searches that share a storage, killed until enough trials are finished."""
     counts, number = Counts(), 0
     while counts["kills"] < rounds:
         number += 1
@@ -85,7 +85,7 @@ def searches(rounds, rng, folder):
         before, found, patience = {}, None, 2
 
         while found is None:
-            patience *= 1.1  # or all the time goes by waiting for locks of dead processes
+            patience *= 1.1  # or all time is spent waiting for locks of dead processes
             children = [
                 Child(functools.partial(_search, output=output, storage=storage))
                 for output in outputs[: rng.integers(1, 3)]
@@ -94,7 +94,7 @@ def searches(rounds, rng, folder):
                 ended = child.wait(rng.uniform(0, patience))
                 counts["kills"] += not ended
                 if child.failed:
-                    counts.violation("a search did not go on")
+                    counts.violation("a search did not continue")
                     return counts
                 found = child.said[-1].split() if ended else found
             if file.exists() and file.stat().st_size:
@@ -119,7 +119,7 @@ def searches(rounds, rng, folder):
 
 
 def search_storage(rounds, rng, folder):
-    """A search's storage, damaged: it is refused with a sentence, or Optuna can read it."""
+    """A search's storage, damaged: it is refused with a clear error, or Optuna can read it."""
     trials, counts = _trials(), Counts()
     wholes = {}
     for name in ("search.journal", "search.db"):

@@ -1,4 +1,4 @@
-"""Conversions of MIDI files to stores, killed; and stores, damaged."""
+"""Conversions of MIDI files to stores that are killed, and stores that are damaged."""
 
 import functools
 import time
@@ -14,11 +14,11 @@ from rnn4music.data.store import RollStore, StoreError, convert
 from .damage import check
 from .rounds import Child, Counts, is_same, left_behind
 
-FILES_OF_A_SHARD = 4  # so that there are many
+FILES_OF_A_SHARD = 4  # so that there are many shards
 
 
 def written_tunes(folder, n=60):
-    """Write MIDI files; one is damaged, one has nothing."""
+    """Write MIDI files, one of them damaged and one empty."""
     rng = np.random.default_rng(0)
     folder.mkdir()
     for k in range(n):
@@ -42,7 +42,7 @@ def _convert(say, source, folder):
 
 
 def content(folder):
-    """Return all that a store holds."""
+    """Return everything that a store holds."""
     store = RollStore(folder)
     facts = store.options, list(store.names), store.lengths, store.n_notes, store.fingerprint
     issues = [*map(tuple, store.skipped), *map(tuple, store.damaged)]
@@ -50,7 +50,7 @@ def content(folder):
 
 
 def conversion(rounds, rng, folder):
-    """One or two conversions into a folder, killed until it is whole: no shard is ever lost."""
+    """One or two conversions into a folder, killed until it is complete: no shard is lost."""
     counts = Counts()
     source = written_tunes(folder / "music")
     started = time.monotonic()
@@ -73,21 +73,21 @@ def conversion(rounds, rng, folder):
                 counts["kills"] += not ended
                 is_whole |= ended and not child.failed
                 if child.failed:
-                    counts.violation("a conversion did not go on")
+                    counts.violation("a conversion did not continue")
                     is_whole = True
             now = there(store)
             if any(now.get(name) != shard for name, shard in before.items()):
-                counts.violation("a shard that was whole is gone, or another")
+                counts.violation("a complete shard is gone or changed")
             before = now
         counts["stores finished"] += 1
         if not is_same(content(store), expected):
-            counts.violation("a store is not as the undisturbed one")
+            counts.violation("a store differs from the undisturbed one")
         counts["temporary files left"] += len(left_behind(store) + left_behind(store / "shards"))
     return counts
 
 
 def store(rounds, rng, folder):
-    """A shard, and the list of shards, damaged: told of, and made anew by the next conversion."""
+    """A shard and the list of shards, damaged: reported, and rebuilt by the next conversion."""
     source = written_tunes(folder / "music", 12)
     made(source, folder / "store")
     files = [*sorted((folder / "store" / "shards").iterdir())[:2], folder / "store" / "store.json"]
@@ -104,11 +104,11 @@ def store(rounds, rng, folder):
             try:
                 made(source, folder / "store")
             except ValueError:
-                if path.suffix != ".json":  # whose options cannot be told from others
-                    counts.violation("a damaged store is not made anew")
+                if path.suffix != ".json":  # its options cannot be compared
+                    counts.violation("a damaged store is not rebuilt")
                 path.unlink()
                 made(source, folder / "store")
-            counts["damaged and made anew"] += 1
+            counts["damaged and rebuilt"] += 1
             if not is_same(content(folder / "store"), expected):
-                counts.violation("a store is made anew as another")
+                counts.violation("a rebuilt store differs")
     return counts

@@ -2,6 +2,7 @@
 
 import os
 
+import numpy as np
 import pytest
 from smf import note_off, note_on, smf, tempo, track
 
@@ -128,6 +129,22 @@ def test_a_picture_of_the_roll(tune, tmp_path, capsys):
     assert picture.read_bytes().startswith(b"\x89PNG")
     with pytest.raises(SystemExit):
         main([str(tune), str(tune), "--picture", str(picture)])
+
+
+def test_a_picture_has_every_note_at_its_own_time(tmp_path, monkeypatch):
+    figure_module = pytest.importorskip("matplotlib.figure")
+    roll = np.zeros((60, 88))
+    roll[::2, 40] = 1  # 30 notes of 1/32 s
+    midi.midiwrite(tmp_path / "fast.mid", roll, (21, 109), 1 / 32)
+    figures = []
+    monkeypatch.setattr(
+        figure_module.Figure, "savefig", lambda self, *_, **__: figures.append(self)
+    )
+    assert main([str(tmp_path / "fast.mid"), "--picture", str(tmp_path / "p.png")]) == 0
+    (boxes,) = figures[0].axes[0].collections
+    drawn = [path.get_extents().extents.tolist() for path in boxes.get_paths()]
+    expected = [[n.start, 60.5, n.end, 61.5] for n in midi.midiread(tmp_path / "fast.mid").notes]
+    assert drawn == expected and len(drawn) == 30
 
 
 @pytest.mark.filterwarnings("error")

@@ -1,0 +1,154 @@
+"""Kinds of input: what a file or folder is, by its content, and which commands take it.
+
+All commands check their inputs here, so that they agree. No engine is loaded.
+"""
+
+import os
+import stat
+import zipfile
+from pathlib import Path
+
+from midi.files import opened
+from rnn4music.data.midi_files import find_files
+from rnn4music.data.store import is_store
+from rnn4music.saving.model_file import npz_path
+
+MIDI, MODEL, CHECKPOINT = "a MIDI file", "a model", "the checkpoint of a training"
+STORE, STANDARD_SET, SOUNDFONT = "a store of piano rolls", "a standard set", "a SoundFont"
+FOLDER, ZIP, TOML = "a folder", "a .zip file", "a TOML file"
+DEVICE, DAMAGED, MISSING = "a device or a FIFO", "damaged", "missing"
+
+COLLECTIONS = (MIDI, FOLDER, ZIP)
+MUSIC = (*COLLECTIONS, STORE, STANDARD_SET)
+SUFFIXES_OF_SETS = (".mat", ".pickle", ".pkl", ".json", ".npz")
+
+_REMEDIES = {
+    MIDI: "info, plot roll, render, train and evaluate take a MIDI file",
+    MODEL: "compose, evaluate, info and plot take a model; train --start-from trains it further",
+    CHECKPOINT: "compose, evaluate, info and plot take it like a model; train --checkpoint "
+    "with --resume continues it",
+    STORE: "train, evaluate and search take a store",
+    STANDARD_SET: "train, evaluate and search take a standard set",
+    FOLDER: "train, convert, evaluate and search take a folder of MIDI files",
+    ZIP: "train, convert, evaluate and search take a .zip file of MIDI files",
+    SOUNDFONT: "--soundfont takes it",
+    TOML: "search, and train with --config, take a TOML file",
+    DEVICE: "save what it gives to a file first",
+}
+_PREFIX = 1024  # bytes that may precede the header of a MIDI file
+_STARTS = {
+    b"MATLAB": STANDARD_SET,
+    b"\x89HDF": STANDARD_SET,  # of MATLAB 7.3
+    b"RIFF....sfbk": SOUNDFONT,
+    b"RIFF....WAVE": "a WAV file",
+    b"ID3": "an MP3 file",
+    b"\xff\xfb": "an MP3 file",
+    b"\x89PNG": "a picture",
+    b"%PDF": "a PDF file",
+    b"SQLite format 3": "an SQLite database",
+}
+
+
+def kind_of(path):
+    """Return what a file or folder is: one of the constants above, or another phrase.
+
+    Raises
+    ------
+    OSError
+        If it cannot be read.
+    """
+    path = Path(path).expanduser()
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return MISSING
+    if stat.S_ISDIR(mode):
+        return STORE if is_store(path) else FOLDER
+    if not stat.S_ISREG(mode):
+        return DEVICE
+    with opened(path) as file:
+        head = file.read(_PREFIX + 4)
+        return _kind_of_zip(file) if head[:4] == b"PK\3\4" else _kind_of_content(head, path.suffix)
+
+
+def _kind_of_zip(file):
+    try:
+        with zipfile.ZipFile(file) as archive:
+            names = {name.removesuffix(".npy"): name for name in archive.namelist()}
+    except Exception:  # damage makes zipfile raise errors of many kinds
+        return DAMAGED
+    for kind, entries in (
+        (CHECKPOINT, {"checkpoint"}),
+        (MODEL, {"format", "Wxi_1"}),  # of this program, or of that of 2015
+        (STANDARD_SET, {"train", "traindata", "training"}),
+    ):
+        if entries & {name for name, entry in names.items() if name != entry}:
+            return kind
+    return ZIP if all(name == entry for name, entry in names.items()) else "an .npz file"
+
+
+def _kind_of_content(head, suffix):
+    """Return the kind of a file with these first bytes, which is not a zip."""
+    suffix = suffix.lower()
+    if not head:
+        return "an empty file"
+    if b"MThd" in head or (head[:4], head[8:12]) == (b"RIFF", b"RMID"):
+        return MIDI
+    for start, kind in _STARTS.items():
+        if head.startswith(start) or (head[:4] + b"...." + head[8:12] == start):
+            return kind
+    if suffix in SUFFIXES_OF_SETS:
+        return DAMAGED if suffix == ".npz" else STANDARD_SET
+    if set(head) & {*range(9), *range(14, 27)}:  # control characters
+        return "a file of an unknown format"
+    return TOML if suffix == ".toml" else "a text file"
+
+
+def check_input(path, kinds, user):
+    """Raise ValueError if there is a file or folder that is of none of these kinds.
+
+    One that is missing or damaged passes, since its reader reports that. `user` is a phrase for the
+    error, such as "compose needs a model".
+    """
+    kind = kind_of(path)
+    if kind not in (*kinds, DAMAGED, MISSING):
+        remedy = f"; {_REMEDIES[kind]}" if kind in _REMEDIES else ""
+        raise ValueError(f"{path} is {kind}, but {user}{remedy}")
+
+
+def check_music(path, kinds, user):
+    """Do as `check_input`, and raise FileNotFoundError where no file or folder matches `path`."""
+    check_input(path, kinds, user)
+    if kind_of(path) == MISSING:
+        if is_standard_set(path):
+            raise FileNotFoundError(f"there is no file {path}")
+        find_files(path)  # of a pattern
+
+
+def model_path(name, command, needed="a model"):
+    """Return the path of a model, whose name may lack ``.npz``.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is not a model.
+    """
+    path, exact = npz_path(name), Path(name).expanduser()
+    if os.path.lexists(path):
+        exact = path
+    elif not os.path.lexists(exact):
+        names = dict.fromkeys((str(name), str(path)))
+        raise FileNotFoundError(f"there is no file {' or '.join(names)}")
+    check_input(exact, (MODEL, CHECKPOINT), f"{command} needs {needed}")
+    if exact != path:
+        raise ValueError(f"{exact} is a model, but its name must end in .npz: rename it")
+    return str(path)
+
+
+def is_standard_set(source):
+    """Return whether music is read as a standard set."""
+    kind = kind_of(source)
+    by_suffix = kind in (DAMAGED, MISSING) and Path(source).suffix.lower() in SUFFIXES_OF_SETS
+    return kind == STANDARD_SET or by_suffix
