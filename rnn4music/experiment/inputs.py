@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 
 from midi.files import opened
-from rnn4music.data.midi_files import find_files
+from rnn4music.data.midi_files import expanded, find_files
 from rnn4music.data.store import is_store
 from rnn4music.saving.model_file import npz_path
 
@@ -123,6 +123,17 @@ def check_music(path, kinds, user):
         if is_standard_set(path):
             raise FileNotFoundError(f"there is no file {path}")
         find_files(path)  # of a pattern
+
+
+def files_of(source):
+    """Yield the path of each file that a command reads from a file, folder, pattern or store."""
+    kind, path = kind_of(source), expanded(source)
+    if kind == STORE:
+        yield from path.rglob("*")
+    elif kind in (FOLDER, MISSING):
+        yield from (file.path for file in find_files(source))
+    else:
+        yield path
 
 
 def model_path(name, command, needed="a model"):
