@@ -124,9 +124,11 @@ def test_history(tunes):
 def test_a_training_that_ends_above_the_baseline_says_so(tunes):
     steady = [np.tile([1, 0, 0, 0, 1, 0, 0], (40, 1))] * 2  # which each pitch alone predicts
     model = small_model()
-    with pytest.warns(BaselineWarning, match="the best validation is .* worse than the baseline"):
+    with pytest.warns(BaselineWarning) as warned:
         history = model.train(steady, 1, 2, 3, 5, validation=steady, progress=False)
     score, baseline = min(history.validation), history.baseline
+    message = f"validation is {score:.3f} nats per step, worse than the baseline of {baseline:.3f}"
+    assert message in str(warned[0].message) and warned[0].filename == __file__
     assert score > baseline and history.is_worse_than_baseline
     assert repr(history).endswith(f"worse than the baseline of {baseline:.3f})")
     for others in ({"baseline": score}, {"baseline": None}, {"validation": [None, None]}):
@@ -567,6 +569,14 @@ def test_without_a_terminal_each_epoch_is_a_line_whose_numbers_are_those_of_the_
     assert f"update {n // 2 + 1} of {n}" in first
     assert all(f" of {n}: " in line for line in lines) and len(lines) <= 5
     assert f"update {n} of {n}: cost {expected.cost[-1]:.1f}" in lines[-1]
+
+
+def test_many_short_epochs_do_not_flood_a_log(tunes, capsys, monkeypatch):
+    monkeypatch.setattr(callbacks, "_MOST_LINES", 3)
+    small_model().train(tunes[:1], 1, 40, 1, 5)
+    lines = [line for line in capsys.readouterr().err.splitlines() if EPOCH.fullmatch(line)]
+    shown = [int(EPOCH.fullmatch(line)[1]) for line in lines]
+    assert shown[:3] == [1, 2, 3] and shown[-1] == 40 and len(shown) < 20
 
 
 def test_the_last_line_names_the_reason_of_an_early_end(tunes, capsys):

@@ -172,7 +172,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"]))
 
 
 @given(
-    data=texts,
+    data=texts.filter(bool),
     learning_rates=st.lists(st.floats(0, 1e9), min_size=4, max_size=4),
     seed=st.integers(0, 10**9),
 )
@@ -372,8 +372,10 @@ def test_a_search_whose_best_trial_is_worse_than_the_baseline_says_so(
     counting, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(experiment_music, "read_music", tunes(999))
-    with pytest.warns(UserWarning, match=r"best validation is \d.* worse than the baseline of \d"):
+    message = r"best validation is \d.* worse than the baseline of \d"
+    with pytest.warns(UserWarning, match=message) as warned:
         find(tmp_path, 2)
+    assert len(warned) == 1 and warned[0].filename == __file__
 
 
 def test_without_a_terminal_each_trial_is_a_line(counting, tmp_path, capsys):

@@ -82,13 +82,11 @@ class Bar(tqdm):
 
     def close(self):
         """Leave the bar at its end, or print the last line."""
-        if not self.has_lines:
-            super().close()
-        elif not self.disable:
-            self.disable = True
-            self._decr_instances(self)
+        if self.has_lines and not self.disable:
             if self.n > self.n_shown and self.last_print_t >= self.start_t + self.delay:
                 self._print_line()
+            self.sp = None  # tqdm itself writes nothing then
+        super().close()
 
     def _print_line(self):
         self.n_shown = self.n

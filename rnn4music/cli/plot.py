@@ -1,6 +1,5 @@
 """``rnn4music plot``."""
 
-from midi import midiread
 from rnn4music import experiment, plots, saving, training
 from rnn4music._utils.options import Option
 from rnn4music._utils.paths import check_outputs, check_suffix
@@ -24,8 +23,8 @@ OPTIONS = (
     Option("layer", int, 1, "layer of the network, for weights and activations", choices=(1, 2, 3)),
     Option("part", str, "cell", "which activations of the layer",
            choices=("cell", "hidden", "input", "forget", "candidate", "output")),
-    Option("dt", float, None, "length of a step in seconds (the model's, or 0.3)", "SECONDS",
-           above=0),
+    Option("dt", float, None, "length of a step of the tune that the model reads, in seconds (the "
+           "model's, or 0.3)", "SECONDS", above=0),
     Option("output", str, "picture.png", "picture file, .png, .pdf or .svg", "FILE"),
 )  # fmt: skip
 
@@ -61,6 +60,9 @@ def run(args):
 
 def _plot_roll(args, figure):
     """Draw the notes of a MIDI file, and return how many there are, in words."""
+    from midi import midiread
+    from rnn4music.data.dataset import counted
+
     if args.dt is not None:
         raise ValueError("plot roll draws every note at its own time: leave out --dt")
     content = midiread(args.file, (0, 128), dt=60)  # long frames: only the notes are used
@@ -70,7 +72,7 @@ def _plot_roll(args, figure):
     if not content.notes:
         raise ValueError(f"{args.file} has no notes to draw{omitted}")
     plots.plot_notes(figure.add_subplot(), content.notes)
-    return f"{len(content.notes):,} note{'s' * (len(content.notes) != 1)}{omitted}"
+    return f"{counted(len(content.notes), 'note')}{omitted}"
 
 
 def _plot_learning(args, figure):

@@ -79,11 +79,12 @@ def run(args):
 
 def _check_url(storage):
     """Raise ValueError unless SQLAlchemy has a dialect for the URL of a database."""
-    import sqlalchemy
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
 
     try:
-        sqlalchemy.make_url(storage).get_dialect()
-    except sqlalchemy.exc.ArgumentError as error:
+        make_url(storage).get_dialect()
+    except ArgumentError as error:
         raise ValueError(
             f"--storage is not the URL of a database ({error}): give one such as "
             "postgresql://host/name, or the name of a file for a journal"

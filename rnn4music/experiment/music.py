@@ -80,14 +80,21 @@ class ReadingOptions(NamedTuple):
         options = self.arguments()
         pitches, to_c = options.pop("pitch_range"), options.pop("to_c")
         sampling = SamplingOptions.validate((0, 128), **options, most_cells=MOST_CELLS)
-        roll = read_path(path, sampling.options).piano_roll
-        key = find_key(roll, lowest_pitch=0) if to_c else None
+        content = read_path(path, sampling.options)
+        key = find_key(content.piano_roll, lowest_pitch=0) if to_c else None
         semitones = semitones_to_c(key) if key else 0
-        roll = transpose(roll, semitones)[:n_steps, slice(*pitches)]
+        whole = transpose(content.piano_roll, semitones)[:, slice(*pitches)]
+        if not whole.any():
+            dropped = {"on drums": content.n_drums, TOO_SHORT: content.n_too_short}
+            dropped = "".join(f"; {n:,} {why}" for why, n in dropped.items() if n)
+            raise ValueError(
+                f"{path} has no notes to read from pitch {pitches[0]} to {pitches[1] - 1}{dropped}"
+            )
+        roll = whole[:n_steps]
         if not roll.any():
             raise ValueError(
-                f"the first {len(roll)} steps of {path} have no notes in the pitch range "
-                f"{pitches}; give more steps, or another tune"
+                f"the first {len(roll)} steps of {path} have no notes that the model reads; give "
+                "more steps, or another tune"
             )
         return roll, semitones
 

@@ -26,7 +26,7 @@ def facts(name, content):
     arrays = content["arrays"].items()
     n_weights = sum(array.size for key, array in arrays if key.startswith("parameters/"))
     units = ", ".join(str(settings[f"h{n}_length"]) for n in (1, 2, 3))
-    keys = metadata.get("keys") or ("c" if metadata.get("to_c") else "own")
+    keys = _keys(metadata)
     trained_on = [
         f"{music(training.get('dataset'), keys)}, "
         f"validated on {music(training.get('validation') or 'nothing')}"
@@ -79,6 +79,10 @@ def music(extent, keys="own"):
     return re.sub(r"\d{4,}", lambda number: f"{int(number[0]):,}", str(extent))
 
 
+def _keys(metadata):
+    return metadata.get("keys") or ("c" if metadata.get("to_c") else "own")
+
+
 def _pitches(n_pitches, lowest):
     if not isinstance(lowest, int) or not 0 <= lowest <= 128 - n_pitches:
         return str(n_pitches)
@@ -112,10 +116,8 @@ def text(name, content):
     shown = {**facts(name, content), **_user_metadata(content)}
     shown |= {"": "", "Arguments of RNN4Music": "", **content["settings"]}
     if content["checkpoint"] is not None:
-        state = content["checkpoint"].get("state")
-        n_epochs = state.get("epoch") if isinstance(state, dict) else None
-        epochs = f"{n_epochs} epoch{'s' * (n_epochs != 1)} complete"
-        complete = "its state is damaged" if n_epochs is None else epochs
+        n_epochs = content["checkpoint"]["state"]["epoch"]
+        complete = f"{n_epochs} epoch{'s' * (n_epochs != 1)} complete"
         shown |= {" ": "", "Checkpoint": f"of a training: {complete}"}
     width = max(map(len, shown))
     lines = [f"{key:<{width}}  {value}".rstrip() for key, value in shown.items()]
@@ -127,7 +129,7 @@ def text(name, content):
 def markdown(name, content):
     """Return a model card: model, settings, training, results, use, limits, licence."""
     properties, past = facts(name, content), trainings(content["metadata"])
-    licence = properties.pop("Licence")
+    licence, keys = properties.pop("Licence"), _keys(content["metadata"])
     results = {key: properties.pop(key) for key in (_BEST, _BASELINE) if key in properties}
     parts = [
         f"# {_inline(Path(name).stem)}",
@@ -139,7 +141,9 @@ def markdown(name, content):
         _table(content["settings"]),
     ]
     for number, training in enumerate(past, start=1):
-        parts += [f"## Training{f' {number}' if len(past) > 1 else ''}", _table(training)]
+        extents = {k: music(training[k], keys) for k in ("dataset", "validation") if k in training}
+        parts += [f"## Training{f' {number}' if len(past) > 1 else ''}"]
+        parts += [_table({**training, **extents})]
     parts += [
         "## Results",
         _table(results) if results else "Training had no validation set.",

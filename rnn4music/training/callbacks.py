@@ -27,6 +27,7 @@ from rnn4music._utils.console import STDERR, log, shows_bars
 
 _EPOCHS_AHEAD, _TUNES_AHEAD = 1000, 10**6
 """At most this many epochs, and tunes in them, are planned before the first update."""
+_MOST_LINES = 100  # epochs that have a line however short they are
 
 
 class LogWarning(UserWarning):
@@ -170,7 +171,8 @@ class ResultInPlace(Callback):
 class ProgressBar(Callback):
     """Shows the progress of a training on standard error, with an estimate of the time left.
 
-    A terminal shows a bar; anything else, such as a file, gets a line for each epoch.
+    A terminal shows a bar; anything else, such as a file, gets a line for each epoch, after the
+    first hundred at most one a second.
 
     Parameters
     ----------
@@ -197,14 +199,13 @@ class ProgressBar(Callback):
             file=STDERR,
             disable=has_lines,
         )
-        self.started = time.monotonic()
+        self.started = self.printed = time.monotonic()
         self.measured_from = self.started, len(history.cost)
         if has_lines and self.n_epochs:
+            compiling = ", compiling first" if self.is_compiling else ""
             log(
                 f"training: epoch {history.epochs + 1} of {trainer.config.epochs}, "
-                f"update {len(history.cost) + 1} of {self.bar.total}"
-                + ", compiling first"
-                * self.is_compiling
+                f"update {len(history.cost) + 1} of {self.bar.total}{compiling}"
             )
 
     def on_update(self, model, history):
@@ -224,7 +225,11 @@ class ProgressBar(Callback):
         self.planned += itertools.islice(self.plan, 1)
         self.bar.total = self._total()
         self.bar.set_postfix(self._scores(history))
-        if self.bar.disable:
+        if not self.bar.disable:
+            return
+        is_due = time.monotonic() - self.printed >= 1 or self.trainer.is_over()
+        if is_due or history.epochs <= _MOST_LINES:
+            self.printed = time.monotonic()
             log(self._line(history))
 
     def on_end(self, model, history):

@@ -169,7 +169,7 @@ class ClusterTrainer(Trainer):
         self.n_columns = -(-batch_size // n_parts)
         n_parts = -(-batch_size // self.n_columns)  # 5 columns on 4 workers: 2 + 2 + 1
         if n_parts < n_workers:
-            log(f"a minibatch of {batch_size} tunes uses {n_parts} of {n_workers} workers")
+            log(f"using {n_parts} of {n_workers} workers: the batch size is {batch_size}")
         self.columns = [slice(k * self.n_columns, (k + 1) * self.n_columns) for k in range(n_parts)]
         sizes = tuple(self.store.state_sizes.values())[::2]
         network = sizes, self.shape[2], self.store.dtype, self.network.cost_name

@@ -1,11 +1,23 @@
 """History of a training: costs, validation, times."""
 
+import warnings
 from dataclasses import dataclass, field
 from typing import ClassVar
 
 
 class BaselineWarning(UserWarning):
     """A training ended with a validation above the baseline."""
+
+
+def warn_of_baseline(nats, baseline, stacklevel):
+    """Warn of a validation above the baseline, both in nats per step."""
+    warnings.warn(
+        f"the best validation is {nats:.3f} nats per step, worse than the baseline of "
+        f"{baseline:.3f}, which predicts each pitch from that pitch alone: the model has not "
+        "learned the music. Try more epochs, other learning rates, or more tunes",
+        BaselineWarning,
+        stacklevel=stacklevel,
+    )
 
 
 @dataclass(repr=False)
@@ -41,7 +53,7 @@ class History:
 
     @property
     def is_worse_than_baseline(self):
-        """Whether the best validation is above the baseline; False if there is none of both."""
+        """Whether the best validation is above the baseline; False if either is missing."""
         if self.best_epoch is None or self.baseline is None:
             return False
         return self.validation[self.best_epoch - 1] > self.baseline

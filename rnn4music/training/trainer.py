@@ -12,7 +12,6 @@ import functools
 import math
 import threading
 import time
-import warnings
 
 import numpy as np
 
@@ -25,7 +24,7 @@ from rnn4music.saving import metadata, model_file
 from rnn4music.training import checkpoints, minibatches
 from rnn4music.training.averaging import AveragedWeights
 from rnn4music.training.callbacks import CallbackList, EarlyStopping, ProgressBar, ResultInPlace
-from rnn4music.training.history import BaselineWarning, History
+from rnn4music.training.history import History, warn_of_baseline
 from rnn4music.training.loop import TrainingDiverged, train
 from rnn4music.training.noise import Noise
 from rnn4music.training.segments import segment_cost_and_gradients
@@ -109,14 +108,7 @@ class Trainer:
                 self.model.metadata = self.metadata()
             self.model._last_gradients = self.last_gradients or self.model._last_gradients
         if self.history.is_worse_than_baseline:
-            warnings.warn(
-                f"the best validation is {self.state.best:.3f} nats per step, worse than the "
-                f"baseline of {self.history.baseline:.3f}, which predicts each pitch from that "
-                "pitch alone: the model has not learned the music. Train for more epochs, with "
-                "other learning rates, or on more tunes",
-                BaselineWarning,
-                stacklevel=3,
-            )
+            warn_of_baseline(self.state.best, self.history.baseline, stacklevel=4)
         return self.history
 
     # ---- for the loop

@@ -7,7 +7,6 @@ import hashlib
 import itertools
 import json
 import os
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +23,7 @@ from rnn4music.evaluation.baselines import markov_probabilities
 from rnn4music.experiment.inputs import files_of
 from rnn4music.saving.model_file import npz_path
 from rnn4music.training import checkpoints
-from rnn4music.training.history import BaselineWarning
+from rnn4music.training.history import warn_of_baseline
 from rnn4music.tuning import results
 from rnn4music.tuning.space import FILES, read
 from rnn4music.tuning.trials import (
@@ -158,13 +157,7 @@ def search(
         )
     baseline = scores.score(markov_probabilities(music.parts["train"]), music.parts["validation"])
     if best and best["value"] > baseline:
-        warnings.warn(
-            f"the best validation is {best['value']:.3f} nats per step, worse than the baseline of "
-            f"{baseline:.3f}, which predicts each pitch from that pitch alone: search other "
-            "settings, or give the trials more epochs",
-            BaselineWarning,
-            stacklevel=2,
-        )
+        warn_of_baseline(best["value"], baseline, stacklevel=3)
     settings = best and results.best_settings(space, best)
     return Found(rows, best, settings, results.table(space, rows), plots, interrupted)
 
