@@ -462,6 +462,8 @@ def folder(model, music, tmp_path, monkeypatch):
     (tmp_path / "search").mkdir()
     (tmp_path / "search" / "best.toml").write_text("dropout = {low = 0.0, high = 0.5}\n")
     (tmp_path / "run.toml").write_text("epochs = 1\n")
+    further = 'start_from = "model.npz"\ndropout = {low = 0.0, high = 0.5}\n'
+    (tmp_path / "further.toml").write_text(further)
     try:
         os.link(tmp_path / "font.sf2", tmp_path / "font.wav")
         os.link(tmp_path / "tune.mid", tmp_path / "same.mid")
@@ -492,6 +494,7 @@ def folder(model, music, tmp_path, monkeypatch):
         "search search/best.toml mine --trials 1",
         "search space.toml mine --trials 1 --storage linked.toml",
         "search space.toml mine --trials 1 --storage mine/demo.mid",
+        "search further.toml mine --trials 1 --storage model.npz",
     ),
 )
 def test_no_command_overwrites_what_it_reads(folder, arguments, capsys):

@@ -116,12 +116,12 @@ def _check(settings):
         inputs.model_path(settings.start_from, "--start-from")
     )
     trains_on = start_from and start_from.resolve() == output.resolve()
-    inputs.check_music(settings.data, inputs.MUSIC, "train needs music")  # before the model's file
     outputs = [path for path in (output, checkpoint, settings.log) if path]
     read = [getattr(settings, "config", None), not trains_on and start_from]
     read = [path for path in read if path]
     check_outputs(outputs, itertools.chain(read, inputs.files_of(settings.data)))
     checked_path(settings.checkpoint, settings.checkpoint_every, settings.resume)
+    inputs.check_music(settings.data, inputs.MUSIC, "train needs music")  # before the model's file
     with tempfile.TemporaryFile(dir=output.parent):  # fail now, not after hours of training
         pass
     resumes = settings.resume and checkpoint.exists() and _is_of_training(output, checkpoint)
