@@ -10,6 +10,7 @@ import sys
 import time
 import wave
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -361,6 +362,18 @@ def test_a_file_may_have_every_flag_but_those_of_the_terminal(capsys):
     flags = set(re.findall(r"^  (--[\w-]+)", capsys.readouterr().out, re.M))
     terminal = {"--config", "--quiet", "--json", "--debug"}
     assert flags == terminal | {option.flag for option in config.OPTIONS.values()}
+    page = Path(__file__).parents[1] / "docs" / "command_line.md"
+    (sentence,) = re.findall(r"A file cannot hold ([^.]*)", page.read_text("utf8"))
+    assert set(re.findall("--[a-z]+", sentence)) == terminal
+
+
+def test_without_music_that_can_be_used_a_table_follows_the_error(tmp_path, capsys):
+    for name in ("a.mid", "b.mid"):
+        (tmp_path / name).write_bytes(b"no music")
+    assert run("train", tmp_path, "-o", tmp_path / "m.npz") == 1
+    error, *table = capsys.readouterr().err.splitlines()
+    assert error == "rnn4music: error: none of the 2 files can be used:"
+    assert [line.split()[:4] for line in table] == [["a.mid", "and", "1", "more"]]
 
 
 def test_the_names_of_options_in_the_class_are_its_keywords():

@@ -150,7 +150,7 @@ def test_a_small_file_of_large_arrays_is_refused_before_they_are_unpacked(
 
 def test_arrays_are_in_memory_once_while_they_are_read(tmp_path):
     rng = np.random.default_rng(0)
-    arrays = {f"a{k}": rng.standard_normal((1000, 1000)) for k in range(4)}  # 8 MB each
+    arrays: dict = {f"a{k}": rng.standard_normal((1000, 1000)) for k in range(4)}  # 8 MB each
     arrays["a1"] = np.asfortranarray(arrays["a1"])
     arrays |= {"none": np.zeros((0, 3)), "text": np.array("ä"), "number": np.array(3)}
     np.savez_compressed(tmp_path / "x.npz", **arrays)

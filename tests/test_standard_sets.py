@@ -378,7 +378,7 @@ def test_other_arrays_are_not_read(tmp_path, monkeypatch):
     np.savez(tmp_path / "set.npz", **arrays, other=np.zeros(10_000))
     assert len(load_standard_set(tmp_path / "set.npz").train) == 2
     np.savez(tmp_path / "set.npz", **{**arrays, "valid": np.zeros(10_000)})
-    with pytest.raises(ValueError, match="more than 10000 bytes"):
+    with pytest.raises(ValueError, match="at most 10000 are read"):
         read_here(tmp_path / "set.npz")
 
 
