@@ -4,7 +4,7 @@ from pathlib import Path
 
 from rnn4music import data, experiment
 from rnn4music._utils.options import Option
-from rnn4music._utils.paths import check_outputs, user_cache
+from rnn4music._utils.paths import user_cache
 from rnn4music.cli import compose, train
 from rnn4music.cli._common import ABOVE_BASELINE, Result
 from rnn4music.experiment import config
@@ -47,7 +47,7 @@ def run(args):
     if music is None:
         music = str(data.write_chorales((user_cache() or folder) / "chorales"))
         log(f"Bach's chorales: MIDI files in {music}")
-    check_outputs(files.values(), experiment.inputs.files_of(music))
+    experiment.inputs.check_outputs(files.values(), experiment.inputs.files_of(music))
     settings = {"epochs": args.epochs, "keys": "all", "validation": 0.06, "seed": 1, "force": True}
     settings |= {"data": music, "output": str(files["npz"])}
     trained = experiment.run.train(config.complete(settings))

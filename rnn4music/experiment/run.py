@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 from rnn4music import hyperparameters
 from rnn4music._utils.console import log
-from rnn4music._utils.paths import check_outputs
 from rnn4music.data.store import RollStore, is_store
 from rnn4music.distributed.cluster import parsed
 from rnn4music.experiment import inputs, training_music
@@ -119,7 +118,7 @@ def _check(settings):
     outputs = [path for path in (output, checkpoint, settings.log) if path]
     read = [getattr(settings, "config", None), not trains_on and start_from]
     read = [path for path in read if path]
-    check_outputs(outputs, itertools.chain(read, inputs.files_of(settings.data)))
+    inputs.check_outputs(outputs, itertools.chain(read, inputs.files_of(settings.data)))
     checked_path(settings.checkpoint, settings.checkpoint_every, settings.resume)
     inputs.check_music(settings.data, inputs.MUSIC, "train needs music")  # before the model's file
     with tempfile.TemporaryFile(dir=output.parent):  # fail now, not after hours of training

@@ -15,12 +15,11 @@ from optuna.distributions import distribution_to_json
 
 from rnn4music._utils import checks
 from rnn4music._utils.console import Bar
-from rnn4music._utils.paths import check_outputs
 from rnn4music._utils.processes import can_start_processes, in_processes, share_of_cores
 from rnn4music.distributed.cluster import connected, in_cluster
 from rnn4music.evaluation import scores
 from rnn4music.evaluation.baselines import markov_probabilities
-from rnn4music.experiment.inputs import files_of
+from rnn4music.experiment.inputs import check_outputs, files_of
 from rnn4music.saving.model_file import npz_path
 from rnn4music.training import checkpoints
 from rnn4music.training.history import warn_of_baseline
