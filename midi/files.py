@@ -70,9 +70,10 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
                 file.seek(0)
                 shutil.copyfileobj(file, copy)
                 _sync(copy)
-            if fcntl:  # while the lock is held
+            if fcntl:  # while the lock is held; Windows cannot rename open files
                 os.replace(temporary, target)
-        if not fcntl:
+                temporary = None
+        if temporary is not None:
             os.replace(temporary, target)
     except BaseException:
         if temporary is not None:
@@ -127,7 +128,7 @@ def _temporary_names(target: Path) -> list[Path]:
 
 def _remove_leftovers(names: list[Path]) -> None:
     """Remove the temporary files of writers that are dead, and so hold no lock."""
-    for name in names:
+    for name in names[:-1]:
         with contextlib.suppress(OSError), open(name, "r+b") as file:
             # a writer may just have renamed the file that was opened, and another taken its name
             if _lock(file, wait=False) and os.path.samestat(os.fstat(file.fileno()), name.lstat()):
