@@ -14,10 +14,8 @@ import numpy as np
 import midi
 import rnn4music
 
-repository = pathlib.Path(__file__).resolve().parent.parent
 for package in (midi, rnn4music):
     place = pathlib.Path(package.__file__)
-    # an environment may lie in the repository; its packages do not lie in the sources
     assert "site-packages" in place.parts, f"{place} is not an installed package"
     assert importlib.resources.files(package).joinpath("py.typed").is_file(), package
 
@@ -30,7 +28,7 @@ for k in range(4):
 command = [sys.executable, "-m", "rnn4music"]
 for words in (
     ["--version"],
-    ["train", "music", "-o", "model.npz", "--epochs", "2", "--units", "8"],
+    ["train", "music", "-o", "model.npz", "--epochs", "2", "--units", "8", "8", "8"],
     ["info", "model.npz"],
     ["compose", "model.npz", "-o", "tune.mid", "--wav", "tune.wav", "--html", "tune.html"],
 ):
