@@ -27,7 +27,7 @@ from collections import deque
 import numpy as np
 
 GATES = ("input", "forget", "candidate", "output")  # side by side in the fused weights
-MOST_EXPANDED, MOST_TIMES = 2**30, 100  # limit of the arrays: bytes, or this many file sizes
+MOST_EXPANDED, MOST_TIMES = 2**24, 20  # limit of the arrays: bytes, or this many file sizes
 
 
 def sigmoid(a):

@@ -10,9 +10,11 @@ import sys
 import time
 import wave
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import small_model
 
 from midi import midiread, midiwrite
 from rnn4music import RNN4Music, cli, hyperparameters, plots
@@ -360,6 +362,18 @@ def test_a_file_may_have_every_flag_but_those_of_the_terminal(capsys):
     flags = set(re.findall(r"^  (--[\w-]+)", capsys.readouterr().out, re.M))
     terminal = {"--config", "--quiet", "--json", "--debug"}
     assert flags == terminal | {option.flag for option in config.OPTIONS.values()}
+    page = Path(__file__).parents[1] / "docs" / "command_line.md"
+    (sentence,) = re.findall(r"A file cannot hold ([^.]*)", page.read_text("utf8"))
+    assert set(re.findall("--[a-z]+", sentence)) == terminal
+
+
+def test_without_music_that_can_be_used_a_table_follows_the_error(tmp_path, capsys):
+    for name in ("a.mid", "b.mid"):
+        (tmp_path / name).write_bytes(b"no music")
+    assert run("train", tmp_path, "-o", tmp_path / "m.npz") == 1
+    error, *table = capsys.readouterr().err.splitlines()
+    assert error == "rnn4music: error: none of the 2 files can be used:"
+    assert [line.split()[:4] for line in table] == [["a.mid", "and", "1", "more"]]
 
 
 def test_the_names_of_options_in_the_class_are_its_keywords():
@@ -413,6 +427,150 @@ def test_ctrl_c_saves_the_model_and_training_resumes(music, tmp_path):
     train(*arguments[1:], "--resume")
     history = RNN4Music.from_file(tmp_path / "m.npz").history
     assert history.epochs == done.epochs + 1 and history.cost[: len(done.cost)] == done.cost
+
+
+# ---- files that stay as they are
+
+
+def test_resuming_replaces_only_models_of_the_same_training(model, music, tmp_path, capsys):
+    flags = ["--checkpoint", tmp_path / "night", "--quiet", "--seed", 1]
+    flags += ["--units", 3, 4, 5, "--validation", 0.2, "--window", 20]
+    train(music, "-o", tmp_path / "m.npz", *flags, "--epochs", 1)
+    flags += ["--epochs", 2, "--resume"]
+    precious = tmp_path / "precious.npz"
+    for content in (model.read_bytes()[:999], small_model().saveParameters(precious).read_bytes()):
+        precious.write_bytes(content)
+        capsys.readouterr()
+        assert run("train", music, "-o", precious, *flags) == 1
+        assert "precious.npz exists already" in capsys.readouterr().err
+        assert precious.read_bytes() == content
+    train(music, "-o", tmp_path / "m.npz", *flags)
+    assert RNN4Music.from_file(tmp_path / "m.npz").history.epochs == 2
+    train(music, "-o", precious, *flags, "--force")
+    assert RNN4Music.from_file(precious).history.epochs == 2
+
+
+def test_resuming_does_not_replace_a_copy_of_the_model_that_is_trained_further(
+    model, music, tmp_path
+):
+    flags = ["--checkpoint", tmp_path / "night", "--quiet", "--window", 20, "--epochs", 1]
+    flags += ["--start-from", model, "--validation", 0.2]
+    train(music, "-o", tmp_path / "m.npz", *flags)
+    copy = tmp_path / "copy.npz"
+    copy.write_bytes(model.read_bytes())
+    assert run("train", music, "-o", copy, *flags, "--resume") == 1
+    assert copy.read_bytes() == model.read_bytes()
+
+
+@pytest.fixture
+def folder(model, music, tmp_path, monkeypatch):
+    """A folder with one input of each kind, under a second name too."""
+    (tmp_path / "mine").mkdir()
+    for name in ("demo.mid", "1.mid"):
+        tune_file(tmp_path / "mine" / name, len(name))
+    tune_file(tmp_path / "tune.mid")
+    (tmp_path / "model.npz").write_bytes(model.read_bytes())
+    (tmp_path / "font.sf2").write_bytes(b"RIFF\4\0\0\0sfbk")
+    (tmp_path / "space.toml").write_text("dropout = {low = 0.0, high = 0.5}\n")
+    (tmp_path / "search").mkdir()
+    (tmp_path / "search" / "best.toml").write_text("dropout = {low = 0.0, high = 0.5}\n")
+    (tmp_path / "run.toml").write_text("epochs = 1\n")
+    further = 'start_from = "model.npz"\ndropout = {low = 0.0, high = 0.5}\n'
+    (tmp_path / "further.toml").write_text(further)
+    try:
+        os.link(tmp_path / "font.sf2", tmp_path / "font.wav")
+        os.link(tmp_path / "tune.mid", tmp_path / "same.mid")
+        (tmp_path / "link.mid").symlink_to(tmp_path / "tune.mid")
+        (tmp_path / "linked.toml").symlink_to("space.toml")
+    except OSError:
+        pytest.skip("links cannot be made here")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    (
+        "demo --data mine -o mine --force",
+        "demo --data mine/*.mid -o mine --force",
+        "demo --data mine/demo.mid -o mine --force",
+        "render tune.mid -o font.wav --soundfont font.sf2",
+        "compose model.npz -o tune.mid --start tune.mid",
+        "compose model.npz -o link.mid --start tune.mid",
+        "compose model.npz -o same.mid --start tune.mid",
+        "compose model.npz --wav font.wav --soundfont font.sf2",
+        "train mine -o new.npz --checkpoint ./sub/../new",
+        "train mine --log mine/demo.mid",
+        "train tune.mid --log same.mid --validation 0",
+        "train mine --config run.toml --log run.toml",
+        "train mine --start-from model.npz --log model.npz",
+        "search search/best.toml mine --trials 1",
+        "search space.toml mine --trials 1 --storage linked.toml",
+        "search space.toml mine --trials 1 --storage mine/demo.mid",
+        "search further.toml mine --trials 1 --storage model.npz",
+    ),
+)
+def test_no_command_overwrites_what_it_reads(folder, arguments, capsys):
+    if arguments.startswith("search"):
+        pytest.importorskip("optuna")
+    (folder / "sub").mkdir()
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    assert run(*arguments.split()) == 1
+    err = capsys.readouterr().err
+    assert "is read or written twice" in err, err
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
+
+
+def test_a_demo_replaces_no_file_without_being_told_to(folder, capsys):
+    (folder / "mine" / "demo.png").write_bytes(b"mine")
+    assert run("demo", "--data", folder / "tune.mid", "-o", folder / "mine") == 1
+    assert "demo.mid exists already: give another folder" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")
+@pytest.mark.parametrize(
+    "arguments",
+    (
+        "train mine --config fifo.toml",
+        "train fifo.mat",
+        "train fifo.mid",
+        "train mine -o fifo.npz --force",
+        "train mine -o new.npz --checkpoint fifo.npz",
+        "train mine -o new.npz --log fifo.jsonl",
+        "train mine -o new.npz --start-from fifo.npz",
+        "search fifo.toml mine --trials 1",
+        "evaluate model.npz fifo.mat",
+        "evaluate fifo.npz mine",
+        "compose model.npz -o fifo.mid",
+        "compose model.npz --start fifo.mid",
+        "render fifo.mid -o new.wav",
+        "render tune.mid -o fifo.wav",
+        "info fifo.mid",
+        "plot roll tune.mid -o fifo.png",
+        "convert fifo.mid new",
+    ),
+)
+def test_a_fifo_is_refused_before_anything_is_done(folder, arguments, capsys, monkeypatch):
+    """Without a program at its other end, opening a FIFO waits forever."""
+    if arguments.startswith("search"):
+        pytest.importorskip("optuna")
+    for suffix in ("toml", "mat", "mid", "npz", "jsonl", "wav", "png"):
+        os.mkfifo(folder / f"fifo.{suffix}")
+
+    def wait(*_):
+        raise AssertionError("it waits")
+
+    monkeypatch.setattr("rnn4music.experiment.run.learn", wait)
+    signal.signal(signal.SIGALRM, wait)
+    signal.alarm(20)
+    names = set(os.listdir(folder))
+    try:
+        assert run(*arguments.split()) == 1
+    finally:
+        signal.alarm(0)
+    err = capsys.readouterr().err
+    assert re.search(r"fifo\.\w+( is a device or a FIFO|.*not a regular file)", err), err
+    assert set(os.listdir(folder)) == names
 
 
 # ---- what a file is
@@ -628,7 +786,7 @@ def test_a_silent_tune_raises_a_warning_and_keeps_its_length(model, tmp_path, ca
         (["--wav", "no/folder.wav"], "there is no folder no for no/folder.wav"),
         (["--wav", "x.mp3"], "x.mp3 must end in .wav"),
         (["--png", "x.xyz"], "x.xyz must end in .png or .pdf or .svg"),
-        (["--start", "{music}/tune-1.mid", "--count", "2", "-o", "{music}/tune.mid"], "twice"),
+        (["--start", "late-1.mid", "--count", "2", "-o", "late.mid"], "twice"),
         (["--steps", "0"], "steps must be at least 1, but is 0"),
         (["--count", "0"], "count must be at least 1"),
         (["--threshold", "2"], "threshold must be finite and at least 0 and at most 1"),
@@ -636,7 +794,7 @@ def test_a_silent_tune_raises_a_warning_and_keeps_its_length(model, tmp_path, ca
         (["--start", "{silent}"], "silent.mid has no notes to read from pitch 21 to 108"),
         (
             ["--start", "{late}", "--start-steps", "3"],
-            "the first 3 steps of late.mid have no notes",
+            "the first 3 steps of late-1.mid have no notes",
         ),
         (["--soundfont", "no.sf2", "--wav", "x.wav"], "no.sf2"),
     ),
@@ -648,10 +806,11 @@ def test_invalid_options_of_compose_are_refused(
     silent = tmp_path / "silent.mid"
     midiwrite(silent, np.zeros((9, 88)), (21, 109), 0.3)
     midiwrite("late.mid", np.eye(88)[[0] * 3 + [40]] * np.arange(4)[:, None] // 3, (21, 109))
+    os.replace("late.mid", "late-1.mid")
     track = b"\x00\x99\x24\x50\x60\x89\x24\x00\x00\xff\x2f\x00"
     head = b"MThd\x00\x00\x00\x06\x00\x00\x00\x01\x00\x60MTrk"
     (tmp_path / "drums.mid").write_bytes(head + struct.pack(">I", len(track)) + track)
-    where = {"music": music, "silent": silent, "late": "late.mid", "model": model}
+    where = {"music": music, "silent": silent, "late": "late-1.mid", "model": model}
     where["drums"] = "drums.mid"
     flags = [flag.format(**where) for flag in flags]
     before = (music / "0.mid").read_bytes()

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from midi import midiwrite
 from rnn4music.data import duplicates
 from rnn4music.data.duplicates import (
     N,
@@ -11,6 +12,7 @@ from rnn4music.data.duplicates import (
     ngrams_of,
     sketch_of,
 )
+from rnn4music.data.midi_files import load_midi
 
 
 @pytest.fixture
@@ -161,3 +163,10 @@ def test_an_ngram_that_a_short_and_a_long_tune_share_does_not_make_them_copies(r
     tunes += [np.concatenate((tunes[0][k : k + 10], rng.random((50, 88)) < 0.05))
               for k in range(0, 2900, 30)]  # fmt: skip
     assert len(set(group_sketches([sketch_of(tune) for tune in tunes]))) == len(tunes)
+
+
+def test_a_copy_at_another_tempo_is_found_only_in_steps_of_a_beat(tune, tmp_path):
+    for k, frame in enumerate((0.3, 0.24)):  # both are half a quarter note
+        midiwrite(tmp_path / f"{k}.mid", tune, (21, 109), frame)
+    assert together(*load_midi(tmp_path, steps_per_beat=2).rolls)
+    assert not together(*load_midi(tmp_path, time_step=0.3).rolls)

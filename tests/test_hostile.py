@@ -24,6 +24,7 @@ from scipy.io import savemat
 import midi
 from midi.contents import describe
 from rnn4music import RNN4Music, numpy_network
+from rnn4music._utils import npz
 from rnn4music.data import safe_pickle, shards, standard_sets
 from rnn4music.data.dataset import DatasetWarning
 from rnn4music.data.midi_files import load_midi
@@ -133,11 +134,47 @@ def test_a_bomb_that_claims_to_be_small(tmp_path, model_entries):
     assert_refused(model_file.read, path, message="Bad CRC-32")
 
 
+@pytest.mark.parametrize("name", ("parameters/output/bias", "checkpoint/x", "settings"))
+def test_a_small_file_of_large_arrays_is_refused_before_they_are_unpacked(
+    tmp_path, model_entries, name
+):
+    path = tmp_path / "x.npz"
+    large = npy(np.zeros(2**25)) if name != "settings" else npy(np.array("{" + " " * 2**26))
+    zipped(path, {**model_entries, f"{name}.npy": large}, zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 10**6
+    n_bytes, error = peak(model_file.read, path)
+    assert "claim to hold" in str(error) and n_bytes < 2**20
+    n_bytes, error = peak(NumpyNetwork.from_file, path)
+    assert "claim to hold far more" in str(error) and n_bytes < 2**20
+
+
+def test_arrays_are_in_memory_once_while_they_are_read(tmp_path):
+    rng = np.random.default_rng(0)
+    arrays: dict = {f"a{k}": rng.standard_normal((1000, 1000)) for k in range(4)}  # 8 MB each
+    arrays["a1"] = np.asfortranarray(arrays["a1"])
+    arrays |= {"none": np.zeros((0, 3)), "text": np.array("ä"), "number": np.array(3)}
+    np.savez_compressed(tmp_path / "x.npz", **arrays)
+    found = {}
+    with open(tmp_path / "x.npz", "rb") as file:
+        n_bytes, error = peak(lambda: found.update(npz.read(file, 10**9)))
+    assert error is None and n_bytes < 1.2 * sum(array.nbytes for array in arrays.values())
+    np.testing.assert_equal(found, arrays)
+    assert found["a1"].flags.writeable and found["a0"].flags.aligned
+
+
+def test_an_entry_that_is_shorter_than_it_claims_is_refused(tmp_path):
+    data = npy(np.arange(3.0)) + bytes(8)
+    path = zipped(tmp_path / "x.npz", {"a.npy": npy(np.arange(4.0))[:-8]}, zipfile.ZIP_DEFLATED)
+    with_sizes(path, len(data) - 8, len(data))
+    with open(path, "rb") as file, pytest.raises(ValueError, match="ends after 24 of 32 bytes"):
+        npz.read(file, 10**9)
+
+
 def test_methods_that_unpack_in_one_step_are_not_read(tmp_path, model_entries):
-    """45 bytes of bzip2 hold 45 MB, which `zipfile` would unpack in one read."""
+    """45 bytes of bzip2 can hold 45 MB, which `zipfile` would unpack in one read."""
     path = tmp_path / "x.npz"
     for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
-        zipped(path, {"train.npy": npy(np.zeros(10**7))}, method)
+        zipped(path, {"train.npy": npy(np.zeros(10**6))}, method)
         assert_refused(load_standard_set, path, message="compressed by an unknown method")
         assert_refused(model_file.read, path, message="compressed by an unknown method")
 

@@ -19,6 +19,7 @@ METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 """Compression methods of NumPy; `zipfile` unpacks others in one step, whatever their size."""
 
 _MOST_OF_A_HEADER = 1024  # bytes of an .npy file; those of NumPy have 128
+_CHUNK = 2**20  # bytes
 _END = struct.Struct("<4s6xH10x")  # end of a zip without a comment: signature, number of entries
 
 
@@ -49,8 +50,7 @@ def read(file, most_bytes, most_times=0, names=None, unpickled=None):
             if entry.compress_type not in METHODS:
                 raise ValueError(f"{name} is compressed by an unknown method")
             with archive.open(entry) as stream:
-                # all of it, so that its checksum is compared, and no more: it may be a zip bomb
-                arrays[name] = _array(entry.filename, stream.read(entry.file_size), unpickled)
+                arrays[name] = _array(entry, stream, unpickled)
     return {name: array for name, array in arrays.items() if array is not None}
 
 
@@ -62,17 +62,28 @@ def is_damage(error):
     return not isinstance(error, OSError) or error.errno in (None, errno.EINVAL)
 
 
-def _array(name, data, unpickled):
-    """Return the array in the bytes of an .npy file, or None for an array of objects."""
-    file = io.BytesIO(data[:_MOST_OF_A_HEADER])
+def _array(entry, stream, unpickled):
+    """Return the array in an .npy file of a zip, or None for an array of objects."""
+    name, size = entry.filename, entry.file_size
+    head = stream.read(_MOST_OF_A_HEADER)
+    file = io.BytesIO(head)
     version = np.lib.format.read_magic(file)
     if version != (1, 0):  # the only version that NumPy writes for numbers and text
         raise ValueError(f"{name} has the unknown format {version}")
     shape, is_fortran, dtype = np.lib.format.read_array_header_1_0(file)
-    begin = file.tell()
+    begin = head[file.tell() :]
+    n_bytes = size - file.tell()
     if dtype.hasobject:
-        return unpickled(data[begin:]) if unpickled else None
-    fits = all(0 <= n <= len(data) for n in shape)
-    if not fits or prod(shape) * dtype.itemsize != len(data) - begin:
-        raise ValueError(f"{name} claims the shape {shape} in {len(data)} bytes")
-    return np.ndarray(shape, dtype, bytearray(data), begin, order="F" if is_fortran else "C")
+        return unpickled(begin + stream.read(size)) if unpickled else None
+    if not all(0 <= n <= size for n in shape) or prod(shape) * dtype.itemsize != n_bytes:
+        raise ValueError(f"{name} claims the shape {shape} in {size} bytes")
+    # filled to the end, so that the checksum is compared, and no further: it may be a zip bomb
+    data, n_read = np.empty(n_bytes, np.uint8), len(begin)
+    data[:n_read] = np.frombuffer(begin, np.uint8)
+    while n_read < n_bytes:
+        part = stream.read(min(_CHUNK, n_bytes - n_read))
+        if not part:
+            raise ValueError(f"{name} ends after {n_read} of {n_bytes} bytes")
+        data[n_read : n_read + len(part)] = np.frombuffer(part, np.uint8)
+        n_read += len(part)
+    return np.ndarray(shape, dtype, data.data, order="F" if is_fortran else "C")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rnn4music import experiment, render, saving
 from rnn4music._utils.options import Option
-from rnn4music._utils.paths import check_outputs, check_suffix
+from rnn4music._utils.paths import check_suffix
 from rnn4music.cli._common import (
     BASELINE,
     PICTURES,
@@ -172,7 +172,7 @@ def _outputs(args):
     ]
     inputs = [args.model, *([args.start] if is_continued else [])]
     inputs += [] if args.soundfont is None else [args.soundfont]
-    check_outputs(_all_files(outputs, args), inputs)
+    experiment.inputs.check_outputs(_all_files(outputs, args), inputs)
     return outputs
 
 

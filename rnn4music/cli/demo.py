@@ -23,7 +23,7 @@ OPTIONS = (
     Option("epochs", int, 5, "number of passes over the tunes", "N", low=1),
     Option("data", str, None, "folder of MIDI files to learn from, instead of the chorales",
            "FOLDER"),
-    Option("force", bool, False, "replace the model of an earlier demo in DIR"),
+    Option("force", bool, False, "replace the files of an earlier demo in DIR"),
 )  # fmt: skip
 
 
@@ -32,10 +32,11 @@ def run(args):
     from rnn4music._utils.console import log
 
     folder = Path(args.output).expanduser()
-    model = folder / "demo.npz"
-    if model.exists() and not args.force:
+    files = {kind: folder / f"demo.{kind}" for kind in ("npz", "mid", "wav", "png", "html")}
+    existing = [path for path in files.values() if path.exists()]
+    if existing and not args.force:
         raise FileExistsError(
-            f"{model} exists already: give another folder with -o, or --force to replace it"
+            f"{existing[0]} exists already: give another folder with -o, or --force to replace it"
         )
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file; give a folder with -o")
@@ -46,19 +47,20 @@ def run(args):
     if music is None:
         music = str(data.write_chorales((user_cache() or folder) / "chorales"))
         log(f"Bach's chorales: MIDI files in {music}")
+    experiment.inputs.check_outputs(files.values(), experiment.inputs.files_of(music))
     settings = {"epochs": args.epochs, "keys": "all", "validation": 0.06, "seed": 1, "force": True}
-    settings |= {"data": music, "output": str(model)}
+    settings |= {"data": music, "output": str(files["npz"])}
     trained = experiment.run.train(config.complete(settings))
     result = train.result(trained)
     if result.status not in (0, ABOVE_BASELINE):
         return result
 
-    files = {kind: str(folder / f"demo.{kind}") for kind in ("wav", "png", "html")}
-    files |= {"model": trained.output, "output": str(folder / "demo.mid")}
+    options = {kind: str(files[kind]) for kind in ("wav", "png", "html")}
+    options |= {"model": trained.output, "output": str(files["mid"])}
     names = trained.music.parts["validation"].names
     if names and (Path(music) / names[0]).is_file():  # continue a tune that was held out
-        files["start"] = str(Path(music) / names[0])
-    composed = compose.run(config.complete({**files, "seed": 1}, compose.OPTIONS))
+        options["start"] = str(Path(music) / names[0])
+    composed = compose.run(config.complete({**options, "seed": 1}, compose.OPTIONS))
 
     page = (folder / "demo.html").resolve()
     return Result(

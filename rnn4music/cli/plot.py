@@ -2,7 +2,7 @@
 
 from rnn4music import experiment, plots, saving, training
 from rnn4music._utils.options import Option
-from rnn4music._utils.paths import check_outputs, check_suffix
+from rnn4music._utils.paths import check_suffix
 from rnn4music.cli._common import PICTURES, Result, check_effect, read_network
 
 SUMMARY = "draw a tune, or a model's learning curve, weights or activations"
@@ -50,7 +50,7 @@ def run(args):
         raise ValueError(f"plot {what} needs a tune for the model to read: give --tune MID")
     if tune:
         kinds.check_input(args.tune, (kinds.MIDI,), "--tune needs a MIDI file")
-    check_outputs([args.output], [args.file, *([args.tune] if args.tune else [])])
+    kinds.check_outputs([args.output], [args.file, *([args.tune] if args.tune else [])])
     figure = Figure(figsize=(12, 4), layout="constrained")
     draw = {"roll": _plot_roll, "learning": _plot_learning}.get(args.what, _plot_network)
     drawn = draw(args, figure)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from rnn4music._utils.options import Option
-from rnn4music._utils.paths import check_outputs, check_suffix
+from rnn4music._utils.paths import check_suffix
 from rnn4music.cli._common import SOUNDFONT, SOUNDS, Result, check_soundfont
 
 SUMMARY = "convert a MIDI file to sound"
@@ -28,7 +28,7 @@ def run(args):
     from rnn4music.render import synthesizer
 
     check_suffix(args.output, SOUNDS)
-    check_outputs([args.output], [args.tune, *([args.soundfont] if args.soundfont else [])])
+    inputs.check_outputs([args.output], [args.tune, *([args.soundfont] if args.soundfont else [])])
     inputs.check_input(args.tune, (inputs.MIDI,), "render needs a MIDI file")
     check_soundfont(args)
     samples = synthesizer.render(args.tune, args.soundfont, keep_silence=args.keep_silence)

@@ -4,6 +4,7 @@ import os
 from functools import partial
 from pathlib import Path
 
+from midi.files import written_whole
 from rnn4music._utils.console import Bar
 from rnn4music._utils.processes import in_processes, n_cores
 from rnn4music.data.midi_files import load_midi
@@ -67,11 +68,11 @@ def write_chorales(folder, seconds_per_quarter=0.6):
 
 
 def _write_chorale(seconds_per_quarter, name_and_path):
-    from music21 import corpus, tempo
+    from music21 import corpus, midi, tempo
 
     name, path = name_and_path
     notes = corpus.parse(name).stripTies().flatten().notes.stream()
     notes.insert(0, tempo.MetronomeMark(number=60 / seconds_per_quarter))
-    unfinished = path.with_suffix(f".{os.getpid()}.part")  # another process may write it too
-    notes.write("midi", unfinished)
-    unfinished.rename(path)
+    content = midi.translate.music21ObjectToMidiFile(notes).writestr()
+    with written_whole(path) as file:
+        file.write(content)

@@ -82,7 +82,7 @@ def merged(flags, path=None):
     if given.keys() & {"dt", "steps_per_beat"}:  # a flag for one overrides both
         for name in ("dt", "steps_per_beat"):
             from_file.pop(name, None)
-    return complete({**from_file, **given})
+    return complete({**from_file, **given, "config": path})
 
 
 def complete(given, options=None):
@@ -115,7 +115,9 @@ def table(path):
         import tomllib
     except ImportError:  # Python 3.10
         import tomli as tomllib  # pyright: ignore[reportMissingImports]
-    with open(path, "rb") as file:
+    from midi.files import opened
+
+    with opened(path) as file:
         text = file.read(MAX_BYTES + 1)
     if len(text) > MAX_BYTES:
         raise ValueError(f"{path} has more than {MAX_BYTES} bytes; a configuration has fewer")

@@ -1,15 +1,17 @@
 """Kinds of input: what a file or folder is, by its content, and which commands take it.
 
-All commands check their inputs here, so that they agree. No engine is loaded.
+All commands check their inputs here, and their outputs against them, so that they agree. No engine
+is loaded.
 """
 
+import contextlib
 import os
 import stat
 import zipfile
 from pathlib import Path
 
-from midi.files import opened
-from rnn4music.data.midi_files import find_files
+from midi.files import check_writable, opened
+from rnn4music.data.midi_files import expanded, find_files
 from rnn4music.data.store import is_store
 from rnn4music.saving.model_file import npz_path
 
@@ -125,6 +127,18 @@ def check_music(path, kinds, user):
         find_files(path)  # of a pattern
 
 
+def files_of(source):
+    """Yield the path of each file that a command reads from a file, folder, pattern or store."""
+    kind, path = kind_of(source), expanded(source)
+    if kind == STORE:
+        yield from path.rglob("*")
+    elif kind in (FOLDER, MISSING):
+        with contextlib.suppress(FileNotFoundError):  # its reader reports that
+            yield from (file.path for file in find_files(source))
+    else:
+        yield path
+
+
 def model_path(name, command, needed="a model"):
     """Return the path of a model, whose name may lack ``.npz``.
 
@@ -152,3 +166,53 @@ def is_standard_set(source):
     kind = kind_of(source)
     by_suffix = kind in (DAMAGED, MISSING) and Path(source).suffix.lower() in SUFFIXES_OF_SETS
     return kind == STANDARD_SET or by_suffix
+
+
+def check_outputs(outputs, inputs):
+    """Raise if a command would overwrite a file, or cannot write one.
+
+    Parameters
+    ----------
+    outputs : list of paths
+        All files that the command writes.
+    inputs : iterable of paths
+        All files that it reads. Iterated only if some of the outputs exist.
+
+    Raises
+    ------
+    ValueError
+        If an output is also an input or another output, under whatever name.
+    FileNotFoundError, FileExistsError
+        If its folder does not exist, or it exists and is not a regular file.
+    """
+    paths, existing = set(), {}
+    for name in outputs:
+        if not str(name):
+            raise ValueError("a file name is empty")
+        if Path(name).expanduser().is_dir():
+            raise IsADirectoryError(f"{name} is a folder; give the name of a file")
+        folder = Path(name).expanduser().parent
+        if not folder.is_dir():
+            raise FileNotFoundError(f"there is no folder {folder} for {name}; make it first")
+        path = check_writable(name)
+        identity = _identity(path)
+        if path in paths or identity in existing:
+            raise ValueError(_TWICE.format(name))
+        paths.add(path)
+        if identity:
+            existing[identity] = name
+    for path in inputs if existing else ():
+        if _identity(path) in existing:
+            raise ValueError(_TWICE.format(existing[_identity(path)]))
+
+
+_TWICE = "{} is read or written twice: give each file another name"
+
+
+def _identity(path):
+    """Return what hard and symbolic links to a file have in common, or None if there is no file."""
+    try:
+        status = os.stat(Path(path).expanduser())
+    except (OSError, ValueError):  # ValueError: a null character
+        return None
+    return status.st_dev, status.st_ino

@@ -1,5 +1,6 @@
 """A run of ``rnn4music train``: build a model, read music, train, save."""
 
+import itertools
 import os
 import tempfile
 import warnings
@@ -10,13 +11,12 @@ from typing import Any, NamedTuple
 
 from rnn4music import hyperparameters
 from rnn4music._utils.console import log
-from rnn4music._utils.paths import check_outputs
 from rnn4music.data.store import RollStore, is_store
 from rnn4music.distributed.cluster import parsed
 from rnn4music.experiment import inputs, training_music
 from rnn4music.experiment.music import Music, read_music
 from rnn4music.model import RNN4Music
-from rnn4music.saving import model_card
+from rnn4music.saving import model_card, model_file
 from rnn4music.saving.legacy_2015 import OLD_NAMES
 from rnn4music.saving.model_file import npz_path
 from rnn4music.training import config as training
@@ -116,18 +116,33 @@ def _check(settings):
     )
     trains_on = start_from and start_from.resolve() == output.resolve()
     outputs = [path for path in (output, checkpoint, settings.log) if path]
-    check_outputs(outputs, [path for path in (settings.data, not trains_on and start_from) if path])
+    read = [getattr(settings, "config", None), not trains_on and start_from]
+    read = [path for path in read if path]
+    inputs.check_outputs(outputs, itertools.chain(read, inputs.files_of(settings.data)))
     checked_path(settings.checkpoint, settings.checkpoint_every, settings.resume)
     inputs.check_music(settings.data, inputs.MUSIC, "train needs music")  # before the model's file
     with tempfile.TemporaryFile(dir=output.parent):  # fail now, not after hours of training
         pass
-    resumes = settings.resume and checkpoint and checkpoint.exists()
+    resumes = settings.resume and checkpoint.exists() and _is_of_training(output, checkpoint)
     if output.exists() and not (settings.force or trains_on or resumes):
         raise FileExistsError(
             f"{output} exists already: give another --output, or --force to replace it; "
             f"--start-from {output} trains it further"
         )
     return output
+
+
+def _is_of_training(output, checkpoint):
+    """Return whether a model was saved by the training of a checkpoint: their costs are equal."""
+    content = model_file.read(checkpoint)
+    n_before = (content["checkpoint"] or {}).get("before", {}).get("cost", 0)  # of --start-from
+    costs = content["history"].get("cost", ())
+    try:
+        others = model_file.read(output)["history"].get("cost", ())
+    except ValueError:  # it is not a model
+        return False
+    n = min(len(costs), len(others))
+    return n > n_before and costs[:n] == others[:n]
 
 
 def _warn_of_other_steps(settings, before, after):

@@ -26,8 +26,11 @@ from rnn4music.saving.metadata import TRAINED_ON, trainings
 FORMAT = 3
 """Format 1 had only RMSprop, and the history as JSON text; formats 1 and 2 used other names."""
 
-MOST_EXPANDED, MOST_TIMES = 2**30, 100
-"""The arrays may have this many bytes, or this many times the file's size, if that is more."""
+MOST_EXPANDED, MOST_TIMES = 2**24, 20
+"""The arrays may have this many bytes, or this many times the file's size, if that is more.
+
+`write` does not compress, so that the arrays have the size of the file.
+"""
 
 MOST_TEXT = 2**26  # bytes of a JSON text, four to a letter
 

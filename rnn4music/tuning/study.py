@@ -4,6 +4,7 @@ import concurrent.futures
 import contextlib
 import functools
 import hashlib
+import itertools
 import json
 import os
 from pathlib import Path
@@ -14,11 +15,11 @@ from optuna.distributions import distribution_to_json
 
 from rnn4music._utils import checks
 from rnn4music._utils.console import Bar
-from rnn4music._utils.paths import check_outputs
 from rnn4music._utils.processes import can_start_processes, in_processes, share_of_cores
 from rnn4music.distributed.cluster import connected, in_cluster
 from rnn4music.evaluation import scores
 from rnn4music.evaluation.baselines import markov_probabilities
+from rnn4music.experiment.inputs import check_outputs, files_of
 from rnn4music.saving.model_file import npz_path
 from rnn4music.training import checkpoints
 from rnn4music.training.history import warn_of_baseline
@@ -128,10 +129,11 @@ def search(
     elif "://" not in os.fspath(storage):
         storage = _absolute(storage)
     written, file = [folder / name for name in results.FILES], storage_file(storage)
-    inputs = [space.fixed["data"]] if isinstance(source, dict) else [space.fixed["data"], source]
+    read_files = [] if isinstance(source, dict) else [source]
     if "start_from" in space.fixed:
-        inputs.append(npz_path(space.fixed["start_from"]))
-    check_outputs([*written, file] if file else written, inputs)
+        read_files.append(npz_path(space.fixed["start_from"]))
+    outputs = [*written, file] if file else written
+    check_outputs(outputs, itertools.chain(read_files, files_of(space.fixed["data"])))
     music = read_music(space)
     description = _about(space, music, seed)
     study, job = open_study(storage, description), Job(space, storage, n_trials, description)
