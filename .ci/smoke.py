@@ -19,7 +19,8 @@ for package in (midi, rnn4music):
     assert "site-packages" in place.parts, f"{place} is not an installed package"
     assert importlib.resources.files(package).joinpath("py.typed").is_file(), package
 
-folder = pathlib.Path(tempfile.mkdtemp())
+temporary = tempfile.TemporaryDirectory()
+folder = pathlib.Path(temporary.name)
 roll = np.zeros((40, 88))
 roll[np.arange(40), 40 + np.arange(40) % 5] = 1
 (folder / "music").mkdir()
@@ -37,4 +38,5 @@ for words in (
     assert done.returncode in (0, 3), f"{words}: {done.stdout}{done.stderr}"
 assert midi.midiread(folder / "tune.mid").piano_roll.shape[1] == 88
 assert all((folder / name).stat().st_size > 1000 for name in ("tune.wav", "tune.html"))
+temporary.cleanup()
 print(f"rnn4music {rnn4music.__version__} from {pathlib.Path(rnn4music.__file__).parent} works")

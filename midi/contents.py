@@ -9,7 +9,7 @@ import numpy as np
 
 from .errors import MidiError, count
 from .events import META, META_TEMPO, PROGRAM, Events, read_events
-from .files import read_whole
+from .files import expanded, read_whole
 from .notes import NoteEvents, pair_notes
 from .pitches import pitch_name
 from .sending import Order
@@ -102,7 +102,7 @@ def describe(path: str | os.PathLike[str]) -> Contents:
     FileNotFoundError
         The file does not exist.
     """
-    name = os.path.expanduser(os.fsdecode(path))
+    name = str(expanded(path))
     try:
         return _contents(read_whole(name), name)
     except MidiError as error:

@@ -35,6 +35,12 @@ MOST_BYTES = 2**28  # per MIDI file
 _N_NAMES = 8  # of temporary files for the same file; further ones get random names
 
 
+def expanded(path: str | bytes | os.PathLike) -> Path:
+    """Return a name as a `Path`, with the home folder for a leading ``~`` if that is known."""
+    # pathlib's own method raises if it is unknown, and takes ./~ for ~
+    return Path(os.path.expanduser(os.fsdecode(path)))
+
+
 @contextlib.contextmanager
 def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a temporary file beside `path`, and rename it to `path` once it is complete.
@@ -84,7 +90,7 @@ def written_whole(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 def check_writable(path: str | os.PathLike[str]) -> Path:
     """Return the path that `written_whole` would replace, or raise its errors."""
-    target = Path(os.path.realpath(os.path.expanduser(os.fsdecode(path))))
+    target = Path(os.path.realpath(expanded(path)))
     if not target.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {target.parent}; make it, then save again")
     with contextlib.suppress(FileNotFoundError):

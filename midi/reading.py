@@ -22,7 +22,7 @@ import numpy as np
 
 from .errors import MidiError, MidiWarning
 from .events import read_events
-from .files import read_whole
+from .files import expanded, read_whole
 from .notes import Note, pair_notes, sustained_ends
 from .sending import Order
 from .timing import (
@@ -179,7 +179,7 @@ def midiread(
 
 def read_path(path: str | os.PathLike[str], options: Options) -> MidiContent:
     """Read a file as `midiread` does, which calls this function."""
-    name = os.path.expanduser(os.fspath(path))
+    name = str(expanded(path))
     try:
         content = read_bytes(read_whole(name), options)
     except MidiError as error:

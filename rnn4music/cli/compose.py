@@ -6,6 +6,7 @@ import warnings
 from functools import partial
 from pathlib import Path
 
+from midi.files import expanded
 from rnn4music import experiment, render, saving
 from rnn4music._utils.options import Option
 from rnn4music._utils.paths import check_suffix
@@ -164,7 +165,7 @@ def _outputs(args):
         if getattr(args, name) is not None:
             check_suffix(getattr(args, name), suffixes)
     names = {name: getattr(args, name) for name in ("output", "wav", "mp3", "png")}
-    names = {name: Path(file).expanduser() for name, file in names.items() if file is not None}
+    names = {name: expanded(file) for name, file in names.items() if file is not None}
     numbers = [""] if args.count is None else [f"-{k}" for k in range(1, args.count + 1)]
     outputs = [
         {name: path.with_name(path.stem + number + path.suffix) for name, path in names.items()}
@@ -178,7 +179,7 @@ def _outputs(args):
 
 def _all_files(outputs, args):
     files = [path for names in outputs for path in names.values()]
-    return files + ([] if args.html is None else [Path(args.html).expanduser()])
+    return files + ([] if args.html is None else [expanded(args.html)])
 
 
 def _result(files, replaced, rolls, time_step, settings):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from midi.files import expanded
 from rnn4music import data, experiment
 from rnn4music._utils.options import Option
 from rnn4music._utils.paths import user_cache
@@ -31,7 +32,7 @@ def run(args):
     """Train on Bach's chorales, or other music, compose, and write a page."""
     from rnn4music._utils.console import log
 
-    folder = Path(args.output).expanduser()
+    folder = expanded(args.output)
     files = {kind: folder / f"demo.{kind}" for kind in ("npz", "mid", "wav", "png", "html")}
     existing = [path for path in files.values() if path.exists()]
     if existing and not args.force:

@@ -1,10 +1,9 @@
 """Bach's chorales from music21's corpus, as MIDI files and as a dataset."""
 
-import os
 from functools import partial
 from pathlib import Path
 
-from midi.files import written_whole
+from midi.files import expanded, written_whole
 from rnn4music._utils.console import Bar
 from rnn4music._utils.processes import in_processes, n_cores
 from rnn4music.data.midi_files import load_midi
@@ -54,7 +53,7 @@ def write_chorales(folder, seconds_per_quarter=0.6):
         from music21 import corpus
     except ImportError:
         raise ImportError("the chorales need music21; run: python -m pip install music21") from None
-    folder = Path(os.path.expanduser(os.fsdecode(folder)))
+    folder = expanded(folder)
     folder.mkdir(parents=True, exist_ok=True)
     names = sorted({str(name) for name in corpus.chorales.Iterator(returnType="filename")})
     files = {name: folder / f"{Path(name).name}.mid" for name in names}

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from midi import MidiError
-from midi.files import SUFFIXES, opened
+from midi.files import SUFFIXES, expanded, opened
 from midi.reading import (
     PIANO,
     Options,
@@ -235,11 +235,6 @@ def find_files(source):
             "folder, or a folder that matches a pattern, name it directly"
         )
     return files
-
-
-def expanded(path):
-    """Return a `Path`, with the home folder for a leading ``~`` if that is known."""
-    return Path(os.path.expanduser(os.fsdecode(path)))
 
 
 def _mode(path):

@@ -28,12 +28,11 @@ import struct
 import warnings
 import zlib
 from itertools import accumulate
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from midi.files import opened, written_whole
+from midi.files import expanded, opened, written_whole
 from rnn4music._utils import version
 from rnn4music.data.duplicates import Sketch, sketch_of
 
@@ -229,7 +228,7 @@ def cached(folder, key, files, n_pitches, read):
     if not os.fspath(folder):
         raise ValueError('the cache is ""; give a folder, or None for no cache')
     digest = _digest(key, files)
-    path = Path(os.path.expanduser(os.fsdecode(folder)), f"{digest}.rolls")
+    path = expanded(folder) / f"{digest}.rolls"
     with contextlib.suppress(StoreError, OSError):
         index = read_index(path, digest=digest, n_pitches=n_pitches)
         return list(read_tunes(path, index))

@@ -25,11 +25,10 @@ cells per byte, so that any bytes it returns are valid rolls.
 import json
 import os
 import reprlib
-from pathlib import Path
 
 import numpy as np
 
-from midi.files import opened
+from midi.files import expanded, opened
 from midi.reading import PIANO, checked_pitch_range
 from rnn4music._utils import checks, npz
 from rnn4music._utils.processes import in_limited_process
@@ -83,7 +82,7 @@ def load_standard_set(path, pitch_range=PIANO, most_cells=MOST_CELLS):
     """
     if not os.fspath(path):
         raise ValueError("the path is empty; give the path of a file")
-    path = Path(os.path.expanduser(os.fsdecode(path)))
+    path = expanded(path)
     pitch_range = checked_pitch_range(pitch_range, "pitch_range")
     most_cells = checks.integer("most_cells", most_cells, 1)
     suffix = path.suffix.lower()

@@ -29,7 +29,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from midi.files import opened, written_whole
+from midi.files import expanded, opened, written_whole
 from midi.reading import PIANO, checked_flag
 from rnn4music._utils import version
 from rnn4music._utils.console import Bar
@@ -39,7 +39,7 @@ from rnn4music.data import midi_files, shards
 from rnn4music.data.dataset import Collection, outcome
 from rnn4music.data.duplicates import group_sketches
 from rnn4music.data.keys import ALL_KEYS, transpose, validate_semitones
-from rnn4music.data.midi_files import SamplingOptions, expanded, read_file
+from rnn4music.data.midi_files import SamplingOptions, read_file
 from rnn4music.data.shards import StoreError, Tune
 from rnn4music.distributed.cluster import connected, in_cluster
 

@@ -10,8 +10,8 @@ import stat
 import zipfile
 from pathlib import Path
 
-from midi.files import check_writable, opened
-from rnn4music.data.midi_files import expanded, find_files
+from midi.files import check_writable, expanded, opened
+from rnn4music.data.midi_files import find_files
 from rnn4music.data.store import is_store
 from rnn4music.saving.model_file import npz_path
 
@@ -59,7 +59,7 @@ def kind_of(path):
     OSError
         If it cannot be read.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -149,7 +149,7 @@ def model_path(name, command, needed="a model"):
     ValueError
         If it is not a model.
     """
-    path, exact = npz_path(name), Path(name).expanduser()
+    path, exact = npz_path(name), expanded(name)
     if os.path.lexists(path):
         exact = path
     elif not os.path.lexists(exact):
@@ -189,9 +189,9 @@ def check_outputs(outputs, inputs):
     for name in outputs:
         if not str(name):
             raise ValueError("a file name is empty")
-        if Path(name).expanduser().is_dir():
+        if expanded(name).is_dir():
             raise IsADirectoryError(f"{name} is a folder; give the name of a file")
-        folder = Path(name).expanduser().parent
+        folder = expanded(name).parent
         if not folder.is_dir():
             raise FileNotFoundError(f"there is no folder {folder} for {name}; make it first")
         path = check_writable(name)
@@ -212,7 +212,7 @@ _TWICE = "{} is read or written twice: give each file another name"
 def _identity(path):
     """Return what hard and symbolic links to a file have in common, or None if there is no file."""
     try:
-        status = os.stat(Path(path).expanduser())
+        status = os.stat(expanded(path))
     except (OSError, ValueError):  # ValueError: a null character
         return None
     return status.st_dev, status.st_ino

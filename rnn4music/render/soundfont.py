@@ -5,12 +5,11 @@ process may hold hours of training.
 """
 
 import importlib.util
-import os
 from typing import Any
 
 import numpy as np
 
-from midi.files import opened
+from midi.files import expanded, opened
 from rnn4music._utils.processes import ProcessCrashed, in_limited_process
 
 CURE = "pip install 'symusic>=0.5.8,!=0.6.0'"
@@ -23,7 +22,7 @@ def play(midi_path, soundfont, sample_rate):
     Raises what `synthesizer.render` raises with a SoundFont.
     """
     paths = midi_path, soundfont
-    midi_path, soundfont = (os.path.expanduser(os.fsdecode(path)) for path in paths)
+    midi_path, soundfont = (str(expanded(path)) for path in paths)
     with opened(soundfont) as file:
         head = file.read(12)
     if head[:4] != b"RIFF" or head[8:] != b"sfbk":

@@ -18,11 +18,10 @@ import json
 import time
 import warnings
 from datetime import datetime, timezone
-from pathlib import Path
 
 from tqdm import tqdm
 
-from midi.files import opened
+from midi.files import expanded, opened
 from rnn4music._utils.console import STDERR, log, shows_bars
 
 _EPOCHS_AHEAD, _TUNES_AHEAD = 1000, 10**6
@@ -296,7 +295,7 @@ class JsonLines(Callback):
     def __init__(self, path, every=1):
         if every < 1:
             raise ValueError(f"every must be at least 1, but is {every}")
-        self.path, self.every, self.failed = Path(path).expanduser(), every, False
+        self.path, self.every, self.failed = expanded(path), every, False
         if self.path.exists():
             with opened(self.path) as file:
                 if file.read(1) not in (b"", b"{"):

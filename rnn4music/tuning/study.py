@@ -7,12 +7,12 @@ import hashlib
 import itertools
 import json
 import os
-from pathlib import Path
 from typing import NamedTuple
 
 import sqlalchemy
 from optuna.distributions import distribution_to_json
 
+from midi.files import expanded
 from rnn4music._utils import checks
 from rnn4music._utils.console import Bar
 from rnn4music._utils.processes import can_start_processes, in_processes, share_of_cores
@@ -121,7 +121,7 @@ def search(
     seed = space.fixed.get("seed") if seed is None else checks.integer("seed", seed, low=0)
     for name in space.fixed.keys() & {"data", "cache", "start_from"}:  # workers may be elsewhere
         space.fixed[name] = _absolute(space.fixed[name])
-    folder = Path(output).expanduser()
+    folder = expanded(output)
     folder.mkdir(parents=True, exist_ok=True)
     if storage is None:
         url = sqlalchemy.URL.create("sqlite", database=_absolute(folder / "search.db"))
@@ -162,7 +162,7 @@ def search(
 
 
 def _absolute(path):
-    return str(Path(path).expanduser().absolute())
+    return str(expanded(path).absolute())
 
 
 def _about(space, music, seed):
