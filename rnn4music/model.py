@@ -67,7 +67,8 @@ class RNN4Music(Hyperparameters):
     metadata : dict
         Facts about the model for other users, as JSON values; saved and loaded with the weights.
         The command line uses ``time_step`` (seconds), ``lowest_pitch``, ``data`` and ``licence``;
-        `train` adds to ``trained_on``.
+        `train` adds to ``trained_on``, and the options with which a dataset was read, except those
+        that are there already.
 
     Notes
     -----
@@ -167,8 +168,9 @@ class RNN4Music(Hyperparameters):
 
         Parameters
         ----------
-        dataset : list of (length, io_length), 3-D array, or roll_store.RollStore
-            Piano rolls of zeros and ones. The rolls of a store are read when they are needed.
+        dataset : list of (length, io_length), 3-D array, or rnn4music.data.RollStore
+            Piano rolls of zeros and ones. The rolls of a store are read when they are needed. The
+            options with which `load_midi` read them go into `metadata`.
         noOfEpochPerMB : int
             Updates on each minibatch.
         noOfEpoch : int
@@ -184,7 +186,7 @@ class RNN4Music(Hyperparameters):
             shorter tune is repeated. "random": as many steps from a random place; a shorter tune is
             padded with steps that do not count. "all": the whole tune, in consecutive windows, with
             the states carried from one to the next.
-        validation : list of (length, io_length) or roll_store.RollStore, optional
+        validation : list of (length, io_length) or rnn4music.data.RollStore, optional
             Tunes to score with `evaluate` after every epoch. The scores go into the history, and
             training leaves the weights that scored best.
         patience : int, optional
@@ -275,6 +277,7 @@ class RNN4Music(Hyperparameters):
         with connected(cluster) as client:
             kind = Trainer if client is None else partial(ClusterTrainer, client=client)
             trainer = kind(self, tunes, validation, config)
+            trainer.reading = getattr(dataset, "options", None)
             if path and resume and path.exists():
                 try:
                     trainer.resume(path)

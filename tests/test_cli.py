@@ -221,6 +221,37 @@ def test_a_model_records_what_it_was_trained_on(model, music):
     assert trained_on["windows"] == "all" and trained_on["window"] == 20
 
 
+def test_a_model_that_python_trained_records_how_its_tunes_were_read(
+    model, music, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    tunes = load_midi(music, (20, 108), steps_per_beat=4, sustain=True, progress=False)
+    learned = tunes.split(0.2, 0).train.in_keys([0, 1])
+    trained = small_model(io_length=88)
+    trained.metadata["sustain"] = False
+    trained.train(learned, 1, 1, 5, 20, progress=False)
+    assert trained.metadata["steps_per_beat"] == 4 and trained.metadata["time_step"] == 0.125
+    assert trained.metadata["lowest_pitch"] == 20 and trained.metadata["sustain"] is False
+    of_command_line = set(RNN4Music.from_file(model).metadata)
+    assert set(trained.metadata) <= of_command_line
+    named = small_model(io_length=88)
+    named.metadata["time_step"] = 0.5
+    named.train(learned, 1, 1, 5, 20, progress=False)
+    assert named.metadata["time_step"] == 0.5 and "steps_per_beat" not in named.metadata
+    trained.saveParameters("known")
+    plain = small_model(io_length=88)
+    plain.train([*tunes], 1, 1, 5, 20, progress=False)
+    plain.saveParameters("plain")
+    for name, is_assumed in (("known", False), ("plain", True)):
+        capsys.readouterr()
+        assert run("compose", name, "--steps", 3, "-o", "a.mid") == 0
+        err = capsys.readouterr().err
+        said = "plain.npz does not record its time step; 0.3 s is assumed (--dt)\n"
+        assert (said in err) == is_assumed
+        assert run("evaluate", name, music) == 0
+        assert ("0.3 s is assumed" in capsys.readouterr().err) == is_assumed
+
+
 def test_a_model_is_not_overwritten_but_can_be_trained_further(model, music, capsys):
     before = model.read_bytes()
     assert run("train", music, "-o", model, *SMALL) == 1

@@ -78,6 +78,8 @@ def run(args):
     reading = experiment.music.ReadingOptions.of_model(
         content["metadata"], network.n_pitches, args.dt
     )
+    if args.dt is None:
+        experiment.music.log_assumed_step(args.model, content["metadata"], "--dt")
     start, semitones, begun = None, 0, "silence"
     if args.start != "none":
         start, semitones = reading.read_tune(args.start, args.start_steps)

@@ -40,6 +40,9 @@ def run(args):
     check_effect(args, "part", inputs.is_standard_set(args.data), "a standard set")
     model = rnn4music.RNN4Music.from_file(path)
     reading = experiment.music.ReadingOptions.of_model(model.metadata, model.io_length)
+    if not inputs.is_standard_set(args.data):
+        remedy = 'set model.metadata["time_step"]'
+        experiment.music.log_assumed_step(path, model.metadata, remedy)
     tunes = reading.read_scored(args.data, args.part)
     result = asdict(model.evaluate(tunes, args.threshold))
     per_tune = [

@@ -201,6 +201,8 @@ class Dataset(Collection):
     rolls : list of (T, P) bool
     names, skipped, damaged, n_notes, dropped_notes, silence, n_cut
         See `Collection`.
+    options : dict or None
+        Options with which MIDI files were read, as in a store; None if unknown.
     """
 
     rolls: list
@@ -211,6 +213,7 @@ class Dataset(Collection):
     dropped_notes: dict = field(default_factory=dict)
     silence: Silence = Silence()
     n_cut: int = 0
+    options: dict | None = None
 
     def __len__(self):
         return len(self.rolls)
@@ -228,7 +231,8 @@ class Dataset(Collection):
 
     def select(self, indices):
         """Return a dataset of some of the tunes, without the issues of their files."""
-        return Dataset([self.rolls[k] for k in indices], [self.names[k] for k in indices])
+        rolls, names = ([each[k] for k in indices] for each in (self.rolls, self.names))
+        return Dataset(rolls, names, options=self.options)
 
     def near_duplicates(self):
         """Return for each tune the number of its group; see `rnn4music.data.duplicates`."""
@@ -252,6 +256,7 @@ class Dataset(Collection):
             [f"{name} {key:+d}" for name in self.names for key in semitones],
             n_notes=n_notes,
             dropped_notes={OUTSIDE: len(column) * len(semitones) - n_notes},
+            options=self.options,
         )
 
 

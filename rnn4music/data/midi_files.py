@@ -150,7 +150,8 @@ def load_midi(
         forget_zips()
     tunes = [_long_enough(tune, min_steps, short_tunes) for tune in tunes]
     used = [tune for tune in tunes if not tune.reason]
-    dataset = Dataset([tune.roll for tune in used], [tune.name for tune in used], *outcome(tunes))
+    rolls, names = [tune.roll for tune in used], [tune.name for tune in used]
+    dataset = Dataset(rolls, names, *outcome(tunes), options=sampling.arguments())
     dataset.report(len(files))
     return dataset
 

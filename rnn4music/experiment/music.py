@@ -21,6 +21,7 @@ from rnn4music.data.midi_files import SamplingOptions, load_midi
 from rnn4music.data.standard_sets import load_standard_set
 from rnn4music.data.store import RollStore, is_store
 from rnn4music.experiment.inputs import is_standard_set
+from rnn4music.saving.metadata import step_in_seconds
 
 TIME_STEP = 0.3
 """Seconds, if a model's metadata have no time step."""
@@ -28,7 +29,6 @@ TIME_STEP = 0.3
 READING = ("steps_per_beat", "tempo", "sustain", "keep_short", "keep_silence")
 """Options that determine which notes a step has, besides its length."""
 
-_BEATS_PER_MINUTE = 120  # assumed where steps are parts of a beat and no tempo is given
 _MANY = 0.05  # warn if more than this share of the notes is dropped
 
 
@@ -180,9 +180,8 @@ def _reading(settings, model, store):
     options = {**before, **chosen, "lowest_pitch": lowest}
     keys = settings.keys if "keys" in given else "c" if options.get("to_c") else "own"
     options["to_c"] = keys == "c"
-    if options.get("steps_per_beat"):
-        beat = 60 / (options.get("tempo") or _BEATS_PER_MINUTE)
-        options["time_step"] = beat / options["steps_per_beat"]
+    if step := step_in_seconds(options):
+        options["time_step"] = step
     return ReadingOptions.of_model(options, model.io_length), keys
 
 
@@ -220,6 +219,12 @@ def warn_of_dropped_notes(collection):
         f"{'; '.join(remedies)}",
         stacklevel=3,
     )
+
+
+def log_assumed_step(model, metadata, remedy):
+    """Log that the time step of a model is assumed, if its metadata lack it."""
+    if step_in_seconds(metadata) is None:
+        log(f"{model} does not record its time step; {TIME_STEP} s is assumed ({remedy})")
 
 
 def log_silence(collection):

@@ -12,6 +12,12 @@ dicts is ignored.
 import json
 
 TRAINED_ON = "trained_on"
+READING = (
+    "time_step", "steps_per_beat", "tempo", "sustain", "keep_short", "keep_silence", "to_c",
+)  # fmt: skip
+"""Options that determine how music is read, besides the pitch range."""
+
+_BEATS_PER_MINUTE = 120  # assumed where steps are parts of a beat and no tempo is given
 
 
 def validate(metadata):
@@ -48,3 +54,30 @@ def with_training(metadata, training, first_epoch, n_epochs):
             first_epoch, n_epochs = first, n_epochs + first_epoch - first
     training = {**training, "first_epoch": first_epoch, "n_epochs": n_epochs}
     return {**metadata, TRAINED_ON: [*earlier, training]}
+
+
+def step_in_seconds(options):
+    """Return the length of a step, or None if the options give none."""
+    if options.get("steps_per_beat"):
+        return 60 / (options.get("tempo") or _BEATS_PER_MINUTE) / options["steps_per_beat"]
+    return options.get("time_step")
+
+
+def with_reading(metadata, options):
+    """Return the metadata with the options of `load_midi`, where they say nothing themselves.
+
+    Parameters
+    ----------
+    metadata : dict
+    options : dict or None
+        As `data.RollStore` and `data.Dataset` have them; None if unknown.
+    """
+    if options is None:
+        return metadata
+    facts = {name: options.get(name) for name in READING}
+    facts |= {"time_step": step_in_seconds(options), "lowest_pitch": options["pitch_range"][0]}
+    if metadata.keys() & {"time_step", "steps_per_beat"}:
+        del facts["time_step"], facts["steps_per_beat"]
+    if "keep_short" in metadata:  # without keep_silence: an earlier version kept silence
+        del facts["keep_silence"]
+    return {**facts, **metadata}

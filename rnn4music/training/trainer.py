@@ -56,6 +56,8 @@ class Trainer:
         Set when Ctrl-C or SIGTERM asks training to stop.
     ended_by : BaseException or None
         Exception that ended the training early.
+    reading : dict or None
+        Options with which the tunes were read, for the metadata.
     """
 
     def __init__(self, model, tunes, validation, config):
@@ -63,7 +65,7 @@ class Trainer:
         self.tunes, self.validation, self.config = tunes, validation, config
         self.shape = config.n_steps, config.batch_size, model.io_length  # of a segment
         self.noise = Noise.of(config, self.store)
-        self.interrupted, self.ended_by = threading.Event(), None
+        self.interrupted, self.ended_by, self.reading = threading.Event(), None, None
         self._begin()
 
     def _begin(self):
@@ -292,7 +294,8 @@ class Trainer:
     def metadata(self):
         """Return the model's metadata with this training added."""
         first_epoch, epochs = self.before.epochs + 1, self.history.epochs
-        return metadata.with_training(self.model.metadata, self._extent, first_epoch, epochs)
+        facts = metadata.with_reading(self.model.metadata, self.reading)
+        return metadata.with_training(facts, self._extent, first_epoch, epochs)
 
     @functools.cached_property
     def _extent(self):
