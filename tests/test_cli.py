@@ -960,8 +960,34 @@ def test_a_training_that_ends_above_the_baseline_has_an_exit_code_of_its_own(tmp
     worse = status([39714.9, 8.1])
     assert worse.status == 3 and worse.values["worse_than_baseline"]
     assert "the model is worse than this baseline" in worse.text
+    assert "--keys all" in worse.text and "more epochs, since the last one" in worse.text
     assert status([9.0, 8.1], interrupted=True).status == 130
     assert status([None, None]).status == 0
+
+
+@pytest.mark.filterwarnings("default")
+def test_after_training_the_last_lines_say_what_was_missing(tmp_path, capsys):
+    folder = tmp_path / "junk"
+    folder.mkdir()
+    for k in range(11):
+        (folder / f"{k}.mid").write_bytes(b"MThd")
+    tune_file(folder / "tune.mid", n_steps=25)
+    flags = ["-o", tmp_path / "m.npz", *SMALL, "--window", 20, "--epochs", 1]
+    train(folder, *flags)
+    out, err = capsys.readouterr()
+    *_, used, unknown = out.splitlines()
+    assert used == "1 of 12 files could be used, with 25 steps in all"
+    assert unknown == "no tune was held out, so nobody knows how good the model is"
+    assert "learning from 1 tune, 25 steps, no tune is held out" in err
+
+
+def test_a_training_that_diverges_names_its_rates(music, tmp_path, capsys):
+    flags = [*SMALL, "--window", 20, "--epochs", 3, "--learning-rates", 100, "--clip", 1000]
+    for validation in (0.2, 0):
+        name = f"{validation}.npz"
+        rates = [*flags, "--validation", validation, "-o", tmp_path / name]
+        assert run("train", music, *rates) == _common.ABOVE_BASELINE
+        assert "diverged at learning rates of 100. Try much lower ones" in capsys.readouterr().out
 
 
 def test_evaluating_names_the_tunes_that_were_trained_on(model, music, tmp_path, capsys):

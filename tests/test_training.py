@@ -24,6 +24,7 @@ from rnn4music.training import BaselineWarning, History, callbacks, loop, miniba
 from rnn4music.training.averaging import AveragedWeights
 from rnn4music.training.callbacks import CallbackList, EarlyStopping, ResultInPlace
 from rnn4music.training.config import TrainConfig
+from rnn4music.training.history import remedies
 from rnn4music.training.minibatches import Minibatch
 from rnn4music.training.state import TrainingState
 from rnn4music.training.trainer import Trainer
@@ -119,6 +120,21 @@ def test_history(tunes):
     assert model.history.cost == first.cost + second.cost and model.history.epochs == 4
     assert model.history.validation == [*first.validation, None]
     assert first.best_epoch == 1 + int(np.argmin(first.validation)) and second.best_epoch is None
+
+
+@pytest.mark.parametrize("is_validated", (True, False))
+def test_rates_that_are_far_too_high_are_named(tunes, is_validated):
+    model = small_model(R1=100, R2=100, R3=100, Rout=100, gradClip=1000)
+    validation = tunes if is_validated else None
+    with pytest.warns(BaselineWarning, match="diverged at learning rates of 100. Try") as warned:
+        model.train(tunes, 1, 4, 3, 5, validation=validation, progress=False)
+    assert warned[0].filename == __file__
+
+
+def test_the_advice_fits_the_training():
+    assert "--keys all" in remedies("own") and "more epochs" not in remedies("own")
+    assert "keys" not in remedies("all") and "more epochs" in remedies("all", is_improving=True)
+    assert "unless they are in use" in remedies()
 
 
 def test_a_training_that_ends_above_the_baseline_says_so(tunes):

@@ -34,6 +34,7 @@ def run(args):
     from rnn4music.experiment import inputs, training_music
     from rnn4music.saving import model_card
     from rnn4music.training.checkpoints import extent
+    from rnn4music.training.history import remedies
 
     path = inputs.model_path(args.model, "evaluate")
     inputs.check_music(args.data, inputs.MUSIC, "evaluate needs music")
@@ -63,7 +64,8 @@ def run(args):
     lines = [f"{nats:.3f} nats per step on {model_card.music(extent(tunes))}", shares]
     if baseline is not None:
         lines[0] += f" ({BASELINE}: {baseline:.3f})"
-        lines += [WORSE_THAN_BASELINE] * (nats > baseline)
+        if nats > baseline:
+            lines.append(WORSE_THAN_BASELINE + remedies(model.metadata.get("keys")))
     return Result(values, "\n".join([*lines, _trained_on(per_tune)]))
 
 

@@ -13,14 +13,14 @@ from rnn4music.experiment import config
 
 SUMMARY = "train a model on MIDI files, a store, or a standard set"
 EXAMPLES = """\
-  rnn4music train music -o model.npz --epochs 50 --patience 5
+  rnn4music train music -o model.npz --keys all --patience 5
   rnn4music train music.zip --steps-per-beat 4 --units 200 200 200 --keys all
   rnn4music train music --checkpoint night --resume       repeat it after an interruption
   rnn4music train --config run.toml --epochs 100          flags override the file
   rnn4music train JSB_Chorales.mat --windows random --dropout 0.3 --weight-noise 0.1
 
 A TOML file uses the flags' names without the leading dashes: units = [200, 200, 200].
-The exit code is 3 if the model is worse than the baseline on the held-out tunes.
+The exit code is 3 if the model is worse than the baseline on the held-out tunes, or diverged.
 """
 ARGUMENTS = (config.DATA,)
 OPTIONS = (
@@ -39,6 +39,7 @@ def run(args):
 def result(trained):
     """Return the result of a run."""
     from rnn4music.data.dataset import counted
+    from rnn4music.training.history import remedies
 
     history = trained.history
     best = history.best_epoch
@@ -54,15 +55,20 @@ def result(trained):
         "best_epoch": best,
         "baseline": history.baseline,
         "worse_than_baseline": history.is_worse_than_baseline,
+        "diverged": bool(trained.problem),
     }
     lines = [f"{counted(len(history.cost), 'update')}, {counted(history.epochs, 'complete epoch')}"]
     if score is not None:
         baseline = "" if history.baseline is None else f" ({BASELINE}: {history.baseline:.3f})"
         lines.append(f"best validation {score:.3f} nats per step, after epoch {best}{baseline}")
-    if history.is_worse_than_baseline:
-        lines.append(WORSE_THAN_BASELINE)
+    is_bad = history.is_worse_than_baseline or bool(trained.problem)
+    if trained.problem:
+        lines.append(trained.problem)
+    elif is_bad:
+        keys, is_improving = trained.music.metadata.get("keys"), best == history.epochs
+        lines.append(WORSE_THAN_BASELINE + remedies(keys, is_improving))
     if history.interrupted:
         lines.append("stopped by Ctrl-C")
-    lines.append(f"wrote {trained.output}")
-    status = ABOVE_BASELINE if history.is_worse_than_baseline else 0
+    lines += [f"wrote {trained.output}", *trained.music.remarks]
+    status = ABOVE_BASELINE if is_bad else 0
     return Result(values, "\n".join(lines), 130 if history.interrupted else status)

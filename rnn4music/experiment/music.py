@@ -37,6 +37,7 @@ class Music(NamedTuple):
 
     parts: dict  # "train" and "validation": Dataset or RollStore
     metadata: dict
+    remarks: tuple = ()  # sentences on tunes that are missing
 
 
 class ReadingOptions(NamedTuple):
@@ -119,7 +120,7 @@ def read_music(source, settings, model):
     model's ``metadata`` and ``io_length`` are used. A ValueError reports settings that contradict
     each other, the store or the model.
     """
-    tunes = RollStore(source) if is_store(source) else None
+    tunes, remarks = RollStore(source) if is_store(source) else None, ()
     reading, keys = _reading(settings, model, tunes)
     if tunes is None and is_standard_set(source):
         split = load_standard_set(source, reading.pitch_range)
@@ -142,13 +143,19 @@ def read_music(source, settings, model):
             )
             share = 0
         split = tunes.split(max(share, 1 / len(tunes)) if share else 0, 0)
+        if tunes.skipped:
+            n_files = len(tunes) + len(tunes.skipped)
+            extent = f"{len(tunes):,} of {n_files:,} files could be used, with {{:,}} steps in all"
+            remarks = (extent.format(tunes.lengths.sum()),)
+    if not len(split.validation):
+        remarks += ("no tune was held out, so nobody knows how good the model is",)
     learned = split.train
     if keys == "all":
         learned = learned.in_keys()
         warn_of_dropped_notes(learned)
     metadata = {**reading._asdict(), "keys": keys, "data": Path(source).name}
     metadata["lowest_pitch"], _ = metadata.pop("pitch_range")
-    return Music({"train": learned, "validation": split.validation}, metadata)
+    return Music({"train": learned, "validation": split.validation}, metadata, remarks)
 
 
 def check_steps(settings):

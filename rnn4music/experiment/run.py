@@ -22,7 +22,7 @@ from rnn4music.saving.model_file import npz_path
 from rnn4music.training import config as training
 from rnn4music.training.callbacks import JsonLines
 from rnn4music.training.checkpoints import checked_path, extent
-from rnn4music.training.history import BaselineWarning, History
+from rnn4music.training.history import BaselineWarning, History, divergence
 from rnn4music.training.tensorboard import TensorBoard
 
 FIXED = ("units", "pitch_range", "optimiser", "cost", "seed", "dtype")
@@ -39,6 +39,7 @@ class Trained(NamedTuple):
     output: str  # path of the model
     history: History
     music: Music
+    problem: str = ""  # a sentence, if the training diverged
 
 
 def train(settings, progress=True):
@@ -55,11 +56,11 @@ def train(settings, progress=True):
         )
     record = training_music.record(model.metadata, learned)
     model.metadata |= {**music.metadata, **record}
-    validated = model_card.music(extent(validation)) if len(validation) else "nothing"
-    log(
-        f"learning from {model_card.music(extent(learned), music.metadata['keys'])}, "
-        f"validating on {validated}"
-    )
+    validated = "no tune is held out"
+    if len(validation):
+        validated = f"validating on {model_card.music(extent(validation))}"
+    learned_from = model_card.music(extent(learned), music.metadata["keys"])
+    log(f"learning from {learned_from}, {validated}")
     callbacks = []
     if settings.log:
         callbacks.append(JsonLines(settings.log))
@@ -79,7 +80,9 @@ def train(settings, progress=True):
     if settings.licence is not None:
         model.metadata["licence"] = settings.licence
     model.saveParameters(output)
-    return Trained(str(output), history, music)
+    rates = model.R1, model.R2, model.R3, model.Rout
+    problem = divergence(history, model.io_length, settings.window, rates)
+    return Trained(str(output), history, music, problem)
 
 
 def _check(settings):

@@ -1,22 +1,65 @@
 """History of a training: costs, validation, times."""
 
+import math
+import statistics
 import warnings
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+_FAR = 2  # times the score of an untrained network
+
 
 class BaselineWarning(UserWarning):
-    """A training ended with a validation above the baseline."""
+    """A training ended with a validation above the baseline, or diverged."""
 
 
-def warn_of_baseline(nats, baseline, stacklevel):
+def warn_of_baseline(nats, baseline, stacklevel, is_improving=False):
     """Warn of a validation above the baseline, both in nats per step."""
     warnings.warn(
         f"the best validation is {nats:.3f} nats per step, worse than the baseline of "
         f"{baseline:.3f}, which predicts each pitch from that pitch alone: the model has not "
-        "learned the music. Try more epochs, other learning rates, or more tunes",
+        f"learned the music. {remedies(is_improving=is_improving)}",
         BaselineWarning,
         stacklevel=stacklevel,
+    )
+
+
+def remedies(keys=None, is_improving=False):
+    """Return what helps a model that is worse than the baseline.
+
+    Parameters
+    ----------
+    keys : str, optional
+        Keys in which it was trained, "all" for all; None if unknown.
+    is_improving : bool
+        Whether its last epoch was the best.
+    """
+    first = "all twelve keys first (--keys all, or dataset.in_keys()"
+    first += "), then " if keys else ", unless they are in use), then "
+    epochs = ", more epochs, since the last one was the best" * is_improving
+    first = first * (keys != "all")
+    return f"Try {first}dropout (0.2) or Adam (rates of 0.002){epochs}, or more music"
+
+
+def divergence(history, n_pitches, window, rates):
+    """Return a sentence if a training ended far above an untrained network, or "".
+
+    The validation decides, or without one the cost of the last updates. An untrained network gives
+    every note the probability 1/2.
+    """
+    what, untrained = "the best validation", n_pitches * math.log(2)
+    if history.best_epoch is not None:
+        nats = history.validation[history.best_epoch - 1]
+    else:
+        what, costs = "the cost of the last updates", history.cost[-10:]
+        nats = statistics.median(costs) / (window - 1) if costs else 0
+    if nats <= _FAR * untrained:
+        return ""
+    shown = ", ".join(f"{rate:g}" for rate in dict.fromkeys(rates))
+    return (
+        f"{what} is {nats:.1f} nats per step, far above the {untrained:.1f} of an untrained "
+        f"network: the training diverged at learning rates of {shown}. Try much lower ones, such "
+        "as 0.001"
     )
 
 

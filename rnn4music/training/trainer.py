@@ -12,6 +12,7 @@ import functools
 import math
 import threading
 import time
+import warnings
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from rnn4music.saving import metadata, model_file
 from rnn4music.training import checkpoints, minibatches
 from rnn4music.training.averaging import AveragedWeights
 from rnn4music.training.callbacks import CallbackList, EarlyStopping, ProgressBar, ResultInPlace
-from rnn4music.training.history import History, warn_of_baseline
+from rnn4music.training.history import BaselineWarning, History, divergence, warn_of_baseline
 from rnn4music.training.loop import TrainingDiverged, train
 from rnn4music.training.noise import Noise
 from rnn4music.training.segments import segment_cost_and_gradients
@@ -109,8 +110,13 @@ class Trainer:
             if self.history.cost:
                 self.model.metadata = self.metadata()
             self.model._last_gradients = self.last_gradients or self.model._last_gradients
-        if self.history.is_worse_than_baseline:
-            warn_of_baseline(self.state.best, self.history.baseline, stacklevel=4)
+        history, model = self.history, self.model
+        rates = model.R1, model.R2, model.R3, model.Rout
+        if problem := divergence(history, model.io_length, self.config.window, rates):
+            warnings.warn(problem, BaselineWarning, stacklevel=3)
+        elif history.is_worse_than_baseline:
+            is_improving = history.best_epoch == history.epochs
+            warn_of_baseline(self.state.best, history.baseline, 4, is_improving)
         return self.history
 
     # ---- for the loop
