@@ -30,7 +30,7 @@ from rnn4music.experiment.music import Music
 from rnn4music.experiment.run import Trained
 from rnn4music.saving import model_card, model_file
 from rnn4music.training import config as training
-from rnn4music.training.checkpoints import AnotherTraining
+from rnn4music.training.checkpoints import AnotherTraining, check_same
 from rnn4music.training.history import History
 
 pytestmark = [  # tiny models, trained for a moment
@@ -1264,11 +1264,14 @@ def test_it_works_in_a_pipe_that_closes_early(model):
 
 
 def test_a_checkpoint_of_another_training_is_described_by_the_flags():
-    existing = {"window": 100, "R1": 0.1, "R2": 0.1, "h3_length": 8, "dataset": "1 tune"}
-    expected = {"window": 50, "R1": 0.2, "R2": 0.1, "h3_length": 9, "dataset": "2 tunes"}
-    error = AnotherTraining("night.npz", existing, expected)
-    assert "window is 100, expected 50" in str(error) and "R1 is 0.1" in str(error)
-    sentence = _common.sentence(error)
-    assert "--window is 100, expected 50" in sentence and "--units is 8, expected 9" in sentence
-    assert "--learning-rates is 0.1, expected 0.2" in sentence
-    assert "the training music is '1 tune', expected '2 tunes'" in sentence
+    existing = {"window": 100, "R1": 0.1, "R2": 0.1, "h1_length": 8, "h2_length": 8, "dataset": "a"}
+    expected = {"window": 50, "R1": 0.2, "R2": 0.1, "h1_length": 8, "h2_length": 9, "dataset": "b"}
+    with pytest.raises(AnotherTraining) as raised:
+        check_same("night.npz", existing, expected)
+    assert "trained with window 100, not 50; R1 0.1, not 0.2; h2" in str(raised.value)
+    sentence = _common.sentence(raised.value)
+    assert (
+        "it was trained with --window 100, not 50; --learning-rates 0.1 0.1, not 0.2 0.1"
+        in sentence
+    )
+    assert "--units 8 8, not 8 9; the training music 'a', not 'b'. Resume it" in sentence

@@ -127,6 +127,7 @@ def sentence(error):
         flags = {name: option.flag for name, option in config.OPTIONS.items()}
         flags |= {name: setting.option.flag for name, setting in Hyperparameters.settings_by_name()}
         flags |= {"dataset": "the training music", "validation": "the validation music"}
+        flags |= {"time_step": "--dt", "to_c": "--keys c", "n_files": "the number of files"}
         error = error.named(flags)
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"

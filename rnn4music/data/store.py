@@ -33,7 +33,7 @@ from midi.files import expanded, opened, written_whole
 from midi.reading import PIANO, checked_flag
 from rnn4music._utils import version
 from rnn4music._utils.console import Bar
-from rnn4music._utils.differences import differences
+from rnn4music._utils.differences import OtherOptions, differences
 from rnn4music._utils.processes import in_processes
 from rnn4music.data import midi_files, shards
 from rnn4music.data.dataset import Collection, outcome
@@ -177,7 +177,7 @@ def _claim(folder, manifest):
         raise FileExistsError(f"{folder} is not a folder; give another name for the store")
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        different = _differences(read_manifest(folder), manifest)
+        facts, have_changed = _compared(read_manifest(folder), manifest)
     except (FileNotFoundError, StoreError):  # existing shards are recognised by name
         others = {path.name for path in folder.iterdir()} - {MANIFEST, SHARDS}
         others = [name for name in others if not name.startswith(".")]  # system or temporary files
@@ -185,25 +185,25 @@ def _claim(folder, manifest):
             raise FileExistsError(
                 f"{folder} contains other files, such as {min(others)}; give a new or empty folder"
             ) from None
-        different = []
+        facts, have_changed = ({}, {}), False
         write_manifest(folder, manifest)
-    if different:
-        raise ValueError(
-            f"{folder} contains the store of another conversion: {'; '.join(different)}. Convert "
-            f"into another folder, or delete {folder} if that store is not needed"
-        )
+    begin = f"{folder} contains the store of another conversion: "
+    end = f". Convert into another folder, or delete {folder} if that store is not needed"
+    if differences(*facts):
+        raise OtherOptions(begin, *facts, end)
+    if have_changed:
+        raise ValueError(f"{begin}some of the files have changed{end}")
     (folder / SHARDS).mkdir(exist_ok=True)
 
 
-def _differences(existing, expected):
-    """Return a phrase for each difference between two manifests that changes the shards."""
+def _compared(existing, expected):
+    """Return the facts of two manifests that change the shards, and whether the files differ."""
     facts, digests = [], []
     for manifest in (existing, expected):
         n_files = sum(shard["n_files"] for shard in manifest["shards"])
         facts.append({**manifest["options"], "version": manifest["version"], "n_files": n_files})
         digests.append([shard["digest"] for shard in manifest["shards"]])
-    changed = ["some of the files have changed"] * (digests[0] != digests[1])
-    return differences(*facts) or changed
+    return facts, digests[0] != digests[1]
 
 
 # ---- in a process or on another machine

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from midi.reading import MOST_CELLS, PIANO, read_path
 from rnn4music._utils import checks
 from rnn4music._utils.console import log
-from rnn4music._utils.differences import differences
+from rnn4music._utils.differences import OtherOptions, differences
 from rnn4music.data.dataset import OUTSIDE, TOO_SHORT, counted
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.data.midi_files import SamplingOptions, load_midi
@@ -198,12 +198,14 @@ def _of_this_version(metadata):
 
 
 def _check_store(store, expected):
-    """Raise a ValueError that names options with which the store was not converted."""
-    if different := differences(store.options, expected):
-        raise ValueError(
-            f"the store {store.folder} was converted with other options: {'; '.join(different)}. "
-            "Leave out the flags that differ, or convert the MIDI files into another folder with "
-            "the expected options"
+    """Raise `OtherOptions` that names options with which the store was not converted."""
+    if differences(store.options, expected):
+        raise OtherOptions(
+            f"the store {store.folder} was converted with other options: ",
+            store.options,
+            expected,
+            ". Leave out the flags that differ, or convert the MIDI files into another folder with "
+            "the expected options",
         )
 
 

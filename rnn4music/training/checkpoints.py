@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from rnn4music._utils.console import log
-from rnn4music._utils.differences import differences
+from rnn4music._utils.differences import OtherOptions, differences
 from rnn4music.data import pianoroll
 from rnn4music.distributed.cluster import ClusterLost
 from rnn4music.saving import model_file
@@ -31,35 +31,8 @@ class CheckpointWarning(UserWarning):
     """A checkpoint could not be written; training continues."""
 
 
-class AnotherTraining(ValueError):
-    """A checkpoint belongs to a training with other data or options.
-
-    Parameters
-    ----------
-    path : path
-    existing, expected : dict
-        Values in the checkpoint, and those of this call.
-    names : dict, optional
-        From an option to the name that the user knows, where it differs.
-    """
-
-    def __init__(self, path, existing, expected, names=None):
-        self.arguments, names = (path, existing, expected), names or {}
-        different = [name for name in expected if existing.get(name) != expected[name]]
-        before, after = (
-            {names.get(name, name): values.get(name) for name in different}
-            for values in (existing, expected)
-        )
-        text = "; ".join(differences(before, after))
-        super().__init__(
-            f"{path} is the checkpoint of another training: {text}. "
-            "Resume it with its own options, or choose another checkpoint. A new training can "
-            "start from the model in this file"
-        )
-
-    def named(self, names):
-        """Return the same error with the user's names of options."""
-        return AnotherTraining(*self.arguments, names)
+class AnotherTraining(OtherOptions):
+    """A checkpoint belongs to a training with other data or options."""
 
 
 class CheckpointWriter(Callback):
@@ -178,4 +151,10 @@ def check_same(path, existing, expected):
     """Raise `AnotherTraining` if a checkpoint does not match what is expected."""
     expected = {name: value for name, value in expected.items() if name not in FREE}
     if differences(existing, expected):
-        raise AnotherTraining(path, existing, expected)
+        raise AnotherTraining(
+            f"{path} is the checkpoint of another training: it was trained with ",
+            existing,
+            expected,
+            ". Resume it with its own options, or choose another checkpoint. A new training can "
+            "start from the model in this file",
+        )
