@@ -36,6 +36,10 @@ def main():
     seed = 1
 
     arguments = parse_arguments()
+    try:
+        arguments.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SystemExit(f"--output {arguments.output}: {error.strerror}") from None
     dataset = read_tunes(arguments.data or write_chorales(CHORALES))
     training, validation, _ = dataset.split(validation=max(held_out, 1 / len(dataset)), test=0)
     training = training.in_keys(keys)
@@ -46,7 +50,6 @@ def main():
     noOfEpoch = noOfEpoch if arguments.epochs is None else arguments.epochs
     history = model.train(training, noOfEpochPerMB, noOfEpoch, sizeOfMiniBatch, lengthOfMB,
                           validation=validation or None)  # fmt: skip
-    arguments.output.mkdir(parents=True, exist_ok=True)
     weights = model.saveParameters(arguments.output / "weights")
     for epoch, nats in enumerate(history.validation, start=1):
         print(f"epoch {epoch}: {nats:.2f} nats per step on {len(validation)} tunes held out")

@@ -17,7 +17,7 @@ import pytest
 from conftest import small_model
 
 from midi import midiread, midiwrite
-from rnn4music import RNN4Music, cli, hyperparameters, plots
+from rnn4music import RNN4Music, cli, hyperparameters, plots, tuning
 from rnn4music._utils import paths
 from rnn4music.cli import _common
 from rnn4music.cli.train import result as result_of_training
@@ -303,6 +303,10 @@ def test_a_fixed_setting_cannot_change_when_a_model_is_trained_further(model, mu
         (["--resume", "--force"], "--resume needs a file: give --checkpoint"),
         (["--force", "--checkpoint-every", "5"], "--checkpoint-every needs a file"),
         (["--log", "model.npz"], "model.npz is read or written twice"),
+        (["-o", "q.mid"], "--output q.mid must end in .npz, or have no suffix"),
+        (["-o", "../{folder}"], "{folder} names a folder; give the name of a file"),
+        (["--checkpoint", "c.json", "--force"], "--checkpoint c.json must end in .npz"),
+        (["--tensorboard", "model.npz/log", "--force"], "model.npz/log: Not a directory"),
         (["--force", "--validation", "0.99"], "--validation 0.99 leaves no tune to learn from"),
         (
             ["--force", "--validation", "0", "--patience", "2"],
@@ -315,11 +319,39 @@ def test_training_that_cannot_begin_touches_nothing(
 ):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "model.npz").write_bytes(model.read_bytes())
+    flags, message = (
+        [text.format(folder=tmp_path.name) for text in flags],
+        message.format(folder=tmp_path.name),
+    )
     assert run("train", music, *flags, "--quiet") == 1
     err = capsys.readouterr().err
     assert message in err and "learning from" not in err
     assert [each.name for each in tmp_path.iterdir()] == ["model.npz"]
     assert (tmp_path / "model.npz").read_bytes() == model.read_bytes()
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no folder that refuses files")
+def test_a_file_that_cannot_be_written_is_named_before_music_is_read(tmp_path, capsys):
+    for flags in (["-o", "/proc/m.npz"], ["-o", tmp_path / "m", "--log", "/proc/x.jsonl"]):
+        assert run("train", tmp_path, *flags) == 1
+        assert f"error: {flags[-1]}: " in capsys.readouterr().err
+
+
+def test_a_missing_extra_is_found_before_music_is_read(tmp_path, capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    tune_file(tmp_path / "a.mid")
+    flags = ["-o", tmp_path / "m", "--tensorboard", tmp_path / "log"]
+    assert run("train", tmp_path, *flags) == 1
+    err = capsys.readouterr().err
+    assert "python -m pip install 'rnn4music[tensorboard]'" in err and "learning" not in err
+    for name in ("rnn4music.tuning.study", "rnn4music.tuning.trials"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.delitem(vars(tuning), "search", raising=False)
+    monkeypatch.setitem(sys.modules, "sqlalchemy", None)
+    (tmp_path / "space.toml").write_text("epochs = 1")
+    assert run("search", tmp_path / "space.toml", tmp_path, "--trials", 1) == 1
+    err = capsys.readouterr().err
+    assert "a search needs Optuna; run: python -m pip install 'rnn4music[search]'" in err
 
 
 def test_a_log_that_fails_loses_nothing_that_was_learned(music, tmp_path, monkeypatch, capsys):

@@ -52,6 +52,15 @@ def test_the_example_on_a_folder_with_a_broken_file(folder):
     assert RNN4Music.from_file(folder / "out" / "weights").h1_length == 120
 
 
+def test_an_output_that_cannot_be_made_is_an_error_before_anything_is_read(tmp_path):
+    (tmp_path / "file").write_text("x")
+    command = [sys.executable, ROOT / "examples" / "main.py", "--data", tmp_path]
+    command += ["--output", tmp_path / "file" / "out"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert result.returncode == 1 and result.stderr.endswith("out: Not a directory\n")
+
+
 def test_a_folder_without_music_is_an_error(tmp_path):
     command = [sys.executable, ROOT / "examples" / "main.py", "--data", tmp_path]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -9,6 +9,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from midi.files import expanded
 from rnn4music import hyperparameters
 from rnn4music._utils.console import log
 from rnn4music.data.store import RollStore, is_store
@@ -24,6 +25,12 @@ from rnn4music.training.callbacks import JsonLines
 from rnn4music.training.checkpoints import checked_path, extent
 from rnn4music.training.history import BaselineWarning, History, divergence
 from rnn4music.training.tensorboard import TensorBoard
+
+OTHER_SUFFIXES = (
+    ".mid", ".midi", ".kar", ".rmi", ".wav", ".mp3", ".png", ".pdf", ".svg", ".html", ".htm",
+    ".zip", ".toml", ".json", ".jsonl", ".csv", ".mat", ".pickle", ".pkl", ".sf2",
+)  # fmt: skip
+"""Suffixes of files that are not models."""
 
 FIXED = ("units", "pitch_range", "optimiser", "cost", "seed", "dtype")
 CHANGEABLE = ("clip", "epsilon", "threshold")
@@ -46,6 +53,9 @@ def train(settings, progress=True):
     """Train a model as the settings of `config.complete` describe, and save it."""
     output = _check(settings)
     model = new_model(settings)
+    callbacks = [JsonLines(settings.log)] if settings.log else []
+    if settings.tensorboard:
+        callbacks.append(TensorBoard(settings.tensorboard))
     music = read_music(settings.data, settings, model)
     _warn_of_other_steps(settings, model.metadata, music.metadata)
     learned, validation = (music.parts[part] for part in ("train", "validation"))
@@ -61,12 +71,9 @@ def train(settings, progress=True):
         validated = f"validating on {model_card.music(extent(validation))}"
     learned_from = model_card.music(extent(learned), music.metadata["keys"])
     log(f"learning from {learned_from}, {validated}")
-    callbacks = []
-    if settings.log:
-        callbacks.append(JsonLines(settings.log))
     if settings.tensorboard:
-        options = {name: music.metadata[name] for name in ("time_step", "lowest_pitch")}
-        callbacks.append(TensorBoard(settings.tensorboard, **options))
+        for name in ("time_step", "lowest_pitch"):
+            setattr(callbacks[-1], name, music.metadata[name])
     n_before = len(model.history.cost)
     try:
         with warnings.catch_warnings():
@@ -91,8 +98,8 @@ def _check(settings):
         raise ValueError(
             "there is no music to learn from: name a folder, or set data= in the TOML file"
         )
-    if settings.output.endswith(("/", os.sep)):
-        raise ValueError(f"--output {settings.output} names a folder; give the name of a file")
+    for option in ("output", "checkpoint"):
+        _check_name(option, getattr(settings, option))
     flags = {option.name: option.flag for option in training.OPTIONS}
     options = {field.name: getattr(settings, field.name) for field in fields(training.TrainConfig)}
     training.TrainConfig.validate(options, flags)
@@ -118,14 +125,23 @@ def _check(settings):
         inputs.model_path(settings.start_from, "--start-from")
     )
     trains_on = start_from and start_from.resolve() == output.resolve()
-    outputs = [path for path in (output, checkpoint, settings.log) if path]
+    log = settings.log and expanded(settings.log)
+    outputs = [path for path in (output, checkpoint, log) if path]
     read = [getattr(settings, "config", None), not trains_on and start_from]
     read = [path for path in read if path]
     inputs.check_outputs(outputs, itertools.chain(read, inputs.files_of(settings.data)))
     checked_path(settings.checkpoint, settings.checkpoint_every, settings.resume)
     inputs.check_music(settings.data, inputs.MUSIC, "train needs music")  # before the model's file
-    with tempfile.TemporaryFile(dir=output.parent):  # fail now, not after hours of training
-        pass
+    for path in outputs:  # fail now, not after hours of training
+        _check_place(path, path.parent)
+    if log and log.exists():
+        with open(log, "ab"):
+            pass
+    if settings.tensorboard:
+        folder = expanded(settings.tensorboard)
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+        _check_place(settings.tensorboard, folder)
     resumes = settings.resume and checkpoint.exists() and _is_of_training(output, checkpoint)
     if output.exists() and not (settings.force or trains_on or resumes):
         raise FileExistsError(
@@ -133,6 +149,25 @@ def _check(settings):
             f"--start-from {output} trains it further"
         )
     return output
+
+
+def _check_name(option, name):
+    """Raise ValueError if the name of a model, which may lack .npz, is that of something else."""
+    if name is None:
+        return
+    if name.endswith(("/", os.sep)) or expanded(name).is_dir():
+        raise ValueError(f"--{option} {name} names a folder; give the name of a file")
+    if Path(name).suffix.lower() in OTHER_SUFFIXES:
+        raise ValueError(f"--{option} {name} must end in .npz, or have no suffix: it is a model")
+
+
+def _check_place(name, folder):
+    """Raise an OSError that names a file if it cannot be written into a folder."""
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(name)) from None
 
 
 def _is_of_training(output, checkpoint):

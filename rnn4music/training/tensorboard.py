@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from midi.files import expanded
 from rnn4music.training.callbacks import Callback
 
 
@@ -31,8 +32,11 @@ class TensorBoard(Callback):
         try:
             from tensorboardX import SummaryWriter
         except ImportError as error:
-            raise ImportError("TensorBoard needs tensorboardX: pip install tensorboardX") from error
-        self._open = lambda: SummaryWriter(str(folder), flush_secs=10)
+            raise ImportError(
+                "TensorBoard needs tensorboardX; run: python -m pip install "
+                "'rnn4music[tensorboard]'"
+            ) from error
+        self._open = lambda: SummaryWriter(str(expanded(folder)), flush_secs=10)
         self.writer: Any = None
         self.n, self.start, self.sampling = n, start, sampling
         self.time_step, self.lowest_pitch = time_step, lowest_pitch

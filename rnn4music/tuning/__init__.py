@@ -27,7 +27,7 @@ def __getattr__(name):
     try:
         return _get(name)
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "optuna":
+        if (error.name or "").partition(".")[0] not in ("optuna", "sqlalchemy"):
             raise
         raise ImportError(
             "a search needs Optuna; run: python -m pip install 'rnn4music[search]'"
