@@ -51,8 +51,9 @@ def main():
     history = model.train(training, noOfEpochPerMB, noOfEpoch, sizeOfMiniBatch, lengthOfMB,
                           validation=validation or None)  # fmt: skip
     weights = model.saveParameters(arguments.output / "weights")
+    tunes = "1 tune" if len(validation) == 1 else f"{len(validation)} tunes"
     for epoch, nats in enumerate(history.validation, start=1):
-        print(f"epoch {epoch}: {nats:.2f} nats per step on {len(validation)} tunes held out")
+        print(f"epoch {epoch}: {nats:.2f} nats per step on {tunes} held out")
     if history.baseline:
         print(f"(each pitch's own Markov chain: {history.baseline:.2f})")
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .errors import MidiError, count
+from .errors import MidiError
 from .events import META, META_TEMPO, TRACK_END, Events, Header
 
 DEFAULT_TEMPO = 500_000  # microseconds per quarter note
@@ -133,7 +133,7 @@ def _ticks_per_quarter(header: Header, option: str = "") -> int:
     if header.division & 0x8000:
         raise MidiError(f"its time is in SMPTE frames, so it has no quarter notes for {option}")
     if header.division == 0:
-        raise MidiError("its division is 0: a quarter note of 0 ticks has no length")
+        raise MidiError("damaged header: a quarter note has 0 ticks")
     return header.division
 
 
@@ -161,11 +161,7 @@ def _clock(changes: list[tuple[int, int]], units_per_second: int, last_tick: int
 def _smpte_clock(division: int, last_tick: int) -> Clock:
     code, ticks_per_frame = 256 - (division >> 8), division & 0xFF
     if code not in _SMPTE_RATES or ticks_per_frame == 0:
-        raise MidiError(
-            f"its division 0x{division:04X} is not a valid SMPTE division: {code} frames per "
-            f"second of {count(ticks_per_frame, 'tick')}; 24, 25, 29 or 30 frames of at least "
-            "1 tick are allowed"
-        )
+        raise MidiError(f"damaged header: the time division 0x{division:04X} is not valid")
     ticks_per_second = _SMPTE_RATES[code] * ticks_per_frame
     return _clock([(0, ticks_per_second.denominator)], ticks_per_second.numerator, last_tick)
 

@@ -13,8 +13,8 @@ COSTS = ("cross_entropy", "squared_error")
 """Names in `updates` and `costs`, which ``--help`` does not load."""
 
 OPTIONS = (
-    Option("units", int, (120, 120, 120), "number of units in each of the three layers",
-           ("H1", "H2", "H3"), 3, low=1),
+    Option("units", int, (120, 120, 120), "number of units: one for all layers, or three", "H", "+",
+           low=1),
     Option("learning_rates", float, (0.001,), "one learning rate, or four: for the three layers "
            "and the output", "R", "+", low=0),
     Option("optimiser", str, "rmsprop", "rule that changes the weights", choices=OPTIMISERS),

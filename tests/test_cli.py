@@ -115,15 +115,14 @@ def test_no_command_shows_what_there_is(capsys):
         (["compose", "nowhere.npz"], "there is no file nowhere.npz"),
         (["info", "nowhere.npz"], "there is no file nowhere.npz"),
         (["info", "nowhere.mid"], "there is no file nowhere.mid"),
-        (["train", "nowhere"], "there is no file or folder nowhere"),
-        (["train"], "there is no music to learn from"),
+        (["train", "nowhere"], "there is no file or folder named 'nowhere'"),
         (
             ["train", "x", "-o", "no/folder/m.npz"],
             "there is no folder no/folder for no/folder/m.npz",
         ),
-        (["train", "x", "--config", "no.toml"], "no.toml: No such file"),
+        (["train", "x", "--config", "no.toml"], "there is no file no.toml"),
         (["evaluate", "nowhere", "x"], "there is no file nowhere or nowhere.npz"),
-        (["render", "nowhere.mid", "-o", "x.wav"], "nowhere.mid: No such file"),
+        (["render", "nowhere.mid", "-o", "x.wav"], "there is no file nowhere.mid"),
         (["render", "nowhere.mid", "-o", "x.ogg"], "x.ogg must end in .wav or .mp3"),
         (
             ["plot", "roll", "nowhere.mid", "-o", "picture"],
@@ -138,15 +137,29 @@ def test_an_error_is_one_sentence(arguments, message, capsys, tmp_path, monkeypa
     assert not out and err.startswith("rnn4music: error: ") and err.count("\n") == 1
     assert message in err
     assert not list(tmp_path.iterdir())
-    with pytest.raises(Exception, match=re.escape(message.split(": No such")[0])):
+    with pytest.raises(Exception, match=re.escape(message.removeprefix("there is no file "))):
         run(*arguments, "--debug")
 
 
-@pytest.mark.parametrize("arguments", (["fly"], ["compose"], ["train", "x", "--epoch", "3"]))
+def test_one_number_of_units_is_for_all_layers(tmp_path):
+    (tmp_path / "run.toml").write_text("units = 50")
+    assert config.read(tmp_path / "run.toml") == {"units": [50, 50, 50]}
+    assert config.complete({"units": [7]}).units == [7, 7, 7]
+
+
+@pytest.mark.parametrize(
+    "arguments", (["fly"], ["compose"], ["train"], ["train", "x", "--epoch", "3"])
+)
 def test_a_wrong_command_line_is_exit_code_2(arguments, capsys):
     with pytest.raises(SystemExit) as exit:
         run(*arguments)
     assert exit.value.code == 2 and "usage: " in capsys.readouterr().err
+
+
+def test_an_unknown_command_names_a_similar_one(capsys):
+    with pytest.raises(SystemExit):
+        run("trian", "music")
+    assert "there is no command 'trian'; did you mean train?" in capsys.readouterr().err
 
 
 def test_an_unknown_flag_shows_the_usage_of_the_command_and_a_similar_flag(capsys):
@@ -399,10 +412,14 @@ def test_flags_win_over_the_file_and_the_file_over_the_defaults(tmp_path):
         ("epochs = 0", "run.toml: epochs must be at least 1, but is 0"),
         ("dropout = 1.0", "dropout must be finite and at least 0 and smaller than 1, but is 1.0"),
         ("clip = nan", "clip must be finite and larger than 0, but is nan"),
-        ("learning_rates = 'much'", "learning_rates must be a number, not str 'much'"),
+        (
+            "learning_rates = 'much'",
+            'learning_rates must be a number without quotes, but is "much"',
+        ),
+        ("epochs = '2'", 'epochs must be a whole number without quotes, but is "2"'),
         ("learning_rates = [1, 2]", r"learning_rates must have 1 or 4 values, but is \[1, 2\]"),
-        ("units = [1, 2]", r"units must have 3 values, but is \[1, 2\]"),
-        ("units = 1", "units must have 3 values, but is 1"),
+        ("units = [1, 2]", r"units must have 1 or 3 values, but is \[1, 2\]"),
+        ("units = []", r"units must have 1 or 3 values, but is \[\]"),
         ("pitch_range = [60, 60]", r"pitch_range must be two pitches, low < high <= 128, but is"),
         ("windows = 'some'", "windows must be one of 'all', 'random', 'start', but is 'some'"),
         ("sustain = 1", "sustain must be True or False, not int 1"),
@@ -1158,7 +1175,7 @@ def test_invalid_metadata_are_shown_or_refused(model, tmp_path, capsys):
     assert "\\x1b]0;title\\x07\\nkeys  forged\n" in capsys.readouterr().out
     assert run("info", path, "--markdown") == 0
     assert run("compose", path, "-o", tmp_path / "t.mid", "--steps", 2) == 1
-    assert "error: dt must be a number, not str 'short'" in capsys.readouterr().err
+    assert 'error: dt must be a number without quotes, but is "short"' in capsys.readouterr().err
     assert run("compose", path, "-o", tmp_path / "t.mid", "--steps", 2, "--dt", 0.2) == 0
 
 

@@ -42,7 +42,7 @@ def test_the_example_on_a_folder_with_a_broken_file(folder):
     result = run([*command, "--epochs", "2", "--output", folder / "out"], folder)
     assert "6 tunes from" in result.stdout
     assert "1 file skipped" in result.stderr and "broken.mid" in result.stderr
-    assert re.search(r"epoch 2: \d+\.\d\d nats per step on 1 tunes held out", result.stdout)
+    assert re.search(r"epoch 2: \d+\.\d\d nats per step on 1 tune held out", result.stdout)
     assert {path.name for path in (folder / "out").iterdir()} == {
         "weights.npz", "tune.mid", "probabilities.png", "piano_roll.png"
     }  # fmt: skip
@@ -75,8 +75,8 @@ def test_the_snippet_of_the_readme(folder):
     (folder / "music").rename(folder / "my music")
     (folder / "script.py").write_text(snippet, encoding="utf8")
     run([sys.executable, folder / "script.py"], folder)
-    assert RNN4Music.from_file(folder / "model.npz").optimiser == "adam"
-    assert b"<html" in (folder / "tune.html").read_bytes()[:1000]
+    assert RNN4Music.from_file(folder / "my_model").optimiser == "adam"
+    assert b"<html" in (folder / "my_tune.html").read_bytes()[:1000]
 
 
 ELSEWHERE = {

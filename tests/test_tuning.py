@@ -71,7 +71,7 @@ def test_the_space_of_the_documentation(tmp_path):
         ("rates = {low = 1, high = 2}", "no setting 'rates'"),
         (
             "learning_rates = {low = 1, high = 'much'}",
-            "learning_rates.high must be a number, not str 'much'",
+            'learning_rates.high must be a number without quotes, but is "much"',
         ),
         ("batch_size = {low = 1.5, high = 3}", "batch_size.low must be a whole number"),
         (
@@ -223,7 +223,7 @@ def test_a_storage_belongs_to_one_search(storage):
     message = "of another search: music is 'three tunes', expected 'two tunes'; epochs is None, exp"
     with pytest.raises(ValueError, match=message):
         trials.open_study(storage, {**ABOUT, "music": "two tunes", "epochs": "5"})
-    with pytest.raises(ValueError, match="seed is '1', expected '2'"):
+    with pytest.raises(ValueError, match="seed '1', not '2'"):
         trials.open_study(storage, {**ABOUT, "seed": "2"})
     study = trials.open_study(storage, {**ABOUT, "seed": None})
     assert study.user_attrs["about"]["seed"] == "1"
@@ -404,9 +404,9 @@ def test_a_search_goes_on(counting, tmp_path, monkeypatch):
             row["learning_rates"] for row in whole.trials
         ]
         assert len(find(folder, 3, **options).trials) == 14  # nothing is left to do
-    with pytest.raises(ValueError, match="of another search: epochs is '10', expected '11'"):
+    with pytest.raises(ValueError, match="of another search: epochs '10', not '11'"):
         find(tmp_path / "b0", 20, {**SPACE, "epochs": 11})
-    with pytest.raises(ValueError, match="of another search: seed is '1', expected '2'"):
+    with pytest.raises(ValueError, match="of another search: seed '1', not '2'"):
         find(tmp_path / "b0", 20, seed=2)
     monkeypatch.setattr(experiment_music, "read_music", tunes(8))
     with pytest.raises(ValueError, match="of another search: music is '1 tunes, 9 steps"):

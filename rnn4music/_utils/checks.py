@@ -5,6 +5,7 @@ what is allowed: TypeError for a wrong type, ValueError for a value out of bound
 checked in `data.pianoroll`.
 """
 
+import json
 import math
 import numbers
 import operator
@@ -23,6 +24,9 @@ def number(name, value, low=-math.inf, high=math.inf, above=-math.inf, below=mat
     """
     plain = _plain(value)
     if isinstance(plain, bool) or not isinstance(plain, numbers.Real):
+        if isinstance(plain, str):
+            text = f"{name} must be a number without quotes, but is {json.dumps(value)}"
+            raise TypeError(text)
         raise TypeError(f"{name} must be a number, not {type(value).__name__} {value!r}")
     try:
         result = float(plain)
@@ -37,19 +41,24 @@ def number(name, value, low=-math.inf, high=math.inf, above=-math.inf, below=mat
     return result
 
 
-def integer(name, value, low):
-    """Return `value` as an int of at least `low`; NumPy integers count, booleans do not."""
+def integer(name, value, low, high=math.inf):
+    """Return `value` as an int in [low, high]; NumPy integers count, booleans do not."""
     plain = _plain(value)
     if isinstance(plain, bool):
         raise TypeError(f"{name} must be a whole number, not {value!r}")
     try:
         result = operator.index(plain)
     except TypeError:
+        if isinstance(value, str):
+            text = f"{name} must be a whole number without quotes, but is {json.dumps(value)}"
+            raise TypeError(text) from None
         raise TypeError(
             f"{name} must be a whole number, not {type(value).__name__} {value!r}"
         ) from None
     if result < low:
         raise ValueError(f"{name} must be at least {low}, but is {result}")
+    if result > high:
+        raise ValueError(f"{name} must be at most {high}, but is {result}")
     return result
 
 

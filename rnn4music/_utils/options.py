@@ -45,7 +45,7 @@ class Option(NamedTuple):
         if self.choices is not None:
             return checks.choice(name, value, self.choices)
         if self.kind is int:
-            return checks.integer(name, value, low=self.low)
+            return checks.integer(name, value, low=self.low, high=self.high)
         if self.kind is float:
             return checks.number(name, value, self.low, self.high, self.above, self.below)
         if not isinstance(value, self.kind):

@@ -65,6 +65,9 @@ def main(arguments=None):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     parser = build_parser()
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments and arguments[0] not in COMMANDS and not arguments[0].startswith("-"):
+        _common.refuse_command(arguments[0], COMMANDS, parser)
     args, unknown = parser.parse_known_args(arguments)
     if unknown:
         _common.refuse(unknown, vars(args).get("parser", parser))

@@ -91,6 +91,13 @@ def refuse(unknown, parser):
     parser.error(f"unknown arguments: {' '.join(unknown)}{hint}")
 
 
+def refuse_command(name, commands, parser):
+    """Print the usage and what is wrong with a command's name, and exit with code 2."""
+    close = difflib.get_close_matches(name, commands, 1)
+    hint = f"did you mean {close[0]}?" if close else f"the commands are {', '.join(commands)}"
+    parser.error(f"there is no command {name!r}; {hint}")
+
+
 def check_effect(args, name, has_effect, needs):
     """Raise ValueError if an option is given, and has no effect for want of what it needs."""
     if name in args.given and getattr(args, name) is not False and not has_effect:
@@ -129,6 +136,8 @@ def sentence(error):
         flags |= {"dataset": "the training music", "validation": "the validation music"}
         flags |= {"time_step": "--dt", "to_c": "--keys c", "n_files": "the number of files"}
         error = error.named(flags)
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return f"there is no file {error.filename}"
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}"
     if isinstance(error, (ValueError, TypeError, OSError, ImportError, ArithmeticError)):

@@ -32,7 +32,7 @@ ARGUMENTS = (Option("model", str, ..., "model to compose with", "MODEL"),)
 OPTIONS = (
     Option("start", str, "none", "MIDI file to continue, or none to begin from silence", "FILE"),
     Option("start_steps", int, 50, "number of steps of the start to read", "N", low=1),
-    Option("steps", int, 300, "number of steps to compose", "N", low=1),
+    Option("steps", int, 300, "number of steps to compose", "N", low=1, high=10**6),
     Option("output", str, None, "MIDI file (tune.mid, or tune_2.mid and so on if it exists)",
            "MID"),
     Option("wav", str, None, "sound file, uncompressed", "FILE"),

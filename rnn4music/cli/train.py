@@ -33,6 +33,8 @@ GROUPS = config.GROUPS  # a file may have these too
 def run(args):
     """Train a model on music, and save it."""
     settings = config.merged(vars(args), args.config)
+    if settings.data is None:
+        args.parser.error(experiment.run.NO_MUSIC)
     return result(experiment.run.train(settings, not args.quiet))
 
 

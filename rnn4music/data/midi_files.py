@@ -289,9 +289,10 @@ def _matching(pattern):
             except OSError as error:
                 files[folder] = _unread(folder, folder, error)
     if not (files or matches):
-        raise FileNotFoundError(
-            f"there is no file or folder {pattern}, and as a pattern it matches no file"
-        )
+        missing = f"there is no file or folder named {str(pattern)!r}"
+        if glob.has_magic(str(pattern)):
+            missing += ", and as a pattern it matches no file"
+        raise FileNotFoundError(missing)
     return [file for path, file in files.items() if file.problem or _may_be_midi(path)]
 
 
@@ -428,6 +429,17 @@ def read_file(sampling, file):
     counts = {"n_notes": n_notes, "silent_steps": content.n_silent, "n_cut": content.n_cut}
     reason = ""
     if not roll.any():
-        reasons = [f"{count} {why}" for why, count in dropped.items() if count]
-        reason = f"none of its notes: {', '.join(reasons)}" if reasons else "it has no notes"
+        reason = _without_notes({why: n for why, n in dropped.items() if n})
     return Tune(file.name, roll, reason, summary(content.damage), {**counts, **dropped})
+
+
+def _without_notes(dropped):
+    """Return why a file has no notes left, from the number of notes by reason."""
+    if len(dropped) != 1:
+        reasons = ", ".join(f"{n} {why}" for why, n in dropped.items())
+        return f"none of its notes can be used: {reasons}" if reasons else "it has no notes"
+    ((why, n),) = dropped.items()
+    if why == "drums" and n == 1:
+        return "its only note is a drum"
+    verb = "" if why == "never ended" else "is " if n == 1 else "are "
+    return f"its only note {verb}{why}" if n == 1 else f"all of its {n} notes {verb}{why}"

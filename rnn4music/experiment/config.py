@@ -152,7 +152,7 @@ def validate(path, key, value, option):
 def _checked(name, value, option):
     """Return the value or values of an option, or raise a ValueError that begins with `name`."""
     values = [*value] if option.n and isinstance(value, (list, tuple)) else [value]
-    lengths = {None: (1,), "+": (1, 4)}.get(option.n, (option.n,))  # + is for learning rates
+    lengths = {None: (1,), "+": (1, 3 if option.name == "units" else 4)}.get(option.n, (option.n,))
     if len(values) not in lengths:
         n_values = " or ".join(map(str, lengths))
         raise ValueError(f"{name} must have {n_values} values, but is {reprlib.repr(value)}")
@@ -166,6 +166,8 @@ def _checked(name, value, option):
         raise ValueError(str(error)) from None
     if option.name == "pitch_range" and not values[0] < values[1] <= 128:
         raise ValueError(f"{name} must be two pitches, low < high <= 128, but is {values}")
+    if option.name == "units":
+        values *= 3 // len(values)
     return values if option.n else values[0]
 
 

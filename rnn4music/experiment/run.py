@@ -26,6 +26,7 @@ from rnn4music.training.checkpoints import checked_path, extent
 from rnn4music.training.history import BaselineWarning, History, divergence
 from rnn4music.training.tensorboard import TensorBoard
 
+NO_MUSIC = "there is no music to learn from: name a folder, or set data= in the TOML file"
 OTHER_SUFFIXES = (
     ".mid", ".midi", ".kar", ".rmi", ".wav", ".mp3", ".png", ".pdf", ".svg", ".html", ".htm",
     ".zip", ".toml", ".json", ".jsonl", ".csv", ".mat", ".pickle", ".pkl", ".sf2",
@@ -95,9 +96,7 @@ def train(settings, progress=True):
 def _check(settings):
     """Return the path of the model, after checking settings and files."""
     if settings.data is None:
-        raise ValueError(
-            "there is no music to learn from: name a folder, or set data= in the TOML file"
-        )
+        raise ValueError(NO_MUSIC)
     for option in ("output", "checkpoint"):
         _check_name(option, getattr(settings, option))
     flags = {option.name: option.flag for option in training.OPTIONS}

@@ -248,7 +248,8 @@ class ProgressBar(Callback):
         if self.trainer.ended_by is not None or self.trainer.is_over():
             return ""
         if EarlyStopping(self.trainer.config.patience).on_epoch(None, history):
-            return f"ended after {self.trainer.config.patience} epochs without improvement"
+            n = self.trainer.config.patience
+            return f"ended after {n} epoch{'s' * (n != 1)} without improvement"
         return "ended by a callback"
 
     def _total(self):

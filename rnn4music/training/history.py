@@ -82,7 +82,11 @@ class History:
             best = f", best validation {nats:.3f} after epoch {self.best_epoch}"
         if self.is_worse_than_baseline:
             best += f", worse than the baseline of {self.baseline:.3f}"
-        return f"History({len(self.cost)} updates, {self.epochs} epochs{best})"
+        updates, epochs = (
+            f"{n} {noun}{'s' * (n != 1)}"
+            for n, noun in ((len(self.cost), "update"), (self.epochs, "epoch"))
+        )
+        return f"History({updates}, {epochs}{best})"
 
     LISTS: ClassVar = ("cost", "seconds", "validation", "rate_factor")
 

@@ -31,7 +31,8 @@ def train(trainer, callbacks, catch_sigterm=False):
     with interruptible(interrupted, trainer.history, catch_sigterm), callbacks.ending():
         stop = callbacks.on_start()
         if stop or trainer.is_over():
-            log(f"nothing is left to train: {trainer.state.epoch} epochs are done")
+            n = trainer.state.epoch
+            log(f"nothing is left to train: {n} {'epoch is' if n == 1 else 'epochs are'} done")
         while not (stop or interrupted.is_set() or trainer.is_over()):
             for minibatch, visit in trainer.updates():
                 if stop or interrupted.is_set():

@@ -55,11 +55,11 @@ ODD = {
     "jazzsoft__test-vlq-4-byte.mid": (14, 8, ""),
     "muspy__multichannel.mid": (2, 4, ""),
     # as SMPTE, 0xFFFF is one frame per second of 255 ticks, which the standard does not allow
-    "muspy__negative-ticks-per-beat.mid": "SMPTE",
+    "muspy__negative-ticks-per-beat.mid": "time division 0xFFFF is not valid",
     "muspy__tempos.mid": (15, 2, ""),
     # the header announces no tracks: a file without music
     "muspy__type2.mid": (0, 0, ""),
-    "muspy__zero-ticks-per-beat.mid": "division is 0",
+    "muspy__zero-ticks-per-beat.mid": "a quarter note has 0 ticks",
     "noteseq__event_order.mid": (34, 3, ""),
     "pythonmidi__mary.mid": (62, 34, ""),
 }
