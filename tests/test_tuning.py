@@ -118,8 +118,8 @@ def test_the_space_of_the_documentation(tmp_path):
         ("patience = {low = 0, high = 3}", "patience.low must be"),
         ("decay_patience = {low = 0, high = 3}", "decay_patience.low must be"),
         ("updates_per_minibatch = {low = 0, high = 3}", "updates_per_minibatch.low must be"),
-        ("units = {low = 4, high = 32}", "units cannot have a range: give {choices = […]}"),
-        ("units = {choices = [4, 5]}", "units.choices must have 3 values, but is 4"),
+        ("units = {low = 0, high = 32}", "units.low must be at least 1, but is 0"),
+        ("units = {choices = [[4, 5]]}", "units.choices must have 1 or 3 values, but is [4, 5]"),
         ("windows = {low = 'all', high = 'start'}", "windows cannot have a range"),
         ("windows = {choices = ['some']}", "one of 'all', 'random', 'start', but is 'some'"),
         ("windows = {choices = []}", "windows.choices must be a list of values, but is []"),
@@ -155,6 +155,8 @@ def test_nothing_waits_for_a_fifo(tmp_path):
 def test_a_space_that_python_gives():
     space = read({"units": (3, 4, 5), "learning_rates": {"low": 1, "high": 2}})
     assert space.fixed == {"units": [3, 4, 5]}
+    ranged = read({"units": {"low": 4, "high": 32}})
+    assert config.complete(ranged.settings({"units": 20})).units == [20, 20, 20]
     assert space.settings({"learning_rates": 1.5}) == {"units": [3, 4, 5], "learning_rates": [1.5]}
     dashed = read({"decay-patience": 3, "rate-decay": {"low": 0.2, "high": 0.5}})
     assert dashed.fixed == {"decay_patience": 3}
