@@ -530,6 +530,15 @@ def test_resuming_replaces_only_models_of_the_same_training(model, music, tmp_pa
     assert RNN4Music.from_file(precious).history.epochs == 2
 
 
+def test_resuming_without_the_model_writes_it(music, tmp_path):
+    """As after a power cut, which leaves only the checkpoint."""
+    flags = ["-o", tmp_path / "m.npz", *SMALL, "--window", 20, "--checkpoint", tmp_path / "night"]
+    train(music, *flags, "--epochs", 1)
+    (tmp_path / "m.npz").unlink()
+    train(music, *flags, "--epochs", 2, "--resume")
+    assert RNN4Music.from_file(tmp_path / "m.npz").history.epochs == 2
+
+
 def test_resuming_does_not_replace_a_copy_of_the_model_that_is_trained_further(
     model, music, tmp_path
 ):

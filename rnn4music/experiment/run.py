@@ -176,7 +176,7 @@ def _is_of_training(output, checkpoint):
     costs = content["history"].get("cost", ())
     try:
         others = model_file.read(output)["history"].get("cost", ())
-    except ValueError:  # it is not a model
+    except (ValueError, FileNotFoundError):  # it is not a model, or was never written
         return False
     n = min(len(costs), len(others))
     return n > n_before and costs[:n] == others[:n]
