@@ -1017,7 +1017,7 @@ def test_a_training_that_ends_above_the_baseline_has_an_exit_code_of_its_own(tmp
     assert status([9.0, 7.9]).status == 0
     worse = status([39714.9, 8.1])
     assert worse.status == 3 and worse.values["worse_than_baseline"]
-    assert "the model is worse than this baseline" in worse.text
+    assert "worse than the baseline of 8.000" in worse.text
     assert "--keys all" in worse.text and "more epochs, since the last one" in worse.text
     assert status([9.0, 8.1], interrupted=True).status == 130
     assert status([None, None]).status == 0
@@ -1071,7 +1071,7 @@ def test_evaluating_names_the_tunes_that_were_trained_on(model, music, tmp_path,
     assert result["baseline"] == pytest.approx(score(chain, scored), abs=1e-3)
     assert run("evaluate", model, music) == 0
     out = capsys.readouterr().out
-    assert "(each pitch's own Markov chain: " in out and "worse than this baseline" in out
+    assert "(each pitch's own Markov chain: " in out and "worse than the baseline of" in out
     names = ", ".join(f"{k}.mid" for k in range(5) if known[k])
     assert "trained on 4 of the 5 tunes" in out and out.endswith(f": {names}\n")
     loaded.metadata |= {"training_tunes": 3, "baseline": [[1], "x"]}
@@ -1245,7 +1245,7 @@ def test_the_demo_trains_composes_and_writes_a_page(music, tmp_path, capsys):
         "demo.npz", "demo.mid", "demo.wav", "demo.png", "demo.html",
     }  # fmt: skip
     assert f"open {(tmp_path / 'demo' / 'demo.html').as_uri()} in a browser" in out
-    assert "it has not learned the music" in out
+    assert "the model has not learned the music" in out
     before = (tmp_path / "demo" / "demo.npz").read_bytes()
     assert run("demo", *flags) == 1
     assert "give another folder with -o, or --force to replace it" in capsys.readouterr().err

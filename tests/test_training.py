@@ -24,7 +24,7 @@ from rnn4music.training import BaselineWarning, History, callbacks, loop, miniba
 from rnn4music.training.averaging import AveragedWeights
 from rnn4music.training.callbacks import CallbackList, EarlyStopping, ResultInPlace
 from rnn4music.training.config import TrainConfig
-from rnn4music.training.history import remedies
+from rnn4music.training.history import worse_than_baseline
 from rnn4music.training.minibatches import Minibatch
 from rnn4music.training.state import TrainingState
 from rnn4music.training.trainer import Trainer
@@ -132,9 +132,10 @@ def test_rates_that_are_far_too_high_are_named(tunes, is_validated):
 
 
 def test_the_advice_fits_the_training():
-    assert "--keys all" in remedies("own") and "more epochs" not in remedies("own")
-    assert "keys" not in remedies("all") and "more epochs" in remedies("all", is_improving=True)
-    assert "unless they are in use" in remedies()
+    own, every = (worse_than_baseline(9, 8, keys=keys) for keys in ("own", "all"))
+    assert "--keys all" in own and "more epochs" not in own and "keys" not in every
+    assert "more epochs" in worse_than_baseline(9, 8, is_improving=True)
+    assert "unless they are in use" in worse_than_baseline(9, 8)
 
 
 def test_a_training_that_ends_above_the_baseline_says_so(tunes):

@@ -6,7 +6,6 @@ from rnn4music.cli._common import (
     ABOVE_BASELINE,
     BASELINE,
     QUIET,
-    WORSE_THAN_BASELINE,
     Result,
 )
 from rnn4music.experiment import config
@@ -41,7 +40,7 @@ def run(args):
 def result(trained):
     """Return the result of a run."""
     from rnn4music.data.dataset import counted
-    from rnn4music.training.history import remedies
+    from rnn4music.training.history import worse_than_baseline
 
     history = trained.history
     best = history.best_epoch
@@ -68,7 +67,8 @@ def result(trained):
         lines.append(trained.problem)
     elif is_bad:
         keys, is_improving = trained.music.metadata.get("keys"), best == history.epochs
-        lines.append(WORSE_THAN_BASELINE + remedies(keys, is_improving))
+        text = worse_than_baseline(score, history.baseline, keys=keys, is_improving=is_improving)
+        lines.append(text)
     if history.interrupted:
         lines.append("stopped by Ctrl-C")
     lines += [f"wrote {trained.output}", *trained.music.remarks]

@@ -13,32 +13,34 @@ class BaselineWarning(UserWarning):
     """A training ended with a validation above the baseline, or diverged."""
 
 
-def warn_of_baseline(nats, baseline, stacklevel, is_improving=False):
-    """Warn of a validation above the baseline, both in nats per step."""
-    warnings.warn(
-        f"the best validation is {nats:.3f} nats per step, worse than the baseline of "
-        f"{baseline:.3f}, which predicts each pitch from that pitch alone: the model has not "
-        f"learned the music. {remedies(is_improving=is_improving)}",
-        BaselineWarning,
-        stacklevel=stacklevel,
-    )
-
-
-def remedies(keys=None, is_improving=False):
-    """Return what helps a model that is worse than the baseline.
+def worse_than_baseline(nats, baseline, score="the best validation", keys=None, is_improving=False):
+    """Return a sentence on a score above the baseline, both in nats per step, and the remedies.
 
     Parameters
     ----------
+    nats, baseline : float
+    score : str
+        What the score is.
     keys : str, optional
-        Keys in which it was trained, "all" for all; None if unknown.
+        Keys in which the model was trained, "all" for all; None if unknown.
     is_improving : bool
         Whether its last epoch was the best.
     """
     first = "all twelve keys first (--keys all, or dataset.in_keys()"
     first += "), then " if keys else ", unless they are in use), then "
-    epochs = ", more epochs, since the last one was the best" * is_improving
     first = first * (keys != "all")
-    return f"Try {first}dropout (0.2) or Adam (rates of 0.002){epochs}, or more music"
+    epochs = ", more epochs, since the last one was the best" * is_improving
+    return (
+        f"{score} is {nats:.3f} nats per step, worse than the baseline of {baseline:.3f}, which "
+        "predicts each pitch from that pitch alone: the model has not learned the music. Try "
+        f"{first}dropout (0.2) or Adam (rates of 0.002){epochs}, or more music"
+    )
+
+
+def warn_of_baseline(nats, baseline, stacklevel, is_improving=False):
+    """Warn of a validation above the baseline."""
+    text = worse_than_baseline(nats, baseline, is_improving=is_improving)
+    warnings.warn(text, BaselineWarning, stacklevel=stacklevel)
 
 
 def divergence(history, n_pitches, window, rates):
