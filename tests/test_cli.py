@@ -319,7 +319,10 @@ def test_a_fixed_setting_cannot_change_when_a_model_is_trained_further(model, mu
         (["-o", "q.mid"], "--output q.mid must end in .npz, or have no suffix"),
         (["-o", "../{folder}"], "{folder} names a folder; give the name of a file"),
         (["--checkpoint", "c.json", "--force"], "--checkpoint c.json must end in .npz"),
-        (["--tensorboard", "model.npz/log", "--force"], "model.npz/log: Not a directory"),
+        (
+            ["--tensorboard", "model.npz/log", "--force"],
+            "model.npz/log cannot be written: Not a dir",
+        ),
         (["--force", "--validation", "0.99"], "--validation 0.99 leaves no tune to learn from"),
         (
             ["--force", "--validation", "0", "--patience", "2"],
@@ -347,7 +350,7 @@ def test_training_that_cannot_begin_touches_nothing(
 def test_a_file_that_cannot_be_written_is_named_before_music_is_read(tmp_path, capsys):
     for flags in (["-o", "/proc/m.npz"], ["-o", tmp_path / "m", "--log", "/proc/x.jsonl"]):
         assert run("train", tmp_path, *flags) == 1
-        assert f"error: {flags[-1]}: " in capsys.readouterr().err
+        assert f"error: {flags[-1]} cannot be written: " in capsys.readouterr().err
 
 
 def test_a_missing_extra_is_found_before_music_is_read(tmp_path, capsys, monkeypatch):

@@ -203,7 +203,7 @@ def _compared(existing, expected):
         n_files = sum(shard["n_files"] for shard in manifest["shards"])
         facts.append({**manifest["options"], "version": manifest["version"], "n_files": n_files})
         digests.append([shard["digest"] for shard in manifest["shards"]])
-    return facts, digests[0] != digests[1]
+    return (facts[0], facts[1]), digests[0] != digests[1]
 
 
 # ---- in a process or on another machine

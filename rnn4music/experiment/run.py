@@ -21,7 +21,7 @@ from rnn4music.saving import model_card, model_file
 from rnn4music.saving.legacy_2015 import OLD_NAMES
 from rnn4music.saving.model_file import npz_path
 from rnn4music.training import config as training
-from rnn4music.training.callbacks import JsonLines
+from rnn4music.training.callbacks import Callback, JsonLines
 from rnn4music.training.checkpoints import checked_path, extent
 from rnn4music.training.history import BaselineWarning, History, divergence
 from rnn4music.training.tensorboard import TensorBoard
@@ -54,7 +54,7 @@ def train(settings, progress=True):
     """Train a model as the settings of `config.complete` describe, and save it."""
     output = _check(settings)
     model = new_model(settings)
-    callbacks = [JsonLines(settings.log)] if settings.log else []
+    callbacks: list[Callback] = [JsonLines(settings.log)] if settings.log else []
     if settings.tensorboard:
         callbacks.append(TensorBoard(settings.tensorboard))
     music = read_music(settings.data, settings, model)
@@ -166,7 +166,7 @@ def _check_place(name, folder):
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise type(error)(error.errno, error.strerror, str(name)) from None
+        raise type(error)(f"{name} cannot be written: {error.strerror}") from None
 
 
 def _is_of_training(output, checkpoint):
