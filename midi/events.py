@@ -31,7 +31,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .errors import MidiError, count
-from .exclusive import meaning
+from .exclusive import LONGEST, meaning
 
 # Marker statuses; no event with two data bytes has them as its status.
 OTHER = 0xF0
@@ -197,6 +197,7 @@ class _TrackReader:
         self.runs = _Runs(data)
         self.pieces: list[bytes] = []
         self.meta: list[bytes] = []
+        self.begun = b""  # an exclusive message whose last packet has not been read
 
     def report(self, sentence: str) -> None:
         """Record a damage; the first 100 are kept."""
@@ -205,7 +206,7 @@ class _TrackReader:
 
     def read(self, position: int, end: int) -> int:
         """Read the track between `position` and `end`; return where reading stopped."""
-        data, pieces = self.data, self.pieces
+        data, pieces, self.begun = self.data, self.pieces, b""
         running = 0  # the status of the last channel event visited
         runs_since: list[bytes] = []  # the runs of events after it
         has_run = False  # whether a run may begin without a status byte
@@ -286,7 +287,7 @@ class _TrackReader:
         if event_end > end:
             self.report(f"damaged: the event at byte {at} runs past the end of its track")
             return b"", end
-        if status == 0xF0 and (message := meaning(data[begin:event_end])):
+        if not is_meta and (message := self._exclusive(status, data[begin:event_end])):
             return bytes((EXCLUSIVE, *message)), event_end
         if not is_meta or kind >= 0x80:
             return bytes((OTHER, 0, 0)), event_end
@@ -295,6 +296,17 @@ class _TrackReader:
             return bytes((OTHER, 0, 0)), event_end
         self.meta.append(data[begin:event_end])
         return bytes((META, kind, 0)), event_end
+
+    def _exclusive(self, status: int, packet: bytes) -> tuple[int, int] | None:
+        """Return the meaning of a system exclusive message, at the packet that completes it.
+
+        A message may be split into F0 and F7 events, or stand in an F7 event with its own F0.
+        """
+        if status == 0xF7:
+            packet = packet[1:] if packet[:1] == b"\xf0" else self.begun and self.begun + packet
+        message = meaning(packet)
+        self.begun = b"" if message or packet.endswith(b"\xf7") else packet[:LONGEST]
+        return message
 
 
 def _last_status(runs: bytes, running: int) -> int:

@@ -86,6 +86,26 @@ def test_part_messages_as_they_stand_in_files(count, payload):
     assert count(message(payload) + strokes(10)) == (0, 3)
 
 
+def packet(status, *data):
+    return (0, bytes((status, sum(map(len, data)))) + b"".join(data))
+
+
+@pytest.mark.parametrize("cut", range(1, 11))
+def test_a_message_in_packets_or_escaped(count, cut):
+    whole = gs_part(10, 1) + b"\xf7"
+    head, tail = whole[:cut], whole[cut:]
+    text, unfinished = (0, b"\xff\x01\x02hi"), packet(0xF0, b"\x41\x10")
+    for events in (
+        [packet(0xF0, head), packet(0xF7, tail)],
+        [packet(0xF0, head), text, *(packet(0xF7, bytes((each,))) for each in tail)],
+        [packet(0xF7, b"\xf0", whole)],
+        [unfinished, packet(0xF7, b"\xf0", head), packet(0xF7, tail)],
+    ):
+        assert count(events + strokes(10)) == (0, 3)
+    assert count([packet(0xF7, whole)] + strokes(10)) == (3, 0)
+    assert count([unfinished], [packet(0xF7, whole[2:])] + strokes(10)) == (3, 0)
+
+
 @pytest.mark.parametrize(
     "payload",
     [
