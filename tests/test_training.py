@@ -494,16 +494,20 @@ FORKING = """
             except Exception as error:
                 return f"{type(error).__name__}: {error}"
     print(result(compose))
-    train(0)
+    {run_engine}
     for function in (compose, train, compose_with_numpy, save):
         print(result(function))
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_forked_process_works_before_the_engine_runs_and_raises_after(tmp_path):
+@pytest.mark.parametrize("run_engine", ["train(0)", "import jax; jax.numpy.ones(3)"])
+def test_a_forked_process_works_before_the_engine_runs_and_raises_after(run_engine, tmp_path):
+    if "jax" in run_engine and ENGINE != "jax":
+        pytest.skip("JAX is not the engine")
+    script = textwrap.dedent(FORKING).replace("{run_engine}", run_engine)
     result = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(FORKING)],
+        [sys.executable, "-W", "ignore", "-c", script],
         capture_output=True, text=True, cwd=tmp_path, timeout=200,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
