@@ -1178,6 +1178,16 @@ def test_without_a_home_directory_there_is_no_cache_directory(monkeypatch):
     assert paths.user_cache() is None
 
 
+@pytest.mark.parametrize("home", ["", "relative"])
+def test_a_home_directory_must_be_absolute(home, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("LOCALAPPDATA", raising=False)
+    monkeypatch.setenv("HOME", home)
+    assert paths.user_cache() is None
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_standard_set_is_not_overwritten_by_what_learned_from_it(tmp_path, capsys):
     (tmp_path / "set.npz").write_bytes(b"a set")
     assert run("train", tmp_path / "set.npz", "-o", tmp_path / "set.npz", "--force") == 1

@@ -1,5 +1,6 @@
 """Folders, lists, patterns and .zip files of MIDI as datasets."""
 
+import glob
 import json
 import multiprocessing
 import os
@@ -23,10 +24,11 @@ from rnn4music import RNN4Music
 from rnn4music.data import midi_files, pianoroll, shards
 from rnn4music.data.dataset import Dataset, DatasetWarning, FileIssue
 from rnn4music.data.keys import find_key, transpose
-from rnn4music.data.midi_files import load_midi
+from rnn4music.data.midi_files import find_files, load_midi
 from rnn4music.data.standard_sets import load_standard_set
 from rnn4music.data.store import RollStore, convert, is_store
 from rnn4music.experiment import config
+from rnn4music.experiment.inputs import MUSIC, check_music
 from rnn4music.experiment.music import ReadingOptions, read_music
 
 RANGE = (21, 109)
@@ -79,6 +81,19 @@ def test_a_list_keeps_its_order_and_may_mix_all_kinds(folder):
     dataset = load_midi([folder / "deep", str(folder / "b.mid")])
     assert dataset.names == ["c.Kar", "er/d.mid", (folder / "b.mid").as_posix()]
     assert same_rolls(dataset, [2, 3, 0])
+
+
+def test_a_pattern_is_walked_as_seldom_as_possible(folder, monkeypatch):
+    patterns = []
+    find = glob.glob
+    monkeypatch.setattr(
+        "glob.glob", lambda pattern, **options: patterns.append(pattern) or find(pattern, **options)
+    )
+    pattern = os.path.join(folder, "**", "*.mid")
+    check_music(pattern, MUSIC, "a test needs music")
+    assert patterns == []  # the search ends at the first match
+    assert find_files(pattern)
+    assert patterns == [pattern, os.path.join(folder, "**", "")]
 
 
 def test_a_pattern(folder):

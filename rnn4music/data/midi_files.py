@@ -272,13 +272,12 @@ def _in_folder(folder):
 
 def _matching(pattern):
     """List the MIDI files that match a pattern, and the folders where none can be looked for."""
-    parts, begin = pattern.parts, 0
-    while begin < len(parts) and os.path.lexists(Path(*parts[: begin + 1])):
-        begin += 1  # what exists is no pattern, even if it has brackets in its name
-    parts = [*map(glob.escape, parts[:begin]), *parts[begin:]]
+    parts, begin = _escaped(pattern)
     matches = [*map(Path, sorted(glob.glob(os.path.join(*parts), recursive=True)))]
     files = {path: _file(path, path) for path in matches if not os.path.isdir(path)}
     for k in range(begin, len(parts)):
+        if k > begin and parts[k - 1] == "**":
+            continue  # its folders have been visited
         searched = [*parts[:k], *["**"] * (parts[k] == "**"), ""]
         searched = searched if len(searched) > 1 else ["./"]
         for folder in map(Path, glob.glob(os.path.join(*searched), recursive=True)):
@@ -292,6 +291,20 @@ def _matching(pattern):
             f"there is no file or folder {pattern}, and as a pattern it matches no file"
         )
     return [file for path, file in files.items() if file.problem or _may_be_midi(path)]
+
+
+def _escaped(pattern):
+    """Return the parts of a pattern, and how many of them exist and are escaped."""
+    parts, begin = pattern.parts, 0
+    while begin < len(parts) and os.path.lexists(Path(*parts[: begin + 1])):
+        begin += 1  # what exists is no pattern, even if it has brackets in its name
+    return [*map(glob.escape, parts[:begin]), *parts[begin:]], begin
+
+
+def is_matched(pattern):
+    """Return whether any path matches a pattern; the search ends at the first one."""
+    parts, _ = _escaped(expanded(pattern))
+    return any(glob.iglob(os.path.join(*parts), recursive=True))
 
 
 def _may_be_midi(path):

@@ -11,7 +11,7 @@ import zipfile
 from pathlib import Path
 
 from midi.files import check_writable, expanded, opened
-from rnn4music.data.midi_files import find_files
+from rnn4music.data.midi_files import find_files, is_matched
 from rnn4music.data.store import is_store
 from rnn4music.saving.model_file import npz_path
 
@@ -124,7 +124,8 @@ def check_music(path, kinds, user):
     if kind_of(path) == MISSING:
         if is_standard_set(path):
             raise FileNotFoundError(f"there is no file {path}")
-        find_files(path)  # of a pattern
+        if not is_matched(path):
+            find_files(path)
 
 
 def files_of(source):
