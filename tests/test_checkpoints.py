@@ -150,6 +150,7 @@ def test_a_checkpoint_is_a_model_with_the_best_weights_so_far(rolls, tmp_path):
     ({"seed": 9}, {}, "seed is 1, expected 9"),
     ({"h1_length": 9}, {}, "h1_length is 3, expected 9"),
     ({}, {"dataset": [np.ones((5, P))] * 3}, r"dataset is '7 tunes, 59 .*, expected '3 tunes, 15"),
+    ({}, {"dataset": [np.ones((5, P))]}, r"give --keep-silence \(in Python keep_silence=True"),
     ({}, {"validation": None}, "validation is"),
 ])  # fmt: skip
 def test_the_checkpoint_of_another_training_is_refused(changes, options, message, rolls, tmp_path):

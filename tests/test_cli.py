@@ -1225,3 +1225,6 @@ def test_a_checkpoint_of_another_training_is_described_by_the_flags():
     assert "--window is 100, expected 50" in sentence and "--units is 8, expected 9" in sentence
     assert "--learning-rates is 0.1, expected 0.2" in sentence
     assert "the training music is '1 tune', expected '2 tunes'" in sentence
+    assert "--keep-silence" not in sentence
+    error = AnotherTraining("night.npz", existing, expected, keeps_silence=True)
+    assert "give --keep-silence (in Python keep_silence=True)" in _common.sentence(error)

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 
 from midi import midiwrite
+from midi.reading import RULES
 from rnn4music import cli
 from rnn4music.data import midi_files, pianoroll, shards
 from rnn4music.data import store as roll_store
@@ -176,12 +177,35 @@ def test_workers_are_given_absolute_paths(tunes, tmp_path, monkeypatch):
     assert all(os.path.isabs(file.path) for job in told for file in job.files)
 
 
-def test_shards_keep_the_names_that_earlier_revisions_gave_them(tmp_path, monkeypatch):
-    monkeypatch.setattr("rnn4music._utils.version.__version__", "0.1.0")
-    files = [midi_files.File("a.mid", "/x/a.mid", size=10, stamp=5)]
+def test_other_rules_of_reading_give_shards_and_caches_other_names(tmp_path, tunes, monkeypatch):
     sampling = midi_files.SamplingOptions.validate(RANGE, 0.3, keep_silence=True)
-    _, (job,) = roll_store._plan(tmp_path, files, sampling)
-    assert job.path == tmp_path / "shards" / "00000-61fd12fbfa4d48b5.rolls"
+    names = set()
+    for rules in (RULES, RULES + 1):
+        for module in (roll_store, midi_files):
+            monkeypatch.setattr(module, "RULES", rules)
+        _, jobs = roll_store._plan(tmp_path, midi_files.find_files(tunes), sampling)
+        names |= {job.path.name for job in jobs}
+        midi_files.load_midi(tunes, cache=tmp_path / "cache", progress=False)
+    assert len(names) == 2 * len(jobs)
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_a_store_of_other_rules_is_read_but_not_completed(tunes, folder, is_finished):
+    def change(manifest):
+        manifest.pop("rules")  # as in earlier versions
+        if not is_finished:
+            manifest["shards"][0].pop("crc")
+
+    rewritten(folder, change)
+    before, lengths = files_of(folder), []
+    if is_finished:
+        with pytest.warns(DatasetWarning, match="an earlier version .* read notes differently"):
+            lengths = RollStore(folder).lengths
+        assert len(lengths)
+    with pytest.raises(ValueError, match="read notes differently. Convert into another folder"):
+        convert(tunes, folder, progress=False)
+    assert files_of(folder) == before
 
 
 def test_a_machine_without_the_folders_says_so(tunes, tmp_path):
@@ -533,7 +557,8 @@ def test_a_shard_built_from_its_parts_is_read(tmp_path):
     manifest = {"format": 1, "version": "0.1.0", "options": options, "shards": [shard]}
     checksum = zlib.crc32(json.dumps(manifest, sort_keys=True).encode())
     (tmp_path / "store.json").write_text(json.dumps({**manifest, "checksum": checksum}))
-    store = RollStore(tmp_path)
+    with pytest.warns(DatasetWarning, match="an earlier version"):
+        store = RollStore(tmp_path)
     assert store.names == ["a.mid"] and store.skipped == [("b.mid", "not a MIDI file")]
     assert store.damaged == [("a.mid", "cut off")]
     assert store.options == {**options, "keep_silence": True} and store.silence == (0, 0)

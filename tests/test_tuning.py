@@ -223,6 +223,9 @@ def test_a_storage_belongs_to_one_search(storage):
     message = "of another search: music is 'three tunes', expected 'two tunes'; epochs is None, exp"
     with pytest.raises(ValueError, match=message):
         trials.open_study(storage, {**ABOUT, "music": "two tunes", "epochs": "5"})
+    with pytest.raises(ValueError, match="music is .* keep_silence = true in the TOML file"):
+        trials.open_study(storage, {**ABOUT, "music": "two tunes"})
+    trials.open_study(storage, {**ABOUT, "keep_silence": "true"})  # as earlier versions always did
     with pytest.raises(ValueError, match="seed is '1', expected '2'"):
         trials.open_study(storage, {**ABOUT, "seed": "2"})
     study = trials.open_study(storage, {**ABOUT, "seed": None})

@@ -15,6 +15,7 @@ from midi import MidiError
 from midi.files import SUFFIXES, expanded, opened
 from midi.reading import (
     PIANO,
+    RULES,
     Options,
     check_options,
     checked_flag,
@@ -145,7 +146,7 @@ def load_midi(
         return Bar(tunes, "reading", len(files), unit="file", disable=not progress, delay=1)
 
     try:
-        tunes = cached(cache, ("midi", *sampling), files, sampling.n_pitches, read)
+        tunes = cached(cache, ("midi", RULES, *sampling), files, sampling.n_pitches, read)
     finally:
         forget_zips()
     tunes = [_long_enough(tune, min_steps, short_tunes) for tune in tunes]

@@ -41,16 +41,24 @@ class AnotherTraining(ValueError):
         Values in the checkpoint, and those of this call.
     names : dict, optional
         From an option to the name that the user knows, where it differs.
+    keeps_silence : bool
+        Whether the checkpoint's metadata lack ``keep_silence``. Earlier versions always kept it.
     """
 
-    def __init__(self, path, existing, expected, names=None):
+    def __init__(self, path, existing, expected, names=None, keeps_silence=False):
         self.arguments, names = (path, existing, expected), names or {}
+        self.keeps_silence = keeps_silence
         different = [name for name in expected if existing.get(name) != expected[name]]
         before, after = (
             {names.get(name, name): values.get(name) for name in different}
             for values in (existing, expected)
         )
         text = "; ".join(differences(before, after))
+        if keeps_silence and {"dataset", "validation"} & {*different}:
+            text += (
+                ". If an earlier version wrote it, its music keeps silence: give --keep-silence "
+                "(in Python keep_silence=True)"
+            )
         super().__init__(
             f"{path} is the checkpoint of another training: {text}. "
             "Resume it with its own options, or choose another checkpoint. A new training can "
@@ -59,7 +67,7 @@ class AnotherTraining(ValueError):
 
     def named(self, names):
         """Return the same error with the user's names of options."""
-        return AnotherTraining(*self.arguments, names)
+        return AnotherTraining(*self.arguments, names, self.keeps_silence)
 
 
 class CheckpointWriter(Callback):
@@ -174,8 +182,8 @@ def description(tunes, validation, config, of=fingerprint):
     return {**config.to_dict(), "dataset": of(tunes), "validation": of(validation)}
 
 
-def check_same(path, existing, expected):
+def check_same(path, existing, expected, keeps_silence=False):
     """Raise `AnotherTraining` if a checkpoint does not match what is expected."""
     expected = {name: value for name, value in expected.items() if name not in FREE}
     if differences(existing, expected):
-        raise AnotherTraining(path, existing, expected)
+        raise AnotherTraining(path, existing, expected, keeps_silence=keeps_silence)
