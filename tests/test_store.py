@@ -29,7 +29,8 @@ from rnn4music.data.midi_files import load_midi
 from rnn4music.data.store import RollStore, StoreError, convert
 from rnn4music.distributed import cluster
 from rnn4music.evaluation import score_baselines, scores
-from rnn4music.experiment import config
+from rnn4music.evaluation.baselines import markov_probabilities
+from rnn4music.experiment import config, training_music
 from rnn4music.experiment.music import read_music
 from rnn4music.training import checkpoints, minibatches
 from rnn4music.training.config import TrainConfig
@@ -206,6 +207,18 @@ def test_a_store_of_other_rules_is_read_but_not_completed(tunes, folder, is_fini
     with pytest.raises(ValueError, match="read notes differently. Convert into another folder"):
         convert(tunes, folder, progress=False)
     assert files_of(folder) == before
+
+
+def test_a_training_reads_a_store_once_for_its_record_and_its_baseline(made, monkeypatch):
+    store, plain = RollStore(made), [*RollStore(made)]
+    training_music.record({}, store)
+    expected = score_baselines(plain, plain)["each pitch's Markov chain"]
+    with monkeypatch.context() as patch:
+        patch.setattr(RollStore, "__getitem__", None)
+        chain = markov_probabilities(store)
+    assert scores.score(chain, plain) == pytest.approx(expected.nats_per_step)
+    half = markov_probabilities(store[:2])
+    assert scores.score(half, plain) != pytest.approx(expected.nats_per_step)
 
 
 def test_a_machine_without_the_folders_says_so(tunes, tmp_path):
