@@ -188,7 +188,7 @@ def _claim(folder, manifest):
         existing, different = manifest, []
         write_manifest(folder, manifest)
     if existing["rules"] != RULES:
-        different = [_other_rules(folder, existing)]
+        different = [_other_rules("it", existing)]
     if different:
         silence = ""
         if existing["options"]["keep_silence"] and not manifest["options"]["keep_silence"]:
@@ -200,12 +200,10 @@ def _claim(folder, manifest):
     (folder / SHARDS).mkdir(exist_ok=True)
 
 
-def _other_rules(folder, manifest):
+def _other_rules(store, manifest):
     """Return a sentence on a store for which notes were read by other rules."""
     when = "an earlier" if manifest["rules"] < RULES else "a later"
-    return (
-        f"the store {folder} was made by {when} version of rnn4music, which read notes differently"
-    )
+    return f"{store} was made by {when} version of rnn4music, which read notes differently"
 
 
 def _differences(existing, expected):
@@ -302,8 +300,8 @@ class RollStore(Collection):
             )
         if manifest["rules"] != RULES:
             warnings.warn(
-                f"{_other_rules(self.folder, manifest)}; to read them as this version does, "
-                "convert the MIDI files into another folder",
+                _other_rules(f"the store {self.folder}", manifest)
+                + "; to read them as this version does, convert the MIDI files into another folder",
                 DatasetWarning,
                 stacklevel=1,  # one place, so that it is shown once
             )
