@@ -954,11 +954,26 @@ def test_splits_that_are_refused(keywords, message):
         collection(5).split(**keywords)
 
 
+@pytest.mark.parametrize(
+    ("n_tunes", "validation", "test", "sizes"),
+    ((7, 0.1, 0.1, (5, 1, 1)), (7, 0.25, 0.4, (2, 2, 3)), (9, 0.05, 0.1, (8, 0, 1))),
+)
+def test_shares_are_rounded_to_tunes(n_tunes, validation, test, sizes):
+    parts = collection(n_tunes).split(validation, test)
+    assert tuple(map(len, parts)) == sizes
+
+
 def test_a_dataset_is_a_sequence_of_rolls():
     dataset = collection(6)
     assert repr(dataset) == "<Dataset: 6 tunes, 240 steps>"
     assert repr(dataset[1:3]) == "<Dataset: 2 tunes, 80 steps>"
     assert dataset[-1] is dataset.rolls[5]
     assert dataset[::-2].names == ["5.mid", "3.mid", "1.mid"]
-    model = RNN4Music(3, 3, 3, 88, seed=1)
-    model.train(dataset, 1, 1, 3, 10, validation=dataset[:2], progress=False)
+    histories = [
+        RNN4Music(3, 3, 3, 88, seed=1).train(
+            tunes, 1, 1, 3, 10, validation=tunes[:2], progress=False
+        )
+        for tunes in (dataset, dataset.rolls)
+    ]
+    assert len(histories[0].cost) == 2 and histories[0].cost == histories[1].cost
+    assert histories[0].validation == histories[1].validation

@@ -167,6 +167,14 @@ def test_upper_partials_and_high_notes_decay_first():
     assert kept_of == sorted(kept_of, reverse=True)
 
 
+def test_an_octave_is_1_5_dB_quieter_than_the_one_below():
+    levels = []
+    for pitch in (57, 69, 81):
+        sound = synthesise_notes([(pitch, 0, 1)], 1)
+        levels.append(20 * np.log10(level(sound, 0.005, 0.055)))  # whole periods after the attack
+    np.testing.assert_allclose(np.diff(levels), -1.5, atol=0.2)
+
+
 def test_partials_do_not_alias():
     for pitch in (96, 108, 127):
         amplitudes = spectrum(synthesise_notes([(pitch, 0, 1)], 1), 0.05, 0.9)

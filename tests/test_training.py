@@ -12,13 +12,12 @@ import warnings
 
 import numpy as np
 import pytest
-from conftest import SIZES, random_roll, small_model
+from conftest import SIZES, markov_nats_per_step, random_roll, small_model
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rnn4music import RNN4Music, TrainingDiverged, mark_silence
 from rnn4music.backend import ENGINE
-from rnn4music.evaluation import score_baselines
 from rnn4music.graphs.compiled import NO_NOISE
 from rnn4music.training import BaselineWarning, History, callbacks, loop, minibatches
 from rnn4music.training.averaging import AveragedWeights
@@ -112,13 +111,27 @@ def test_history(tunes):
     assert first.rate_factor == [1, 1, 1]
     best = f"{min(first.validation):.3f} after epoch {first.best_epoch}"
     assert repr(first).startswith(f"History(18 updates, 3 epochs, best validation {best}")
-    chain = score_baselines(tunes, tunes[:2])["each pitch's Markov chain"]
-    assert first.baseline == model.history.baseline == chain.nats_per_step
+    assert first.baseline == model.history.baseline
+    assert first.baseline == pytest.approx(markov_nats_per_step(tunes, tunes[:2]), rel=1e-12)
     assert all(seconds > 0 for seconds in first.seconds)
     second = model.train(tunes, 1, 1, 3, 5, progress=False)
     assert model.history.cost == first.cost + second.cost and model.history.epochs == 4
     assert model.history.validation == [*first.validation, None]
     assert first.best_epoch == 1 + int(np.argmin(first.validation)) and second.best_epoch is None
+
+
+def test_updates_use_the_lowered_rates(tunes):
+    """Each epoch is one update, which a twin makes at the rates that it is given by hand."""
+    rates = np.array([0.1, 0.2, 0.3, 0.4])
+    model, twin = (small_model(**dict(zip(("R1", "R2", "R3", "Rout"), rates))) for _ in range(2))
+    options = {"validation": tunes[:2], "decay_patience": 1, "rate_decay": 0.1}
+    history = model.train(tunes, 1, 6, 7, 5, progress=False, **options)
+    assert history.rate_factor[-1] < 1
+    costs = []
+    for factor in history.rate_factor:
+        twin.setNewRates(*(factor * rates))
+        costs += twin.train(tunes, 1, 1, 7, 5, progress=False).cost
+    np.testing.assert_allclose(history.cost, costs, rtol=1e-12)
 
 
 def test_a_training_that_ends_above_the_baseline_says_so(tunes):
@@ -676,8 +689,13 @@ def test_precision_stays_as_it_is_where_a_size_is_one(sizes, n_tunes, length):
 
 @pytest.mark.filterwarnings("ignore:every tune in dataset has one step")
 def test_a_tune_of_one_row_can_be_learned_from():
+    """It is repeated to fill the window."""
     roll = random_roll(np.random.default_rng(0), 1, SIZES["io_length"])
-    assert np.isfinite(small_model().train([roll], 1, 1, 1, 5, progress=False).cost).all()
+    costs = [
+        small_model().train([tune], 1, 1, 1, 5, progress=False).cost
+        for tune in (roll, np.repeat(roll, 5, axis=0))
+    ]
+    assert costs[0] == costs[1] and costs[0][0] > 0
 
 
 @pytest.mark.core

@@ -283,6 +283,22 @@ def test_what_a_killed_process_left_half_written_is_cut_off(tmp_path):
         assert values(journal) == [*before, 1.0, 0.5]
 
 
+def test_one_process_at_a_time_writes_to_a_journal(tmp_path):
+    journal = tmp_path / "search.journal"
+    journal.write_bytes(b"a line\n")
+    first, second = trials._Lock(str(journal)), trials._Lock(str(journal))
+    assert first.acquire()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(second.acquire)
+        time.sleep(0.1)
+        assert not waiting.done()
+        journal.write_bytes(b"a line\nhalf a l")  # as if the first were killed meanwhile
+        first.release()
+        assert waiting.result(timeout=10)
+    second.release()
+    assert journal.read_bytes() == b"a line\n"
+
+
 def test_damage_is_reported_clearly(storage):
     finished(storage, 3.0, 2.0)
     file = trials.storage_file(storage)
@@ -355,6 +371,23 @@ def find(folder, trials, space=SPACE, **options):
 
 def states(found):
     return [row["state"] for row in found.trials]
+
+
+@pytest.mark.parametrize("validation, score", (([7.0, 5.0, 6.0], 5.0), ([5.0, 6.0, 7.0], 5.0)))
+def test_the_score_of_a_trial_is_its_best_validation(
+    counting, tmp_path, monkeypatch, validation, score
+):
+    """Also where it is neither the first nor the last."""
+
+    def rise_again(model, settings, music, progress, callbacks):
+        history = History(cost=[1.0] * 3, validation=validation, epochs=3)
+        callbacks[0].on_epoch(model, history)
+        return history
+
+    monkeypatch.setattr(experiment_run, "learn", rise_again)
+    found = find(tmp_path, 1, {**SPACE, "epochs": 3})
+    assert found.best["value"] == score
+    assert found.best["best_epoch"] == 1 + validation.index(score)
 
 
 def test_a_search_prunes_and_comes_near_the_best(counting, tmp_path):

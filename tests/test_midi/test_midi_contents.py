@@ -39,6 +39,24 @@ def test_what_a_file_contains(tune):
     assert (third.channels, third.programs) == ([10], [])
 
 
+def test_the_first_name_of_a_track_is_its_name(tmp_path):
+    named = [(0, b"\xff\x03\x01" + letter) for letter in (b"A", b"B", b"C")]
+    (tmp_path / "tune.mid").write_bytes(smf(track(*named[:2]), track(), track(*named[1:])))
+    names = [each.name for each in midi.describe(tmp_path / "tune.mid").tracks]
+    assert names == ["A", "", "B"]
+
+
+def test_long_lists_are_shortened(tmp_path):
+    tempos = [(480, tempo(60_000_000 // bpm)) for bpm in (60, 61, 62, 63, 64, 65, 66, 67, 68, 69)]
+    for n, end in ((8, "66 at "), (9, "66 at "), (10, "66 at ")):
+        (tmp_path / "tune.mid").write_bytes(smf(track(*tempos[:n]), track((0, note_on(60)))))
+        lines = str(midi.describe(tmp_path / "tune.mid")).splitlines()
+        (line,) = [each for each in lines if each.startswith("tempo")]
+        # the default tempo until the first one
+        assert line.count(" at ") == 8, line
+        assert line.endswith(f", and {n + 1 - 8} more"), line
+
+
 def test_the_report(tune, capsys):
     assert main([str(tune)]) == 0
     assert capsys.readouterr().out == (
