@@ -45,6 +45,7 @@ SWAPPED = {
     ast.In: "not in", ast.NotIn: "in", ast.Is: "is not", ast.IsNot: "is",
     ast.Add: "-", ast.Sub: "+", ast.Mult: "/", ast.Div: "*", ast.FloorDiv: "/", ast.Mod: "*",
 }  # fmt: skip
+CONVERSIONS = ("bool", "float", "int", "list", "str", "tuple")  # a result equal to their argument
 EQUIVALENT: dict[str, str] = {
     # "module: old  ->  new": the reason why no test can tell them apart
     "data/keys.py: _GOALS[key.mode] - key.tonic + 6  ->  ((_GOALS[key.mode] - key.tonic) - (6))": (
@@ -91,10 +92,13 @@ def changes(tree):
             left, right = ast.unparse(node.left), ast.unparse(node.comparators[0])
             yield node, f"({left} {SWAPPED[type(node.ops[0])]} {right})"
         elif isinstance(node, ast.BoolOp):
-            yield node, "({})".format(
-                (" or " if isinstance(node.op, ast.And) else " and ").join(
-                    f"({ast.unparse(value)})" for value in node.values
-                )
+            yield (
+                node,
+                "({})".format(
+                    (" or " if isinstance(node.op, ast.And) else " and ").join(
+                        f"({ast.unparse(value)})" for value in node.values
+                    )
+                ),
             )
         elif isinstance(node, ast.BinOp) and type(node.op) in SWAPPED:
             if not isinstance(node.left, (ast.JoinedStr, ast.Constant)) or not isinstance(
@@ -112,7 +116,8 @@ def changes(tree):
         elif isinstance(node, ast.Expr) and not isinstance(node.value, (ast.Constant, ast.Yield)):
             yield node, "pass"
         elif isinstance(node, ast.Call):
-            if len(node.args) == 1 and not node.keywords and "." not in ast.unparse(node.func):
+            name = getattr(node.func, "id", "int")
+            if len(node.args) == 1 and not node.keywords and name not in CONVERSIONS:
                 yield node, f"({ast.unparse(node.args[0])})"
             for keyword in node.keywords:
                 if keyword.arg not in (None, "stacklevel", "help"):
@@ -142,8 +147,7 @@ def mutants(module, names=()):
             ast.parse(changed)
         except SyntaxError:  # for example inside an f-string of Python 3.10
             continue
-        if what not in EQUIVALENT:
-            yield f"line {node.lineno} of {what}", changed
+        yield f"line {node.lineno} of {what}", changed
 
 
 def source_of(module, root=ROOT):
@@ -219,10 +223,14 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("module", nargs="*", help="file or folder; without any, the backward pass")
-    parser.add_argument("--sample", type=int, default=20, help="mutants for each module (%(default)s)")
+    parser.add_argument(
+        "--sample", type=int, default=20, help="mutants for each module (%(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0, help="which mutants are drawn (%(default)s)")
     parser.add_argument("--tests", nargs="+", help="what pytest runs instead")
-    parser.add_argument("--files", type=int, default=2, help="test files for a module (%(default)s)")
+    parser.add_argument(
+        "--files", type=int, default=2, help="test files for a module (%(default)s)"
+    )
     parser.add_argument("--list", action="store_true", help="print the mutants, run nothing")
     parser.add_argument(
         "--only", metavar="TEXT", default="", help="use only mutants with TEXT in their description"
@@ -234,6 +242,7 @@ def main():
             chosen = [each for each in mutants(module) if arguments.only in each[0]]
             size = min(arguments.sample, len(chosen))
             chosen = random.Random(f"{arguments.seed} {module}").sample(chosen, size)
+            chosen = [each for each in chosen if each[0].split(" of ", 1)[1] not in EQUIVALENT]
             plan[module] = chosen, arguments.tests or tests_of(module, arguments.files)
     for module, names in {} if plan else BACKWARD.items():
         chosen = [each for each in mutants(module, names) if arguments.only in each[0]]

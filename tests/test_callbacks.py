@@ -3,11 +3,14 @@
 import io
 import json
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from conftest import SIZES, small_model
+import soundfile
+from conftest import small_model
 
 from rnn4music import RNN4Music
+from rnn4music.render.synthesizer import synthesise
 from rnn4music.training import callbacks
 from rnn4music.training.callbacks import Callback, JsonLines
 from rnn4music.training.tensorboard import TensorBoard
@@ -167,8 +170,16 @@ def test_tensorboard_gets_scalars_a_roll_and_a_sound(tunes, tmp_path):
     pytest.importorskip("tensorboardX")
     from tensorboardX.proto.event_pb2 import Event
 
-    board = TensorBoard(tmp_path / "runs", n=5, lowest_pitch=60)
-    history = train(small_model(genProbThreshold=0), tunes, callbacks=board)
+    class Composer(Callback):
+        """Composes the tune that the log should have."""
+
+        tunes = []
+
+        def on_epoch(self, model, history):
+            self.tunes.append(model.genMusic(None, 5, sampling="systematic"))
+
+    board, composer = TensorBoard(tmp_path / "runs", n=5, lowest_pitch=60), Composer()
+    history = train(small_model(genProbThreshold=0), tunes, callbacks=[board, composer])
     values = {}
     for path in sorted((tmp_path / "runs").rglob("events*")):
         for event in _events(path, Event):
@@ -179,9 +190,19 @@ def test_tensorboard_gets_scalars_a_roll_and_a_sound(tunes, tmp_path):
     for name, nats in (("validation", history.validation), ("baseline", [history.baseline] * 2)):
         scores = [v.simple_value for _, v in values[f"nats_per_step/{name}"]]
         np.testing.assert_allclose(scores, nats, 1e-6)
-    (step, picture), *_ = values["tune"]
-    assert step == 2 and (picture.image.width, picture.image.height) == (5, SIZES["io_length"])
-    assert values["sound"][0][1].audio.length_frames == round(5 * 0.3 * 44100)
+    for name, k, tolerance in (("tune", 0, 0), ("probabilities", 1, 1 / 255)):
+        assert [step for step, _ in values[name]] == [2, 4]
+        for (_, value), rolls in zip(values[name], composer.tunes):
+            picture = plt.imread(io.BytesIO(value.image.encoded_image_string))
+            drawn = (
+                1 - np.atleast_3d(picture)[:, :, 0]
+            )  # black where it is 1, the lowest pitch last
+            np.testing.assert_allclose(drawn[::-1].T, rolls[k], atol=tolerance)
+    assert composer.tunes[0][0].any() and not composer.tunes[0][0].all()
+    for (_, value), (tune, _) in zip(values["sound"], composer.tunes):
+        sound, rate = soundfile.read(io.BytesIO(value.audio.encoded_audio_string))
+        assert rate == 44100
+        np.testing.assert_allclose(sound, synthesise(tune, 0.3, 60), atol=1e-4)
 
 
 def _events(path, event):

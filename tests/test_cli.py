@@ -908,20 +908,43 @@ def test_odd_metadata_break_nothing(model, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "texts"),
     (
-        ["roll", "{tune}"],
-        ["learning", "{model}"],
-        ["weights", "{model}", "--layer", "2"],
-        ["probabilities", "{model}", "--tune", "{tune}"],
-        ["activations", "{model}", "--tune", "{tune}", "--part", "forget"],
+        (["roll", "{tune}"], {"seconds", "pitch", "C4"}),
+        (["learning", "{model}"], {"epoch", "nats per step", "validation"}),
+        (
+            ["weights", "{model}", "--layer", "2"],
+            {"layer 1", "layer 2", "layer 2, previous step", "candidate", "C4"},
+        ),
+        (["probabilities", "{model}", "--tune", "{tune}"], {"seconds", "probability", "C4"}),
+        (
+            ["activations", "{model}", "--tune", "{tune}", "--part", "forget"],
+            {"seconds", "forget gate", "3 units"},  # of the first layer
+        ),
+        (
+            ["activations", "{model}", "--tune", "{tune}", "--layer", "3", "--dt", "0.6"],
+            {"seconds", "tanh c", "5 units"},
+        ),
     ),
 )
-def test_pictures(model, music, tmp_path, arguments, capsys):
+def test_pictures(model, music, tmp_path, arguments, texts, capsys):
     arguments = [each.format(model=model, tune=music / "0.mid") for each in arguments]
     assert run("plot", *arguments, "-o", tmp_path / "p.svg") == 0
-    assert "<svg" in (tmp_path / "p.svg").read_text("utf8")
+    drawn = set(re.findall("<!-- (.*?) -->", (tmp_path / "p.svg").read_text("utf8")))
+    assert texts <= drawn, drawn
     assert str(tmp_path / "p.svg") in capsys.readouterr().out
+
+
+def test_probabilities_are_drawn_at_the_step_that_they_predict(model, music, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plots, "plot_composition", lambda panels, *rolls: drawn.append(rolls))
+    tune = music / "0.mid"
+    assert run("plot", "probabilities", model, "--tune", tune, "-o", tmp_path / "p.png") == 0
+    ((roll, probabilities, time_step, lowest_pitch),) = drawn
+    np.testing.assert_array_equal(roll, load_midi(tune)[0])
+    assert (time_step, lowest_pitch) == (0.3, 21) and not probabilities[0].any()
+    predicted = RNN4Music.from_file(model).predict(roll)
+    np.testing.assert_allclose(probabilities[1:], predicted[:-1], rtol=1e-4)
 
 
 def test_plot_roll_draws_every_note_at_its_own_time(tmp_path, capsys, monkeypatch):
@@ -955,9 +978,12 @@ def test_rendering_lasts_as_long_as_the_file(music, tmp_path, capsys):
     assert "12.0 s" in capsys.readouterr().out
 
 
-def test_the_demo_goes_the_whole_way(music, tmp_path, capsys):
+def test_the_demo_goes_the_whole_way(tmp_path, capsys):
     (tmp_path / "demo").mkdir()
-    flags = ["--data", music, "--epochs", 1, "-o", tmp_path / "demo"]
+    (tmp_path / "music").mkdir()
+    for k in range(9):  # of which it holds out 6 %: one
+        tune_file(tmp_path / "music" / f"{k}.mid", k, n_steps=20)
+    flags = ["--data", tmp_path / "music", "--epochs", 1, "-o", tmp_path / "demo"]
     assert run("demo", *flags) == _common.ABOVE_BASELINE
     out = capsys.readouterr().out
     assert {each.name for each in (tmp_path / "demo").iterdir()} == {
@@ -965,6 +991,15 @@ def test_the_demo_goes_the_whole_way(music, tmp_path, capsys):
     }  # fmt: skip
     assert f"open {(tmp_path / 'demo' / 'demo.html').as_uri()} in a browser" in out
     assert "it has not learned the music" in out
+    (held_out,) = load_midi(tmp_path / "music").split(0.06, 0, seed=1).validation.names
+    page = (tmp_path / "demo" / "demo.html").read_text("utf8")
+    assert f"<dd>20 steps of {held_out}</dd>" in page  # the tune is continued
+    assert f"{held_out.removesuffix('.mid')}, continued" in page
+    composed = midiread(tmp_path / "demo" / "demo.mid", dt=0.3).piano_roll
+    with wave.open(str(tmp_path / "demo" / "demo.wav")) as sound:
+        seconds = sound.getnframes() / sound.getframerate()
+    assert seconds == pytest.approx(0.3 * len(composed))
+    assert composed.any()
     before = (tmp_path / "demo" / "demo.npz").read_bytes()
     assert run("demo", *flags) == 1
     assert "give another folder with -o, or --force to replace it" in capsys.readouterr().err

@@ -742,7 +742,7 @@ def test_the_best_configuration():
     }  # fmt: skip
 
 
-def test_plots_of_a_search_with_trials_of_every_kind(tmp_path):
+def test_plots_of_a_search_with_trials_of_every_kind(tmp_path, monkeypatch):
     study = finished(tmp_path / "search.journal", 9.0)
     names = ["history.png", "importances.png", "slice.png", "learning.png"]
     with trials.quiet("x"):
@@ -758,10 +758,22 @@ def test_plots_of_a_search_with_trials_of_every_kind(tmp_path):
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
         else:
             study.tell(trial, 8.0 - n)
+    drawn, savefig = [], plt.Figure.savefig
+
+    def save_and_keep(self, *arguments, **options):
+        drawn.append(self.axes[0])
+        savefig(self, *arguments, **options)
+
+    monkeypatch.setattr(plt.Figure, "savefig", save_and_keep)
     paths = results.write_plots(tmp_path, study)
     assert [path.name for path in paths] == names
-    for path in paths:
-        assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 5000
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+    history, _, _, learning = drawn
+    complete = [[0, 9], [3, 6], [5, 4], [6, 3]]  # number and score
+    assert history.collections[0].get_offsets().tolist() == complete
+    assert history.get_ylabel() == learning.get_ylabel() == "nats per step"
+    assert sorted(line.get_ydata()[0] for line in learning.lines) == [4, 5, 7, 8]
+    assert learning.get_title() == "Best validation so far"
     assert results.write_plots(tmp_path, finished(tmp_path / "other")) == []
 
 
