@@ -61,13 +61,11 @@ EQUIVALENT: dict[str, str] = {
 }
 
 
-def functions(tree, names):
-    return [f for f in ast.walk(tree) if isinstance(f, ast.FunctionDef) and f.name in names]
-
-
 def deleted_terms(tree, names):
     """Yield (node, text in its place) for each summand and factor in functions of these names."""
-    for function in functions(tree, names):
+    for function in ast.walk(tree):
+        if not isinstance(function, ast.FunctionDef) or function.name not in names:
+            continue
         subscripts = [n.slice for n in ast.walk(function) if isinstance(n, ast.Subscript)]
         indices = {node for subscript in subscripts for node in ast.walk(subscript)}
         for node in ast.walk(function):
@@ -99,20 +97,11 @@ def changes(tree):
             left, right = ast.unparse(node.left), ast.unparse(node.comparators[0])
             yield node, f"({left} {SWAPPED[type(node.ops[0])]} {right})"
         elif isinstance(node, ast.BoolOp):
-            yield (
-                node,
-                "({})".format(
-                    (" or " if isinstance(node.op, ast.And) else " and ").join(
-                        f"({ast.unparse(value)})" for value in node.values
-                    )
-                ),
-            )
+            word = " or " if isinstance(node.op, ast.And) else " and "
+            yield node, f"({word.join(f'({ast.unparse(value)})' for value in node.values)})"
         elif isinstance(node, ast.BinOp) and type(node.op) in SWAPPED:
-            if not isinstance(node.left, (ast.JoinedStr, ast.Constant)) or not isinstance(
-                getattr(node.left, "value", 0), str
-            ):
-                new = f"(({ast.unparse(node.left)}) {SWAPPED[type(node.op)]} "
-                yield node, f"{new}({ast.unparse(node.right)}))"
+            left, right = ast.unparse(node.left), ast.unparse(node.right)
+            yield node, f"(({left}) {SWAPPED[type(node.op)]} ({right}))"
         elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
             yield node, str(not node.value)
         elif isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
