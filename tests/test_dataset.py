@@ -21,7 +21,7 @@ from test_silence import END, smf
 from midi import MidiError, midiread, midiwrite
 from rnn4music import RNN4Music
 from rnn4music.data import midi_files, pianoroll, shards
-from rnn4music.data.dataset import Dataset, DatasetWarning, FileIssue
+from rnn4music.data.dataset import Dataset, DatasetWarning, FileIssue, outcome
 from rnn4music.data.keys import find_key, transpose
 from rnn4music.data.midi_files import load_midi
 from rnn4music.data.standard_sets import load_standard_set
@@ -954,6 +954,18 @@ def test_splits_that_are_refused(keywords, message):
         collection(5).split(**keywords)
 
 
+def test_the_numbers_of_files_are_added():
+    def file(name, reason="", damage="", **counts):
+        return SimpleNamespace(name=name, reason=reason, damage=damage, counts=counts)
+
+    files = [file("a", n_notes=3, drums=2), file("b", n_notes=4, silent_steps=1, n_cut=2)]
+    files += [file("c", reason="odd", n_notes=100), file("d", damage="cut off", drums=1)]
+    skipped, damaged, n_notes, dropped, silence, n_cut = outcome(files)
+    assert (skipped, damaged) == ([("c", "odd")], [("d", "cut off")])
+    assert (n_notes, dropped, silence, n_cut) == (7, {"drums": 3}, (1, 1), 2)
+    assert outcome(files[:1]) == ([], [], 3, {"drums": 2}, (0, 0), 0)
+
+
 @pytest.mark.parametrize(
     ("n_tunes", "validation", "test", "sizes"),
     ((7, 0.1, 0.1, (5, 1, 1)), (7, 0.25, 0.4, (2, 2, 3)), (9, 0.05, 0.1, (8, 0, 1))),
@@ -961,6 +973,7 @@ def test_splits_that_are_refused(keywords, message):
 def test_shares_are_rounded_to_tunes(n_tunes, validation, test, sizes):
     parts = collection(n_tunes).split(validation, test)
     assert tuple(map(len, parts)) == sizes
+    assert [len(part) for part in collection(10).split()] == [8, 1, 1]
 
 
 def test_a_dataset_is_a_sequence_of_rolls():

@@ -9,6 +9,7 @@ import textwrap
 import threading
 import time
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -580,6 +581,53 @@ def test_without_a_terminal_each_epoch_is_a_line_whose_numbers_are_those_of_the_
     assert f"update {n // 2 + 1} of {n}" in first
     assert all(f" of {n}: " in line for line in lines) and len(lines) <= 5
     assert f"update {n} of {n}: cost {expected.cost[-1]:.1f}" in lines[-1]
+
+
+def test_the_time_left_does_not_count_compiling(monkeypatch, capsys):
+    """Compiling takes 100 s, each of the updates after it 2 s."""
+    now, history = [0.0], History()
+    monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    trainer = SimpleNamespace(
+        compiles=lambda: True,
+        updates_per_epoch=lambda: iter([10] * 4),
+        state=TrainingState(),
+        config=TrainConfig(epochs=4, batch_size=1, window=2),
+        tunes=[None],
+    )
+    bar = callbacks.ProgressBar(trainer)
+    bar.on_start(None, history)
+    lines = []
+    for epoch in (1, 2):
+        for _ in range(10):
+            now[0] += 2 if history.cost else 100
+            history.cost.append(7.0)
+            bar.on_update(None, history)
+        history.epochs, history.validation = epoch, [None] * epoch
+        capsys.readouterr()
+        bar.on_epoch(None, history)
+        lines.append(capsys.readouterr().err.strip())
+    assert lines == [
+        "epoch 1 of 4, update 10 of 40: cost 7.0; 01:58 elapsed, about 01:00 left",
+        "epoch 2 of 4, update 20 of 40: cost 7.0; 02:18 elapsed, about 00:40 left",
+    ]
+    bar.bar.close()
+
+
+def test_the_total_of_many_epochs_is_estimated_from_those_that_are_planned(monkeypatch):
+    monkeypatch.setattr(callbacks, "_EPOCHS_AHEAD", 2)
+    trainer = SimpleNamespace(
+        compiles=lambda: False,
+        updates_per_epoch=lambda: iter([10, 20, 60, 10, 10]),
+        state=TrainingState(),
+        config=TrainConfig(epochs=5, batch_size=1, window=2),
+        tunes=[None],
+    )
+    bar = callbacks.ProgressBar(trainer)
+    bar.on_start(None, History())
+    assert bar.bar.total == 10 + 20 + 3 * 15
+    bar.on_epoch(None, History(cost=[1.0], validation=[None], epochs=1))
+    assert bar.bar.total == 10 + 20 + 60 + 2 * 30
+    bar.bar.close()
 
 
 def test_the_last_line_names_the_reason_of_an_early_end(tunes, capsys):
