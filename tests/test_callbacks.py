@@ -2,6 +2,7 @@
 
 import io
 import json
+from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -11,7 +12,7 @@ from conftest import small_model
 
 from rnn4music import RNN4Music
 from rnn4music.render.synthesizer import synthesise
-from rnn4music.training import callbacks
+from rnn4music.training import History, callbacks
 from rnn4music.training.callbacks import Callback, JsonLines
 from rnn4music.training.tensorboard import TensorBoard
 
@@ -135,12 +136,31 @@ def test_the_json_lines_hold_what_the_history_holds(tunes, tmp_path):
     ]  # fmt: skip
     assert lines[0]["settings"] == model.settings() and lines[0]["baseline"] == history.baseline
     assert [line["cost"] for line in lines if line["event"] == "update"] == history.cost[1::2]
+    seconds = [line["seconds"] for line in lines if line["event"] == "update"]
+    assert seconds == [round(each, 6) for each in history.seconds[1::2]] and min(seconds) > 0
     epochs = [line for line in lines if line["event"] == "epoch"]
     assert [line["validation"] for line in epochs] == history.validation
     assert [line["update"] for line in epochs] == [2, 4]
     assert lines[-1]["best_epoch"] == history.best_epoch
     train(model, tunes, callbacks=JsonLines(tmp_path / "log.jsonl"))
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 6 + 8
+
+
+def test_both_logs_have_the_last_epoch_and_its_rates(tmp_path):
+    history = History([9.0, 8], [1.0, 1], [5.0, 6], [1.0, 0.5], baseline=7.0, epochs=2)
+    JsonLines(tmp_path / "log.jsonl").on_epoch(None, history)
+    line = json.loads((tmp_path / "log.jsonl").read_text())
+    assert (line["validation"], line["rate_factor"]) == (6, 0.5)
+    assert (line["epoch"], line["update"]) == (2, 2)
+    pytest.importorskip("tensorboardX")
+    written, board = {}, TensorBoard(tmp_path, n=0)
+    board.writer = SimpleNamespace(add_scalar=lambda name, *value: written.update({name: value}))
+    board.on_epoch(None, history)
+    assert written == {
+        "rate_factor": (0.5, 2),
+        "nats_per_step/validation": (6, 2),
+        "nats_per_step/baseline": (7, 2),
+    }
 
 
 def test_a_log_on_a_full_disk_lacks_lines_and_ends_no_training(tunes, tmp_path, monkeypatch):

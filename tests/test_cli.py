@@ -609,6 +609,29 @@ def test_each_call_composes_another_tune_and_reports_its_seed(model, tmp_path, c
     np.testing.assert_array_equal(midiread(tmp_path / "c.mid").piano_roll, a)
 
 
+def test_the_numbers_of_a_tune_are_those_of_its_notes(model, tmp_path, capsys):
+    """Counted in the file that was written."""
+    flags = ["-o", tmp_path / "t.mid", "--steps", 30, "--threshold", 0.45, "--seed", 2]
+    assert run("compose", model, *flags, "--json") == 0
+    (tune,) = json.loads(capsys.readouterr().out)["tunes"]
+    sounding = midiread(tmp_path / "t.mid", (21, 109), 0.3, keep_short=True).piano_roll.sum(axis=1)
+    sounding = np.append(sounding, np.zeros(30 - len(sounding)))  # silence at the end
+    assert tune["notes_at_a_time"] == pytest.approx(sounding.mean())
+    assert tune["silent"] == pytest.approx((sounding == 0).mean())
+    assert len(set(sounding)) > 3 and tune["seconds"] == pytest.approx(9)
+
+
+def test_the_baseline_of_the_training_music_by_hand():
+    """One pitch is on, on, on, off, off: after on it is on in 2 of 3 steps, after off in 0 of 1."""
+    roll = np.array([[1], [1], [1], [0], [0]], bool)
+    metadata = training_music.record({}, [roll])
+    silent, sounding = np.log(1 / 2), np.log(3 / 2)  # log((on + 1) / (off + 1))
+    np.testing.assert_allclose(metadata["baseline"], [[silent], [sounding]], atol=1e-4)
+    baseline = training_music.baseline(metadata, 1)
+    odds = baseline(np.array([0.0, 1.0]).reshape(2, 1, 1))
+    np.testing.assert_allclose(odds.ravel(), [silent, sounding], atol=1e-4)
+
+
 @pytest.mark.filterwarnings("default:100% of the steps")
 def test_a_silent_tune_is_warned_of_and_keeps_its_length(model, tmp_path, capsys):
     files = ["-o", tmp_path / "t.mid", "--wav", tmp_path / "t.wav"]
@@ -830,6 +853,21 @@ def test_a_standard_set_is_scored_by_its_parts(model, tmp_path, capsys):
     assert "on 2 tunes, 4 steps" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    (
+        (0.4, "0 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (7199, "120 min"),
+        (7200, "2.0 h"),
+        (9000, "2.5 h"),
+    ),
+)
+def test_durations_of_a_training(seconds, text):
+    assert model_card._time(seconds) == text
+
+
 def test_info_describes_models_and_midi_files(model, music, capsys):
     assert run("info", model) == 0
     out = capsys.readouterr().out
@@ -995,6 +1033,7 @@ def test_the_demo_goes_the_whole_way(tmp_path, capsys):
     page = (tmp_path / "demo" / "demo.html").read_text("utf8")
     assert f"<dd>20 steps of {held_out}</dd>" in page  # the tune is continued
     assert f"{held_out.removesuffix('.mid')}, continued" in page
+    assert RNN4Music.from_file(tmp_path / "demo" / "demo.npz").metadata["keys"] == "all"
     composed = midiread(tmp_path / "demo" / "demo.mid", dt=0.3).piano_roll
     with wave.open(str(tmp_path / "demo" / "demo.wav")) as sound:
         seconds = sound.getnframes() / sound.getframerate()

@@ -401,6 +401,33 @@ def test_a_search_prunes_and_comes_near_the_best(counting, tmp_path):
     assert len({row["seed"] for row in found.trials}) == 30
 
 
+@pytest.mark.parametrize(("n_epochs", "first"), ((10, 2), (15, 3), (40, 8)))
+def test_a_trial_may_be_pruned_after_a_fifth_of_its_epochs(
+    counting, tmp_path, monkeypatch, n_epochs, first
+):
+    made, pruner = [], optuna.pruners.MedianPruner
+
+    def recorded(*arguments):
+        made.append(arguments)
+        return pruner(*arguments)
+
+    monkeypatch.setattr(optuna.pruners, "MedianPruner", recorded)
+    find(tmp_path, 1, {**SPACE, "epochs": n_epochs})
+    assert made[-1] == (5, first)
+
+
+def test_a_trial_is_not_pruned_after_its_last_epoch():
+    reported, calls = [], []
+    trial = SimpleNamespace(report=lambda *each: reported.append(each), should_prune=lambda: True)
+    callback = trials.PruningCallback(trial, 3, lambda: calls.append(1))
+    history = History()
+    for validation, is_pruned in ((5.0, True), (4.0, True), (6.0, False)):
+        history.validation.append(validation)
+        history.epochs += 1
+        assert callback.on_epoch(None, history) == callback.is_pruned == is_pruned
+    assert reported == [(5, 1), (4, 2), (4, 3)] and len(calls) == 3  # the best so far
+
+
 def test_a_search_whose_best_trial_is_worse_than_the_baseline_says_so(
     counting, tmp_path, monkeypatch
 ):
