@@ -168,7 +168,7 @@ def test_a_space_that_python_gives():
         }
 
 
-texts = st.text(st.characters(exclude_categories=["Cs"]))
+texts = st.text(st.characters(exclude_categories=["Cs"]), min_size=1)
 
 
 @given(
