@@ -768,6 +768,29 @@ def test_each_call_composes_another_tune_and_reports_its_seed(model, tmp_path, c
     np.testing.assert_array_equal(midiread(tmp_path / "c.mid").piano_roll, a)
 
 
+def test_the_numbers_of_a_tune_are_those_of_its_notes(model, tmp_path, capsys):
+    """Counted in the file that was written."""
+    flags = ["-o", tmp_path / "t.mid", "--steps", 30, "--threshold", 0.45, "--seed", 2]
+    assert run("compose", model, *flags, "--json") == 0
+    (tune,) = json.loads(capsys.readouterr().out)["tunes"]
+    sounding = midiread(tmp_path / "t.mid", (21, 109), 0.3, keep_short=True).piano_roll.sum(axis=1)
+    sounding = np.append(sounding, np.zeros(30 - len(sounding)))  # silence at the end
+    assert tune["notes_at_a_time"] == pytest.approx(sounding.mean())
+    assert tune["silent"] == pytest.approx((sounding == 0).mean())
+    assert len(set(sounding)) > 3 and tune["seconds"] == pytest.approx(9)
+
+
+def test_the_baseline_of_the_training_music_by_hand():
+    """One pitch is on, on, on, off, off: after on it is on in 2 of 3 steps, after off in 0 of 1."""
+    roll = np.array([[1], [1], [1], [0], [0]], bool)
+    metadata = training_music.record({}, [roll])
+    silent, sounding = np.log(1 / 2), np.log(3 / 2)  # log((on + 1) / (off + 1))
+    np.testing.assert_allclose(metadata["baseline"], [[silent], [sounding]], atol=1e-4)
+    baseline = training_music.baseline(metadata, 1)
+    odds = baseline(np.array([0.0, 1.0]).reshape(2, 1, 1))
+    np.testing.assert_allclose(odds.ravel(), [silent, sounding], atol=1e-4)
+
+
 @pytest.mark.filterwarnings("default:100% of the steps")
 def test_a_silent_tune_raises_a_warning_and_keeps_its_length(model, tmp_path, capsys):
     files = ["-o", tmp_path / "t.mid", "--wav", tmp_path / "t.wav"]
@@ -996,6 +1019,21 @@ def test_a_standard_set_is_scored_by_its_parts(model, tmp_path, capsys):
     assert "on 2 tunes, 4 steps" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    (
+        (0.4, "0 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (7199, "120 min"),
+        (7200, "2.0 h"),
+        (9000, "2.5 h"),
+    ),
+)
+def test_durations_of_a_training(seconds, text):
+    assert model_card._time(seconds) == text
+
+
 def test_info_describes_models_and_midi_files(model, music, capsys):
     assert run("info", model) == 0
     out = capsys.readouterr().out
@@ -1074,20 +1112,43 @@ def test_invalid_metadata_are_shown_or_refused(model, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "texts"),
     (
-        ["roll", "{tune}"],
-        ["learning", "{model}"],
-        ["weights", "{model}", "--layer", "2"],
-        ["probabilities", "{model}", "--tune", "{tune}"],
-        ["activations", "{model}", "--tune", "{tune}", "--part", "forget"],
+        (["roll", "{tune}"], {"seconds", "pitch", "C4"}),
+        (["learning", "{model}"], {"epoch", "nats per step", "validation"}),
+        (
+            ["weights", "{model}", "--layer", "2"],
+            {"layer 1", "layer 2", "layer 2, previous step", "candidate", "C4"},
+        ),
+        (["probabilities", "{model}", "--tune", "{tune}"], {"seconds", "probability", "C4"}),
+        (
+            ["activations", "{model}", "--tune", "{tune}", "--part", "forget"],
+            {"seconds", "forget gate", "3 units"},  # of the first layer
+        ),
+        (
+            ["activations", "{model}", "--tune", "{tune}", "--layer", "3", "--dt", "0.6"],
+            {"seconds", "tanh c", "5 units"},
+        ),
     ),
 )
-def test_pictures(model, music, tmp_path, arguments, capsys):
+def test_pictures(model, music, tmp_path, arguments, texts, capsys):
     arguments = [each.format(model=model, tune=music / "0.mid") for each in arguments]
     assert run("plot", *arguments, "-o", tmp_path / "p.svg") == 0
-    assert "<svg" in (tmp_path / "p.svg").read_text("utf8")
+    drawn = set(re.findall("<!-- (.*?) -->", (tmp_path / "p.svg").read_text("utf8")))
+    assert texts <= drawn, drawn
     assert str(tmp_path / "p.svg") in capsys.readouterr().out
+
+
+def test_probabilities_are_drawn_at_the_step_that_they_predict(model, music, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plots, "plot_composition", lambda panels, *rolls: drawn.append(rolls))
+    tune = music / "0.mid"
+    assert run("plot", "probabilities", model, "--tune", tune, "-o", tmp_path / "p.png") == 0
+    ((roll, probabilities, time_step, lowest_pitch),) = drawn
+    np.testing.assert_array_equal(roll, load_midi(tune)[0])
+    assert (time_step, lowest_pitch) == (0.3, 21) and not probabilities[0].any()
+    predicted = RNN4Music.from_file(model).predict(roll)
+    np.testing.assert_allclose(probabilities[1:], predicted[:-1], rtol=1e-4)
 
 
 def test_plot_roll_draws_every_note_at_its_own_time(tmp_path, capsys, monkeypatch):
@@ -1121,9 +1182,12 @@ def test_rendering_lasts_as_long_as_the_file(music, tmp_path, capsys):
     assert "12.0 s" in capsys.readouterr().out
 
 
-def test_the_demo_trains_composes_and_writes_a_page(music, tmp_path, capsys):
+def test_the_demo_trains_composes_and_writes_a_page(tmp_path, capsys):
     (tmp_path / "demo").mkdir()
-    flags = ["--data", music, "--epochs", 1, "-o", tmp_path / "demo"]
+    (tmp_path / "music").mkdir()
+    for k in range(9):  # of which it holds out 6 %: one
+        tune_file(tmp_path / "music" / f"{k}.mid", k, n_steps=20)
+    flags = ["--data", tmp_path / "music", "--epochs", 1, "-o", tmp_path / "demo"]
     assert run("demo", *flags) == _common.ABOVE_BASELINE
     out = capsys.readouterr().out
     assert {each.name for each in (tmp_path / "demo").iterdir()} == {
@@ -1131,6 +1195,16 @@ def test_the_demo_trains_composes_and_writes_a_page(music, tmp_path, capsys):
     }  # fmt: skip
     assert f"open {(tmp_path / 'demo' / 'demo.html').as_uri()} in a browser" in out
     assert "it has not learned the music" in out
+    (held_out,) = load_midi(tmp_path / "music").split(0.06, 0, seed=1).validation.names
+    page = (tmp_path / "demo" / "demo.html").read_text("utf8")
+    assert f"<dd>20 steps of {held_out}</dd>" in page  # the tune is continued
+    assert f"{held_out.removesuffix('.mid')}, continued" in page
+    assert RNN4Music.from_file(tmp_path / "demo" / "demo.npz").metadata["keys"] == "all"
+    composed = midiread(tmp_path / "demo" / "demo.mid", dt=0.3).piano_roll
+    with wave.open(str(tmp_path / "demo" / "demo.wav")) as sound:
+        seconds = sound.getnframes() / sound.getframerate()
+    assert seconds == pytest.approx(0.3 * len(composed))
+    assert composed.any()
     before = (tmp_path / "demo" / "demo.npz").read_bytes()
     assert run("demo", *flags) == 1
     assert "give another folder with -o, or --force to replace it" in capsys.readouterr().err

@@ -22,7 +22,7 @@ from test_silence import END, smf
 from midi import MidiError, midiread, midiwrite
 from rnn4music import RNN4Music
 from rnn4music.data import midi_files, pianoroll, shards
-from rnn4music.data.dataset import Dataset, DatasetWarning, FileIssue
+from rnn4music.data.dataset import Dataset, DatasetWarning, FileIssue, outcome
 from rnn4music.data.keys import find_key, transpose
 from rnn4music.data.midi_files import find_files, load_midi
 from rnn4music.data.standard_sets import load_standard_set
@@ -969,11 +969,39 @@ def test_splits_that_are_refused(keywords, message):
         collection(5).split(**keywords)
 
 
+def test_the_numbers_of_files_are_added():
+    def file(name, reason="", damage="", **counts):
+        return SimpleNamespace(name=name, reason=reason, damage=damage, counts=counts)
+
+    files = [file("a", n_notes=3, drums=2), file("b", n_notes=4, silent_steps=1, n_cut=2)]
+    files += [file("c", reason="odd", n_notes=100), file("d", damage="cut off", drums=1)]
+    skipped, damaged, n_notes, dropped, silence, n_cut = outcome(files)
+    assert (skipped, damaged) == ([("c", "odd")], [("d", "cut off")])
+    assert (n_notes, dropped, silence, n_cut) == (7, {"drums": 3}, (1, 1), 2)
+    assert outcome(files[:1]) == ([], [], 3, {"drums": 2}, (0, 0), 0)
+
+
+@pytest.mark.parametrize(
+    ("n_tunes", "validation", "test", "sizes"),
+    ((7, 0.1, 0.1, (5, 1, 1)), (7, 0.25, 0.4, (2, 2, 3)), (9, 0.05, 0.1, (8, 0, 1))),
+)
+def test_shares_are_rounded_to_tunes(n_tunes, validation, test, sizes):
+    parts = collection(n_tunes).split(validation, test)
+    assert tuple(map(len, parts)) == sizes
+    assert [len(part) for part in collection(10).split()] == [8, 1, 1]
+
+
 def test_a_dataset_is_a_sequence_of_rolls():
     dataset = collection(6)
     assert repr(dataset) == "<Dataset: 6 tunes, 240 steps>"
     assert repr(dataset[1:3]) == "<Dataset: 2 tunes, 80 steps>"
     assert dataset[-1] is dataset.rolls[5]
     assert dataset[::-2].names == ["5.mid", "3.mid", "1.mid"]
-    model = RNN4Music(3, 3, 3, 88, seed=1)
-    model.train(dataset, 1, 1, 3, 10, validation=dataset[:2], progress=False)
+    histories = [
+        RNN4Music(3, 3, 3, 88, seed=1).train(
+            tunes, 1, 1, 3, 10, validation=tunes[:2], progress=False
+        )
+        for tunes in (dataset, dataset.rolls)
+    ]
+    assert len(histories[0].cost) == 2 and histories[0].cost == histories[1].cost
+    assert histories[0].validation == histories[1].validation

@@ -298,7 +298,12 @@ def test_history_without_validation_shows_the_cost(axes):
 
 
 def test_history_of_a_training_interrupted_in_its_first_epoch(axes):
-    plots.plot_history(axes, History(cost=[7.0], baseline=5.0))
+    plots.plot_history(axes, History(cost=[7.0, 3.0], baseline=5.0))
+    cost, mean = axes.lines  # no baseline, which is in nats per step
+    assert cost.get_xydata().tolist() == [[0.5, 7], [1, 3]]
+    assert mean.get_xydata().tolist() == [[0.5, 5]]
+    low, high = axes.get_ylim()
+    assert low < 5 < high
     with pytest.raises(ValueError, match="no updates; train first"):
         plots.plot_history(axes, History())
 
@@ -353,8 +358,10 @@ def test_only_the_lowest_plot_of_a_stack_labels_the_time_axis(panels, activation
 
 
 def test_activations_of_one_unit(axes):
-    plots.plot_activations(axes, {"cell": np.ones((5, 1))})
-    assert axes.images[0].get_array().shape == (1, 5)
+    cell = np.array([[-2.0], [0], [0.5], [1], [3]])
+    plots.plot_activations(axes, {"cell": cell})
+    np.testing.assert_array_equal(axes.images[0].get_array(), np.tanh(cell.T))
+    assert axes.get_ylabel() == "1 unit"
 
 
 def test_invalid_activations_are_rejected(axes, activations):

@@ -195,3 +195,12 @@ def test_drums_that_never_end_are_drums(tmp_path):
     assert (content.n_drums, content.n_never_ended, content.n_cut) == (2, 1, 0)
     content = midiread(path, drums=True)
     assert (content.n_drums, content.n_never_ended, content.n_cut) == (0, 2, 1)
+
+
+def test_only_melodic_notes_count_as_never_ended(tmp_path):
+    """Drums are counted as drums, whether they end or not."""
+    path = tmp_path / "tune.mid"
+    drums = [(1, note_on(pitch, channel=9)) for pitch in (35, 38, 42, 46)]
+    melody = [(0, note_on(60)), (1, note_off(60)), (0, note_on(62))]
+    path.write_bytes(smf(track(*drums), track(*melody)))
+    assert midiread(path).n_never_ended == 1
