@@ -30,8 +30,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .errors import MidiError, count
+from .errors import MidiError
 from .exclusive import meaning
+from .text import count
 
 # Marker statuses; no event with two data bytes has them as its status.
 OTHER = 0xF0

@@ -38,7 +38,7 @@ def run(args):
 
 def result(trained):
     """Return the result of a run."""
-    from rnn4music.data.dataset import counted
+    from midi.text import count
 
     history = trained.history
     best = history.best_epoch
@@ -55,7 +55,7 @@ def result(trained):
         "baseline": history.baseline,
         "worse_than_baseline": history.is_worse_than_baseline,
     }
-    lines = [f"{counted(len(history.cost), 'update')}, {counted(history.epochs, 'complete epoch')}"]
+    lines = [f"{count(len(history.cost), 'update')}, {count(history.epochs, 'complete epoch')}"]
     if score is not None:
         baseline = "" if history.baseline is None else f" ({BASELINE}: {history.baseline:.3f})"
         lines.append(f"best validation {score:.3f} nats per step, after epoch {best}{baseline}")

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from midi.reading import MOST_CELLS, PIANO, read_path
+from midi.text import count
 from rnn4music._utils import checks
 from rnn4music._utils.console import log
 from rnn4music._utils.differences import differences
-from rnn4music.data.dataset import OUTSIDE, TOO_SHORT, counted
+from rnn4music.data.dataset import OUTSIDE, TOO_SHORT
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.data.midi_files import SamplingOptions, load_midi
 from rnn4music.data.standard_sets import load_standard_set
@@ -227,6 +228,6 @@ def log_silence(collection):
     n_tunes, n_steps = collection.silence
     if n_steps:
         log(
-            f"left out {counted(n_steps, 'step')} of silence before or after the notes of "
-            f"{counted(n_tunes, 'tune')}; train and convert keep it with --keep-silence"
+            f"left out {count(n_steps, 'step')} of silence before or after the notes of "
+            f"{count(n_tunes, 'tune')}; train and convert keep it with --keep-silence"
         )
