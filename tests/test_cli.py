@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -16,7 +17,7 @@ import numpy as np
 import pytest
 from conftest import small_model
 
-from midi import midiread, midiwrite
+from midi import MidiError, describe, midiread, midiwrite
 from rnn4music import RNN4Music, cli, hyperparameters, plots
 from rnn4music._utils import paths
 from rnn4music.cli import _common
@@ -597,6 +598,12 @@ def files(model, music, tmp_path_factory):
         "damaged.npz": model.read_bytes()[:1000],
         "set.mat": b"MATLAB 5.0 MAT-file",
         "set.json": b'{"train": []}',
+        "midi.zip": midi,
+        "far.mid": b"\0" * 1020 + midi,
+        "too far.mid": b"\0" * 1021 + midi,
+        "word.toml": b"# a file begins with MThd\nepochs = 3",
+        "empty zip": b"PK\5\6" + bytes(18),
+        "damaged.zip": b"no zip",
     }
     for name, content in contents.items():
         (folder / name).write_bytes(content)
@@ -617,12 +624,18 @@ KINDS = {
     "midi": inputs.MIDI,
     "after junk": inputs.MIDI,
     "riff": inputs.MIDI,
+    "midi.zip": inputs.MIDI,
+    "far.mid": inputs.MIDI,
+    "too far.mid": "a file of an unknown format",
     "model.npz": inputs.MODEL,
     "model": inputs.MODEL,
     "checkpoint.npz": inputs.CHECKPOINT,
     "store": inputs.STORE,
     "folder.npz": inputs.FOLDER,
     "zip": inputs.ZIP,
+    "empty zip": inputs.ZIP,
+    "damaged.zip": inputs.DAMAGED,
+    "word.toml": inputs.TOML,
     "set.mat": inputs.STANDARD_SET,
     "set.json": inputs.STANDARD_SET,
     "set.npz": inputs.STANDARD_SET,
@@ -642,6 +655,18 @@ KINDS = {
 @pytest.mark.parametrize("name", KINDS)
 def test_the_content_of_a_file_decides_what_it_is(files, name):
     assert inputs.kind_of(files / name) == KINDS[name]
+
+
+def test_readers_agree_on_what_a_file_is(files, tmp_path):
+    shutil.copy(files / "zip", tmp_path / "zip.mid")
+    assert load_midi(tmp_path / "zip.mid").names == ["0.mid"]
+    for path in (tmp_path / "zip.mid", files / "too far.mid", files / "word.toml"):
+        with pytest.raises(MidiError, match="not a MIDI file"):
+            describe(path)
+    assert len(load_midi(files / "midi.zip")) == 1
+    assert describe(files / "far.mid").damage
+    with pytest.raises(FileNotFoundError, match="empty zip has no files that end in"):
+        load_midi(files / "empty zip")
 
 
 @pytest.mark.parametrize(
@@ -679,15 +704,17 @@ def test_a_file_of_another_kind_is_refused_with_the_commands_that_take_it(
 
 
 def test_midi_after_junk_or_in_riff_is_read_by_every_command(files, model, tmp_path, capsys):
-    for name in ("riff", "midi"):
+    for name in ("riff", "midi", "after junk"):
         midi = files / name
-        assert run("info", midi) == 0 and "ticks per quarter" in capsys.readouterr().out
+        assert run("info", midi) == 0
+        out = capsys.readouterr().out
+        assert "ticks per quarter" in out and ("damage" in out) == (name == "after junk")
         assert run("render", midi, "-o", tmp_path / "x.wav") == 0
         assert run("plot", "roll", midi, "-o", tmp_path / "x.png") == 0
         assert run("compose", model, "--start", midi, "--steps", 2, "-o", tmp_path / "x.mid") == 0
         assert run("evaluate", model, midi) == 0
-    assert run("info", files / "after junk") == 0
-    assert "damage" in capsys.readouterr().out
+        assert run("convert", midi, tmp_path / name) == 0
+    train(midi, *SMALL, "--epochs", 1, "--validation", 0, "-o", tmp_path / "x.npz")
 
 
 def test_a_model_needs_its_suffix_and_a_name_without_it_finds_the_model(files, tmp_path, capsys):
