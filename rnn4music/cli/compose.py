@@ -11,7 +11,6 @@ from rnn4music import experiment, render, saving
 from rnn4music._utils.options import Option
 from rnn4music._utils.paths import check_suffix
 from rnn4music.cli._common import (
-    BASELINE,
     PICTURES,
     SOUNDFONT,
     Result,
@@ -19,6 +18,7 @@ from rnn4music.cli._common import (
     check_soundfont,
     read_network,
 )
+from rnn4music.training.history import warn_of_baseline
 
 SUMMARY = "compose with a trained model"
 EXAMPLES = """\
@@ -74,7 +74,9 @@ def run(args):
     outputs = _outputs(args)
     replaced = [str(path) for path in _all_files(outputs, args) if path.exists()]
     network, content = read_network(args.model)
-    _warn_of_baseline(args.model, content)
+    best, _, baseline = saving.model_card.best_validation(content)
+    if best is not None and baseline is not None and best > baseline:
+        warn_of_baseline(best, baseline, stacklevel=2)
     reading = experiment.music.ReadingOptions.of_model(
         content["metadata"], network.n_pitches, args.dt
     )
@@ -134,17 +136,6 @@ def _title(args, metadata):
     if isinstance(music, str) and music.strip():
         return f"In the style of {music}"
     return Path(args.output).stem
-
-
-def _warn_of_baseline(name, content):
-    """Warn if the model's validation was worse than the baseline's."""
-    best, _, baseline = saving.model_card.best_validation(content)
-    if best is not None and baseline is not None and best > baseline:
-        warnings.warn(
-            f"{name} predicts worse ({best:.3f} nats per step) than {BASELINE} ({baseline:.3f}): "
-            "it has not learned its music, so expect poor tunes",
-            stacklevel=2,
-        )
 
 
 def _outputs(args):

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import rnn4music
 from rnn4music import experiment
 from rnn4music._utils.options import Option
-from rnn4music.cli._common import BASELINE, WORSE_THAN_BASELINE, Result, check_effect
+from rnn4music.cli._common import BASELINE, Result, check_effect
 
 SUMMARY = "score a model's predictions on tunes that it was not trained on"
 EXAMPLES = """\
@@ -34,6 +34,7 @@ def run(args):
     from rnn4music.experiment import inputs, training_music
     from rnn4music.saving import model_card
     from rnn4music.training.checkpoints import extent
+    from rnn4music.training.history import worse_than_baseline
 
     path = inputs.model_path(args.model, "evaluate")
     inputs.check_music(args.data, inputs.MUSIC, "evaluate needs music")
@@ -60,7 +61,8 @@ def run(args):
     lines = [f"{nats:.3f} nats per step on {model_card.music(extent(tunes))}", shares]
     if baseline is not None:
         lines[0] += f" ({BASELINE}: {baseline:.3f})"
-        lines += [WORSE_THAN_BASELINE] * (nats > baseline)
+        if nats > baseline:
+            lines.append(worse_than_baseline(nats, baseline, "the score"))
     return Result(values, "\n".join([*lines, _trained_on(per_tune)]))
 
 
