@@ -12,6 +12,7 @@ import time
 import wave
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,15 +21,15 @@ from conftest import small_model
 from midi import MidiError, describe, midiread, midiwrite
 from rnn4music import RNN4Music, cli, hyperparameters, plots
 from rnn4music._utils import paths
-from rnn4music.cli import _common
+from rnn4music.cli import _common, compose
 from rnn4music.cli.train import result as result_of_training
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.data.midi_files import load_midi
 from rnn4music.evaluation.baselines import markov_probabilities
 from rnn4music.evaluation.scores import score
 from rnn4music.experiment import config, inputs, training_music
-from rnn4music.experiment.music import Music
-from rnn4music.experiment.run import Trained
+from rnn4music.experiment.music import Music, read_music
+from rnn4music.experiment.run import Trained, _warn_of_other_steps
 from rnn4music.saving import model_card, model_file
 from rnn4music.training import config as training
 from rnn4music.training.checkpoints import AnotherTraining
@@ -703,6 +704,7 @@ def test_a_file_of_another_kind_is_refused_with_the_commands_that_take_it(
     assert message in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
+@pytest.mark.filterwarnings("default:.*skipped 125 bytes", "default:1 tune, 40 steps")
 def test_midi_after_junk_or_in_riff_is_read_by_every_command(files, model, tmp_path, capsys):
     for name in ("riff", "midi", "after junk"):
         midi = files / name
@@ -985,10 +987,71 @@ def test_evaluating_names_the_tunes_that_were_trained_on(model, music, tmp_path,
     out = capsys.readouterr().out
     assert "(each pitch's own Markov chain: " in out and "worse than the baseline" in out
     names = ", ".join(f"{k}.mid" for k in range(5) if known[k])
-    assert "trained on 4 of the 5 tunes" in out and out.endswith(f": {names}\n")
+    assert "trained on 4 of 5 tunes" in out and out.endswith(f": {names}\n")
     loaded.metadata |= {"training_tunes": 3, "baseline": [[1], "x"]}
     assert run("evaluate", loaded.saveParameters(tmp_path / "odd"), tmp_path) == 0
     assert "does not say which tunes it was trained on" in capsys.readouterr().out
+
+
+def test_names_of_tunes_are_escaped_and_unknown_tunes_are_not_called_new(
+    model, music, tmp_path, capsys
+):
+    for path in music.iterdir():
+        (tmp_path / f"\x1b[31m{path.name}").write_bytes(path.read_bytes())
+    assert run("evaluate", model, tmp_path) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out and r": \x1b[31m" in out
+    other = tune_file(tmp_path / "other.mid", 11)
+    assert run("evaluate", model, other) == 0
+    assert "none of these tunes is recognised as one of" in capsys.readouterr().out
+
+
+def test_a_validation_that_near_duplicates_leave_empty_is_reported(tmp_path):
+    for k in range(5):
+        tune_file(tmp_path / f"{k}.mid")
+    settings = config.merged({"command": "train", "data": str(tmp_path)}, None)
+    with pytest.warns(UserWarning, match=r"--validation 0.1 of 5 tunes holds out none: near dup"):
+        read_music(str(tmp_path), settings, SimpleNamespace(metadata={}, io_length=88))
+
+
+@pytest.mark.parametrize(
+    ("source", "name"), (("big/*.mid", "big"), ("*/0.mid", "here"), ("big", "big"))
+)
+def test_a_model_is_named_after_the_folder_of_a_pattern(tmp_path, monkeypatch, source, name):
+    (tmp_path / "here" / "big").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    for k in range(2):
+        tune_file(Path("big", f"{k}.mid"), k)
+    settings = config.merged({"command": "train", "data": source, "validation": 0.0}, None)
+    music = read_music(source, settings, SimpleNamespace(metadata={}, io_length=88))
+    assert music.metadata["data"] == name
+
+
+@pytest.mark.parametrize(
+    ("data", "title"),
+    (
+        ("x.zip", "In the style of x"),
+        ("JSB.mat", "In the style of JSB"),
+        ("op. 10", "In the style of op. 10"),
+        ("*.mid", "t"),
+        ("", "t"),
+        (7, "t"),
+    ),
+)
+def test_the_default_title_has_no_suffix_or_pattern(data, title):
+    args = SimpleNamespace(title=None, start="none", output="t.mid")
+    assert compose._title(args, {"data": data}) == title
+
+
+def test_a_single_step_is_counted_in_the_singular(model, tmp_path, capsys):
+    assert run("compose", model, "--steps", 1, "-o", tmp_path / "t.mid") == 0
+    assert capsys.readouterr().out.startswith("1 step, ")
+
+
+def test_steps_of_unknown_length_are_called_so():
+    settings = SimpleNamespace(start_from="m.npz")
+    with pytest.warns(UserWarning, match="trained on steps of unknown length, and is .* of 0.1 s"):
+        _warn_of_other_steps(settings, {}, {"time_step": 0.1})
 
 
 def test_a_model_that_is_trained_further_has_all_its_tunes_on_record(model, tmp_path, music):
@@ -1085,6 +1148,7 @@ def test_the_model_card_is_markdown_that_nothing_breaks(model, tmp_path, capsys)
     ]  # fmt: skip
     assert r"CC \| &lt;b&gt;0&lt;/b&gt;" in card and r"a\_b\*c \# no heading" in card
     assert f"{min(loaded.history.validation):.3f} nats per step" in card
+    assert "threshold=" not in card  # the model has its own
 
 
 def test_invalid_metadata_are_shown_or_refused(model, tmp_path, capsys):
@@ -1128,6 +1192,11 @@ def test_plot_roll_draws_every_note_at_its_own_time(tmp_path, capsys, monkeypatc
     assert drawn == midiread(tmp_path / "fast.mid", (0, 128)).notes and len(drawn) == 200
     assert run("plot", "roll", tmp_path / "fast.mid", "--dt", "0.1") == 1
     assert "leave out --dt" in capsys.readouterr().err
+    (tmp_path / "drums.mid").write_bytes(
+        b"MThd\0\0\0\6\0\0\0\1\0\x60MTrk\0\0\0\x10\0\x90<@`\x80<\0\0\x99<@`\x89<\0"
+    )
+    assert run("plot", "roll", tmp_path / "drums.mid", "-o", tmp_path / "p.png") == 0
+    assert capsys.readouterr().out.endswith("p.png, 1 note (1 on drums not drawn)\n")
     midiwrite(tmp_path / "rest.mid", 0 * roll, (21, 109), 0.3)
     assert run("plot", "roll", tmp_path / "rest.mid", "-o", tmp_path / "none.png") == 1
     assert "has no notes to draw" in capsys.readouterr().err

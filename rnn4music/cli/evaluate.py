@@ -74,8 +74,8 @@ def _trained_on(tunes):
         return "the model's file does not say which tunes it was trained on"
     names = [printable(tune["name"]) for tune in tunes if tune["trained_on"]]
     if not names:
-        return "the model was trained on none of these tunes"
-    shown = ", ".join(names[:_MOST_NAMES]) + f" and {len(names) - _MOST_NAMES} more" * (
+        return "none of these tunes is recognised as one of the model's training tunes"
+    shown = ", ".join(names[:_MOST_NAMES]) + f" and {len(names) - _MOST_NAMES:,} more" * (
         len(names) > _MOST_NAMES
     )
     return (

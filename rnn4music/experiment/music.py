@@ -7,10 +7,12 @@ tunes were read, ``time_step`` in seconds, and ``lowest_pitch``; ``to_c`` means 
 Options that the settings leave out are taken from the metadata. This module loads no engine.
 """
 
+import os
 import warnings
 from pathlib import Path
 from typing import NamedTuple
 
+from midi.files import expanded
 from midi.reading import MOST_CELLS, PIANO, read_path
 from midi.text import count
 from rnn4music._utils import checks
@@ -143,13 +145,26 @@ def read_music(source, settings, model):
             )
             share = 0
         split = tunes.split(max(share, 1 / len(tunes)) if share else 0, 0)
+        if share and not len(split.validation):
+            warnings.warn(
+                f"--validation {share:g} of {count(len(tunes), 'tune')} holds out none: near "
+                "duplicates stay together, and each group of them is larger. There is no "
+                "validation; give a larger fraction, or remove duplicates",
+                stacklevel=2,
+            )
     learned = split.train
     if keys == "all":
         learned = learned.in_keys()
         warn_of_dropped_notes(learned)
-    metadata = {**reading._asdict(), "keys": keys, "data": Path(source).name}
+    metadata = {**reading._asdict(), "keys": keys, "data": _name_of(source)}
     metadata["lowest_pitch"], _ = metadata.pop("pitch_range")
     return Music({"train": learned, "validation": split.validation}, metadata)
+
+
+def _name_of(source):
+    """Return the name of a file or folder, and of the folder where a pattern is looked for."""
+    path = Path(os.path.abspath(expanded(source)))
+    return next(each for each in (path, *path.parents) if os.path.exists(each)).name
 
 
 def check_steps(settings):

@@ -153,8 +153,9 @@ def markdown(name, content):
         "## Use",
         "```python\nfrom rnn4music import NumpyNetwork\n\n"
         f"network = NumpyNetwork.from_file({properties['File']!r})\n"
-        "tune, probabilities = network.gen_music(\n"
-        '    None, 300, sampling="systematic", threshold=0.02\n)\n```',
+        'tune, probabilities = network.gen_music(None, 300, sampling="systematic")\n```\n\n'
+        "Notes of a probability up to the threshold in the settings never sound; the argument "
+        "`threshold` overrides it.",
         "## Limits",
         "It may repeat passages of its training set: check a tune with "
         "`rnn4music.evaluation.longest_copy` before you call it new. It has learned no form "
