@@ -30,8 +30,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .errors import MidiError, count
+from .errors import MidiError
 from .exclusive import LONGEST, meaning
+from .text import count
 
 # Marker statuses; no event with two data bytes has them as its status.
 OTHER = 0xF0
@@ -46,7 +47,8 @@ _QUANTITY = re.compile(rb"[\x80-\xff]{0,3}[\x00-\x7f]")
 _NAME = re.compile(rb"[ -~]{4}")
 # System messages, which a file must not hold: the number of data bytes by status.
 _SYSTEM_DATA_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1}
-_LONGEST_PREFIX = 1024
+_HEADER = re.compile(rb"MThd(?![\t\n\r -~])")  # in text it is a word, not a header
+HEAD = 1024  # bytes; a file's header begins within them
 _MOST_SENTENCES = 100
 
 
@@ -119,6 +121,14 @@ def read_events(data: bytes) -> tuple[Header, Events]:
     return header, _decode(b"".join(reader.pieces), reader.meta, damage)
 
 
+def kind_of(head: bytes) -> str:
+    """Return "midi", "zip" or "" (anything else) for a file whose first `HEAD` bytes are given."""
+    if head[:4] in (b"PK\3\4", b"PK\5\6"):  # the second is an empty one
+        return "zip"
+    is_riff = (head[:4], head[8:12]) == (b"RIFF", b"RMID")
+    return "midi" if is_riff or _HEADER.search(head, 0, HEAD) else ""
+
+
 def _find_file(data: bytes, damage: list[str]) -> tuple[int, int]:
     """Return where the MIDI file begins and ends within `data`, which may wrap it in RIFF."""
     if not data:
@@ -131,9 +141,14 @@ def _find_file(data: bytes, damage: list[str]) -> tuple[int, int]:
                 return position + 8, min(position + 8 + size, len(data))
             position += 8 + size + size % 2
         raise MidiError("damaged: this RIFF file has no complete 'data' chunk")
-    start = data.find(b"MThd", 0, _LONGEST_PREFIX)
-    if start < 0:
-        raise MidiError(f"not a MIDI file: it begins with {data[:4]!r} instead of b'MThd'")
+    if kind_of(data) == "zip":
+        raise MidiError("not a MIDI file but a .zip file")
+    header = _HEADER.search(data, 0, HEAD)
+    if header is None:
+        raise MidiError(
+            f"not a MIDI file: it begins with {data[:8]!r} instead of b'MThd\\0\\0\\0\\6'"
+        )
+    start = header.start()
     if start > 0:
         damage.append(f"skipped {count(start, 'byte')} before the header b'MThd'")
     return start, len(data)

@@ -18,8 +18,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .errors import MidiError, count
+from .errors import MidiError
 from .events import META, META_TEMPO, TRACK_END, Events, Header
+from .text import count
 
 DEFAULT_TEMPO = 500_000  # microseconds per quarter note
 _INT64_END = 2**63

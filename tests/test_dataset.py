@@ -494,12 +494,24 @@ def test_alike_files_share_a_row(folder):
     ]
 
 
-def test_many_different_rows_are_all_shown():
-    reasons = [f"odd {chr(97 + k)}" for k in range(30)]
-    skipped = [FileIssue(f"{k:02}.mid", reason) for k, reason in enumerate(reasons)]
+def test_a_table_has_a_limited_number_of_rows():
+    reasons = [f"odd {chr(97 + k)}" for k in range(26)]
+    skipped = [FileIssue(f"{k:02}.mid", reasons[k % 26]) for k in range(30)]
     lines = Dataset([], [], skipped).summary().splitlines()
-    assert lines[1] == "30 files skipped:"
-    assert lines[2:] == [f"  {k:02}.mid  {reason}" for k, reason in enumerate(reasons)]
+    assert lines[1] == "30 files skipped:" and len(lines) == 2 + 20 + 1
+    assert lines[6:8] == [f"  0{k}.mid{' ' * 16}odd {'abcdef'[k]}" for k in (4, 5)]
+    assert lines[-1] == "  and 6 more files (6 reasons), see .skipped"
+    with pytest.raises(ValueError, match=r"  and 6 more files \(6 reasons\)$"):
+        Dataset([], [], skipped).report(30)
+
+
+def test_many_files_that_are_not_midi_share_a_row(folder):
+    for k in range(60):
+        (folder / f"{k:02}.mid").write_bytes(bytes([97 + k % 26, 39, k + 128, 34 * (k % 2), 0, 9]))
+    with pytest.warns(DatasetWarning) as warned:
+        load_midi(folder)
+    lines = str(warned[0].message).splitlines()
+    assert lines[1] == "60 files skipped:" and "00.mid and 59 similar  not a MIDI" in lines[2]
 
 
 def test_many_rows_that_differ_in_numbers_share_one():

@@ -244,6 +244,7 @@ SAID = (
 )
 
 
+@pytest.mark.filterwarnings("default:--validation 0.1 of 3 tunes holds out none")
 @pytest.mark.parametrize("flags", ([], ["--keep-short"], ["--keys", "c"]))
 def test_training_says_how_much_silence_it_leaves_out(folder, tmp_path, capsys, flags):
     music = music_of(folder, "--dt", 0.25, *flags)

@@ -27,10 +27,6 @@ SOUNDFONT = Option("soundfont", str, None, "SoundFont to play with, instead of t
                    "synthesiser", "SF2")  # fmt: skip
 
 BASELINE = "each pitch's own Markov chain"
-WORSE_THAN_BASELINE = (
-    "the model is worse than this baseline, which predicts each pitch from itself alone: it has "
-    "not learned the music. Try more epochs, other learning rates, or more music"
-)
 ABOVE_BASELINE = 3  # exit code of a training whose model is worse than the baseline
 
 PICTURES = (".png", ".pdf", ".svg")

@@ -6,7 +6,7 @@ from dataclasses import asdict
 import rnn4music
 from rnn4music import experiment
 from rnn4music._utils.options import Option
-from rnn4music.cli._common import BASELINE, WORSE_THAN_BASELINE, Result, check_effect
+from rnn4music.cli._common import BASELINE, Result, check_effect
 
 SUMMARY = "score a model's predictions on tunes that it was not trained on"
 EXAMPLES = """\
@@ -34,6 +34,7 @@ def run(args):
     from rnn4music.experiment import inputs, training_music
     from rnn4music.saving import model_card
     from rnn4music.training.checkpoints import extent
+    from rnn4music.training.history import worse_than_baseline
 
     path = inputs.model_path(args.model, "evaluate")
     inputs.check_music(args.data, inputs.MUSIC, "evaluate needs music")
@@ -60,21 +61,24 @@ def run(args):
     lines = [f"{nats:.3f} nats per step on {model_card.music(extent(tunes))}", shares]
     if baseline is not None:
         lines[0] += f" ({BASELINE}: {baseline:.3f})"
-        lines += [WORSE_THAN_BASELINE] * (nats > baseline)
+        if nats > baseline:
+            lines.append(worse_than_baseline(nats, baseline, "the score"))
     return Result(values, "\n".join([*lines, _trained_on(per_tune)]))
 
 
 def _trained_on(tunes):
     """Return a sentence on the tunes that the model was trained on."""
+    from midi.text import count, printable
+
     if tunes[0]["trained_on"] is None:
         return "the model's file does not say which tunes it was trained on"
-    names = [tune["name"] for tune in tunes if tune["trained_on"]]
+    names = [printable(tune["name"]) for tune in tunes if tune["trained_on"]]
     if not names:
-        return "the model was trained on none of these tunes"
-    shown = ", ".join(names[:_MOST_NAMES]) + f" and {len(names) - _MOST_NAMES} more" * (
+        return "none of these tunes is recognised as one of the model's training tunes"
+    shown = ", ".join(names[:_MOST_NAMES]) + f" and {len(names) - _MOST_NAMES:,} more" * (
         len(names) > _MOST_NAMES
     )
     return (
-        f"the model was trained on {len(names)} of the {len(tunes)} tunes, perhaps in another key, "
-        f"which makes its score too good: {shown}"
+        f"the model was trained on {len(names):,} of {count(len(tunes), 'tune')}, perhaps in "
+        f"another key, which makes its score too good: {shown}"
     )

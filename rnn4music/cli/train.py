@@ -2,14 +2,9 @@
 
 from rnn4music import experiment
 from rnn4music._utils.options import Option
-from rnn4music.cli._common import (
-    ABOVE_BASELINE,
-    BASELINE,
-    QUIET,
-    WORSE_THAN_BASELINE,
-    Result,
-)
+from rnn4music.cli._common import ABOVE_BASELINE, BASELINE, QUIET, Result
 from rnn4music.experiment import config
+from rnn4music.training.history import worse_than_baseline
 
 SUMMARY = "train a model on MIDI files, a store, or a standard set"
 EXAMPLES = """\
@@ -38,7 +33,7 @@ def run(args):
 
 def result(trained):
     """Return the result of a run."""
-    from rnn4music.data.dataset import counted
+    from midi.text import count
 
     history = trained.history
     best = history.best_epoch
@@ -55,12 +50,12 @@ def result(trained):
         "baseline": history.baseline,
         "worse_than_baseline": history.is_worse_than_baseline,
     }
-    lines = [f"{counted(len(history.cost), 'update')}, {counted(history.epochs, 'complete epoch')}"]
+    lines = [f"{count(len(history.cost), 'update')}, {count(history.epochs, 'complete epoch')}"]
     if score is not None:
         baseline = "" if history.baseline is None else f" ({BASELINE}: {history.baseline:.3f})"
         lines.append(f"best validation {score:.3f} nats per step, after epoch {best}{baseline}")
     if history.is_worse_than_baseline:
-        lines.append(WORSE_THAN_BASELINE)
+        lines.append(worse_than_baseline(score, history.baseline))
     if history.interrupted:
         lines.append("stopped by Ctrl-C")
     lines.append(f"wrote {trained.output}")

@@ -1,5 +1,6 @@
 """Finding MIDI files in folders, .zip files and patterns, and reading them as piano rolls."""
 
+import contextlib
 import glob
 import math
 import os
@@ -12,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from midi import MidiError
+from midi.events import HEAD, kind_of
 from midi.files import SUFFIXES, expanded, opened
 from midi.reading import (
     PIANO,
@@ -224,7 +226,7 @@ def find_files(source):
     mode = _mode(path)
     if stat.S_ISDIR(mode):
         files = _in_folder(path)
-    elif stat.S_ISREG(mode) and path.suffix.lower() == ".zip":
+    elif stat.S_ISREG(mode) and _is_zip(path):
         files = _zip_members(path)
     elif mode:
         return [_file(path, path)]
@@ -327,6 +329,13 @@ def _unread(path, name, error):
     """Return the entry for a folder that cannot be listed."""
     problem = f"the folder cannot be read: {error.strerror}"
     return File(f"{name.as_posix()}/", os.fspath(path), problem=problem)
+
+
+def _is_zip(path):
+    """Return whether a file is a .zip, perhaps a damaged one; False if it cannot be read."""
+    with contextlib.suppress(OSError), opened(path) as file:
+        return (kind_of(file.read(HEAD)) or path.suffix[1:].lower()) == "zip"
+    return False
 
 
 def _zip_members(path):

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from midi.text import count
 from rnn4music._utils.console import log
 from rnn4music._utils.differences import differences
 from rnn4music.data import pianoroll
@@ -171,7 +172,8 @@ def extent(tunes):
     """Return the numbers of tunes and steps as a text; None for None."""
     if tunes is None:
         return None
-    return f"{len(tunes)} tune{'s' * (len(tunes) != 1)}, {pianoroll.lengths(tunes).sum()} steps"
+    counts = (len(tunes), "tune"), (pianoroll.lengths(tunes).sum(), "step")
+    return ", ".join(count(*each).replace(",", "") for each in counts)  # as in earlier files
 
 
 def description(tunes, validation, config, of=fingerprint):

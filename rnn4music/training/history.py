@@ -9,15 +9,18 @@ class BaselineWarning(UserWarning):
     """A training ended with a validation above the baseline."""
 
 
-def warn_of_baseline(nats, baseline, stacklevel):
-    """Warn of a validation above the baseline, both in nats per step."""
-    warnings.warn(
-        f"the best validation is {nats:.3f} nats per step, worse than the baseline of "
-        f"{baseline:.3f}, which predicts each pitch from that pitch alone: the model has not "
-        "learned the music. Try more epochs, other learning rates, or more tunes",
-        BaselineWarning,
-        stacklevel=stacklevel,
+def worse_than_baseline(nats, baseline, score="the best validation"):
+    """Return a sentence on a score above the baseline, both in nats per step."""
+    return (
+        f"{score} is {nats:.3f} nats per step, worse than the baseline of {baseline:.3f}, which "
+        "predicts each pitch from that pitch alone: the model has not learned the music. Try more "
+        "epochs, other learning rates, or more tunes"
     )
+
+
+def warn_of_baseline(nats, baseline, stacklevel):
+    """Warn of a validation above the baseline."""
+    warnings.warn(worse_than_baseline(nats, baseline), BaselineWarning, stacklevel=stacklevel)
 
 
 @dataclass(repr=False)
