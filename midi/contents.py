@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import MidiError, count
+from .errors import MidiError
 from .events import META, META_TEMPO, PROGRAM, Events, read_events
 from .files import expanded, read_whole
 from .notes import NoteEvents, pair_notes
 from .pitches import pitch_name
 from .sending import Order
+from .text import count
 from .timing import clock_in_seconds, lay_out, tempo_map
 
 _TRACK_NAME, _TIME_SIGNATURE = 0x03, 0x58

@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 
-def count(number: int, noun: str) -> str:
-    """Return a number with its noun, such as "1 track" or "2,000 tracks"."""
-    return f"{number:,} {noun}{'s' * (number != 1)}"
-
-
 class MidiError(ValueError):
     """A file that cannot be read as MIDI.
 

@@ -30,8 +30,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .errors import MidiError, count
-from .exclusive import meaning
+from .errors import MidiError
+from .exclusive import LONGEST, meaning
+from .text import count
 
 # Marker statuses; no event with two data bytes has them as its status.
 OTHER = 0xF0
@@ -46,7 +47,8 @@ _QUANTITY = re.compile(rb"[\x80-\xff]{0,3}[\x00-\x7f]")
 _NAME = re.compile(rb"[ -~]{4}")
 # System messages, which a file must not hold: the number of data bytes by status.
 _SYSTEM_DATA_BYTES = {0xF1: 1, 0xF2: 2, 0xF3: 1}
-_LONGEST_PREFIX = 1024
+_HEADER = re.compile(rb"MThd(?![\t\n\r -~])")  # in text it is a word, not a header
+HEAD = 1024  # bytes; a file's header begins within them
 _MOST_SENTENCES = 100
 
 
@@ -119,6 +121,14 @@ def read_events(data: bytes) -> tuple[Header, Events]:
     return header, _decode(b"".join(reader.pieces), reader.meta, damage)
 
 
+def kind_of(head: bytes) -> str:
+    """Return "midi", "zip" or "" (anything else) for a file whose first `HEAD` bytes are given."""
+    if head[:4] in (b"PK\3\4", b"PK\5\6"):  # the second is an empty one
+        return "zip"
+    is_riff = (head[:4], head[8:12]) == (b"RIFF", b"RMID")
+    return "midi" if is_riff or _HEADER.search(head, 0, HEAD) else ""
+
+
 def _find_file(data: bytes, damage: list[str]) -> tuple[int, int]:
     """Return where the MIDI file begins and ends within `data`, which may wrap it in RIFF."""
     if not data:
@@ -131,9 +141,14 @@ def _find_file(data: bytes, damage: list[str]) -> tuple[int, int]:
                 return position + 8, min(position + 8 + size, len(data))
             position += 8 + size + size % 2
         raise MidiError("damaged: this RIFF file has no complete 'data' chunk")
-    start = data.find(b"MThd", 0, _LONGEST_PREFIX)
-    if start < 0:
-        raise MidiError(f"not a MIDI file: it begins with {data[:4]!r} instead of b'MThd'")
+    if kind_of(data) == "zip":
+        raise MidiError("not a MIDI file but a .zip file")
+    header = _HEADER.search(data, 0, HEAD)
+    if header is None:
+        raise MidiError(
+            f"not a MIDI file: it begins with {data[:8]!r} instead of b'MThd\\0\\0\\0\\6'"
+        )
+    start = header.start()
     if start > 0:
         damage.append(f"skipped {count(start, 'byte')} before the header b'MThd'")
     return start, len(data)
@@ -197,6 +212,7 @@ class _TrackReader:
         self.runs = _Runs(data)
         self.pieces: list[bytes] = []
         self.meta: list[bytes] = []
+        self.begun = b""  # an exclusive message whose last packet has not been read
 
     def report(self, sentence: str) -> None:
         """Record a damage; the first 100 are kept."""
@@ -205,7 +221,7 @@ class _TrackReader:
 
     def read(self, position: int, end: int) -> int:
         """Read the track between `position` and `end`; return where reading stopped."""
-        data, pieces = self.data, self.pieces
+        data, pieces, self.begun = self.data, self.pieces, b""
         running = 0  # the status of the last channel event visited
         runs_since: list[bytes] = []  # the runs of events after it
         has_run = False  # whether a run may begin without a status byte
@@ -286,7 +302,7 @@ class _TrackReader:
         if event_end > end:
             self.report(f"damaged: the event at byte {at} runs past the end of its track")
             return b"", end
-        if status == 0xF0 and (message := meaning(data[begin:event_end])):
+        if not is_meta and (message := self._exclusive(status, data[begin:event_end])):
             return bytes((EXCLUSIVE, *message)), event_end
         if not is_meta or kind >= 0x80:
             return bytes((OTHER, 0, 0)), event_end
@@ -295,6 +311,17 @@ class _TrackReader:
             return bytes((OTHER, 0, 0)), event_end
         self.meta.append(data[begin:event_end])
         return bytes((META, kind, 0)), event_end
+
+    def _exclusive(self, status: int, packet: bytes) -> tuple[int, int] | None:
+        """Return the meaning of a system exclusive message, at the packet that completes it.
+
+        A message may be split into F0 and F7 events, or stand in an F7 event with its own F0.
+        """
+        if status == 0xF7:
+            packet = packet[1:] if packet[:1] == b"\xf0" else self.begun and self.begun + packet
+        message = meaning(packet)
+        self.begun = b"" if message or packet.endswith(b"\xf7") else packet[:LONGEST]
+        return message
 
 
 def _last_status(runs: bytes, running: int) -> int:

@@ -24,6 +24,7 @@ import re
 
 RESET_GM, RESET_GS, RESET_XG, MELODIC_PART, DRUM_PART = range(5)
 LAST_RESET = RESET_XG
+LONGEST = 16  # no more bytes of a message than these determine its meaning
 
 _RESETS = (
     (RESET_GM, re.compile(rb"\x7e.\x09[\x01-\x03]", re.DOTALL)),

@@ -7,11 +7,18 @@ sounds.
 Lost note-offs
 --------------
 A note has lost its note-off if, from its start on, the number of sounding notes of its
-track, channel and pitch stays above the number before it. Such a note ends where its pitch
+track, channel and pitch stays above the number before it: to the end, or while at least
+twelve later strikes are each followed by a note-off. Any surplus note-off may follow these,
+as where a sequencer sends one for each pitch when it stops. Such a note ends where its pitch
 is struck next, and is counted. (The MIDI 1.0 specification leaves the effect of a second
 note-on of a sounding pitch to the receiver.) Without a next strike the note never ends. It is
-left out and counted. The end of its track does not end it. A short note inside a long one
-does not cut it if both have their note-offs.
+left out and counted. The end of its track does not end it.
+
+Fewer short notes inside a long one do not cut it. In 350 chorales of four voices written to
+one track, up to eight short notes lie inside a long note of their pitch. None do in 225
+keyboard pieces. Repeated notes that each end just after the next strike have the same order
+of events as a lost note-off. A strike therefore counts towards the twelve only if the time
+to its note-off is more than an eighth of the time to the event after that.
 
 Messages that end notes
 -----------------------
@@ -41,6 +48,7 @@ from .exclusive import LAST_RESET
 from .sending import Order
 
 _SUSTAIN_PEDAL = 64  # its controller number; values from 64 on are "down"
+_OUTLIVING, _SHORTEST = 12, 1 / 8  # strikes after which a note-off counts as lost; see above
 _ALL_SOUND_OFF, _RESET_ALL_CONTROLLERS, _ALL_NOTES_OFF = 120, 121, 123
 
 
@@ -93,7 +101,7 @@ def pair_notes(events: Events, order: Order) -> NoteEvents:
     ends_at = _next_if_alternating(begins, voice)
     is_cut = np.zeros(len(starts_at), dtype=bool)
     if ends_at is None:
-        ends_at, is_cut = _first_in_first_out(begins, voice)
+        ends_at, is_cut = _first_in_first_out(begins, voice, events.tick[index])
         silenced = -1 if silenced_by is None else silenced_by[starts_at]
         end = np.where(ends_at >= 0, index[ends_at], silenced)
     else:
@@ -144,7 +152,9 @@ def _next_if_alternating(begins: np.ndarray, voice: np.ndarray) -> np.ndarray | 
     return np.arange(1, len(begins), 2)
 
 
-def _first_in_first_out(begins: np.ndarray, voice: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _first_in_first_out(
+    begins: np.ndarray, voice: np.ndarray, tick: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Pair starts and ends, sorted by voice and then time.
 
     Returns
@@ -154,19 +164,22 @@ def _first_in_first_out(begins: np.ndarray, voice: np.ndarray) -> tuple[np.ndarr
     is_cut : (number of starts,)
         Whether that is another start.
     """
-    n = len(voice)
     group = np.cumsum(np.append(True, voice[1:] != voice[:-1])) - 1
     # In one voice, add 1 for a start and -1 for an end. An end that takes the sum below all
     # earlier sums, 0 included, finds no note sounding. All voices are in one array, each far
     # below the previous one so that their sums do not overlap.
-    balance = _balance(np.where(begins, 1, -1), group) - 2 * n * group
+    floor = -2 * len(voice) * group
+    balance = _balance(np.where(begins, 1, -1), group) + floor
     lowest_before = np.append(0, np.minimum.accumulate(balance)[:-1])
-    ends = ~begins & (balance >= np.minimum(lowest_before, -2 * n * group))
-    # A start has lost its end if the sum never falls below its value at the start. Here each
-    # voice is far above the previous one.
-    balance = _balance(begins.astype(np.int64) - ends, group) + 2 * n * group
+    ends = ~begins & (balance >= np.minimum(lowest_before, floor))
+    is_surplus = _outlived(begins, ends, group, tick)
+    ends &= ~is_surplus
+    others = begins & ~is_surplus
+    # A start has also lost its end if the sum never falls below its value at the start. Here
+    # each voice is far above the previous one.
+    balance = _balance(others.astype(np.int64) - ends, group) - floor
     lowest_after = np.append(np.minimum.accumulate(balance[::-1])[::-1][1:], balance[-1])
-    is_lost = begins & (lowest_after >= balance)
+    is_lost = begins & (is_surplus | (lowest_after >= balance))
 
     starts_at = np.flatnonzero(begins)
     next_start = np.append(starts_at[1:], -1)
@@ -177,6 +190,28 @@ def _first_in_first_out(begins: np.ndarray, voice: np.ndarray) -> tuple[np.ndarr
     # Each voice has as many other starts as ends, and they pair in order.
     ends_at[~is_lost] = np.flatnonzero(ends)
     return ends_at, is_cut
+
+
+def _outlived(
+    begins: np.ndarray, ends: np.ndarray, group: np.ndarray, tick: np.ndarray
+) -> np.ndarray:
+    """Mark the starts above whose level twelve later starts end, and the ends that then follow."""
+    # The end that takes the sum below its value at a start is the next event of its level.
+    level = _balance(begins.astype(np.int64) - ends, group) + ends
+    place = np.flatnonzero(begins | ends)
+    begins, ends, level, tick = (each[place] for each in (begins, ends, level, tick))
+    by_level = np.argsort(level, kind="stable")
+    falls = np.flatnonzero(begins[by_level[:-1]] & ends[by_level[1:]])
+    first, last = by_level[falls], by_level[falls + 1]
+
+    is_ended = np.zeros(len(place), dtype=bool)
+    length, rest = np.diff(tick)[:-1], tick[2:] - tick[:-2]
+    is_ended[:-2] = begins[:-2] & ends[1:-1] & (length > _SHORTEST * rest)
+    n_ended = np.append(0, np.cumsum(is_ended))
+    is_outlived = n_ended[last] - n_ended[first + 1] >= _OUTLIVING
+    marked = np.zeros(len(group), dtype=bool)
+    marked[place[np.append(first[is_outlived], last[is_outlived])]] = True
+    return marked
 
 
 def _balance(step: np.ndarray, group: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import math
 import os
 import shutil
 import signal
@@ -65,6 +66,25 @@ def rng():
 def tunes(rng):
     """Seven tunes of different lengths, one of a single row."""
     return [random_roll(rng, length, SIZES["io_length"]) for length in (9, 4, 12, 1, 7, 15, 6)]
+
+
+def markov_nats_per_step(training, tunes):
+    """Return the score of each pitch's Markov chain, counted cell by cell."""
+    n_pitches = len(training[0][0])
+    on_after = [{0: [], 1: []} for _ in range(n_pitches)]  # by what came before
+    for tune in training:
+        for before, now in zip(tune[:-1], tune[1:]):
+            for pitch in range(n_pitches):
+                on_after[pitch][int(before[pitch])].append(int(now[pitch]))
+    nats, n_steps = 0.0, 0
+    for tune in tunes:
+        for before, now in zip(tune[:-1], tune[1:]):
+            n_steps += 1
+            for pitch in range(n_pitches):
+                seen = on_after[pitch][int(before[pitch])]
+                share = (sum(seen) + 1) / (len(seen) + 2)
+                nats -= math.log(share if now[pitch] else 1 - share)
+    return nats / n_steps
 
 
 def initial_states(model):

@@ -2,13 +2,17 @@
 
 import io
 import json
+from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
-from conftest import SIZES, small_model
+import soundfile
+from conftest import small_model
 
 from rnn4music import RNN4Music
-from rnn4music.training import callbacks
+from rnn4music.render.synthesizer import synthesise
+from rnn4music.training import History, callbacks
 from rnn4music.training.callbacks import Callback, JsonLines
 from rnn4music.training.tensorboard import TensorBoard
 
@@ -132,12 +136,31 @@ def test_the_json_lines_hold_what_the_history_holds(tunes, tmp_path):
     ]  # fmt: skip
     assert lines[0]["settings"] == model.settings() and lines[0]["baseline"] == history.baseline
     assert [line["cost"] for line in lines if line["event"] == "update"] == history.cost[1::2]
+    seconds = [line["seconds"] for line in lines if line["event"] == "update"]
+    assert seconds == [round(each, 6) for each in history.seconds[1::2]] and min(seconds) > 0
     epochs = [line for line in lines if line["event"] == "epoch"]
     assert [line["validation"] for line in epochs] == history.validation
     assert [line["update"] for line in epochs] == [2, 4]
     assert lines[-1]["best_epoch"] == history.best_epoch
     train(model, tunes, callbacks=JsonLines(tmp_path / "log.jsonl"))
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == 6 + 8
+
+
+def test_both_logs_have_the_last_epoch_and_its_rates(tmp_path):
+    history = History([9.0, 8], [1.0, 1], [5.0, 6], [1.0, 0.5], baseline=7.0, epochs=2)
+    JsonLines(tmp_path / "log.jsonl").on_epoch(None, history)
+    line = json.loads((tmp_path / "log.jsonl").read_text())
+    assert (line["validation"], line["rate_factor"]) == (6, 0.5)
+    assert (line["epoch"], line["update"]) == (2, 2)
+    pytest.importorskip("tensorboardX")
+    written, board = {}, TensorBoard(tmp_path, n=0)
+    board.writer = SimpleNamespace(add_scalar=lambda name, *value: written.update({name: value}))
+    board.on_epoch(None, history)
+    assert written == {
+        "rate_factor": (0.5, 2),
+        "nats_per_step/validation": (6, 2),
+        "nats_per_step/baseline": (7, 2),
+    }
 
 
 def test_a_log_on_a_full_disk_lacks_lines_and_ends_no_training(tunes, tmp_path, monkeypatch):
@@ -168,8 +191,16 @@ def test_tensorboard_gets_scalars_a_roll_and_a_sound(tunes, tmp_path):
     pytest.importorskip("tensorboardX")
     from tensorboardX.proto.event_pb2 import Event
 
-    board = TensorBoard(tmp_path / "runs", n=5, lowest_pitch=60)
-    history = train(small_model(genProbThreshold=0), tunes, callbacks=board)
+    class Composer(Callback):
+        """Composes the tune that the log should have."""
+
+        tunes = []
+
+        def on_epoch(self, model, history):
+            self.tunes.append(model.genMusic(None, 5, sampling="systematic"))
+
+    board, composer = TensorBoard(tmp_path / "runs", n=5, lowest_pitch=60), Composer()
+    history = train(small_model(genProbThreshold=0), tunes, callbacks=[board, composer])
     values = {}
     for path in sorted((tmp_path / "runs").rglob("events*")):
         for event in _events(path, Event):
@@ -180,9 +211,19 @@ def test_tensorboard_gets_scalars_a_roll_and_a_sound(tunes, tmp_path):
     for name, nats in (("validation", history.validation), ("baseline", [history.baseline] * 2)):
         scores = [v.simple_value for _, v in values[f"nats_per_step/{name}"]]
         np.testing.assert_allclose(scores, nats, 1e-6)
-    (step, picture), *_ = values["tune"]
-    assert step == 2 and (picture.image.width, picture.image.height) == (5, SIZES["io_length"])
-    assert values["sound"][0][1].audio.length_frames == round(5 * 0.3 * 44100)
+    for name, k, tolerance in (("tune", 0, 0), ("probabilities", 1, 1 / 255)):
+        assert [step for step, _ in values[name]] == [2, 4]
+        for (_, value), rolls in zip(values[name], composer.tunes):
+            picture = plt.imread(io.BytesIO(value.image.encoded_image_string))
+            drawn = (
+                1 - np.atleast_3d(picture)[:, :, 0]
+            )  # black where it is 1, the lowest pitch last
+            np.testing.assert_allclose(drawn[::-1].T, rolls[k], atol=tolerance)
+    assert composer.tunes[0][0].any() and not composer.tunes[0][0].all()
+    for (_, value), (tune, _) in zip(values["sound"], composer.tunes):
+        sound, rate = soundfile.read(io.BytesIO(value.audio.encoded_audio_string))
+        assert rate == 44100
+        np.testing.assert_allclose(sound, synthesise(tune, 0.3, 60), atol=1e-4)
 
 
 def _events(path, event):

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -150,6 +151,11 @@ def test_a_checkpoint_is_a_model_with_the_best_weights_so_far(rolls, tmp_path):
     ({"seed": 9}, {}, "seed 1, not 9"),
     ({"h1_length": 9}, {}, "h1_length 3, not 9"),
     ({}, {"dataset": [np.ones((5, P))] * 3}, r"dataset '7 tunes, 59 .*, not '3 tunes, 15"),
+    ({}, {"dataset": [np.ones((5, P))]}, r"give --keep-silence \(in Python keep_silence=True"),
+    ({}, {"dataset": [np.ones((n, P)) for n in LENGTHS]}, "dataset '7 tunes, 59 .*, not "
+     "'7 tunes, 59 steps"),
+    ({}, {"validation": [np.ones((n, P)) for n in LENGTHS[:3]]}, "validation '3 tunes, 25 .*, "
+     "not '3 tunes, 25 steps"),
     ({}, {"validation": None}, "validation .3 tunes"),
 ])  # fmt: skip
 def test_the_checkpoint_of_another_training_is_refused(changes, options, message, rolls, tmp_path):
@@ -235,6 +241,22 @@ def test_damaged_checkpoints_are_refused(damage, message, rolls, tmp_path, check
         run(other, rolls, 1, averaging=0.9, checkpoint=tmp_path / "c", resume=True)
     np.testing.assert_equal(other._store.arrays(), before)
     assert other._rng.bit_generator.state == state and other.history.cost == []
+
+
+@pytest.mark.parametrize("every, due", (
+    (None, {60: 2, 119: 2, 120: 3, 185: 4, 244: 4, 245: 5}),  # a minute after the last one
+    (3, {1: 1, 2: 1, 3: 2, 4: 2, 5: 2, 600: 3}),  # the last update is the sixth
+))  # fmt: skip
+def test_when_a_checkpoint_is_due(every, due, tmp_path, monkeypatch):
+    now, written = [0.0], []
+    monkeypatch.setattr(checkpoints, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(checkpoints.model_file, "write", lambda path, **_: written.append(path))
+    trainer = SimpleNamespace(content=dict, ensure_finite=lambda: None)
+    writer = checkpoints.CheckpointWriter(tmp_path / "c.npz", every, trainer)
+    writer.on_start(None, None)
+    for now[0], n_written in due.items():
+        writer.on_update(None, None)
+        assert len(written) == n_written, now[0]
 
 
 def test_a_checkpoint_that_cannot_be_written_is_reported_before_training(rolls, tmp_path):

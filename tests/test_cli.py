@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import struct
 import subprocess
@@ -11,30 +12,31 @@ import time
 import wave
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from conftest import small_model
 
-from midi import midiread, midiwrite
+from midi import MidiError, describe, midiread, midiwrite
 from rnn4music import RNN4Music, cli, hyperparameters, plots, tuning
 from rnn4music._utils import paths
-from rnn4music.cli import _common
+from rnn4music.cli import _common, compose
 from rnn4music.cli.train import result as result_of_training
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.data.midi_files import load_midi
 from rnn4music.evaluation.baselines import markov_probabilities
 from rnn4music.evaluation.scores import score
 from rnn4music.experiment import config, inputs, training_music
-from rnn4music.experiment.music import Music
-from rnn4music.experiment.run import Trained
+from rnn4music.experiment.music import Music, read_music
+from rnn4music.experiment.run import Trained, _warn_of_other_steps
 from rnn4music.saving import model_card, model_file
 from rnn4music.training import config as training
 from rnn4music.training.checkpoints import AnotherTraining, check_same
 from rnn4music.training.history import History
 
 pytestmark = [  # tiny models, trained for a moment
-    pytest.mark.filterwarnings("default:.* predicts worse"),
+    pytest.mark.filterwarnings("default:the best validation"),
     pytest.mark.filterwarnings("default:.* notes sound at a time"),
     pytest.mark.filterwarnings("default:.* fewer than --start-steps"),
     pytest.mark.filterwarnings("default:.* is now trained further"),
@@ -689,6 +691,12 @@ def files(model, music, tmp_path_factory):
         "damaged.npz": model.read_bytes()[:1000],
         "set.mat": b"MATLAB 5.0 MAT-file",
         "set.json": b'{"train": []}',
+        "midi.zip": midi,
+        "far.mid": b"\0" * 1020 + midi,
+        "too far.mid": b"\0" * 1021 + midi,
+        "word.toml": b"# a file begins with MThd\nepochs = 3",
+        "empty zip": b"PK\5\6" + bytes(18),
+        "damaged.zip": b"no zip",
     }
     for name, content in contents.items():
         (folder / name).write_bytes(content)
@@ -709,12 +717,18 @@ KINDS = {
     "midi": inputs.MIDI,
     "after junk": inputs.MIDI,
     "riff": inputs.MIDI,
+    "midi.zip": inputs.MIDI,
+    "far.mid": inputs.MIDI,
+    "too far.mid": "a file of an unknown format",
     "model.npz": inputs.MODEL,
     "model": inputs.MODEL,
     "checkpoint.npz": inputs.CHECKPOINT,
     "store": inputs.STORE,
     "folder.npz": inputs.FOLDER,
     "zip": inputs.ZIP,
+    "empty zip": inputs.ZIP,
+    "damaged.zip": inputs.DAMAGED,
+    "word.toml": inputs.TOML,
     "set.mat": inputs.STANDARD_SET,
     "set.json": inputs.STANDARD_SET,
     "set.npz": inputs.STANDARD_SET,
@@ -734,6 +748,18 @@ KINDS = {
 @pytest.mark.parametrize("name", KINDS)
 def test_the_content_of_a_file_decides_what_it_is(files, name):
     assert inputs.kind_of(files / name) == KINDS[name]
+
+
+def test_readers_agree_on_what_a_file_is(files, tmp_path):
+    shutil.copy(files / "zip", tmp_path / "zip.mid")
+    assert load_midi(tmp_path / "zip.mid").names == ["0.mid"]
+    for path in (tmp_path / "zip.mid", files / "too far.mid", files / "word.toml"):
+        with pytest.raises(MidiError, match="not a MIDI file"):
+            describe(path)
+    assert len(load_midi(files / "midi.zip")) == 1
+    assert describe(files / "far.mid").damage
+    with pytest.raises(FileNotFoundError, match="empty zip has no files that end in"):
+        load_midi(files / "empty zip")
 
 
 @pytest.mark.parametrize(
@@ -770,16 +796,19 @@ def test_a_file_of_another_kind_is_refused_with_the_commands_that_take_it(
     assert message in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
+@pytest.mark.filterwarnings("default:.*skipped 125 bytes", "default:1 tune, 40 steps")
 def test_midi_after_junk_or_in_riff_is_read_by_every_command(files, model, tmp_path, capsys):
-    for name in ("riff", "midi"):
+    for name in ("riff", "midi", "after junk"):
         midi = files / name
-        assert run("info", midi) == 0 and "ticks per quarter" in capsys.readouterr().out
+        assert run("info", midi) == 0
+        out = capsys.readouterr().out
+        assert "ticks per quarter" in out and ("damage" in out) == (name == "after junk")
         assert run("render", midi, "-o", tmp_path / "x.wav") == 0
         assert run("plot", "roll", midi, "-o", tmp_path / "x.png") == 0
         assert run("compose", model, "--start", midi, "--steps", 2, "-o", tmp_path / "x.mid") == 0
         assert run("evaluate", model, midi) == 0
-    assert run("info", files / "after junk") == 0
-    assert "damage" in capsys.readouterr().out
+        assert run("convert", midi, tmp_path / name) == 0
+    train(midi, *SMALL, "--epochs", 1, "--validation", 0, "-o", tmp_path / "x.npz")
 
 
 def test_a_model_needs_its_suffix_and_a_name_without_it_finds_the_model(files, tmp_path, capsys):
@@ -858,6 +887,29 @@ def test_each_call_composes_another_tune_and_reports_its_seed(model, tmp_path, c
     flags = ["--steps", 30, "--threshold", 0, "-o", tmp_path / "c.mid", "--seed", seeds[0]]
     assert run("compose", model, *flags) == 0
     np.testing.assert_array_equal(midiread(tmp_path / "c.mid").piano_roll, a)
+
+
+def test_the_numbers_of_a_tune_are_those_of_its_notes(model, tmp_path, capsys):
+    """Counted in the file that was written."""
+    flags = ["-o", tmp_path / "t.mid", "--steps", 30, "--threshold", 0.45, "--seed", 2]
+    assert run("compose", model, *flags, "--json") == 0
+    (tune,) = json.loads(capsys.readouterr().out)["tunes"]
+    sounding = midiread(tmp_path / "t.mid", (21, 109), 0.3, keep_short=True).piano_roll.sum(axis=1)
+    sounding = np.append(sounding, np.zeros(30 - len(sounding)))  # silence at the end
+    assert tune["notes_at_a_time"] == pytest.approx(sounding.mean())
+    assert tune["silent"] == pytest.approx((sounding == 0).mean())
+    assert len(set(sounding)) > 3 and tune["seconds"] == pytest.approx(9)
+
+
+def test_the_baseline_of_the_training_music_by_hand():
+    """One pitch is on, on, on, off, off: after on it is on in 2 of 3 steps, after off in 0 of 1."""
+    roll = np.array([[1], [1], [1], [0], [0]], bool)
+    metadata = training_music.record({}, [roll])
+    silent, sounding = np.log(1 / 2), np.log(3 / 2)  # log((on + 1) / (off + 1))
+    np.testing.assert_allclose(metadata["baseline"], [[silent], [sounding]], atol=1e-4)
+    baseline = training_music.baseline(metadata, 1)
+    odds = baseline(np.array([0.0, 1.0]).reshape(2, 1, 1))
+    np.testing.assert_allclose(odds.ravel(), [silent, sounding], atol=1e-4)
 
 
 @pytest.mark.filterwarnings("default:100% of the steps")
@@ -1000,13 +1052,13 @@ def test_a_poor_model_or_tune_raises_a_warning(model, tmp_path, capsys):
     flags = ["--steps", 9, "-o", tmp_path / "t.mid"]
     assert run("compose", model, *flags, "--temperature", 100) == 0
     err = capsys.readouterr().err
-    assert re.search(r"predicts worse \(.* than each pitch's own Markov chain \(.*\): ", err)
+    assert re.search(r"the best validation is .* nats per step, worse than the baseline of \d", err)
     assert re.search(r"\d\d\.\d notes sound at a time, more than music usually has", err)
     loaded = RNN4Music.from_file(model)
     loaded.history.baseline = 1000.0
     better = loaded.saveParameters(tmp_path / "better")
     assert run("compose", better, *flags) == 0
-    assert "predicts worse" not in capsys.readouterr().err
+    assert "worse than" not in capsys.readouterr().err
 
 
 # ---- the others
@@ -1076,10 +1128,71 @@ def test_evaluating_names_the_tunes_that_were_trained_on(model, music, tmp_path,
     out = capsys.readouterr().out
     assert "(each pitch's own Markov chain: " in out and "worse than the baseline of" in out
     names = ", ".join(f"{k}.mid" for k in range(5) if known[k])
-    assert "trained on 4 of the 5 tunes" in out and out.endswith(f": {names}\n")
+    assert "trained on 4 of 5 tunes" in out and out.endswith(f": {names}\n")
     loaded.metadata |= {"training_tunes": 3, "baseline": [[1], "x"]}
     assert run("evaluate", loaded.saveParameters(tmp_path / "odd"), tmp_path) == 0
     assert "does not say which tunes it was trained on" in capsys.readouterr().out
+
+
+def test_names_of_tunes_are_escaped_and_unknown_tunes_are_not_called_new(
+    model, music, tmp_path, capsys
+):
+    for path in music.iterdir():
+        (tmp_path / f"\x1b[31m{path.name}").write_bytes(path.read_bytes())
+    assert run("evaluate", model, tmp_path) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out and r": \x1b[31m" in out
+    other = tune_file(tmp_path / "other.mid", 11)
+    assert run("evaluate", model, other) == 0
+    assert "none of these tunes is recognised as one of" in capsys.readouterr().out
+
+
+def test_a_validation_that_near_duplicates_leave_empty_is_reported(tmp_path):
+    for k in range(5):
+        tune_file(tmp_path / f"{k}.mid")
+    settings = config.merged({"command": "train", "data": str(tmp_path)}, None)
+    with pytest.warns(UserWarning, match=r"--validation 0.1 of 5 tunes holds out none: near dup"):
+        read_music(str(tmp_path), settings, SimpleNamespace(metadata={}, io_length=88))
+
+
+@pytest.mark.parametrize(
+    ("source", "name"), (("big/*.mid", "big"), ("*/0.mid", "here"), ("big", "big"))
+)
+def test_a_model_is_named_after_the_folder_of_a_pattern(tmp_path, monkeypatch, source, name):
+    (tmp_path / "here" / "big").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    for k in range(2):
+        tune_file(Path("big", f"{k}.mid"), k)
+    settings = config.merged({"command": "train", "data": source, "validation": 0.0}, None)
+    music = read_music(source, settings, SimpleNamespace(metadata={}, io_length=88))
+    assert music.metadata["data"] == name
+
+
+@pytest.mark.parametrize(
+    ("data", "title"),
+    (
+        ("x.zip", "In the style of x"),
+        ("JSB.mat", "In the style of JSB"),
+        ("op. 10", "In the style of op. 10"),
+        ("*.mid", "t"),
+        ("", "t"),
+        (7, "t"),
+    ),
+)
+def test_the_default_title_has_no_suffix_or_pattern(data, title):
+    args = SimpleNamespace(title=None, start="none", output="t.mid")
+    assert compose._title(args, {"data": data}) == title
+
+
+def test_a_single_step_is_counted_in_the_singular(model, tmp_path, capsys):
+    assert run("compose", model, "--steps", 1, "-o", tmp_path / "t.mid") == 0
+    assert capsys.readouterr().out.startswith("1 step, ")
+
+
+def test_steps_of_unknown_length_are_called_so():
+    settings = SimpleNamespace(start_from="m.npz")
+    with pytest.warns(UserWarning, match="trained on steps of unknown length, and is .* of 0.1 s"):
+        _warn_of_other_steps(settings, {}, {"time_step": 0.1})
 
 
 def test_a_model_that_is_trained_further_has_all_its_tunes_on_record(model, tmp_path, music):
@@ -1112,6 +1225,21 @@ def test_a_standard_set_is_scored_by_its_parts(model, tmp_path, capsys):
     assert "on 3 tunes, 13 steps" in capsys.readouterr().out
     assert run("evaluate", model, tmp_path / "set.json", "--part", "train") == 0
     assert "on 2 tunes, 4 steps" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    (
+        (0.4, "0 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (7199, "120 min"),
+        (7200, "2.0 h"),
+        (9000, "2.5 h"),
+    ),
+)
+def test_durations_of_a_training(seconds, text):
+    assert model_card._time(seconds) == text
 
 
 def test_info_describes_models_and_midi_files(model, music, capsys):
@@ -1176,6 +1304,7 @@ def test_the_model_card_is_markdown_that_nothing_breaks(model, tmp_path, capsys)
     ]  # fmt: skip
     assert r"CC \| &lt;b&gt;0&lt;/b&gt;" in card and r"a\_b\*c \# no heading" in card
     assert f"{min(loaded.history.validation):.3f} nats per step" in card
+    assert "threshold=" not in card  # the model has its own
 
 
 def test_invalid_metadata_are_shown_or_refused(model, tmp_path, capsys):
@@ -1192,20 +1321,43 @@ def test_invalid_metadata_are_shown_or_refused(model, tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "texts"),
     (
-        ["roll", "{tune}"],
-        ["learning", "{model}"],
-        ["weights", "{model}", "--layer", "2"],
-        ["probabilities", "{model}", "--tune", "{tune}"],
-        ["activations", "{model}", "--tune", "{tune}", "--part", "forget"],
+        (["roll", "{tune}"], {"seconds", "pitch", "C4"}),
+        (["learning", "{model}"], {"epoch", "nats per step", "validation"}),
+        (
+            ["weights", "{model}", "--layer", "2"],
+            {"layer 1", "layer 2", "layer 2, previous step", "candidate", "C4"},
+        ),
+        (["probabilities", "{model}", "--tune", "{tune}"], {"seconds", "probability", "C4"}),
+        (
+            ["activations", "{model}", "--tune", "{tune}", "--part", "forget"],
+            {"seconds", "forget gate", "3 units"},  # of the first layer
+        ),
+        (
+            ["activations", "{model}", "--tune", "{tune}", "--layer", "3", "--dt", "0.6"],
+            {"seconds", "tanh c", "5 units"},
+        ),
     ),
 )
-def test_pictures(model, music, tmp_path, arguments, capsys):
+def test_pictures(model, music, tmp_path, arguments, texts, capsys):
     arguments = [each.format(model=model, tune=music / "0.mid") for each in arguments]
     assert run("plot", *arguments, "-o", tmp_path / "p.svg") == 0
-    assert "<svg" in (tmp_path / "p.svg").read_text("utf8")
+    drawn = set(re.findall("<!-- (.*?) -->", (tmp_path / "p.svg").read_text("utf8")))
+    assert texts <= drawn, drawn
     assert str(tmp_path / "p.svg") in capsys.readouterr().out
+
+
+def test_probabilities_are_drawn_at_the_step_that_they_predict(model, music, tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plots, "plot_composition", lambda panels, *rolls: drawn.append(rolls))
+    tune = music / "0.mid"
+    assert run("plot", "probabilities", model, "--tune", tune, "-o", tmp_path / "p.png") == 0
+    ((roll, probabilities, time_step, lowest_pitch),) = drawn
+    np.testing.assert_array_equal(roll, load_midi(tune)[0])
+    assert (time_step, lowest_pitch) == (0.3, 21) and not probabilities[0].any()
+    predicted = RNN4Music.from_file(model).predict(roll)
+    np.testing.assert_allclose(probabilities[1:], predicted[:-1], rtol=1e-4)
 
 
 def test_plot_roll_draws_every_note_at_its_own_time(tmp_path, capsys, monkeypatch):
@@ -1219,6 +1371,11 @@ def test_plot_roll_draws_every_note_at_its_own_time(tmp_path, capsys, monkeypatc
     assert drawn == midiread(tmp_path / "fast.mid", (0, 128)).notes and len(drawn) == 200
     assert run("plot", "roll", tmp_path / "fast.mid", "--dt", "0.1") == 1
     assert "leave out --dt" in capsys.readouterr().err
+    (tmp_path / "drums.mid").write_bytes(
+        b"MThd\0\0\0\6\0\0\0\1\0\x60MTrk\0\0\0\x10\0\x90<@`\x80<\0\0\x99<@`\x89<\0"
+    )
+    assert run("plot", "roll", tmp_path / "drums.mid", "-o", tmp_path / "p.png") == 0
+    assert capsys.readouterr().out.endswith("p.png, 1 note (1 on drums not drawn)\n")
     midiwrite(tmp_path / "rest.mid", 0 * roll, (21, 109), 0.3)
     assert run("plot", "roll", tmp_path / "rest.mid", "-o", tmp_path / "none.png") == 1
     assert "has no notes to draw" in capsys.readouterr().err
@@ -1239,9 +1396,12 @@ def test_rendering_lasts_as_long_as_the_file(music, tmp_path, capsys):
     assert "12.0 s" in capsys.readouterr().out
 
 
-def test_the_demo_trains_composes_and_writes_a_page(music, tmp_path, capsys):
+def test_the_demo_trains_composes_and_writes_a_page(tmp_path, capsys):
     (tmp_path / "demo").mkdir()
-    flags = ["--data", music, "--epochs", 1, "-o", tmp_path / "demo"]
+    (tmp_path / "music").mkdir()
+    for k in range(9):  # of which it holds out 6 %: one
+        tune_file(tmp_path / "music" / f"{k}.mid", k, n_steps=20)
+    flags = ["--data", tmp_path / "music", "--epochs", 1, "-o", tmp_path / "demo"]
     assert run("demo", *flags) == _common.ABOVE_BASELINE
     out = capsys.readouterr().out
     assert {each.name for each in (tmp_path / "demo").iterdir()} == {
@@ -1249,6 +1409,16 @@ def test_the_demo_trains_composes_and_writes_a_page(music, tmp_path, capsys):
     }  # fmt: skip
     assert f"open {(tmp_path / 'demo' / 'demo.html').as_uri()} in a browser" in out
     assert "the model has not learned the music" in out
+    (held_out,) = load_midi(tmp_path / "music").split(0.06, 0, seed=1).validation.names
+    page = (tmp_path / "demo" / "demo.html").read_text("utf8")
+    assert f"<dd>20 steps of {held_out}</dd>" in page  # the tune is continued
+    assert f"{held_out.removesuffix('.mid')}, continued" in page
+    assert RNN4Music.from_file(tmp_path / "demo" / "demo.npz").metadata["keys"] == "all"
+    composed = midiread(tmp_path / "demo" / "demo.mid", dt=0.3).piano_roll
+    with wave.open(str(tmp_path / "demo" / "demo.wav")) as sound:
+        seconds = sound.getnframes() / sound.getframerate()
+    assert seconds == pytest.approx(0.3 * len(composed))
+    assert composed.any()
     before = (tmp_path / "demo" / "demo.npz").read_bytes()
     assert run("demo", *flags) == 1
     assert "give another folder with -o, or --force to replace it" in capsys.readouterr().err
@@ -1296,6 +1466,16 @@ def test_without_a_home_directory_there_is_no_cache_directory(monkeypatch):
     assert paths.user_cache() is None
 
 
+@pytest.mark.parametrize("home", ["", "relative"])
+def test_a_home_directory_must_be_absolute(home, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("LOCALAPPDATA", raising=False)
+    monkeypatch.setenv("HOME", home)
+    assert paths.user_cache() is None
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_standard_set_is_not_overwritten_by_what_learned_from_it(tmp_path, capsys):
     (tmp_path / "set.npz").write_bytes(b"a set")
     assert run("train", tmp_path / "set.npz", "-o", tmp_path / "set.npz", "--force") == 1
@@ -1336,3 +1516,7 @@ def test_a_checkpoint_of_another_training_is_described_by_the_flags():
         in sentence
     )
     assert "--units 8 8, not 8 9; the training music 'a', not 'b'. Resume it" in sentence
+    assert "--keep-silence" not in sentence
+    with pytest.raises(AnotherTraining) as raised:
+        check_same("night.npz", existing, expected, keeps_silence=True)
+    assert "give --keep-silence (in Python keep_silence=True)" in _common.sentence(raised.value)

@@ -243,6 +243,39 @@ def test_the_command_line_has_numbers_and_addresses():
     assert cluster.parsed("tcp://10.0.0.1:8786") == "tcp://10.0.0.1:8786"
 
 
+def test_the_megabytes_of_an_update_are_those_of_its_arrays(monkeypatch, capsys):
+    """Weights go to both workers in float64; their gradients come back, here in float32."""
+
+    class Idle:
+        n_used, wait = 2, lambda *_, **__: None
+
+        def compute(self, flat, parts):
+            flat = np.zeros(len(flat), "float32")
+            return [
+                replica.Gradient(1.0, flat, part.states, 0.5 * k) for k, part in enumerate(parts)
+            ]
+
+    monkeypatch.setattr(data_parallel, "n_requested", lambda client: 2)
+    model = RNN4Music(60, 60, 60, io_length=P, dtype="float64", seed=1)
+    config = TrainConfig(epochs=1, batch_size=4, window=9)
+    trainer = data_parallel.ClusterTrainer(model, TUNES, None, config, client=None)
+    trainer.workers, trainer._apply = Idle(), lambda gradients, cost: None
+    for _ in range(3):
+        trainer._change(np.zeros((9, 4, P)), np.full((8, 4), 0.25), trainer.initial, (1,))
+    trainer.leave_result()
+    found = re.search(
+        r"on 2 workers: 2 updates after the first.* of which ([\d.]+) ms computing; "
+        r"([\d.]+) MB sent and ([\d.]+) MB received per update",
+        capsys.readouterr().err,
+    )
+    computing, sent, received = map(float, found.groups())
+    megabytes = 1e-6 * sum(array.size for array in model.get_parameters().values())
+    states = 1e-6 * 2 * 6 * (2 * 60) * 8  # of two parts, two columns each
+    assert computing == 500  # the slowest part
+    assert sent == pytest.approx(2 * 8 * megabytes + states, abs=0.01)
+    assert received == pytest.approx(2 * 4 * megabytes + states, abs=0.01)
+
+
 def test_rolls_travel_as_bits_and_probabilities_as_they_are():
     rng = np.random.default_rng(1)
     roll = (rng.random((5, 3, 11)) < 0.5).astype("float32")

@@ -1,5 +1,6 @@
 """Folders, lists, patterns and .zip files of MIDI as datasets."""
 
+import glob
 import json
 import multiprocessing
 import os
@@ -21,12 +22,13 @@ from test_silence import END, smf
 from midi import MidiError, midiread, midiwrite
 from rnn4music import RNN4Music
 from rnn4music.data import midi_files, pianoroll, shards
-from rnn4music.data.dataset import Dataset, DatasetWarning, FileIssue
+from rnn4music.data.dataset import Dataset, DatasetWarning, FileIssue, outcome
 from rnn4music.data.keys import find_key, transpose
-from rnn4music.data.midi_files import load_midi
+from rnn4music.data.midi_files import find_files, load_midi
 from rnn4music.data.standard_sets import load_standard_set
 from rnn4music.data.store import RollStore, convert, is_store
 from rnn4music.experiment import config
+from rnn4music.experiment.inputs import MUSIC, check_music
 from rnn4music.experiment.music import ReadingOptions, read_music
 
 RANGE = (21, 109)
@@ -79,6 +81,19 @@ def test_a_list_keeps_its_order_and_may_mix_all_kinds(folder):
     dataset = load_midi([folder / "deep", str(folder / "b.mid")])
     assert dataset.names == ["c.Kar", "er/d.mid", (folder / "b.mid").as_posix()]
     assert same_rolls(dataset, [2, 3, 0])
+
+
+def test_a_pattern_is_walked_as_seldom_as_possible(folder, monkeypatch):
+    patterns = []
+    find = glob.glob
+    monkeypatch.setattr(
+        "glob.glob", lambda pattern, **options: patterns.append(pattern) or find(pattern, **options)
+    )
+    pattern = os.path.join(folder, "**", "*.mid")
+    check_music(pattern, MUSIC, "a test needs music")
+    assert patterns == []  # the search ends at the first match
+    assert find_files(pattern)
+    assert patterns == [pattern, os.path.join(folder, "**", "")]
 
 
 def test_a_pattern(folder):
@@ -479,12 +494,24 @@ def test_alike_files_share_a_row(folder):
     ]
 
 
-def test_many_different_rows_are_all_shown():
-    reasons = [f"odd {chr(97 + k)}" for k in range(30)]
-    skipped = [FileIssue(f"{k:02}.mid", reason) for k, reason in enumerate(reasons)]
+def test_a_table_has_a_limited_number_of_rows():
+    reasons = [f"odd {chr(97 + k)}" for k in range(26)]
+    skipped = [FileIssue(f"{k:02}.mid", reasons[k % 26]) for k in range(30)]
     lines = Dataset([], [], skipped).summary().splitlines()
-    assert lines[1] == "30 files skipped:"
-    assert lines[2:] == [f"  {k:02}.mid  {reason}" for k, reason in enumerate(reasons)]
+    assert lines[1] == "30 files skipped:" and len(lines) == 2 + 20 + 1
+    assert lines[6:8] == [f"  0{k}.mid{' ' * 16}odd {'abcdef'[k]}" for k in (4, 5)]
+    assert lines[-1] == "  and 6 more files (6 reasons), see .skipped"
+    with pytest.raises(ValueError, match=r"  and 6 more files \(6 reasons\)$"):
+        Dataset([], [], skipped).report(30)
+
+
+def test_many_files_that_are_not_midi_share_a_row(folder):
+    for k in range(60):
+        (folder / f"{k:02}.mid").write_bytes(bytes([97 + k % 26, 39, k + 128, 34 * (k % 2), 0, 9]))
+    with pytest.warns(DatasetWarning) as warned:
+        load_midi(folder)
+    lines = str(warned[0].message).splitlines()
+    assert lines[1] == "60 files skipped:" and "00.mid and 59 similar  not a MIDI" in lines[2]
 
 
 def test_many_rows_that_differ_in_numbers_share_one():
@@ -954,11 +981,39 @@ def test_splits_that_are_refused(keywords, message):
         collection(5).split(**keywords)
 
 
+def test_the_numbers_of_files_are_added():
+    def file(name, reason="", damage="", **counts):
+        return SimpleNamespace(name=name, reason=reason, damage=damage, counts=counts)
+
+    files = [file("a", n_notes=3, drums=2), file("b", n_notes=4, silent_steps=1, n_cut=2)]
+    files += [file("c", reason="odd", n_notes=100), file("d", damage="cut off", drums=1)]
+    skipped, damaged, n_notes, dropped, silence, n_cut = outcome(files)
+    assert (skipped, damaged) == ([("c", "odd")], [("d", "cut off")])
+    assert (n_notes, dropped, silence, n_cut) == (7, {"drums": 3}, (1, 1), 2)
+    assert outcome(files[:1]) == ([], [], 3, {"drums": 2}, (0, 0), 0)
+
+
+@pytest.mark.parametrize(
+    ("n_tunes", "validation", "test", "sizes"),
+    ((7, 0.1, 0.1, (5, 1, 1)), (7, 0.25, 0.4, (2, 2, 3)), (9, 0.05, 0.1, (8, 0, 1))),
+)
+def test_shares_are_rounded_to_tunes(n_tunes, validation, test, sizes):
+    parts = collection(n_tunes).split(validation, test)
+    assert tuple(map(len, parts)) == sizes
+    assert [len(part) for part in collection(10).split()] == [8, 1, 1]
+
+
 def test_a_dataset_is_a_sequence_of_rolls():
     dataset = collection(6)
     assert repr(dataset) == "<Dataset: 6 tunes, 240 steps>"
     assert repr(dataset[1:3]) == "<Dataset: 2 tunes, 80 steps>"
     assert dataset[-1] is dataset.rolls[5]
     assert dataset[::-2].names == ["5.mid", "3.mid", "1.mid"]
-    model = RNN4Music(3, 3, 3, 88, seed=1)
-    model.train(dataset, 1, 1, 3, 10, validation=dataset[:2], progress=False)
+    histories = [
+        RNN4Music(3, 3, 3, 88, seed=1).train(
+            tunes, 1, 1, 3, 10, validation=tunes[:2], progress=False
+        )
+        for tunes in (dataset, dataset.rolls)
+    ]
+    assert len(histories[0].cost) == 2 and histories[0].cost == histories[1].cost
+    assert histories[0].validation == histories[1].validation

@@ -1,5 +1,6 @@
 """The example and the commands and snippets of the pages, run as by a user."""
 
+import json
 import os
 import re
 import shlex
@@ -8,8 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import soundfile
 
 from midi import midiread, midiwrite
 from rnn4music import RNN4Music
@@ -123,7 +126,27 @@ def test_the_commands_of_a_page(folder, page, n_commands, made):
         program = {"python": [], "rnn4music": ["-m", "rnn4music"]}[Path(words[0]).name]
         run([sys.executable, *program, *words[1:]], folder)
     for name in made.split():
-        assert (folder / name).stat().st_size > 100, name
+        check_made(folder / name)
+
+
+def check_made(path):
+    """Check that a file holds what its suffix promises: a trained model, notes, sound, …."""
+    if path.suffix == ".npz":
+        model = RNN4Music.from_file(path)
+        assert model.history.epochs == len(model.history.validation) >= 1, path
+    elif path.suffix == ".mid":
+        assert midiread(path, (21, 109), 0.3).piano_roll.any(), path
+    elif path.suffix in (".wav", ".mp3"):
+        sound, rate = soundfile.read(path)
+        assert len(sound) > rate and np.abs(sound).max() > 0.01, path
+    elif path.suffix == ".html":
+        assert "data:audio/" in path.read_text("utf8"), path
+    elif path.suffix == ".jsonl":
+        events = [json.loads(line)["event"] for line in path.read_text().splitlines()]
+        assert events[0] == "start" and "epoch" in events and events[-1] == "end", path
+    else:
+        shape = plt.imread(path).shape
+        assert min(shape[:2]) > 300 and len(np.unique(plt.imread(path))) > 2, path
 
 
 def test_the_example_fits_on_a_page():

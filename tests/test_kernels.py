@@ -183,7 +183,9 @@ def trained(sizes, batch, length, dtype="float32"):
 
 
 @needs_kernels
-@pytest.mark.parametrize("sizes", ((5, 9, 7, 12), (130, 257, 20, 11)))
+@pytest.mark.parametrize(
+    "sizes", ((5, 9, 7, 12), pytest.param((130, 257, 20, 11), marks=pytest.mark.slow))
+)
 def test_training_on_several_threads_is_training_on_one(sizes, three_threads, monkeypatch):
     cost, parameters = trained(sizes, 7, 6, "float64")
     monkeypatch.setattr(processes, "n_cores", lambda: 1)
@@ -194,6 +196,7 @@ def test_training_on_several_threads_is_training_on_one(sizes, three_threads, mo
         np.testing.assert_allclose(parameters[name], array, rtol=0, atol=1e-9)
 
 
+@pytest.mark.slow
 @needs_kernels
 def test_models_that_train_side_by_side_share_the_threads(three_threads):
     """Four Python threads each run kernels of three chunks in XLA's few threads."""

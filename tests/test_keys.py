@@ -32,6 +32,14 @@ def test_a_cadence_is_in_its_key(tonic):
     assert str(Key(tonic, "minor")) == f"{name} minor"
 
 
+def test_long_notes_decide():
+    """Both tunes have all white notes; one rests on C major's triad, the other on A minor's."""
+    for triad, key in (((0, 4, 7), (0, "major")), ((9, 0, 4), (9, "minor"))):
+        roll = np.zeros((12, 12), bool)
+        roll[0, list(MAJOR_SCALE)] = roll[:, list(triad)] = True
+        assert find_key(roll, lowest_pitch=60) == key
+
+
 def test_silence_has_no_key():
     assert find_key(np.zeros((5, 88))) is None
 

@@ -111,6 +111,15 @@ def test_parameters_are_copies_set_all_or_nothing():
         model.set_parameters(ones)
 
 
+def test_a_probability_at_the_threshold_counts_as_a_note():
+    """All are ½, on a tune of which three notes of eight are scored."""
+    tune = np.array([[1, 1], [1, 0], [0, 0], [1, 1], [0, 0]], float)
+    at, above = (scores.evaluate(np.zeros_like, [tune], t, "float64") for t in (0.5, 0.51))
+    assert (at.accuracy, at.precision, at.recall) == (3 / 8, 3 / 8, 1)
+    assert (above.accuracy, above.recall) == (0, 0) and np.isnan(above.precision)
+    assert at.nats_per_step == above.nats_per_step == pytest.approx(2 * math.log(2))
+
+
 @pytest.mark.core
 @pytest.mark.parametrize("length", (1, 100, 101, 230))
 def test_predict_any_length(model, length):

@@ -1,6 +1,7 @@
 """Saving and loading: everything comes back, nothing is lost, damage is refused."""
 
 import copy
+import errno
 import json
 import os
 import pickle
@@ -447,10 +448,31 @@ def test_a_nameless_file_that_cannot_be_linked_is_copied(tmp_path, monkeypatch):
     def cannot(*_, **__):
         raise OSError(18, "Invalid cross-device link")
 
+    synced, fsync = {}, os.fsync
+
+    def recorded(file):
+        fsync(file)
+        synced[os.fstat(file).st_ino] = os.fstat(file).st_size
+
     monkeypatch.setattr(os, "link", cannot)
+    monkeypatch.setattr(os, "fsync", recorded)
     with written_whole(tmp_path / "m") as file:
         file.write(b"all of it")
     assert (tmp_path / "m").read_bytes() == b"all of it" and os.listdir(tmp_path) == ["m"]
+    assert synced[os.stat(tmp_path / "m").st_ino] == len(b"all of it")  # before it has its name
+
+
+@pytest.mark.parametrize("number", (errno.EIO, errno.ESTALE))
+def test_an_error_of_the_disk_is_not_reported_as_damage(trained, number, tmp_path, monkeypatch):
+    path = trained.saveParameters(tmp_path / "m")
+
+    def fail(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(zipfile.ZipFile, "open", fail)
+    with pytest.raises(OSError, match=os.strerror(number)) as caught:
+        RNN4Music.from_file(path)
+    assert caught.value.errno == number
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no FIFOs")

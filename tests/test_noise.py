@@ -78,12 +78,13 @@ def test_averaging_returns_the_mean_of_the_current_weights(rng):
 
 def test_validation_scores_the_mean_and_training_continues_with_the_current_weights(rng):
     tunes = [random_roll(rng, 9, P) for _ in range(4)]
-    with_validation, without = small_model(seed=2), small_model(seed=2)
+    rates = dict.fromkeys(("R1", "R2", "R3", "Rout"), 0.3)  # so that the validation rises again
+    with_validation, without = small_model(seed=2, **rates), small_model(seed=2, **rates)
     history = with_validation.train(
-        tunes, 1, 3, 2, 6, averaging=0.5, validation=tunes, progress=False
+        tunes, 1, 6, 2, 6, averaging=0.5, validation=tunes, progress=False
     )
-    costs = without.train(tunes, 1, 3, 2, 6, averaging=0.5, progress=False).cost
-    assert history.cost == costs
+    costs = without.train(tunes, 1, 6, 2, 6, averaging=0.5, progress=False).cost
+    assert history.cost == costs and history.best_epoch < 6
     score = with_validation.evaluate(tunes).nats_per_step
     assert score == min(history.validation)
 
@@ -101,7 +102,8 @@ def test_noise_in_training_does_not_affect_the_use_of_the_network(options, rng):
     tunes = [random_roll(rng, 9, P) for _ in range(4)]
     model = small_model(seed=2)
     model.train(tunes, 1, 2, 2, 6, progress=False, **options)
-    np.testing.assert_array_equal(model.predict(tunes[0]), model.predict(tunes[0]))
+    network = model.to_numpy()  # which knows neither dropout nor noise
+    np.testing.assert_allclose(model.predict(tunes[0]), network.predict(tunes[0]), rtol=1e-9)
     costs = [
         small_model(seed=2).train(tunes, 1, 2, 2, 6, progress=False, **each).cost
         for each in ({}, options, options)
@@ -149,6 +151,15 @@ def test_baselines_by_hand():
     np.testing.assert_allclose(constant.nats_per_step, -np.log(5 / 6) - np.log(1 / 2))
     # after on: (4 + 1) / (4 + 2); the second: after off 2 of 2 on, after on 0 of 2
     np.testing.assert_allclose(chain.nats_per_step, -np.log(5 / 6) - np.log(3 / 4))
+    # pitch on, on, on, off, off: after on it is on in 2 of 3 steps, after off in 0 of 1
+    ends, other = np.array([[1], [1], [1], [0], [0]]), np.array([[1], [0], [0], [1]])
+    both = score_baselines([ends], [other])
+    nats = -(np.log(1 - 3 / 5) + np.log(1 - 1 / 3) + np.log(1 / 3)) / 3
+    np.testing.assert_allclose(both["each pitch's Markov chain"].nats_per_step, nats)
+    np.testing.assert_allclose(both["each pitch's frequency"].nats_per_step, np.log(2))
+    starts = score_baselines([ends[::-1]], [other])  # after on 2 of 2, after off 1 of 2
+    nats = -(np.log(1 - 3 / 4) + np.log(1 / 2) + np.log(1 / 2)) / 3
+    np.testing.assert_allclose(starts["each pitch's Markov chain"].nats_per_step, nats)
     assert chain.accuracy == 1 and constant.n_steps == chain.n_steps == 4
     unseen = np.ones((3, 2))
     assert np.isfinite(score_baselines([np.zeros((9, 2))], [unseen])[

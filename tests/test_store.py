@@ -18,8 +18,10 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from conftest import markov_nats_per_step
 
 from midi import midiwrite
+from midi.reading import RULES
 from rnn4music import cli
 from rnn4music.data import midi_files, pianoroll, shards
 from rnn4music.data import store as roll_store
@@ -28,7 +30,8 @@ from rnn4music.data.midi_files import load_midi
 from rnn4music.data.store import RollStore, StoreError, convert
 from rnn4music.distributed import cluster
 from rnn4music.evaluation import score_baselines, scores
-from rnn4music.experiment import config
+from rnn4music.evaluation.baselines import markov_probabilities
+from rnn4music.experiment import config, training_music
 from rnn4music.experiment.music import read_music
 from rnn4music.training import checkpoints, minibatches
 from rnn4music.training.config import TrainConfig
@@ -176,12 +179,47 @@ def test_workers_are_given_absolute_paths(tunes, tmp_path, monkeypatch):
     assert all(os.path.isabs(file.path) for job in told for file in job.files)
 
 
-def test_shards_keep_the_names_that_earlier_revisions_gave_them(tmp_path, monkeypatch):
-    monkeypatch.setattr("rnn4music._utils.version.__version__", "0.1.0")
-    files = [midi_files.File("a.mid", "/x/a.mid", size=10, stamp=5)]
+def test_other_rules_of_reading_give_shards_and_caches_other_names(tmp_path, tunes, monkeypatch):
     sampling = midi_files.SamplingOptions.validate(RANGE, 0.3, keep_silence=True)
-    _, (job,) = roll_store._plan(tmp_path, files, sampling)
-    assert job.path == tmp_path / "shards" / "00000-61fd12fbfa4d48b5.rolls"
+    names = set()
+    for rules in (RULES, RULES + 1):
+        for module in (roll_store, midi_files):
+            monkeypatch.setattr(module, "RULES", rules)
+        _, jobs = roll_store._plan(tmp_path, midi_files.find_files(tunes), sampling)
+        names |= {job.path.name for job in jobs}
+        midi_files.load_midi(tunes, cache=tmp_path / "cache", progress=False)
+    assert len(names) == 2 * len(jobs)
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_a_store_of_other_rules_is_read_but_not_completed(tunes, folder, is_finished):
+    def change(manifest):
+        manifest.pop("rules")  # as in earlier versions
+        if not is_finished:
+            manifest["shards"][0].pop("crc")
+
+    rewritten(folder, change)
+    before, lengths = files_of(folder), []
+    if is_finished:
+        with pytest.warns(DatasetWarning, match="an earlier version .* read notes differently"):
+            lengths = RollStore(folder).lengths
+        assert len(lengths)
+    with pytest.raises(ValueError, match="read notes differently. Convert into another folder"):
+        convert(tunes, folder, progress=False)
+    assert files_of(folder) == before
+
+
+def test_a_training_reads_a_store_once_for_its_record_and_its_baseline(made, monkeypatch):
+    store, plain = RollStore(made), [*RollStore(made)]
+    training_music.record({}, store)
+    expected = score_baselines(plain, plain)["each pitch's Markov chain"]
+    with monkeypatch.context() as patch:
+        patch.setattr(RollStore, "__getitem__", None)
+        chain = markov_probabilities(store)
+    assert scores.score(chain, plain) == pytest.approx(expected.nats_per_step)
+    half = markov_probabilities(store[:2])
+    assert scores.score(half, plain) != pytest.approx(expected.nats_per_step)
 
 
 def test_a_machine_without_the_folders_says_so(tunes, tmp_path):
@@ -533,7 +571,8 @@ def test_a_shard_built_from_its_parts_is_read(tmp_path):
     manifest = {"format": 1, "version": "0.1.0", "options": options, "shards": [shard]}
     checksum = zlib.crc32(json.dumps(manifest, sort_keys=True).encode())
     (tmp_path / "store.json").write_text(json.dumps({**manifest, "checksum": checksum}))
-    store = RollStore(tmp_path)
+    with pytest.warns(DatasetWarning, match="an earlier version"):
+        store = RollStore(tmp_path)
     assert store.names == ["a.mid"] and store.skipped == [("b.mid", "not a MIDI file")]
     assert store.damaged == [("a.mid", "cut off")]
     assert store.options == {**options, "keep_silence": True} and store.silence == (0, 0)
@@ -686,10 +725,9 @@ def test_scores_and_baselines_are_those_of_the_same_tunes_in_memory(made, tunes,
     monkeypatch.setattr(scores, "LARGEST_BATCH", 3)
     store, rolls = Counted(made), load_midi(tunes).rolls
     mine, theirs = score_baselines(store, store), score_baselines(rolls, rolls)
-    assert (
-        str(mine) == str(theirs)
-        and mine["each pitch's Markov chain"].n_steps == sum(map(len, rolls)) - 13
-    )
+    chain = mine["each pitch's Markov chain"]
+    assert str(mine) == str(theirs) and chain.n_steps == sum(map(len, rolls)) - 13
+    assert chain.nats_per_step == pytest.approx(markov_nats_per_step(rolls, rolls), rel=1e-9)
     assert store.most_alive <= 3 + 3
 
 

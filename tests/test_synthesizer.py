@@ -167,6 +167,24 @@ def test_upper_partials_and_high_notes_decay_first():
     assert kept_of == sorted(kept_of, reverse=True)
 
 
+def test_an_octave_is_1_5_dB_quieter_than_the_one_below():
+    levels = []
+    for pitch in (57, 69, 81):
+        sound = synthesise_notes([(pitch, 0, 1)], 1)
+        levels.append(20 * np.log10(level(sound, 0.005, 0.055)))  # whole periods after the attack
+    np.testing.assert_allclose(np.diff(levels), -1.5, atol=0.2)
+    assert levels[1] == pytest.approx(20 * np.log10(0.14 / 2), abs=0.4)  # of A4, unscaled
+
+
+def test_harmonics_fade_with_their_number_and_frequency():
+    """Amplitudes exp(−n f / 2000 Hz) / n^1.3, which decay within 1.5 s / n^0.7."""
+    amplitudes = spectrum(synthesise_notes([(69, 0, 1)], 1), 0.01, 0.21)
+    for n in (2, 3, 4):
+        expected = np.exp(-(n - 1) * 440 / 2000) / n**1.3 * np.exp(-0.1 * (n**0.7 - 1) / 1.5)
+        ratio = at(amplitudes, n * 440) / at(amplitudes, 440)
+        assert ratio == pytest.approx(expected, rel=0.05), n
+
+
 def test_partials_do_not_alias():
     for pitch in (96, 108, 127):
         amplitudes = spectrum(synthesise_notes([(pitch, 0, 1)], 1), 0.05, 0.9)

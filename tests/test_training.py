@@ -9,16 +9,16 @@ import textwrap
 import threading
 import time
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import SIZES, random_roll, small_model
+from conftest import SIZES, markov_nats_per_step, random_roll, small_model
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rnn4music import RNN4Music, TrainingDiverged, mark_silence
 from rnn4music.backend import ENGINE
-from rnn4music.evaluation import score_baselines
 from rnn4music.graphs.compiled import NO_NOISE
 from rnn4music.training import BaselineWarning, History, callbacks, loop, minibatches
 from rnn4music.training.averaging import AveragedWeights
@@ -113,13 +113,27 @@ def test_history(tunes):
     assert first.rate_factor == [1, 1, 1]
     best = f"{min(first.validation):.3f} after epoch {first.best_epoch}"
     assert repr(first).startswith(f"History(18 updates, 3 epochs, best validation {best}")
-    chain = score_baselines(tunes, tunes[:2])["each pitch's Markov chain"]
-    assert first.baseline == model.history.baseline == chain.nats_per_step
+    assert first.baseline == model.history.baseline
+    assert first.baseline == pytest.approx(markov_nats_per_step(tunes, tunes[:2]), rel=1e-12)
     assert all(seconds > 0 for seconds in first.seconds)
     second = model.train(tunes, 1, 1, 3, 5, progress=False)
     assert model.history.cost == first.cost + second.cost and model.history.epochs == 4
     assert model.history.validation == [*first.validation, None]
     assert first.best_epoch == 1 + int(np.argmin(first.validation)) and second.best_epoch is None
+
+
+def test_updates_use_the_lowered_rates(tunes):
+    """Each epoch is one update, which a twin makes at the rates that it is given by hand."""
+    rates = np.array([0.1, 0.2, 0.3, 0.4])
+    model, twin = (small_model(**dict(zip(("R1", "R2", "R3", "Rout"), rates))) for _ in range(2))
+    options = {"validation": tunes[:2], "decay_patience": 1, "rate_decay": 0.1}
+    history = model.train(tunes, 1, 6, 7, 5, progress=False, **options)
+    assert history.rate_factor[-1] < 1
+    costs = []
+    for factor in history.rate_factor:
+        twin.setNewRates(*(factor * rates))
+        costs += twin.train(tunes, 1, 1, 7, 5, progress=False).cost
+    np.testing.assert_allclose(history.cost, costs, rtol=1e-12)
 
 
 @pytest.mark.parametrize("is_validated", (True, False))
@@ -511,16 +525,20 @@ FORKING = """
             except Exception as error:
                 return f"{type(error).__name__}: {error}"
     print(result(compose))
-    train(0)
+    {run_engine}
     for function in (compose, train, compose_with_numpy, save):
         print(result(function))
 """
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_forked_process_works_before_the_engine_runs_and_raises_after(tmp_path):
+@pytest.mark.parametrize("run_engine", ["train(0)", "import jax; jax.numpy.ones(3)"])
+def test_a_forked_process_works_before_the_engine_runs_and_raises_after(run_engine, tmp_path):
+    if "jax" in run_engine and ENGINE != "jax":
+        pytest.skip("JAX is not the engine")
+    script = textwrap.dedent(FORKING).replace("{run_engine}", run_engine)
     result = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(FORKING)],
+        [sys.executable, "-W", "ignore", "-c", script],
         capture_output=True, text=True, cwd=tmp_path, timeout=200,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
@@ -594,6 +612,53 @@ def test_many_short_epochs_do_not_flood_a_log(tunes, capsys, monkeypatch):
     lines = [line for line in capsys.readouterr().err.splitlines() if EPOCH.fullmatch(line)]
     shown = [int(EPOCH.fullmatch(line)[1]) for line in lines]
     assert shown[:3] == [1, 2, 3] and shown[-1] == 40 and len(shown) < 20
+
+
+def test_the_time_left_does_not_count_compiling(monkeypatch, capsys):
+    """Compiling takes 100 s, each of the updates after it 2 s."""
+    now, history = [0.0], History()
+    monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    trainer = SimpleNamespace(
+        compiles=lambda: True,
+        updates_per_epoch=lambda: iter([10] * 4),
+        state=TrainingState(),
+        config=TrainConfig(epochs=4, batch_size=1, window=2),
+        tunes=[None],
+    )
+    bar = callbacks.ProgressBar(trainer)
+    bar.on_start(None, history)
+    lines = []
+    for epoch in (1, 2):
+        for _ in range(10):
+            now[0] += 2 if history.cost else 100
+            history.cost.append(7.0)
+            bar.on_update(None, history)
+        history.epochs, history.validation = epoch, [None] * epoch
+        capsys.readouterr()
+        bar.on_epoch(None, history)
+        lines.append(capsys.readouterr().err.strip())
+    assert lines == [
+        "epoch 1 of 4, update 10 of 40: cost 7.0; 01:58 elapsed, about 01:00 left",
+        "epoch 2 of 4, update 20 of 40: cost 7.0; 02:18 elapsed, about 00:40 left",
+    ]
+    bar.bar.close()
+
+
+def test_the_total_of_many_epochs_is_estimated_from_those_that_are_planned(monkeypatch):
+    monkeypatch.setattr(callbacks, "_EPOCHS_AHEAD", 2)
+    trainer = SimpleNamespace(
+        compiles=lambda: False,
+        updates_per_epoch=lambda: iter([10, 20, 60, 10, 10]),
+        state=TrainingState(),
+        config=TrainConfig(epochs=5, batch_size=1, window=2),
+        tunes=[None],
+    )
+    bar = callbacks.ProgressBar(trainer)
+    bar.on_start(None, History())
+    assert bar.bar.total == 10 + 20 + 3 * 15
+    bar.on_epoch(None, History(cost=[1.0], validation=[None], epochs=1))
+    assert bar.bar.total == 10 + 20 + 60 + 2 * 30
+    bar.bar.close()
 
 
 def test_the_last_line_names_the_reason_of_an_early_end(tunes, capsys):
@@ -703,8 +768,13 @@ def test_precision_stays_as_it_is_where_a_size_is_one(sizes, n_tunes, length):
 
 @pytest.mark.filterwarnings("ignore:every tune in dataset has one step")
 def test_a_tune_of_one_row_can_be_learned_from():
+    """It is repeated to fill the window."""
     roll = random_roll(np.random.default_rng(0), 1, SIZES["io_length"])
-    assert np.isfinite(small_model().train([roll], 1, 1, 1, 5, progress=False).cost).all()
+    costs = [
+        small_model().train([tune], 1, 1, 1, 5, progress=False).cost
+        for tune in (roll, np.repeat(roll, 5, axis=0))
+    ]
+    assert costs[0] == costs[1] and costs[0][0] > 0
 
 
 @pytest.mark.core

@@ -3,7 +3,6 @@
 import base64
 import io
 import re
-import struct
 from dataclasses import replace
 
 import numpy as np
@@ -75,16 +74,28 @@ def test_a_soundfont_plays_the_midi_file(tune, roll, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     "ending, signature", [("png", b"\x89PNG"), ("svg", b"<?xml"), ("pdf", b"%PDF")]
 )
-def test_pictures(tune, tmp_path, ending, signature):
+def test_pictures(tune, tmp_path, monkeypatch, ending, signature):
+    figures, write = [], _axes.write_figure
+
+    def write_and_keep(figure, path, **options):
+        figures.append(figure)
+        write(figure, path, **options)
+
+    monkeypatch.setattr(_axes, "write_figure", write_and_keep)
     path = tmp_path / f"tune.{ending}"
     assert tune.write_picture(path) == path
     assert path.read_bytes().startswith(signature)
-    if ending == "png":  # two panels with probabilities, one without
-        height = struct.unpack(">I", path.read_bytes()[20:24])
-        alone = Tune(
-            tune.roll, title=r"$\x$ " + "\N{SNOWMAN}\N{MUSICAL SYMBOL G CLEF}"
-        ).write_picture(path)
-        assert struct.unpack(">I", alone.read_bytes()[20:24]) < height
+    title = r"$\x$ " + "\N{SNOWMAN}\N{MUSICAL SYMBOL G CLEF}"
+    Tune(tune.roll, title=title).write_picture(path)
+    both, alone = [figure.axes for figure in figures]
+    drawn = [[image.get_array() for image in axes.images] for axes in both[:2]]
+    np.testing.assert_array_equal(drawn[0][0], tune.start.T)
+    np.testing.assert_array_equal(drawn[0][1], tune.roll.T)
+    np.testing.assert_array_equal(drawn[1][-1], tune.probabilities.T)
+    assert both[0].images[1].get_extent() == [0, 3, 49.5, 69.5]  # seconds, and pitches from 50
+    assert both[0].get_title() == tune.title
+    np.testing.assert_array_equal(alone[0].images[0].get_array(), tune.roll.T)
+    assert alone[0].get_title() == title and len(alone) < len(both)
 
 
 def test_a_picture_needs_a_suffix(tune, tmp_path):

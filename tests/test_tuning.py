@@ -222,9 +222,12 @@ def values(storage):
 
 def test_a_storage_belongs_to_one_search(storage):
     finished(storage, 3.0)
-    message = "of another search: music is 'three tunes', expected 'two tunes'; epochs is None, exp"
+    message = "of another search: music 'three tunes', not 'two tunes'; epochs None, not"
     with pytest.raises(ValueError, match=message):
         trials.open_study(storage, {**ABOUT, "music": "two tunes", "epochs": "5"})
+    with pytest.raises(ValueError, match="music .* keep_silence = true in the TOML file"):
+        trials.open_study(storage, {**ABOUT, "music": "two tunes"})
+    trials.open_study(storage, {**ABOUT, "keep_silence": "true"})  # as earlier versions always did
     with pytest.raises(ValueError, match="seed '1', not '2'"):
         trials.open_study(storage, {**ABOUT, "seed": "2"})
     study = trials.open_study(storage, {**ABOUT, "seed": None})
@@ -283,6 +286,22 @@ def test_what_a_killed_process_left_half_written_is_cut_off(tmp_path):
             file.write(b'{"op_code":4,"wor')
         study.tell(study.ask(), 0.5)
         assert values(journal) == [*before, 1.0, 0.5]
+
+
+def test_one_process_at_a_time_writes_to_a_journal(tmp_path):
+    journal = tmp_path / "search.journal"
+    journal.write_bytes(b"a line\n")
+    first, second = trials._Lock(str(journal)), trials._Lock(str(journal))
+    assert first.acquire()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(second.acquire)
+        time.sleep(0.1)
+        assert not waiting.done()
+        journal.write_bytes(b"a line\nhalf a l")  # as if the first were killed meanwhile
+        first.release()
+        assert waiting.result(timeout=10)
+    second.release()
+    assert journal.read_bytes() == b"a line\n"
 
 
 def test_damage_is_reported_clearly(storage):
@@ -359,6 +378,23 @@ def states(found):
     return [row["state"] for row in found.trials]
 
 
+@pytest.mark.parametrize("validation, score", (([7.0, 5.0, 6.0], 5.0), ([5.0, 6.0, 7.0], 5.0)))
+def test_the_score_of_a_trial_is_its_best_validation(
+    counting, tmp_path, monkeypatch, validation, score
+):
+    """Also where it is neither the first nor the last."""
+
+    def rise_again(model, settings, music, progress, callbacks):
+        history = History(cost=[1.0] * 3, validation=validation, epochs=3)
+        callbacks[0].on_epoch(model, history)
+        return history
+
+    monkeypatch.setattr(experiment_run, "learn", rise_again)
+    found = find(tmp_path, 1, {**SPACE, "epochs": 3})
+    assert found.best["value"] == score
+    assert found.best["best_epoch"] == 1 + validation.index(score)
+
+
 def test_a_search_prunes_and_comes_near_the_best(counting, tmp_path):
     found = find(tmp_path / "a", 30, seed=1)
     assert set(states(found)) == {"complete", "pruned"} and len(found.trials) == 30
@@ -368,6 +404,33 @@ def test_a_search_prunes_and_comes_near_the_best(counting, tmp_path):
     late = [abs(np.log10(row["learning_rates"][0]) + 2) for row in found.trials]
     assert np.median(late[20:]) < np.median(late[:10]) / 2  # TPE, not chance
     assert len({row["seed"] for row in found.trials}) == 30
+
+
+@pytest.mark.parametrize(("n_epochs", "first"), ((10, 2), (15, 3), (40, 8)))
+def test_a_trial_may_be_pruned_after_a_fifth_of_its_epochs(
+    counting, tmp_path, monkeypatch, n_epochs, first
+):
+    made, pruner = [], optuna.pruners.MedianPruner
+
+    def recorded(*arguments):
+        made.append(arguments)
+        return pruner(*arguments)
+
+    monkeypatch.setattr(optuna.pruners, "MedianPruner", recorded)
+    find(tmp_path, 1, {**SPACE, "epochs": n_epochs})
+    assert made[-1] == (5, first)
+
+
+def test_a_trial_is_not_pruned_after_its_last_epoch():
+    reported, calls = [], []
+    trial = SimpleNamespace(report=lambda *each: reported.append(each), should_prune=lambda: True)
+    callback = trials.PruningCallback(trial, 3, lambda: calls.append(1))
+    history = History()
+    for validation, is_pruned in ((5.0, True), (4.0, True), (6.0, False)):
+        history.validation.append(validation)
+        history.epochs += 1
+        assert callback.on_epoch(None, history) == callback.is_pruned == is_pruned
+    assert reported == [(5, 1), (4, 2), (4, 3)] and len(calls) == 3  # the best so far
 
 
 def test_a_search_whose_best_trial_is_worse_than_the_baseline_says_so(
@@ -713,7 +776,7 @@ def test_the_best_configuration():
     }  # fmt: skip
 
 
-def test_plots_of_a_search_with_trials_of_every_kind(tmp_path):
+def test_plots_of_a_search_with_trials_of_every_kind(tmp_path, monkeypatch):
     study = finished(tmp_path / "search.journal", 9.0)
     names = ["history.png", "importances.png", "slice.png", "learning.png"]
     with trials.quiet("x"):
@@ -729,10 +792,22 @@ def test_plots_of_a_search_with_trials_of_every_kind(tmp_path):
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
         else:
             study.tell(trial, 8.0 - n)
+    drawn, savefig = [], plt.Figure.savefig
+
+    def save_and_keep(self, *arguments, **options):
+        drawn.append(self.axes[0])
+        savefig(self, *arguments, **options)
+
+    monkeypatch.setattr(plt.Figure, "savefig", save_and_keep)
     paths = results.write_plots(tmp_path, study)
     assert [path.name for path in paths] == names
-    for path in paths:
-        assert path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 5000
+    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+    history, _, _, learning = drawn
+    complete = [[0, 9], [3, 6], [5, 4], [6, 3]]  # number and score
+    assert history.collections[0].get_offsets().tolist() == complete
+    assert history.get_ylabel() == learning.get_ylabel() == "nats per step"
+    assert sorted(line.get_ydata()[0] for line in learning.lines) == [4, 5, 7, 8]
+    assert learning.get_title() == "Best validation so far"
     assert results.write_plots(tmp_path, finished(tmp_path / "other")) == []
 
 

@@ -101,6 +101,20 @@ library: Any = _imported(ENGINES[ENGINE][0])
 symbolic: Any = importlib.import_module(f"{library.__name__}.tensor")
 
 
+fork = {"is_broken": False}
+"""Whether this process was forked after JAX had run: JAX's threads do not survive a fork."""
+
+
+def _after_fork():
+    # backends_are_initialized() takes a lock that another thread may have held during the fork
+    bridge = sys.modules.get("jax._src.xla_bridge")
+    fork["is_broken"] = bool(getattr(bridge, "_backends", bridge))
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 def compiled_shape(shape):
     """Return the part of `shape` that a compiled function depends on: all of it, or its rank."""
     return tuple(shape) if ENGINE == "jax" else len(shape)

@@ -1,7 +1,6 @@
 """PyTensor on JAX: compilation modes, precision, and machine code inside graphs."""
 
 import ctypes
-import os
 import threading
 
 import jax
@@ -12,6 +11,8 @@ from pytensor.graph.op import Op
 from pytensor.graph.traversal import applys_between
 from pytensor.scan.op import Scan
 
+from rnn4music.backend.engine import fork
+
 # Its first import sets JAX's global precision from PyTensor's floatX: restore it afterwards.
 _before = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
 from pytensor.link.jax.dispatch.basic import jax_funcify  # noqa: E402
@@ -21,19 +22,13 @@ jax.config.update("jax_enable_x64", _before)
 
 def full_precision():
     """Return a context in which JAX honours float64, whatever its global setting says."""
-    _fork["has_run"] = True
-    if _fork["is_broken"]:
+    if fork["is_broken"]:
         raise RuntimeError(
             "this process was forked from one in which JAX had already run, so JAX would hang "
             "here: start processes with multiprocessing.get_context('spawn'), or use "
             "rnn4music.NumpyNetwork, which needs no engine"
         )
     return jax.enable_x64(True)
-
-
-_fork = {"has_run": False, "is_broken": False}  # JAX's threads do not survive a fork
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=lambda: _fork.update(is_broken=_fork["has_run"]))
 
 
 def mode(inputs, outputs):

@@ -6,12 +6,10 @@ import warnings
 from functools import partial
 from pathlib import Path
 
-from midi.files import expanded
 from rnn4music import experiment, render, saving
 from rnn4music._utils.options import Option
 from rnn4music._utils.paths import check_suffix
 from rnn4music.cli._common import (
-    BASELINE,
     PICTURES,
     SOUNDFONT,
     Result,
@@ -19,6 +17,7 @@ from rnn4music.cli._common import (
     check_soundfont,
     read_network,
 )
+from rnn4music.training.history import warn_of_baseline
 
 SUMMARY = "compose with a trained model"
 EXAMPLES = """\
@@ -67,6 +66,7 @@ DENSE = 10  # mean number of notes at a time above which there is a warning
 
 def run(args):
     """Compose with a model, and write the files that the flags name."""
+    from midi.text import count
     from rnn4music._utils.console import Bar
     from rnn4music.data import transpose
 
@@ -74,7 +74,9 @@ def run(args):
     outputs = _outputs(args)
     replaced = [str(path) for path in _all_files(outputs, args) if path.exists()]
     network, content = read_network(args.model)
-    _warn_of_baseline(args.model, content)
+    best, _, baseline = saving.model_card.best_validation(content)
+    if best is not None and baseline is not None and best > baseline:
+        warn_of_baseline(best, baseline, stacklevel=2)
     reading = experiment.music.ReadingOptions.of_model(
         content["metadata"], network.n_pitches, args.dt
     )
@@ -83,10 +85,10 @@ def run(args):
     start, semitones, begun = None, 0, "silence"
     if args.start != "none":
         start, semitones = reading.read_tune(args.start, args.start_steps)
-        begun = f"{len(start)} steps of {Path(args.start).name}"
+        begun = f"{count(len(start), 'step')} of {Path(args.start).name}"
         if "start_steps" in args.given and len(start) < args.start_steps:
             warnings.warn(
-                f"{args.start} has only {len(start)} steps, fewer than --start-steps "
+                f"{args.start} has only {count(len(start), 'step')}, fewer than --start-steps "
                 f"{args.start_steps}: all of it is read",
                 stacklevel=2,
             )
@@ -128,29 +130,25 @@ def run(args):
 
 def _title(args, metadata):
     """Return ``--title``, or a title made from the start, the training music, or the file name."""
+    from midi.files import SUFFIXES as MIDI_SUFFIXES
+
     if args.title is not None:
         return args.title
     if args.start != "none":
         return f"{Path(args.start).stem}, continued"
     music = metadata.get("data")
-    if isinstance(music, str) and music.strip():
-        return f"In the style of {music}"
+    if isinstance(music, str):
+        of_files = (".zip", *MIDI_SUFFIXES, *experiment.inputs.SUFFIXES_OF_SETS)
+        music = Path(music).stem if music.lower().endswith(of_files) else music
+        if music.strip("* "):  # earlier versions recorded the pattern of the files
+            return f"In the style of {music}"
     return Path(args.output).stem
-
-
-def _warn_of_baseline(name, content):
-    """Warn if the model's validation was worse than the baseline's."""
-    best, _, baseline = saving.model_card.best_validation(content)
-    if best is not None and baseline is not None and best > baseline:
-        warnings.warn(
-            f"{name} predicts worse ({best:.3f} nats per step) than {BASELINE} ({baseline:.3f}): "
-            "it has not learned its music, so expect poor tunes",
-            stacklevel=2,
-        )
 
 
 def _outputs(args):
     """Return the files of each tune, by option, after checking that all can be written."""
+    from midi.files import expanded
+
     is_continued, sounds = args.start != "none", (args.wav, args.mp3, args.html)
     check_effect(args, "start_steps", is_continued, "--start")
     check_effect(args, "with_start", is_continued, "--start")
@@ -180,12 +178,16 @@ def _outputs(args):
 
 
 def _all_files(outputs, args):
+    from midi.files import expanded
+
     files = [path for names in outputs for path in names.values()]
     return files + ([] if args.html is None else [expanded(args.html)])
 
 
 def _result(files, replaced, rolls, time_step, settings):
     """Return the result; warn of tunes that are mostly silent, or have very many notes."""
+    from midi.text import count
+
     tunes, lines = [], []
     for roll in rolls:
         sounding = roll.sum(axis=1)
@@ -193,7 +195,7 @@ def _result(files, replaced, rolls, time_step, settings):
         mean = float(sounding.mean())
         tunes.append({"seconds": seconds, "notes_at_a_time": mean, "silent": silent})
         lines.append(
-            f"{len(roll):,} steps, {seconds:.1f} s, {mean:.1f} notes at a time, "
+            f"{count(len(roll), 'step')}, {seconds:.1f} s, {mean:.1f} notes at a time, "
             f"{silent:.0%} of the steps silent"
         )
     least = min(tune["silent"] for tune in tunes)

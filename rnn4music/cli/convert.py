@@ -32,7 +32,7 @@ OPTIONS = (
 
 def run(args):
     """Convert MIDI files to a store of piano rolls."""
-    from rnn4music.data.dataset import counted
+    from midi.text import count
     from rnn4music.distributed.cluster import parsed
 
     inputs, music = experiment.inputs, experiment.music
@@ -62,5 +62,5 @@ def run(args):
         "n_cut": store.n_cut,
         "silence": store.silence._asdict(),
     }
-    extent = f"{counted(len(store), 'tune')}, {counted(values['steps'], 'step')}"
+    extent = f"{count(len(store), 'tune')}, {count(values['steps'], 'step')}"
     return Result(values, f"{extent} in {args.store}")

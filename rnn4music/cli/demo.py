@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from midi.files import expanded
 from rnn4music import data, experiment
 from rnn4music._utils.options import Option
 from rnn4music._utils.paths import user_cache
@@ -30,6 +29,7 @@ OPTIONS = (
 
 def run(args):
     """Train on Bach's chorales, or other music, compose, and write a page."""
+    from midi.files import expanded
     from rnn4music._utils.console import log
 
     folder = expanded(args.output)

@@ -72,15 +72,17 @@ def run(args):
 
 def _trained_on(tunes):
     """Return a sentence on the tunes that the model was trained on."""
+    from midi.text import count, printable
+
     if tunes[0]["trained_on"] is None:
         return "the model's file does not say which tunes it was trained on"
-    names = [tune["name"] for tune in tunes if tune["trained_on"]]
+    names = [printable(tune["name"]) for tune in tunes if tune["trained_on"]]
     if not names:
-        return "the model was trained on none of these tunes"
-    shown = ", ".join(names[:_MOST_NAMES]) + f" and {len(names) - _MOST_NAMES} more" * (
+        return "none of these tunes is recognised as one of the model's training tunes"
+    shown = ", ".join(names[:_MOST_NAMES]) + f" and {len(names) - _MOST_NAMES:,} more" * (
         len(names) > _MOST_NAMES
     )
     return (
-        f"the model was trained on {len(names)} of the {len(tunes)} tunes, perhaps in another key, "
-        f"which makes its score too good: {shown}"
+        f"the model was trained on {len(names):,} of {count(len(tunes), 'tune')}, perhaps in "
+        f"another key, which makes its score too good: {shown}"
     )

@@ -61,18 +61,18 @@ def run(args):
 def _plot_roll(args, figure):
     """Draw the notes of a MIDI file, and return how many there are, in words."""
     from midi import midiread
-    from rnn4music.data.dataset import counted
+    from midi.text import count
 
     if args.dt is not None:
         raise ValueError("plot roll draws every note at its own time: leave out --dt")
     content = midiread(args.file, (0, 128), dt=60)  # long frames: only the notes are used
-    omitted = {"on the drum channel": content.n_drums, "without an end": content.n_never_ended}
+    omitted = {"on drums": content.n_drums, "without an end": content.n_never_ended}
     omitted = " and ".join(f"{n:,} {why}" for why, n in omitted.items() if n)
     omitted = f" ({omitted} not drawn)" if omitted else ""
     if not content.notes:
         raise ValueError(f"{args.file} has no notes to draw{omitted}")
     plots.plot_notes(figure.add_subplot(), content.notes)
-    return f"{counted(len(content.notes), 'note')}{omitted}"
+    return f"{count(len(content.notes), 'note')}{omitted}"
 
 
 def _plot_learning(args, figure):

@@ -41,7 +41,7 @@ OPTIONS = (
 
 def run(args):
     """Search for settings, and report the best."""
-    from rnn4music.data.dataset import counted
+    from midi.text import count
     from rnn4music.distributed.cluster import parsed
     from rnn4music.experiment import inputs
     from rnn4music.tuning import search
@@ -66,7 +66,7 @@ def run(args):
     counts = ", ".join(f"{states.count(state)} {state}" for state in sorted(set(states)))
     lines = [
         result.text,
-        f"{counted(len(states), 'trial')}: {counts}" if states else "no trial was started",
+        f"{count(len(states), 'trial')}: {counts}" if states else "no trial was started",
         best and f"best: trial {best['number']}, {best['value']:.3f} nats per step",
         result.interrupted and "stopped by Ctrl-C; the same command continues",
         result.plots and f"plots: {', '.join(map(str, result.plots))}",

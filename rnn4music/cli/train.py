@@ -2,13 +2,9 @@
 
 from rnn4music import experiment
 from rnn4music._utils.options import Option
-from rnn4music.cli._common import (
-    ABOVE_BASELINE,
-    BASELINE,
-    QUIET,
-    Result,
-)
+from rnn4music.cli._common import ABOVE_BASELINE, BASELINE, QUIET, Result
 from rnn4music.experiment import config
+from rnn4music.training.history import worse_than_baseline
 
 SUMMARY = "train a model on MIDI files, a store, or a standard set"
 EXAMPLES = """\
@@ -39,8 +35,7 @@ def run(args):
 
 def result(trained):
     """Return the result of a run."""
-    from rnn4music.data.dataset import counted
-    from rnn4music.training.history import worse_than_baseline
+    from midi.text import count
 
     history = trained.history
     best = history.best_epoch
@@ -58,7 +53,7 @@ def result(trained):
         "worse_than_baseline": history.is_worse_than_baseline,
         "diverged": bool(trained.problem),
     }
-    lines = [f"{counted(len(history.cost), 'update')}, {counted(history.epochs, 'complete epoch')}"]
+    lines = [f"{count(len(history.cost), 'update')}, {count(history.epochs, 'complete epoch')}"]
     if score is not None:
         baseline = "" if history.baseline is None else f" ({BASELINE}: {history.baseline:.3f})"
         lines.append(f"best validation {score:.3f} nats per step, after epoch {best}{baseline}")

@@ -22,13 +22,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from midi.text import count, printable
 from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 from rnn4music.data.duplicates import group_near_duplicates
 from rnn4music.data.keys import ALL_KEYS, transpose, validate_semitones
 
 TOO_SHORT, OUTSIDE = "too short for a step", "outside the pitch range"
-_ROWS_OF_A_TABLE = 20  # more rows are grouped further
+_MOST_ROWS = 20  # of a table
+_DETAIL = re.compile(r"\d+|(?<!\w)b?(['\"])(?:\\.|(?!\1).)*\1")  # numbers, quoted text and bytes
 
 
 class DatasetWarning(UserWarning):
@@ -100,19 +102,19 @@ class Collection(Sequence):
         return f"<{type(self).__name__}: {self._extent()}>"
 
     def _extent(self):
-        return f"{counted(len(self), 'tune')}, {counted(self.lengths.sum(), 'step')}"
+        return f"{count(len(self), 'tune')}, {count(self.lengths.sum(), 'step')}"
 
     def summary(self):
         """Return lines on the number of tunes and steps, and on what was left out and why."""
         lines = [self._extent()]
-        for issues, what in ((self.skipped, "skipped"), (self.damaged, "damaged, read in part")):
-            if issues:
-                lines += [f"{counted(len(issues), 'file')} {what}:", *_table(issues)]
+        for attribute, what in (("skipped", "skipped"), ("damaged", "damaged, read in part")):
+            if issues := getattr(self, attribute):
+                lines += [f"{count(len(issues), 'file')} {what}:", *_table(issues, attribute)]
         if self.silence.n_steps:
             n_tunes, n_steps = self.silence
             lines.append(
-                f"silence left out before or after the notes: {counted(n_steps, 'step')} in "
-                f"{counted(n_tunes, 'tune')}"
+                f"silence left out before or after the notes: {count(n_steps, 'step')} in "
+                f"{count(n_tunes, 'tune')}"
             )
         if self.n_cut or any(self.dropped_notes.values()):
             lines.append(self.summarise_notes())
@@ -120,13 +122,13 @@ class Collection(Sequence):
 
     def summarise_notes(self):
         """Return a line on the notes that are in the pitch range, and those left out."""
-        left_out = {reason: count for reason, count in self.dropped_notes.items() if count}
+        left_out = {reason: n for reason, n in self.dropped_notes.items() if n}
         n_short = left_out.pop(TOO_SHORT, 0)
         short = f", {n_short:,} {TOO_SHORT}" if n_short else ""
         cut = f", {self.n_cut:,} without a note-off and ended by the next strike" * (self.n_cut > 0)
-        parts = [f"{counted(self.n_notes, 'note')} in the pitch range{short}{cut}"]
+        parts = [f"{count(self.n_notes, 'note')} in the pitch range{short}{cut}"]
         if left_out:
-            reasons = (f"{count:,} {reason}" for reason, count in left_out.items())
+            reasons = (f"{n:,} {reason}" for reason, n in left_out.items())
             parts.append(f"notes left out: {', '.join(reasons)}")
         return "; ".join(parts)
 
@@ -279,23 +281,24 @@ def outcome(files):
     return skipped, damaged, n_notes, dict(counts), silence, n_cut
 
 
-def counted(n, noun):
-    """Return a number with its noun, for example ``1 tune`` or ``2,000 tunes``."""
-    return f"{n:,} {noun}{'' if n == 1 else 's'}"
-
-
-def _table(issues):
+def _table(issues, attribute=""):
     """Return the rows of a table of issues; files with the same reason share a row.
 
-    If these rows are too many, files whose reasons differ only in numbers share a row.
+    If these rows are too many, files whose reasons differ only in numbers and quotations share a
+    row, and the rows after the first 20 are only counted. `attribute` has all files.
     """
     groups, alike = _grouped(issues, lambda reason: reason), "more"
-    if len(groups) > _ROWS_OF_A_TABLE:
-        groups, alike = _grouped(issues, lambda reason: re.sub(r"\d+", "0", reason)), "similar"
-    rows = [(_printable(group[0].file), len(group) - 1, group[0].reason) for group in groups]
+    if len(groups) > _MOST_ROWS:
+        groups, alike = _grouped(issues, lambda reason: _DETAIL.sub("", reason)), "similar"
+    shown, rest = groups[:_MOST_ROWS], groups[_MOST_ROWS:]
+    rows = [(printable(group[0].file), len(group) - 1, group[0].reason) for group in shown]
     names = [f"{name} and {n:,} {alike}" if n else name for name, n, _ in rows]
     width = max(map(len, names), default=0)
-    return [f"  {name:<{width}}  {_printable(row[2])}" for name, row in zip(names, rows)]
+    lines = [f"  {name:<{width}}  {printable(row[2])}" for name, row in zip(names, rows)]
+    if rest:
+        more = f"{sum(map(len, rest)):,} more files ({count(len(rest), 'reason')})"
+        lines.append(f"  and {more}{f', see .{attribute}' if attribute else ''}")
+    return lines
 
 
 def _grouped(issues, kind_of):
@@ -303,8 +306,3 @@ def _grouped(issues, kind_of):
     for issue in issues:
         groups.setdefault(kind_of(issue.reason), []).append(issue)
     return list(groups.values())
-
-
-def _printable(text):
-    """Return a text with control characters, and bytes that are not UTF-8, escaped."""
-    return "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in text)

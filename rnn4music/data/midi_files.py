@@ -1,5 +1,6 @@
 """Finding MIDI files in folders, .zip files and patterns, and reading them as piano rolls."""
 
+import contextlib
 import glob
 import math
 import os
@@ -12,9 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from midi import MidiError
+from midi.events import HEAD, kind_of
 from midi.files import SUFFIXES, expanded, opened
 from midi.reading import (
     PIANO,
+    RULES,
     Options,
     check_options,
     checked_flag,
@@ -145,7 +148,7 @@ def load_midi(
         return Bar(tunes, "reading", len(files), unit="file", disable=not progress, delay=1)
 
     try:
-        tunes = cached(cache, ("midi", *sampling), files, sampling.n_pitches, read)
+        tunes = cached(cache, ("midi", RULES, *sampling), files, sampling.n_pitches, read)
     finally:
         forget_zips()
     tunes = [_long_enough(tune, min_steps, short_tunes) for tune in tunes]
@@ -224,7 +227,7 @@ def find_files(source):
     mode = _mode(path)
     if stat.S_ISDIR(mode):
         files = _in_folder(path)
-    elif stat.S_ISREG(mode) and path.suffix.lower() == ".zip":
+    elif stat.S_ISREG(mode) and _is_zip(path):
         files = _zip_members(path)
     elif mode:
         return [_file(path, path)]
@@ -273,13 +276,12 @@ def _in_folder(folder):
 
 def _matching(pattern):
     """List the MIDI files that match a pattern, and the folders where none can be looked for."""
-    parts, begin = pattern.parts, 0
-    while begin < len(parts) and os.path.lexists(Path(*parts[: begin + 1])):
-        begin += 1  # what exists is no pattern, even if it has brackets in its name
-    parts = [*map(glob.escape, parts[:begin]), *parts[begin:]]
+    parts, begin = _escaped(pattern)
     matches = [*map(Path, sorted(glob.glob(os.path.join(*parts), recursive=True)))]
     files = {path: _file(path, path) for path in matches if not os.path.isdir(path)}
     for k in range(begin, len(parts)):
+        if k > begin and parts[k - 1] == "**":
+            continue  # its folders have been visited
         searched = [*parts[:k], *["**"] * (parts[k] == "**"), ""]
         searched = searched if len(searched) > 1 else ["./"]
         for folder in map(Path, glob.glob(os.path.join(*searched), recursive=True)):
@@ -294,6 +296,20 @@ def _matching(pattern):
             missing += ", and as a pattern it matches no file"
         raise FileNotFoundError(missing)
     return [file for path, file in files.items() if file.problem or _may_be_midi(path)]
+
+
+def _escaped(pattern):
+    """Return the parts of a pattern, and how many of them exist and are escaped."""
+    parts, begin = pattern.parts, 0
+    while begin < len(parts) and os.path.lexists(Path(*parts[: begin + 1])):
+        begin += 1  # what exists is no pattern, even if it has brackets in its name
+    return [*map(glob.escape, parts[:begin]), *parts[begin:]], begin
+
+
+def is_matched(pattern):
+    """Return whether any path matches a pattern; the search ends at the first one."""
+    parts, _ = _escaped(expanded(pattern))
+    return any(glob.iglob(os.path.join(*parts), recursive=True))
 
 
 def _may_be_midi(path):
@@ -315,6 +331,13 @@ def _unread(path, name, error):
     """Return the entry for a folder that cannot be listed."""
     problem = f"the folder cannot be read: {error.strerror}"
     return File(f"{name.as_posix()}/", os.fspath(path), problem=problem)
+
+
+def _is_zip(path):
+    """Return whether a file is a .zip, perhaps a damaged one; False if it cannot be read."""
+    with contextlib.suppress(OSError), opened(path) as file:
+        return (kind_of(file.read(HEAD)) or path.suffix[1:].lower()) == "zip"
+    return False
 
 
 def _zip_members(path):

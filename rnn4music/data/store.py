@@ -9,8 +9,9 @@ Conventions
 -----------
 A store is a folder. Its *manifest*, ``store.json``, has the options of the conversion and the list
 of shards; the shards are files in ``shards`` (see `rnn4music.data.shards`). The name of a shard has
-a hash of its MIDI files' names, sizes and modification times, of the options, and of this package's
-version, so that conversions cannot mistake each other's shards. A conversion may be stopped at any
+a hash of its MIDI files' names, sizes and modification times, of the options, of this package's
+version and of the rules of reading (`midi.reading.RULES`), so that conversions cannot mistake each
+other's shards. A store of other rules stays readable. A conversion may be stopped at any
 time, even by SIGKILL: every existing shard is whole, and the next conversion makes the missing
 ones. Several conversions may work on the same folder simultaneously.
 """
@@ -23,6 +24,7 @@ import json
 import os
 import re
 import socket
+import warnings
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -30,13 +32,13 @@ from typing import NamedTuple
 import numpy as np
 
 from midi.files import expanded, opened, written_whole
-from midi.reading import PIANO, checked_flag
+from midi.reading import PIANO, RULES, checked_flag
 from rnn4music._utils import version
 from rnn4music._utils.console import Bar
 from rnn4music._utils.differences import OtherOptions, differences
 from rnn4music._utils.processes import in_processes
 from rnn4music.data import midi_files, shards
-from rnn4music.data.dataset import Collection, outcome
+from rnn4music.data.dataset import Collection, DatasetWarning, outcome
 from rnn4music.data.duplicates import group_sketches
 from rnn4music.data.keys import ALL_KEYS, transpose, validate_semitones
 from rnn4music.data.midi_files import SamplingOptions, read_file
@@ -154,21 +156,18 @@ class _Job(NamedTuple):
 
 def _plan(folder, files, sampling):
     """Return the manifest of the store to be made, and a job for each shard."""
-    # the digests of existing stores have the options under the name "Reading"
-    # and nothing on silence, which they keep
-    options = repr(sampling).replace("SamplingOptions(", "Reading(", 1)
-    options = options.replace(", most_silence=None", "")
     jobs = []
     for start in range(0, len(files), FILES_OF_A_SHARD):
         of_shard = files[start : start + FILES_OF_A_SHARD]
         stamps = [(file.name, file.size, file.stamp) for file in of_shard]
-        text = f"({shards.FORMAT}, {version.__version__!r}, {options}, {stamps})"
+        text = f"({shards.FORMAT}, {version.__version__!r}, {RULES}, {sampling}, {stamps})"
         digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).hexdigest()
         path = shard_path(folder, len(jobs), digest)
         jobs.append(_Job(len(jobs), path, digest, sampling, of_shard))
     listed = [{"digest": job.digest, "n_files": len(job.files)} for job in jobs]
     options = sampling.arguments()
-    return {"version": version.__version__, "options": options, "shards": listed}, jobs
+    about = {"version": version.__version__, "rules": RULES, "options": options}
+    return {**about, "shards": listed}, jobs
 
 
 def _claim(folder, manifest):
@@ -177,7 +176,8 @@ def _claim(folder, manifest):
         raise FileExistsError(f"{folder} is not a folder; give another name for the store")
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        facts, have_changed = _compared(read_manifest(folder), manifest)
+        existing = read_manifest(folder)
+        facts, have_changed = _compared(existing, manifest)
     except (FileNotFoundError, StoreError):  # existing shards are recognised by name
         others = {path.name for path in folder.iterdir()} - {MANIFEST, SHARDS}
         others = [name for name in others if not name.startswith(".")]  # system or temporary files
@@ -185,15 +185,25 @@ def _claim(folder, manifest):
             raise FileExistsError(
                 f"{folder} contains other files, such as {min(others)}; give a new or empty folder"
             ) from None
-        facts, have_changed = ({}, {}), False
+        existing, facts, have_changed = manifest, ({}, {}), False
         write_manifest(folder, manifest)
     begin = f"{folder} contains the store of another conversion: "
     end = f". Convert into another folder, or delete {folder} if that store is not needed"
+    if existing["options"]["keep_silence"] and not manifest["options"]["keep_silence"]:
+        end = f". It keeps silence; --keep-silence (in Python keep_silence=True) does so too{end}"
+    if existing["rules"] != RULES:
+        raise ValueError(f"{begin}{_other_rules('it', existing)}{end}")
     if differences(*facts):
         raise OtherOptions(begin, *facts, end)
     if have_changed:
         raise ValueError(f"{begin}some of the files have changed{end}")
     (folder / SHARDS).mkdir(exist_ok=True)
+
+
+def _other_rules(store, manifest):
+    """Return a sentence on a store for which notes were read by other rules."""
+    when = "an earlier" if manifest["rules"] < RULES else "a later"
+    return f"{store} was made by {when} version of rnn4music, which read notes differently"
 
 
 def _compared(existing, expected):
@@ -286,6 +296,13 @@ class RollStore(Collection):
             raise StoreError(
                 f"the store {self.folder} is not finished; convert the MIDI files into it again to "
                 "continue"
+            )
+        if manifest["rules"] != RULES:
+            warnings.warn(
+                _other_rules(f"the store {self.folder}", manifest)
+                + "; to read them as this version does, convert the MIDI files into another folder",
+                DatasetWarning,
+                stacklevel=1,  # one place, so that it is shown once
             )
         self.options = manifest["options"]
         low, high = self.options["pitch_range"]
@@ -424,7 +441,7 @@ def write_manifest(folder, manifest):
 
 
 def read_manifest(folder):
-    """Return the manifest: ``version`` of this package, ``options``, and the list of ``shards``.
+    """Return the manifest: ``version``, ``rules`` of reading, ``options``, and ``shards``.
 
     A shard is a dict of ``digest``, ``n_files`` and, once all are made, ``crc`` of the index.
     Raise FileNotFoundError if there is no manifest, StoreError if it is damaged, and ValueError
@@ -445,6 +462,7 @@ def read_manifest(folder):
         is_later = is_whole and manifest["format"] > FORMAT
         if is_whole and manifest["format"] == 1:
             manifest["options"].setdefault("keep_silence", True)
+        manifest.setdefault("rules", 1)
         is_whole &= is_later or _is_valid(manifest)
     except shards.INVALID_JSON:
         is_whole = is_later = False
@@ -468,6 +486,7 @@ def _is_valid(manifest):
     return bool(
         SamplingOptions.validate(**options).arguments().keys() == options.keys()
         and type(manifest["version"]) is str
+        and type(manifest["rules"]) is int
         and all(type(number) is int and number >= 0 for number in numbers)
         and all(_DIGEST.fullmatch(shard["digest"]) for shard in listed)
     )

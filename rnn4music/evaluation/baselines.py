@@ -1,8 +1,13 @@
 """Baselines that a network has to beat: predictions of each pitch from that pitch alone."""
 
+import weakref
+
 import numpy as np
 
+from rnn4music.data.pianoroll import is_stored
 from rnn4music.evaluation.scores import THRESHOLD, evaluate
+
+_chains = weakref.WeakKeyDictionary()  # of stores, which are read from the disk once
 
 
 def constant_probabilities(training):
@@ -27,11 +32,14 @@ def constant_probabilities(training):
     return lambda inputs: np.broadcast_to(Y, inputs.shape)
 
 
-def markov_probabilities(training):
+def markov_probabilities(training, of=None):
     """Return the baseline of a Markov chain for each pitch: its frequencies after on and after off.
 
-    Parameter and result are those of `constant_probabilities`.
+    `training` and the result are those of `constant_probabilities`. If `training` yields the tunes
+    of a store `of`, the result is kept for the next call with that store.
     """
+    if is_stored(training) and training in _chains:
+        return _chains[training]
     n_steps, n_before, n_after, n_both = 0, 0, 0, 0  # the last three for each pitch
     for tune in training:
         roll = np.asarray(tune) >= 0.5
@@ -42,7 +50,14 @@ def markov_probabilities(training):
         n_both = n_both + (roll[:-1] & roll[1:]).sum(axis=0)
     if_silent = _log_odds(n_after - n_both, n_steps - n_before)
     if_sounding = _log_odds(n_both, n_before)
-    return lambda inputs: np.where(inputs >= 0.5, if_sounding, if_silent)
+
+    def chain(inputs):
+        return np.where(inputs >= 0.5, if_sounding, if_silent)
+
+    store = training if of is None else of
+    if is_stored(store):
+        _chains[store] = chain
+    return chain
 
 
 def score_baselines(training, tunes, threshold=THRESHOLD):

@@ -10,8 +10,9 @@ import stat
 import zipfile
 from pathlib import Path
 
+from midi import events
 from midi.files import check_writable, expanded, opened
-from rnn4music.data.midi_files import find_files
+from rnn4music.data.midi_files import find_files, is_matched
 from rnn4music.data.store import is_store
 from rnn4music.saving.model_file import npz_path
 
@@ -25,29 +26,22 @@ MUSIC = (*COLLECTIONS, STORE, STANDARD_SET)
 SUFFIXES_OF_SETS = (".mat", ".pickle", ".pkl", ".json", ".npz")
 
 _REMEDIES = {
-    MIDI: "info, plot roll, render, train and evaluate take a MIDI file",
-    MODEL: "compose, evaluate, info and plot take a model; train --start-from trains it further",
-    CHECKPOINT: "compose, evaluate, info and plot take it like a model; train --checkpoint "
-    "with --resume continues it",
-    STORE: "train, evaluate and search take a store",
-    STANDARD_SET: "train, evaluate and search take a standard set",
-    FOLDER: "train, convert, evaluate and search take a folder of MIDI files",
-    ZIP: "train, convert, evaluate and search take a .zip file of MIDI files",
-    SOUNDFONT: "--soundfont takes it",
-    TOML: "search, and train with --config, take a TOML file",
-    DEVICE: "save what it gives to a file first",
+    MIDI: "info, plot roll, render, train and evaluate take it",
+    MODEL: "compose, evaluate, info and plot take it; train --start-from trains it further",
+    CHECKPOINT: "compose, evaluate, info and plot take it; train --checkpoint with --resume "
+    "continues it",
+    STORE: "train, evaluate and search take it",
+    STANDARD_SET: "train, evaluate and search take it",
+    FOLDER: "train, convert, evaluate and search take it",
+    ZIP: "train, convert, evaluate and search take it",
+    TOML: "search, and train with --config, take it",
+    DEVICE: "save its content to a file first",
 }
-_PREFIX = 1024  # bytes that may precede the header of a MIDI file
 _STARTS = {
     b"MATLAB": STANDARD_SET,
     b"\x89HDF": STANDARD_SET,  # of MATLAB 7.3
     b"RIFF....sfbk": SOUNDFONT,
     b"RIFF....WAVE": "a WAV file",
-    b"ID3": "an MP3 file",
-    b"\xff\xfb": "an MP3 file",
-    b"\x89PNG": "a picture",
-    b"%PDF": "a PDF file",
-    b"SQLite format 3": "an SQLite database",
 }
 
 
@@ -69,8 +63,9 @@ def kind_of(path):
     if not stat.S_ISREG(mode):
         return DEVICE
     with opened(path) as file:
-        head = file.read(_PREFIX + 4)
-        return _kind_of_zip(file) if head[:4] == b"PK\3\4" else _kind_of_content(head, path.suffix)
+        head = file.read(events.HEAD)
+        is_zip = events.kind_of(head) == "zip"
+        return _kind_of_zip(file) if is_zip else _kind_of_content(head, path.suffix.lower())
 
 
 def _kind_of_zip(file):
@@ -91,16 +86,17 @@ def _kind_of_zip(file):
 
 def _kind_of_content(head, suffix):
     """Return the kind of a file with these first bytes, which is not a zip."""
-    suffix = suffix.lower()
     if not head:
         return "an empty file"
-    if b"MThd" in head or (head[:4], head[8:12]) == (b"RIFF", b"RMID"):
+    if events.kind_of(head) == "midi":
         return MIDI
     for start, kind in _STARTS.items():
         if head.startswith(start) or (head[:4] + b"...." + head[8:12] == start):
             return kind
+    if suffix in (".npz", ".zip"):
+        return DAMAGED
     if suffix in SUFFIXES_OF_SETS:
-        return DAMAGED if suffix == ".npz" else STANDARD_SET
+        return STANDARD_SET
     if set(head) & {*range(9), *range(14, 27)}:  # control characters
         return "a file of an unknown format"
     return TOML if suffix == ".toml" else "a text file"
@@ -124,7 +120,8 @@ def check_music(path, kinds, user):
     if kind_of(path) == MISSING:
         if is_standard_set(path):
             raise FileNotFoundError(f"there is no file {path}")
-        find_files(path)  # of a pattern
+        if not is_matched(path):
+            find_files(path)
 
 
 def files_of(source):

@@ -7,15 +7,18 @@ tunes were read, ``time_step`` in seconds, and ``lowest_pitch``; ``to_c`` means 
 Options that the settings leave out are taken from the metadata. This module loads no engine.
 """
 
+import os
 import warnings
 from pathlib import Path
 from typing import NamedTuple
 
+from midi.files import expanded
 from midi.reading import MOST_CELLS, PIANO, read_path
+from midi.text import count
 from rnn4music._utils import checks
 from rnn4music._utils.console import log
 from rnn4music._utils.differences import OtherOptions, differences
-from rnn4music.data.dataset import OUTSIDE, TOO_SHORT, counted
+from rnn4music.data.dataset import OUTSIDE, TOO_SHORT
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.data.midi_files import SamplingOptions, load_midi
 from rnn4music.data.standard_sets import load_standard_set
@@ -143,6 +146,13 @@ def read_music(source, settings, model):
             )
             share = 0
         split = tunes.split(max(share, 1 / len(tunes)) if share else 0, 0)
+        if share and not len(split.validation):
+            warnings.warn(
+                f"--validation {share:g} of {count(len(tunes), 'tune')} holds out none: near "
+                "duplicates stay together, and each group of them is larger. There is no "
+                "validation; give a larger fraction, or remove duplicates",
+                stacklevel=2,
+            )
         if tunes.skipped:
             n_files = len(tunes) + len(tunes.skipped)
             extent = f"{len(tunes):,} of {n_files:,} files could be used, with {{:,}} steps in all"
@@ -153,9 +163,15 @@ def read_music(source, settings, model):
     if keys == "all":
         learned = learned.in_keys()
         warn_of_dropped_notes(learned)
-    metadata = {**reading._asdict(), "keys": keys, "data": Path(source).name}
+    metadata = {**reading._asdict(), "keys": keys, "data": _name_of(source)}
     metadata["lowest_pitch"], _ = metadata.pop("pitch_range")
     return Music({"train": learned, "validation": split.validation}, metadata, remarks)
+
+
+def _name_of(source):
+    """Return the name of a file or folder, and of the folder where a pattern is looked for."""
+    path = Path(os.path.abspath(expanded(source)))
+    return next(each for each in (path, *path.parents) if os.path.exists(each)).name
 
 
 def check_steps(settings):
@@ -241,6 +257,6 @@ def log_silence(collection):
     n_tunes, n_steps = collection.silence
     if n_steps:
         log(
-            f"left out {counted(n_steps, 'step')} of silence before or after the notes of "
-            f"{counted(n_tunes, 'tune')}; train and convert keep it with --keep-silence"
+            f"left out {count(n_steps, 'step')} of silence before or after the notes of "
+            f"{count(n_tunes, 'tune')}; train and convert keep it with --keep-silence"
         )

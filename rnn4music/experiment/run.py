@@ -189,7 +189,9 @@ def _warn_of_other_steps(settings, before, after):
         was, now = (
             f"{steps['steps_per_beat']:g} steps per beat"
             if steps.get("steps_per_beat")
-            else f"steps of {steps.get('time_step', 'an unknown number of')} s"
+            else f"steps of {steps['time_step']} s"
+            if steps.get("time_step")
+            else "steps of unknown length"
             for steps in (before, after)
         )
         warnings.warn(

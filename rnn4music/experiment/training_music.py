@@ -28,7 +28,7 @@ def record(metadata, tunes):
             hashes.add(hash_of(tune))
             yield tune
 
-    chain = markov_probabilities(hashed())
+    chain = markov_probabilities(hashed(), of=tunes)
     n_pitches = np.shape(tunes[0])[1]
     log_odds = [chain(np.full((1, 1, n_pitches), value))[0, 0] for value in (0, 1)]
     return {TUNES: "".join(sorted(hashes)), BASELINE: np.round(log_odds, 4).tolist()}

@@ -54,7 +54,7 @@ def plot_activations(
     span = first * time_step, end * time_step
     _axes.draw(axes, values, *span, 0, colours, low, label=label)
     _axes.time_axis(axes, first, end, time_step, steps_per_bar)
-    axes.set(ylabel=f"{values.shape[1]} units", yticks=[])
+    axes.set(ylabel=f"{values.shape[1]} unit{'s' * (values.shape[1] != 1)}", yticks=[])
     return axes
 
 

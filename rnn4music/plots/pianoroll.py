@@ -66,7 +66,8 @@ def plot_notes(axes, notes):
 
     Notes
     -----
-    No note is lost or moved, unlike in a piano roll, whose steps hide notes shorter than a step.
+    No note is lost or moved, unlike in a piano roll, whose steps hide notes shorter than a step. A
+    box is at least a thousandth of the picture wide, so that a note of length 0 is visible.
     """
     table = pianoroll.numeric_array("notes", notes)
     if table.ndim != 2 or table.shape[1] != 3 or not len(table):
@@ -79,8 +80,9 @@ def plot_notes(axes, notes):
     checks.number("the pitch of a note", pitch.min(), low=0)
     checks.number("the pitch of a note", pitch.max(), high=127)
     style = {"facecolors": "black", "edgecolors": "0.5", "linewidths": 0.4}
-    _axes.boxes(axes, pitch, start, end, **style)  # the edge shows the shortest notes
-    axes.set_xlim(0, end.max() or 1)
+    last = end.max() or 1
+    _axes.boxes(axes, pitch, start, np.maximum(end, start + last / 1000), **style)
+    axes.set_xlim(0, last)
     axes.set_xlabel("seconds")
     _axes.pitch_axis(axes, pitch.min() - 3, pitch.max() + 3)
     return axes

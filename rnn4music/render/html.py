@@ -25,6 +25,7 @@ from typing import NamedTuple
 import numpy as np
 
 from midi.pitches import pitch_name
+from midi.text import count
 from rnn4music.data import pianoroll
 
 _LEAST_PITCHES = 25  # rows drawn, even for a single pitch
@@ -98,17 +99,14 @@ def _legend(tune):
 def facts(tune):
     """Return a sentence with the number of notes, the range and the length of a tune."""
     pitches = _notes(tune)[1][:, 0]
-    counted = f"{len(pitches):,} note{'s' * (len(pitches) != 1)}" if len(pitches) else "Silence"
+    notes = count(len(pitches), "note") if len(pitches) else "Silence"
     if len(pitches):
         low, high = pitch_name(pitches.min()), pitch_name(pitches.max())
-        counted += f" on {low}" if low == high else f" from {low} to {high}"
-    steps = f"{_steps(tune.roll)} of {tune.time_step:g}\u00a0s"
-    start = "" if tune.start is None else f", after a given start of {_steps(tune.start)}"
-    return f"{counted} in {tune.seconds:,.1f} seconds: {steps}{start}."
-
-
-def _steps(roll):
-    return f"{len(roll):,} step{'s' * (len(roll) != 1)}"
+        notes += f" on {low}" if low == high else f" from {low} to {high}"
+    steps = f"{count(len(tune.roll), 'step')} of {tune.time_step:g}\u00a0s"
+    if tune.start is not None:
+        steps += f", after a given start of {count(len(tune.start), 'step')}"
+    return f"{notes} in {tune.seconds:,.1f} seconds: {steps}."
 
 
 def picture(tune):

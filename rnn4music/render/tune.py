@@ -17,6 +17,7 @@ import numpy as np
 
 from midi import midiwrite
 from midi.files import written_whole
+from midi.text import count
 from midi.timing import exact_time_step
 from rnn4music._utils import checks
 from rnn4music.data import pianoroll
@@ -87,7 +88,7 @@ class Tune:
 
     def __repr__(self):
         title = f"{self.title!r}: " if self.title else ""
-        return f"Tune({title}{len(self)} step{'s' * (len(self) != 1)} of {self.time_step:g} s)"
+        return f"Tune({title}{count(len(self), 'step')} of {self.time_step:g} s)"
 
     @property
     def seconds(self):

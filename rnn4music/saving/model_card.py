@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from midi.pitches import pitch_name
+from midi.text import count, printable
 from rnn4music.saving.metadata import TRAINED_ON, trainings
 
 KNOWN = (
@@ -32,7 +33,8 @@ def facts(name, content):
         f"validated on {music(training.get('validation') or 'nothing')}"
         for training in trainings(metadata)
     ]
-    cost, seconds = history.get("cost", []), sum(s or 0 for s in history.get("seconds", []))
+    cost, epochs = history.get("cost", []), history.get("epochs", 0)
+    seconds = sum(s or 0 for s in history.get("seconds", []))
     duration = f", {_time(seconds)}" if seconds else ""
     best, epoch, baseline = best_validation(content)
     properties = {
@@ -44,7 +46,7 @@ def facts(name, content):
         "Music": metadata.get("data"),
         "Read with": _reading(metadata, keys) or None,
         "Trained on": "; then ".join(trained_on) or None,
-        "Training": f"{len(cost):,} updates, {history.get('epochs', 0):,} epochs{duration}",
+        "Training": f"{count(len(cost), 'update')}, {count(epochs, 'epoch')}{duration}",
         _BEST: f"{best:.3f} nats per step, after epoch {epoch}" if best else None,
         _BASELINE: f"{baseline:.3f} nats per step" if baseline else None,
         "Licence": metadata.get("licence") or "not given",
@@ -70,13 +72,13 @@ def music(extent, keys="own"):
 
     With the keys "all", a tune that was read once counts once.
     """
-    found = re.fullmatch(r"(\d+) tunes, (\d+) steps", str(extent))
-    n_tunes, n_steps = map(int, found.groups()) if found else (0, 0)
-    if keys == "all" and n_tunes and n_tunes % 12 == 0:
-        n_tunes //= 12
-        s = "s" * (n_tunes != 1)
-        return f"{n_tunes:,} tune{s} in twelve keys, {n_steps:,} steps in all"
-    return re.sub(r"\d{4,}", lambda number: f"{int(number[0]):,}", str(extent))
+    found = re.fullmatch(r"(\d+) tunes?, (\d+) steps?", str(extent))
+    if not found:
+        return str(extent)
+    n_tunes, n_steps = map(int, found.groups())
+    if keys == "all" and n_tunes % 12 == 0:
+        return f"{count(n_tunes // 12, 'tune')} in twelve keys, {count(n_steps, 'step')} in all"
+    return f"{count(n_tunes, 'tune')}, {count(n_steps, 'step')}"
 
 
 def _keys(metadata):
@@ -117,13 +119,11 @@ def text(name, content):
     shown |= {"": "", "Arguments of RNN4Music": "", **content["settings"]}
     if content["checkpoint"] is not None:
         n_epochs = content["checkpoint"]["state"]["epoch"]
-        complete = f"{n_epochs} epoch{'s' * (n_epochs != 1)} complete"
+        complete = f"{count(n_epochs, 'epoch')} complete"
         shown |= {" ": "", "Checkpoint": f"of a training: {complete}"}
     width = max(map(len, shown))
     lines = [f"{key:<{width}}  {value}".rstrip() for key, value in shown.items()]
-    return "\n".join(
-        "".join(sign if sign.isprintable() else repr(sign)[1:-1] for sign in line) for line in lines
-    )
+    return "\n".join(map(printable, lines))
 
 
 def markdown(name, content):
@@ -153,8 +153,9 @@ def markdown(name, content):
         "## Use",
         "```python\nfrom rnn4music import NumpyNetwork\n\n"
         f"network = NumpyNetwork.from_file({properties['File']!r})\n"
-        "tune, probabilities = network.gen_music(\n"
-        '    None, 300, sampling="systematic", threshold=0.02\n)\n```',
+        'tune, probabilities = network.gen_music(None, 300, sampling="systematic")\n```\n\n'
+        "Notes of a probability up to the threshold in the settings never sound; the argument "
+        "`threshold` overrides it.",
         "## Limits",
         "It may repeat passages of its training set: check a tune with "
         "`rnn4music.evaluation.longest_copy` before you call it new. It has learned no form "

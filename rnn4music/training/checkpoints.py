@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from midi.text import count
 from rnn4music._utils.console import log
 from rnn4music._utils.differences import OtherOptions, differences
 from rnn4music.data import pianoroll
@@ -136,7 +137,8 @@ def extent(tunes):
     """Return the numbers of tunes and steps as a text; None for None."""
     if tunes is None:
         return None
-    return f"{len(tunes)} tune{'s' * (len(tunes) != 1)}, {pianoroll.lengths(tunes).sum()} steps"
+    counts = (len(tunes), "tune"), (pianoroll.lengths(tunes).sum(), "step")
+    return ", ".join(count(*each).replace(",", "") for each in counts)  # as in earlier files
 
 
 def description(tunes, validation, config, of=fingerprint):
@@ -147,14 +149,20 @@ def description(tunes, validation, config, of=fingerprint):
     return {**config.to_dict(), "dataset": of(tunes), "validation": of(validation)}
 
 
-def check_same(path, existing, expected):
+def check_same(path, existing, expected, keeps_silence=False):
     """Raise `AnotherTraining` if a checkpoint does not match what is expected."""
     expected = {name: value for name, value in expected.items() if name not in FREE}
     if differences(existing, expected):
+        end, music = "", {"dataset", "validation"} & expected.keys()
+        if keeps_silence and differences(existing, {name: expected[name] for name in music}):
+            end = (
+                ". If an earlier version wrote it, its music keeps silence: give --keep-silence "
+                "(in Python keep_silence=True)"
+            )
         raise AnotherTraining(
             f"{path} is the checkpoint of another training: it was trained with ",
             existing,
             expected,
-            ". Resume it with its own options, or choose another checkpoint. A new training can "
-            "start from the model in this file",
+            f"{end}. Resume it with its own options, or choose another checkpoint. A new training "
+            "can start from the model in this file",
         )

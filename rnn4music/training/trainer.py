@@ -349,7 +349,9 @@ class Trainer:
             )
         try:
             existing = {**saved["training"], **content["settings"]}
-            checkpoints.check_same(path, existing, {**self._description, **model.settings()})
+            expected = {**self._description, **model.settings()}
+            keeps_silence = "keep_silence" not in content["metadata"]
+            checkpoints.check_same(path, existing, expected, keeps_silence)
             content["settings"]["genProbThreshold"] = model.genProbThreshold  # no training option
             model._take(content)
             self._begin()

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from midi.files import written_whole
+from midi.text import count
 from rnn4music.experiment import config
 
 _MOST_ROWS, _MOST_NAMES = 10, 15
@@ -84,11 +85,9 @@ def write_tables(folder, space, rows):
     _write(folder / "trials.csv", table.getvalue().encode())
     best = best_of(rows)
     if best:
-        cores = f"{best['cores']} core{'s' * (best['cores'] != 1)}"
-        header = (
-            f"# Trial {best['number']} of a search, on {cores}: {best['value']} nats per step\n"
-        )
-        text = header + config.as_toml(best_settings(space, best))
+        cores = count(best["cores"], "core")
+        header = f"# Trial {best['number']} of a search, on {cores}: {best['value']} nats per step"
+        text = f"{header}\n" + config.as_toml(best_settings(space, best))
         _write(folder / "best.toml", text.encode())
 
 

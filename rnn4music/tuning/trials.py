@@ -155,10 +155,15 @@ def open_study(storage, description=None):
             description["seed"] = (existing or {}).get("seed", str(secrets.randbelow(2**32)))
         if existing is None:
             study.set_user_attr("about", existing := description)
-    different = differences(
-        existing, {name: description.get(name) for name in existing | description}
-    )
+    expected = {name: description.get(name) for name in existing | description}
+    expected.pop("keep_silence", None)  # the music shows its effect
+    different = differences(existing, expected)
     if different:
+        if "keep_silence" not in existing and existing.get("music") != description.get("music"):
+            different[-1] += (
+                ". If an earlier version began the search, its music keeps silence: set "
+                "keep_silence = true in the TOML file"
+            )
         raise ValueError(
             f"{shown(storage)} is the storage of another search: {'; '.join(different)}. Continue "
             "it with its own settings, or choose another output folder or storage"

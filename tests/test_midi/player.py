@@ -106,13 +106,13 @@ def note_places(stream):
         if is_reset or number in (120, 123, 124, 125, 126, 127):
             for voice in list(voices):
                 if is_reset or voice[0] == message[0] & 15:
-                    yield from pairs(voices.pop(voice), place)
+                    yield from pairs(voices.pop(voice), place, stream)
     for events in voices.values():
-        yield from pairs(events, None)
+        yield from pairs(events, None, stream)
 
 
-def pairs(events, closing):
-    """Pair the strikes and ends of one voice, which a message at `closing` silences."""
+def unmatched(events):
+    """Return the strikes that no end matches, and the ends that match one."""
     stack, ends = [], []
     for is_start, place in events:
         if is_start:
@@ -120,6 +120,32 @@ def pairs(events, closing):
         elif stack:
             stack.pop()
             ends.append(place)
+    return stack, ends
+
+
+def outlived(events, strike, stream):
+    """Return the strike and the end that matches it if twelve later notes end in between."""
+    level = n_ended = 0
+    events = events[events.index((True, strike)) + 1 :]
+    for k, (is_start, place) in enumerate(events):
+        level += 1 if is_start else -1
+        if level < 0:
+            return [strike, place] if n_ended >= 12 else []
+        following = events[k : k + 3]
+        if len(following) == 3 and is_start and not following[1][0]:
+            start, end, after = (stream[each][0] for _, each in following)
+            n_ended += 8 * (end - start) > after - start
+    return []
+
+
+def pairs(events, closing, stream):
+    """Pair the strikes and ends of one voice, which a message at `closing` silences."""
+    _, ends = unmatched(events)
+    matched = [each for each in events if each[0] or each[1] in ends]
+    taken = [outlived(matched, place, stream) for is_start, place in matched if is_start]
+    taken = sum(taken, [])
+    stack, ends = unmatched([each for each in matched if each[1] not in taken])
+    stack += taken
     strikes = [place for is_start, place in events if is_start]
     ends = iter(ends)
     for place in strikes:

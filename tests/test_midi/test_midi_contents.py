@@ -39,6 +39,25 @@ def test_what_a_file_contains(tune):
     assert (third.channels, third.programs) == ([10], [])
 
 
+def test_the_first_name_of_a_track_is_its_name(tmp_path):
+    named = [(0, b"\xff\x03\x01" + letter) for letter in (b"A", b"B", b"C")]
+    (tmp_path / "tune.mid").write_bytes(smf(track(*named[:2]), track(), track(*named[1:])))
+    names = [each.name for each in midi.describe(tmp_path / "tune.mid").tracks]
+    assert names == ["A", "", "B"]
+
+
+@pytest.mark.parametrize(
+    ("n_changes", "more"), [(6, ""), (7, ""), (8, ", and 1 more"), (9, ", and 2 more")]
+)
+def test_lists_have_at_most_eight_entries(tmp_path, n_changes, more):
+    changes = [(960, tempo(60_000_000 // (60 + k))) for k in range(n_changes)]
+    (tmp_path / "tune.mid").write_bytes(smf(track(*changes, end=960)))
+    lines = str(midi.describe(tmp_path / "tune.mid")).splitlines()
+    (line,) = [each for each in lines if each.startswith("tempo")]
+    assert line.count(" at ") == min(8, n_changes + 1)  # the first is the default
+    assert line.startswith("tempo    120 at 0 s, 60 at 1 s") and line.endswith(f" s{more}")
+
+
 def test_the_report(tune, capsys):
     assert main([str(tune)]) == 0
     assert capsys.readouterr().out == (
@@ -147,26 +166,46 @@ def test_a_picture_has_every_note_at_its_own_time(tmp_path, monkeypatch):
     assert drawn == expected and len(drawn) == 30
 
 
+@pytest.fixture
+def drawn(monkeypatch):
+    """Return a list that gets the Axes of each picture."""
+    figure = pytest.importorskip("matplotlib.figure")
+    axes, savefig = [], figure.Figure.savefig
+
+    def save_and_keep(self, *arguments, **options):
+        axes.extend(self.axes)
+        savefig(self, *arguments, **options)
+
+    monkeypatch.setattr(figure.Figure, "savefig", save_and_keep)
+    return axes
+
+
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("name", ["cash$_$.mid", "x$\\foo$.mid", "日本.mid", "caf\udce9.mid"])
-def test_a_picture_of_a_file_of_any_name(tmp_path, capsys, name):
-    pytest.importorskip("matplotlib")
+def test_a_picture_of_a_file_of_any_name(tmp_path, drawn, name):
     path, picture = tmp_path / name, tmp_path / "roll.png"
     try:
         path.write_bytes(TUNE)
     except (OSError, UnicodeError):
         pytest.skip("such a name is not possible here")
     assert main([str(path), "--picture", str(picture)]) == 0
-    assert picture.exists()
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    (axes,) = drawn
+    assert axes.get_title() == str(path).replace("\udce9", "?")
+    boxes = [box.get_extents() for box in axes.collections[0].get_paths()]
+    edges = [(box.x0, box.x1, box.y0, box.y1) for box in boxes]
+    assert edges == [(0, 1, 59.5, 60.5), (1, 1.25, 68.5, 69.5)]  # the second at 240 per minute
+    assert (axes.get_xlim(), axes.get_ylim()) == ((0, 1.25), (57.5, 71.5))
+    assert [axes.yaxis.get_major_formatter()(pitch) for pitch in (60, 69)] == ["C4", "A4"]
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_picture_of_a_file_of_no_length(tmp_path):
-    pytest.importorskip("matplotlib")
+def test_a_picture_of_a_file_of_no_length(tmp_path, drawn):
     (tmp_path / "empty.mid").write_bytes(smf(track()))
     picture = tmp_path / "roll.png"
     assert main([str(tmp_path / "empty.mid"), "--picture", str(picture)]) == 0
-    assert picture.exists()
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    assert not drawn[0].collections[0].get_paths() and drawn[0].get_xlim() == (0, 1)
 
 
 def test_a_picture_needs_a_suffix(tune, tmp_path, capsys):

@@ -86,6 +86,26 @@ def test_part_messages_as_they_stand_in_files(count, payload):
     assert count(message(payload) + strokes(10)) == (0, 3)
 
 
+def packet(status, *data):
+    return (0, bytes((status, sum(map(len, data)))) + b"".join(data))
+
+
+@pytest.mark.parametrize("cut", range(1, 11))
+def test_a_message_in_packets_or_escaped(count, cut):
+    whole = gs_part(10, 1) + b"\xf7"
+    head, tail = whole[:cut], whole[cut:]
+    text, unfinished = (0, b"\xff\x01\x02hi"), packet(0xF0, b"\x41\x10")
+    for events in (
+        [packet(0xF0, head), packet(0xF7, tail)],
+        [packet(0xF0, head), text, *(packet(0xF7, bytes((each,))) for each in tail)],
+        [packet(0xF7, b"\xf0", whole)],
+        [unfinished, packet(0xF7, b"\xf0", head), packet(0xF7, tail)],
+    ):
+        assert count(events + strokes(10)) == (0, 3)
+    assert count([packet(0xF7, whole)] + strokes(10)) == (3, 0)
+    assert count([unfinished], [packet(0xF7, whole[2:])] + strokes(10)) == (3, 0)
+
+
 @pytest.mark.parametrize(
     "payload",
     [
@@ -175,3 +195,12 @@ def test_drums_that_never_end_are_drums(tmp_path):
     assert (content.n_drums, content.n_never_ended, content.n_cut) == (2, 1, 0)
     content = midiread(path, drums=True)
     assert (content.n_drums, content.n_never_ended, content.n_cut) == (0, 2, 1)
+
+
+def test_only_melodic_notes_count_as_never_ended(tmp_path):
+    """Drums are counted as drums, whether they end or not."""
+    path = tmp_path / "tune.mid"
+    drums = [(1, note_on(pitch, channel=9)) for pitch in (35, 38, 42, 46)]
+    melody = [(0, note_on(60)), (1, note_off(60)), (0, note_on(62))]
+    path.write_bytes(smf(track(*drums), track(*melody)))
+    assert midiread(path).n_never_ended == 1

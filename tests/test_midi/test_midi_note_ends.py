@@ -90,6 +90,40 @@ def test_note_ons_and_note_offs_that_do_not_balance(read, events, expected, n_cu
     assert (content.n_cut, content.n_never_ended) == (n_cut, n_never_ended)
 
 
+@pytest.mark.parametrize(
+    "surplus",
+    [[(0, OFF)], [(0, note_off(pitch)) for pitch in range(128)], [(2, OFF), (2, ON), (2, OFF)]],
+)
+@pytest.mark.parametrize("n", [12, 20])
+@pytest.mark.parametrize("n_lost", [1, 3])
+def test_a_surplus_note_off_does_not_hide_a_lost_one(read, surplus, n, n_lost):
+    strikes = [(3, ON), (1, OFF)] * n
+    content = read([(3, ON)] * n_lost + strikes + surplus)
+    lost = [(60, 3 * k, 3 * k + 3) for k in range(1, n_lost + 1)]
+    begins = range(3 * n_lost + 3, 3 * n_lost + 3 + 4 * n, 4)
+    expected = lost + [(60, begin, begin + 1) for begin in begins]
+    assert spans(content)[: n_lost + n] == expected
+    assert len(content.notes) == len(expected) + (len(surplus) == 3)
+    assert (content.n_cut, content.n_never_ended) == (n_lost, 0)
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [(0, ON)] + [(3, ON), (1, OFF)] * 11 + [(2, OFF)],
+        [(0, ON)] + [(8, ON), (1, OFF)] * 20 + [(8, OFF)],
+        [(0, ON)] + [(3, ON), (0, OFF)] * 20 + [(3, OFF)],
+        [(0, ON)] * 8 + [(4, OFF)] * 8,
+    ],
+    ids=["short notes inside a long one", "legato", "on before off", "in unison"],
+)
+def test_overlapping_notes_are_not_taken_for_lost_ones(read, events):
+    content = read(events)
+    assert content.n_cut == content.n_never_ended == 0
+    begin, *_, end = sorted(time for note in content.notes for time in note[1:])
+    assert content.piano_roll[int(begin) : int(end)].any(axis=1).all()
+
+
 def test_overlapping_notes_after_a_loss_are_kept(read):
     lost = [(0, ON), (4, ON), (1, OFF)]
     nested = [(1, ON), (2, ON), (1, OFF), (4, OFF)]
@@ -285,8 +319,18 @@ messages = st.one_of(
     st.builds(exclusive, st.sampled_from([*RESETS])),
     st.builds(exclusive, st.builds(gs_part, channels, modes) | st.builds(xg_part, channels, modes)),
 )
+deltas = st.sampled_from([0, 0, 1, 1, 2, 9])
+one_event = st.tuples(st.tuples(deltas, st.sampled_from([ON, OFF])))
+pairs = st.builds(
+    lambda n, *times: n * tuple(zip(times, (ON, OFF))), st.integers(1, 15), deltas, deltas
+)
+one_voice = st.lists(one_event | pairs, max_size=12)
 tracks_of_events = st.lists(
-    st.tuples(st.lists(st.tuples(st.integers(0, 2), messages), max_size=25), st.integers(0, 3)),
+    st.tuples(
+        st.lists(st.tuples(st.integers(0, 2), messages), max_size=25)
+        | one_voice.map(lambda groups: [event for group in groups for event in group]),
+        st.integers(0, 3),
+    ),
     max_size=3,
 )
 

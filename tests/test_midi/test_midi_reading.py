@@ -1,5 +1,6 @@
 """midiread on files that are built here event by event."""
 
+import math
 import pickle
 import tracemalloc
 import warnings
@@ -22,6 +23,8 @@ from smf import (
 )
 
 from midi import MidiError, MidiWarning, Note, events, midiread
+from midi.reading import summary
+from midi.timing import scaled_ceil, scaled_floor
 
 SECOND = 960  # ticks, at the default tempo and division 480
 PROGRAM = b"\xc0\x05"
@@ -509,6 +512,28 @@ def test_a_velocity_above_127_begins_a_note_and_does_not_end_one(read):
     with pytest.warns(MidiWarning):
         content = read(smf(chunk(b"\x00\x90\x3c\x80\x87\x40\x3c\x00" + END)))
     assert content.notes == [Note(60, 0.0, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("damage", "text"),
+    [
+        ("", ""),
+        ("abc", "a; b; c"),
+        ("abcd", "a; b; c; and 1 more"),
+        ("abcdef", "a; b; c; and 3 more"),
+    ],
+)
+def test_a_warning_has_the_first_three_sentences(damage, text):
+    assert summary(tuple(damage)) == text
+
+
+def test_ratios_beyond_64_bits_are_exact():
+    ratio = Fraction(2**70 + 1, 3)
+    for values in ([0, 0], [0, 1, 2**40]):
+        exact = [value * (2**70 + 1) / Fraction(3) for value in values]
+        values = np.array(values)
+        assert scaled_floor(values, ratio).tolist() == [math.floor(each) for each in exact]
+        assert scaled_ceil(values, ratio).tolist() == [math.ceil(each) for each in exact]
 
 
 def test_the_first_hundred_damages_are_reported(read):
