@@ -648,6 +648,7 @@ def test_the_total_of_many_epochs_is_estimated_from_those_that_are_planned(monke
     monkeypatch.setattr(callbacks, "_EPOCHS_AHEAD", 2)
     trainer = SimpleNamespace(
         compiles=lambda: False,
+        is_over=lambda: False,
         updates_per_epoch=lambda: iter([10, 20, 60, 10, 10]),
         state=TrainingState(),
         config=TrainConfig(epochs=5, batch_size=1, window=2),
