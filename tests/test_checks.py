@@ -24,7 +24,8 @@ from rnn4music._utils import checks, lazy
         (10**400, {"high": 3}, "x must be finite and at most 3, but is 1000"),
         (True, {}, "x must be a number, not bool True"),
         (np.True_, {}, "x must be a number, not bool"),
-        ("1", {}, "x must be a number, not str '1'"),
+        ("1", {}, "x must be a number without quotes, not str '1'"),
+        ("1st", {}, "x must be a number, not str '1st'"),
         (np.array([1.0]), {}, "x must be a number, not ndarray"),
     ),
 )
@@ -46,8 +47,8 @@ def test_numbers(value, bounds, message):
         (2, "n must be at least 3, but is 2"),
         (3.0, "n must be a whole number, not float 3.0"),
         (np.float64(3), "n must be a whole number, not float64"),
-        (True, "n must be a whole number, not True"),
-        ("3", "n must be a whole number, not str '3'"),
+        (True, "n must be a whole number, not bool True"),
+        ("3", "n must be a whole number without quotes, not str '3'"),
     ),
 )
 def test_whole_numbers(value, message):

@@ -413,15 +413,15 @@ def test_flags_win_over_the_file_and_the_file_over_the_defaults(tmp_path):
     ("line", "message"),
     (
         ("epochs = 2.5", "run.toml: epochs must be a whole number, not float 2.5"),
-        ("epochs = true", "epochs must be a whole number, not True"),
+        ("epochs = true", "epochs must be a whole number, not bool True"),
         ("epochs = 0", "run.toml: epochs must be at least 1, but is 0"),
         ("dropout = 1.0", "dropout must be finite and at least 0 and smaller than 1, but is 1.0"),
         ("clip = nan", "clip must be finite and larger than 0, but is nan"),
         (
             "learning_rates = 'much'",
-            'learning_rates must be a number without quotes, but is "much"',
+            "learning_rates must be a number, not str 'much'",
         ),
-        ("epochs = '2'", 'epochs must be a whole number without quotes, but is "2"'),
+        ("epochs = '2'", "epochs must be a whole number without quotes, not str '2'"),
         ("learning_rates = [1, 2]", r"learning_rates must have 1 or 4 values, but is \[1, 2\]"),
         ("units = [1, 2]", r"units must have 1 or 3 values, but is \[1, 2\]"),
         ("units = []", r"units must have 1 or 3 values, but is \[\]"),
@@ -1316,7 +1316,7 @@ def test_invalid_metadata_are_shown_or_refused(model, tmp_path, capsys):
     assert "\\x1b]0;title\\x07\\nkeys  forged\n" in capsys.readouterr().out
     assert run("info", path, "--markdown") == 0
     assert run("compose", path, "-o", tmp_path / "t.mid", "--steps", 2) == 1
-    assert 'error: dt must be a number without quotes, but is "short"' in capsys.readouterr().err
+    assert "error: dt must be a number, not str 'short'" in capsys.readouterr().err
     assert run("compose", path, "-o", tmp_path / "t.mid", "--steps", 2, "--dt", 0.2) == 0
 
 

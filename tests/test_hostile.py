@@ -438,8 +438,11 @@ def test_lists_within_lists(tmp_path):
     ("text", "message"),
     [
         ("units = " + "[" * 5000 + "]" * 5000, "is not a TOML file"),
-        ("units = " + "[" * 200 + "]" * 200, "units must have 3 values, but is [[[[[[[...]]]]]]]"),
-        ("units." + "a." * 3000 + "a = 1", "units must have 3 values, but is {'a': {"),
+        (
+            "units = " + "[" * 200 + "]" * 200,
+            "units must be a whole number, not list [[[[[[[...]]]]]]]",
+        ),
+        ("units." + "a." * 3000 + "a = 1", "units must be a whole number, not dict {'a': {"),
         ("learning_rates = [" + "9" * 400 + "]", "learning_rates is too large a number"),
         ("clip = 0x" + "f" * 400, "clip is too large a number"),
         ("seed = 0x" + "f" * 5000, "seed is too large a number"),

@@ -59,7 +59,7 @@ def test_numpy_scalars_are_numbers():
     ({"R1": np.dtype("f4")}, TypeError, "R1 must be a number"),
     ({"R1": -1e-4}, ValueError, "R1 must be finite and at least 0, but is -0.0001"),
     ({"Rout": math.nan}, ValueError, "Rout must be finite"),
-    ({"R2": "fast"}, TypeError, 'R2 must be a number without quotes, but is "fast"'),
+    ({"R2": "fast"}, TypeError, "R2 must be a number, not str 'fast'"),
     ({"epsilon": 0}, ValueError, "epsilon must be finite and larger than 0"),
     ({"gradClip": 0}, ValueError, "gradClip must be finite and larger than 0"),
     ({"genProbThreshold": 1.1}, ValueError, "at least 0 and at most 1, but is 1.1"),

@@ -591,7 +591,7 @@ def test_a_2015_file_of_other_dimensions_or_incomplete(rng, tmp_path):
     np.savez(tmp_path / "wide.npz", **file_of_2015(rng, (3, 6, 4)))
     np.savez(tmp_path / "less.npz", **file_of_2015(rng, (3, 5, 4), leave_out=("Whf_2",)))
     model = small_model()
-    with pytest.warns(UserWarning), pytest.raises(ValueError, match="h2_length is 6"):
+    with pytest.warns(UserWarning), pytest.raises(ValueError, match="h2_length 6, not 5"):
         model.loadParameters(tmp_path / "wide")
     with pytest.raises(ValueError, match="Whf_2"):
         model.loadParameters(tmp_path / "less")

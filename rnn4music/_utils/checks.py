@@ -5,16 +5,23 @@ what is allowed: TypeError for a wrong type, ValueError for a value out of bound
 checked in `data.pianoroll`.
 """
 
-import json
 import math
 import numbers
 import operator
+import reprlib
 
 
 def _plain(value):
     """Return a NumPy scalar as a Python number, and anything else unchanged."""
     is_scalar = type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0
     return value.item() if is_scalar else value
+
+
+def _wrong_type(name, wanted, value):
+    """Return the error for a value that is not the wanted kind of number."""
+    if isinstance(value, str) and value.strip("+-.").replace(".", "").isdigit():
+        wanted += " without quotes"
+    return TypeError(f"{name} must be {wanted}, not {type(value).__name__} {reprlib.repr(value)}")
 
 
 def number(name, value, low=-math.inf, high=math.inf, above=-math.inf, below=math.inf):
@@ -24,10 +31,7 @@ def number(name, value, low=-math.inf, high=math.inf, above=-math.inf, below=mat
     """
     plain = _plain(value)
     if isinstance(plain, bool) or not isinstance(plain, numbers.Real):
-        if isinstance(plain, str):
-            text = f"{name} must be a number without quotes, but is {json.dumps(value)}"
-            raise TypeError(text)
-        raise TypeError(f"{name} must be a number, not {type(value).__name__} {value!r}")
+        raise _wrong_type(name, "a number", value)
     try:
         result = float(plain)
     except OverflowError:
@@ -45,16 +49,11 @@ def integer(name, value, low, high=math.inf):
     """Return `value` as an int in [low, high]; NumPy integers count, booleans do not."""
     plain = _plain(value)
     if isinstance(plain, bool):
-        raise TypeError(f"{name} must be a whole number, not {value!r}")
+        raise _wrong_type(name, "a whole number", value)
     try:
         result = operator.index(plain)
     except TypeError:
-        if isinstance(value, str):
-            text = f"{name} must be a whole number without quotes, but is {json.dumps(value)}"
-            raise TypeError(text) from None
-        raise TypeError(
-            f"{name} must be a whole number, not {type(value).__name__} {value!r}"
-        ) from None
+        raise _wrong_type(name, "a whole number", value) from None
     if result < low:
         raise ValueError(f"{name} must be at least {low}, but is {result}")
     if result > high:

@@ -32,6 +32,7 @@ class Compiled:
         # LLVM's optimising passes would only cost time: they bring no measurable gain here.
         self._engine = binding.create_mcjit_compiler(module, _machine())
         self._engine.finalize_object()
+        self._engine.remove_module(module)  # the instructions: only their machine code is needed
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
 
     def address(self, name="called_by_xla"):
