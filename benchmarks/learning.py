@@ -1,4 +1,4 @@
-"""How well the network learns the standard sets, compared with published results.
+"""Measure how well the network learns the standard sets, compared with published results.
 
     python -m benchmarks.learning JSB_Chorales --data JSB_Chorales.mat
     python -m benchmarks.learning Nottingham --data Nottingham.mat --seeds 3 --folder runs

@@ -132,7 +132,7 @@ def n_minibatches(tunes, size, length, windows="start", seed=0):
 def prefetched(iterator, n):
     """Yield an iterator's items in their order while a thread prepares the next `n`.
 
-    An error of the iterator is raised in the place of its item. Closing the generator ends the
+    An error of the iterator is raised instead of its item. Closing the generator ends the
     thread; it closes itself once nothing refers to it.
     """
     end = object()

@@ -70,7 +70,7 @@ class Trainer:
         self._begin()
 
     def _begin(self):
-        """Begin anew, with the model as it is now."""
+        """Begin again, with the model as it is now."""
         self.rng, self.before = self.model._rng, self.model.history
         self.state, self.history = TrainingState(), History()
         self.mean = AveragedWeights(self.config.averaging, self._under_way())
