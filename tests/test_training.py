@@ -699,7 +699,7 @@ def test_the_total_is_right_in_the_end_where_not_all_epochs_are_planned(rng, cap
     (ValueError, "lengthOfMB must be at least 2, but is 1", {"lengthOfMB": 1}),
     (ValueError, "sizeOfMiniBatch must be at least 1", {"sizeOfMiniBatch": 0}),
     (TypeError, "noOfEpoch must be a whole number, not float 1.5", {"noOfEpoch": 1.5}),
-    (TypeError, "noOfEpochPerMB must be a whole number, not True", {"noOfEpochPerMB": True}),
+    (TypeError, "noOfEpochPerMB must be a whole number, not bool True", {"noOfEpochPerMB": True}),
     (ValueError, "sparseParam must be finite and at least 0", {"sparseParam": -1}),
     (ValueError, "dataset is empty", {"dataset": []}),
     (TypeError, "a list of piano rolls, not int", {"dataset": 3}),
