@@ -38,10 +38,11 @@ def run(args):
 
     path = inputs.model_path(args.model, "evaluate")
     inputs.check_music(args.data, inputs.MUSIC, "evaluate needs music")
-    check_effect(args, "part", inputs.is_standard_set(args.data), "a standard set")
+    is_set = inputs.is_standard_set(args.data)
+    check_effect(args, "part", is_set, "a standard set")
     model = rnn4music.RNN4Music.from_file(path)
     reading = experiment.music.ReadingOptions.of_model(model.metadata, model.io_length)
-    if not inputs.is_standard_set(args.data):
+    if not is_set:
         remedy = 'set model.metadata["time_step"]'
         experiment.music.log_assumed_step(path, model.metadata, remedy)
     tunes = reading.read_scored(args.data, args.part)

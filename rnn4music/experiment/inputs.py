@@ -103,7 +103,7 @@ def _kind_of_content(head, suffix):
 
 
 def check_input(path, kinds, user):
-    """Raise ValueError if there is a file or folder that is of none of these kinds.
+    """Return the kind of an input; raise ValueError if it is there, and of none of these kinds.
 
     One that is missing or damaged passes, since its reader reports that. `user` is a phrase for the
     error, such as "compose needs a model".
@@ -112,13 +112,13 @@ def check_input(path, kinds, user):
     if kind not in (*kinds, DAMAGED, MISSING):
         remedy = f"; {_REMEDIES[kind]}" if kind in _REMEDIES else ""
         raise ValueError(f"{path} is {kind}, but {user}{remedy}")
+    return kind
 
 
 def check_music(path, kinds, user):
     """Do as `check_input`, and raise FileNotFoundError where no file or folder matches `path`."""
-    check_input(path, kinds, user)
-    if kind_of(path) == MISSING:
-        if is_standard_set(path):
+    if check_input(path, kinds, user) == MISSING:
+        if Path(path).suffix.lower() in SUFFIXES_OF_SETS:
             raise FileNotFoundError(f"there is no file {path}")
         if not is_matched(path):
             find_files(path)

@@ -7,6 +7,7 @@ As in `plots.pianoroll`. The colour scale of a signed quantity is symmetric abou
 
 import numpy as np
 
+from midi.text import count
 from rnn4music._utils import checks
 from rnn4music.evaluation.occlusion import validate_position
 from rnn4music.numpy_network import GATES
@@ -54,7 +55,7 @@ def plot_activations(
     span = first * time_step, end * time_step
     _axes.draw(axes, values, *span, 0, colours, low, label=label)
     _axes.time_axis(axes, first, end, time_step, steps_per_bar)
-    axes.set(ylabel=f"{values.shape[1]} unit{'s' * (values.shape[1] != 1)}", yticks=[])
+    axes.set(ylabel=count(values.shape[1], "unit"), yticks=[])
     return axes
 
 

@@ -22,6 +22,7 @@ from datetime import datetime, timezone
 from tqdm import tqdm
 
 from midi.files import expanded, opened
+from midi.text import count
 from rnn4music._utils.console import STDERR, log, shows_bars
 
 _EPOCHS_AHEAD, _TUNES_AHEAD = 1000, 10**6
@@ -248,8 +249,7 @@ class ProgressBar(Callback):
         if self.trainer.ended_by is not None or self.trainer.is_over():
             return ""
         if EarlyStopping(self.trainer.config.patience).on_epoch(None, history):
-            n = self.trainer.config.patience
-            return f"ended after {n} epoch{'s' * (n != 1)} without improvement"
+            return f"ended after {count(self.trainer.config.patience, 'epoch')} without improvement"
         return "ended by a callback"
 
     def _total(self):
