@@ -15,6 +15,8 @@ COSTS = ("cross_entropy", "squared_error")
 OPTIONS = (
     Option("units", int, (120, 120, 120), "number of units: one for all layers, or three", "H", "+",
            low=1),
+    Option("chord_units", int, None, "number of units through which the pitches of a chord depend "
+           "on each other; by default they are independent", "K", low=0),
     Option("learning_rates", float, (0.001,), "one learning rate, or four: for the three layers "
            "and the output", "R", "+", low=0),
     Option("optimiser", str, "rmsprop", "rule that changes the weights", choices=OPTIMISERS),
@@ -75,6 +77,7 @@ class Hyperparameters:
     h2_length = Setting("units", fixed=True)
     h3_length = Setting("units", fixed=True)
     io_length = Setting("n_pitches", fixed=True)
+    chord_units = Setting("chord_units", fixed=True)
     R1 = Setting("learning_rates")
     R2 = Setting("learning_rates")
     R3 = Setting("learning_rates")
@@ -89,11 +92,12 @@ class Hyperparameters:
     seed = Setting("seed", fixed=True)
     dtype = Setting("dtype", fixed=True)
 
-    SIZES = ("h1_length", "h2_length", "h3_length", "io_length")
+    SIZES = ("h1_length", "h2_length", "h3_length", "io_length", "chord_units")
 
     def __init__(self, settings):
         for name in self._names():
             setattr(self, name, settings[name])
+        _check_chords(self.settings())
 
     @staticmethod
     def settings_by_name():
@@ -112,6 +116,21 @@ class Hyperparameters:
     def checked_settings(self, changes):
         """Return all settings with these changes, checked; ignore unknown names."""
         merged = {**self.settings(), **changes}
-        return {
+        settings = {
             name: getattr(Hyperparameters, name).validate(merged[name]) for name in self._names()
         }
+        _check_chords(settings)
+        return settings
+
+
+def _check_chords(settings):
+    """Raise a ValueError if the other settings do not allow chords."""
+    if settings["chord_units"] is None:
+        return
+    if settings["cost"] != "cross_entropy":
+        raise ValueError(
+            f"cost must be 'cross_entropy' with chord_units, not {settings['cost']!r}: the network "
+            "learns the probability of whole chords, and the squared error is not one's logarithm"
+        )
+    if settings["chord_units"] > 0 and settings["io_length"] < 2:
+        raise ValueError("chord_units must be 0 or None with io_length 1: there is no other pitch")

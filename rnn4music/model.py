@@ -39,6 +39,10 @@ class RNN4Music(Hyperparameters):
         Units of the three layers.
     io_length : int
         Columns of the piano rolls.
+    chord_units : int or None
+        None gives the pitches of a step independent probabilities, as in 2015. With 0 or more, the
+        probability of each pitch depends on the pitches below it, directly and through this many
+        hidden units; see `chords`.
     R1, R2, R3, Rout : float
         Learning rates of the three layers and of the whole output layer.
     cost : {"cross_entropy", "squared_error"}
@@ -52,7 +56,8 @@ class RNN4Music(Hyperparameters):
     muRand : float
         Hidden and cell states at t = −1 are drawn from U[0, muRand].
     genProbThreshold : float
-        While composing, probabilities that do not exceed it are set to 0.
+        While composing, probabilities that do not exceed it are set to 0. The default is 0.1, and 0
+        with chords.
     optimiser : {"rmsprop", "graves", "adam"}
         The rule of an update; see `updates`. With Adam, use rates of about 0.002.
     seed : int, optional
@@ -88,16 +93,19 @@ class RNN4Music(Hyperparameters):
         R3=1e-4,
         Rout=1e-4,
         *,
+        chord_units=None,
         cost="cross_entropy",
         epsilon=1e-5,
         gradClip=30,
         sigRand=0.1,
         muRand=0.01,
-        genProbThreshold=0.1,
+        genProbThreshold=None,
         optimiser="rmsprop",
         seed=None,
         dtype="float32",
     ):
+        if genProbThreshold is None:
+            genProbThreshold = 0.1 if chord_units is None else 0
         super().__init__(locals())
         self._prepare()
         self._store.draw_weights(self._rng, self.sigRand)
@@ -125,7 +133,10 @@ class RNN4Music(Hyperparameters):
         self._take(content)
 
     def __repr__(self):
-        sizes = ", ".join(f"{name}={getattr(self, name)}" for name in self.SIZES)
+        sizes = {name: getattr(self, name) for name in self.SIZES}
+        if self.chord_units is None:
+            del sizes["chord_units"]
+        sizes = ", ".join(f"{name}={value}" for name, value in sizes.items())
         return f"RNN4Music({sizes}, dtype={self.dtype!r}, updates={len(self.history.cost)})"
 
     # ---- training
@@ -564,15 +575,15 @@ class RNN4Music(Hyperparameters):
         self._rng, self.history, self._last_gradients = rng, history, None
         self.metadata = content["metadata"]
 
-    def _run(self, inputs):
-        """Return the pre-activations (T, B, P) of inputs (T, B, P)."""
-        return scores.run(self._network.forward, self._store.initial_states(), inputs)
+    def _run(self, inputs, following):
+        """Return the pre-activations (T, B, P) of inputs and the rows after them, (T, B, P)."""
+        return scores.run(self._network, inputs, following)
 
     def _new_store(self, settings):
         """Return a store of zero weights and averages for these settings."""
         sizes = self.h1_length, self.h2_length, self.h3_length
         averages = OPTIMISERS[settings["optimiser"]].averages
-        return ParameterStore(sizes, self.io_length, settings["dtype"], averages)
+        return ParameterStore(sizes, self.io_length, settings["dtype"], averages, self.chord_units)
 
     def _connect(self, store, settings):
         self._store = store

@@ -9,13 +9,14 @@ and the output see a layer's hidden state through a mask m (B, H), which is the 
 
     seen_t = m ⊙ h_t                                                       (8)
 
-The gradient passes through the same mask on its way back. Equations (1) to (6) and the
-conventions are in `lstm`.
+The gradient passes through the same mask on its way back. A network with chords adds (9) to (11)
+of `chords` to Y. Equations (1) to (6) and the conventions are in `lstm`.
 """
 
 from typing import Any, NamedTuple
 
 from rnn4music.backend import dot
+from rnn4music.chords import chord_output, chord_output_backward
 from rnn4music.gates import split
 from rnn4music.linear import (
     apply_matrix,
@@ -47,12 +48,20 @@ class NetworkParameters(NamedTuple):
 
     layers: tuple  # of LayerParameters
     output: OutputParameters
+    chords: Any = None  # ChordParameters; None if the pitches of a step are independent
+
+
+class NetworkActivations(NamedTuple):
+    """The arrays that the forward pass keeps for the backward pass."""
+
+    layers: tuple  # of Activations
+    chords: Any  # the values of the chord units (T, B, K), if there are any
 
 
 NO_MASKS = None, None, None
 
 
-def forward(inputs, initial, parameters, masks=NO_MASKS):
+def forward(inputs, initial, parameters, masks=NO_MASKS, following=None):
     """Run the network over all steps.
 
     Parameters
@@ -63,28 +72,34 @@ def forward(inputs, initial, parameters, masks=NO_MASKS):
     parameters : NetworkParameters
     masks : tuple of (B, H) or None
         Each layer's mask.
+    following : (T, B, P), with chords only
+        The rows that are predicted: row t is the step after row t of the inputs.
 
     Returns
     -------
     Y : (T, B, P)
         The pre-activations of the output.
-    activations : tuple of Activations
-        One for each layer.
+    activations : NetworkActivations
     """
     Y = parameters.output.bias
-    activations = []
+    activations, seen = [], []
     below = None
     layers = zip(initial, parameters.layers, parameters.output, masks)
     for state, layer, to_output, mask in layers:
         of_layer = lstm_layer(inputs, below, state, layer)
-        seen = masked(of_layer.hidden, mask)  # (8)
-        Y = apply_matrix(seen, to_output, Y)  # (7)
+        below = masked(of_layer.hidden, mask)  # (8)
+        Y = apply_matrix(below, to_output, Y)  # (7)
         activations.append(of_layer)
-        below = seen
-    return Y, tuple(activations)
+        seen.append(below)
+    units = None
+    if parameters.chords is not None:
+        Y, units = chord_output(following, seen, Y, parameters.chords)  # (9) to (11)
+    return Y, NetworkActivations(tuple(activations), units)
 
 
-def backward(d_Y, d_after, inputs, initial, activations, parameters, masks=NO_MASKS):
+def backward(
+    d_Y, d_after, inputs, initial, activations, parameters, masks=NO_MASKS, following=None
+):
     """Carry the cost's gradient back through `forward`, top layer first.
 
     Parameters
@@ -93,9 +108,9 @@ def backward(d_Y, d_after, inputs, initial, activations, parameters, masks=NO_MA
         Derivative with respect to the output's pre-activations.
     d_after : tuple of State of (B, H)
         Derivative with respect to each layer's last states, from the steps after them.
-    inputs, initial, parameters, masks
+    inputs, initial, parameters, masks, following
         The arguments of `forward`.
-    activations : tuple of Activations
+    activations : NetworkActivations
         The second result of `forward`.
 
     Returns
@@ -105,23 +120,29 @@ def backward(d_Y, d_after, inputs, initial, activations, parameters, masks=NO_MA
     d_before : tuple of State of (B, H)
         Derivative with respect to `initial`.
     """
-    seen = [masked(of_layer.hidden, mask) for of_layer, mask in zip(activations, masks)]  # (8)
+    layers, units = activations
+    seen = [masked(of_layer.hidden, mask) for of_layer, mask in zip(layers, masks)]  # (8)
     d_output = OutputParameters(
         *(matrix_gradient(hidden, d_Y) for hidden in seen),  # (7)
         bias=vector_gradient(d_Y),
     )
+    d_chords = d_a = None
+    if parameters.chords is not None:
+        d_chords, d_a = chord_output_backward(d_Y, following, seen, units, parameters.chords)
     d_layers, d_before = [], []
     d_below = None
-    for n in reversed(range(len(activations))):
+    for n in reversed(range(len(layers))):
         d_seen = apply_transposed(d_Y, parameters.output[n], d_below)  # (7)
+        if d_a is not None:
+            d_seen = apply_transposed(d_a, parameters.chords[n], d_seen)  # (9)
         d_hidden = masked(d_seen, masks[n])  # (8)
         below = seen[n - 1] if n > 0 else None
         d_layer, d_below, d_state = lstm_layer_backward(
-            d_hidden, d_after[n], inputs, below, initial[n], activations[n], parameters.layers[n]
+            d_hidden, d_after[n], inputs, below, initial[n], layers[n], parameters.layers[n]
         )
         d_layers.insert(0, d_layer)
         d_before.insert(0, d_state)
-    return NetworkParameters(tuple(d_layers), d_output), tuple(d_before)
+    return NetworkParameters(tuple(d_layers), d_output, d_chords), tuple(d_before)
 
 
 def network_step(x, states, parameters):
@@ -136,7 +157,7 @@ def network_step(x, states, parameters):
     Returns
     -------
     Y : (B, P)
-        The output's pre-activations.
+        The output's pre-activations, without the chord terms.
     states : tuple of State
     """
     Y = parameters.output.bias

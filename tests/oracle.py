@@ -48,20 +48,43 @@ def run_layer(parameters, n, inputs, below, hidden, cell):
     return {letter: np.array(values) for letter, values in rows.items()}
 
 
-def run(parameters, initial, inputs, masks=(1, 1, 1)):
+def add_chords(parameters, seen, following, Y):
+    """Add what the pitches below each pitch add to its pre-activation, directly and by units."""
+    P = Y.shape[1]
+    columns = []
+    for k in range(P):
+        known = following[:, :k] @ parameters["chords/pitches_to_output"][:k, k]
+        for u, c in enumerate(parameters.get("chords/bias", ())):
+            degree = u % (P - 1)
+            if degree >= k:
+                continue
+            V = parameters["chords/pitches_to_chords"]
+            a = c + following[:, : degree + 1] @ V[: degree + 1, u]
+            for n, hidden in enumerate(seen, start=1):
+                a = a + hidden @ parameters[f"chords/layer{n}_to_chords"][:, u]
+            known = known + np.tanh(a) * parameters["chords/chords_to_output"][u, k]
+        columns.append(Y[:, k] + known)
+    return np.array(columns).T
+
+
+def run(parameters, initial, inputs, masks=(1, 1, 1), following=None):
     """Run the network over one tune; return pre-activations (T, P) and the layers' activity.
 
-    The output and the layer above see a layer's hidden state times its mask (H,).
+    The output and the layer above see a layer's hidden state times its mask (H,). With chords, the
+    pre-activations are those of the rows `following` (T, P).
     """
     Y = parameters["output/bias"]
     below = None
-    layers = []
+    layers, seen = [], []
     for n in (1, 2, 3):
         hidden, cell = initial[f"layer{n}/hidden"], initial[f"layer{n}/cell"]
         layer = run_layer(parameters, n, inputs, below, hidden, cell)
         below = layer["h"] * masks[n - 1]
+        seen.append(below)
         Y = Y + below @ parameters[f"output/layer{n}_to_output"]
         layers.append(layer)
+    if "chords/pitches_to_output" in parameters:
+        Y = add_chords(parameters, seen, following, Y)
     return Y, layers
 
 
@@ -96,7 +119,8 @@ def cost(parameters, initial, inputs, targets, name="cross_entropy", masks=None)
     total = 0
     for b in range(inputs.shape[1]):
         own = (1, 1, 1) if masks is None else [mask[b] for mask in masks]
-        total = total + cost_of(run(parameters, initial, inputs[:, b], own)[0], targets[:, b], name)
+        Y, _ = run(parameters, initial, inputs[:, b], own, targets[:, b])
+        total = total + cost_of(Y, targets[:, b], name)
     return total / inputs.shape[1]
 
 

@@ -38,36 +38,44 @@ def sigmoid(Y):
     return np.exp(-np.logaddexp(0, -Y))
 
 
-def run(compile_for, initial, inputs):
+def run(network, inputs, following):
     """Return the output's pre-activations (T, B, P) of inputs of any length and number.
 
-    `compile_for` takes a shape (T, B, P) and returns the function (inputs, *states) → [Y, *states],
-    which is called window by window. `initial` holds the states at t = −1, (H,) each. The number
-    of tunes is rounded up to a power of two, so that few sizes are compiled.
+    Parameters
+    ----------
+    network : graphs.compiled.CompiledNetwork
+        Its `forward` is called window by window. The number of tunes is rounded up to a power of
+        two, so that few sizes are compiled.
+    inputs, following : (T, B, P)
+        The rows that the network reads, and the row after each, which only a network with chords
+        looks at.
     """
     T, B, P = inputs.shape
+    rolls = (inputs, following) if network.store.has_chords else (inputs,)
     Y = np.empty_like(inputs)
     for first in range(0, B, LARGEST_BATCH):
-        batch = inputs[:, first : first + LARGEST_BATCH]
-        n_tunes = batch.shape[1]
+        columns = slice(first, first + LARGEST_BATCH)
+        n_tunes = Y[:, columns].shape[1]
         shape = WINDOW, min(LARGEST_BATCH, 1 << (n_tunes - 1).bit_length()), P
-        step = compile_for(shape)
-        states = [np.tile(vector, (shape[1], 1)) for vector in initial]
+        step = network.forward(shape)
+        states = [np.tile(vector, (shape[1], 1)) for vector in network.store.initial_states()]
         for start in range(0, T, WINDOW):
-            rows = batch[start : start + WINDOW]
-            window = np.zeros(shape, inputs.dtype)
-            window[: len(rows), :n_tunes] = rows
-            pre_activations, *states = step(window, *states)
-            kept = np.asarray(pre_activations)[: len(rows), :n_tunes]
-            Y[start : start + WINDOW, first : first + LARGEST_BATCH] = kept
+            rows = slice(start, start + WINDOW)
+            n_rows = len(Y[rows])
+            windows = [np.zeros(shape, inputs.dtype) for _ in rolls]
+            for window, roll in zip(windows, rolls):
+                window[:n_rows, :n_tunes] = roll[rows, columns]
+            pre_activations, *states = step(*windows, *states)
+            Y[rows, columns] = np.asarray(pre_activations)[:n_rows, :n_tunes]
     return Y
 
 
 def evaluate(run_network, tunes, threshold, dtype):
     """Return the `Evaluation` of next-step predictions on whole tunes, (length, P) each.
 
-    `run_network` returns the pre-activations of inputs (T, B, P) in `dtype`. Tunes are accessed
-    one batch at a time. A note counts as predicted if its probability is at least `threshold`.
+    `run_network` takes inputs (T, B, P) in `dtype` and the row after each, (T, B, P), and returns
+    the pre-activations of these. Tunes are accessed one batch at a time. A note counts as predicted
+    if its probability is at least `threshold`.
     """
     counts = np.zeros((len(tunes), 5))
     # Tunes of similar length run side by side, so that little of a batch is padding.
@@ -79,10 +87,10 @@ def evaluate(run_network, tunes, threshold, dtype):
         chosen = chosen[: max(1, np.count_nonzero(cells <= MOST_CELLS))]
         first += len(chosen)
         batch = [shortest, *(tunes[k] for k in chosen[1:])]
-        inputs = np.zeros((len(batch[-1]), len(batch), shortest.shape[1]), dtype)
+        rolls = np.zeros((len(batch[-1]), len(batch), shortest.shape[1]), dtype)
         for column, tune in enumerate(batch):
-            inputs[: len(tune), column] = tune
-        Y = run_network(inputs)
+            rolls[: len(tune), column] = tune
+        Y = run_network(rolls[:-1], rolls[1:])
         for column, (k, tune) in enumerate(zip(chosen, batch)):
             counts[k] = _counts(Y[: len(tune) - 1, column], tune[1:], threshold)
     if not counts[:, 0].any():

@@ -40,6 +40,8 @@ class NoiseKind(NamedTuple):
 
 NO_NOISE = NoiseKind()
 
+_GROUPS = "layer1", "layer2", "layer3", "output"  # of parameters, one learning rate each
+
 
 def compiled_once(build):
     """Cache in the network what a function compiles for a shape and options."""
@@ -82,12 +84,17 @@ class CompiledNetwork:
 
     @compiled_once
     def forward(self, shape, kind=NO_NOISE):
-        """Compile (inputs, *states, *noise) → [pre-activations (T, B, P), *states after]."""
+        """Compile (inputs, *states, *noise) → [pre-activations (T, B, P), *states after].
+
+        With chords, a second argument after the inputs is the rows that are predicted (T, B, P).
+        """
         inputs, states = self.input("inputs", shape), self.state_inputs(shape[1])
+        following = self.input("following", shape) if self.store.has_chords else None
         noise, parameters, masks = self._noisy(shape[1], kind)
-        Y, activations = network.forward(inputs, paired(states), parameters, masks)
+        Y, activations = network.forward(inputs, paired(states), parameters, masks, following)
+        rows = [inputs] if following is None else [inputs, following]
         return backend.function(
-            [inputs, *states, *noise], [Y, *flattened(_last_states(activations))]
+            [*rows, *states, *noise], [Y, *flattened(_last_states(activations))]
         )
 
     @compiled_once
@@ -162,12 +169,12 @@ class CompiledNetwork:
 
     def _cost_and_gradients(self, inputs, targets, mask, initial, d_after, parameters, masks):
         """Return the cost, a dict of gradients, the states after, the derivatives before."""
-        Y, activations = network.forward(inputs, initial, parameters, masks)
+        Y, activations = network.forward(inputs, initial, parameters, masks, targets)
         mask = mask[:, :, None]
         cost = backend.column_sums((self.cost.value(Y, targets) * mask).flatten())
         d_Y = self.cost.derivative(Y, targets) * mask
         gradients, d_before = network.backward(
-            d_Y, d_after, inputs, initial, activations, parameters, masks
+            d_Y, d_after, inputs, initial, activations, parameters, masks, targets
         )
         return cost, named(gradients), _last_states(activations), d_before
 
@@ -181,7 +188,7 @@ class CompiledNetwork:
             if not name.endswith("/bias"):
                 gradient = gradient + updates.l1_penalty(parameter, l1)
             averages = [variables[name] for variables in self.store.averages.values()]
-            rate = rates[("layer1", "layer2", "layer3", "output").index(name.split("/")[0])]
+            rate = rates[_GROUPS.index(name.split("/")[0].replace("chords", "output"))]
             new_parameter, new_averages = self.optimiser.rule(
                 parameter, gradient, averages, rate, epsilon, n_updates
             )
@@ -215,4 +222,4 @@ class CompiledNetwork:
 
 def _last_states(activations):
     """Return the states after the last step: a tuple of `State`."""
-    return tuple(State(layer.hidden[-1], layer.cell[-1]) for layer in activations)
+    return tuple(State(layer.hidden[-1], layer.cell[-1]) for layer in activations.layers)

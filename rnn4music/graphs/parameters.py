@@ -3,6 +3,7 @@
 import numpy as np
 
 from rnn4music import backend
+from rnn4music.chords import BEGIN_AT_ZERO, ChordParameters, chord_shapes
 from rnn4music.data import pianoroll
 from rnn4music.lstm import LayerParameters, State
 from rnn4music.network import NetworkParameters, OutputParameters
@@ -14,7 +15,7 @@ The averages' names begin with the name of the average.
 """
 
 
-def shapes(layer_sizes, n_pitches):
+def shapes(layer_sizes, n_pitches, chord_units=None):
     """Return the shapes of all parameters, as `NetworkParameters`."""
     P = n_pitches
     layers = []
@@ -23,15 +24,17 @@ def shapes(layer_sizes, n_pitches):
         beneath = None if below is None else (below, 4 * H)
         layers.append(LayerParameters((P, 4 * H), beneath, (H, 4 * H), (4 * H,), (H,), (H,), (H,)))
         below = H
-    return NetworkParameters(
-        tuple(layers), OutputParameters._make([*((H, P) for H in layer_sizes), (P,)])
-    )
+    output = OutputParameters._make([*((H, P) for H in layer_sizes), (P,)])
+    chords = None if chord_units is None else chord_shapes(layer_sizes, P, chord_units)
+    return NetworkParameters(tuple(layers), output, chords)
 
 
 def named(parameters):
     """Return a dict from names such as ``layer1/bias`` to the parameters, in a fixed order."""
     groups = [(f"layer{n}", layer) for n, layer in enumerate(parameters.layers, start=1)]
     groups.append(("output", parameters.output))
+    if parameters.chords is not None:
+        groups.append(("chords", parameters.chords))
     return {
         f"{group}/{field}": value
         for group, fields in groups
@@ -47,7 +50,9 @@ def unnamed(mapping):
         return kind(*(mapping.get(f"{group}/{field}") for field in kind._fields))
 
     layers = tuple(gather(LayerParameters, f"layer{n}") for n in (1, 2, 3))
-    return NetworkParameters(layers, gather(OutputParameters, "output"))
+    has_chords = any(name.startswith("chords/") for name in mapping)
+    chords = gather(ChordParameters, "chords") if has_chords else None
+    return NetworkParameters(layers, gather(OutputParameters, "output"), chords)
 
 
 class ParameterStore:
@@ -60,6 +65,8 @@ class ParameterStore:
     dtype : str
     averages : tuple of str
         The names of the running averages that the optimiser keeps for each parameter.
+    chord_units : int or None
+        As in `RNN4Music`.
 
     Attributes
     ----------
@@ -72,9 +79,10 @@ class ParameterStore:
         ``layer1/hidden``, ``layer1/cell``, …: the states at t = −1.
     """
 
-    def __init__(self, layer_sizes, n_pitches, dtype, averages=("mean_squares",)):
-        self.dtype = dtype
-        self.shapes = named(shapes(layer_sizes, n_pitches))
+    def __init__(self, layer_sizes, n_pitches, dtype, averages=("mean_squares",), chord_units=None):
+        self.dtype, self.chord_units = dtype, chord_units
+        self.has_chords = chord_units is not None
+        self.shapes = named(shapes(layer_sizes, n_pitches, chord_units))
         self.state_sizes = {
             f"layer{n}/{field}": H
             for n, H in enumerate(layer_sizes, start=1)
@@ -96,9 +104,10 @@ class ParameterStore:
         return sum(shape[0] * shape[1] for shape in self.shapes.values() if len(shape) == 2)
 
     def draw_weights(self, rng, deviation):
-        """Draw all weights and biases from a Gaussian around 0."""
+        """Draw all weights and biases from a Gaussian around 0, but for two that begin at 0."""
         for name, shape in self.shapes.items():
-            self._set(self.weights[name], rng.normal(0, deviation, shape))
+            own = 0 if name.removeprefix("chords/") in BEGIN_AT_ZERO else deviation
+            self._set(self.weights[name], rng.normal(0, own, shape))
 
     def draw_initial(self, rng, highest):
         """Draw the states at t = −1 from U[0, highest]."""

@@ -93,6 +93,7 @@ def read(name):
                 raise ModelFileError(f"{path} is not an .npz file written by saveParameters")
             entries = npz.read(file, MOST_EXPANDED, MOST_TIMES)
         content = read_2015(entries, path) if "Wxi_1" in entries else _read(entries, path)
+        content["settings"].setdefault("chord_units", None)  # older files have independent pitches
         _check_sizes(content["settings"], content["arrays"])
         return content
     except FileNotFoundError:

@@ -173,6 +173,7 @@ class ClusterTrainer(Trainer):
         self.columns = [slice(k * self.n_columns, (k + 1) * self.n_columns) for k in range(n_parts)]
         sizes = tuple(self.store.state_sizes.values())[::2]
         network = sizes, self.shape[2], self.store.dtype, self.network.cost_name
+        network += (self.store.chord_units,)
         self.workers = Workers(client, (network, self.config, self.n_columns), n_parts)
         self.is_first = True  # of its updates, which compiles
         self.traffic: Any = Counter()

@@ -75,9 +75,10 @@ another computes."""
 
 
 @functools.lru_cache(maxsize=4)
-def _compiled(layer_sizes, n_pitches, dtype, cost):
+def _compiled(layer_sizes, n_pitches, dtype, cost, chord_units):
     """Return a network with its own weights; a process keeps the last four."""
-    return CompiledNetwork(ParameterStore(layer_sizes, n_pitches, dtype, averages=()), cost)
+    store = ParameterStore(layer_sizes, n_pitches, dtype, (), chord_units)
+    return CompiledNetwork(store, cost)
 
 
 class Replica:
@@ -95,7 +96,7 @@ class Replica:
     def __init__(self, network, config, n_columns):
         with _ALONE:
             self.network = _compiled(*network)
-        _, self.n_pitches, self.dtype, _ = network
+        _, self.n_pitches, self.dtype, *_ = network
         self.config, self.store = config, self.network.store
         self.noise = Noise.of(config, self.store)
         roll = np.zeros((config.window, n_columns, self.n_pitches), self.dtype)

@@ -57,9 +57,10 @@ def segment_cost_and_gradients(network, states, windows, mask, length, kind, noi
     starts = range(0, n_steps, length)
     between = [states]
     for start in starts[:-1]:
-        _, *states = network.forward(shape, kind)(
-            windows[start : start + length], *between[-1], *noise
-        )
+        rows = [windows[start : start + length]]
+        if network.store.has_chords:
+            rows.append(windows[start + 1 : start + length + 1])
+        _, *states = network.forward(shape, kind)(*rows, *between[-1], *noise)
         between.append(states)
 
     n_weights, n_states = len(network.store.shapes), len(states)

@@ -273,8 +273,8 @@ class Trainer:
         finally:
             self.store.restore(under_way)
 
-    def _run_network(self, inputs):
-        return scores.run(self.network.forward, self.store.initial_states(), inputs)
+    def _run_network(self, inputs, following):
+        return scores.run(self.network, inputs, following)
 
     def result(self):
         """Return the weights that training would return if it ended now: dict of name to array."""
