@@ -60,7 +60,8 @@ def chord_shapes(layer_sizes, P, K):
     """Return the shapes of the `ChordParameters` of K units over P pitches."""
     if K == 0:
         return ChordParameters(None, None, None, None, None, (P, P), None)
-    return ChordParameters(*((H, K) for H in layer_sizes), (P, K), (K, P), (P, P), (K,))
+    to_chords = [(H, K) for H in layer_sizes]
+    return ChordParameters._make([*to_chords, (P, K), (K, P), (P, P), (K,)])
 
 
 def lower_pitches(L):
@@ -137,7 +138,7 @@ def chord_output_backward(d_Y, following, seen, s, parameters):
     d_a = d_s * tanh_slope(s)  # (10)
     d_C = [matrix_gradient(hidden, d_a) for hidden in seen]  # (9)
     d_V = read_pitches(roll_gradient(following, d_a))  # (9)
-    return ChordParameters(*d_C, d_V, d_U, d_L, vector_gradient(d_a)), d_a
+    return ChordParameters._make([*d_C, d_V, d_U, d_L, vector_gradient(d_a)]), d_a
 
 
 def chord_units_before(hidden, parameters):

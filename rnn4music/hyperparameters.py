@@ -25,7 +25,7 @@ OPTIONS = (
     Option("epsilon", float, 1e-5, "lower bound of the mean square by which RMSprop divides", "E",
            above=0),
     Option("threshold", float, 0.02, "when composing, notes of at most this probability never "
-           "sound", "P", low=0, high=1),
+           "sound; 0 with --chord-units", "P", low=0, high=1),
     Option("seed", int, None, "random seed; a run with the same seed gives the same model", "S",
            low=0),
     Option("dtype", str, "float32", "floating-point precision", choices=("float32", "float64")),

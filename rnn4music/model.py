@@ -575,7 +575,7 @@ class RNN4Music(Hyperparameters):
         self._rng, self.history, self._last_gradients = rng, history, None
         self.metadata = content["metadata"]
 
-    def _run(self, inputs, following):
+    def _run(self, inputs, following=None):
         """Return the pre-activations (T, B, P) of inputs and the rows after them, (T, B, P)."""
         return scores.run(self._network, inputs, following)
 

@@ -126,7 +126,7 @@ def backward(
         *(matrix_gradient(hidden, d_Y) for hidden in seen),  # (7)
         bias=vector_gradient(d_Y),
     )
-    d_chords = d_a = None
+    d_chords, d_a, to_chords = None, None, parameters.chords
     if parameters.chords is not None:
         d_chords, d_a = chord_output_backward(d_Y, following, seen, units, parameters.chords)
     d_layers, d_before = [], []
@@ -134,7 +134,7 @@ def backward(
     for n in reversed(range(len(layers))):
         d_seen = apply_transposed(d_Y, parameters.output[n], d_below)  # (7)
         if d_a is not None:
-            d_seen = apply_transposed(d_a, parameters.chords[n], d_seen)  # (9)
+            d_seen = apply_transposed(d_a, to_chords[n], d_seen)  # (9)
         d_hidden = masked(d_seen, masks[n])  # (8)
         below = seen[n - 1] if n > 0 else None
         d_layer, d_below, d_state = lstm_layer_backward(

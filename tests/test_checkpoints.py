@@ -63,8 +63,11 @@ class Stop(BaseException):
 
 
 @pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
-def test_a_training_that_ends_anywhere_goes_on_bit_for_bit(options, rolls, tmp_path, monkeypatch):
-    trained = model()
+@pytest.mark.parametrize("chord_units", (None, 8))
+def test_a_training_that_ends_anywhere_goes_on_bit_for_bit(
+    options, chord_units, rolls, tmp_path, monkeypatch
+):
+    trained = model(chord_units=chord_units)
     new = trained.__getstate__()
     history = run(trained, rolls, **options)
     undisturbed, n_updates = copy.copy(trained), len(history.cost)

@@ -78,6 +78,14 @@ def model(music, tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def chords(music, tmp_path_factory):
+    """A model with chords that was trained from the command line."""
+    path = tmp_path_factory.mktemp("model") / "chords.npz"
+    train(music, "-o", path, *SMALL, "--chord-units", 6, "--epochs", 2, "--window", 20)
+    return path
+
+
 # ---- help and errors
 
 
@@ -178,7 +186,7 @@ def test_an_unknown_flag_shows_the_usage_of_the_command_and_a_similar_flag(capsy
         (["compose", "{model}", "--start-steps", "9"], "--start-steps has no effect without --st"),
         (["compose", "{model}", "--with-start"], "--with-start has no effect without --start"),
         (["compose", "{model}", "--soundfont", "x"], "without --wav, --mp3 or --html"),
-        (["plot", "roll", "{tune}", "--tune", "{tune}"], "without probabilities or activations"),
+        (["plot", "roll", "{tune}", "--tune", "{tune}"], "without probabilities, activations or"),
         (["plot", "learning", "{model}", "--dt", "1"], "--dt has no effect without a tune"),
         (["plot", "weights", "{model}", "--part", "cell"], "--part has no effect without activa"),
         (["info", "{tune}", "--markdown"], "--markdown has no effect without a model"),
@@ -265,6 +273,33 @@ def test_a_model_that_python_trained_records_how_its_tunes_were_read(
         assert (said in err) == is_assumed
         assert run("evaluate", name, music) == 0
         assert ("0.3 s is assumed" in capsys.readouterr().err) == is_assumed
+
+
+def test_a_model_with_chords_is_trained_described_and_composes(chords, music, tmp_path, capsys):
+    loaded = RNN4Music.from_file(chords)
+    assert loaded.chord_units == 6 and loaded.genProbThreshold == 0
+    assert run("info", chords) == 0
+    assert "chords, 6 chord units" in capsys.readouterr().out
+    composing = ["compose", chords, "--steps", 5, "-o", tmp_path / "a.mid", "--json"]
+    assert run(*composing) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["threshold"] == 0 and result["sampling"] == "independent"
+    assert run(*composing, "--sampling", "systematic") == 1
+    assert "chords" in capsys.readouterr().err
+    assert run("evaluate", chords, music, "--json") == 0
+    scored = json.loads(capsys.readouterr().out)["nats_per_step"]
+    assert scored == pytest.approx(loaded.evaluate([*load_midi(music)]).nats_per_step, rel=1e-5)
+    assert run("train", music, "--start-from", chords, "-o", chords, "--chord-units", 7) == 1
+    assert "error: chord_units cannot change in a model" in capsys.readouterr().err
+    other = tmp_path / "threshold.npz"
+    train(music, "-o", other, *SMALL, "--chord-units", 0, "--epochs", 1, "--threshold", 0.1)
+    assert RNN4Music.from_file(other).genProbThreshold == 0.1
+
+
+def test_chords_are_only_drawn_for_models_with_chords(model, music, tmp_path, capsys):
+    picture = "--tune", music / "0.mid", "-o", tmp_path / "p.png"
+    assert run("plot", "chords", model, *picture) == 1
+    assert "independent probabilities: train one with" in capsys.readouterr().err
 
 
 def test_a_model_is_not_overwritten_but_can_be_trained_further(model, music, capsys):
@@ -1338,10 +1373,12 @@ def test_invalid_metadata_are_shown_or_refused(model, tmp_path, capsys):
             ["activations", "{model}", "--tune", "{tune}", "--layer", "3", "--dt", "0.6"],
             {"seconds", "tanh c", "5 units"},
         ),
+        (["chords", "{chords}", "--tune", "{tune}"], {"effect (nats)", "with this note", "12"}),
     ),
 )
-def test_pictures(model, music, tmp_path, arguments, texts, capsys):
-    arguments = [each.format(model=model, tune=music / "0.mid") for each in arguments]
+def test_pictures(model, chords, music, tmp_path, arguments, texts, capsys):
+    names = {"model": model, "chords": chords, "tune": music / "0.mid"}
+    arguments = [each.format(**names) for each in arguments]
     assert run("plot", *arguments, "-o", tmp_path / "p.svg") == 0
     drawn = set(re.findall("<!-- (.*?) -->", (tmp_path / "p.svg").read_text("utf8")))
     assert texts <= drawn, drawn

@@ -32,6 +32,7 @@ OPTIONS = {
     "plain": {},
     "all of it": {"windows": "all", "dropout": 0.3, "weight_noise": 0.1, "averaging": 0.9},
     "in pieces": {"windows": "all", "steps_at_once": 6, "dropout": 0.2},
+    "chords": {"windows": "all", "dropout": 0.3, "weight_noise": 0.1},
 }
 DRAWN = np.random.default_rng(0)
 TUNES = [(DRAWN.random((length, P)) < 0.3).astype(float) for length in DRAWN.integers(12, 40, 13)]
@@ -44,7 +45,10 @@ def two_workers():
 
 
 def trained(name, on=None, **options):
-    model = RNN4Music(5, 4, 6, io_length=P, **RATES, seed=3, dtype="float64")
+    chord_units = 8 if name == "chords" else None
+    model = RNN4Music(
+        5, 4, 6, io_length=P, **RATES, seed=3, dtype="float64", chord_units=chord_units
+    )
     options |= OPTIONS[name]
     model.train(TUNES, 1, 7, 5, 13, 0.001, cluster=on, progress=False, **options)
     return model

@@ -45,14 +45,18 @@ def test_initial_values_are_drawn_as_documented():
 
 def test_numpy_scalars_are_numbers():
     model = RNN4Music(
-        np.int64(3), np.int32(4), np.uint8(5), 6, R1=np.float32(0.5), seed=np.int64(1)
-    )
+        np.int64(3), np.int32(4), np.uint8(5), 6, R1=np.float32(0.5), seed=np.int64(1),
+        chord_units=np.int8(2),
+    )  # fmt: skip
     assert model.h3_length == 5 and model.R1 == 0.5
     assert all(type(v) in (int, float, str) for v in model.settings().values())
 
 
 @pytest.mark.parametrize("changes, error, message", [
     ({"h2_length": 0}, ValueError, "h2_length must be at least 1, but is 0"),
+    ({"chord_units": -1}, ValueError, "chord_units must be at least 0, but is -1"),
+    ({"chord_units": 8, "cost": "squared_error"}, ValueError, "cost must be 'cross_entropy' with"),
+    ({"chord_units": 8, "io_length": 1}, ValueError, "chord_units must be 0 or None with io_leng"),
     ({"h1_length": 2.0}, TypeError, "h1_length must be a whole number, not float"),
     ({"io_length": True}, TypeError, "io_length must be a whole number"),
     ({"R1": np.ma.masked}, TypeError, "R1 must be a number"),
@@ -114,7 +118,7 @@ def test_parameters_are_copies_set_all_or_nothing():
 def test_a_probability_at_the_threshold_counts_as_a_note():
     """All are ½, on a tune of which three notes of eight are scored."""
     tune = np.array([[1, 1], [1, 0], [0, 0], [1, 1], [0, 0]], float)
-    at, above = (scores.evaluate(np.zeros_like, [tune], t, "float64") for t in (0.5, 0.51))
+    at, above = (scores.evaluate(lambda x, _: 0 * x, [tune], t, "float64") for t in (0.5, 0.51))
     assert (at.accuracy, at.precision, at.recall) == (3 / 8, 3 / 8, 1)
     assert (above.accuracy, above.recall) == (0, 0) and np.isnan(above.precision)
     assert at.nats_per_step == above.nats_per_step == pytest.approx(2 * math.log(2))
@@ -232,3 +236,54 @@ def test_a_path_instead_of_piano_rolls_raises_an_error_that_says_how_to_read_it(
         model.train("my folder", 1, 1, 1, 5)
     with pytest.raises(TypeError, match=r"not 'bach.mid'; read a MIDI file with midiread\(path\)"):
         model.genMusic(Path("bach.mid"), 5)
+
+
+# ---- chords
+
+
+@pytest.mark.core
+def test_chords_begin_as_independent_pitches():
+    """With the weights of a model without chords, a model with chords predicts the same."""
+    independent, rng = small_model(), np.random.default_rng(3)
+    tunes = [random_roll(rng, length, P) for length in (9, 17)]
+    for chord_units in (0, 8):
+        chords = small_model(chord_units=chord_units, seed=2)
+        own = chords.get_parameters()
+        arrays = chords._store.arrays()
+        arrays |= {f"initial/{name}": v for name, v in initial_states(independent).items()}
+        chords._store.assign(arrays)
+        chords.set_parameters({**own, **independent.get_parameters()})
+        assert chords.evaluate(tunes) == independent.evaluate(tunes)
+        assert not own["chords/pitches_to_output"].any()
+        assert chord_units == 0 or own["chords/pitches_to_chords"].std() > 0.3
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("chord_units", (0, 8))
+def test_evaluate_gives_whole_rows_their_exact_probability(chord_units):
+    rng = np.random.default_rng(4)
+    model = small_model(chord_units=chord_units)
+    drawn = {k: rng.normal(0, 0.6, v.shape) for k, v in model.get_parameters().items()}
+    model.set_parameters(drawn)
+    tune = random_roll(rng, 150, P)  # longer than one window of the compiled network
+    Y, _ = oracle.run(drawn, initial_states(model), tune[:-1], following=tune[1:])
+    nats = oracle.cost_of(Y, tune[1:], "cross_entropy") / 149
+    scores = model.evaluate([tune, tune[:5]])
+    assert scores.per_tune[0].nats_per_step == pytest.approx(nats, rel=1e-12)
+    assert scores.per_tune[1].n_steps == 4
+
+
+def test_chords_are_learned():
+    """Two pitches that always sound together, at random: a joint output knows the second."""
+    rng = np.random.default_rng(5)
+    tunes = [np.repeat(random_roll(rng, 40, 1), 2, axis=1) for _ in range(10)]
+    scores = []
+    for chord_units in (None, 0, 4):
+        rates = [0.05] * 4
+        model = RNN4Music(4, 4, 4, 2, *rates, chord_units=chord_units, seed=1, optimiser="adam")
+        model.train(tunes, 1, 100, 10, 40, progress=False)
+        scores.append(model.evaluate(tunes).nats_per_step)
+    entropy = -0.3 * math.log(0.3) - 0.7 * math.log(0.7)
+    independent, *joint = scores
+    assert independent > 1.8 * entropy
+    assert max(joint) < 1.3 * entropy

@@ -33,6 +33,32 @@ def trained(tunes):
     return model
 
 
+@pytest.mark.parametrize("chord_units", (0, 8))
+def test_chords_are_saved_and_loaded(chord_units, tunes, tmp_path):
+    model = small_model(chord_units=chord_units, R1=0.01, Rout=0.01)
+    model.train(tunes, 1, 2, 3, 5, progress=False)
+    path = model.saveParameters(tmp_path / "chords")
+    loaded = RNN4Music.from_file(path)
+    assert loaded.chord_units == chord_units and repr(loaded) == repr(model)
+    assert_same(model, loaded)
+    assert_same(model, copy.copy(model))
+    for other in (None, chord_units + 1):
+        with pytest.raises(ValueError, match=f"chord_units {chord_units}, not {other}"):
+            small_model(chord_units=other).loadParameters(path)
+
+
+def test_chord_units_must_fit_the_arrays(tmp_path):
+    content = small_model(chord_units=8).__getstate__()
+    for wrong, message in ((3, "but chord_units is 3"), ("8", "not a whole number"), (None, "8")):
+        content["settings"]["chord_units"] = wrong
+        path = model_file.write(tmp_path / "forged", **content)
+        with pytest.raises(ValueError, match=message):
+            RNN4Music.from_file(path)
+    content["settings"] |= {"chord_units": 8, "cost": "squared_error"}
+    with pytest.raises(ValueError, match="cost must be 'cross_entropy' with chord_units"):
+        RNN4Music.from_file(model_file.write(tmp_path / "forged", **content))
+
+
 def assert_same(one, other):
     np.testing.assert_equal(one._store.arrays(), other._store.arrays())
     assert one.settings() == other.settings()

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from rnn4music.evaluation import chord_effects, occlusion_effects
 from rnn4music.evaluation import occlusion as module
-from rnn4music.evaluation import occlusion_effects
 from rnn4music.numpy_network import NumpyNetwork
 
 
@@ -127,3 +127,38 @@ def test_what_is_no_roll_is_refused():
         occlusion_effects(LastSteps(), ROLL[0], 1, 0)
     with pytest.raises(ValueError, match="roll holds 0.5"):
         occlusion_effects(LastSteps(), 0.5 * ROLL, 1, 0)
+
+
+# ---- chords
+
+
+class Intervals:
+    """A network in which a sounding pitch adds its own weight to each pitch above it."""
+
+    chord_units = 0
+    weights = np.triu(np.arange(1.0, 26).reshape(5, 5) / 10, 1)
+
+    def predict(self, inputs, following):
+        assert inputs.shape == following.shape
+        Y = inputs @ np.ones((5, 5)) + following @ self.weights
+        return 1 / (1 + np.exp(-Y))
+
+
+def test_chord_effects_are_means_over_the_steps_by_interval():
+    """The second and third step have the lowest pitches 1 and 3, the fourth is silent."""
+    roll = np.array([[0, 0, 0, 0, 0], [0, 1, 0, 1, 0], [0, 0, 0, 1, 1], [0, 0, 0, 0, 0]])
+    effects, W = chord_effects(Intervals(), roll, 4), Intervals.weights
+    expected = np.full((5, 5), np.nan)
+    expected[0, 1:4] = (W[1, 2] + W[3, 4]) / 2, W[1, 3], W[1, 4]
+    expected[1, 2:4] = W[2, 3], W[2, 4]
+    expected[2, 3] = W[3, 4]
+    np.testing.assert_allclose(effects, expected, atol=1e-12)
+
+
+def test_chord_effects_need_chords_and_notes():
+    independent = Intervals()
+    independent.chord_units = None
+    with pytest.raises(ValueError, match="independent probabilities: train one with chord_units"):
+        chord_effects(independent, np.ones((3, 5)))
+    with pytest.raises(ValueError, match="no notes after its first step"):
+        chord_effects(Intervals(), np.zeros((3, 5)))

@@ -439,3 +439,38 @@ def test_weights_that_are_not_a_matrix_are_rejected(axes, parameters):
 def test_weights_that_are_all_zero_can_be_drawn(axes):
     plots.plot_weights(axes, {"layer1/hidden_to_gates": np.zeros((2, 8))}, "layer1/hidden_to_gates")
     assert axes.images[0].get_clim() == (-1, 1)
+
+
+@pytest.mark.parametrize(
+    "name, x, y",
+    (
+        ("layer2_to_chords", "chord units", "layer 2"),
+        ("pitches_to_chords", "chord units", "pitch"),
+        ("chords_to_output", "chord units", "pitch"),
+        ("pitches_to_output", "lower pitch (MIDI)", "pitch"),
+    ),
+)
+def test_weights_of_chords_name_what_they_connect(axes, rng, name, x, y):
+    sizes = {"layer2": 3, "pitches": 8, "chords": 5, "output": 8}
+    source, target = name.split("_to_")
+    weights = {f"chords/{name}": rng.normal(size=(sizes[source], sizes[target]))}
+    plots.plot_weights(axes, weights, f"chords/{name}", lowest_pitch=60)
+    (image,) = axes.images
+    assert (axes.get_xlabel(), axes.get_ylabel()) == (x, y)
+    left, right, bottom, top = image.get_extent()
+    assert top - bottom == sizes[target if target == "output" else source]
+    assert right - left == sizes[source if target == "output" else target]
+    assert (bottom == 59.5) == (y == "pitch") and (left == 59.5) == ("lower" in x)
+
+
+def test_chord_effects_are_drawn_with_the_added_note_upwards(axes):
+    effects = np.full((13, 13), np.nan)
+    effects[4, 7], effects[0, 12] = 1.5, -0.5
+    assert plots.plot_chord_effects(axes, effects) is axes
+    (image,) = axes.images
+    drawn = image.get_array()
+    assert drawn[4, 7] == 1.5 and drawn[0, 12] == -0.5 and drawn.count() == 2
+    assert image.get_clim() == (-1.5, 1.5) and image.get_extent() == [-0.5, 12.5, -0.5, 12.5]
+    assert list(axes.get_xticks()) == list(axes.get_yticks()) == [0, 3, 4, 7, 12]
+    with pytest.raises(ValueError, match="as chord_effects returns them"):
+        plots.plot_chord_effects(axes, np.full((3, 3), np.nan))

@@ -779,13 +779,15 @@ def test_a_tune_of_one_row_can_be_learned_from():
 
 
 @pytest.mark.core
-@pytest.mark.parametrize("cost", ("cross_entropy", "squared_error"))
+@pytest.mark.parametrize(
+    "settings", ({}, {"cost": "squared_error"}, {"chord_units": 8}, {"chord_units": 0})
+)
 @pytest.mark.parametrize("steps_at_once", (1, 4, 11, 12, 40))
-def test_training_in_segments_is_training_on_the_whole(steps_at_once, cost):
+def test_training_in_segments_is_training_on_the_whole(steps_at_once, settings):
     """The gradient is exact, whether the segments fill the window or not."""
     histories, parameters = [], []
     for option in ({}, {"steps_at_once": steps_at_once}):
-        model = small_model(cost=cost, seed=4)
+        model = small_model(**settings, seed=4)
         model.setNewRates(0.01, 0.01, 0.01, 0.01)
         tunes = random_roll(np.random.default_rng(1), 3, 13, SIZES["io_length"])
         histories.append(model.train(tunes, 2, 2, 2, 13, 0.01, progress=False, **option).cost)

@@ -46,8 +46,8 @@ OPTIONS = (
            "P", low=0, high=1),
     Option("temperature", float, 1.0, "below 1: likely notes become likelier; above 1: less likely",
            "X", low=0.01, high=100),
-    Option("sampling", str, "systematic", "draw the notes of a step together (systematic), or each "
-           "by itself", choices=("systematic", "independent")),
+    Option("sampling", str, None, "of models without chords: draw the notes of a step together "
+           "(systematic, the default), or each by itself", choices=("systematic", "independent")),
     Option("seed", int, None, "random seed; the same seed composes the same tune", "S", low=0),
     Option("with_start", bool, False, "put the start before the composed tune, in all files"),
     Option("dt", float, None, "length of a step in seconds (the model's, or 0.3)", "SECONDS",
@@ -92,12 +92,12 @@ def run(args):
                 f"{args.start_steps}: all of it is read",
                 stacklevel=2,
             )
-    threshold = args.threshold
+    threshold, has_chords = args.threshold, content["settings"]["chord_units"] is not None
     if threshold is None:
         threshold = content["settings"].get("genProbThreshold", 0.1)
     settings = {
         "temperature": args.temperature,
-        "sampling": args.sampling,
+        "sampling": args.sampling or ("independent" if has_chords else "systematic"),
         "threshold": threshold,
         "seed": secrets.randbits(32) if args.seed is None else args.seed,
     }

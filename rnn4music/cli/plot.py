@@ -1,25 +1,27 @@
 """``rnn4music plot``."""
 
-from rnn4music import experiment, plots, saving, training
+from rnn4music import evaluation, experiment, plots, saving, training
 from rnn4music._utils.options import Option
 from rnn4music._utils.paths import check_suffix
 from rnn4music.cli._common import PICTURES, Result, check_effect, read_network
 
-SUMMARY = "draw a tune, or a model's learning curve, weights or activations"
+SUMMARY = "draw a tune, or a model's learning curve, weights, activations or chords"
 EXAMPLES = """\
   rnn4music plot roll tune.mid -o tune.png
   rnn4music plot learning model.npz -o learning.pdf
   rnn4music plot probabilities model.npz --tune tune.mid -o odds.png
   rnn4music plot activations model.npz --tune tune.mid --layer 2 --part forget
+  rnn4music plot chords model.npz --tune tune.mid
 """
 ARGUMENTS = (
-    Option("what", str, ..., "roll, learning, weights, probabilities or activations", "PLOT",
-           choices=("roll", "learning", "weights", "probabilities", "activations")),
+    Option("what", str, ..., "roll, learning, weights, probabilities, activations or "
+           "chords", "PLOT",
+           choices=("roll", "learning", "weights", "probabilities", "activations", "chords")),
     Option("file", str, ..., "a MIDI file for roll, otherwise a model", "FILE"),
 )  # fmt: skip
 OPTIONS = (
-    Option("tune", str, None, "MIDI file that the model reads, for probabilities and activations",
-           "MID"),
+    Option("tune", str, None, "MIDI file that the model reads, for probabilities, activations and "
+           "chords", "MID"),
     Option("layer", int, 1, "layer of the network, for weights and activations", choices=(1, 2, 3)),
     Option("part", str, "cell", "which activations of the layer",
            choices=("cell", "hidden", "input", "forget", "candidate", "output")),
@@ -37,8 +39,8 @@ def run(args):
 
     kinds = experiment.inputs
     check_suffix(args.output, PICTURES)
-    what, tune = args.what, args.what in ("probabilities", "activations")
-    check_effect(args, "tune", tune, "probabilities or activations")
+    what, tune = args.what, args.what in ("probabilities", "activations", "chords")
+    check_effect(args, "tune", tune, "probabilities, activations or chords")
     check_effect(args, "layer", what in ("weights", "activations"), "weights or activations")
     check_effect(args, "part", what == "activations", "activations")
     check_effect(args, "dt", tune or what == "roll", "a tune")
@@ -83,7 +85,7 @@ def _plot_learning(args, figure):
 
 
 def _plot_network(args, figure):
-    """Draw weights, or probabilities or activations while a network reads a tune."""
+    """Draw weights, or what a network expects and does while it reads a tune."""
     import numpy as np
 
     network, content = read_network(args.file)
@@ -102,6 +104,11 @@ def _plot_network(args, figure):
     if args.what == "activations":
         activations = network.activations(roll)[args.layer - 1]
         plots.plot_activations(figure.add_subplot(), activations, args.part, reading.time_step)
+        return
+    if args.what == "chords":
+        figure.set_size_inches(8, 6)
+        effects = evaluation.chord_effects(network, roll)
+        plots.plot_chord_effects(figure.add_subplot(), effects)
         return
     figure.set_size_inches(12, 8)
     # at each step the network predicts the next

@@ -7,6 +7,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "Evaluation": "scores",
         "TuneStatistics": "music_metrics",
+        "chord_effects": "occlusion",
         "constant_probabilities": "baselines",
         "describe": "music_metrics",
         "longest_copy": "music_metrics",

@@ -22,14 +22,15 @@ def constant_probabilities(training):
     Returns
     -------
     callable
-        From inputs (T, B, P) and the rows after them to pre-activations (T, B, P), for `evaluate`.
+        From inputs (T, B, P) to pre-activations (T, B, P), for `evaluate`; a second argument, the
+        rows after them, is not read.
     """
     n_sounding, n_steps = 0, 0
     for tune in training:
         n_sounding = n_sounding + np.asarray(tune, float)[1:].sum(axis=0)
         n_steps += len(tune) - 1
     Y = _log_odds(n_sounding, n_steps)
-    return lambda inputs, following: np.broadcast_to(Y, inputs.shape)
+    return lambda inputs, following=None: np.broadcast_to(Y, inputs.shape)
 
 
 def markov_probabilities(training, of=None):
@@ -51,7 +52,7 @@ def markov_probabilities(training, of=None):
     if_silent = _log_odds(n_after - n_both, n_steps - n_before)
     if_sounding = _log_odds(n_both, n_before)
 
-    def chain(inputs, following):
+    def chain(inputs, following=None):
         return np.where(inputs >= 0.5, if_sounding, if_silent)
 
     store = training if of is None else of

@@ -1,4 +1,4 @@
-"""Occlusion: how much each earlier note contributes to the prediction of one note.
+"""Occlusion: how much other notes contribute to the prediction of a note.
 
 An earlier note is removed from the tune, from its start to its end, and the network reads the
 tune without it. The *effect* of the note is the log-odds of the predicted note with it, minus
@@ -57,6 +57,64 @@ def occlusion_effects(network, roll, step, column):
         without = _log_odds(network.predict(tunes)[-1, :, column])
         for (pitch, first, end), effect in zip(batch, with_all - without):
             effects[first:end, pitch] = effect
+    return effects
+
+
+def chord_effects(network, roll, widest=24):
+    """Return how a note changes the odds of the notes above it, in a network with chords.
+
+    At each step of the tune, first its lowest note alone is assumed to sound, then also the note
+    a semitones above it. The log-odds of the note b semitones above the lowest are compared.
+
+    Parameters
+    ----------
+    network : object
+        Has `predict`, and `chord_units`, such as `NumpyNetwork` and `RNN4Music`.
+    roll : (T, P)
+        A tune, zeros and ones, T at least 2.
+    widest : int
+        Largest interval, in semitones.
+
+    Returns
+    -------
+    (widest + 1, widest + 1) float
+        In row a and column b, a < b: log-odds with the note a minus log-odds without it, the mean
+        over all steps; in row 0 with the lowest note minus those with none. NaN elsewhere, and
+        where no step has room for both notes.
+
+    Raises
+    ------
+    ValueError
+        If the network has no chords, or the tune no note after its first step.
+    """
+    if network.chord_units is None:
+        raise ValueError(
+            "this model gives the pitches of a step independent probabilities: train one with "
+            "chord_units"
+        )
+    roll = np.asarray(pianoroll.validate("roll", roll, binary=True), float)
+    widest = checks.integer("widest", widest, low=1)
+    steps = np.flatnonzero(roll[1:].any(axis=1))
+    if not len(steps):
+        raise ValueError("roll has no notes after its first step")
+    P, lowest = roll.shape[1], roll[1:].argmax(axis=1)[steps]
+
+    def log_odds(*intervals):
+        """Return the log-odds (steps, P) in chords with these intervals above the lowest note."""
+        following = np.zeros_like(roll[1:])
+        for interval in intervals:
+            fits = lowest + interval < P
+            following[steps[fits], (lowest + interval)[fits]] = 1
+        return _log_odds(network.predict(roll[:-1], following)[steps])
+
+    effects = np.full((widest + 1, widest + 1), np.nan)
+    silent, alone = log_odds(), log_odds(0)
+    for a in range(widest):
+        change = log_odds(0, a) - alone if a else alone - silent
+        for b in range(a + 1, widest + 1):
+            fits = np.flatnonzero(lowest + b < P)
+            if len(fits):
+                effects[a, b] = change[fits, (lowest + b)[fits]].mean()
     return effects
 
 

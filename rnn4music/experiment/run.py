@@ -33,7 +33,7 @@ OTHER_SUFFIXES = (
 )  # fmt: skip
 """Suffixes of files that are not models."""
 
-FIXED = ("units", "pitch_range", "optimiser", "cost", "seed", "dtype")
+FIXED = ("units", "chord_units", "pitch_range", "optimiser", "cost", "seed", "dtype")
 CHANGEABLE = ("clip", "epsilon", "threshold")
 """Settings that a model keeps when it is trained further, and settings that may change then.
 
@@ -211,7 +211,10 @@ def new_model(settings):
             low, high = RollStore(settings.data).options["pitch_range"]
         others = {option.name for option in hyperparameters.OPTIONS} - {"units", "learning_rates"}
         sizes = [*settings.units, high - low]
-        return RNN4Music(*sizes, *rates, **keywords(settings, others))
+        own = keywords(settings, others)
+        if settings.chord_units is not None and "threshold" not in settings.given:
+            del own["genProbThreshold"]  # the model's default
+        return RNN4Music(*sizes, *rates, **own)
     fixed = [name for name in FIXED if name in settings.given]
     if fixed:
         raise ValueError(

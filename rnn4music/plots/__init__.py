@@ -6,6 +6,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "plot_activations": "network",
+        "plot_chord_effects": "network",
         "plot_composition": "pianoroll",
         "plot_history": "history",
         "plot_learning_curve": "history",

@@ -116,6 +116,32 @@ def plot_occlusion(
     return axes
 
 
+def plot_chord_effects(axes, effects):
+    """Draw which notes make which others of the same chord likelier.
+
+    Parameters
+    ----------
+    axes : matplotlib.axes.Axes
+    effects : (N, N)
+        Result of `evaluation.chord_effects`. Red: with the note of the row, the note of the column
+        is likelier; blue: less likely. Both are counted in semitones above the lowest note.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+    """
+    effects = np.ma.masked_invalid(np.asarray(effects, float))
+    if effects.ndim != 2 or effects.shape[0] != effects.shape[1] or not effects.count():
+        raise ValueError(f"effects must be as chord_effects returns them, not {effects.shape}")
+    limit = np.abs(effects).max() or 1
+    n = len(effects)
+    _axes.draw(axes, effects.T, -0.5, n - 0.5, -0.5, "RdBu_r", -limit, limit, label="effect (nats)")
+    ticks = [k for k in range(n) if k % 12 in (0, 3, 4, 7)]  # octaves, thirds, fifths
+    axes.set(xticks=ticks, yticks=ticks)
+    axes.set(xlabel="this note (semitones above the lowest)", ylabel="with this note")
+    return axes
+
+
 def plot_weights(axes, parameters, name, lowest_pitch=21):
     """Draw a weight matrix, with a colour bar.
 
@@ -126,8 +152,9 @@ def plot_weights(axes, parameters, name, lowest_pitch=21):
         Parameters as `RNN4Music.get_parameters` returns them.
     name : str
         Name of a matrix, such as ``layer1/input_to_gates``. In a matrix to the gates a column is
-        a unit (grouped by gate) and a row is one of its inputs. In a matrix to the output a
-        column is a unit and a row is the pitch that it excites or inhibits.
+        a unit (grouped by gate) and a row is one of its inputs; likewise in one to the chord units.
+        In a matrix to the output a column is a unit, or a lower pitch of the same chord, and a row
+        is the pitch that it excites or inhibits.
     lowest_pitch : int
         MIDI pitch of column 0 of the piano rolls.
 
@@ -139,19 +166,25 @@ def plot_weights(axes, parameters, name, lowest_pitch=21):
     matrix = _axes.validate_matrix(name, parameters[name])
     group, _, ends = name.partition("/")
     source, _, target = ends.partition("_to_")
-    layer = int((source if target == "output" else group).removeprefix("layer"))
+    across = source if target == "output" else group  # what the columns are
     columns = matrix if target == "output" else matrix.T
     largest = np.abs(matrix).max() or 1.0
     limit = np.percentile(np.abs(matrix), _WITHIN) or largest
-    units = {"below": f"layer {layer - 1}", "hidden": f"layer {layer}, previous step"}
-    bottom = 0 if source in units else lowest_pitch - 0.5
+    names = {"layer1": "layer 1", "layer2": "layer 2", "layer3": "layer 3"}
+    names |= {"chords": "chord units", "pitches": "lower pitch (MIDI)"}
+    if target == "gates":
+        layer = int(group.removeprefix("layer"))
+        names |= {"below": f"layer {layer - 1}", "hidden": f"layer {layer}, previous step"}
+    has_pitches = target == "output" or source in ("input", "pitches")
+    bottom = lowest_pitch - 0.5 if has_pitches else 0
     bar = {"label": "weight", "extend": "both" if largest > limit else "neither"}
-    _axes.draw(axes, columns, 0, len(columns), bottom, "RdBu_r", -limit, limit, **bar)
-    if source in units:
-        axes.set_ylabel(units[source])
-    else:
+    left = bottom if across == "pitches" else 0
+    _axes.draw(axes, columns, left, left + len(columns), bottom, "RdBu_r", -limit, limit, **bar)
+    if has_pitches:
         _axes.pitch_axis(axes, bottom, bottom + columns.shape[1])
-    axes.set_xlabel(f"layer {layer}")
+    else:
+        axes.set_ylabel(names[source])
+    axes.set_xlabel(names[across])
     if target == "gates":
         n_units = len(columns) // len(GATES)
         for k in range(1, len(GATES)):

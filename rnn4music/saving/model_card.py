@@ -27,6 +27,8 @@ def facts(name, content):
     arrays = content["arrays"].items()
     n_weights = sum(array.size for key, array in arrays if key.startswith("parameters/"))
     units = ", ".join(str(settings[f"h{n}_length"]) for n in (1, 2, 3))
+    chords = settings.get("chord_units")
+    output = "independent pitches" if chords is None else f"chords, {count(chords, 'chord unit')}"
     keys = _keys(metadata)
     trained_on = [
         f"{music(training.get('dataset'), keys)}, "
@@ -40,6 +42,7 @@ def facts(name, content):
     properties = {
         "File": Path(name).name,
         "Network": f"three LSTM layers with peepholes and skip connections: {units} units",
+        "Output": output,
         "Pitches": _pitches(settings["io_length"], metadata.get("lowest_pitch")),
         "Weights": f"{n_weights:,}",
         "Time step": _step(metadata),

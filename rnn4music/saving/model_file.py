@@ -127,6 +127,14 @@ def _check_sizes(settings, arrays):
             shape = arrays[f"parameters/{key}"].shape
             if shape != expected:
                 raise ValueError(f"{key} has the shape {shape}, but its settings say {expected}")
+    n_chord_units = settings["chord_units"]
+    if not isinstance(n_chord_units, (int, type(None))):
+        raise ValueError(f"its chord_units is {n_chord_units!r}, which is not a whole number")
+    biases = arrays.get("parameters/chords/bias", np.zeros(0))
+    if biases.size != (n_chord_units or 0):
+        raise ValueError(
+            f"chords/bias has the shape {biases.shape}, but chord_units is {n_chord_units}"
+        )
 
 
 def _read(entries, path):

@@ -23,12 +23,11 @@ class TensorBoard(Callback):
         Seconds.
     lowest_pitch : int
         MIDI pitch of column 0.
-    sampling : {"systematic", "independent"}
+    sampling : {"systematic", "independent"}, optional
+        As for `genMusic`; default systematic for models without chords.
     """
 
-    def __init__(
-        self, folder, n=100, start=None, time_step=0.3, lowest_pitch=21, sampling="systematic"
-    ):
+    def __init__(self, folder, n=100, start=None, time_step=0.3, lowest_pitch=21, sampling=None):
         try:
             from tensorboardX import SummaryWriter
         except ImportError as error:
@@ -61,7 +60,10 @@ class TensorBoard(Callback):
             for name, nats in scores.items():
                 self.writer.add_scalar(f"nats_per_step/{name}", nats, step)
         if self.n:
-            tune, probabilities = model.genMusic(self.start, self.n, sampling=self.sampling)
+            sampling = self.sampling or (
+                "systematic" if model.chord_units is None else "independent"
+            )
+            tune, probabilities = model.genMusic(self.start, self.n, sampling=sampling)
             for name, roll in (("tune", tune), ("probabilities", probabilities)):
                 self.writer.add_image(name, 1 - roll.T[None, ::-1], step)
             sound = synthesise(tune, self.time_step, self.lowest_pitch)
