@@ -16,7 +16,12 @@ where it stopped. The rows are:
     no dropout      the recipe without dropout
     2015            the settings of 2015: RMSprop, only the beginning of tunes, no regularisation
     keys            the recipe, learning from all tunes in all twelve keys
-    ensemble        mean of the probabilities of the like-for-like networks
+    chords          another recipe: the pitches of a step know each other
+    chords, keys    another: with chords, learning from all tunes in all twelve keys
+    ensemble, and chords, ensemble, and chords, keys, ensemble
+                    the networks of the row together: the probability of each pitch is the mean of
+                    theirs, given the past and, with chords, the lower pitches of the step, so that
+                    the product over the pitches is the probability of the row
 
 Conventions
 -----------
@@ -39,10 +44,10 @@ from pathlib import Path
 
 from benchmarks import machine
 from benchmarks.figures import markdown
-from benchmarks.recipes import RECIPES, Recipe, published
+from benchmarks.recipes import CHORDS, CHORDS_IN_KEYS, RECIPES, Recipe, published
 
 ROOT = Path(__file__).resolve().parent.parent
-LIKE_FOR_LIKE, ENSEMBLE = "like-for-like", "ensemble"
+LIKE_FOR_LIKE = "like-for-like"
 OF_2015 = Recipe(
     units=120,
     rate=0.001,
@@ -64,7 +69,15 @@ CHANGES = {
     "2015": dataclasses.asdict(OF_2015),
     "keys": {},
 }
-"""Changes to the recipe, by row."""
+"""Changes to the recipe of independent pitches, by row."""
+OTHER_RECIPES = {"chords": CHORDS, "chords, keys": CHORDS_IN_KEYS}
+ROWS = [*CHANGES, *OTHER_RECIPES]
+ENSEMBLES = {
+    "ensemble": LIKE_FOR_LIKE,
+    "chords, ensemble": "chords",
+    "chords, keys, ensemble": "chords, keys",
+}
+"""The row whose networks an ensemble consists of."""
 
 
 def main():
@@ -96,7 +109,7 @@ def parse_arguments():
     parser.add_argument("set", nargs="?", choices=sorted(RECIPES), help="the standard set")
     parser.add_argument("--data", type=Path, help="your file of the set")
     parser.add_argument("--seeds", type=int, default=3, help="networks per row (default: 3)")
-    parser.add_argument("--rows", nargs="+", choices=[*CHANGES, ENSEMBLE], metavar="ROW",
+    parser.add_argument("--rows", nargs="+", choices=[*ROWS, *ENSEMBLES], metavar="ROW",
                         default=[LIKE_FOR_LIKE], help="rows to measure, see above")  # fmt: skip
     parser.add_argument(
         "--quick", action="store_true", help="use tiny networks; figures are meaningless"
@@ -115,10 +128,9 @@ def parse_arguments():
             parser.error(f"there is no file {arguments.data}")
         if arguments.seeds < 1 or arguments.processes < 1:
             parser.error("--seeds and --processes must be at least 1")
-        if ENSEMBLE in arguments.rows and LIKE_FOR_LIKE not in arguments.rows:
-            parser.error(
-                f"the ensemble needs the networks of the row {LIKE_FOR_LIKE}; add that row"
-            )
+        for row in arguments.rows:
+            if ENSEMBLES.get(row, row) not in arguments.rows:
+                parser.error(f"the row {row} needs the networks of {ENSEMBLES[row]}; add that row")
     return arguments
 
 
@@ -141,7 +153,7 @@ def run_job(job):
     data = load_standard_set(job["data"])
     training: Dataset = data.train
     recipe = Recipe(**job["recipe"])
-    if job["row"] == "keys":
+    if job["row"].endswith("keys"):
         training = training.in_keys()
     model = RNN4Music(**recipe.model_settings(job["seed"]))
     history = model.train(
@@ -180,18 +192,14 @@ def run_job(job):
 
 def measure(arguments, folder):
     """Train the networks of all rows, and return the report."""
-    rows = [row for row in arguments.rows if row != ENSEMBLE]
+    rows = [row for row in arguments.rows if row in ROWS]
     jobs = []
     for row in rows:
-        recipe = dataclasses.replace(RECIPES[arguments.set], **CHANGES[row])
+        recipe = recipe_of(arguments.set, row)
         if arguments.quick:
             recipe = dataclasses.replace(recipe, units=5, length=9, epochs=2)
-        if row == "keys":  # its epochs are twelve times as long
-            for name in ("epochs", "patience", "decay_patience"):
-                fewer = max(1, getattr(recipe, name) // 4)
-                recipe = dataclasses.replace(recipe, **{name: fewer})
         for seed in range(1, arguments.seeds + 1):
-            stem = f"{arguments.set}-{row.replace(' ', '-')}-{seed}"
+            stem = f"{arguments.set}-{row.replace(',', '').replace(' ', '-')}-{seed}"
             jobs.append({
                 "row": row,
                 "seed": seed,
@@ -213,10 +221,27 @@ def measure(arguments, folder):
             row: [result for job, result in zip(jobs, results) if job["row"] == row] for row in rows
         },
     }
-    if ENSEMBLE in arguments.rows:
-        models = [job["model"] for job in jobs if job["row"] == LIKE_FOR_LIKE]
-        report["ensemble"] = ensemble(arguments.data, models)
+    report["ensembles"] = {
+        row: ensemble(arguments.data, [job["model"] for job in jobs if job["row"] == of])
+        for row, of in ENSEMBLES.items()
+        if row in arguments.rows
+    }
     return report
+
+
+def recipe_of(set_name, row):
+    """Return the recipe of a row."""
+    if row in OTHER_RECIPES:
+        recipe = OTHER_RECIPES[row][set_name]
+    else:
+        recipe = dataclasses.replace(RECIPES[set_name], **CHANGES[row])
+    if not row.endswith("keys"):
+        return recipe
+    fewer = {
+        name: max(1, getattr(recipe, name) // 4)  # an epoch is twelve times as long
+        for name in ("epochs", "patience", "decay_patience")
+    }
+    return dataclasses.replace(recipe, **fewer)
 
 
 def run_all(jobs, n_processes):
@@ -281,7 +306,11 @@ def baselines_of(path):
 
 
 def ensemble(path, models):
-    """Score the mean probabilities of the networks on the validation and the test set."""
+    """Score the networks together on the validation and the test set.
+
+    Each pitch's probability, given the past and with chords the lower pitches, is the mean of the
+    networks'. The product over the pitches is then the probability of a row, as in one network.
+    """
     import numpy as np
 
     from rnn4music import RNN4Music
@@ -290,9 +319,9 @@ def ensemble(path, models):
 
     networks = [RNN4Music.from_file(model) for model in models]
 
-    def run(inputs):
+    def run(inputs, following):
         # logs of the means of σ(Y) and 1 − σ(Y), accurate for probabilities near 1
-        Y = np.stack([network._run(inputs).astype(np.float64) for network in networks])
+        Y = np.stack([network._run(inputs, following).astype(np.float64) for network in networks])
         on, off = (-np.logaddexp(0, sign * Y) for sign in (-1, 1))
         on, off = (np.logaddexp.reduce(logs, axis=0) for logs in (on, off))
         return on - off
@@ -323,10 +352,9 @@ def table(report):
         minutes = f"{statistics.mean(result['seconds'] for result in results) / 60:.1f}"
         ours = f"**ours, {row}**", validation, mean_and_deviation(test), str(len(test)), minutes
         lines.append((statistics.mean(test), *ours))
-    if "ensemble" in report:
-        validation, test = report["ensemble"]["validation"], report["ensemble"]["test"]
-        n = len(report["rows"][LIKE_FOR_LIKE])
-        name = f"**ours, ensemble of {n}**"
+    for row, scores in report["ensembles"].items():
+        name = f"**ours, {row} of {len(report['rows'][ENSEMBLES[row]])}**"
+        validation, test = scores["validation"], scores["test"]
         lines.append((test, name, f"{validation:.3f}", f"{test:.3f}", "", ""))
     lines.sort(key=lambda line: -line[0])
     head = [report["set"], "validation", "test", "seeds", "minutes of updates per network"]

@@ -13,6 +13,7 @@ class Recipe:
     """Arguments of `RNN4Music` and its `train`."""
 
     units: int = 200  # per layer
+    chord_units: int | None = None
     rate: float = 0.002
     optimiser: str = "adam"
     windows: str = "all"
@@ -29,12 +30,13 @@ class Recipe:
         """Return the keyword arguments of `RNN4Music`."""
         units = dict.fromkeys(("h1_length", "h2_length", "h3_length"), self.units)
         rates = dict.fromkeys(("R1", "R2", "R3", "Rout"), self.rate)
-        return {**units, **rates, "io_length": 88, "optimiser": self.optimiser, "seed": seed}
+        own = {name: getattr(self, name) for name in ("chord_units", "optimiser")}
+        return {**units, **rates, **own, "io_length": 88, "seed": seed}
 
     def train_settings(self):
         """Return the keyword arguments of `RNN4Music.train`, except the data."""
         own = dataclasses.asdict(self)
-        for name in ("units", "rate", "optimiser"):
+        for name in ("units", "chord_units", "rate", "optimiser"):
             del own[name]
         return {
             "noOfEpochPerMB": 1,
@@ -62,6 +64,16 @@ RECIPES = {
     "MuseData": Recipe(),
     "Piano-midi.de": Recipe(),
 }
+"""Recipes of networks whose pitches are independent, by set."""
+
+CHORDS = {name: dataclasses.replace(recipe, chord_units=264) for name, recipe in RECIPES.items()}
+"""Recipes of networks with chords, by set."""
+
+CHORDS_IN_KEYS = {
+    **CHORDS,
+    "JSB_Chorales": dataclasses.replace(CHORDS["JSB_Chorales"], units=150, weight_noise=0.12),
+}
+"""Recipes of networks with chords that learn all tunes in all keys, by set."""
 
 
 class Published(NamedTuple):

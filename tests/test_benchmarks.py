@@ -240,31 +240,35 @@ def test_the_learning_benchmark_reports_the_scores_of_the_models(tiny_set, tmp_p
     from rnn4music.data.standard_sets import load_standard_set
 
     options = ["JSB_Chorales", "--data", tiny_set, "--seeds", 2, "--quick", "--rows",
-               "like-for-like", "keys", "ensemble", "--folder", tmp_path / "runs",
+               "like-for-like", "keys", "ensemble", "chords", "chords, keys", "chords, ensemble",
+               "--folder", tmp_path / "runs",
                "--json", tmp_path / "r.json", "--plot", tmp_path / "r.png"]  # fmt: skip
     result = learning(*options)
     assert result.returncode == 0, result.stderr
     report = json.loads((tmp_path / "r.json").read_text())
     data = load_standard_set(tiny_set)
     test = list(data.test)
-    models = [
-        RNN4Music.from_file(tmp_path / "runs" / f"JSB_Chorales-like-for-like-{seed}")
-        for seed in (1, 2)
-    ]
-    scores = [model.evaluate(test).nats_per_step for model in models]
-    rows = report["rows"]["like-for-like"]
-    assert [row["test"] for row in rows] == pytest.approx(scores, rel=1e-12)
-    assert all(row["epochs"] == 2 and len(row["curve"]) == 2 for row in rows)
-    assert len(report["rows"]["keys"]) == 2
+    for row, together in (("like-for-like", "ensemble"), ("chords", "chords, ensemble")):
+        models = [
+            RNN4Music.from_file(tmp_path / "runs" / f"JSB_Chorales-{row}-{seed}") for seed in (1, 2)
+        ]
+        assert all((model.chord_units is not None) == (row == "chords") for model in models)
+        scores = [model.evaluate(test).nats_per_step for model in models]
+        networks = report["rows"][row]
+        assert [one["test"] for one in networks] == pytest.approx(scores, rel=1e-12)
+        assert all(one["epochs"] == 2 and len(one["curve"]) == 2 for one in networks)
+        nats = n_steps = 0
+        for tune in test:  # the ensemble, computed from probabilities
+            rolls = tune[:-1, None], tune[1:, None]
+            Y = [model._run(*(roll.astype("float32") for roll in rolls)) for model in models]
+            p = np.mean(1 / (1 + np.exp(-np.array(Y, float))), axis=0)[:, 0]
+            nats -= (np.log(np.where(tune[1:], p, 1 - p))).sum()
+            n_steps += len(tune) - 1
+        assert report["ensembles"][together]["test"] == pytest.approx(nats / n_steps, rel=1e-5)
+        assert f"{np.mean(scores):.3f} ± {np.std(scores, ddof=1):.3f}" in result.stdout
+    assert all(len(report["rows"][row]) == 2 for row in ("keys", "chords, keys"))
     chain = markov_nats_per_step(list(data.train), test)
     assert report["baselines"]["each pitch's Markov chain"] == pytest.approx(chain)
-    nats = n_steps = 0
-    for tune in test:  # the ensemble, computed from probabilities
-        p = np.mean([model.predict(tune[:-1]) for model in models], axis=0, dtype=float)
-        nats -= (np.log(np.where(tune[1:], p, 1 - p))).sum()
-        n_steps += len(tune) - 1
-    assert report["ensemble"]["test"] == pytest.approx(nats / n_steps, rel=1e-5)
-    assert f"{np.mean(scores):.3f} ± {np.std(scores, ddof=1):.3f}" in result.stdout
     assert "| TCN (Bai et al. 2018) |  | 8.10 |" in result.stdout
     assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
     again = learning(*options)  # everything is trained already
@@ -278,7 +282,9 @@ def test_the_learning_benchmark_reports_the_scores_of_the_models(tiny_set, tmp_p
 @pytest.mark.parametrize("arguments, message", [
     (["JSB_Chorales"], "give a set and --data"),
     (["JSB_Chorales", "--data", "nowhere.mat"], "there is no file nowhere.mat"),
-    (["JSB_Chorales", "--data", __file__, "--rows", "ensemble"], "ensemble needs the networks"),
+    (["JSB_Chorales", "--data", __file__, "--rows", "ensemble"], "networks of like-for-like"),
+    (["JSB_Chorales", "--data", __file__, "--rows", "chords", "chords, keys, ensemble"],
+     "networks of chords, keys; add"),
     (["JSB_Chorales", "--data", __file__, "--seeds", "0"], "at least 1"),
     (["Mozart", "--data", __file__], "invalid choice: 'Mozart'"),
 ])  # fmt: skip
