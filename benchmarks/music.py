@@ -8,8 +8,10 @@
 Run it from the repository's root, with your own file of one of the sets; see
 `rnn4music.data.standard_sets`. A model is a saved file or a training: ``2015:20`` is 20 epochs with
 the settings of 2015 (RMSprop, only the beginning of tunes, no regularisation), ``recipe:150`` at
-most 150 epochs with the recipe of the set in `benchmarks.recipes`. Each model continues the first
-steps of test tunes, with each sampling, threshold and temperature.
+most 150 epochs with the recipe of the set in `benchmarks.recipes`, ``chords:150`` with that of
+networks with chords, and ``keys:40`` with chords and in all keys. Each model continues the first
+steps of test tunes, with each sampling, threshold and temperature. Networks with chords have one
+sampling, pitch by pitch, and no threshold.
 
 Conventions
 -----------
@@ -59,7 +61,7 @@ import numpy as np
 
 from benchmarks import machine
 from benchmarks.figures import markdown
-from benchmarks.learning import OF_2015
+from benchmarks.learning import recipe_of
 from benchmarks.recipes import RECIPES
 from rnn4music import RNN4Music
 from rnn4music._utils import checks
@@ -67,8 +69,17 @@ from rnn4music.data import load_standard_set
 from rnn4music.evaluation import longest_copy, mean_overlap, mean_statistics, overlap
 from rnn4music.generation import SAMPLINGS
 
-MODELS = ("2015:5", "2015:20", "2015:100", "recipe:150")
-QUICK_MODELS = ("2015:1", "recipe:1")
+RULES = {
+    "2015": "2015",
+    "recipe": "like-for-like",
+    "chords": "chords",
+    "keys": "chords, keys",
+}
+"""Rows of `benchmarks.learning`, by the names of trainings."""
+MODELS = ("2015:5", "2015:20", "2015:100", "recipe:150", "chords:300")
+QUICK_MODELS = ("2015:1", "recipe:1", "chords:1")
+BY_PITCH = "by pitch"  # the sampling of networks with chords
+STRAYS = "strays_real", "strays_independent", "strays_systematic"
 SHORTEST_REST = 8  # steps; tunes with fewer after the start are left out
 SILENT, STUCK = 16, 32  # steps at the end of a tune
 CROWDED, CROWDED_SHARE = 6, 0.25  # more than 6 notes at a time in at least 25 % of the steps
@@ -158,12 +169,13 @@ def parse_arguments(words=None):
 def check_model(name):
     """Raise ValueError unless this names a training or a file."""
     rule, _, epochs = name.partition(":")
-    if rule in ("2015", "recipe"):
+    if rule in RULES:
         if not epochs.isdecimal() or int(epochs) < 1:
             raise ValueError(f"{name!r} lacks its number of epochs; give {rule}:20")
     elif not Path(name).is_file():
         raise ValueError(
-            f"{name!r} is neither a training nor a file; give 2015:20, recipe:150 or a model's .npz"
+            f"{name!r} is neither a training nor a file; give 2015:20, recipe:150, chords:150, "
+            "keys:40 or a model's .npz"
         )
 
 
@@ -201,8 +213,11 @@ def measure(arguments):
     for name in arguments.models:
         model = trained(name, data, arguments)
         predicted[Path(name).stem] = predictions(model, data.test, arguments.thresholds)
+        samplings, thresholds = arguments.samplings, arguments.thresholds
+        if model.chord_units is not None:
+            samplings, thresholds = [BY_PITCH], [0]
         for sampling, temperature, threshold in itertools.product(
-            arguments.samplings, arguments.temperatures, arguments.thresholds
+            samplings, arguments.temperatures, thresholds
         ):
             setting = {"sampling": sampling, "threshold": threshold, "temperature": temperature}
             tunes = composed(model, starts, arguments, **setting)
@@ -220,14 +235,18 @@ def measure(arguments):
 
 def predictions(model, tunes, thresholds):
     """Return statistics of the predictions of a model for tunes, as in the third table."""
-    odds = np.concatenate([model.predict(tune)[:-1] for tune in tunes]).astype(float)
+    odds = np.concatenate([model.predict(tune[:-1]) for tune in tunes]).astype(float)
     n_notes = np.concatenate([tune[1:].sum(axis=1) for tune in tunes])
     expected = odds.sum(axis=1)
-    return {
+    found = {
         "nats_per_step": model.evaluate(list(tunes)).nats_per_step,
         "notes": float(expected.mean()),
         "kept": [float(odds[odds > threshold].sum() / odds.sum()) for threshold in thresholds],
         "strays_real": float(np.sqrt(((n_notes - expected) ** 2).mean())),
+    }
+    if model.chord_units is not None:
+        return found
+    return found | {
         "strays_independent": float(np.sqrt((odds * (1 - odds)).sum(axis=1).mean())),
         "strays_systematic": float(np.sqrt((expected % 1 * (1 - expected % 1)).mean())),
     }
@@ -241,21 +260,21 @@ def long_enough(tunes, n_start):
 def trained(name, data, arguments):
     """Return the model of this name, loaded from a file or trained."""
     rule, _, epochs = name.partition(":")
-    if rule not in ("2015", "recipe"):
+    if rule not in RULES:
         return RNN4Music.from_file(name)
     file = f"{arguments.set}-{rule}-{epochs}-{arguments.seed}.npz"
     if arguments.folder and (arguments.folder / file).is_file():
         return RNN4Music.from_file(arguments.folder / file)
     changes: dict = {"epochs": int(epochs)}
     if rule == "2015":
-        changes |= {**dataclasses.asdict(OF_2015), "patience": None, "decay_patience": None}
-        changes["epochs"] = int(epochs)
+        changes |= {"patience": None, "decay_patience": None}
     if arguments.quick:
         changes["units"] = 8
-    recipe = dataclasses.replace(RECIPES[arguments.set], **changes)
+    recipe = dataclasses.replace(recipe_of(arguments.set, RULES[rule]), **changes)
     model = RNN4Music(**recipe.model_settings(arguments.seed))
     validation = list(data.validation) if recipe.patience else None
-    model.train(list(data.train), validation=validation, **recipe.train_settings())
+    learned = data.train.in_keys() if rule == "keys" else data.train
+    model.train(list(learned), validation=validation, **recipe.train_settings())
     if arguments.folder:
         arguments.folder.mkdir(parents=True, exist_ok=True)
         model.saveParameters(arguments.folder / file)
@@ -266,7 +285,9 @@ def composed(model, starts, arguments, sampling, threshold, temperature):
     """Return the continuations of the starts, (tunes, steps, 88)."""
     model.genProbThreshold = threshold
     model._rng = np.random.default_rng(arguments.seed)
-    options = {"temperature": temperature, "sampling": sampling}
+    options = {"temperature": temperature}
+    if sampling != BY_PITCH:
+        options["sampling"] = sampling
     return np.array([model.genMusic(start, arguments.steps, **options)[0] for start in starts])
 
 
@@ -360,7 +381,7 @@ def tables(report):
             name,
             *(f"{one[key]:.2f}" for key in ("nats_per_step", "notes")),
             *map("{:.0%}".format, one["kept"]),
-            *(f"{one[key]:.2f}" for key in one if key.startswith("strays")),
+            *(f"{one[key]:.2f}" if key in one else "" for key in STRAYS),
         ]
         for name, one in report["predicted"].items()
     ]
