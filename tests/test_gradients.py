@@ -5,6 +5,7 @@ automatic differentiation, and with central differences of the package's own cos
 """
 
 import functools
+import itertools
 
 import numpy as np
 import oracle
@@ -149,6 +150,26 @@ def test_output(activity):
     for b in range(B):
         expected, _ = oracle.run(case.parameters, case.initial, case.inputs[:, b])
         np.testing.assert_allclose(Y[:, b], expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("chord_case", ("chords", "chords without units"))
+def test_the_probabilities_of_all_rows_sum_to_one(built, chord_case):
+    start = random_roll(np.random.default_rng(0), 1, P)
+    rows = np.array(list(itertools.product((0.0, 1.0), repeat=P)))
+    tunes = [np.vstack([start, row]) for row in rows]
+    each = built(chord_case).model.evaluate(tunes).per_tune
+    probabilities = np.exp([-tune.nats_per_step for tune in each])
+    np.testing.assert_allclose(probabilities.sum(), 1, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("chord_case", ("chords", "chords without units"))
+def test_a_pitch_changes_only_those_above_it(built, chord_case):
+    model = built(chord_case).model
+    inputs, following = np.repeat(random_roll(np.random.default_rng(0), 2, T, 1, P), P, axis=2)
+    turned = np.abs(following - np.eye(P))  # pitch k in tune k
+    changed = np.abs(model._run(inputs, turned) - model._run(inputs, following)) > 1e-9
+    above = np.arange(P)[:, None] < np.arange(P)
+    np.testing.assert_array_equal(changed, np.broadcast_to(above, changed.shape))
 
 
 def test_cost(case):
