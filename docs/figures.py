@@ -20,7 +20,9 @@ import matplotlib
 matplotlib.use("svg")
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import ListedColormap
 
+from rnn4music import backend, chords
 from rnn4music.gates import Gates
 from rnn4music.lstm import lstm_step, lstm_step_backward
 
@@ -175,6 +177,38 @@ def draw_through_time():
     return figure
 
 
+# ---- the masks of the chord output
+
+
+def weights_used(apply_mask, shape):
+    """Return the array of ones to which the package has applied a mask."""
+    ones = backend.tensor("ones", "float64", shape)
+    return np.asarray(backend.function([ones], [apply_mask(ones)])(np.ones(shape))[0])
+
+
+def draw_masks(P=4, K=5):
+    """Draw the masks of P pitches and K chord units, with the degree of each unit."""
+    pitches, units = [f"\n{k}" for k in range(P)], [f"{u}\n({u % (P - 1)})" for u in range(K)]
+    panels = (  # title, rows, columns, mask, columns' names
+        ("$M_{in}$", "key j", "unit u (degree)", weights_used(chords.read_pitches, (P, K)), units),
+        ("$M_{out}$", "unit u", "key k", weights_used(chords.higher_pitches, (K, P)), pitches),
+        ("$M_L$", "key j", "key k", weights_used(chords.lower_pitches, (P, P)), pitches),
+    )
+    figure, all_axes = plt.subplots(
+        1, 3, figsize=(6.4, 2.6), layout="constrained", width_ratios=(K, P, P)
+    )
+    for axes, (title, rows, columns, mask, names) in zip(all_axes, panels):
+        axes.pcolormesh(mask, cmap=ListedColormap(["0.93", BLUE]), edgecolors="white", linewidth=2)
+        axes.set(title=title, ylabel=rows, xlabel=columns, aspect="equal", ylim=(K, 0))
+        axes.set_yticks(np.arange(len(mask)) + 0.5, range(len(mask)))
+        axes.set_xticks(np.arange(mask.shape[1]) + 0.5, names)
+        axes.xaxis.tick_top()
+        axes.xaxis.set_label_position("top")
+        axes.tick_params(length=0, labelsize=8)
+        axes.spines[:].set_visible(False)
+    return figure
+
+
 # ---- what the mistakes do to learning
 
 THEME, PAUSE, KEYS = 3, 3, 5
@@ -244,6 +278,7 @@ FIGURES = {
     "unrolled": draw_unrolled,
     "judges": draw_judges,
     "through_time": draw_through_time,
+    "masks": draw_masks,
     "mistakes": draw_mistakes,
 }
 """Functions by file name; the last trains five networks."""

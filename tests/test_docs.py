@@ -89,10 +89,15 @@ def test_the_snippets_of_a_page_run(page, folder):
         assert (folder / "weights.npz").exists() and (folder / "tune.mid").exists()
 
 
-def test_the_tutorial_asks_the_judge_about_every_quantity_of_a_step():
-    script = "\n".join(blocks(TEXTS["tutorial.md"], "python"))
-    for name in ("Y", "h", "o", "c", "i", "f", "g", "a_o", "a_g", "a_f", "a_i", "c_previous"):
-        assert f'judge(one_step, "{name}")' in script or f'("{name}", d_' in script, name
+@pytest.mark.parametrize(
+    "network, quantities",
+    [("one_step", "Y h o c i f g a_o a_g a_f a_i c_previous"), ("one_chord", "Y L U s a c C V h")],
+)
+def test_the_tutorial_asks_the_judge_about_every_quantity(network, quantities):
+    asking = [b for b in blocks(TEXTS["tutorial.md"], "python") if f"judge({network}, " in b]
+    for name in quantities.split():
+        named = f'judge({network}, "{name}")', f'("{name}", d_'
+        assert any(text in block for text in named for block in asking), name
 
 
 # ---- links
@@ -168,13 +173,16 @@ def test_what_is_quoted_stands_in_the_source():
         assert f"\n{quoted}\n" in source, f"{page}: {file} has no such lines:\n{quoted}"
 
 
-def test_the_tutorial_quotes_all_of_the_backward_step():
+@pytest.mark.parametrize(
+    "file, name", [("lstm.py", "lstm_step_backward"), ("chords.py", "chord_output_backward")]
+)
+def test_the_tutorial_quotes_all_of_a_backward_function(file, name):
     """Check that it derives each line, and shows the whole function once."""
-    source = (ROOT / "rnn4music" / "lstm.py").read_text("utf8")
+    source = (ROOT / "rnn4music" / file).read_text("utf8")
     tree = ast.parse(source)
-    step = next(n for n in tree.body if getattr(n, "name", "") == "lstm_step_backward")
-    body = source.splitlines()[step.body[1].lineno - 1 : step.end_lineno]
-    quoted = [lines for _, file, lines in quotations() if file == "rnn4music/lstm.py"]
+    function = next(n for n in tree.body if getattr(n, "name", "") == name)
+    body = source.splitlines()[function.body[1].lineno - 1 : function.end_lineno]
+    quoted = [lines for _, quoted, lines in quotations() if quoted == f"rnn4music/{file}"]
     assert sum(lines == ["", *body] for lines in quoted) == 1
     singly = {line for lines in quoted if len(lines) < 5 for line in lines}
     for line in body:
@@ -214,12 +222,12 @@ def test_an_exercise_changes_lines_that_are_there_and_names_a_test_that_exists(e
     assert f"\ndef {name}(" in (ROOT / file).read_text("utf8")
 
 
-def test_each_of_the_eight_defects_has_an_exercise():
+def test_each_of_the_eight_defects_has_an_exercise_and_the_masks_too():
     numbers = [exercise.number for exercise in exercises.read()]
-    assert {number.split()[0] for number in numbers} == set("12345678")
+    assert {number.split()[0] for number in numbers} == set("123456789")
     assert len(set(numbers)) == len(numbers) == TEXTS["exercises.md"].count("```diff")
     answers = TEXTS["exercises.md"].count("<summary>Answer</summary>")
-    assert answers == TEXTS["exercises.md"].count("**Question.**") == 8
+    assert answers == TEXTS["exercises.md"].count("**Question.**") == 9
 
 
 # ---- commands
@@ -308,7 +316,7 @@ def test_the_names_of_the_package_itself_are_in_the_reference():
         assert re.search(rf":: {name}$|[.]{name}`", page, re.M), name
 
 
-QUICK = ("step", "unrolled", "judges", "through_time")
+QUICK = ("step", "unrolled", "judges", "through_time", "masks")
 
 
 @pytest.mark.slow
