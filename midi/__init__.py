@@ -1,7 +1,8 @@
 """Standard MIDI files to piano rolls and back.
 
 A piano roll is an array of shape (T, P): one row per time step, one column per
-pitch of a half-open pitch range, 1 where the note sounds and 0 where it does not.
+pitch of a half-open pitch range, 1 where the note sounds and 0 where it does not. An
+onset roll has the same shape, with 1 where a note is struck.
 
 >>> from midi import midiread, midiwrite
 >>> roll = midiread("tune.mid", (21, 109), 0.3).piano_roll      # doctest: +SKIP
@@ -13,6 +14,7 @@ pitch of a half-open pitch range, 1 where the note sounds and 0 where it does no
 from .contents import Contents, describe
 from .errors import MidiError, MidiWarning
 from .notes import Note
+from .onsets import canonical_onsets, n_dropped_onsets, onset_notes, split_onsets
 from .reading import MidiContent, midiread
 from .writing import midiwrite
 
@@ -22,7 +24,11 @@ __all__ = [
     "MidiError",
     "MidiWarning",
     "Note",
+    "canonical_onsets",
     "describe",
     "midiread",
     "midiwrite",
+    "n_dropped_onsets",
+    "onset_notes",
+    "split_onsets",
 ]

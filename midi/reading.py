@@ -52,6 +52,10 @@ class MidiContent:
     ----------
     piano_roll : (T, P) float32
         1 where a note is on, 0 elsewhere.
+    onset_roll : (T, P) float32
+        1 in the first frame in which a note is on, 0 elsewhere. All of it is on in the
+        piano roll, and every cell that is on after a silent one, or in the first row, is
+        struck. Its sum is the number of `notes` less `n_too_short` and `n_merged`.
     notes : list of Note
         Pitch, start and end in seconds of each note in the range, by start, then pitch;
         also of those too short for the roll.
@@ -65,6 +69,9 @@ class MidiContent:
         next.
     n_too_short : int
         Number of `notes` that lie between two frames and are on in none.
+    n_merged : int
+        Number of `notes` that are struck in the same frame as another note of their pitch,
+        which stands for both in the onset roll.
     damage : tuple of str
         Violations of the standard, with their positions and how they were read; empty for
         a valid file.
@@ -76,11 +83,20 @@ class MidiContent:
     n_drums: int
     n_cut: int
     n_too_short: int
+    n_merged: int
     damage: tuple[str, ...]
     pitches: np.ndarray = field(repr=False)
     _start: np.ndarray = field(repr=False)
     _end: np.ndarray = field(repr=False)
+    _struck: tuple[np.ndarray, np.ndarray] = field(repr=False)  # frames and columns
     n_silent: int = 0  # frames left out before and after the notes
+
+    @cached_property
+    def onset_roll(self) -> np.ndarray:
+        """The onset roll, made at the first access."""
+        onset_roll = np.zeros_like(self.piano_roll)
+        onset_roll[self._struck] = 1
+        return onset_roll
 
     @cached_property
     def notes(self) -> list[Note]:
@@ -312,44 +328,56 @@ def read_bytes(data: bytes, options: Options, dtype: Any = np.float32) -> MidiCo
     start_second, end_second = start, end
     if options.in_beats:
         start_second, end_second = seconds.at(start_tick), seconds.at(end_tick)
+    piano_roll, struck = _rolls(
+        first_frame.astype(np.int64) - begin,
+        end_frame.astype(np.int64) - begin,
+        pitch - lowest_pitch,
+        (n_frames, n_pitches),
+        dtype,
+    )
+    n_too_short = int(np.count_nonzero(is_short))
     return MidiContent(
-        piano_roll=_roll(
-            first_frame.astype(np.int64) - begin,
-            end_frame.astype(np.int64) - begin,
-            pitch - lowest_pitch,
-            (n_frames, n_pitches),
-            dtype,
-        ),
+        piano_roll=piano_roll,
         n_out_of_range=len(notes.pitch) - len(pitch),
         n_never_ended=int(np.count_nonzero(~ended & ~is_drum)),
         n_drums=int(np.count_nonzero(is_drum)),
         n_cut=int(np.count_nonzero(notes.is_cut & inside)),
-        n_too_short=int(np.count_nonzero(is_short)),
+        n_too_short=n_too_short,
+        n_merged=len(pitch) - n_too_short - len(struck[0]),
         damage=tuple(events.damage),
         pitches=pitch,
         _start=(start_second / seconds.units_per_second).astype(np.float64),
         _end=(end_second / seconds.units_per_second).astype(np.float64),
+        _struck=struck,
         n_silent=n_silent,
     )
 
 
-def _roll(
+def _rolls(
     first_frame: np.ndarray,
     end_frame: np.ndarray,
     column: np.ndarray,
     shape: tuple[int, int],
     dtype: Any,
-) -> np.ndarray:
-    """Set the frames first <= k < end of each note in its column.
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+    """Set the frames first <= k < end of each note in its column; find the struck cells.
 
     The columns are laid end to end on a line, on which each note is an interval. Only the
     part of it that no earlier note covers is set. Each cell is therefore set once, and the
     work is bounded by the size of the roll.
+
+    Returns
+    -------
+    roll : (T, P)
+    struck : two arrays (number of struck cells,)
+        The frames and columns in which notes begin, each cell once.
     """
     n_frames = shape[0]
     order = np.argsort(column * n_frames + first_frame)
     begin = (column * n_frames + first_frame)[order]
     end = (column * n_frames + end_frame)[order]
+    strikes = begin[begin < end]
+    strikes = strikes[np.diff(strikes, prepend=-1) > 0]
     covered = np.maximum.accumulate(end)
     begin[1:] = np.maximum(begin[1:], covered[:-1])
     length = np.maximum(end - begin, 0)
@@ -357,4 +385,4 @@ def _roll(
     cell = np.repeat(skipped, length) + np.arange(length.sum())
     roll = np.zeros(shape, dtype)
     roll[cell % n_frames, cell // n_frames] = 1
-    return roll
+    return roll, (strikes % n_frames, strikes // n_frames)

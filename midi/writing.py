@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, SupportsIndex
 import numpy as np
 
 from .files import written_whole
+from .onsets import checked_onsets, onset_notes, split_onsets
 from .reading import checked_flag, checked_pitch_range
 from .timing import DEFAULT_TEMPO, Number, exact_time_step, scaled_floor
 
@@ -55,18 +56,21 @@ def midiwrite(
     *,
     format: SupportsIndex = 0,
     restrike: bool = False,
+    onset_roll: Any = None,
+    onsets: bool = False,
 ) -> None:
     """Write a piano roll as a Standard MIDI File.
 
     `midiread` with the same `r` and `dt` returns the same roll, including the silent rows
-    at its beginning and end. The file is written whole or not at all: until it is complete,
-    an existing file at `path` stays unchanged.
+    at its beginning and end, and the same onset roll, as `canonical_onsets` returns it. The
+    file is written whole or not at all: until it is complete, an existing file at `path`
+    stays unchanged.
 
     Parameters
     ----------
     path : str or path
         The file to write; its folder must exist.
-    roll : (T, P) array
+    roll : (T, P) array, or (T, 2P) with `onsets`
         Booleans, integers or floats; 0 is off and 1 or more is on. Values between them,
         such as probabilities, have to be turned into notes first.
     r : (int, int)
@@ -85,7 +89,14 @@ def midiwrite(
         0 for one track, 1 for a tempo track and a track of notes.
     restrike : bool
         Strike a note again in each frame in which it is on. Otherwise adjacent on-cells
-        of a column are one held note.
+        of a column are one held note, unless an onset roll divides them.
+    onset_roll : (T, P) array
+        1 where a note is struck, 0 elsewhere: the note before it ends there. A strike of a
+        silent cell is dropped (`n_dropped_onsets` counts these), and an on-cell after a
+        silent one is struck in any case.
+    onsets : bool
+        Whether the roll has its onset roll beside it: first the P sounding columns, then
+        the P struck ones.
 
     Raises
     ------
@@ -95,7 +106,7 @@ def midiwrite(
         The folder does not exist.
     """
     pitch_range = checked_pitch_range(r)
-    is_on = _checked_roll(roll, pitch_range)
+    is_on, struck = _checked_rolls(roll, pitch_range, onset_roll, onsets, restrike)
     time_step = exact_time_step(dt)
     if not _SHORTEST_STEP <= time_step <= _LONGEST_STEP:
         raise ValueError(f"dt={dt} must be from 1e-6 to 3600 seconds to be written as MIDI")
@@ -104,7 +115,6 @@ def midiwrite(
     n_tracks = 1 + _checked_integer("format", format, 0, 1)
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, not {name!r}")
-    checked_flag("restrike", restrike)
 
     grid = choose_grid(time_step)
     tick = scaled_floor(np.arange(len(is_on) + 1), time_step / grid.tick)
@@ -113,7 +123,7 @@ def midiwrite(
     tempo = b"\x00\xff\x51\x03" + grid.tempo.to_bytes(3, "big")
     notes = bytearray((0, 0xC0, program))
     now = 0
-    for begin, message in _messages(is_on, loudness, pitch_range[0], tick, restrike):
+    for begin, message in _messages(onset_notes(is_on, struck), loudness, pitch_range[0], tick):
         notes += _wait(begin - now) + message
         now = begin
     end = int(tick[-1])
@@ -161,27 +171,31 @@ def _wait(n_ticks: int) -> bytes:
 
 
 def _messages(
-    is_on: np.ndarray,
-    loudness: np.ndarray,
-    lowest_pitch: int,
-    tick: np.ndarray,
-    restrike: bool,
+    notes: np.ndarray, loudness: np.ndarray, lowest_pitch: int, tick: np.ndarray
 ) -> Iterator[tuple[int, bytes]]:
     """Yield (tick, message) for all starts and ends of notes, ends first in each frame."""
-    silence = np.zeros((1, is_on.shape[1]), dtype=bool)
-    now, before = np.concatenate((is_on, silence)), np.concatenate((silence, is_on))
-    starts = np.argwhere(now if restrike else now & ~before)
-    ends = np.argwhere(before if restrike else before & ~now)
-    cells = np.concatenate((ends, starts))
-    velocity = np.concatenate((np.zeros(len(ends), dtype=int), loudness[tuple(starts.T)]))
-    order = np.argsort(cells[:, 0], kind="stable")
-    columns = (tick[cells[order, 0]], cells[order, 1] + lowest_pitch, velocity[order])
+    column, first, end = notes.T
+    frame = np.concatenate((end, first))
+    velocity = np.concatenate((np.zeros_like(end), loudness[first, column]))
+    order = np.argsort(frame, kind="stable")
+    pitch = np.tile(column + lowest_pitch, 2)
+    columns = (tick[frame[order]], pitch[order], velocity[order])
     for begin, pitch, struck in zip(*(column.tolist() for column in columns)):
         yield begin, bytes((0x90 if struck else 0x80, pitch, struck))
 
 
-def _checked_roll(roll: Any, pitch_range: tuple[int, int]) -> np.ndarray:
-    """Return the roll as booleans (T, P)."""
+def _checked_rolls(
+    roll: Any, pitch_range: tuple[int, int], onset_roll: Any, onsets: bool, restrike: bool
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the roll and the onset roll, if one is given, as booleans (T, P)."""
+    ways = {
+        "onset_roll": onset_roll is not None,
+        "onsets": checked_flag("onsets", onsets),
+        "restrike": checked_flag("restrike", restrike),
+    }
+    if sum(ways.values()) > 1:
+        given = " and ".join(name for name in ways if ways[name])
+        raise ValueError(f"give one of onset_roll, onsets and restrike, not {given}")
     cells = np.asarray(roll)
     if cells.dtype.kind not in "biuf":
         raise TypeError(
@@ -189,11 +203,17 @@ def _checked_roll(roll: Any, pitch_range: tuple[int, int]) -> np.ndarray:
         )
     lowest_pitch, highest_pitch = pitch_range
     n_pitches = highest_pitch - lowest_pitch
-    if cells.ndim != 2 or cells.shape[1] != n_pitches or len(cells) == 0:
+    width = 2 * n_pitches if onsets else n_pitches
+    if cells.ndim != 2 or cells.shape[1] != width or len(cells) == 0:
+        remedy = f": the {n_pitches} sounding columns, then the struck ones" * bool(onsets)
+        if not onsets and cells.shape[-1:] == (2 * n_pitches,):
+            remedy = "; if half of its columns are struck ones, give onsets=True"
         raise ValueError(
             f"the roll has shape {cells.shape}; r=({lowest_pitch}, {highest_pitch}) requires "
-            f"(T, {n_pitches}) with at least one row"
+            f"(T, {width}) with at least one row{remedy}"
         )
+    if onsets:
+        cells, onset_roll = split_onsets(cells)
     refused = ~((cells == 0) | (cells >= 1) & (cells < np.inf))
     if refused.any():
         row, column = np.argwhere(refused)[0].tolist()
@@ -201,7 +221,11 @@ def _checked_roll(roll: Any, pitch_range: tuple[int, int]) -> np.ndarray:
             f"the roll holds {cells[row, column]} at row {row}, column {column}; 0 is off and "
             "1 or more is on: turn probabilities into notes first, e.g. roll >= 0.5"
         )
-    return cells != 0
+    is_on = cells != 0
+    if restrike:
+        return is_on, is_on
+    name = "the struck half of the roll" if onsets else "onset_roll"
+    return is_on, None if onset_roll is None else checked_onsets(onset_roll, is_on, name)
 
 
 def _checked_velocity(velocity: Any, is_on: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ Both are independent of the package. Files are built from lists of (delta, messa
 """
 
 import struct
+from collections import Counter
 from fractions import Fraction
 
 from player import play
@@ -94,3 +95,34 @@ def sampled(notes, end, r, dt):
         on = {pitch for pitch, start, stop in notes if start <= now < stop}
         rows.append([float(pitch in on) for pitch in range(lowest, highest)])
     return rows
+
+
+def struck(notes, n_rows, r, dt):
+    """Return the strikes by the definition: a Counter of (k, column)."""
+    lowest, highest = r
+    strikes = Counter()
+    for pitch, start, end in notes:
+        frames = [k for k in range(n_rows) if start <= k * dt < end]
+        if lowest <= pitch < highest and frames:
+            strikes[frames[0], pitch - lowest] += 1
+    return strikes
+
+
+def decoded(data):
+    """Return the (delta, message) events of each track of a file that `midiwrite` made."""
+    tracks, at = [], 14
+    while at < len(data):
+        stop = at + 8 + int.from_bytes(data[at + 4 : at + 8], "big")
+        at, events = at + 8, []
+        while at < stop:
+            delta = 0
+            while True:
+                delta, at = delta << 7 | data[at] & 0x7F, at + 1
+                if data[at - 1] < 0x80:
+                    break
+            is_meta = data[at] == 0xFF
+            size = 3 + data[at + 2] if is_meta else 2 if data[at] & 0xF0 == 0xC0 else 3
+            events.append((delta, data[at : at + size]))
+            at += size
+        tracks.append(events)
+    return tracks

@@ -141,6 +141,11 @@ def test_note_times_agree_with_mido():
         for pitch, start, stop in notes:
             expected[-(-start // dt) : -(-stop // dt), pitch] = 1
         np.testing.assert_array_equal(content.piano_roll, expected, err_msg=path.name)
+        strikes = [(-(-start // dt), pitch) for pitch, start, stop in notes
+                   if -(-start // dt) < -(-stop // dt)]  # fmt: skip
+        found = map(tuple, np.argwhere(content.onset_roll).tolist())
+        assert set(found) == set(strikes), path.name
+        assert content.n_merged == len(strikes) - len(set(strikes)), path.name
 
 
 def test_note_times_agree_with_symusic():
