@@ -706,6 +706,11 @@ def count_elsewhere(job, shares):
     trials.run_elsewhere(job, shares)
 
 
+def test_a_search_with_one_worker_stays_in_this_process(counting, tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "run_elsewhere", None)
+    assert len(find(tmp_path, 2).trials) == 2
+
+
 def test_trials_in_processes(counting, tmp_path, monkeypatch):
     monkeypatch.setattr(study, "run_elsewhere", count_elsewhere)
     found = find(tmp_path, 4, workers=2)
@@ -774,6 +779,25 @@ def test_the_best_configuration():
     assert results.best_settings(space, best) == {
         "epochs": 4, "learning_rates": [0.1], "units": [6, 7, 8], "seed": 3, "log": "a",
     }  # fmt: skip
+
+
+def test_the_table_has_the_ten_best_trials():
+    space = read({**SPACE, "units": {"choices": [[3, 4, 5], [6, 7, 8]]}})
+    row = {"state": "complete", "best_epoch": 4, "epochs": 10, "seconds": 61.5}
+    row |= {"units": [6, 7, 8], "learning_rates": [0.012345]}
+    rows = [{**row, "number": n, "value": 20.0 - n} for n in range(12)]
+    pruned = {**row, "number": 12, "value": 0.5, "state": "pruned"}
+    failed = {**row, "number": 13, "value": None, "state": "failed"}
+    header, *lines = results.table(space, [failed, pruned, *rows]).splitlines()
+    names = ["number", "state", "value", "best epoch", "epochs", "seconds", "learning rates"]
+    assert re.split("  +", header.strip()) == [*names, "units"]
+    cells = ["11", "complete", "9", "4", "10", "61.5", "0.01235", "6 7 8"]
+    assert re.split("  +", lines[0].strip()) == cells
+    assert [int(line.split()[0]) for line in lines] == [*range(11, 1, -1)]
+    assert {len(line) for line in lines} == {len(header)}
+    lines = results.table(space, [failed, pruned, rows[0]]).splitlines()
+    assert [line.split()[1] for line in lines[1:]] == ["complete", "pruned"]
+    assert results.table(space, [failed]) == ""
 
 
 def test_plots_of_a_search_with_trials_of_every_kind(tmp_path, monkeypatch):

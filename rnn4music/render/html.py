@@ -147,7 +147,7 @@ def _notes(tune):
     for roll, first_step in ((given, -len(given)), (tune.roll, 0)):
         column, first, end = pianoroll.notes(roll).T
         notes = np.column_stack([column + tune.lowest_pitch, first + first_step, end - first])
-        result.append(notes[np.lexsort((notes[:, 0], notes[:, 1]))])
+        result.append(notes[np.argsort(first, kind="stable")])  # columns were in order
     return result
 
 

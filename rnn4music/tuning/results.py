@@ -110,7 +110,7 @@ def table(space, rows):
 def _short(value):
     if isinstance(value, list):
         return " ".join(map(_short, value))
-    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _rotate_labels(panels):
