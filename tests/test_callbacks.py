@@ -200,12 +200,15 @@ def test_tensorboard_gets_scalars_a_roll_and_a_sound(tunes, tmp_path):
             self.tunes.append(model.genMusic(None, 5, sampling="systematic"))
 
     board, composer = TensorBoard(tmp_path / "runs", n=5, lowest_pitch=60), Composer()
-    history = train(small_model(genProbThreshold=0), tunes, callbacks=[board, composer])
+    model = small_model(genProbThreshold=0)
+    before, history = repr(model), train(model, tunes, callbacks=[board, composer])
     values = {}
     for path in sorted((tmp_path / "runs").rglob("events*")):
         for event in _events(path, Event):
             for value in event.summary.value:
                 values.setdefault(value.tag, []).append((event.step, value))
+    ((step, value),) = values["model/text_summary"]
+    assert (step, value.tensor.string_val) == (0, [before.encode()])
     assert [step for step, _ in values["cost"]] == [1, 2, 3, 4]
     np.testing.assert_allclose([v.simple_value for _, v in values["cost"]], history.cost, 1e-6)
     for name, nats in (("validation", history.validation), ("baseline", [history.baseline] * 2)):

@@ -21,13 +21,14 @@ from conftest import small_model
 from midi import MidiError, describe, midiread, midiwrite
 from rnn4music import RNN4Music, cli, hyperparameters, plots, tuning
 from rnn4music._utils import paths
-from rnn4music.cli import _common, compose
+from rnn4music.cli import _common, compose, evaluate
 from rnn4music.cli.train import result as result_of_training
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.data.midi_files import load_midi
 from rnn4music.evaluation.baselines import markov_probabilities
 from rnn4music.evaluation.scores import score
 from rnn4music.experiment import config, inputs, training_music
+from rnn4music.experiment import run as experiment_run
 from rnn4music.experiment.music import Music, read_music
 from rnn4music.experiment.run import Trained, _warn_of_other_steps
 from rnn4music.saving import model_card, model_file
@@ -114,6 +115,18 @@ def test_every_command_has_help(command, capsys):
     assert "usage: rnn4music" in out and f"\n  rnn4music {command or 'demo'}" in out
 
 
+def test_help_shows_defaults(capsys):
+    shown = ""
+    for command in ("compose", "train"):
+        with pytest.raises(SystemExit):
+            run(command, "--help")
+        shown += " ".join(capsys.readouterr().out.split())
+    units = " ".join(map(str, config.OPTIONS["units"].default))
+    for text in ("number of steps to compose (300)", "to begin from silence (none)", f"({units})"):
+        assert text in shown
+    assert not re.search(r"\((None|False|Ellipsis|)\)", shown)
+
+
 def test_no_command_shows_what_there_is(capsys):
     assert run() == 0
     assert "rnn4music demo" in capsys.readouterr().out
@@ -138,6 +151,12 @@ def test_no_command_shows_what_there_is(capsys):
             ["plot", "roll", "nowhere.mid", "-o", "picture"],
             "picture must end in .png or .pdf or .svg",
         ),
+        (["plot", "activations", "x", "--dt", "0"], "dt must be finite and larger than 0"),
+        (["evaluate", "x", "y", "--threshold", "2"], "threshold must be finite and at least 0"),
+        (["evaluate", "x", "y", "--threshold", "-1"], "threshold must be finite and at least 0"),
+        (["demo", "--epochs", "0"], "epochs must be at least 1, but is 0"),
+        (["convert", "x", "y", "--workers", "0"], "workers must be at least 1, but is 0"),
+        (["search", "x", "y", "--trials", "0"], "trials must be at least 1, but is 0"),
     ),
 )
 def test_an_error_is_one_sentence(arguments, message, capsys, tmp_path, monkeypatch):
@@ -969,7 +988,11 @@ def test_a_silent_tune_raises_a_warning_and_keeps_its_length(model, tmp_path, ca
         (["--steps", "0"], "steps must be at least 1, but is 0"),
         (["--count", "0"], "count must be at least 1"),
         (["--threshold", "2"], "threshold must be finite and at least 0 and at most 1"),
+        (["--threshold", "-1"], "threshold must be finite and at least 0 and at most 1"),
         (["--temperature", "0"], "temperature must be finite and at least 0.01"),
+        (["--dt", "0"], "dt must be finite and larger than 0, but is 0"),
+        (["--seed", "-1"], "seed must be at least 0, but is -1"),
+        (["--start-steps", "0"], "--start-steps must be at least 1, but is 0"),
         (["--start", "{silent}"], "silent.mid has no notes to read from pitch 21 to 108"),
         (
             ["--start", "{late}", "--start-steps", "3"],
@@ -1167,6 +1190,13 @@ def test_evaluating_names_the_tunes_that_were_trained_on(model, music, tmp_path,
     loaded.metadata |= {"training_tunes": 3, "baseline": [[1], "x"]}
     assert run("evaluate", loaded.saveParameters(tmp_path / "odd"), tmp_path) == 0
     assert "does not say which tunes it was trained on" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("n_tunes", "end"), ((8, ", 7.mid"), (10, ", 7.mid and 2 more")))
+def test_evaluating_names_at_most_eight_of_the_tunes(n_tunes, end):
+    tunes = [{"name": f"{k}.mid", "trained_on": True} for k in range(n_tunes)]
+    text = evaluate._trained_on([*tunes, {"name": "new.mid", "trained_on": False}])
+    assert f"trained on {n_tunes} of {n_tunes + 1} tunes" in text and text.endswith(end)
 
 
 def test_names_of_tunes_are_escaped_and_unknown_tunes_are_not_called_new(
@@ -1460,6 +1490,20 @@ def test_the_demo_trains_composes_and_writes_a_page(tmp_path, capsys):
     assert run("demo", *flags) == 1
     assert "give another folder with -o, or --force to replace it" in capsys.readouterr().err
     assert (tmp_path / "demo" / "demo.npz").read_bytes() == before
+
+
+@pytest.mark.parametrize(("is_stopped", "status"), ((False, 0), (True, 130)))
+def test_a_demo_composes_unless_it_is_stopped(is_stopped, status, music, tmp_path, monkeypatch):
+    train = experiment_run.train
+
+    def train_well(settings):
+        trained = train(settings)
+        trained.history.baseline, trained.history.interrupted = np.inf, is_stopped
+        return trained
+
+    monkeypatch.setattr(experiment_run, "train", train_well)
+    assert run("demo", "--data", music, "--epochs", 1, "-o", tmp_path) == status
+    assert (tmp_path / "demo.npz").exists() and (tmp_path / "demo.html").exists() != is_stopped
 
 
 def test_the_chorales_of_all_demos_are_in_the_cache_directory(music, tmp_path, capsys, monkeypatch):

@@ -177,6 +177,8 @@ def test_roll_and_probabilities_are_aligned(layout, shared):
     assert upper.get_ylim() == lower.get_ylim()
     assert upper.get_ylim()[0] < 40 and 90 < upper.get_ylim()[1]
     assert (upper.get_xlabel(), lower.get_xlabel()) == ("", "seconds")
+    assert not any(label.get_visible() for label in upper.get_xticklabels())
+    assert any(label.get_visible() for label in lower.get_xticklabels())
     np.testing.assert_array_equal(lower.images[-1].get_array(), probabilities.T)
     np.testing.assert_array_equal(upper.images[-1].get_array(), roll.T)
     plt.close(figure)
@@ -257,6 +259,11 @@ def test_learning_curve_marks_the_best_epoch_and_the_baseline(axes):
     assert best.get_xydata().tolist() == [[3, 1]]
     assert set(baseline.get_ydata()) == {2.5} and baseline.get_linestyle() == "--"
     assert [text.get_text() for text in axes.texts] == ["each pitch's Markov chain"]
+
+
+def test_the_ticks_of_a_learning_curve_are_whole_epochs(axes):
+    plots.plot_learning_curve(axes, [3, 1])
+    assert {1, 2} <= {*axes.get_xticks()} and not any(axes.get_xticks() % 1)
 
 
 def a_history(**changes):

@@ -24,7 +24,7 @@ from rnn4music.training import BaselineWarning, History, callbacks, loop, miniba
 from rnn4music.training.averaging import AveragedWeights
 from rnn4music.training.callbacks import CallbackList, EarlyStopping, ResultInPlace
 from rnn4music.training.config import TrainConfig
-from rnn4music.training.history import worse_than_baseline
+from rnn4music.training.history import divergence, worse_than_baseline
 from rnn4music.training.minibatches import Minibatch
 from rnn4music.training.state import TrainingState
 from rnn4music.training.trainer import Trainer
@@ -143,6 +143,18 @@ def test_rates_that_are_far_too_high_are_named(tunes, is_validated):
     with pytest.warns(BaselineWarning, match="diverged at learning rates of 100. Try") as warned:
         model.train(tunes, 1, 4, 3, 5, validation=validation, progress=False)
     assert warned[0].filename == __file__
+
+
+@pytest.mark.parametrize("is_validated", (True, False))
+def test_a_score_above_twice_that_of_an_untrained_network_is_a_divergence(is_validated):
+    for share, text in ((1.99, ""), (2.01, "far above the 61.0 of an untrained network")):
+        nats = share * 88 * np.log(2)
+        history = History([1.0] * 20 + [9 * nats] * 10, epochs=2)
+        if is_validated:
+            history = History([1.0], validation=[nats, nats + 99])
+        found = divergence(history, 88, 10, [0.5, 2, 0.5])
+        assert text in found and ("rates of 0.5, 2. Try" in found) == bool(text) == bool(found)
+    assert divergence(History(), 88, 10, [1]) == ""
 
 
 def test_the_advice_fits_the_training():

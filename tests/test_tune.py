@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import soundfile
+from matplotlib.image import imread
 
 from midi.utils import midiread
 from rnn4music.plots import _axes
@@ -96,6 +97,14 @@ def test_pictures(tune, tmp_path, monkeypatch, ending, signature):
     assert both[0].get_title() == tune.title
     np.testing.assert_array_equal(alone[0].images[0].get_array(), tune.roll.T)
     assert alone[0].get_title() == title and len(alone) < len(both)
+
+
+def test_a_picture_with_probabilities_is_as_wide_and_higher(tune, tmp_path):
+    sizes = []
+    for each in (tune, replace(tune, probabilities=None)):
+        sizes.append(imread(each.write_picture(tmp_path / "tune.png")).shape)
+    (higher, width, _), (lower, other_width, _) = sizes
+    assert width == other_width > 1.5 * higher and higher > 1.5 * lower
 
 
 def test_a_picture_needs_a_suffix(tune, tmp_path):
