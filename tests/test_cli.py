@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import time
+import warnings
 import wave
 import zipfile
 from pathlib import Path
@@ -156,7 +157,6 @@ def test_no_command_shows_what_there_is(capsys):
         (["evaluate", "x", "y", "--threshold", "-1"], "threshold must be finite and at least 0"),
         (["demo", "--epochs", "0"], "epochs must be at least 1, but is 0"),
         (["convert", "x", "y", "--workers", "0"], "workers must be at least 1, but is 0"),
-        (["search", "x", "y", "--trials", "0"], "trials must be at least 1, but is 0"),
     ),
 )
 def test_an_error_is_one_sentence(arguments, message, capsys, tmp_path, monkeypatch):
@@ -1290,6 +1290,19 @@ def test_a_standard_set_is_scored_by_its_parts(model, tmp_path, capsys):
     assert "on 3 tunes, 13 steps" in capsys.readouterr().out
     assert run("evaluate", model, tmp_path / "set.json", "--part", "train") == 0
     assert "on 2 tunes, 4 steps" in capsys.readouterr().out
+
+
+def test_the_step_of_a_standard_set_is_assumed_unless_it_is_given(tmp_path):
+    path = tmp_path / "set.json"
+    path.write_text(json.dumps(dict.fromkeys(("train", "valid", "test"), [[[60], [64]]])))
+    for given, metadata, step in (({}, {}, 0.3), ({"dt": 0.1}, {}, 0.1), ({}, {"time_step": 1}, 1)):
+        model = SimpleNamespace(metadata=metadata, io_length=88)
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            music = read_music(path, config.complete(given), model)
+        assert music.metadata["time_step"] == step
+        messages = [str(each.message) for each in warned]
+        assert any("does not give the length of a step" in m for m in messages) == (step == 0.3)
 
 
 @pytest.mark.parametrize(

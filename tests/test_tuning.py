@@ -931,6 +931,8 @@ def test_errors_are_reported_without_a_traceback(music, tmp_path, capsys, monkey
         ((tmp_path / "none",), "none"),
         ((music, "--storage", "notes.txt"), "notes.txt cannot be used as the storage of a search"),
         ((music, "--storage", "no/such/journal"), "there is no folder"),
+        ((music, "--storage", "postgre://host/name"), "--storage is not the URL of a database"),
+        ((music, "--storage", "://host"), "--storage is not the URL of a database"),
     ):
         assert run("search", "space.toml", "--trials", 2, *arguments) == 1
         error = capsys.readouterr().err
