@@ -63,6 +63,15 @@ def test_the_mean_starts_as_a_copy():
     assert not weights["w"].any()
 
 
+def test_the_mean_soon_forgets_the_initial_weights():
+    """Update n keeps the share (1 + n) / (10 + n) of the mean, but at most the given share."""
+    mean, left = AveragedWeights(0.3, {"w": np.ones(2)}), 1.0
+    for kept in (2 / 11, 3 / 12, 0.3, 0.3):
+        mean.add({"w": np.zeros(2)})
+        left *= kept
+        np.testing.assert_allclose(mean.weights["w"], left, rtol=1e-12)
+
+
 def test_averaging_returns_the_mean_of_the_current_weights(rng):
     tunes = [random_roll(rng, 9, P) for _ in range(4)]
     rates = dict.fromkeys(("R1", "R2", "R3", "Rout"), 0.05)
