@@ -7,7 +7,7 @@
 Without MODULE, a mutant lacks one summand or factor of a function of the backward pass, and the
 gradient tests run. With MODULE, a mutant has a negated condition, another comparison or operator,
 a number that is one more or less, or it lacks a statement, a call or a keyword argument; the test
-files that mention most of the module's names run, or those given with --tests. Paths are relative
+files that mention the module's names most run, or those given with --tests. Paths are relative
 to `rnn4music/`, or begin with `midi/`. Each mutant runs in a copy of the repository. Survivors are
 printed, and the exit status is then 1. A survivor that computes the same belongs in `EQUIVALENT`.
 """
