@@ -58,4 +58,4 @@ def baseline(metadata, n_pitches):
         silent, sounding = np.array(metadata.get(BASELINE), float).reshape(2, n_pitches)
     except (TypeError, ValueError):
         return None
-    return lambda inputs, following: np.where(inputs >= 0.5, sounding, silent)
+    return lambda inputs, following=None: np.where(inputs >= 0.5, sounding, silent)
