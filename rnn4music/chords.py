@@ -203,8 +203,9 @@ def draw_pitches(Y, a, uniform, parameters, sharpness, threshold):
         if a:
             U, V = of_units
             a = [a[0] + x[:, None] * V[k]]  # (9)
-            degree = k % (P - 1)
-            s = tanh(a[0].reshape((B, n, P - 1))[:, :, degree])  # (10)
+            n, n_degrees, _ = shape_of(U)
+            degree = k % n_degrees
+            s = tanh(a[0].reshape((shape_of(Y)[0], n, n_degrees))[:, :, degree])  # (10)
             Y = Y + dot(s, U[:, degree])  # (11)
         return [Y, *a, x, y]
 

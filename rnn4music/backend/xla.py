@@ -97,4 +97,5 @@ def _convert(op, **_):
             _registered[name] = op.address
     results = [jax.ShapeDtypeStruct(shape, op.dtype) for shape in op.shapes]
     call = jax.ffi.ffi_call(name, results, input_output_aliases=dict(op.in_place))
-    return lambda *arrays: tuple(call(*arrays))
+    # JAX may take a constant scalar for a number of another precision
+    return lambda *arrays: tuple(call(*(jax.numpy.asarray(x, op.dtype) for x in arrays)))
