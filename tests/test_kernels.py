@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 from conftest import SIZES, random_roll, small_model
 
-from rnn4music import RNN4Music, backend, linear, lstm
+from rnn4music import RNN4Music, backend, chords, linear, lstm
 from rnn4music._utils import processes
 from rnn4music.kernels import dispatch
 
 pytest.importorskip("llvmlite", reason="the kernels need llvmlite")
 from llvmlite import binding  # noqa: E402
 
-from rnn4music.kernels import jit, lstm_loops, matmul, tiling  # noqa: E402
+from rnn4music.kernels import chord_loops, jit, lstm_loops, matmul, tiling  # noqa: E402
 
 TOLERANCE = {"float32": 2e-6, "float64": 1e-14}
 DTYPES = tuple(TOLERANCE)
@@ -28,7 +28,7 @@ DTYPES = tuple(TOLERANCE)
 def run(name, *sizes_and_inputs, dtype, n_threads):
     """Run a kernel chunk by chunk; all memory that it must not read holds NaN."""
     sizes, inputs = sizes_and_inputs[:-1], sizes_and_inputs[-1]
-    module = lstm_loops if name.startswith("run_steps") else matmul
+    module = next(each for each in (chord_loops, lstm_loops, matmul) if name in vars(each))
     kernel = getattr(module, name)(*sizes, dtype, n_threads)
     results = [np.full(shape, np.nan, dtype) for shape in kernel.results]
     jit.Compiled(kernel).run(*(np.ascontiguousarray(x, dtype) for x in inputs), *results)
@@ -141,6 +141,33 @@ def test_recurrent_loops(T, B, H, n_threads, dtype, rng):
     assert len(got) == len(expected) == 9
     for ours, theirs in zip(got, expected):
         assert_equal(ours, theirs, dtype, scale=10 * max(1, np.abs(theirs).max()))
+
+
+DRAWS = [(1, 1, 0), (3, 5, 0), (5, 7, 4), (16, 20, 19), (37, 40, 110), (2, 88, 264)]
+"""B, P, K of chords: below and above a vector of tunes, of pitches, and a unit of each degree."""
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_threads", (1, 3))
+@pytest.mark.parametrize("B, P, K", DRAWS)
+def test_drawing_pitches(B, P, K, n_threads, dtype, rng, monkeypatch):
+    monkeypatch.setattr(tiling, "OPERATIONS_PER_THREAD", 1)
+    Y, uniform, L = rng.normal(size=(B, P)) - 1, rng.random((B, P)), rng.normal(size=(P, P))
+    a, V, U = rng.normal(size=(B, K)), rng.normal(size=(P, K)), rng.normal(size=(K, P)) / 4
+    names = "Y", "uniform", "L", "sharpness", "threshold", "a", "V", "U"
+    arrays = [Y, uniform, L, np.array(1.3), np.array(0.4), *([a, V, U] if K else [])]
+    arrays = [array.astype(dtype) for array in arrays]
+    symbols = [backend.tensor(n, dtype, x.shape) for n, x in zip(names, arrays)]
+    *known, sharpness, threshold, a, V, U = [*symbols, *[None] * (len(names) - len(symbols))]
+    parameters = chords.ChordParameters(None, None, None, V, U, known[2], None)
+    with dispatch.plain_graphs():
+        drawn = chords.draw_pitches(known[0], a, known[1], parameters, sharpness, threshold)
+    plain = backend.function(symbols, list(drawn))
+    sample, probabilities = map(np.asarray, plain(*arrays))
+    assert (B, P) == (1, 1) or 0 < sample.mean() < 1
+    got = run("draw_pitches", B, P, K, arrays, dtype=dtype, n_threads=n_threads)
+    np.testing.assert_array_equal(got[0], sample)
+    assert_equal(got[1], probabilities, dtype, scale=10)
 
 
 needs_kernels = pytest.mark.skipif(
@@ -290,7 +317,7 @@ sys.exit(pytest.main(sys.argv[2:]))
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="x86 only")
 def test_the_kernels_of_processors_with_smaller_registers():
     """Run tests of this file with code that uses only features of older processors."""
-    chosen = "recurrent_loops and float32 or test_product and float32 or elementary"
+    chosen = "(recurrent_loops or test_product or drawing_pitches) and float32 or elementary"
     options = ["-q", "-p", "no:cacheprovider", __file__, "-k", chosen]
     result = subprocess.run(
         [sys.executable, "-c", SMALLER, "avx512 avx10 amx", *options],
@@ -343,11 +370,11 @@ def test_nan_in_the_weights_reaches_the_cost():
 def test_every_accelerated_function_has_a_namesake_of_its_signature():
     accelerated = {
         name: function
-        for module in (lstm, linear)
+        for module in (lstm, linear, chords)
         for name, function in vars(module).items()
         if hasattr(function, "__wrapped__") and function.__module__ == module.__name__
     }
-    assert {"run_steps", "run_steps_backward", "apply_matrix"} < accelerated.keys()
+    assert {"run_steps", "run_steps_backward", "apply_matrix", "draw_pitches"} < accelerated.keys()
     for name, function in accelerated.items():
         fast_one = getattr(dispatch, name)
         assert inspect.signature(fast_one) == inspect.signature(function.__wrapped__), name

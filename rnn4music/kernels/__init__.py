@@ -1,1 +1,1 @@
-"""Machine code for the recurrent loops and the matrix products."""
+"""Machine code for the recurrent loops, the matrix products and the drawing of chords."""

@@ -1,7 +1,7 @@
 """Machine-code versions of the functions that take most of an update's time.
 
-`lstm` and `linear` name this module in `@accelerated`: a call of one of those functions is
-a call of its namesake here while the kernels are `in_use()`. The namesake adds one node for a
+`lstm`, `linear` and `chords` name this module in `@accelerated`: a call of one of those functions
+is a call of its namesake here while the kernels are `in_use()`. The namesake adds one node for a
 whole loop or product to the graph, and XLA calls a kernel's machine code at run time. This needs
 JAX on a CPU (on a GPU, XLA has kernels of its own) and llvmlite, which PyTensor depends on.
 Elsewhere, with ``RNN4MUSIC_KERNELS=0`` and within `plain_graphs()`, the function's own plain
@@ -86,9 +86,9 @@ def _compiled(name, *sizes):
 
     The kernel itself, megabytes of LLVM's instructions as Python objects, is not kept.
     """
-    from rnn4music.kernels import jit, lstm_loops, matmul
+    from rnn4music.kernels import chord_loops, jit, lstm_loops, matmul
 
-    module = lstm_loops if name.startswith("run_steps") else matmul
+    module = next(each for each in (chord_loops, lstm_loops, matmul) if name in vars(each))
     sizes = *sizes, processes.n_cores()
     kernel = getattr(module, name)(*sizes)
     label = "_".join(map(str, ("rnn4music", name, *sizes)))
@@ -181,3 +181,12 @@ def roll_gradient(roll, d_product):
     T, B, P = shape_of(roll)
     N = shape_of(d_product)[2]
     return _call("roll_gradient", (T * B, P, N), [roll, d_product])[0]
+
+
+def draw_pitches(Y, a, uniform, parameters, sharpness, threshold):
+    """See `chords.draw_pitches`."""
+    inputs = [Y, uniform, parameters.pitches_to_output, sharpness, threshold]
+    if a is not None:
+        inputs += [a, parameters.pitches_to_chords, parameters.chords_to_output]
+    K = 0 if a is None else shape_of(a)[1]
+    return _call("draw_pitches", (*shape_of(Y), K), inputs)

@@ -106,6 +106,18 @@ class Vector:
         """Return self · factor + summand, rounded once."""
         return self.code.intrinsic("fma", self, self.same(factor), self.same(summand))
 
+    def exceeds(self, other):
+        """Return a Vector with 1 where self > other, and 0 elsewhere."""
+        is_larger = self.code.builder.fcmp_ordered(">", self.value, self.same(other).value)
+        return self.code.select(is_larger, self.code.vector(1), self.code.vector(0))
+
+    def any(self):
+        """Return whether a number is not 0, for `if_`."""
+        code = self.code
+        flags = code.builder.fcmp_unordered("!=", self.value, code.vector(0).value)
+        bits = ir.IntType(code.n_lanes)
+        return code.builder.icmp_unsigned("!=", code.builder.bitcast(flags, bits), bits(0))
+
     def sigmoid(self):
         """Logistic function: 1 / (1 + e^−x)."""
         scale, rest = _exponential(0 - self)
