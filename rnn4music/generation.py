@@ -4,24 +4,31 @@ Notes are sampled by comparing probabilities with uniform random numbers from Nu
 so that every engine composes the same tune from the same seed. A probability that does not
 exceed the threshold is returned as 0, and the note does not sound.
 
-Independent sampling draws a random number for each pitch. Systematic sampling draws one number,
-u, for each step. The pitches are laid end to end on a line, lowest first, each as long as its
-probability, and a pitch sounds if one of the points u, u + 1, u + 2, … falls on it. Each pitch
-still sounds with its own probability, but the number of notes is the expected one, rounded up or
-down, and neighbours compete: where a voice may go to one of several pitches, exactly one of them
-sounds. (W. G. Madow, "On the theory of systematic sampling, II", Annals of Mathematical
-Statistics 20, 1949.)
+A network with chords draws the pitches of a step from the lowest to the highest, each from its
+probability given those below it; see `chords`.
+
+Without chords there are two ways. Independent sampling draws a random number for each pitch.
+Systematic sampling draws one number, u, for each step. The pitches are laid end to end on a line,
+lowest first, each as long as its probability, and a pitch sounds if one of the points u, u + 1,
+u + 2, … falls on it. Each pitch still sounds with its own probability, but the number of notes is
+the expected one, rounded up or down, and neighbours compete: where a voice may go to one of several
+pitches, exactly one of them sounds. (W. G. Madow, "On the theory of systematic sampling, II",
+Annals of Mathematical Statistics 20, 1949.)
 """
 
 import numpy as np
 
 from rnn4music import backend
+from rnn4music.chords import chord_units_before, draw_pitches
 from rnn4music.graphs.compiled import compiled_once, flattened, paired
 from rnn4music.graphs.parameters import unnamed
 from rnn4music.network import network_step
 
 WINDOW = 64
 """Steps in one call of the compiled sampler; one compilation serves tunes of every length."""
+
+DRAWN_AT_ONCE = 1000
+"""Rows in one call of the compiled function that `marginals` draws with."""
 
 SAMPLINGS = ("independent", "systematic")
 
@@ -47,7 +54,12 @@ def sampler(network, shape, systematic):
     def step(given, is_given, uniform, last, *rest):
         states, (threshold, sharpness, *arrays) = rest[:n_states], rest[n_states:]
         x = backend.switch(is_given > 0, given, last)
-        Y, states = network_step(x, paired(states), unnamed(dict(zip(weights, arrays))))
+        parameters = unnamed(dict(zip(weights, arrays)))
+        Y, states = network_step(x, paired(states), parameters)
+        if parameters.chords is not None:
+            a = chord_units_before([state.hidden for state in states], parameters.chords)
+            drawn = draw_pitches(Y, a, uniform, parameters.chords, sharpness, threshold)
+            return [drawn[0], *flattened(states), drawn[1]]
         probabilities = backend.sigmoid(Y * sharpness)
         probabilities = probabilities * (probabilities > threshold)
         sounds = _systematic if systematic else _independent
@@ -131,3 +143,50 @@ def compose(network, start, n_steps, n_tunes, threshold, temperature, systematic
         tunes[:, composed] = np.asarray(sample)[in_window, :n_tunes].swapaxes(0, 1)
         probabilities[:, composed] = np.asarray(probability)[in_window, :n_tunes].swapaxes(0, 1)
     return tunes, probabilities
+
+
+@compiled_once
+def drawer(network, shape):
+    """Compile the drawing of rows of a network with chords, at temperature 1.
+
+    The function takes Y (N, P), a (N, K) and the random numbers (N, P), as `chords.draw_pitches`
+    does, and returns the probabilities with which the pitches were drawn (N, P).
+    """
+    K, one = network.store.chord_units, backend.constant(1, network.store.dtype)
+    Y, uniform = network.input("Y", shape), network.input("uniform", shape)
+    a = network.input("a", (shape[0], K))
+    arguments = Y, a if K else None, uniform, network.parameters.chords, one, one * 0
+    return backend.function([Y, a, uniform], [draw_pitches(*arguments)[1]])
+
+
+def marginals(network, known, n_samples):
+    """Estimate the probability of each pitch at the steps after some rows, whatever else sounds.
+
+    Whole steps are drawn, and the probabilities with which each pitch was drawn are averaged. The
+    error of this mean is less than that of the share of the steps in which the pitch sounds. All
+    rows and all calls use the same random numbers.
+
+    Parameters
+    ----------
+    network : graphs.compiled.CompiledNetwork
+        Has chords.
+    known : (N, P + K)
+        As `scores.run` returns it for a network with chords and no `following`.
+    n_samples : int
+        Steps to draw for each row.
+
+    Returns
+    -------
+    (N, P)
+    """
+    P = known.shape[1] - network.store.chord_units
+    uniform = np.random.default_rng(0).random((n_samples, P), known.dtype)
+    n_rows = max(1, DRAWN_AT_ONCE // n_samples)
+    draw, uniform = drawer(network, (n_rows * n_samples, P)), np.tile(uniform, (n_rows, 1))
+    probabilities = np.empty((len(known), P), known.dtype)
+    for first in range(0, len(known), n_rows):
+        rows = known[np.arange(first, first + n_rows).clip(max=len(known) - 1)]
+        Y, a = np.split(np.repeat(rows, n_samples, axis=0), [P], axis=1)
+        mean = np.asarray(draw(Y, a, uniform)[0]).reshape(n_rows, n_samples, P).mean(axis=1)
+        probabilities[first : first + n_rows] = mean[: len(known) - first]
+    return probabilities

@@ -20,6 +20,7 @@ from rnn4music.chords import chord_output, chord_output_backward
 from rnn4music.gates import split
 from rnn4music.linear import (
     apply_matrix,
+    apply_to_roll,
     apply_transposed,
     masked,
     matrix_gradient,
@@ -164,7 +165,7 @@ def network_step(x, states, parameters):
     new_states = []
     below = None
     for state, layer, to_output in zip(states, parameters.layers, parameters.output):
-        a = dot(x, layer.input_to_gates) + layer.bias
+        a = apply_to_roll(x[None, :, :], layer.input_to_gates, layer.bias)[0]
         if below is not None:
             a = a + dot(below, layer.below_to_gates)
         a = split(a + dot(state.hidden, layer.hidden_to_gates))

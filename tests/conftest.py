@@ -53,6 +53,22 @@ def small_model(**changes):
                         "seed": 1, **changes})  # fmt: skip
 
 
+def chord_model(chord_units, **changes):
+    """A small model without the zeros that chords begin with; None for one without chords."""
+    model, rng = small_model(chord_units=chord_units, **changes), np.random.default_rng(6)
+    drawn = {
+        name: array if array.any() else rng.normal(0, 0.6, array.shape)
+        for name, array in model.get_parameters().items()
+    }
+    model.set_parameters(drawn)
+    return model
+
+
+def every_row(n_pitches):
+    """All rows of zeros and ones, (2^P, P)."""
+    return (np.arange(2**n_pitches)[:, None] >> np.arange(n_pitches) & 1).astype(float)
+
+
 def random_roll(rng, *shape):
     return (rng.random(shape) < 0.3).astype(float)
 

@@ -91,11 +91,20 @@ def run(parameters, initial, inputs, masks=(1, 1, 1), following=None):
 def compose(parameters, initial, start, uniform, threshold):
     """Continue `start` (S, P) by one step for each row of uniform numbers.
 
-    A row has one number for each pitch, or a single one for systematic sampling.
+    A row has one number for each pitch, or a single one for systematic sampling. With chords, each
+    pitch is drawn by itself, after those below it.
     """
     tune = list(start)
+    below = {name: v for name, v in parameters.items() if not name.startswith("chords/")}
     for row in uniform:
-        Y, _ = run(parameters, initial, np.array(tune))
+        Y, layers = run(below, initial, np.array(tune))
+        if len(below) < len(parameters):
+            seen, drawn = [layer["h"][-1:] for layer in layers], np.zeros((1, len(row)))
+            for k, number in enumerate(row):
+                y = sigma(add_chords(parameters, seen, drawn, Y[-1:])[0, k])
+                drawn[0, k] = number < y > threshold
+            tune.append(drawn[0])
+            continue
         probabilities = sigma(Y[-1])
         probabilities[probabilities <= threshold] = 0
         if len(row) == 1:

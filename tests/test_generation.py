@@ -3,7 +3,7 @@
 import numpy as np
 import oracle
 import pytest
-from conftest import SIZES, initial_states, random_roll, small_model
+from conftest import SIZES, chord_model, every_row, initial_states, random_roll, small_model
 
 from rnn4music import generation
 
@@ -11,9 +11,14 @@ pytestmark = pytest.mark.core
 P = SIZES["io_length"]
 
 
-@pytest.fixture(scope="module")
-def model():
-    return small_model(seed=6, genProbThreshold=0.4)
+@pytest.fixture(scope="module", params=(None, 8), ids=("independent", "chords"))
+def model(request):
+    return chord_model(request.param, seed=6, genProbThreshold=0.4)
+
+
+def odds_of(model, tune):
+    """Return the probabilities with which a model draws the steps of a tune after the first."""
+    return model.predict(tune[:-1], tune[1:])
 
 
 @pytest.fixture
@@ -59,7 +64,8 @@ def test_samples_have_the_frequency_of_their_probabilities(start, sampling):
     assert (np.abs(tunes[:, 0].mean(axis=0) - expected) < 5 * deviation).all()
 
 
-def test_systematic_samples_have_the_expected_number_of_notes(model, start):
+def test_systematic_samples_have_the_expected_number_of_notes(start):
+    model = small_model(seed=6, genProbThreshold=0.4)
     tunes, probabilities = model.genMusic(start, 50, count=20, sampling="systematic")
     assert (np.abs(tunes.sum(axis=2) - probabilities.sum(axis=2)) < 1).all()
     assert not tunes[probabilities == 0].any()
@@ -76,7 +82,7 @@ def test_none_is_one_silent_step(start):
 def test_long_starts_and_tunes_cross_windows_unnoticed(model, length):
     start = random_roll(np.random.default_rng(length), length, P)
     tune, probabilities = model.genMusic(start, 130)
-    odds = model.predict(np.vstack([start, tune]))[length - 1 : -1]
+    odds = odds_of(model, np.vstack([start, tune]))[length - 1 :]
     np.testing.assert_allclose(probabilities, np.where(odds > 0.4, odds, 0), rtol=1e-9)
 
 
@@ -84,22 +90,32 @@ def test_each_of_many_tunes_follows_its_own_notes(model, start):
     tunes, probabilities = model.genMusic(start, 70, count=3)
     assert (tunes[0] != tunes[1]).any()
     for tune, expected in zip(tunes, probabilities):
-        odds = model.predict(np.vstack([start, tune]))[len(start) - 1 : -1]
+        odds = odds_of(model, np.vstack([start, tune]))[len(start) - 1 :]
         np.testing.assert_allclose(expected, np.where(odds > 0.4, odds, 0), rtol=1e-9)
 
 
-def test_the_window_does_not_change_the_tune(start, monkeypatch):
+@pytest.mark.parametrize("chord_units", (None, 8))
+def test_the_window_does_not_change_the_tune(start, chord_units, monkeypatch):
     tunes = []
     for window in (generation.WINDOW, 7):
         monkeypatch.setattr(generation, "WINDOW", window)
-        tunes.append(small_model(seed=11).genMusic(start, 40)[0])
+        tunes.append(chord_model(chord_units, seed=11).genMusic(start, 40)[0])
     np.testing.assert_array_equal(*tunes)
 
 
-@pytest.mark.parametrize("sampling, n_numbers", [("independent", P), ("systematic", 1)])
-def test_every_engine_composes_the_oracle_s_tune(start, sampling, n_numbers):
+@pytest.mark.parametrize(
+    "sampling, n_numbers, chord_units",
+    [
+        ("independent", P, None),
+        ("systematic", 1, None),
+        ("independent", P, 0),
+        ("independent", P, 8),
+        ("independent", P, 20),
+    ],
+)
+def test_every_engine_composes_the_oracle_s_tune(start, sampling, n_numbers, chord_units):
     """The same seed gives the same tune on all engines as in plain NumPy."""
-    model = small_model(seed=12, genProbThreshold=0.3)
+    model = chord_model(chord_units, seed=12, genProbThreshold=0.3)
     random = np.random.default_rng()
     random.bit_generator.state = model._rng.bit_generator.state
     uniform = random.random((100, n_numbers))
@@ -136,12 +152,14 @@ def test_bad_arguments(model, start, n, count, error, message):
         model.genMusic(start, n, count)
 
 
+@pytest.mark.parametrize("chord_units", (None, 8))
 @pytest.mark.parametrize("temperature", (0.5, 1, 3))
-def test_temperature_divides_the_pre_activations(start, temperature):
-    model = small_model(genProbThreshold=0)
+def test_temperature_divides_the_pre_activations(start, temperature, chord_units):
+    model = chord_model(chord_units, genProbThreshold=0)
     parameters, initial = model.get_parameters(), initial_states(model)
     tune, probabilities = model.genMusic(start, 20, temperature=temperature)
-    Y, _ = oracle.run(parameters, initial, np.vstack([start, tune])[:-1])
+    whole = np.vstack([start, tune])
+    Y, _ = oracle.run(parameters, initial, whole[:-1], following=whole[1:])
     expected = oracle.sigma(Y[len(start) - 1 :] / temperature)
     np.testing.assert_allclose(probabilities, expected, rtol=1e-10)
 
@@ -159,3 +177,40 @@ def test_bad_temperatures(model, start, temperature, error, message):
 def test_unknown_sampling(model, start):
     with pytest.raises(ValueError, match="sampling must be one of 'independent', 'systematic'"):
         model.genMusic(start, 5, sampling="together")
+
+
+# ---- chords
+
+
+@pytest.mark.parametrize("chord_units", (0, 8))
+def test_composed_rows_have_the_frequency_of_their_probability(start, chord_units, monkeypatch):
+    """Of 100,000 steps after the same start, each of the 128 possible rows has its share."""
+    monkeypatch.setattr(generation, "WINDOW", len(start))  # saves memory
+    model, n = chord_model(chord_units, seed=3), 100_000
+    rows = every_row(P)
+    tunes = np.repeat(start[:, None], len(rows), axis=1)
+    y = model.predict(tunes, np.broadcast_to(rows, tunes.shape))[-1]
+    expected = n * np.where(rows, y, 1 - y).prod(axis=1)
+    drawn = model.genMusic(start, 1, count=n, seed=1)[0][:, 0]
+    counts = np.bincount((drawn @ 2 ** np.arange(P)).astype(int), minlength=len(rows))
+
+    def chi_square(expected):
+        """Return Pearson's statistic and its degrees of freedom; rare rows count together."""
+        rare = expected < 10
+        pairs = [(counts[rare].sum(), expected[rare].sum()), *zip(counts[~rare], expected[~rare])]
+        return sum((got - wanted) ** 2 / wanted for got, wanted in pairs), len(pairs) - 1
+
+    found, degrees = chi_square(expected)
+    assert degrees > 60 and abs(found - degrees) < 4 * np.sqrt(2 * degrees)
+    alone = counts @ rows / n  # were the pitches independent, with the same shares
+    assert chi_square(n * np.where(rows, alone, 1 - alone).prod(axis=1))[0] > 1000
+
+
+def test_systematic_sampling_is_refused_with_chords(start):
+    with pytest.raises(ValueError, match="sampling must be 'independent' with chord_units: a mod"):
+        chord_model(8).genMusic(start, 5, sampling="systematic")
+
+
+def test_nothing_is_cut_with_chords_by_default(start):
+    _, probabilities = chord_model(8).genMusic(start, 20)
+    assert probabilities.min() > 0 and chord_model(8).genProbThreshold == 0

@@ -10,7 +10,7 @@ import itertools
 import numpy as np
 import oracle
 import pytest
-from conftest import SIZES, initial_states, random_roll, small_model
+from conftest import SIZES, chord_model, initial_states, random_roll, small_model
 
 from rnn4music import backend, network
 from rnn4music.graphs.compiled import NoiseKind, paired
@@ -29,15 +29,8 @@ CASES = [*COSTS, "chords", "chords without units", *DISTURBED]
 
 
 def model_of(name, **settings):
-    """Return the model of a case, without the zeros with which chords begin."""
-    model = small_model(seed=5, chord_units=CHORD_UNITS.get(name), **settings)
-    rng = np.random.default_rng(6)
-    drawn = {
-        key: rng.normal(0, 0.6, array.shape) if not array.any() else array
-        for key, array in model.get_parameters().items()
-    }
-    model.set_parameters(drawn)
-    return model
+    """Return the model of a case."""
+    return chord_model(CHORD_UNITS.get(name), seed=5, **settings)
 
 
 class Case:

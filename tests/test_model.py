@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import oracle
 import pytest
-from conftest import SIZES, initial_states, random_roll, small_model
+from conftest import SIZES, chord_model, every_row, initial_states, random_roll, small_model
 
-from rnn4music import RNN4Music
+from rnn4music import RNN4Music, generation
 from rnn4music.evaluation import scores
 
 P = SIZES["io_length"]
@@ -125,12 +125,13 @@ def test_a_probability_at_the_threshold_counts_as_a_note():
 
 
 @pytest.mark.core
+@pytest.mark.parametrize("chord_units", (None, 8))
 @pytest.mark.parametrize("length", (1, 100, 101, 230))
-def test_predict_any_length(model, length):
-    rng = np.random.default_rng(length)
-    inputs = random_roll(rng, length, P)
-    Y, _ = oracle.run(model.get_parameters(), initial_states(model), inputs)
-    got = model.predict(inputs)
+def test_predict_any_length(length, chord_units):
+    model, rng = chord_model(chord_units), np.random.default_rng(length)
+    inputs, following = random_roll(rng, 2, length, P)
+    Y, _ = oracle.run(model.get_parameters(), initial_states(model), inputs, following=following)
+    got = model.predict(inputs, following)
     assert got.shape == inputs.shape
     np.testing.assert_allclose(got, oracle.sigma(Y), rtol=1e-9)
 
@@ -271,6 +272,45 @@ def test_evaluate_gives_whole_rows_their_exact_probability(chord_units):
     scores = model.evaluate([tune, tune[:5]])
     assert scores.per_tune[0].nats_per_step == pytest.approx(nats, rel=1e-12)
     assert scores.per_tune[1].n_steps == 4
+
+
+@pytest.mark.core
+@pytest.mark.parametrize("chord_units", (0, 5, 20))
+def test_predictions_without_the_following_rows_are_estimates(chord_units):
+    model, rows = chord_model(chord_units), every_row(P)
+    inputs = random_roll(np.random.default_rng(7), 120, 2, P)
+    estimated = model.predict(inputs)
+    tunes = np.repeat(inputs[:, :1], len(rows), axis=1)
+    y = model.predict(tunes, np.broadcast_to(rows, tunes.shape))
+    whole = np.where(rows == 1, y, 1 - y).prod(axis=2)
+    exact = whole @ rows
+    assert np.sqrt(((estimated[:, 0] - exact) ** 2).mean()) < 0.05
+    assert np.abs(model.predict(inputs[:, 0], samples=20_000) - exact).max() < 4 * 0.5 / 20_000**0.5
+
+
+@pytest.mark.core
+def test_an_estimate_does_not_depend_on_what_else_is_predicted(monkeypatch):
+    model = chord_model(8)
+    inputs = random_roll(np.random.default_rng(7), 30, 3, P)
+    before = model._rng.bit_generator.state
+    estimated = model.predict(inputs)
+    assert model._rng.bit_generator.state == before
+    np.testing.assert_allclose(model.predict(inputs[:7, 1]), estimated[:7, 1], rtol=1e-12)
+    assert (model.predict(inputs, samples=7) != estimated).any()
+    monkeypatch.setattr(generation, "DRAWN_AT_ONCE", 1)
+    np.testing.assert_allclose(model.predict(inputs[:3]), estimated[:3], rtol=1e-12)
+
+
+def test_bad_following_rows(model):
+    inputs = random_roll(np.random.default_rng(7), 5, P)
+    np.testing.assert_array_equal(model.predict(inputs, 1 - inputs), model.predict(inputs))
+    for each in (model, chord_model(0)):
+        with pytest.raises(ValueError, match=r"inputs and following must have the same shape, but"):
+            each.predict(inputs, inputs[1:])
+        with pytest.raises(ValueError, match="following holds NaN"):
+            each.predict(inputs, np.nan * inputs)
+        with pytest.raises(ValueError, match="samples must be at least 1, but is 0"):
+            each.predict(inputs, samples=0)
 
 
 def test_chords_are_learned():

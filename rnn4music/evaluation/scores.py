@@ -38,26 +38,34 @@ def sigmoid(Y):
     return np.exp(-np.logaddexp(0, -Y))
 
 
-def run(network, inputs, following):
+def run(network, inputs, following=None):
     """Return the output's pre-activations (T, B, P) of inputs of any length and number.
+
+    With chords and without `following`, return what is known before any pitch is drawn, as
+    `before_chords` does: (T, B, P + K).
 
     Parameters
     ----------
     network : graphs.compiled.CompiledNetwork
         Its `forward` is called window by window. The number of tunes is rounded up to a power of
         two, so that few sizes are compiled.
-    inputs, following : (T, B, P)
-        The rows that the network reads, and the row after each, which only a network with chords
-        looks at.
+    inputs : (T, B, P)
+        The rows that the network reads.
+    following : (T, B, P), optional
+        The row after each, which only a network with chords looks at.
     """
     T, B, P = inputs.shape
-    rolls = (inputs, following) if network.store.has_chords else (inputs,)
-    Y = np.empty_like(inputs)
+    compiled, rolls, width = network.forward, [inputs], P
+    if network.store.has_chords and following is None:
+        compiled, width = network.before_chords, P + network.store.chord_units
+    elif network.store.has_chords:
+        rolls.append(following)
+    Y = np.empty((T, B, width), inputs.dtype)
     for first in range(0, B, LARGEST_BATCH):
         columns = slice(first, first + LARGEST_BATCH)
         n_tunes = Y[:, columns].shape[1]
         shape = WINDOW, min(LARGEST_BATCH, 1 << (n_tunes - 1).bit_length()), P
-        step = network.forward(shape)
+        step = compiled(shape)
         states = [np.tile(vector, (shape[1], 1)) for vector in network.store.initial_states()]
         for start in range(0, T, WINDOW):
             rows = slice(start, start + WINDOW)

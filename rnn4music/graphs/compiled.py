@@ -15,8 +15,10 @@ import functools
 from typing import NamedTuple
 
 from rnn4music import backend, network, updates
+from rnn4music.chords import chord_units_before
 from rnn4music.costs import COSTS
 from rnn4music.graphs.parameters import named, unnamed
+from rnn4music.linear import flat
 from rnn4music.lstm import State
 from rnn4music.updates import OPTIMISERS
 
@@ -96,6 +98,22 @@ class CompiledNetwork:
         return backend.function(
             [*rows, *states, *noise], [Y, *flattened(_last_states(activations))]
         )
+
+    @compiled_once
+    def before_chords(self, shape):
+        """Compile (inputs, *states) → [Y and a side by side (T, B, P + K), *states after].
+
+        They are what `chords.draw_pitches` takes: what is known before any pitch is drawn.
+        """
+        inputs, states = self.input("inputs", shape), self.state_inputs(shape[1])
+        parameters = self.parameters._replace(chords=None)
+        known, activations = network.forward(inputs, paired(states), parameters)
+        hidden = [flat(layer.hidden) for layer in activations.layers]
+        a = chord_units_before(hidden, self.parameters.chords)
+        if a is not None:
+            a = a.reshape((*backend.shape_of(known)[:2], self.store.chord_units))
+            known = backend.concatenate([known, a], axis=2)
+        return backend.function([inputs, *states], [known, *flattened(_last_states(activations))])
 
     @compiled_once
     def cost_and_gradients(self, shape, kind):
