@@ -9,14 +9,15 @@ be copied beside the model.
 ...     None, 300, sampling="systematic", threshold=0.02
 ... )
 
-Equations (1) to (7), their letters and the layout of the weights are those of `lstm`,
-`network` and `gates`. The arithmetic is in double precision: the tunes are those of a float64
+Equations (1) to (11), their letters and the layout of the weights are those of `lstm`, `network`,
+`gates` and `chords`. The arithmetic is in double precision: the tunes are those of a float64
 model's `genMusic`, note for note.
 
 Conventions
 -----------
-T steps, B tunes, P pitches, H units of a layer. The activations of a layer at one step are a dict
-of (B, H) arrays; among them are the hidden and the cell state, which the next step reads.
+T steps, B tunes, P pitches, H units of a layer, K chord units. The activations of a layer at one
+step are a dict of (B, H) arrays; among them are the hidden and the cell state, which the next step
+reads.
 """
 
 import errno
@@ -28,6 +29,7 @@ import numpy as np
 
 GATES = ("input", "forget", "candidate", "output")  # side by side in the fused weights
 MOST_EXPANDED, MOST_TIMES = 2**24, 20  # limit of the arrays: bytes, or this many file sizes
+DRAWN_AT_ONCE = 1000  # rows that `predict` draws together
 
 
 def sigmoid(a):
@@ -35,8 +37,11 @@ def sigmoid(a):
     return 0.5 * np.tanh(0.5 * a) + 0.5
 
 
-def _shapes(P, sizes):
-    """Return the shape of each array of a network, and of its initial states, by name."""
+def _shapes(P, sizes, K):
+    """Return the shape of each array of a network, and of its initial states, by name.
+
+    Without chords K is None; without chord units it is 0.
+    """
     shapes: dict = {"output/bias": (P,)}
     for n, H in enumerate(sizes, start=1):
         layer = {"input_to_gates": (P, 4 * H), "hidden_to_gates": (H, 4 * H), "bias": (4 * H,)}
@@ -46,6 +51,13 @@ def _shapes(P, sizes):
             layer["below_to_gates"] = (sizes[n - 2], 4 * H)
         shapes |= {f"layer{n}/{name}": shape for name, shape in layer.items()}
         shapes[f"output/layer{n}_to_output"] = (H, P)
+        if K:
+            shapes[f"chords/layer{n}_to_chords"] = (H, K)
+    if K:
+        shapes["chords/pitches_to_chords"], shapes["chords/chords_to_output"] = (P, K), (K, P)
+        shapes["chords/bias"] = (K,)
+    if K is not None:
+        shapes["chords/pitches_to_output"] = (P, P)
     return shapes
 
 
@@ -75,8 +87,10 @@ class NumpyNetwork:
         arrays = {name: np.asarray(array) for name, array in arrays.items()}
         sizes = [arrays[f"layer{n}/peephole_input"].size for n in (1, 2, 3)]
         self.n_pitches = arrays["output/bias"].size
-        groups = {group: {} for group in ("layer1", "layer2", "layer3", "output")}
-        for name, shape in _shapes(self.n_pitches, sizes).items():
+        has_chords = "chords/pitches_to_output" in arrays
+        self.chord_units = arrays.get("chords/bias", np.empty(0)).size if has_chords else None
+        groups = {group: {} for group in ("layer1", "layer2", "layer3", "output", "chords")}
+        for name, shape in _shapes(self.n_pitches, sizes, self.chord_units).items():
             is_state = name.endswith(("/hidden", "/cell"))
             array = np.zeros(shape) if is_state and not initial else arrays.pop(name)
             if array.shape != shape or array.size == 0:
@@ -87,8 +101,10 @@ class NumpyNetwork:
             groups[group][name] = array.astype(float)
         if arrays:
             raise ValueError(f"the network has no {', '.join(arrays)}")
-        *self.layers, self.output = groups.values()  # the layers with their states at t = −1
-        self.settings = {"genProbThreshold": 0.1, "dtype": "float64", **(settings or {})}
+        # the layers with their states at t = −1
+        *self.layers, self.output, self.chords = groups.values()
+        threshold = 0 if has_chords else 0.1
+        self.settings = {"genProbThreshold": threshold, "dtype": "float64", **(settings or {})}
         threshold, dtype = (self.settings[name] for name in ("genProbThreshold", "dtype"))
         if not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
             raise ValueError(f"genProbThreshold must be from 0 to 1, but is {threshold!r}")
@@ -140,12 +156,17 @@ class NumpyNetwork:
             groups.get(group, {})[name] = array
         return cls(**groups, settings=settings, random_state=random_state)
 
-    def predict(self, inputs):
-        """Return the probabilities of the notes of each next step.
+    def predict(self, inputs, following=None, samples=100):
+        """Return the probabilities of the notes of each next step, as `RNN4Music.predict` does.
 
         Parameters
         ----------
         inputs : (T, P) or (T, B, P)
+        following : array of the same shape, optional
+            Row t is the step after row t of the inputs. With chords, the probability of each note
+            is that given the lower notes of its row. Without them, it is estimated.
+        samples : int
+            Rows that are drawn to estimate the probabilities of a row.
 
         Returns
         -------
@@ -153,8 +174,28 @@ class NumpyNetwork:
             Row t holds the probabilities for step t + 1.
         """
         inputs = np.asarray(inputs, float)
-        rows = inputs[:, None] if inputs.ndim == 2 else inputs
-        return sigmoid(np.array([Y for Y, _ in self._read(rows)])).reshape(inputs.shape)
+        if following is not None:
+            following = np.asarray(following, float)
+            if following.shape != inputs.shape:
+                raise ValueError(
+                    "inputs and following must have the same shape, but have "
+                    f"{inputs.shape} and {following.shape}"
+                )
+        if samples < 1:
+            raise ValueError(f"samples must be at least 1, but is {samples}")
+        Y, a = [], []
+        for own, layers in self._read(inputs[:, None] if inputs.ndim == 2 else inputs):
+            Y.append(own)
+            a.append(self._units_before(layers))
+        Y = np.reshape(Y, (-1, self.n_pitches))
+        a = np.reshape(a, (len(Y), self.chord_units or 0))
+        if self.chord_units is None:
+            probabilities = sigmoid(Y)
+        elif following is not None:
+            probabilities = sigmoid(self._with_chords(Y, a, following))
+        else:
+            probabilities = self._marginals(Y, a, samples)
+        return probabilities.reshape(inputs.shape)
 
     def activations(self, inputs):
         """Return the gates and states of each layer at each step of a tune.
@@ -188,13 +229,18 @@ class NumpyNetwork:
     ):
         """Compose as `RNN4Music.genMusic` does, with the same arguments and results.
 
-        For the best music pass ``sampling="systematic", threshold=0.02``. `track` iterates over
-        the steps and may report on them, as tqdm does.
+        For the best music without chords pass ``sampling="systematic", threshold=0.02``. `track`
+        iterates over the steps and may report on them, as tqdm does.
         """
         if threshold is None:
             threshold = self.settings["genProbThreshold"]
         if sampling not in ("independent", "systematic"):
             raise ValueError(f"sampling must be independent or systematic, not {sampling!r}")
+        if sampling == "systematic" and self.chord_units is not None:
+            raise ValueError(
+                "sampling must be independent in a network with chords: it draws each pitch "
+                "given those below it, and systematic sampling would draw them all at once"
+            )
         if not (0.01 <= temperature <= 100 and 0 <= threshold <= 1):
             raise ValueError(
                 "temperature must be from 0.01 to 100 and threshold from 0 to 1, "
@@ -216,10 +262,13 @@ class NumpyNetwork:
         tunes = np.zeros((n_tunes, n, self.n_pitches))
         probabilities = np.zeros_like(tunes)
         for t in track(range(n)):
+            uniform = rng.random((n_tunes, n_random), self.settings["dtype"])
             y = sigmoid(Y / temperature)
             y[y <= threshold] = 0
-            uniform = rng.random((n_tunes, n_random), self.settings["dtype"])
-            if sampling == "systematic":  # pitches end to end on a line, with points 1 apart
+            if self.chord_units is not None:
+                a = self._units_before(layers)
+                sounds, y = self._draw(Y, a, uniform, temperature, threshold)
+            elif sampling == "systematic":  # pitches end to end on a line, with points 1 apart
                 points = np.ceil(np.cumsum(y, axis=1) - uniform)  # up to the end of each pitch
                 sounds = (np.diff(points, axis=1, prepend=0) > 0) & (y > 0)
             else:
@@ -256,3 +305,74 @@ class NumpyNetwork:
             Y = Y + h @ self.output[f"layer{n}_to_output"]  # (7), without its σ
             layers.append({**dict(zip(GATES, (i, f, g, o))), "cell": c, "hidden": h})
         return Y, layers
+
+    # ---- chords
+
+    def _units_before(self, layers):
+        """Return what the chord units know before any pitch is drawn, (B, K)."""
+        if not self.chord_units:
+            return np.zeros((len(layers[0]["hidden"]), 0))
+        a = self.chords["bias"]
+        for n, layer in enumerate(layers, start=1):
+            a = a + layer["hidden"] @ self.chords[f"layer{n}_to_chords"]  # (9)
+        return a
+
+    def _draw(self, Y, a, uniform, temperature, threshold):
+        """Draw the pitches of rows, from the lowest to the highest.
+
+        Parameters
+        ----------
+        Y : (N, P)
+            The pre-activations of (7).
+        a : (N, K)
+            As `_units_before` returns it.
+        uniform : (N, P)
+            Random numbers in [0, 1).
+
+        Returns
+        -------
+        sample, probabilities : (N, P)
+        """
+        Y, P = Y.copy(), self.n_pitches
+        L, V, U = self._chord_matrices()
+        x, probabilities = np.zeros_like(Y), np.zeros_like(Y)
+        for k in range(P):
+            y = sigmoid(Y[:, k] / temperature)
+            y[y <= threshold] = 0
+            x[:, k], probabilities[:, k] = uniform[:, k] < y, y
+            units = slice(k, None, max(1, P - 1))  # of degree k: they read the pitches up to k
+            s = np.tanh(a[:, units] + x[:, : k + 1] @ V[: k + 1, units])  # (9) (10)
+            Y[:, k + 1 :] += x[:, k : k + 1] * L[k, k + 1 :] + s @ U[units, k + 1 :]  # (11)
+        return x, probabilities
+
+    def _with_chords(self, Y, a, following):
+        """Return the pre-activations (N, P) of the pitches given the lower ones of their row."""
+        x, P = following.reshape(Y.shape), self.n_pitches
+        L, V, U = self._chord_matrices()
+        pitch, degree = np.arange(P), np.arange(len(U)) % max(1, P - 1)
+        s = np.tanh(a + x @ (V * (pitch[:, None] <= degree)))  # (9) (10)
+        return Y + s @ (U * (degree[:, None] < pitch)) + x @ (L * (pitch[:, None] < pitch))  # (11)
+
+    def _marginals(self, Y, a, n_samples):
+        """Estimate the probability of each pitch: the mean over rows drawn from each of N rows."""
+        P = self.n_pitches
+        # the same random numbers for all rows, in each call
+        uniform = np.random.default_rng(0).random((n_samples, P), self.settings["dtype"])
+        probabilities, n = np.empty_like(Y), max(1, DRAWN_AT_ONCE // n_samples)
+        for first in range(0, len(Y), n):
+            rows = slice(first, first + n)
+            _, given_lower = self._draw(
+                np.repeat(Y[rows], n_samples, axis=0),
+                np.repeat(a[rows], n_samples, axis=0),
+                np.tile(uniform, (len(Y[rows]), 1)),
+                temperature=1,
+                threshold=0,
+            )
+            probabilities[rows] = given_lower.reshape(-1, n_samples, P).mean(axis=1)
+        return probabilities
+
+    def _chord_matrices(self):
+        """Return L, V and U; the last two have no columns or rows without chord units."""
+        P, chords = self.n_pitches, self.chords
+        V = chords.get("pitches_to_chords", np.zeros((P, 0)))
+        return chords["pitches_to_output"], V, chords.get("chords_to_output", V.T)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import oracle
 import pytest
-from conftest import SIZES, initial_states, random_roll, small_model
+from conftest import SIZES, chord_model, initial_states, random_roll
 
 from rnn4music import RNN4Music, generation, numpy_network
 from rnn4music.numpy_network import NumpyNetwork
@@ -15,9 +15,9 @@ from rnn4music.numpy_network import NumpyNetwork
 P = SIZES["io_length"]
 
 
-@pytest.fixture(scope="module")
-def model():
-    return small_model(seed=6, genProbThreshold=0.4)
+@pytest.fixture(scope="module", params=(None, 0, 8), ids=("independent", "no units", "chords"))
+def model(request):
+    return chord_model(request.param, seed=6, genProbThreshold=0.4)
 
 
 @pytest.fixture
@@ -30,6 +30,10 @@ def file(model, tmp_path):
 def test_the_tunes_are_those_of_the_engine(model, file, rng, sampling, count):
     """The second tune too, for which the file's generator continues."""
     network = NumpyNetwork.from_file(file)
+    if sampling == "systematic" and model.chord_units is not None:
+        with pytest.raises(ValueError, match="sampling must be independent in a network with chor"):
+            network.gen_music(None, 3, sampling=sampling)
+        return
     for start in (random_roll(rng, 5, P), None):
         arguments = {"count": count, "temperature": 1.3, "sampling": sampling}
         ours = network.gen_music(start, 150, **arguments)
@@ -39,25 +43,36 @@ def test_the_tunes_are_those_of_the_engine(model, file, rng, sampling, count):
         np.testing.assert_allclose(ours[1], theirs[1], rtol=1e-9)
 
 
-def test_a_float32_model_draws_the_same_random_numbers(tmp_path, rng):
-    model = small_model(dtype="float32", genProbThreshold=0.3)
+@pytest.mark.parametrize("chord_units", (None, 8))
+def test_a_float32_model_draws_the_same_random_numbers(tmp_path, rng, chord_units):
+    model = chord_model(chord_units, dtype="float32", genProbThreshold=0.3)
     network = NumpyNetwork.from_file(model.saveParameters(tmp_path / "model"))
     start = random_roll(rng, 5, P)
     np.testing.assert_array_equal(network.gen_music(start, 60)[0], model.genMusic(start, 60)[0])
+    np.testing.assert_allclose(network.predict(start), model.predict(start), rtol=0, atol=1e-5)
 
 
 def test_predictions_and_activations_are_the_oracle_s(model, file, rng):
     network = NumpyNetwork.from_file(str(file).removesuffix(".npz"))
-    roll = random_roll(rng, 9, P)
-    Y, layers = oracle.run(model.get_parameters(), initial_states(model), roll)
-    np.testing.assert_allclose(network.predict(roll), oracle.sigma(Y), rtol=1e-12)
-    np.testing.assert_allclose(
-        network.predict(np.stack([roll, 1 - roll], axis=1))[:, 0], oracle.sigma(Y), rtol=1e-12
-    )
+    roll, following = random_roll(rng, 2, 9, P)
+    Y, layers = oracle.run(model.get_parameters(), initial_states(model), roll, following=following)
+    np.testing.assert_allclose(network.predict(roll, following), oracle.sigma(Y), rtol=1e-12)
+    both = np.stack([roll, 1 - roll], axis=1), np.stack([following, roll], axis=1)
+    np.testing.assert_allclose(network.predict(*both)[:, 0], oracle.sigma(Y), rtol=1e-12)
     names = ("input", "forget", "candidate", "output", "cell", "hidden")
     for ours, theirs in zip(network.activations(roll), layers):
         for name, letter in zip(names, "ifgoch"):
             np.testing.assert_allclose(ours[name], theirs[letter], rtol=1e-12, err_msg=name)
+
+
+def test_estimates_are_those_of_the_engine(model, rng, monkeypatch):
+    network, roll = model.to_numpy(), random_roll(rng, 9, 2, P)
+    estimated = network.predict(roll)
+    np.testing.assert_allclose(estimated, model.predict(roll), rtol=1e-9)
+    np.testing.assert_allclose(network.predict(roll, samples=9), model.predict(roll, samples=9))
+    monkeypatch.setattr(numpy_network, "DRAWN_AT_ONCE", 250)
+    np.testing.assert_allclose(network.predict(roll), estimated, rtol=1e-12)
+    assert network.predict(roll[:0]).shape == (0, 2, P)
 
 
 def test_a_model_in_memory_can_be_converted(model, rng):
@@ -71,8 +86,9 @@ def test_arrays_alone_are_enough(model, rng):
     roll = random_roll(rng, 9, P)
     np.testing.assert_allclose(network.predict(roll), model.predict(roll), rtol=1e-12)
     zeros = {name: np.zeros_like(array) for name, array in initial_states(model).items()}
-    Y, _ = oracle.run(model.get_parameters(), zeros, roll)  # the default states
-    probabilities = NumpyNetwork(model.get_parameters()).predict(roll)
+    # the default states
+    Y, _ = oracle.run(model.get_parameters(), zeros, roll, following=roll)
+    probabilities = NumpyNetwork(model.get_parameters()).predict(roll, roll)
     np.testing.assert_allclose(probabilities, oracle.sigma(Y), rtol=1e-12)
 
 
@@ -136,6 +152,11 @@ def test_a_missing_file(tmp_path):
 
 def test_arguments_are_checked(model):
     network = NumpyNetwork(model.get_parameters())
+    assert network.settings["genProbThreshold"] == (0.1 if model.chord_units is None else 0)
+    with pytest.raises(ValueError, match=r"inputs and following must have the same shape, but hav"):
+        network.predict(np.zeros((3, P)), np.zeros((2, P)))
+    with pytest.raises(ValueError, match="samples must be at least 1, but is 0"):
+        network.predict(np.zeros((3, P)), samples=0)
     with pytest.raises(ValueError, match="start must be .steps, 7., but is .0, 7."):
         network.gen_music(np.zeros((0, P)), 3)
     with pytest.raises(ValueError, match="sampling must be independent or systematic"):
