@@ -14,7 +14,7 @@ class LastSteps:
     weights = np.array([[0, 2, 1], [0, 0, -3], [0.5, 0, 0]])  # (steps back, columns)
     calls = 0
 
-    def predict(self, inputs):
+    def predict(self, inputs, following=None):
         self.calls += 1
         Y = np.full(inputs.shape, 0.7)
         for back, weights in enumerate(self.weights):
@@ -42,6 +42,21 @@ def test_the_step_after_the_last_can_be_asked_for():
     effects = occlusion_effects(LastSteps(), ROLL, 5, 0)
     np.testing.assert_allclose(effects[4], [0, 2, 1], atol=1e-12)
     np.testing.assert_allclose(effects[2, 2], 0, atol=1e-12)
+
+
+def test_with_chords_the_lower_notes_of_the_step_count():
+    class Together:
+        """A network in which a note in column 2 acts on column 0 together with the next row's 1."""
+
+        def predict(self, inputs, following=0.5):
+            following = np.broadcast_to(following, inputs.shape)
+            return 1 / (1 + np.exp(-(inputs[..., 2:] * following[..., 1:2] + 0 * inputs)))
+
+    roll = ROLL.copy()
+    for sounds in (1, 0):
+        roll[2, 1] = sounds
+        assert occlusion_effects(Together(), roll, 2, 0)[1, 2] == pytest.approx(sounds)
+    assert occlusion_effects(Together(), roll, 5, 0)[4, 2] == pytest.approx(0.5)
 
 
 def test_in_parts_it_is_the_same(monkeypatch):
@@ -75,7 +90,7 @@ def test_a_network_of_one_weight():
 
 def test_silence_and_certainty_have_no_effect():
     class Certain:
-        def predict(self, inputs):
+        def predict(self, inputs, following=None):
             return np.ones(inputs.shape, np.float32)
 
     assert not occlusion_effects(Certain(), ROLL, 3, 0).any()
@@ -99,7 +114,7 @@ NEXT_TO_1 = 1 - 2.0**-24  # the largest number below 1 in single precision
 )
 def test_the_effect_on_what_is_nearly_certain(dtype, without, with_note, expected):
     class OfOneNote:
-        def predict(self, inputs):
+        def predict(self, inputs, following=None):
             return np.where(inputs > 0, with_note, without).astype(dtype)
 
     effects = occlusion_effects(OfOneNote(), [[1]], 1, 0)

@@ -111,7 +111,7 @@ def _plot_network(args, figure):
         plots.plot_chord_effects(figure.add_subplot(), effects)
         return
     figure.set_size_inches(12, 8)
-    # at each step the network predicts the next
-    probabilities = np.vstack([np.zeros(network.n_pitches), network.predict(roll)[:-1]])
+    # at each step the network predicts the next; with chords, given the notes below each pitch
+    probabilities = np.vstack([np.zeros(network.n_pitches), network.predict(roll[:-1], roll[1:])])
     panels = figure.subplots(2, sharex=True)
     plots.plot_composition(panels, roll, probabilities, reading.time_step, lowest_pitch)

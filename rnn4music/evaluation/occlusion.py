@@ -32,7 +32,8 @@ def occlusion_effects(network, roll, step, column):
     network : object
         Has `predict`, such as `NumpyNetwork` and `RNN4Music`.
     roll : (T, P)
-        A tune, zeros and ones; the network does not read its rows from `step` on.
+        A tune, zeros and ones; the network does not read its rows from `step` on, except that with
+        chords the lower notes of the row `step` count.
     step : int
         From 1 to T; T is the step after the last row.
     column : int
@@ -42,20 +43,32 @@ def occlusion_effects(network, roll, step, column):
     -------
     (T, P) float
         Log-odds with the note minus log-odds without it, in each cell of the note; 0 elsewhere.
+
+    Notes
+    -----
+    A network with chords predicts the note given the lower notes at `step`, which stay. At T there
+    are none, and `predict` estimates the odds by drawing: slower, and inexact.
     """
     roll = np.asarray(pianoroll.validate("roll", roll, binary=True), float)
     step, column = validate_position(roll, step, column)
     earlier = roll[:step]
     notes = pianoroll.notes(earlier)
     batch_size = max(1, _MOST_CELLS // earlier.size)
-    with_all = _log_odds(network.predict(earlier)[-1, column])
+
+    def log_odds(tunes):
+        """Return the log-odds (B,) of the note after tunes (step, B, P)."""
+        if step == len(roll):
+            return _log_odds(network.predict(tunes)[-1, :, column])
+        following = np.broadcast_to(roll[1 : step + 1, None], tunes.shape)
+        return _log_odds(network.predict(tunes, following)[-1, :, column])
+
+    with_all = log_odds(earlier[:, None])
     effects = np.zeros_like(roll)
     for batch in (notes[k : k + batch_size] for k in range(0, len(notes), batch_size)):
         tunes = np.repeat(earlier[:, None], len(batch), axis=1)  # (step, notes, P)
         for n, (pitch, first, end) in enumerate(batch):
             tunes[first:end, n, pitch] = 0
-        without = _log_odds(network.predict(tunes)[-1, :, column])
-        for (pitch, first, end), effect in zip(batch, with_all - without):
+        for (pitch, first, end), effect in zip(batch, with_all - log_odds(tunes)):
             effects[first:end, pitch] = effect
     return effects
 
