@@ -48,7 +48,7 @@ def test_unknown_names_are_attribute_errors():
 
 FLOORS = """
     _utils backend numpy_network midi
-    saving distributed gates linear lstm network costs updates
+    saving distributed gates linear lstm chords network costs updates
     data kernels
     evaluation graphs hyperparameters
     generation plots
@@ -60,7 +60,7 @@ FLOORS = """
     cli
 """
 ROOMS = {room: n for n, floor in enumerate(FLOORS.split("\n")) for room in floor.split()}
-HEART = {"gates", "linear", "lstm", "network", "costs", "updates"}
+HEART = {"gates", "linear", "lstm", "chords", "network", "costs", "updates"}
 
 
 def imports_of(path):
