@@ -164,6 +164,8 @@ def test_predictions():
     class Oracle:
         """A model with fixed probabilities."""
 
+        chord_units = None
+
         def predict(self, tune):
             odds = np.zeros((len(tune), 88))
             odds[:, :3] = [1, 0.5, 0.1]
