@@ -22,6 +22,7 @@ class Recipe:
     epochs: int = 300
     dropout: float = 0.2
     weight_noise: float = 0.075
+    output_noise: float | None = None
     averaging: float = 0.998
     decay_patience: int = 3
     patience: int = 6

@@ -157,6 +157,7 @@ class RNN4Music(Hyperparameters):
         rate_decay=0.5,
         dropout=0,
         weight_noise=0,
+        output_noise=None,
         averaging=0,
         steps_at_once=None,
         checkpoint=None,
@@ -213,6 +214,9 @@ class RNN4Music(Hyperparameters):
         weight_noise : float
             Standard deviation of Gaussian noise added to the weight matrices while the gradient is
             computed; drawn for each update.
+        output_noise : float, optional
+            The standard deviation on the matrices of the output layer, chords included, if not
+            `weight_noise`. 0 is a good value.
         averaging : float
             In [0, 1). Above 0, training leaves the exponential moving average of the weights over
             the updates, with this decay: 0.998 averages over about 500 updates.
@@ -274,6 +278,7 @@ class RNN4Music(Hyperparameters):
                 "l1": sparseParam,
                 "dropout": dropout,
                 "weight_noise": weight_noise,
+                "output_noise": output_noise,
                 "averaging": averaging,
                 "segment": steps_at_once,
                 "patience": patience,

@@ -31,7 +31,7 @@ OPTIONS = {  # each has its own state that must survive
         "patience": 3,
     },
     "all windows": {"windows": "all", "dropout": 0.2},
-    "pieces": {"steps_at_once": 2, "weight_noise": 0.1},
+    "pieces": {"steps_at_once": 2, "weight_noise": 0.1, "output_noise": 0.05},
 }
 
 

@@ -30,7 +30,13 @@ RATES = {"R1": 0.01, "R2": 0.01, "R3": 0.01, "Rout": 0.01}
 
 OPTIONS = {
     "plain": {},
-    "all of it": {"windows": "all", "dropout": 0.3, "weight_noise": 0.1, "averaging": 0.9},
+    "all of it": {
+        "windows": "all",
+        "dropout": 0.3,
+        "weight_noise": 0.1,
+        "output_noise": 0.05,
+        "averaging": 0.9,
+    },
     "in pieces": {"windows": "all", "steps_at_once": 6, "dropout": 0.2},
     "chords": {"windows": "all", "dropout": 0.3, "weight_noise": 0.1},
 }

@@ -7,6 +7,7 @@ from conftest import SIZES, random_roll, small_model
 from rnn4music import RNN4Music, TrainingDiverged
 from rnn4music.evaluation import score_baselines
 from rnn4music.training.averaging import AveragedWeights
+from rnn4music.training.config import TrainConfig
 from rnn4music.training.noise import Noise
 
 P = SIZES["io_length"]
@@ -33,6 +34,45 @@ def test_noise_has_its_deviation(dtype):
     assert noise.shape == (5000,) and noise.dtype == dtype
     assert abs(noise.std() - 0.2) < 0.01 and abs(noise.mean()) < 0.015
     assert 0.6 < (np.abs(noise) < 0.2).mean() < 0.76  # 0.68 for a Gaussian
+
+
+@pytest.mark.parametrize("chord_units", (None, 40))
+def test_the_output_layer_has_its_own_deviation(chord_units):
+    model = small_model(chord_units=chord_units)
+    common = {"epochs": 1, "batch_size": 1, "window": 9, "weight_noise": 0.2}
+    n_in_layers = sum(
+        array.size
+        for name, array in model.get_parameters().items()
+        if name.startswith("layer") and array.ndim == 2
+    )
+
+    def drawn(**options):
+        (noise,) = Noise.of(TrainConfig(**common, **options), model._store).draw(1, 2)
+        return noise[:n_in_layers], noise[n_in_layers:]
+
+    layers, output = drawn()
+    assert abs(output.std() - 0.2) < 0.05
+    for output_noise in (0, 0.05):
+        same, weaker = drawn(output_noise=output_noise)
+        np.testing.assert_array_equal(same, layers)
+        np.testing.assert_allclose(weaker, output * output_noise / 0.2, rtol=1e-12)
+
+
+def test_noise_on_the_output_layer_alone_reaches_it_alone(rng):
+    """If W_hy, U and L are 0 and without noise, noise elsewhere changes nothing."""
+    tunes = [random_roll(rng, 9, P) for _ in range(4)]
+
+    def cost(**options):
+        model = small_model(chord_units=40)
+        weights = model.get_parameters()
+        weights |= {name: 0 * w for name, w in weights.items() if name.endswith("_to_output")}
+        model.set_parameters(weights)
+        return model.train(tunes, 1, 1, 4, 6, progress=False, **options).cost[0]
+
+    plain = cost()
+    assert cost(weight_noise=0.2, output_noise=0) == plain
+    for options in ({"weight_noise": 0.2}, {"output_noise": 0.2}):
+        assert abs(cost(**options) - plain) > 1e-3
 
 
 def test_draws_belong_to_their_key():

@@ -735,6 +735,7 @@ def test_the_total_is_right_in_the_end_where_not_all_epochs_are_planned(rng, cap
     (ValueError, "dropout must be finite and at least 0 and smaller than 1, but is 1",
      {"dropout": 1}),
     (ValueError, "weight_noise must be finite and at least 0", {"weight_noise": -0.1}),
+    (ValueError, "output_noise must be finite and at least 0", {"output_noise": -0.1}),
     (ValueError, "averaging must be finite and at least 0 and smaller than 1", {"averaging": 1}),
     (ValueError, "rate_decay must be finite and larger than 0 and smaller", {"rate_decay": 0}),
     (ValueError, "patience=3 needs tunes to score: give validation", {"patience": 3}),

@@ -99,9 +99,13 @@ class ParameterStore:
         self.n_updates = backend.shared(np.zeros((), dtype), COUNT)
         self.initial = zeros(self.state_sizes)
 
-    def n_in_matrices(self):
-        """Return the total number of elements of the weight matrices."""
-        return sum(shape[0] * shape[1] for shape in self.shapes.values() if len(shape) == 2)
+    def n_in_matrices(self, group=""):
+        """Return the number of elements of all weight matrices whose names begin with `group`."""
+        return sum(
+            shape[0] * shape[1]
+            for name, shape in self.shapes.items()
+            if len(shape) == 2 and name.startswith(group)
+        )
 
     def draw_weights(self, rng, deviation):
         """Draw all weights and biases from a Gaussian around 0, but for two that begin at 0."""

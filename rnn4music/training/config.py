@@ -28,6 +28,8 @@ OPTIONS = (
            low=0, below=1),
     Option("weight_noise", float, 0.0, "standard deviation of the noise added to the weights",
            "SIGMA", low=0),
+    Option("output_noise", float, None, "the same for the output layer's weights; without it they "
+           "have the noise of the others", "SIGMA", low=0),
     Option("averaging", float, 0.0, "keep an exponential average of the weights; 0.998 averages "
            "about 500 updates", "A", low=0, below=1),
     Option("l1", float, 0.0, "strength of the L1 penalty on the weights", "L1", low=0),
@@ -54,6 +56,7 @@ class TrainConfig:
     l1: float = 0.0
     dropout: float = 0.0
     weight_noise: float = 0.0
+    output_noise: float | None = None
     averaging: float = 0.0
     segment: int | None = None
     patience: int | None = None

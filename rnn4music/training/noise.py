@@ -8,6 +8,8 @@ without any change.
 
 Weight noise (Graves 2013, arXiv 1308.0850, section 4.1): Gaussian noise on the weight matrices,
 drawn anew for each update. The gradient is taken at the noisy weights and changes the clean ones.
+The matrices of the output layer may have a deviation of their own. All layers and chord units add
+up in every pitch, so that noise that suits the other matrices hides much of what they say.
 """
 
 import numpy as np
@@ -22,28 +24,32 @@ class Noise:
     ----------
     dropout : float
         Probability that a unit is masked, in [0, 1).
-    weight_noise : float
-        Standard deviation.
+    weight_noise : float or (N,)
+        Standard deviation, of all elements of the weight matrices or of each.
     layer_sizes : list of int
     n_in_matrices : int
-        Elements of all weight matrices.
+        N, the elements of all weight matrices.
     n_tunes : int
         Columns of a minibatch.
     dtype : str
     """
 
     def __init__(self, dropout, weight_noise, layer_sizes, n_in_matrices, n_tunes, dtype):
-        self.dropout, self.weight_noise = dropout, weight_noise
+        self.dropout, self.weight_noise = dropout, np.asarray(weight_noise, dtype)
         self.layer_sizes, self.n_in_matrices = layer_sizes, n_in_matrices
         self.n_tunes, self.dtype = n_tunes, np.dtype(dtype)
-        self.kind = NoiseKind(dropout=dropout > 0, weight_noise=weight_noise > 0)
+        self.kind = NoiseKind(dropout=dropout > 0, weight_noise=bool(np.any(weight_noise)))
 
     @classmethod
     def of(cls, config, store):
         """Return the noise on whole minibatches that a `TrainConfig` specifies."""
         layer_sizes = list(store.state_sizes.values())[::2]
-        n_in_matrices = store.n_in_matrices()
-        noise = config.dropout, config.weight_noise
+        n_in_matrices, weight_noise = store.n_in_matrices(), config.weight_noise
+        if config.output_noise is not None:
+            n_in_layers = store.n_in_matrices("layer")  # the first of the matrices
+            deviations = weight_noise, config.output_noise
+            weight_noise = np.repeat(deviations, (n_in_layers, n_in_matrices - n_in_layers))
+        noise = config.dropout, weight_noise
         return cls(*noise, layer_sizes, n_in_matrices, config.batch_size, store.dtype)
 
     def draw(self, *key):
@@ -65,6 +71,5 @@ class Noise:
                 arrays.append(kept.astype(self.dtype) / self.dtype.type(1 - self.dropout))
         if self.kind.weight_noise:
             noise = rng.standard_normal(self.n_in_matrices, self.dtype)
-            noise *= self.dtype.type(self.weight_noise)
-            arrays.append(noise)
+            arrays.append(noise * self.weight_noise)
         return arrays
