@@ -1,4 +1,4 @@
-"""The import of the engine where there is no home folder, as in containers."""
+"""The engine: its import where there is no home folder, as in containers, and its memory."""
 
 import os
 import subprocess
@@ -95,3 +95,39 @@ def test_a_writable_home_folder_is_used(tmp_path):
     script = "from rnn4music import backend; print(backend.library.config.base_compiledir)"
     result = run(script, tmp_path, "numba")
     assert (result.stdout, result.stderr) == (f"{tmp_path / '.pytensor'}\n", "")
+
+
+FAULTS = """
+import resource
+import numpy as np
+from rnn4music import backend
+
+def faults_of_a_call(n, n_products):
+    x = backend.tensor("x", "float32", (n, n))
+    powers = [x]
+    for _ in range(n_products):
+        powers.append(backend.dot(powers[-1], x))
+    total = x
+    for power in powers[::-1]:
+        total = backend.dot(total, power)
+    function = backend.function([x], [total[0]])
+    zeros, counts = np.zeros((n, n), "float32"), []
+    for _ in range(8):
+        np.asarray(function(zeros)[0])
+        counts.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+    return min(b - a for a, b in zip(counts[3:], counts[4:]))
+
+print(faults_of_a_call(1000, 12))
+large = backend.tensor("large", "float32", (8, 10**6))  # larger than a block
+sums = backend.function([large], [backend.tanh(large + 1).cumsum(axis=1).sum(axis=0)])
+sums(np.zeros((8, 10**6), "float32"))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems keep other sizes")
+def test_temporary_memory_is_kept_from_one_call_to_the_next(tmp_path):
+    pytest.importorskip("jax")
+    result = run(FAULTS, tmp_path)
+    pages = 12 * 1000 * 1000 * 4 // 4096  # of the powers
+    assert int(result.stdout) < pages / 2
+    assert result.stderr == ""  # XLA warns of arrays larger than its blocks

@@ -1,9 +1,12 @@
 """PyTensor on JAX: compilation modes, precision, and machine code inside graphs."""
 
 import ctypes
+import math
 import threading
+from typing import Any
 
 import jax
+import numpy as np
 import pytensor.tensor as symbolic
 from pytensor.compile.mode import Mode
 from pytensor.graph.basic import Apply
@@ -16,6 +19,7 @@ from rnn4music.backend.engine import fork
 # Its first import sets JAX's global precision from PyTensor's floatX: restore it afterwards.
 _before = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
 from pytensor.link.jax.dispatch.basic import jax_funcify  # noqa: E402
+from pytensor.link.jax.linker import JAXLinker  # noqa: E402
 
 jax.config.update("jax_enable_x64", _before)
 
@@ -31,14 +35,41 @@ def full_precision():
     return jax.enable_x64(True)
 
 
+KEPT = 30_000_000
+"""Size in bytes of memory blocks that the C library keeps when they are freed.
+
+It returns larger ones (glibc: from 32 MiB) to the system, which clears each page before it is used
+again. That took a fifth of an update.
+"""
+
+
+class BlockwiseLinker(JAXLinker):
+    """PyTensor's linker to JAX, with XLA's temporary memory in blocks of `KEPT` bytes at most."""
+
+    def jit_compile(self, fn):
+        """Compile a function of arrays; see `JAXLinker`."""
+        options = {"xla_multiheap_size_constraint_per_heap": KEPT}
+        return jax.jit(fn, compiler_options=options)
+
+
 def mode(inputs, outputs):
     """Return PyTensor's mode for a graph.
 
     XLA optimises nearly everything by itself, and PyTensor's own rewrites would only cost time.
     Only graphs with loops need them.
     """
-    has_loop = any(isinstance(node.op, Scan) for node in applys_between(inputs, outputs))
-    return "JAX" if has_loop else Mode(linker="jax", optimizer="merge")
+    nodes = list(applys_between(inputs, outputs))
+    if any(isinstance(node.op, Scan) for node in nodes):
+        return "JAX"
+    arrays = [array for node in nodes for array in node.outputs]
+    in_blocks = runs_on_processor() and all(n_bytes(array) <= KEPT for array in arrays)
+    return Mode(linker=BlockwiseLinker() if in_blocks else "jax", optimizer="merge")
+
+
+def n_bytes(array):
+    """Return the size of an expression's array, if its shape is known; else 0."""
+    shape: Any = getattr(array.type, "shape", (None,))
+    return 0 if None in shape else math.prod(shape) * np.dtype(array.type.dtype).itemsize
 
 
 def runs_on_processor():
