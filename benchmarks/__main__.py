@@ -89,6 +89,13 @@ def parse_arguments():
     add(
         "--all-sizes", action="store_true", help="measure the full grid of sizes, which takes hours"
     )
+    add(
+        "--chord-units",
+        type=int,
+        metavar="K",
+        help="give the networks of the part updates a chord output of K units, and time rnn4music "
+        "without it too",
+    )
     add("--peers", nargs="*", choices=peers.PEERS, default=list(peers.PEERS), help="peers (all)")
     add("--rounds", type=positive, help="number of rounds (10)")
     add(
@@ -136,7 +143,7 @@ def shown(sizes):
 def chosen_settings(arguments):
     """Return the settings given by the command line."""
     settings = Settings.quick() if arguments.quick else Settings()
-    settings.peers = arguments.peers
+    settings.peers, settings.chord_units = arguments.peers, arguments.chord_units
     if arguments.all_sizes:
         settings.sizes = list(GRID)
     if arguments.sizes:

@@ -8,7 +8,7 @@ from benchmarks.figures import timed
 REPETITIONS = 5
 
 
-def update_operations(size, n_pitches):
+def update_operations(size, n_pitches, chord_units=None):
     """Count the additions and multiplications in the matrix products of an update.
 
     The product of an (M, K) and a (K, N) matrix counts as 2 M N K. With M = T B, P pitches and H
@@ -16,7 +16,9 @@ def update_operations(size, n_pitches):
 
     - the input, the layer below (in two of three layers) and the hidden states of the previous
       step by the matrices to the gates: K is P, H and H, N is 4H;
-    - the hidden states of each layer by the matrices to the output: K is H, N is P.
+    - the hidden states of each layer by the matrices to the output: K is H, N is P;
+    - with chords, the row that is predicted by V and L, the hidden states of each layer by C, and
+      the chord units by U, although half of V, L and U is 0.
 
     The backward pass carries the derivatives through the same products except those with the
     input. Elementwise operations are not counted. The products with the input count in full,
@@ -27,27 +29,32 @@ def update_operations(size, n_pitches):
     ----------
     size : Size
     n_pitches : int
+    chord_units : int, optional
 
     Returns
     -------
     int
     """
-    with_roll, others = _numbers_of_weights(size.hidden, n_pitches)
+    with_roll, others = _numbers_of_weights(size.hidden, n_pitches, chord_units)
     return 2 * size.steps * size.batch * (2 * with_roll + 3 * others)
 
 
-def roll_share(size, n_pitches):
+def roll_share(size, n_pitches, chord_units=None):
     """Return the share of products with the piano roll in `update_operations`."""
-    with_roll, others = _numbers_of_weights(size.hidden, n_pitches)
+    with_roll, others = _numbers_of_weights(size.hidden, n_pitches, chord_units)
     return 2 * with_roll / (2 * with_roll + 3 * others)
 
 
-def _numbers_of_weights(hidden, n_pitches):
+def _numbers_of_weights(hidden, n_pitches, chord_units):
     """Return the number of weights in the matrices from the input, and in all others."""
     H, P, n_layers = hidden, n_pitches, 3
     from_hidden = (2 * n_layers - 1) * H * 4 * H
     to_output = n_layers * H * P
-    return n_layers * P * 4 * H, from_hidden + to_output
+    with_roll, others = n_layers * P * 4 * H, from_hidden + to_output
+    if chord_units is not None:
+        K = chord_units
+        with_roll, others = with_roll + P * K + P * P, others + n_layers * H * K + K * P
+    return with_roll, others
 
 
 def product_rates(n):

@@ -24,8 +24,8 @@ from benchmarks.peers import EPSILON
 class JaxScan:
     """The peer; `peers` describes its methods."""
 
-    def __init__(self, n_pitches, n_units, initial, rate, bound):
-        del n_pitches, n_units  # implied by the weights
+    def __init__(self, n_pitches, n_units, initial, rate, bound, chord_units=None):
+        del n_pitches, n_units, chord_units  # implied by the weights
         states = [
             tuple(jnp.asarray(initial[f"layer{n}/{field}"]) for field in ("hidden", "cell"))
             for n in (1, 2, 3)
@@ -37,7 +37,7 @@ class JaxScan:
             functools.partial(rmsprop_update, cost, rate, bound), donate_argnums=(0, 1)
         )
         self._forward = jax.jit(
-            lambda weights, inputs: jax.nn.sigmoid(forward(states, weights, inputs))
+            lambda weights, *rolls: jax.nn.sigmoid(forward(states, weights, *rolls))
         )
 
     def set_parameters(self, mapping):
@@ -57,9 +57,9 @@ class JaxScan:
         )
         return float(cost)
 
-    def probabilities(self, inputs):
+    def probabilities(self, inputs, following=None):
         """Return the probabilities of the notes at each next step, (T, B, P)."""
-        return np.asarray(self._forward(self.weights, inputs))
+        return np.asarray(self._forward(self.weights, inputs, following))
 
 
 def run_layer(a, state, hidden_to_gates, p_i, p_f, p_o):
@@ -79,9 +79,9 @@ def run_layer(a, state, hidden_to_gates, p_i, p_f, p_o):
     return lax.scan(step, start, a)[1]
 
 
-def forward(states, weights, inputs):
+def forward(states, weights, inputs, following):
     """Return the pre-activations of the output, (T, B, P)."""
-    Y = weights["output/bias"]
+    Y, units = weights["output/bias"], weights.get("chords/bias", 0)
     below = None
     for n, state in enumerate(states, start=1):
         layer = f"layer{n}"
@@ -91,12 +91,29 @@ def forward(states, weights, inputs):
         peepholes = [weights[f"{layer}/peephole_{gate}"] for gate in ("input", "forget", "output")]
         below = run_layer(a, state, weights[f"{layer}/hidden_to_gates"], *peepholes)
         Y = Y + below @ weights[f"output/{layer}_to_output"]
-    return Y
+        if "chords/bias" in weights:
+            units = units + below @ weights[f"chords/{layer}_to_chords"]
+    return add_chords(Y, units, weights, following)
+
+
+def add_chords(Y, units, weights, following):
+    """Add the terms of the chord output to Y, if the weights have one."""
+    if "chords/pitches_to_output" not in weights:
+        return Y
+    pitch = jnp.arange(Y.shape[-1])
+    is_lower = pitch[:, None] < pitch
+    Y = Y + following @ (weights["chords/pitches_to_output"] * is_lower)
+    if "chords/bias" not in weights:
+        return Y
+    degree = jnp.arange(units.shape[-1]) % (len(pitch) - 1)
+    reads, acts = pitch[:, None] <= degree, degree[:, None] < pitch
+    units = jnp.tanh(units + following @ (weights["chords/pitches_to_chords"] * reads))
+    return Y + units @ (weights["chords/chords_to_output"] * acts)
 
 
 def cross_entropy(states, weights, windows):
     """Return the cost of windows (T + 1, B, P): the sum, averaged over tunes."""
-    Y = forward(states, weights, windows[:-1])
+    Y = forward(states, weights, windows[:-1], windows[1:])
     return jnp.sum(jax.nn.softplus(Y) - windows[1:] * Y) / windows.shape[1]
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from benchmarks import peers
 from benchmarks.settings import N_PITCHES
 from rnn4music import RNN4Music
+from rnn4music.evaluation import scores
 
 RATE = 0.001
 DENSITY = 0.04  # of notes in a piano roll: three or four at a time
@@ -17,9 +18,15 @@ class Disagreement(ValueError):
     """A peer computes something else; the message names the quantity."""
 
 
-def model_and_tunes(hidden, batch, steps):
+def model_and_tunes(hidden, batch, steps, chord_units=None):
     """Return an untrained model and a minibatch of random tunes (B, T + 1, P)."""
-    model = RNN4Music(hidden, hidden, hidden, N_PITCHES, RATE, RATE, RATE, RATE, seed=1)
+    sizes = hidden, hidden, hidden, N_PITCHES
+    model = RNN4Music(*sizes, RATE, RATE, RATE, RATE, seed=1, chord_units=chord_units)
+    if chord_units is not None:  # its pitches begin independent, and no other gradient reaches them
+        weights, rng = model.get_parameters(), np.random.default_rng(2)
+        for name in {"chords/chords_to_output", "chords/pitches_to_output"} & weights.keys():
+            weights[name] = rng.normal(0, 0.1, weights[name].shape)
+        model.set_parameters(weights)
     sounds = np.random.default_rng(1).random((batch, steps + 1, N_PITCHES)) < DENSITY
     return model, sounds.astype("float32")
 
@@ -54,7 +61,8 @@ def initial_states(model):
 def build_peer(name, model):
     """Return a peer with the sizes, states and settings of the model."""
     initial = initial_states(model)
-    return peers.build(name, model.io_length, model.h1_length, initial, model.R1, model.gradClip)
+    settings = model.R1, model.gradClip, model.chord_units
+    return peers.build(name, model.io_length, model.h1_length, initial, *settings)
 
 
 def share_weights(model, peer, weights, has_peepholes):
@@ -81,11 +89,13 @@ def difference(model, peer, windows):
     Disagreement
         If it exceeds `TOLERANCE`: the networks differ.
     """
-    cost, gradients = model.gradients(windows[:-1], windows[1:])
+    inputs, following = windows[:-1], windows[1:]
+    cost, gradients = model.gradients(inputs, following)
+    probabilities = scores.sigmoid(model._run(inputs, following))
     their_cost, their_gradients = peer.gradients(windows)
     differences = {
         "cost": abs(cost - their_cost) / cost,
-        "probabilities": relative(model.predict(windows[:-1]), peer.probabilities(windows[:-1])),
+        "probabilities": relative(probabilities, peer.probabilities(inputs, following)),
         **{name: relative(gradients[name], theirs) for name, theirs in their_gradients.items()},
     }
     worst = max(differences, key=lambda name: differences[name])

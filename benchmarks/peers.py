@@ -3,15 +3,16 @@
 A peer is a class that implements the same network in the form that is usual and fast in its
 framework::
 
-    Peer(n_pitches, n_units, initial, rate, bound)
+    Peer(n_pitches, n_units, initial, rate, bound, chord_units)
     set_parameters(mapping)         set the weights and reset the averages of RMSprop
     gradients(windows)              return the cost, and the unclipped gradients by name
     update(windows)                 make one update; return the cost before it as a float
-    probabilities(inputs)           return those of the notes at each next step, (T, B, P)
+    probabilities(inputs, following)   return those of the notes at each next step, (T, B, P)
 
 Names of parameters are those of rnn4music. `windows` is a float32 array (T + 1, B, P). `initial`
 maps ``layer1/hidden``, … to the states at t = −1, arrays (H,). `rate` is the learning rate, and
-`bound` the limit of each element of the gradient.
+`bound` the limit of each element of the gradient. With `chord_units`, an integer, the network has
+the chord output of `rnn4music.chords`; only this reads `following`, the row after each input.
 """
 
 import importlib
@@ -20,7 +21,7 @@ from typing import NamedTuple
 from benchmarks import machine
 from benchmarks.settings import N_PITCHES
 
-OURS = "rnn4music"
+OURS, WITHOUT_CHORDS = "rnn4music", "rnn4music without chords"
 EPSILON = 1e-5
 """Lower bound of the mean square of RMSprop."""
 
@@ -58,7 +59,7 @@ PEERS = {
 
 def title(name):
     """Return the name of a program in tables."""
-    return name if name == OURS else PEERS[name].title
+    return PEERS[name].title if name in PEERS else name
 
 
 def present(names):
@@ -79,13 +80,14 @@ def present(names):
     return [name for name in names if name not in skipped], skipped
 
 
-def build(name, n_pitches, n_units, initial, rate, bound):
+def build(name, n_pitches, n_units, initial, rate, bound, chord_units=None):
     """Return a peer that uses all cores of this process."""
     peer = PEERS[name]
     module = importlib.import_module(f"benchmarks.{peer.module}")
     if hasattr(module, "use_threads"):
         module.use_threads(machine.available_cores())
-    return getattr(module, peer.name)(n_pitches, n_units, initial, rate, bound)
+    make = getattr(module, peer.name)
+    return make(n_pitches, n_units, initial, rate, bound, chord_units)
 
 
 def update_once(name, hidden, batch, steps):

@@ -25,8 +25,9 @@ from rnn4music.kernels import dispatch
 class PyTensorGradient:
     """The peer; `peers` describes its methods."""
 
-    def __init__(self, n_pitches, n_units, initial, rate, bound):
-        self.store = ParameterStore((n_units,) * 3, n_pitches, "float32")
+    def __init__(self, n_pitches, n_units, initial, rate, bound, chord_units=None):
+        sizes = (n_units,) * 3, n_pitches, "float32"
+        self.store = ParameterStore(*sizes, chord_units=chord_units)
         for name, array in initial.items():
             self.store.initial[name].set_value(np.asarray(array, "float32"))
         self.rate, self.bound = (backend.constant(value, "float32") for value in (rate, bound))
@@ -48,9 +49,10 @@ class PyTensorGradient:
         (cost,) = self._call(self._update, windows)
         return float(cost)
 
-    def probabilities(self, inputs):
+    def probabilities(self, inputs, following=None):
         """Return the probabilities of the notes at each next step, (T, B, P)."""
-        return np.asarray(self._call(self._forward, inputs)[0])
+        last = inputs[-1:] if following is None else following[-1:]
+        return np.asarray(self._call(self._forward, np.concatenate([inputs, last]))[0])
 
     def _call(self, build, array) -> Any:
         """Call `build`, compiled for the shape of the array on first use."""
@@ -65,15 +67,17 @@ class PyTensorGradient:
                 return first
             return self._compiled[key](array)
 
-    def _pre_activations(self, inputs):
+    def _pre_activations(self, windows):
+        inputs, following = windows[:-1], windows[1:]
         n_tunes = backend.shape_of(inputs)[1]
         vectors = self.store.initial.values()
         row = backend.zeros((n_tunes, 1), dtype="float32")
         initial = paired([row + vector for vector in vectors])
-        return network.forward(inputs, initial, unnamed(self.store.weights))[0]
+        weights = unnamed(self.store.weights)
+        return network.forward(inputs, initial, weights, following=following)[0]
 
     def _cost_and_gradients(self, windows):
-        Y = self._pre_activations(windows[:-1])
+        Y = self._pre_activations(windows)
         costs = COSTS["cross_entropy"].value(Y, windows[1:]).flatten()
         share = backend.constant(1 / backend.shape_of(windows)[1], "float32")
         cost = backend.column_sums(costs) * share
@@ -96,6 +100,6 @@ class PyTensorGradient:
             changes += [(weight, after), (mean_square, *averages)]
         return pytensor.function([windows], [cost], updates=changes, mode="JAX")
 
-    def _forward(self, inputs):
-        outputs = [backend.sigmoid(self._pre_activations(inputs))]
-        return pytensor.function([inputs], outputs, mode="JAX")
+    def _forward(self, windows):
+        outputs = [backend.sigmoid(self._pre_activations(windows))]
+        return pytensor.function([windows], outputs, mode="JAX")

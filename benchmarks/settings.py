@@ -62,6 +62,7 @@ class Settings:
     sizes: list = dataclasses.field(
         default_factory=lambda: list(SUBSET)
     )  # of updates, a list of Size
+    chord_units: int | None = None  # of the updates; None: independent outputs
     peers: list = dataclasses.field(default_factory=list)  # names
     rounds: int = 10  # at most; programs alternate in rounds
     seconds: float = 10.0  # for the rounds of one size, after the first five

@@ -17,6 +17,7 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from benchmarks.peers import EPSILON
+from benchmarks.torch_lstm import chord_masks
 from benchmarks.torch_lstm import use_threads as use_threads
 
 
@@ -49,8 +50,9 @@ with warnings.catch_warnings():
 class TorchCell:
     """The peer; `peers` describes its methods."""
 
-    def __init__(self, n_pitches, n_units, initial, rate, bound):
-        del n_pitches, n_units  # implied by the weights
+    def __init__(self, n_pitches, n_units, initial, rate, bound, chord_units=None):
+        del n_units  # implied by the weights
+        self.masks = chord_masks(n_pitches, chord_units or 0)
         self.initial = [
             tuple(torch.tensor(initial[f"layer{n}/{field}"]) for field in ("hidden", "cell"))
             for n in (1, 2, 3)
@@ -66,9 +68,9 @@ class TorchCell:
         }
         self.mean_squares = [torch.zeros_like(weight) for weight in self.weights.values()]
 
-    def forward(self, inputs):
+    def forward(self, inputs, following):
         """Return the pre-activations of the output, (T, B, P)."""
-        weights = self.weights
+        weights, units = self.weights, self.weights.get("chords/bias")
         n_tunes = inputs.shape[1]
         Y = weights["output/bias"]
         below = None
@@ -84,11 +86,20 @@ class TorchCell:
                 *(weights[f"{layer}/peephole_{gate}"] for gate in ("input", "forget", "output")),
             )
             Y = Y + below @ weights[f"output/{layer}_to_output"]
-        return Y
+            if units is not None:
+                units = units + below @ weights[f"chords/{layer}_to_chords"]
+        if "chords/pitches_to_output" not in weights:
+            return Y
+        reads, is_lower, acts = self.masks
+        Y = Y + following @ (weights["chords/pitches_to_output"] * is_lower)
+        if units is None:
+            return Y
+        units = torch.tanh(units + following @ (weights["chords/pitches_to_chords"] * reads))
+        return Y + units @ (weights["chords/chords_to_output"] * acts)
 
     def cost(self, windows):
         """Return the cross-entropy of windows (T + 1, B, P): the sum, averaged over tunes."""
-        Y = self.forward(windows[:-1])
+        Y = self.forward(windows[:-1], windows[1:])
         total = binary_cross_entropy_with_logits(Y, windows[1:], reduction="sum")
         return total / windows.shape[1]
 
@@ -117,7 +128,10 @@ class TorchCell:
             )
         return cost.item()
 
-    def probabilities(self, inputs):
+    def probabilities(self, inputs, following=None):
         """Return the probabilities of the notes at each next step, (T, B, P)."""
         with torch.no_grad():
-            return torch.sigmoid(self.forward(torch.from_numpy(inputs))).numpy()
+            rolls = (
+                None if roll is None else torch.from_numpy(roll) for roll in (inputs, following)
+            )
+            return torch.sigmoid(self.forward(*rolls)).numpy()

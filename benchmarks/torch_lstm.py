@@ -3,7 +3,8 @@
 Each layer is one `nn.LSTM` (fused C++) over the concatenated input and hidden states of the layer
 below. The output is one `nn.Linear` over all hidden states, concatenated. `nn.LSTM` has no
 peepholes and two biases; the second bias stays 0 and is not trained. RMSprop divides by √m + ε
-instead of √max(ε, m), which costs the same.
+instead of √max(ε, m), which costs the same. With chords, one `nn.Linear` leads from the hidden
+states to the output and the chord units, and one masked matrix from the pitches to both.
 
 Conventions
 -----------
@@ -15,7 +16,7 @@ the gates in the order of rnn4music: input, forget, candidate, output.
 
 import torch
 from torch import nn
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, linear
 
 from benchmarks.peers import EPSILON
 
@@ -23,6 +24,14 @@ from benchmarks.peers import EPSILON
 def use_threads(n_threads):
     """Set the number of threads of PyTorch."""
     torch.set_num_threads(n_threads)
+
+
+def chord_masks(n_pitches, n_chord_units):
+    """Return the masks of V (P, K), L (P, P) and U (K, P)."""
+    pitch = torch.arange(n_pitches)
+    degree = torch.arange(n_chord_units) % (n_pitches - 1)
+    masks = pitch[:, None] <= degree, pitch[:, None] < pitch, degree[:, None] < pitch
+    return [mask.float() for mask in masks]
 
 
 class TorchLSTM(nn.Module):
@@ -35,13 +44,21 @@ class TorchLSTM(nn.Module):
         States at t = −1: ``layer1/hidden``, ``layer1/cell``, ….
     rate, bound : float
         Learning rate; limit of each element of the gradient.
+    chord_units : int, optional
     """
 
-    def __init__(self, n_pitches, n_units, initial, rate, bound):
+    def __init__(self, n_pitches, n_units, initial, rate, bound, chord_units=None):
         super().__init__()
+        P, K = self.n_pitches, self.n_chord_units = n_pitches, chord_units or 0
+        self.has_chords = chord_units is not None
         widths = (n_pitches, n_pitches + n_units, n_pitches + n_units)
         self.layers = nn.ModuleList(nn.LSTM(width, n_units) for width in widths)
-        self.to_output = nn.Linear(3 * n_units, n_pitches)
+        self.to_output = nn.Linear(3 * n_units, P + K)
+        if self.has_chords:
+            reads, is_lower, acts = chord_masks(P, K)
+            self.pitches_mask, self.units_mask = torch.cat([is_lower, reads], dim=1).T, acts.T
+            self.from_pitches = nn.Parameter(torch.zeros(P + K, P))
+            self.from_units = nn.Parameter(torch.zeros(P, K))
         self.initial = [
             tuple(torch.tensor(initial[f"layer{n}/{field}"]) for field in ("hidden", "cell"))
             for n in (1, 2, 3)
@@ -56,18 +73,23 @@ class TorchLSTM(nn.Module):
             self.trained, lr=rate, alpha=0.9, eps=EPSILON, foreach=True
         )
 
-    def forward(self, inputs):
+    def forward(self, inputs, following):
         """Return the pre-activations of the output, (T, B, P)."""
         n_tunes = inputs.shape[1]
         hidden = []
         for layer, state in zip(self.layers, self.initial):
             state = tuple(vector.expand(1, n_tunes, -1).contiguous() for vector in state)
             hidden.append(layer(torch.cat([inputs, *hidden[-1:]], dim=2), state)[0])
-        return self.to_output(torch.cat(hidden, dim=2))
+        outputs = self.to_output(torch.cat(hidden, dim=2))
+        if not self.has_chords:
+            return outputs
+        outputs = outputs + linear(following, self.from_pitches * self.pitches_mask)
+        Y, units = outputs.split([self.n_pitches, self.n_chord_units], dim=2)
+        return Y + linear(torch.tanh(units), self.from_units * self.units_mask)
 
     def cost(self, windows):
         """Return the cross-entropy of windows (T + 1, B, P): the sum, averaged over tunes."""
-        logits = self(windows[:-1])
+        logits = self(windows[:-1], windows[1:])
         total = binary_cross_entropy_with_logits(logits, windows[1:], reduction="sum")
         return total / windows.shape[1]
 
@@ -88,10 +110,13 @@ class TorchLSTM(nn.Module):
         views = self._under_our_names(lambda weight: weight.grad)
         return cost.item(), {name: view.numpy().copy() for name, view in views.items()}
 
-    def probabilities(self, inputs):
+    def probabilities(self, inputs, following=None):
         """Return the probabilities of the notes at each next step, (T, B, P)."""
         with torch.no_grad():
-            return torch.sigmoid(self(torch.from_numpy(inputs))).numpy()
+            rolls = (
+                None if roll is None else torch.from_numpy(roll) for roll in (inputs, following)
+            )
+            return torch.sigmoid(self(*rolls)).numpy()
 
     def set_parameters(self, mapping):
         """Set the weights and reset RMSprop; the network is the same only if peepholes are 0."""
@@ -101,17 +126,25 @@ class TorchLSTM(nn.Module):
 
     def _under_our_names(self, part):
         """Return views of a part of each weight, with the shapes and names of rnn4music."""
-        views = {}
+        views, P = {}, self.n_pitches
         for n, layer in enumerate(self.layers, start=1):
             inputs = part(layer.weight_ih_l0).T
-            n_pitches = self.to_output.out_features
-            views[f"layer{n}/input_to_gates"] = inputs[:n_pitches]
+            views[f"layer{n}/input_to_gates"] = inputs[:P]
             if n > 1:
-                views[f"layer{n}/below_to_gates"] = inputs[n_pitches:]
+                views[f"layer{n}/below_to_gates"] = inputs[P:]
             views[f"layer{n}/hidden_to_gates"] = part(layer.weight_hh_l0).T
             views[f"layer{n}/bias"] = part(layer.bias_ih_l0)
         to_output = part(self.to_output.weight).T
         for n, matrix in enumerate(to_output.chunk(3), start=1):
-            views[f"output/layer{n}_to_output"] = matrix
-        views["output/bias"] = part(self.to_output.bias)
+            views[f"output/layer{n}_to_output"] = matrix[:, :P]
+            if self.n_chord_units:
+                views[f"chords/layer{n}_to_chords"] = matrix[:, P:]
+        bias = part(self.to_output.bias)
+        views["output/bias"] = bias[:P]
+        if self.has_chords:
+            views["chords/pitches_to_output"] = part(self.from_pitches).T[:, :P]
+        if self.n_chord_units:
+            views["chords/pitches_to_chords"] = part(self.from_pitches).T[:, P:]
+            views["chords/chords_to_output"] = part(self.from_units).T
+            views["chords/bias"] = bias[P:]
         return views

@@ -12,7 +12,7 @@ from functools import partial
 
 from benchmarks import peers
 from benchmarks.figures import cell, markdown, summary, timed
-from benchmarks.peers import OURS
+from benchmarks.peers import OURS, WITHOUT_CHORDS
 from benchmarks.settings import N_PITCHES
 
 MOST_UPDATES = 10  # per program and round
@@ -38,6 +38,7 @@ def measure(settings):
         one["share"] = {name: rate / limit for name, rate in one["gflops"].items()}
     return {
         "engine": backend.ENGINE,
+        "chord_units": settings.chord_units,
         "kernels": dispatch.is_available(),
         "sizes": sizes,
         "product_gflops": rates,
@@ -46,27 +47,37 @@ def measure(settings):
 
 
 def measure_size(size, names, settings):
-    """Time updates of one size by rnn4music and the agreeing peers."""
+    """Time updates of one size by rnn4music and the agreeing peers.
+
+    With `settings.chord_units` all of them have the chord output, and rnn4music is also timed
+    without it.
+    """
     from benchmarks import arithmetic, job
 
     print(f"{size}:", end=" ", flush=True)
-    model, tunes = job.model_and_tunes(*size)
+    K = settings.chord_units
+    model, tunes = job.model_and_tunes(*size, chord_units=K)
     windows = tunes.swapaxes(0, 1).copy()
     agreeing, agreement, refused = agreeing_peers(model, windows, names)
 
-    def our_round(n):
+    def our_round(model, n):
         return model.train(tunes, n, 1, *tunes.shape[:2], progress=False).seconds
 
-    programs = {OURS: our_round}
+    programs = {OURS: partial(our_round, model)}
+    if K is not None:
+        programs[WITHOUT_CHORDS] = partial(our_round, job.model_and_tunes(*size)[0])
     for name, peer in agreeing.items():
         programs[name] = partial(peer_round, peer, windows)
     for one_round in programs.values():
         one_round(2)  # compiles
-    usual = min(our_round(2))
+    usual = min(programs[OURS](2))
     n_updates = max(1, min(MOST_UPDATES, int(ROUND_SECONDS / usual)))
     rounds = in_rounds(programs, n_updates, settings)
     medians = {name: [statistics.median(one) for one in rounds[name]] for name in rounds}
-    operations = arithmetic.update_operations(size, N_PITCHES)
+    operations = {
+        name: arithmetic.update_operations(size, N_PITCHES, None if name == WITHOUT_CHORDS else K)
+        for name in rounds
+    }
     times = {name: summary(sum(rounds[name], [])) for name in rounds}
     print(f"{len(rounds[OURS])} rounds of {n_updates}", flush=True)
     return {
@@ -81,9 +92,9 @@ def measure_size(size, names, settings):
             for name in rounds
             if name != OURS
         },
-        "gflop": operations / 1e9,
-        "roll_share": arithmetic.roll_share(size, N_PITCHES),
-        "gflops": {name: operations / 1e6 / time["median"] for name, time in times.items()},
+        "gflop": operations[OURS] / 1e9,
+        "roll_share": arithmetic.roll_share(size, N_PITCHES, K),
+        "gflops": {name: operations[name] / 1e6 / times[name]["median"] for name in rounds},
     }
 
 
@@ -157,6 +168,8 @@ def report(results):
         shares.append(row)
     titles = [peers.title(name) for name in theirs]
     kernels = "with" if results["kernels"] else "without"
+    K = results["chord_units"]
+    chords = "" if K is None else f", a chord output of {K} units"
     rates = ", ".join(f"{name} {rate:.0f}" for name, rate in results["product_gflops"].items())
     refusals = [
         f"- refused at {tuple(one['size'].values())}: {peers.title(name)}, {reason}"
@@ -168,8 +181,8 @@ def report(results):
     ]
     return "\n".join(
         [
-            f"Time of an update in ms (engine {results['engine']}, {kernels} kernels), and the "
-            "time of the peers relative to it:",
+            f"Time of an update in ms (engine {results['engine']}, {kernels} kernels{chords}), and "
+            "the time of the peers relative to it:",
             "",
             *markdown(["H", "B", "T", f"{OURS} ms", *titles], times),
             "",

@@ -25,10 +25,10 @@ def job():
     return job
 
 
-@pytest.fixture(scope="module")
-def ours(job):
-    """Return a model, its weights and windows."""
-    model, tunes = job.model_and_tunes(*TINY)
+@pytest.fixture(scope="module", params=(None, 100))
+def ours(job, request):
+    """Return a model without and with chords, its weights and windows."""
+    model, tunes = job.model_and_tunes(*TINY, request.param)
     return model, model.get_parameters(), tunes.swapaxes(0, 1).copy()
 
 
@@ -62,11 +62,13 @@ def test_a_peer_with_a_wrong_weight_is_refused(job, ours, name_and_peer):
     has_peepholes = peers.PEERS[name].has_peepholes
     job.share_weights(model, peer, weights, has_peepholes)
     same = model.get_parameters()
-    wrong = same["layer2/hidden_to_gates"].copy()
-    wrong[1, 2] += 0.1
-    peer.set_parameters({**same, "layer2/hidden_to_gates": wrong})
-    with pytest.raises(job.Disagreement, match="differs"):
-        job.difference(model, peer, windows)
+    changed = {"layer2/hidden_to_gates", "chords/layer2_to_chords"} & set(same)
+    for name in changed:
+        wrong = same[name].copy()
+        wrong[1, 2] += 0.1
+        peer.set_parameters({**same, name: wrong})
+        with pytest.raises(job.Disagreement, match="differs"):
+            job.difference(model, peer, windows)
 
 
 def test_a_peer_with_another_update_rule_is_refused(job, ours):
@@ -77,7 +79,7 @@ def test_a_peer_with_another_update_rule_is_refused(job, ours):
             pass
 
         def update(self, windows):
-            return model.gradients(windows[:-1], windows[1:])[0] * 1.01
+            return model.gradients(windows[:-1], windows[1:])[0] * 1.1
 
     job.share_weights(model, Stubborn(), weights, has_peepholes=True)
     with pytest.raises(job.Disagreement, match="after 3 updates"):
@@ -86,6 +88,7 @@ def test_a_peer_with_another_update_rule_is_refused(job, ours):
 
 def test_refused_peers_are_named_and_not_timed(job, ours, monkeypatch):
     from benchmarks import updates
+    from rnn4music.evaluation.scores import sigmoid
 
     model, weights, windows = ours
 
@@ -97,8 +100,8 @@ def test_refused_peers_are_named_and_not_timed(job, ours, monkeypatch):
             cost, gradients = model.gradients(windows[:-1], windows[1:])
             return cost, {**gradients, "output/bias": 2 * gradients["output/bias"]}
 
-        def probabilities(self, inputs):
-            return model.predict(inputs)
+        def probabilities(self, inputs, following):
+            return sigmoid(model._run(inputs, following))
 
     monkeypatch.setattr(job, "build_peer", lambda name, model: Other())
     agreeing, _, refused = updates.agreeing_peers(model, windows, ["jax"])
@@ -114,8 +117,8 @@ def test_missing_peers_are_skipped_with_the_command_that_installs_them(monkeypat
     assert set(present) == set(peers.PEERS) - set(skipped)
 
 
-def test_shapes_equal_those_of_the_model(ours):
-    _, weights, _ = ours
+def test_shapes_equal_those_of_the_model(job):
+    weights = job.model_and_tunes(*TINY)[0].get_parameters()
     assert peers.shapes(88, TINY.hidden) == {name: w.shape for name, w in weights.items()}
 
 
@@ -127,6 +130,9 @@ def test_operations_of_an_update_by_hand():
     assert arithmetic.update_operations(Size(1, 1, 1), 1) == 2 * (35 + 23 + 35)
     assert arithmetic.update_operations(Size(1, 3, 4), 1) == 12 * 2 * (35 + 23 + 35)
     assert arithmetic.roll_share(Size(1, 3, 4), 1) == 24 / (35 + 23 + 35)
+    # Three chord units: 3 products with V and 1 with L, 9 with C and 3 with U
+    with_chords = 2 * (35 + 23 + 35 + 4 + 4 + 3 * 12)
+    assert arithmetic.update_operations(Size(1, 1, 1), 1, 3) == with_chords
 
 
 def test_memory_bound_by_hand():
