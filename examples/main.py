@@ -31,8 +31,7 @@ def main():
     which_tune = 0  # index of the held-out tune to continue
     exampleLength = 50  # steps of that tune that the network reads
     noOfSteps = 300  # steps to compose
-    genProbThreshold = 0.02  # notes of at most this probability never sound
-    sampling = "systematic"  # or "independent": each note is drawn by itself
+    chordUnits = 264  # units that know which notes sound together; None: independent notes
     seed = 1
 
     arguments = parse_arguments()
@@ -46,7 +45,7 @@ def main():
 
     model = RNN4Music(h1_length=120, h2_length=120, h3_length=120, io_length=88,
                       R1=0.001, R2=0.001, R3=0.001, Rout=0.001,
-                      genProbThreshold=genProbThreshold, seed=seed)  # fmt: skip
+                      chord_units=chordUnits, seed=seed)  # fmt: skip
     noOfEpoch = noOfEpoch if arguments.epochs is None else arguments.epochs
     history = model.train(training, noOfEpochPerMB, noOfEpoch, sizeOfMiniBatch, lengthOfMB,
                           validation=validation or None)  # fmt: skip
@@ -58,7 +57,7 @@ def main():
         print(f"(each pitch's own Markov chain: {history.baseline:.2f})")
 
     start = (validation or dataset)[which_tune][:exampleLength]
-    tune, probabilities = model.genMusic(start, noOfSteps, sampling=sampling)
+    tune, probabilities = model.genMusic(start, noOfSteps)
     midiwrite(arguments.output / "tune.mid", tune, PITCH_RANGE, TIME_STEP)
     draw(start, tune, probabilities, arguments.output, arguments.show)
     print(f"wrote {weights}, and tune.mid, probabilities.png and piano_roll.png beside it")
