@@ -120,6 +120,39 @@ def test_facts():
     assert page.facts(Tune(roll)).startswith(f"1 note on {pitch_name(61)} in 0.3 seconds")
 
 
+def with_onsets():
+    """Return a tune of struck eighths under a note that is held over from the start."""
+    start, roll = np.zeros((8, 2, 88)), np.zeros((60, 2, 88))
+    start[4:, 0, 40] = start[4, 1, 40] = roll[:30, 0, 40] = 1
+    roll[:, 0, 44] = roll[::2, 1, 44] = 1
+    rolls = {"start": start.reshape(8, -1), "roll": roll.reshape(60, -1)}
+    return replace(a_tune("Onsets"), **rolls, probabilities=rolls["roll"] / 2, onsets=True)
+
+
+def test_a_note_struck_again_is_a_new_note_with_a_head():
+    tune = with_onsets()
+    (data,) = re.findall(
+        r'<script type="application/json">(.*?)</script>', page.page(recordings(tune))
+    )
+    data = json.loads(data)
+    eighths = [[65, step, 2] for step in range(0, 60, 2)]
+    notes = np.reshape(data["notes"], (-1, 3)).tolist()
+    assert notes == [[61, -4, 4], [61, 0, 30], *eighths]
+    heads = np.reshape(data["heads"], (-1, 2)).tolist()
+    assert heads == [[61, -4], *([pitch, step] for pitch, step, _ in eighths)]
+    assert len(base64.b64decode(data["probabilities"])) == 60 * (data["high"] - data["low"] + 1)
+    assert page.facts(tune).startswith("31 notes from C#4 to F4")
+
+    drawn = re.findall(r'<path d="([^"]*)" fill="([^"]*)"', page.picture(tune))
+    assert [(outlines.count("M"), colour) for outlines, colour in drawn] == [
+        (1, "#a8772c"), (31, "currentColor"), (1, "#a8772c"), (30, "currentColor"),
+    ]  # fmt: skip
+    assert page.picture(tune).count('fill-opacity="0.5"') == 2  # paler than their heads
+    held = Tune(tune.roll[:, :88], STEP)
+    assert len(re.findall("<path", page.picture(held))) == 2 and "opacity" not in page.picture(held)
+    assert '"heads":[]' in page.page(recordings(held))
+
+
 def test_metadata_are_listed_under_their_headings():
     document = page.page(recordings(silent()), {"Model": {"units": 200}, "seed": 7})
     lists = document[document.index("How it was made") :]
@@ -176,6 +209,7 @@ def files(tmp_path_factory):
     write_page(folder / "two.html", [a_tune("First"), a_tune("Second")])
     replace(a_tune(), with_start=True).write_page(folder / "whole.html")
     replace(a_tune("Alone"), start=None).write_page(folder / "without.html")
+    with_onsets().write_page(folder / "onsets.html")
     return folder
 
 
@@ -292,6 +326,22 @@ def test_sounding_notes_are_highlighted_while_the_sound_plays(opened):
     assert len(lit) and lit[0] <= playhead(browser) + 1
     press(browser, " ")
     assert js(browser, "document.querySelector('audio').paused")
+
+
+def test_struck_notes_have_heads(opened):
+    row = (30, 150)  # below the labels, above the probabilities
+    browser = opened("without.html")
+    assert not len(pixels(browser, "ink", row))
+    assert "struck" not in browser.find_element("css selector", ".legend").text
+    opened("onsets.html")
+    assert "struck" in browser.find_element("css selector", ".legend").text
+    heads = pixels(browser, "ink", row)
+    first = np.flatnonzero(np.diff(heads, prepend=-9) > 1)
+    assert len(first) == 31  # thirty eighths, and the note of the start
+    step = (heads[first[-1]] - heads[first[1]]) / 58
+    np.testing.assert_allclose(np.diff(heads[first[1:]]), 2 * step, atol=1)
+    assert heads[first[1]] == pytest.approx(playhead(browser), abs=2)
+    assert heads[first[0]] == pytest.approx(playhead(browser) - 4 * step, abs=2)
 
 
 def test_keys_and_clicks_on_the_roll_seek(opened):

@@ -161,6 +161,37 @@ def test_sampled_notes_are_outlined(axes):
     assert set(boxes(axes)) == {(1, 59.5, 2.5, 60.5), (2, 66.5, 2.5, 67.5), (3, 59.5, 3.5, 60.5)}
 
 
+def test_struck_notes_have_heads(axes):
+    roll, struck = (roll_of(6, *((step, 60) for step in steps)) for steps in ((0, 1, 2, 4), (2,)))
+    start = roll_of(2, (0, 64), (1, 60))  # C4 is held over the end of the start
+    whole = {"roll": np.hstack([roll, struck]), "start": np.hstack([start, 0 * start])}
+    plots.plot_piano_roll(axes, time_step=0.5, **whole, onsets=True)
+    heads = boxes(axes)
+    assert [(left, low + 0.5) for left, low, _, _ in heads] == [
+        (-1, 64), (-0.5, 60), (1, 60), (2, 60),
+    ]  # fmt: skip
+    assert all(0.1 <= right - left <= 0.25 for left, _, right, _ in heads)  # at most half a step
+    colours = axes.collections[0].get_facecolors()
+    assert (colours[:2] == colours[0]).all() and (colours[2:] == (0, 0, 0, 1)).all()
+    assert (colours[0] == axes.images[0].get_cmap()(1.0)).all()
+    held = axes.images[1].get_array()
+    assert ((held > 0) == (roll.T > 0)).all() and held.shape == (88, 6) and held.max() < 0.8
+
+
+def test_probabilities_of_a_roll_with_onsets(panels):
+    roll, struck = roll_of(4, (1, 60), (2, 60)), roll_of(4, (2, 60))
+    whole = np.hstack([roll, struck])
+    plots.plot_probabilities(panels[0], 0.5 * whole, 1, roll=whole, onsets=True)
+    assert boxes(panels[0]) == [(1, 59.5, 2, 60.5), (2, 59.5, 3, 60.5)]
+    np.testing.assert_array_equal(panels[0].images[0].get_array(), 0.5 * roll.T)
+    for panel in panels:
+        panel.clear()
+    plots.plot_composition(panels, whole, 0.5 * whole, 1, onsets=True)
+    assert len(boxes(panels[0])) == 2
+    with pytest.raises(ValueError, match="an even width"):
+        plots.plot_piano_roll(panels[0], whole[:, 1:], 1, onsets=True)
+
+
 @pytest.mark.parametrize("shared", (True, False))
 @pytest.mark.parametrize("layout", (None, "constrained", "tight"))
 def test_roll_and_probabilities_are_aligned(layout, shared):

@@ -175,6 +175,66 @@ def test_a_picture_labels_the_start_as_given(tune, monkeypatch, tmp_path):
         assert given.get_cmap()(1.0) != composed.get_cmap()(1.0)
 
 
+def with_onsets():
+    """Return a tune whose A4 is held over from the start and struck twice; C5 has a lost strike."""
+    start, roll = np.zeros((4, 88 * 2)), np.zeros((8, 88 * 2))
+    a, c, struck = 69 - 21, 72 - 21, 88
+    start[1:, a] = start[1, struck + a] = 1
+    roll[:6, a] = roll[2, struck + a] = roll[4, struck + a] = 1
+    roll[3:5, c] = roll[4, struck + c] = roll[7, struck + c] = 1
+    return Tune(roll, 0.25, start=start, probabilities=roll / 2, onsets=True)
+
+
+def test_a_midi_file_has_the_strikes_of_the_tune(tmp_path):
+    tune = with_onsets()
+    for with_start in (False, True):
+        written = replace(tune, with_start=with_start).write_midi(tmp_path / "tune.mid")
+        expected = np.vstack([tune.start, tune.roll] if with_start else [tune.roll])
+        again = midiread(written, (21, 109), 0.25)
+        np.testing.assert_array_equal(again.piano_roll, expected[:, :88])
+        starts = [(note.pitch, note.start) for note in again.notes]
+        composed = [(69, 0.5), (72, 0.75), (69, 1), (72, 1)]
+        if with_start:  # the A4 of the start is held over the border
+            assert starts == [(69, 0.25), *((pitch, second + 1) for pitch, second in composed)]
+        else:
+            assert starts == [(69, 0), *composed]
+
+
+def test_a_sound_has_the_strikes_of_the_tune(tmp_path):
+    tune = with_onsets()
+    samples, rate = soundfile.read(tune.write_wav(tmp_path / "tune.wav"))
+    notes = [(69, 0, 0.5), (69, 0.5, 1), (69, 1, 1.5), (72, 0.75, 1), (72, 1, 1.25)]
+    expected = synthesizer.synthesise_notes(notes, 2)
+    np.testing.assert_allclose(samples, expected, atol=1e-4)
+    held = Tune(tune.roll[:, :88], 0.25).write_wav(tmp_path / "held.wav")
+    assert np.abs(soundfile.read(held)[0] - samples).max() > 0.01
+
+
+def test_strikes_of_silent_pitches_are_counted():
+    tune = with_onsets()
+    assert tune.n_dropped_onsets == 1 and Tune(tune.roll[:, :88]).n_dropped_onsets == 0
+    assert "steps. 1 of 4 strikes is of a silent pitch and left out." in tune._repr_html_()
+    tune.roll[6, 88 + 50] = 1
+    assert "steps. 2 of 5 strikes are of a silent pitch and left out." in tune._repr_html_()
+    tune.roll[6:, 88:] = 0
+    assert "silent" not in tune._repr_html_()
+
+
+def test_a_tune_with_onsets_is_written_in_every_form(tmp_path, monkeypatch):
+    figures = []
+    monkeypatch.setattr(_axes, "write_figure", lambda figure, *_, **__: figures.append(figure))
+    tune = with_onsets()
+    for each in (tune, replace(tune, probabilities=None)):
+        each.write_picture(tmp_path / "tune.png")
+        (heads,) = figures[-1].axes[0].collections
+        assert len(heads.get_paths()) == 5  # one in the start; none where the A4 is held over
+    probabilities = figures[0].axes[1]
+    np.testing.assert_array_equal(probabilities.images[-1].get_array(), tune.roll[:, :88].T / 2)
+    assert len(probabilities.collections[0].get_paths()) == 1  # in the start
+    page = tune.write_page(tmp_path / "tune.html").read_text("utf-8")
+    assert duration(page) == pytest.approx(3, abs=0.1)
+
+
 @pytest.mark.parametrize("write", ["midi", "wav", "mp3", "picture", "page"])
 def test_nothing_is_written_if_the_folder_is_missing(tune, tmp_path, write):
     ending = {"picture": "png", "page": "html"}.get(write, write)
@@ -245,6 +305,14 @@ def test_a_tune_of_one_step_can_be_written_in_every_form(n_notes, tmp_path):
         ({"lowest_pitch": 109}, ValueError, "pitch 128, above 127; give at most 108"),
         ({"lowest_pitch": -1}, ValueError, "lowest_pitch must be at least 0"),
         ({"lowest_pitch": 21.5}, TypeError, "lowest_pitch must be a whole number"),
+        ({"roll": np.zeros((12, 176))}, ValueError, "above 127; if half .* give onsets=True"),
+        (
+            {"roll": np.zeros((12, 21)), "onsets": True},
+            ValueError,
+            "a roll with onsets has an even",
+        ),
+        ({"onsets": np.zeros((12, 20))}, TypeError, "onsets must be True or False"),
+        ({"start": np.zeros((5, 10)), "onsets": True}, ValueError, r"shape \(steps, 20\)"),
         ({"start": np.zeros((5, 21))}, ValueError, r"start must have the shape \(steps, 20\)"),
         ({"start": np.full((5, 20), 0.5)}, ValueError, "start holds 0.5"),
         ({"probabilities": np.zeros((11, 20))}, ValueError, "11 rows, the roll 12"),

@@ -12,6 +12,7 @@ import warnings
 import numpy as np
 from matplotlib.collections import PolyCollection
 
+from midi import onset_notes
 from midi.files import written_whole
 from midi.pitches import pitch_class_name, pitch_name
 from rnn4music._utils import checks
@@ -68,9 +69,9 @@ def draw(axes, array, left, right, bottom, colours, low=0.0, high=1.0, label=Non
         axes.figure.colorbar(image, cax=beside, label=label, extend=extend)
 
 
-def outline(axes, roll, time_step, lowest_pitch):
+def outline(axes, roll, time_step, lowest_pitch, onset_roll=None):
     """Draw an outline around each note of a roll."""
-    column, first, end = pianoroll.notes(roll).T
+    column, first, end = onset_notes(roll, onset_roll).T
     style = {"facecolors": "none", "edgecolors": "black", "linewidths": 0.7}
     boxes(axes, column + lowest_pitch, first * time_step, end * time_step, **style)
 

@@ -10,11 +10,15 @@ Each function draws on the caller's `axes` and returns it; sizes, fonts and titl
 caller. Time runs to the right and pitch upwards. Row t of an array is drawn from step t to step
 t + 1. A colour bar is drawn beside the Axes without shrinking it, so that the time axes of stacked
 plots stay aligned.
+
+With `onsets`, every roll has twice the columns: first the sounding ones, then the struck ones, as
+`midi.onsets` describes. Notes are then paler, and begin with a dark head where they are struck.
 """
 
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 
+from midi import canonical_onsets, split_onsets
 from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 from rnn4music.plots import _axes
@@ -23,9 +27,13 @@ _GIVEN = LinearSegmentedColormap.from_list("given", ["#e8f0f8", "#1f77b4"])
 _PROBABILITY = LinearSegmentedColormap.from_list(  # evenly darker, as in page.html
     "probability", [(0, "#ffffff"), (0.3, "#e8b973"), (1, "#6d1a37")]
 )
+_HEAD = 0.3  # steps
+_HELD = 0.5  # darkness of what follows a head
 
 
-def plot_piano_roll(axes, roll, time_step, lowest_pitch=21, start=None, *, steps_per_bar=None):
+def plot_piano_roll(
+    axes, roll, time_step, lowest_pitch=21, start=None, *, steps_per_bar=None, onsets=False
+):
     """Draw a piano roll; sounding notes are black.
 
     Parameters
@@ -42,13 +50,16 @@ def plot_piano_roll(axes, roll, time_step, lowest_pitch=21, start=None, *, steps
     steps_per_bar : int, optional
         Number bars instead of seconds. Bars are counted from the first row drawn; bar 1 is the
         first to begin within `roll`.
+    onsets : bool
+        Whether `roll` and `start` have their onset rolls beside them, (T, 2P) and (S, 2P).
 
     Returns
     -------
     matplotlib.axes.Axes
     """
     roll = _axes.validate_roll("roll", roll)
-    return _draw_tune(axes, roll, "gray_r", None, time_step, lowest_pitch, start, steps_per_bar)
+    how = time_step, lowest_pitch, start, steps_per_bar, onsets
+    return _draw_tune(axes, roll, "gray_r", None, *how)
 
 
 def plot_notes(axes, notes):
@@ -89,9 +100,17 @@ def plot_notes(axes, notes):
 
 
 def plot_probabilities(
-    axes, probabilities, time_step, lowest_pitch=21, start=None, *, roll=None, steps_per_bar=None
+    axes,
+    probabilities,
+    time_step,
+    lowest_pitch=21,
+    start=None,
+    *,
+    roll=None,
+    steps_per_bar=None,
+    onsets=False,
 ):
-    """Draw the probability of each note, with a colour bar.
+    """Draw the probability that each pitch sounds, with a colour bar.
 
     Parameters
     ----------
@@ -101,6 +120,8 @@ def plot_probabilities(
         Probability of each note at each step.
     roll : (T, P), optional
         Sampled notes, drawn as outlines. They are visible only if a step is a few pixels wide.
+    onsets : bool
+        Whether the arrays have twice the columns. The probabilities of strikes are not drawn.
 
     Returns
     -------
@@ -110,14 +131,23 @@ def plot_probabilities(
     if roll is not None:
         roll = _axes.validate_roll("roll", roll, probabilities.shape)
     shown = probabilities, _PROBABILITY, "probability"
-    _draw_tune(axes, *shown, time_step, lowest_pitch, start, steps_per_bar)
+    _draw_tune(axes, *shown, time_step, lowest_pitch, start, steps_per_bar, onsets)
     if roll is not None:
-        _axes.outline(axes, roll, time_step, lowest_pitch)
+        roll, onset_roll = split_onsets(roll) if onsets else (roll, None)
+        _axes.outline(axes, roll, time_step, lowest_pitch, onset_roll)
     return axes
 
 
 def plot_composition(
-    axes, roll, probabilities, time_step, lowest_pitch=21, start=None, *, steps_per_bar=None
+    axes,
+    roll,
+    probabilities,
+    time_step,
+    lowest_pitch=21,
+    start=None,
+    *,
+    steps_per_bar=None,
+    onsets=False,
 ):
     """Draw a composed tune above its probabilities, on the same time and pitch axes.
 
@@ -127,7 +157,7 @@ def plot_composition(
         Upper and lower Axes, as ``figure.subplots(2, sharex=True)`` returns them.
     roll, probabilities : (T, P)
         Tune and probabilities as `genMusic` returns them.
-    time_step, lowest_pitch, start, steps_per_bar
+    time_step, lowest_pitch, start, steps_per_bar, onsets
         As for `plot_piano_roll`.
 
     Returns
@@ -137,8 +167,8 @@ def plot_composition(
     upper, lower = axes
     probabilities = _axes.validate_roll("probabilities", probabilities, np.shape(roll))
     how = time_step, lowest_pitch, start
-    plot_piano_roll(upper, roll, *how, steps_per_bar=steps_per_bar)
-    plot_probabilities(lower, probabilities, *how, steps_per_bar=steps_per_bar)
+    plot_piano_roll(upper, roll, *how, steps_per_bar=steps_per_bar, onsets=onsets)
+    plot_probabilities(lower, probabilities, *how, steps_per_bar=steps_per_bar, onsets=onsets)
     limits = *upper.get_ylim(), *lower.get_ylim()
     for panel in (upper, lower):
         _axes.pitch_axis(panel, min(limits), max(limits))
@@ -147,20 +177,39 @@ def plot_composition(
     return axes
 
 
-def _draw_tune(axes, rows, colours, label, time_step, lowest_pitch, start, steps_per_bar):
+def _draw_tune(axes, rows, colours, label, time_step, lowest_pitch, start, steps_per_bar, onsets):
     """Draw a roll or probabilities, preceded by the start, and return the Axes."""
     time_step = checks.number("time_step", time_step, above=0)
     bottom = checks.integer("lowest_pitch", lowest_pitch, low=0) - 0.5
     given = rows[:0]
     if start is not None:
         given = np.asarray(pianoroll.validate("start", start, rows.shape[1]), float)
-        _axes.draw(axes, given, -len(given) * time_step, 0, bottom, _GIVEN)
+    n_given = len(given)
+    if onsets:
+        whole, struck = split_onsets(np.vstack([given, rows]))
+        n_rolled = len(whole) if label is None else n_given  # the rest is probabilities
+        if n_rolled:
+            heads = whole[:n_rolled], struck[:n_rolled]
+            _draw_heads(axes, *heads, n_given, time_step, lowest_pitch)
+        whole[:n_rolled] *= _HELD
+        given, rows = whole[:n_given], whole[n_given:]
+    if start is not None:
+        _axes.draw(axes, given, -n_given * time_step, 0, bottom, _GIVEN)
         axes.axvline(0, color="tab:blue", linewidth=1)
         inside = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1}
         where = {"xycoords": axes.get_xaxis_transform(), "textcoords": "offset points"}
         style = {"color": "tab:blue", "fontsize": "small", "bbox": inside, "clip_on": True}
         axes.annotate("given", (0, 1), (-4, -3), **where, **style, ha="right", va="top")
     _axes.draw(axes, rows, 0, len(rows) * time_step, bottom, colours, label=label)
-    _axes.time_axis(axes, -len(given), len(rows), time_step, steps_per_bar)
+    _axes.time_axis(axes, -n_given, len(rows), time_step, steps_per_bar)
     _axes.fit_pitches(axes, [given, rows], lowest_pitch)
     return axes
+
+
+def _draw_heads(axes, roll, onset_roll, n_given, time_step, lowest_pitch):
+    """Draw the heads of all struck notes; the first `n_given` rows are the start."""
+    step, column = np.nonzero(canonical_onsets(roll, onset_roll))
+    head = (step - n_given) * time_step
+    colours = np.where((step < n_given)[:, None], _GIVEN(1.0), (0, 0, 0, 1))
+    style = {"facecolors": colours, "linewidths": 0}
+    _axes.boxes(axes, column + lowest_pitch, head, head + _HEAD * time_step, **style)

@@ -7,10 +7,11 @@ script by their hashes, and no network requests.
 Conventions
 -----------
 A tune is an object with the attributes of `rnn4music.render.tune.Tune`. Consecutive steps in which
-a pitch is on are one note. Steps are counted from the first composed one, so those of the given
-start are negative. The sound of a page begins with the start, and the page shows times in that
-sound. Text from the user appears only in HTML text and attributes, escaped; the script reads only
-numbers.
+a pitch is on are one note, unless strikes divide it. In tunes with onsets, the head of a note, in a
+stronger colour, marks where it is struck; a note held over from the start has none. Steps are
+counted from the first composed one, so those of the given start are negative. The sound of a page
+begins with the start, and the page shows times in that sound. Text from the user appears only in
+HTML text and attributes, escaped; the script reads only numbers.
 """
 
 import base64
@@ -24,13 +25,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from midi import canonical_onsets, onset_notes, split_onsets
 from midi.pitches import pitch_name
 from midi.text import count
-from rnn4music.data import pianoroll
 
 _LEAST_PITCHES = 25  # rows drawn, even for a single pitch
 _LEAST_PROBABILITY = 0.05  # that brings a pitch into view
 _GIVEN = "#a8772c"  # visible on light and dark backgrounds
+_HEAD = 0.3  # steps
 
 
 class Recording(NamedTuple):
@@ -106,22 +108,35 @@ def facts(tune):
     steps = f"{count(len(tune.roll), 'step')} of {tune.time_step:g}\u00a0s"
     if tune.start is not None:
         steps += f", after a given start of {count(len(tune.start), 'step')}"
-    return f"{notes} in {tune.seconds:,.1f} seconds: {steps}."
+    dropped = ""
+    if tune.n_dropped_onsets:
+        n_struck = int(np.count_nonzero(split_onsets(tune.roll)[1]))
+        are = "is" if tune.n_dropped_onsets == 1 else "are"
+        dropped = f" {tune.n_dropped_onsets:,} of {count(n_struck, 'strike')} {are} of a silent"
+        dropped += " pitch and left out."
+    return f"{notes} in {tune.seconds:,.1f} seconds: {steps}.{dropped}"
 
 
 def picture(tune):
     """Return the roll of a tune as an SVG element, one unit per step and per pitch.
 
     Composed notes have the colour of the surrounding text; the start has its own and is shaded.
+    With onsets, notes are paler than their heads.
     """
     low, high = _pitches_in_view(tune)
     paths = ""
+    opacity = ' fill-opacity="0.5"' if tune.onsets else ""
     for notes, colour in zip(_notes(tune), (_GIVEN, "currentColor")):
         outlines = "".join(
             f"M{start} {high - pitch}h{length}v.8h-{length}z"
             for pitch, start, length in notes.tolist()
         )
-        paths += f'<path d="{outlines}" fill="{colour}"/>'
+        paths += f'<path d="{outlines}" fill="{colour}"{opacity}/>'
+    heads = ["", ""]
+    for pitch, step in _heads(tune).tolist():
+        heads[step >= 0] += f"M{step} {high - pitch}h{_HEAD}v.8h-{_HEAD}z"
+    for outlines, colour in zip(heads, (_GIVEN, "currentColor")):
+        paths += f'<path d="{outlines}" fill="{colour}"/>' * bool(outlines)
     n_given, height = _n_given(tune), high - low + 1
     if n_given:
         place = f'x="{-n_given}" y="0" width="{n_given}" height="{height}"'
@@ -145,16 +160,25 @@ def _notes(tune):
     result = []
     given = tune.roll[:0] if tune.start is None else tune.start
     for roll, first_step in ((given, -len(given)), (tune.roll, 0)):
-        column, first, end = pianoroll.notes(roll).T
+        column, first, end = onset_notes(*split_onsets(roll) if tune.onsets else (roll,)).T
         notes = np.column_stack([column + tune.lowest_pitch, first + first_step, end - first])
         result.append(notes[np.argsort(first, kind="stable")])  # columns were in order
     return result
 
 
+def _heads(tune):
+    """Return the pitch and the step of each head, by step: (heads, 2); empty without onsets."""
+    if not tune.onsets:
+        return np.zeros((0, 2), int)
+    whole = tune.roll if tune.start is None else np.vstack([tune.start, tune.roll])
+    step, column = np.nonzero(canonical_onsets(*split_onsets(whole)))
+    return np.column_stack([column + tune.lowest_pitch, step - _n_given(tune)])
+
+
 def _pitches_in_view(tune):
     """Return the lowest and the highest pitch to draw, both inclusive."""
     rolls = [roll for roll in (tune.roll, tune.start, tune.probabilities) if roll is not None]
-    used = np.flatnonzero(np.vstack(rolls).max(axis=0) >= _LEAST_PROBABILITY)
+    used = np.flatnonzero(np.vstack(rolls)[:, : tune.n_pitches].max(axis=0) >= _LEAST_PROBABILITY)
     low, high = (used[0] - 2, used[-1] + 2) if len(used) else (27, 51)
     missing = max(_LEAST_PITCHES - (high - low + 1), 0)
     low, high = low - missing // 2, high + missing - missing // 2
@@ -187,10 +211,10 @@ def _numbers(tune):
     low, high = _pitches_in_view(tune)
     levels = np.zeros((0, 128), np.uint8)
     if tune.probabilities is not None:
-        n_steps, n_pitches = tune.probabilities.shape
-        levels = np.zeros((n_steps, 128), np.uint8)
-        pitches = slice(tune.lowest_pitch, tune.lowest_pitch + n_pitches)
-        levels[:, pitches] = np.rint(255 * np.asarray(tune.probabilities, float))
+        sounding = np.asarray(tune.probabilities, float)[:, : tune.n_pitches]
+        levels = np.zeros((len(sounding), 128), np.uint8)
+        pitches = slice(tune.lowest_pitch, tune.lowest_pitch + tune.n_pitches)
+        levels[:, pitches] = np.rint(255 * sounding)
     return {
         "step": tune.time_step,
         "steps": len(tune.roll),
@@ -199,6 +223,7 @@ def _numbers(tune):
         "low": low,
         "high": high,
         "notes": np.concatenate(_notes(tune)).ravel().tolist(),
+        "heads": _heads(tune).ravel().tolist(),
         "probabilities": _base64(levels[:, low : high + 1].tobytes()),
     }
 

@@ -9,9 +9,10 @@ Conventions
 -----------
 A sound is an (n, 2) float32 array in [−1, 1]: left and right, `SAMPLE_RATE` samples per second. A
 note is (pitch, start, end) in seconds from the start of the sound. In a roll, consecutive steps in
-which a pitch is on are one note. After its end a note fades within `RELEASE` seconds, or sooner
-where the sound ends. All notes are equally loud, at a level that leaves headroom for four or five
-at a time. A sound whose peak would exceed `PEAK` is scaled down as a whole.
+which a pitch is on are one note, unless strikes divide it (`midi.onsets`). After its end a note
+fades within `RELEASE` seconds, or sooner where the sound ends. All notes are equally loud, at a
+level that leaves headroom for four or five at a time. A sound whose peak would exceed `PEAK` is
+scaled down as a whole.
 """
 
 import io
@@ -20,6 +21,7 @@ import numpy as np
 
 import midi
 from midi.files import written_whole
+from midi.reading import checked_flag
 from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 from rnn4music.render import soundfont as soundfonts
@@ -38,17 +40,20 @@ _MIDDLE, _HIGHEST = 64, 127  # pitches
 _WIDTH = np.pi / 3  # angle between the directions of the lowest and the highest pitch
 
 
-def synthesise(roll, time_step, lowest_pitch=21):
+def synthesise(roll, time_step, lowest_pitch=21, *, onsets=False):
     """Return the sound of a piano roll.
 
     Parameters
     ----------
-    roll : (T, P)
+    roll : (T, P), or (T, 2P) with `onsets`
         Zeros and ones, or booleans.
     time_step : float
         Seconds per row.
     lowest_pitch : int
         MIDI pitch of column 0.
+    onsets : bool
+        Whether the roll has its onset roll beside it: first the P sounding columns, then the P
+        struck ones.
 
     Returns
     -------
@@ -62,23 +67,26 @@ def synthesise(roll, time_step, lowest_pitch=21):
         time step is not above 0; if a pitch is above 127; if the sound would exceed `LONGEST`
         seconds.
     """
-    roll, lowest_pitch = validate(roll, lowest_pitch)
+    roll, lowest_pitch = validate(roll, lowest_pitch, onsets)
     time_step = checks.number("time_step", time_step, above=0)
-    column, first, end = pianoroll.notes(roll).T
+    column, first, end = midi.onset_notes(*midi.split_onsets(roll) if onsets else (roll,)).T
     notes = np.column_stack([column + lowest_pitch, first * time_step, end * time_step])
     return synthesise_notes(notes, len(roll) * time_step)
 
 
-def validate(roll, lowest_pitch):
-    """Return a (T, P) roll of zeros and ones and its lowest pitch; raise for pitches above 127."""
+def validate(roll, lowest_pitch, onsets=False):
+    """Return a roll of zeros and ones and its lowest pitch; raise for pitches above 127."""
     roll = pianoroll.validate("roll", roll, binary=True)
     lowest_pitch = checks.integer("lowest_pitch", lowest_pitch, low=0)
-    n_pitches = roll.shape[1]
+    sounding = midi.split_onsets(roll)[0] if checked_flag("onsets", onsets) else roll
+    n_pitches = sounding.shape[1]
     if lowest_pitch + n_pitches - 1 > _HIGHEST:
+        remedy = f"give at most {_HIGHEST + 1 - n_pitches}"
+        if n_pitches > _HIGHEST + 1:
+            remedy = "if half of its columns are struck ones, give onsets=True"
         raise ValueError(
             f"lowest_pitch={lowest_pitch} puts the last of {n_pitches} columns at pitch "
-            f"{lowest_pitch + n_pitches - 1}, above {_HIGHEST}; "
-            f"give at most {_HIGHEST + 1 - n_pitches}"
+            f"{lowest_pitch + n_pitches - 1}, above {_HIGHEST}; {remedy}"
         )
     return roll, lowest_pitch
 

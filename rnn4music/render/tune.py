@@ -3,6 +3,9 @@
 Conventions
 -----------
 A roll is (T, P), zeros and ones; column 0 is `lowest_pitch`, and a row lasts `time_step` seconds.
+With `onsets` it is (T, 2P): first the sounding columns, then the struck ones (`midi.onsets`). A
+pitch struck again is then a new note; otherwise adjacent steps in which it is on are one note.
+
 The start is the music that the network was given to continue. Pictures and pages always show it,
 in a colour of its own and labelled as given. A page can play it. MIDI and sound files contain it if
 `with_start` is true.
@@ -15,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from midi import midiwrite
+from midi import midiwrite, n_dropped_onsets, split_onsets
 from midi.files import written_whole
 from midi.text import count
 from midi.timing import exact_time_step
@@ -32,20 +35,22 @@ class Tune:
 
     Attributes
     ----------
-    roll : (T, P)
+    roll : (T, P), or (T, 2P) with `onsets`
         The composed steps, zeros and ones.
     time_step : float
         Seconds per row, from 1e-6 to 3600.
     lowest_pitch : int
         MIDI pitch of column 0; the last column must be at most pitch 127.
-    start : (S, P), optional
+    start : (S, P) or (S, 2P), optional
         The given steps that the tune continues.
-    probabilities : (T, P), optional
+    probabilities : (T, P) or (T, 2P), optional
         Probability with which each note was sampled.
     title : str
         Title of pictures and pages, and track name of MIDI files.
     with_start : bool
         Whether MIDI files, sound files and players begin with the start.
+    onsets : bool
+        Whether the arrays have their struck columns beside the sounding ones.
 
     Raises
     ------
@@ -60,9 +65,10 @@ class Tune:
     probabilities: np.ndarray | None = None
     title: str = ""
     with_start: bool = False
+    onsets: bool = False
 
     def __post_init__(self):
-        roll, lowest_pitch = synthesizer.validate(self.roll, self.lowest_pitch)
+        roll, lowest_pitch = synthesizer.validate(self.roll, self.lowest_pitch, self.onsets)
         time_step = float(exact_time_step(self.time_step, "time_step"))
         checks.number("time_step", time_step, low=_SHORTEST_STEP, high=_LONGEST_STEP)
         start, probabilities = self.start, self.probabilities
@@ -94,6 +100,16 @@ class Tune:
     def seconds(self):
         """The length of the composed steps in seconds."""
         return len(self) * self.time_step
+
+    @property
+    def n_pitches(self):
+        """The number of pitches P."""
+        return self.roll.shape[1] // (2 if self.onsets else 1)
+
+    @property
+    def n_dropped_onsets(self):
+        """The number of composed strikes of silent pitches, which are dropped everywhere."""
+        return n_dropped_onsets(*split_onsets(self.roll)) if self.onsets else 0
 
     @property
     def start_seconds(self):
@@ -134,11 +150,12 @@ class Tune:
         axes_of_tune = self.time_step, self.lowest_pitch, self.start
         if self.probabilities is None:
             figure = Figure(figsize=(12, 4), layout="constrained")
-            plots.plot_piano_roll(figure.subplots(), self.roll, *axes_of_tune)
+            plots.plot_piano_roll(figure.subplots(), self.roll, *axes_of_tune, onsets=self.onsets)
         else:
             figure = Figure(figsize=(12, 7), layout="constrained")
             panels = figure.subplots(2, sharex=True)
-            plots.plot_composition(panels, self.roll, self.probabilities, *axes_of_tune)
+            rolls = self.roll, self.probabilities
+            plots.plot_composition(panels, *rolls, *axes_of_tune, onsets=self.onsets)
         figure.axes[0].set_title(html.valid(self.title), parse_math=False)
         write_figure(figure, path, dpi=120)
         return path
@@ -168,12 +185,13 @@ class Tune:
         return whole if with_start else self.roll
 
     def _write_midi(self, path, with_start):
-        pitch_range = self.lowest_pitch, self.lowest_pitch + self.roll.shape[1]
+        pitch_range = self.lowest_pitch, self.lowest_pitch + self.n_pitches
         name = self.title
         if with_start:
             name += f"{' ' * bool(name)}(the first {self.start_seconds:g} seconds are given)"
         roll = self._steps(with_start)
-        midiwrite(path, roll, pitch_range, self.time_step, name=html.valid(name))
+        how = {"name": html.valid(name), "onsets": self.onsets}
+        midiwrite(path, roll, pitch_range, self.time_step, **how)
         return path
 
     def _write_sound(self, path, format, soundfont):
@@ -186,7 +204,8 @@ class Tune:
         """Return the bytes of a sound file."""
         roll = self._steps(with_start)
         if soundfont is None:
-            sound = synthesizer.synthesise(roll, self.time_step, self.lowest_pitch)
+            how = self.time_step, self.lowest_pitch
+            sound = synthesizer.synthesise(roll, *how, onsets=self.onsets)
         else:
             with tempfile.TemporaryDirectory() as folder:
                 path = self._write_midi(Path(folder, "tune.mid"), with_start)
