@@ -10,9 +10,9 @@ Conventions
 A sound is an (n, 2) float32 array in [−1, 1]: left and right, `SAMPLE_RATE` samples per second. A
 note is (pitch, start, end) in seconds from the start of the sound. In a roll, consecutive steps in
 which a pitch is on are one note, unless strikes divide it (`midi.onsets`). After its end a note
-fades within `RELEASE` seconds, or sooner where the sound ends. All notes are equally loud, at a
-level that leaves headroom for four or five at a time. A sound whose peak would exceed `PEAK` is
-scaled down as a whole.
+fades within `RELEASE` seconds, and sooner where its pitch is struck again or the sound ends. All
+notes are equally loud, at a level that leaves headroom for four or five at a time. The echoes of a
+small room follow. A sound whose peak would exceed `PEAK` is scaled down as a whole.
 """
 
 import io
@@ -30,14 +30,20 @@ SAMPLE_RATE = 44100  # samples per second
 LONGEST = 7200  # seconds; an hour of sound takes 1.3 GB of memory
 LOUDNESS = 0.14  # amplitude of a sine as strong as a struck A4; 1.5 dB less per octave upwards
 PEAK = 0.9
-ATTACK, RELEASE = 0.005, 0.08  # seconds
+ATTACK, RELEASE = 0.005, 0.15  # seconds
+DAMPING = 0.025  # seconds before a strike, and before the end, in which what sounds fades
+ROOM = 0.2  # amplitude of all echoes, relative to the sound
+_ROOM_DELAY, _ROOM_SECONDS = 0.012, 0.4  # first echo; fall to a thousandth
+_ROOM_DARKNESS = 4000  # Hz at which echoes are half as strong
+_ROOM_BLOCK = 2**16  # samples per transform
+_NOISE = 2.0**-20  # greatest error of a transform, so that silence stays silent
 _DECAY = 1.5  # seconds for the fundamental of A4 to fall to 1/e; half as long two octaves up
 _MOST_HARMONICS = 24
 _BRIGHTNESS = 2000  # Hz over which the amplitudes of harmonics fall to 1/e
 _INAUDIBLE = 2.0**-15  # relative to the initial amplitude of the fundamental
 _BLOCK, _ROWS = 256, 8  # samples; blocks per product, few enough for BLAS to stay on one thread
 _MIDDLE, _HIGHEST = 64, 127  # pitches
-_WIDTH = np.pi / 3  # angle between the directions of the lowest and the highest pitch
+_WIDTH = np.pi / 2  # angle between the directions of the lowest and the highest pitch
 
 
 def synthesise(roll, time_step, lowest_pitch=21, *, onsets=False):
@@ -94,23 +100,29 @@ def validate(roll, lowest_pitch, onsets=False):
 def synthesise_notes(notes, seconds):
     """Return the sound of notes (pitch, start, end), such as ``midiread(path).notes``.
 
-    Notes are cut at `seconds`; notes of length 0 are silent.
+    Notes are cut at `seconds`; notes of length 0 are silent. A note is damped before its pitch is
+    struck again, and one that is struck within a longer one of its pitch lasts as long as that.
     """
     sound = np.zeros((_n_samples(seconds), 2), np.float32)
     notes = np.array([*notes], float).reshape(-1, 3)
-    release = round(RELEASE * SAMPLE_RATE)
-    fade = _fade(release).astype(np.float32)
-    start, end = np.minimum(np.rint(notes[:, 1:] * SAMPLE_RATE), len(sound)).astype(int).T
-    stop = np.where(start < end, np.minimum(end + release, len(sound)), start)
+    times = np.minimum(np.rint(notes[:, 1:] * SAMPLE_RATE), len(sound)).astype(int)
+    release, damper = round(RELEASE * SAMPLE_RATE), round(DAMPING * SAMPLE_RATE)
+    fade, damping = (_fade(n).astype(np.float32) for n in (release, damper))
     for pitch in np.unique(notes[:, 0]):
-        has_pitch = notes[:, 0] == pitch
-        tone = _struck(pitch, max(stop[has_pitch] - start[has_pitch]))
-        for begin, length in zip(start[has_pitch], (stop - start)[has_pitch]):
-            length = min(length, len(tone))
-            held = max(length - release, 0)
-            sound[begin : begin + held] += tone[:held]
-            faded = fade[release - (length - held) :]
-            sound[begin + held : begin + length] += tone[held:length] * faded
+        played = times[(notes[:, 0] == pitch) & (times[:, 0] < times[:, 1])]
+        start, end = played[np.argsort(played[:, 0], kind="stable")].T
+        again = np.append(start[1:], len(sound) + damper)[: len(start)]  # the next strike, if any
+        end = np.minimum(np.maximum.accumulate(end), again)
+        stop = np.minimum(np.minimum(end + release, again), len(sound))
+        tone = _struck(pitch, max(stop - start, default=0))
+        for begin, held, length, damped in zip(start, end - start, stop - start, again - start):
+            note = tone[:length].copy()
+            note[held:] *= fade[: len(note[held:])]
+            first = max(damped - damper, 0)
+            note[first:] *= damping[first - damped :][: len(note[first:])]
+            sound[begin : begin + len(note)] += note
+    _add_room(sound)
+    sound[-damper:] *= damping[-len(sound) :] if len(sound) else 1
     return _without_clipping(sound)
 
 
@@ -221,9 +233,31 @@ def _struck(pitch, n_samples):
     return mono[:, None] * np.array([np.cos(direction), np.sin(direction)], np.float32)
 
 
+def _add_room(sound):
+    """Add the echoes of a small room, in place: noise that decays, another on each side."""
+    from scipy.fft import irfft, rfft, rfftfreq  # in single precision
+
+    seconds = np.arange(round(_ROOM_SECONDS * SAMPLE_RATE)) / SAMPLE_RATE
+    echoes = np.random.default_rng(1).uniform(-1, 1, (2, len(seconds)))
+    echoes *= (seconds > _ROOM_DELAY) * 10 ** (-3 * seconds / _ROOM_SECONDS)
+    echoes *= ROOM / np.sqrt(np.mean(np.sum(echoes**2, axis=1)))
+    spectrum = np.asarray(rfft(echoes, _ROOM_BLOCK))
+    spectrum /= 1 + (rfftfreq(_ROOM_BLOCK, 1 / SAMPLE_RATE) / _ROOM_DARKNESS) ** 2
+    spectrum = spectrum.astype(np.complex64)
+    middle = np.full(2, 0.5, np.float32)
+    tail, n_samples = np.float32(0), _ROOM_BLOCK - len(seconds)
+    for begin in range(0, len(sound), n_samples):  # the echoes of a block last into the next
+        block = sound[begin : begin + n_samples]
+        heard = np.asarray(irfft(np.asarray(rfft(block @ middle, _ROOM_BLOCK)) * spectrum))
+        heard[:, : len(seconds)] += tail
+        added = heard[:, : len(block)].T
+        block += added * (np.abs(added) > _NOISE)
+        tail = heard[:, n_samples:]
+
+
 def _fade(n_samples):
     """Return a column of factors falling from 1 to 0."""
-    return np.cos(np.linspace(0, np.pi / 2, n_samples))[:, None] ** 2
+    return np.cos(np.linspace(0, np.pi / 2, n_samples))[:, None] ** 4
 
 
 def _without_clipping(sound):
