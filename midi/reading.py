@@ -61,6 +61,8 @@ class MidiContent:
         also of those too short for the roll.
     pitches : (number of notes,) int
         The pitch of each of the notes, in the order of the file's tracks and channels.
+    is_too_short : (number of notes,) bool
+        Whether each of `pitches` is of a note that lies between two frames.
     n_out_of_range, n_never_ended, n_drums : int
         Numbers of notes left out: with a pitch outside the range, without an end, on drums.
         A note counts once, for the last of these reasons that applies.
@@ -86,6 +88,7 @@ class MidiContent:
     n_merged: int
     damage: tuple[str, ...]
     pitches: np.ndarray = field(repr=False)
+    is_too_short: np.ndarray = field(repr=False)
     _start: np.ndarray = field(repr=False)
     _end: np.ndarray = field(repr=False)
     _struck: tuple[np.ndarray, np.ndarray] = field(repr=False)  # frames and columns
@@ -346,6 +349,7 @@ def read_bytes(data: bytes, options: Options, dtype: Any = np.float32) -> MidiCo
         n_merged=len(pitch) - n_too_short - len(struck[0]),
         damage=tuple(events.damage),
         pitches=pitch,
+        is_too_short=is_short,
         _start=(start_second / seconds.units_per_second).astype(np.float64),
         _end=(end_second / seconds.units_per_second).astype(np.float64),
         _struck=struck,

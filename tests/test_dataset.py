@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 from test_silence import END, smf
 
-from midi import MidiError, midiread, midiwrite
+from midi import MidiError, midiread, midiwrite, onset_notes
 from rnn4music import RNN4Music
-from rnn4music.data import midi_files, pianoroll, shards
+from rnn4music.data import midi_files, shards
 from rnn4music.data.dataset import Dataset, DatasetWarning, FileIssue, outcome
 from rnn4music.data.keys import find_key, transpose
 from rnn4music.data.midi_files import find_files, load_midi
@@ -434,7 +434,9 @@ def repeated(n, wait, pitch, length, channel=0):
 
 def test_every_number_of_a_summary(tmp_path, rng):
     """Compared with those of the events that the files are made of."""
-    expected = dict.fromkeys(("tunes", "in range", "short", "outside", "drums", "silent"), 0)
+    expected = dict.fromkeys(
+        ("tunes", "in range", "short", "again", "outside", "drums", "silent"), 0
+    )
     n_cells = []
     for k in range(1, 8):
         n_notes, n_short, n_low, n_drums, n_silent = (int(n) for n in rng.integers(1, 1500, 5))
@@ -449,6 +451,7 @@ def test_every_number_of_a_summary(tmp_path, rng):
         expected["tunes"] += 1
         expected["in range"] += n_notes + n_short
         expected["short"] += n_short
+        expected["again"] += n_notes - 1
         expected["outside"] += n_low
         expected["drums"] += n_drums
         expected["silent"] += n_notes + 10 + n_silent - n_steps
@@ -464,8 +467,8 @@ def test_every_number_of_a_summary(tmp_path, rng):
         f"  drums.mid  all of its {n_drums} notes are drums",
         f"silence left out before or after the notes: {expected['silent']:,} steps in 7 tunes",
         f"{expected['in range']:,} notes in the pitch range, {expected['short']:,} too short for a "
-        f"step; notes left out: {expected['outside']:,} outside the pitch range, "
-        f"{expected['drums']:,} drums",
+        f"step, {expected['again']:,} struck while sounding and lost in the note before; notes "
+        f"left out: {expected['outside']:,} outside the pitch range, {expected['drums']:,} drums",
     ]
     one = dataset[:1].summary()
     assert one == f"1 tune, {n_cells[0][0]:,} steps"
@@ -619,8 +622,8 @@ def test_notes_without_a_note_off_and_drums_of_any_channel_are_counted(tmp_path)
     assert dataset[0].sum() == 24 and dataset.n_notes == 21
     assert (dataset.n_cut, dataset.dropped_notes["drums"]) == (1, 7)
     assert dataset.summary().splitlines()[-1] == (
-        "21 notes in the pitch range, 1 without a note-off and ended by the next strike; "
-        "notes left out: 7 drums"
+        "21 notes in the pitch range, 1 struck while sounding and lost in the note before, 1 "
+        "without a note-off and ended by the next strike; notes left out: 7 drums"
     )
     again = load_midi(tmp_path, time_step=0.25, cache=tmp_path / "cache")
     store = convert(tmp_path, tmp_path / "store", time_step=0.25, progress=False)
@@ -652,9 +655,9 @@ def test_all_keys(folder):
     assert [name.split()[-1] for name in dataset.names] == [f"{key:+d}" for key in range(-5, 7)]
     np.testing.assert_array_equal(dataset[7][:, 2:], tune(0)[:, :-2])
     moved = [transpose(tune(0), key) for key in range(-5, 7)]
-    n_kept = sum(len(pianoroll.notes(roll)) for roll in moved)
+    n_kept = sum(len(onset_notes(roll)) for roll in moved)
     assert dataset.n_notes == n_kept and dataset[:1].dropped_notes == {}
-    n_dropped = 12 * len(pianoroll.notes(tune(0))) - n_kept
+    n_dropped = 12 * len(onset_notes(tune(0))) - n_kept
     assert dataset.dropped_notes == {"outside the pitch range": n_dropped} and n_dropped > 0
     assert f"notes left out: {n_dropped} outside the pitch range" in dataset.summary()
     assert len(Dataset([], []).in_keys()) == 0

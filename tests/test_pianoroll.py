@@ -1,32 +1,9 @@
-"""Validating piano rolls, and finding their notes."""
+"""Validating piano rolls."""
 
 import numpy as np
 import pytest
 
 from rnn4music.data import pianoroll
-
-
-def test_notes_are_runs_of_a_column():
-    roll = np.array([[1, 0, 0, 1], [1, 1, 0, 0], [0, 1, 0, 1]])
-    expected = [[0, 0, 2], [1, 1, 3], [3, 0, 1], [3, 2, 3]]
-    for each in (roll, roll.astype(bool), roll.astype(float), np.asfortranarray(roll)):
-        np.testing.assert_array_equal(pianoroll.notes(each), expected)
-
-
-def test_the_notes_fill_the_roll(rng):
-    roll = rng.random((40, 9)) < 0.6
-    filled = np.zeros(roll.shape, int)
-    for column, first, end in pianoroll.notes(roll):
-        filled[first:end, column] += 1
-        assert not roll[first - 1, column] or first == 0
-        assert end == len(roll) or not roll[end, column]
-    np.testing.assert_array_equal(filled, roll)
-
-
-def test_silence_has_no_notes():
-    assert (
-        pianoroll.notes(np.zeros((5, 3))).shape == pianoroll.notes(np.zeros((0, 3))).shape == (0, 3)
-    )
 
 
 def test_a_roll_of_zeros_and_ones_is_returned_unchanged():

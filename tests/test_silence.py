@@ -62,7 +62,8 @@ def test_a_tune_begins_with_its_first_note_and_ends_a_second_after_its_last(fold
         assert np.flatnonzero(roll[:, 60 - 21]).tolist() == list(range(begin, begin + 16))
     assert dataset.silence == (2, 400 + 796)
     text = "silence left out before or after the notes: 1,196 steps in 2 tunes"
-    assert dataset.summary().splitlines() == ["3 tunes, 56 steps", text]
+    notes = "24 notes in the pitch range, 21 struck while sounding and lost in the note before"
+    assert dataset.summary().splitlines() == ["3 tunes, 56 steps", text, notes]
 
 
 def test_silence_can_be_kept(folder):
@@ -70,7 +71,7 @@ def test_silence_can_be_kept(folder):
     for roll, name in zip(dataset, dataset.names, strict=True):
         np.testing.assert_array_equal(roll, midiread(folder / name, dt=0.25).piano_roll)
     assert dataset.lengths.sum() == 56 + 1196
-    assert dataset.silence == (0, 0) and dataset.summary() == "3 tunes, 1,252 steps"
+    assert dataset.silence == (0, 0) and dataset.summary().startswith("3 tunes, 1,252 steps\n24 ")
     with pytest.raises(TypeError, match="keep_silence must be True or False, not 'no'"):
         load_midi(folder, keep_silence="no")
 
@@ -188,7 +189,7 @@ def as_of_an_earlier_version(store):
     from rnn4music.data import store as roll_store
 
     manifest = roll_store.read_manifest(store)
-    del manifest["options"]["keep_silence"], manifest["rules"]
+    del manifest["options"]["keep_silence"], manifest["options"]["onsets"], manifest["rules"]
     roll_store.write_manifest(store, {**manifest, "format": 1})
 
 

@@ -515,8 +515,8 @@ def test_the_size_of_a_manifest_is_limited(folder, monkeypatch):
 
 
 def test_a_manifest_of_a_later_version_says_so(folder):
-    rewritten(folder, lambda manifest: manifest.update(options={"new": 1}, format=3))
-    with pytest.raises(ValueError, match="has format 3, but .* reads formats up to 2; install"):
+    rewritten(folder, lambda manifest: manifest.update(options={"new": 1}, format=4))
+    with pytest.raises(ValueError, match="has format 4, but .* reads formats up to 3; install"):
         RollStore(folder)
 
 
@@ -524,28 +524,28 @@ ENTRY = dict(shards.Entry("a.mid", "", "", {"n_notes": 1}, 0, 0, 0, 0)._asdict()
 
 
 @pytest.mark.parametrize(
-    ("changes", "n_pitches"),
+    ("changes", "width"),
     (
         ({"name": 1}, 88), ({"reason": None}, 88), ({"damage": []}, 88), ({"counts": []}, 88),
         ({"counts": {"n_notes": "1"}}, 88), ({"counts": {"n_notes": 1e9}}, 88),
         ({"n_steps": False}, 88), ({"crc": -1}, 88), ({"crc": 2**32}, 88), ({"crc": 0.0}, 88),
         ({"level": 65}, 88), ({"level": -1}, 88), ({"n_sketched": "0"}, 88), ({"reason": ""}, 88),
-        ({}, 0), ({}, 129), ({}, 88.0), ({}, True), ({}, "88"),
+        ({}, 0), ({}, 257), ({}, 88.0), ({}, True), ({}, "88"),
     ),
 )  # fmt: skip
-def test_an_invalid_index_is_refused(tmp_path, changes, n_pitches):
+def test_an_invalid_index_is_refused(tmp_path, changes, width):
     """A hostile index has a valid checksum."""
 
-    def index_of(entry, n_pitches):
-        about = {"digest": "d", "n_pitches": n_pitches, "entries": [[*entry.values()]]}
+    def index_of(entry, width):
+        about = {"digest": "d", "n_pitches": width, "entries": [[*entry.values()]]}
         text = json.dumps(about).encode()
         end = shards._TRAILER.pack(len(text), 0, zlib.crc32(text), 0, shards._MAGIC)
         (tmp_path / "shard").write_bytes(text + end)
         return shards.read_index(tmp_path / "shard")
 
-    assert index_of(ENTRY, 88).n_pitches == 88
+    assert index_of(ENTRY, 88).width == 88 and index_of(ENTRY, 256).width == 256
     with pytest.raises(StoreError, match="shard is damaged: its index"):
-        index_of({**ENTRY, **changes}, n_pitches)
+        index_of({**ENTRY, **changes}, width)
 
 
 def test_a_shard_built_from_its_parts_is_read(tmp_path):
@@ -575,7 +575,11 @@ def test_a_shard_built_from_its_parts_is_read(tmp_path):
         store = RollStore(tmp_path)
     assert store.names == ["a.mid"] and store.skipped == [("b.mid", "not a MIDI file")]
     assert store.damaged == [("a.mid", "cut off")]
-    assert store.options == {**options, "keep_silence": True} and store.silence == (0, 0)
+    assert store.options == {
+        **options,
+        "keep_silence": True,
+        "onsets": False,
+    } and store.silence == (0, 0)
     assert (store.n_notes, store.dropped_notes) == (3, {"drums": 1})
     np.testing.assert_array_equal(store[0], roll)
     path = store._path(0)
@@ -589,10 +593,10 @@ def test_a_manifest_cannot_name_files_elsewhere(folder):
 
 
 def test_a_later_format_is_left_alone(tunes, folder):
-    rewritten(folder, lambda manifest: manifest.update(format=3))
+    rewritten(folder, lambda manifest: manifest.update(format=4))
     before = files_of(folder)
     for attempt in (lambda: RollStore(folder), lambda: convert(tunes, folder, progress=False)):
-        with pytest.raises(ValueError, match="has format 3, .* up to 2; install a newer"):
+        with pytest.raises(ValueError, match="has format 4, .* up to 3; install a newer"):
             attempt()
     assert files_of(folder) == before
 
@@ -714,7 +718,7 @@ def test_nothing_is_read_to_check_a_store_or_to_count(made):
     store.split()
     assert store.read == []
     with pytest.raises(
-        ValueError, match="have 88 pitches, but the model's io_length is 7; convert"
+        ValueError, match="have 88 columns, but the model's io_length is 7; convert"
     ):
         pianoroll.validate_dataset("dataset", store, 7)
     with pytest.raises(ValueError, match="dataset is empty"):

@@ -8,8 +8,9 @@
 Conventions
 -----------
 A piano roll is (T, P) booleans, one row per time step and one column per pitch of a half-open
-range. No file is skipped silently: a warning has a table of the skipped files, and
-`Collection.skipped` lists all of them.
+range. With onsets it is (T, 2P), see `midi.onsets`; `Collection.onsets` says which. No file is
+skipped silently: a warning has a table of the skipped files, and `Collection.skipped` lists all of
+them.
 """
 
 import re
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from midi.onsets import onset_notes
 from midi.text import count, printable
 from rnn4music._utils import checks
 from rnn4music.data import pianoroll
@@ -29,6 +31,9 @@ from rnn4music.data.duplicates import group_near_duplicates
 from rnn4music.data.keys import ALL_KEYS, transpose, validate_semitones
 
 TOO_SHORT, OUTSIDE = "too short for a step", "outside the pitch range"
+MERGED = "struck in the same step as another of their pitch"
+STRUCK_AGAIN = "struck while sounding and lost in the note before"  # without onsets
+_INSIDE = (TOO_SHORT, MERGED, STRUCK_AGAIN)  # reasons of notes that `n_notes` includes
 _MOST_ROWS = 20  # of a table
 _DETAIL = re.compile(r"\d+|(?<!\w)b?(['\"])(?:\\.|(?!\1).)*\1")  # numbers, quoted text and bytes
 
@@ -71,10 +76,12 @@ class Collection(Sequence):
         Files that were not used, with the reason.
     damaged : list of FileIssue
         Files that were read in part, with the damage.
+    onsets : bool
+        Whether the rolls have onsets: (T, 2P), first the sounding columns, then the struck ones.
     n_notes : int
-        Notes within the pitch range, including those too short for a step.
+        Notes within the pitch range, also those that are not in the rolls.
     dropped_notes : dict of str to int
-        Number of notes that are not in the rolls, by reason.
+        Number of notes that are not in the rolls as notes of their own, by reason.
     n_cut : int
         Number of notes whose note-off is missing and that end where their pitch is struck next.
     silence : Silence
@@ -89,6 +96,12 @@ class Collection(Sequence):
     dropped_notes: dict
     silence: Silence
     n_cut: int
+    options: Any  # dict or None
+
+    @property
+    def onsets(self):
+        """Whether the rolls have onsets."""
+        return bool((self.options or {}).get("onsets"))
 
     @abstractmethod
     def select(self, indices) -> Any:
@@ -123,10 +136,10 @@ class Collection(Sequence):
     def summarise_notes(self):
         """Return a line on the notes that are in the pitch range, and those left out."""
         left_out = {reason: n for reason, n in self.dropped_notes.items() if n}
-        n_short = left_out.pop(TOO_SHORT, 0)
-        short = f", {n_short:,} {TOO_SHORT}" if n_short else ""
-        cut = f", {self.n_cut:,} without a note-off and ended by the next strike" * (self.n_cut > 0)
-        parts = [f"{count(self.n_notes, 'note')} in the pitch range{short}{cut}"]
+        inside = {reason: left_out.pop(reason, 0) for reason in _INSIDE}
+        inside["without a note-off and ended by the next strike"] = self.n_cut
+        inside = (f", {n:,} {reason}" for reason, n in inside.items() if n)
+        parts = [f"{count(self.n_notes, 'note')} in the pitch range{''.join(inside)}"]
         if left_out:
             reasons = (f"{n:,} {reason}" for reason, n in left_out.items())
             parts.append(f"notes left out: {', '.join(reasons)}")
@@ -200,11 +213,12 @@ class Dataset(Collection):
 
     Attributes
     ----------
-    rolls : list of (T, P) bool
-    names, skipped, damaged, n_notes, dropped_notes, silence, n_cut
+    rolls : list of (T, P) bool, or of (T, 2P) with onsets
+    names, onsets, skipped, damaged, n_notes, dropped_notes, silence, n_cut
         See `Collection`.
     options : dict or None
-        Options with which MIDI files were read, as in a store; None if unknown.
+        Options with which MIDI files were read, as in a store; None if unknown. Without
+        ``onsets`` the rolls have none.
     """
 
     rolls: list
@@ -238,7 +252,7 @@ class Dataset(Collection):
 
     def near_duplicates(self):
         """Return for each tune the number of its group; see `rnn4music.data.duplicates`."""
-        return group_near_duplicates(self.rolls)
+        return group_near_duplicates(self.rolls, onsets=self.onsets)
 
     def in_keys(self, semitones=ALL_KEYS):
         """Return every tune in several transpositions, by default all twelve keys.
@@ -249,12 +263,13 @@ class Dataset(Collection):
             Notes that leave the pitch range are dropped, and counted in ``dropped_notes``.
         """
         semitones = validate_semitones(semitones)
-        notes = [np.empty((0, 3), int), *map(pianoroll.notes, self.rolls)]
-        column, P = np.concatenate(notes)[:, 0], self.rolls[0].shape[1] if self.rolls else 0
+        rolls = [pianoroll.halves(roll, self.onsets) for roll in self.rolls]
+        notes = [np.empty((0, 3), int), *(onset_notes(*each) for each in rolls)]
+        column, P = np.concatenate(notes)[:, 0], rolls[0][0].shape[1] if rolls else 0
         moved = [column + key for key in semitones]
         n_notes = sum(int(np.sum((each >= 0) & (each < P))) for each in moved)
         return Dataset(
-            [transpose(roll, key) for roll in self.rolls for key in semitones],
+            [transpose(roll, key, onsets=self.onsets) for roll in self.rolls for key in semitones],
             [f"{name} {key:+d}" for name in self.names for key in semitones],
             n_notes=n_notes,
             dropped_notes={OUTSIDE: len(column) * len(semitones) - n_notes},

@@ -7,9 +7,9 @@ them with the other.
 
 An n-gram is eight chords in a row. A chord is the set of sounding pitches relative to the lowest,
 together with the interval from the previous chord's lowest pitch. A chord that lasts several steps
-counts once; silences are ignored. A copy at another tempo is found if steps are parts of a beat; in
-steps of seconds, only if sampling leaves the chords unchanged. N-grams are compared by hash (a
-polynomial over the ring of 64-bit integers, with odd bases).
+counts once, even if it is struck again; silences are ignored. A copy at another tempo is found if
+steps are parts of a beat; in steps of seconds, only if sampling leaves the chords unchanged.
+N-grams are compared by hash (a polynomial over the ring of 64-bit integers, with odd bases).
 
 The n-grams of a large collection may not fit into memory. A tune's *sketch* is a sample of them:
 all n-grams of a tune with at most 64, a half up to 128, a quarter up to 256, an eighth beyond. The
@@ -24,6 +24,8 @@ one.
 from typing import Any, NamedTuple
 
 import numpy as np
+
+from rnn4music.data.pianoroll import halves
 
 N = 8  # chords per n-gram
 SHARED = 0.5  # share of the n-grams of the tune with fewer
@@ -45,15 +47,19 @@ class Sketch(NamedTuple):
     ngrams: Any  # sorted hashes
 
 
-def group_near_duplicates(rolls):
-    """Return the number of each (T, P) roll's group of near duplicates.
+def group_near_duplicates(rolls, *, onsets=False):
+    """Return the number of each roll's group of near duplicates.
+
+    Parameters
+    ----------
+    rolls : iterable of (T, P), or with `onsets` (T, 2P)
 
     Returns
     -------
     list of int
         Index of the group's first tune. Duplicates of duplicates are in one group.
     """
-    return group_sketches([Sketch(0, ngrams_of(roll)) for roll in rolls])
+    return group_sketches([Sketch(0, ngrams_of(halves(roll, onsets)[0])) for roll in rolls])
 
 
 def group_sketches(sketches):
@@ -107,9 +113,9 @@ def _pairs(ngrams, owner, level_of, level):
         yield np.stack((tune[is_near], other[is_near]))
 
 
-def sketch_of(roll):
-    """Return the sketch of a (T, P) roll."""
-    ngrams = ngrams_of(roll)
+def sketch_of(roll, *, onsets=False):
+    """Return the sketch of a roll, (T, P) or with `onsets` (T, 2P)."""
+    ngrams = ngrams_of(halves(roll, onsets)[0])
     level = (len(ngrams) - 1).bit_length() - (_SKETCH - 1).bit_length()
     level = min(max(0, level), _HIGHEST_LEVEL)
     return Sketch(level, ngrams[_is_sampled(ngrams, level)])
@@ -124,7 +130,7 @@ def _is_sampled(ngrams, level):
 
 
 def ngrams_of(roll):
-    """Return the sorted hashes of a roll's n-grams; a tune of fewer chords is one n-gram."""
+    """Return the sorted hashes of a (T, P) roll's n-grams; a tune of fewer chords is one n-gram."""
     roll = np.asarray(roll).astype(bool)
     roll = roll[roll.any(axis=1)]
     changes = (roll[1:] != roll[:-1]).any(axis=1)

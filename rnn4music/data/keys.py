@@ -2,7 +2,8 @@
 
 Conventions
 -----------
-A roll is (T, P); column 0 is `lowest_pitch`. A tonic is a pitch class, 0 for C to 11 for B.
+A roll is (T, P), or with onsets (T, 2P); column 0 is `lowest_pitch`. A tonic is a pitch class, 0
+for C to 11 for B.
 
 Source
 ------
@@ -17,8 +18,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from midi.onsets import split_onsets
 from midi.pitches import pitch_class_name
 from rnn4music._utils import checks
+from rnn4music.data.pianoroll import halves
 
 PROFILES = {
     "major": (0.238, 0.006, 0.111, 0.006, 0.137, 0.094, 0.016, 0.214, 0.009, 0.080, 0.008, 0.081),
@@ -39,14 +42,14 @@ class Key(NamedTuple):
         return f"{pitch_class_name(self.tonic, flats=True)} {self.mode}"
 
 
-def find_key(roll, lowest_pitch=21):
-    """Return the key of a (T, P) roll, or None if the roll is silent.
+def find_key(roll, lowest_pitch=21, *, onsets=False):
+    """Return the key of a roll, (T, P) or with `onsets` (T, 2P), or None if the roll is silent.
 
     Returns
     -------
     Key or None
     """
-    sounding = np.asarray(roll).astype(bool).sum(axis=0)
+    sounding = np.asarray(halves(roll, onsets)[0]).astype(bool).sum(axis=0)
     if not sounding.any():
         return None
     pitch_class = (np.arange(len(sounding)) + lowest_pitch) % 12
@@ -64,8 +67,13 @@ def semitones_to_c(key):
     return (_GOALS[key.mode] - key.tonic + 6) % 12 - 6
 
 
-def transpose(roll, semitones):
-    """Return the (T, P) roll shifted upwards; cells that leave the range are dropped."""
+def transpose(roll, semitones, *, onsets=False):
+    """Return the (T, P) roll shifted upwards; cells that leave the range are dropped.
+
+    The halves of a roll with onsets, (T, 2P), are shifted alike.
+    """
+    if onsets:
+        return np.hstack([transpose(half, semitones) for half in split_onsets(roll)])
     shifted = np.zeros_like(roll)
     P = roll.shape[1]
     low, high = max(semitones, 0), P + min(semitones, 0)

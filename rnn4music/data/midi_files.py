@@ -15,6 +15,7 @@ import numpy as np
 from midi import MidiError
 from midi.events import HEAD, kind_of
 from midi.files import SUFFIXES, expanded, opened
+from midi.onsets import canonical_onsets
 from midi.reading import (
     PIANO,
     RULES,
@@ -29,7 +30,7 @@ from rnn4music._utils import checks, npz
 from rnn4music._utils.console import Bar
 from rnn4music._utils.processes import in_processes, n_cores
 from rnn4music.data import pianoroll
-from rnn4music.data.dataset import OUTSIDE, TOO_SHORT, Dataset, outcome
+from rnn4music.data.dataset import MERGED, OUTSIDE, STRUCK_AGAIN, TOO_SHORT, Dataset, outcome
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.data.shards import Tune, cached
 
@@ -53,6 +54,7 @@ def load_midi(
     keep_short=False,
     keep_silence=False,
     to_c=False,
+    onsets=False,
     min_steps=1,
     short_tunes="skip",
     strict=False,
@@ -97,6 +99,11 @@ def load_midi(
     to_c : bool
         Whether each tune is transposed to C major or A minor, by at most six semitones. See
         `rnn4music.data.keys` for how the key is found, and `Dataset.in_keys` for all twelve keys.
+    onsets : bool
+        Whether the rolls also say where notes are struck: (T, 2P), first the P sounding columns,
+        then the P struck ones. Otherwise a note that is struck while its pitch sounds is lost in
+        the note before it. Either way ``dropped_notes`` counts the notes that are not in the rolls
+        as notes of their own.
     min_steps : int
         Tunes of fewer steps count as too short.
     short_tunes : {"skip", "repeat", "pad"}
@@ -134,8 +141,8 @@ def load_midi(
     """
     sampling = SamplingOptions.validate(
         pitch_range, time_step, steps_per_beat=steps_per_beat, tempo=tempo, sustain=sustain,
-        drums=drums, keep_short=keep_short, keep_silence=keep_silence, to_c=to_c, strict=strict,
-        most_cells=most_cells,
+        drums=drums, keep_short=keep_short, keep_silence=keep_silence, to_c=to_c,
+        onsets=onsets, strict=strict, most_cells=most_cells,
     )  # fmt: skip
     progress = checked_flag("progress", progress)
     min_steps = checks.integer("min_steps", min_steps, 1)
@@ -148,7 +155,7 @@ def load_midi(
         return Bar(tunes, "reading", len(files), unit="file", disable=not progress, delay=1)
 
     try:
-        tunes = cached(cache, ("midi", RULES, *sampling), files, sampling.n_pitches, read)
+        tunes = cached(cache, ("midi", RULES, *sampling), files, sampling.width, read)
     finally:
         forget_zips()
     tunes = [_long_enough(tune, min_steps, short_tunes) for tune in tunes]
@@ -364,6 +371,7 @@ class SamplingOptions(NamedTuple):
     options: Options
     pitch_range: tuple[int, int]
     to_c: bool
+    onsets: bool
 
     @classmethod
     def validate(
@@ -373,12 +381,14 @@ class SamplingOptions(NamedTuple):
         *,
         keep_silence=False,
         to_c=False,
+        onsets=False,
         most_cells=MOST_CELLS,
         **options,
     ):
         """Check arguments of `load_midi`; raise TypeError or ValueError."""
         keep_silence = checked_flag("keep_silence", keep_silence)
         to_c = checked_flag("to_c", to_c)
+        onsets = checked_flag("onsets", onsets)
         pitch_range = checked_pitch_range(pitch_range, "pitch_range")
         read = _EVERY_PITCH if to_c else pitch_range
         options = check_options(
@@ -387,12 +397,12 @@ class SamplingOptions(NamedTuple):
         if not keep_silence:
             silence = _BEATS_OF_SILENCE if options.in_beats else pianoroll.SILENCE
             options = options._replace(most_silence=math.ceil(silence / options.step))
-        return cls(options, pitch_range, to_c)
+        return cls(options, pitch_range, to_c, onsets)
 
     @property
-    def n_pitches(self):
+    def width(self):
         """Number of columns of a roll."""
-        return self.pitch_range[1] - self.pitch_range[0]
+        return (1 + self.onsets) * (self.pitch_range[1] - self.pitch_range[0])
 
     def arguments(self):
         """Return the arguments of `validate` as JSON can represent them."""
@@ -407,6 +417,7 @@ class SamplingOptions(NamedTuple):
             "tempo": None if tempo is None else float(tempo),
             "keep_silence": keep_silence,
             "to_c": self.to_c,
+            "onsets": self.onsets,
         }
 
 
@@ -420,7 +431,7 @@ def n_workers(workers, files):
 
 def read_file(sampling, file):
     """Read a file as a `Tune`; this may run in any process."""
-    options, pitch_range, to_c = sampling
+    options, pitch_range, to_c, onsets = sampling
     try:
         data = file.read()
         if data.startswith(_APPLE_DOUBLE):
@@ -434,17 +445,23 @@ def read_file(sampling, file):
             reason = f"in the .zip, {reason}".replace(f" for file {file.member!r}", "")
             reason = reason.replace(f"File {file.member!r}", "the file")
         return Tune(file.name, reason=reason)
-    roll, n_out_of_range = content.piano_roll, content.n_out_of_range
-    n_notes = len(content.pitches)
+    roll, struck = content.piano_roll, content.onset_roll
+    n_out_of_range, is_short = content.n_out_of_range, content.is_too_short
     if to_c:
         key = find_key(roll, lowest_pitch=0)
         semitones = semitones_to_c(key) if key else 0
-        roll = transpose(roll, semitones)[:, slice(*pitch_range)]
+        roll, struck = (
+            transpose(each, semitones)[:, slice(*pitch_range)] for each in (roll, struck)
+        )
         pitches = content.pitches + semitones
-        n_out_of_range = int(np.sum((pitches < pitch_range[0]) | (pitches >= pitch_range[1])))
-        n_notes -= n_out_of_range
+        is_inside = (pitches >= pitch_range[0]) & (pitches < pitch_range[1])
+        n_out_of_range, is_short = int(np.count_nonzero(~is_inside)), is_short[is_inside]
+    n_notes, n_short = len(is_short), int(np.count_nonzero(is_short))
+    n_struck = int(np.count_nonzero(struck))
     dropped = {
-        TOO_SHORT: content.n_too_short,
+        TOO_SHORT: n_short,
+        MERGED: n_notes - n_short - n_struck,
+        STRUCK_AGAIN: 0 if onsets else n_struck - int(np.count_nonzero(canonical_onsets(roll))),
         OUTSIDE: n_out_of_range,
         "never ended": content.n_never_ended,
         "drums": content.n_drums,
@@ -453,6 +470,8 @@ def read_file(sampling, file):
     reason = ""
     if not roll.any():
         reason = _without_notes({why: n for why, n in dropped.items() if n})
+    if onsets:
+        roll = np.hstack([roll, struck])
     return Tune(file.name, roll, reason, summary(content.damage), {**counts, **dropped})
 
 

@@ -1,15 +1,18 @@
-"""Validating piano rolls, and finding the notes in them.
+"""Validating piano rolls.
 
 Conventions
 -----------
-A roll is (T, P): rows are steps, columns are pitches. A note is a run of steps in which a pitch
-is on.
+A roll is (T, P): rows are steps, columns are pitches. A roll with onsets is (T, 2P): first the P
+sounding columns, then the P struck ones (see `midi.onsets`). No width tells them apart: a
+collection's ``onsets``, or an argument of that name, does.
 """
 
 import os
 import warnings
 
 import numpy as np
+
+from midi.onsets import split_onsets
 
 SILENCE = 1
 """Seconds of silence that a tune keeps after its last note, and at most before its first."""
@@ -84,9 +87,9 @@ def validate_dataset(name, value, n_pitches=None, *, binary=False, scorable=Fals
         As `validate` raises them, and if there are no tunes.
     """
     if is_stored(value):
-        if n_pitches not in (None, value.n_pitches):
+        if n_pitches not in (None, value.width):
             raise ValueError(
-                f"the rolls of {name} have {value.n_pitches} pitches, but the model's io_length "
+                f"the rolls of {name} have {value.width} columns, but the model's io_length "
                 f"is {n_pitches}; convert the MIDI files with a pitch range of that width"
             )
         tunes = value
@@ -132,14 +135,9 @@ def numeric_array(name, value):
     return array
 
 
-def notes(roll):
-    """Return the notes of a (T, P) roll column by column: (number of notes, 3) int.
-
-    A row has the note's column, its first step, and the step after its last.
-    """
-    is_on = np.pad(np.asarray(roll) > 0, ((1, 1), (0, 0)))
-    column, step = np.nonzero((is_on[1:] != is_on[:-1]).T)  # on and off alternate
-    return np.column_stack([column[::2], step[::2], step[1::2]])
+def halves(roll, onsets):
+    """Return the piano roll, and the onset roll or None."""
+    return split_onsets(roll) if onsets else (roll, None)
 
 
 def mark_silence(roll):

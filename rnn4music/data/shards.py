@@ -53,7 +53,7 @@ class Tune(NamedTuple):
     """The roll of a MIDI file, or the reason why there is none."""
 
     name: str
-    roll: Any = None  # (T, P) bool
+    roll: Any = None  # (T, P) bool, or (T, 2P) with onsets
     reason: str = ""  # why the file cannot be used
     damage: str = ""
     counts: dict = {}
@@ -87,13 +87,13 @@ class Index(NamedTuple):
     """The index of a shard."""
 
     digest: str  # of the MIDI files and the options
-    n_pitches: int
+    width: int  # columns of a roll; "n_pitches" in the file
     entries: list
     crc: int
     sketches_at: tuple[int, int, int]  # first byte, number of bytes, CRC-32
 
 
-def write(path, digest, n_pitches, tunes, sketch=sketch_of):
+def write(path, digest, width, tunes, sketch=sketch_of):
     """Write the `tunes` as a shard, whole or not at all, and return the CRC-32 of the index.
 
     One tune is in memory at a time. `sketch` returns a roll's `duplicates.Sketch`.
@@ -109,7 +109,7 @@ def write(path, digest, n_pitches, tunes, sketch=sketch_of):
             sketches.append(ngrams)
             numbers = n_steps, zlib.crc32(cells), level, len(ngrams)
             entries.append(Entry(name, reason, damage, counts, *numbers))
-        index = json.dumps({"digest": digest, "n_pitches": n_pitches, "entries": entries}).encode()
+        index = json.dumps({"digest": digest, "n_pitches": width, "entries": entries}).encode()
         hashes = np.concatenate([_NO_SKETCH.ngrams, *sketches]).astype("<u8").tobytes()
         crcs = zlib.crc32(index), zlib.crc32(hashes)
         file.write(index + hashes + _TRAILER.pack(len(index), len(hashes), *crcs, _MAGIC))
@@ -129,37 +129,36 @@ def read_index(path, **expected):
     text = _bytes(path, begin, n_index, crc, "its index")
     try:
         content = json.loads(text)
-        digest, n_pitches = content["digest"], content["n_pitches"]
+        digest, width = content["digest"], content["n_pitches"]
         entries = [Entry(*entry) for entry in content["entries"]]
-        is_valid = type(digest) is str and type(n_pitches) is int and 1 <= n_pitches <= 128
+        is_valid = type(digest) is str and type(width) is int and 1 <= width <= 256
         is_valid &= bool(entries) and all(entry.is_valid for entry in entries)
-        is_valid &= sum(entry.n_steps for entry in entries) * row_bytes(n_pitches) == begin
+        is_valid &= sum(entry.n_steps for entry in entries) * row_bytes(width) == begin
         is_valid &= 8 * sum(entry.n_sketched for entry in entries) == n_hashes
     except INVALID_JSON:
         is_valid = False
     if not is_valid:
         raise StoreError(damaged(path, "its index is invalid"))
-    index = Index(digest, n_pitches, entries, crc, (begin + n_index, n_hashes, crc_hashes))
+    index = Index(digest, width, entries, crc, (begin + n_index, n_hashes, crc_hashes))
     if any(getattr(index, name) != value for name, value in expected.items()):
         raise StoreError(damaged(path, "it is not the shard that the store lists"))
     return index
 
 
-def read_roll(path, name, begin, n_steps, n_pitches, crc):
-    """Return the (n_steps, n_pitches) bool roll of the tune whose first byte is `begin`."""
-    width = row_bytes(n_pitches)
-    cells = _bytes(path, begin, n_steps * width, crc, name)
-    packed = np.frombuffer(cells, np.uint8).reshape(n_steps, width)
-    return np.unpackbits(packed, axis=1, count=n_pitches).view(bool)
+def read_roll(path, name, begin, n_steps, width, crc):
+    """Return the (n_steps, width) bool roll of the tune whose first byte is `begin`."""
+    cells = _bytes(path, begin, n_steps * row_bytes(width), crc, name)
+    packed = np.frombuffer(cells, np.uint8).reshape(n_steps, row_bytes(width))
+    return np.unpackbits(packed, axis=1, count=width).view(bool)
 
 
 def read_tunes(path, index):
     """Yield a `Tune` for each entry of a shard's index."""
     begin = 0
     for name, reason, damage, counts, n_steps, crc, *_ in index.entries:
-        roll = read_roll(path, name, begin, n_steps, index.n_pitches, crc)
+        roll = read_roll(path, name, begin, n_steps, index.width, crc)
         yield Tune(name, None if reason else roll, reason, damage, counts)
-        begin += n_steps * row_bytes(index.n_pitches)
+        begin += n_steps * row_bytes(index.width)
 
 
 def read_sketches(path, index):
@@ -183,9 +182,9 @@ def verify(path, **expected):
     return index
 
 
-def row_bytes(n_pitches):
+def row_bytes(width):
     """Return the number of bytes of a row."""
-    return -(-n_pitches // 8)
+    return -(-width // 8)
 
 
 def damaged(path, what, how="is damaged"):
@@ -216,7 +215,7 @@ def _opened(path) -> Any:
 # ---- a cache
 
 
-def cached(folder, key, files, n_pitches, read):
+def cached(folder, key, files, width, read):
     """Return a list of the tunes that `read` yields, from the cache if it has them.
 
     The cache is a folder, or None. It may be deleted at any time; damaged files in it are ignored.
@@ -230,14 +229,14 @@ def cached(folder, key, files, n_pitches, read):
     digest = _digest(key, files)
     path = expanded(folder) / f"{digest}.rolls"
     with contextlib.suppress(StoreError, OSError):
-        index = read_index(path, digest=digest, n_pitches=n_pitches)
+        index = read_index(path, digest=digest, width=width)
         return list(read_tunes(path, index))
     tunes = list(read())
     if _digest(key, files) != digest:
         return tunes  # a file changed meanwhile
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, digest, n_pitches, tunes, sketch=lambda roll: _NO_SKETCH)
+        write(path, digest, width, tunes, sketch=lambda roll: _NO_SKETCH)
     except OSError as error:
         warnings.warn(f"the cache {folder} cannot be written: {error}", stacklevel=3)
     return tunes

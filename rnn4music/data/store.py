@@ -26,6 +26,7 @@ import re
 import socket
 import warnings
 import zlib
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -39,7 +40,7 @@ from rnn4music._utils.differences import OtherOptions, differences
 from rnn4music._utils.processes import in_processes
 from rnn4music.data import midi_files, shards
 from rnn4music.data.dataset import Collection, DatasetWarning, outcome
-from rnn4music.data.duplicates import group_sketches
+from rnn4music.data.duplicates import group_sketches, sketch_of
 from rnn4music.data.keys import ALL_KEYS, transpose, validate_semitones
 from rnn4music.data.midi_files import SamplingOptions, read_file
 from rnn4music.data.shards import StoreError, Tune
@@ -49,7 +50,7 @@ __all__ = ["RollStore", "StoreError", "convert", "is_store"]
 
 FILES_OF_A_SHARD = 256
 MANIFEST, SHARDS = "store.json", "shards"
-FORMAT = 2  # of a manifest; 1 had no keep_silence
+FORMAT = 3  # of a manifest; 1 had no keep_silence, 1 and 2 no onsets
 _DIGEST = re.compile("[0-9a-f]{16}")
 _MOST_BYTES = 2**26  # of a manifest, which has about 100 for each shard
 _PLACE = np.dtype([("shard", "i4"), ("begin", "i8"), ("n_steps", "i8"), ("crc", "u4")])
@@ -85,7 +86,7 @@ def convert(
         Whether to show a progress bar.
     **options
         ``steps_per_beat``, ``tempo``, ``sustain``, ``drums``, ``keep_short``, ``keep_silence``,
-        ``to_c``, ``strict`` and ``most_cells``; see `load_midi`.
+        ``to_c``, ``onsets``, ``strict`` and ``most_cells``; see `load_midi`.
 
     Returns
     -------
@@ -195,6 +196,8 @@ def _claim(folder, manifest):
         raise ValueError(f"{begin}{_other_rules('it', existing)}{end}")
     if differences(*facts):
         raise OtherOptions(begin, *facts, end)
+    if existing.get("format", FORMAT) < FORMAT:
+        raise ValueError(f"{begin}it was made by an earlier version of rnn4music{end}")
     if have_changed:
         raise ValueError(f"{begin}some of the files have changed{end}")
     (folder / SHARDS).mkdir(exist_ok=True)
@@ -248,7 +251,8 @@ def _made(job):
             "path until the conversion ends; put it on a shared file system"
         )
     tunes = (_read(job.sampling, file) for file in job.files)
-    return shards.write(job.path, job.digest, job.sampling.n_pitches, tunes)
+    sketch = partial(sketch_of, onsets=job.sampling.onsets)
+    return shards.write(job.path, job.digest, job.sampling.width, tunes, sketch)
 
 
 def _read(sampling, file):
@@ -277,8 +281,9 @@ class RollStore(Collection):
     ----------
     options : dict
         The arguments of `convert` with which the MIDI files were read.
-    n_pitches : int
-    names, lengths, skipped, damaged, n_notes, dropped_notes, silence, n_cut
+    n_pitches, width : int
+        Numbers of pitches, and of columns of a roll: twice as many with onsets.
+    names, lengths, onsets, skipped, damaged, n_notes, dropped_notes, silence, n_cut
         See `Collection`.
 
     Raises
@@ -307,6 +312,7 @@ class RollStore(Collection):
         self.options = manifest["options"]
         low, high = self.options["pitch_range"]
         self.n_pitches = high - low
+        self.width = (1 + self.onsets) * self.n_pitches
         self._digests = [shard["digest"] for shard in manifest["shards"]]
         self._names, places = [], []
         entries = self._entries(manifest["shards"], places)
@@ -326,7 +332,7 @@ class RollStore(Collection):
             index = shards.read_index(
                 self._path(number),
                 digest=shard["digest"],
-                n_pitches=self.n_pitches,
+                width=self.width,
                 crc=shard["crc"],
             )
             begin = 0
@@ -334,21 +340,23 @@ class RollStore(Collection):
                 if not entry.reason:
                     self._names.append(entry.name)
                     places.append((number, begin, entry.n_steps, entry.crc))
-                    begin += entry.n_steps * shards.row_bytes(self.n_pitches)
+                    begin += entry.n_steps * shards.row_bytes(self.width)
                 yield entry
 
     def __len__(self):
         return len(self._chosen)
 
     def __getitem__(self, index):
-        """Return one roll, (T, P) bool, or for a slice a store."""
+        """Return one roll, (T, P) or with onsets (T, 2P) bool, or for a slice a store."""
         if isinstance(index, slice):
             return self.select(range(len(self))[index])
         tune = self._chosen[index]
         shard, begin, n_steps, crc = self._places[tune].tolist()
-        name, P = self._names[tune], self.n_pitches
-        roll = shards.read_roll(self._path(shard), name, begin, n_steps, P, crc)
-        return roll if self._semitones is None else transpose(roll, int(self._semitones[index]))
+        name = self._names[tune]
+        roll = shards.read_roll(self._path(shard), name, begin, n_steps, self.width, crc)
+        if self._semitones is None:
+            return roll
+        return transpose(roll, int(self._semitones[index]), onsets=self.onsets)
 
     def _path(self, shard):
         return shard_path(self.folder, shard, self._digests[shard])
@@ -369,7 +377,7 @@ class RollStore(Collection):
     @property
     def fingerprint(self):
         """A text that identifies the tunes and their order."""
-        digest = hashlib.sha256(f"{self.n_pitches}".encode())
+        digest = hashlib.sha256(f"{self.width}".encode())
         digest.update(self.lengths.tobytes())
         digest.update(self._places["crc"][self._chosen].tobytes())
         if self._semitones is not None:
@@ -462,6 +470,8 @@ def read_manifest(folder):
         is_later = is_whole and manifest["format"] > FORMAT
         if is_whole and manifest["format"] == 1:
             manifest["options"].setdefault("keep_silence", True)
+        if is_whole and manifest["format"] <= 2:
+            manifest["options"].setdefault("onsets", False)
         manifest.setdefault("rules", 1)
         is_whole &= is_later or _is_valid(manifest)
     except shards.INVALID_JSON:

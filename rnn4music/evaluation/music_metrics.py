@@ -26,6 +26,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from midi.onsets import onset_notes
 from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 
@@ -133,7 +134,7 @@ def describe(roll, lowest_pitch=21):
     used = np.flatnonzero(steps_of_pitch)
     pitch_class = (np.arange(P) + lowest_pitch) % 12
 
-    column, first, end = pianoroll.notes(roll).T
+    column, first, end = onset_notes(roll).T
     lengths = end - first
     bins = np.searchsorted(NOTE_LENGTHS, lengths, side="right") - 1
 

@@ -18,6 +18,7 @@ who cover parts of an image.
 
 import numpy as np
 
+from midi.onsets import onset_notes
 from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 
@@ -52,7 +53,7 @@ def occlusion_effects(network, roll, step, column):
     roll = np.asarray(pianoroll.validate("roll", roll, binary=True), float)
     step, column = validate_position(roll, step, column)
     earlier = roll[:step]
-    notes = pianoroll.notes(earlier)
+    notes = onset_notes(earlier)
     batch_size = max(1, _MOST_CELLS // earlier.size)
 
     def log_odds(tunes):
