@@ -9,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from midi import canonical_onsets, onset_notes
+from rnn4music.data.dataset import Dataset
 from rnn4music.evaluation.music_metrics import (
     TuneStatistics,
     describe,
@@ -22,6 +24,9 @@ NAMES = [field.name for field in fields(TuneStatistics)]
 HISTOGRAMS = [name for name in NAMES if name.endswith("histogram")]
 small_rolls = arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 6)))
 narrow_rolls = arrays(bool, st.tuples(st.integers(1, 7), st.just(4)))
+pairs = st.tuples(st.just(2), st.integers(1, 12), st.integers(1, 5)).flatmap(
+    lambda shape: arrays(bool, shape)
+)  # sounding, struck
 
 
 def roll_of(*steps, n_pitches=24):
@@ -34,6 +39,10 @@ def roll_of(*steps, n_pitches=24):
 
 def melody(*keys, n_pitches=60):
     return roll_of(*([key] for key in keys), n_pitches=n_pitches)
+
+
+def with_onsets(roll, struck=None):
+    return np.hstack([roll, canonical_onsets(roll, struck)])
 
 
 def nonzero(histogram, first=0):
@@ -132,13 +141,69 @@ def test_recurrence_and_held_steps_against_their_definitions(roll):
     assert found.longest_held == longest
 
 
+def test_a_small_tune_with_onsets_by_hand():
+    """C four times, E held over them, and G over the last two of them."""
+    roll = roll_of(*[[0, 4]] * 4, *[[0, 4, 7]] * 3, [0, 4, 7], [], [0])
+    struck = roll_of([0], [], [0], [], [0], [], [0], [7], [9], [], n_pitches=24)  # 9 is silent
+    found = describe(np.hstack([roll, struck]), onsets=True)
+    assert (found.note_density, found.mean_note_length) == (8 / 10, (4 * 2 + 8 + 3 + 1 + 1) / 8)
+    assert found.repeated_notes == 4 / 8
+    assert nonzero(found.note_length_histogram, 1) == {1: 2 / 8, 2: 4 / 8, 3: 1 / 8, 5: 1 / 8}
+    # the highest voice: E, G, G, C
+    assert nonzero(found.interval_histogram, -13) == {3: 1 / 3, 0: 1 / 3, -7: 1 / 3}
+    assert (found.repeated_share, found.longest_held) == (3 / 9, 2)
+    plain = describe(roll)
+    assert (plain.note_density, plain.mean_note_length) == (4 / 10, (8 + 8 + 4 + 1) / 4)
+    assert (plain.repeated_share, plain.longest_held) == (6 / 9, 4)
+    same = ["pitch_class_histogram", "pitch_range", "n_pitches", "polyphony", "silent_share"]
+    assert_same(found, plain, same)
+
+
+@settings(deadline=None)
+@given(roll=small_rolls)
+def test_without_repeated_notes_onsets_change_nothing(roll):
+    same = set(NAMES) - {"repeated_notes", "self_similarity"}
+    plain = describe(roll)
+    assert np.isnan(plain.repeated_notes)
+    for struck in (canonical_onsets(roll), np.zeros_like(roll), ~roll):
+        found = describe(np.hstack([roll, struck]), onsets=True)
+        assert_same(found, plain, same)
+        np.testing.assert_equal(found.repeated_notes, 0.0 if roll.any() else np.nan)
+
+
+@settings(deadline=None)
+@given(pair=pairs)
+def test_statistics_of_struck_notes_against_their_definitions(pair):
+    roll, struck = pair
+    found = describe(np.hstack(pair), onsets=True)
+    notes = onset_notes(roll, struck)
+    again = [first > 0 and roll[first - 1, column] for column, first, _ in notes]
+    np.testing.assert_equal(found.repeated_notes, np.mean(again) if again else np.nan)
+    assert found.note_density == len(notes) / len(roll)
+    lengths = [end - first for _, first, end in notes]
+    np.testing.assert_allclose(found.mean_note_length, np.mean(lengths) if lengths else np.nan)
+    strikes = {first for _, first, _ in notes}
+    same = [t not in strikes and (roll[t] == roll[t - 1]).all() for t in range(1, len(roll))]
+    np.testing.assert_allclose(found.repeated_share, np.mean(same) if same else np.nan)
+
+
+def test_a_repeated_rhythm_is_similar_to_itself(rng):
+    roll = np.ones((32, 1), bool)
+    rhythm = rng.random((16, 1)) < 0.5
+    rhythm[0] = True
+    twice = np.hstack([roll, np.concatenate([rhythm, rhythm])])
+    assert describe(twice, onsets=True).self_similarity > 0.5
+    assert np.isnan(describe(with_onsets(roll), onsets=True).self_similarity)
+
+
 def test_a_silent_tune():
     found = describe(np.zeros((9, 5)))
     assert (found.n_pitches, found.note_density) == (0, 0)
     assert (found.silent_share, found.repeated_share, found.longest_held) == (1, 1, 9)
     undefined = {name for name in NAMES if np.isnan(getattr(found, name)).all()}
     assert undefined == {
-        *HISTOGRAMS, "pitch_range", "polyphony", "mean_note_length", "self_similarity"
+        *HISTOGRAMS, "pitch_range", "polyphony", "mean_note_length", "repeated_notes",
+        "self_similarity",
     }  # fmt: skip
 
 
@@ -272,6 +337,23 @@ def test_distances_that_never_occur_between_the_sets_make_the_divergence_infinit
     assert found.kl_divergence == np.inf and found.overlapping_area < 0.2
 
 
+def test_sets_with_onsets_are_compared_by_their_struck_notes(rng):
+    rolls = random_tunes(rng, 12)
+    plain, often = (
+        [with_onsets(roll, rng.random(roll.shape) < share) for roll in rolls] for share in (0, 0.7)
+    )
+    found = overlap(often, plain, onsets=True)
+    assert found["polyphony"] == overlap(plain, plain, onsets=True)["polyphony"]
+    assert found["repeated_notes"].overlapping_area < 0.1
+    assert found["mean_note_length"].overlapping_area < 0.5
+    # without onsets the share is undefined, and does not take part in the mean
+    without = overlap(rolls, rolls)
+    assert np.isnan(without["repeated_notes"]).all() and np.isfinite(mean_overlap(without))
+    means = mean_statistics(often, onsets=True)
+    shares = [describe(roll, onsets=True).repeated_notes for roll in often]
+    assert means.repeated_notes == pytest.approx(np.mean(shares)) and means.repeated_notes > 0.2
+
+
 def test_tunes_that_lack_a_statistic_are_left_out():
     silent = np.zeros((5, 60))
     tunes = [melody(0, 2, 5, 2), melody(0, 1, 2, 3), melody(4, 4, 9, 2)]
@@ -287,24 +369,32 @@ def test_tunes_that_lack_a_statistic_are_left_out():
 # Copies
 
 
-def copies_by_definition(tune, training, any_key):
+def copies_by_definition(tune, training, any_key, onsets=False):
     """Find the longest copy by comparing every passage with every other, in every key."""
     best, result = (0, 0), (0, 0, None, None, None, None)
-    P = tune.shape[1]
+    P = tune.shape[1] // (1 + onsets)
+    changes = np.any(tune[1:] != tune[:-1], axis=1)
+    if onsets:
+        changes = (tune[1:, :P] != tune[:-1, :P]).any(axis=1) | tune[1:, P:].any(axis=1)
     for length in range(1, len(tune) + 1):
         for start in range(len(tune) - length + 1):
             passage = tune[start : start + length]
-            if not (passage[0].any() and passage[-1].any()):
+            if not (passage[0, :P].any() and passage[-1, :P].any()):
                 continue
-            n_changes = sum((a != b).any() for a, b in zip(passage[1:], passage))
+            n_changes = int(changes[start : start + length - 1].sum())
             if (n_changes, length) <= best:
                 continue
             for k, roll in enumerate(training):
                 for other in range(len(roll) - length + 1):
                     for semitones in range(1 - P, P) if any_key else [0]:
-                        wide = np.zeros((length, 3 * P), bool)
-                        wide[:, P + semitones : 2 * P + semitones] = roll[other : other + length]
-                        same = (wide[:, P : 2 * P] == passage).all() and wide.sum() == passage.sum()
+                        same = True
+                        for half in range(0, passage.shape[1], P):
+                            wide = np.zeros((length, 3 * P), bool)
+                            columns = slice(P + semitones, 2 * P + semitones)
+                            wide[:, columns] = roll[other : other + length, half : half + P]
+                            cells = passage[:, half : half + P]
+                            same &= (wide[:, P : 2 * P] == cells).all()
+                            same &= wide.sum() == cells.sum()
                         if same and (n_changes, length) > best:
                             best = (n_changes, length)
                             result = (length, n_changes, k, start, other, semitones)
@@ -318,6 +408,30 @@ def test_the_longest_copy_against_its_definition(tune, training):
         assert longest_copy(tune, training, any_key) == copies_by_definition(
             tune, training, any_key
         )
+
+
+@settings(deadline=None)
+@given(data=st.data())
+def test_the_longest_copy_with_onsets_against_its_definition(data):
+    pair = st.integers(1, 6).flatmap(lambda n: arrays(bool, (2, n, 3)))
+    tune, *training = (
+        with_onsets(*each) for each in data.draw(st.lists(pair, min_size=2, max_size=3))
+    )
+    for any_key in (True, False):
+        assert longest_copy(tune, training, any_key, onsets=True) == copies_by_definition(
+            tune, training, any_key, onsets=True
+        )
+
+
+def test_a_copied_rhythm_on_one_pitch_is_found(rng):
+    rhythm, others = rng.random((30, 1)) < 0.5, rng.random((30, 1)) < 0.5
+    held = np.zeros((30, 60), bool)
+    held[:, 20] = True
+    lower = np.roll(held, -9, axis=1)
+    training = [with_onsets(lower, lower & each) for each in (others, rhythm)]
+    found = longest_copy(with_onsets(held, held & rhythm), training, onsets=True)
+    assert (found.length, found.n_changes, found[2:]) == (30, rhythm[1:].sum(), (1, 0, 0, 9))
+    assert longest_copy(held, [lower]).n_changes == 0
 
 
 def test_longer_copies_against_their_definition(rng):
@@ -375,6 +489,7 @@ def test_silence_is_no_copy():
 # What is refused
 
 ROLL = np.eye(3)
+WITH_ONSETS = Dataset([np.eye(4)], ["a"], options={"onsets": True})
 
 
 @pytest.mark.parametrize(
@@ -402,6 +517,22 @@ ROLL = np.eye(3)
         (lambda: overlap([ROLL], [ROLL] * 2), ValueError, "generated must be at least 2.*but 1"),
         (lambda: overlap([ROLL] * 2, [ROLL]), ValueError, "real must be at least 2.*but 1"),
         (lambda: longest_copy(ROLL, []), ValueError, "training is empty"),
+        (lambda: describe(ROLL, onsets=True), ValueError, r"\(3, 3\).*has an even width"),
+        (
+            lambda: mean_statistics(WITH_ONSETS),
+            ValueError,
+            "rolls is a collection with onsets; give onsets=True",
+        ),
+        (
+            lambda: overlap([ROLL] * 2, Dataset([ROLL], ["a"]), onsets=True),
+            ValueError,
+            "even width",
+        ),
+        (
+            lambda: longest_copy(np.eye(4), Dataset([np.eye(4)], ["a"]), onsets=True),
+            ValueError,
+            "training is a collection without onsets; give onsets=False",
+        ),
         (lambda: longest_copy(ROLL[0], [ROLL]), ValueError, r"the tune must have the shape"),
         (
             lambda: longest_copy(ROLL, [ROLL, np.eye(4)]),

@@ -4,7 +4,8 @@ Conventions
 -----------
 A roll is (T, P), zeros and ones, with any P; column 0 is `lowest_pitch`. A note is a run of steps
 in which a pitch is on: a note that is struck again immediately does not count as new, since rolls
-do not show it. An onset is a note's first step. The highest voice has the onsets above which
+do not show it. Rolls with onsets (T, 2P) do, see `midi.onsets`: with ``onsets=True`` the notes are
+those that are struck. An onset is a note's first step. The highest voice has the onsets above which
 nothing sounds, the "skyline" of A. Uitdenbogerd and J. Zobel, "Manipulation of music for melody
 matching", ACM Multimedia 1998; here a held note covers the onsets below it. A statistic that a
 tune leaves undefined, such as the note lengths of silence, is NaN; means and comparisons skip it.
@@ -26,7 +27,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from midi.onsets import onset_notes
+from midi.onsets import canonical_onsets, onset_notes
 from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 
@@ -63,9 +64,12 @@ class TuneStatistics:
     silent_share : float
         Share of the steps that are silent.
     repeated_share : float
-        Share of the steps, the first excepted, that are the same as the step before. NaN if T = 1.
+        Share of the steps, the first excepted, in which the same pitches sound as in the step
+        before and none is struck. NaN if T = 1.
+    repeated_notes : float
+        Share of the notes that are struck while their pitch sounds. NaN without onsets.
     longest_held : float
-        Length of the longest run of equal steps, silence included.
+        Length of the longest run of steps that each repeat the first of them, silence included.
     self_similarity : float
         Share of the n-grams of eight steps with a change that also occur elsewhere in the tune,
         exactly and in the same key; both places may overlap. NaN if there is no such n-gram.
@@ -81,6 +85,7 @@ class TuneStatistics:
     note_length_histogram: np.ndarray
     silent_share: float
     repeated_share: float
+    repeated_notes: float
     longest_held: float
     self_similarity: float
 
@@ -111,11 +116,11 @@ class Copy(NamedTuple):
     transposition: int | None
 
 
-def describe(roll, lowest_pitch=21):
-    """Describe a (T, P) roll.
+def describe(roll, lowest_pitch=21, *, onsets=False):
+    """Describe a roll, (T, P) or with `onsets` (T, 2P).
 
     A silent tune has 0 pitches, onsets and sounding steps; its histograms, range, polyphony, note
-    lengths and self-similarity are NaN.
+    lengths, repeated notes and self-similarity are NaN.
 
     Returns
     -------
@@ -126,7 +131,11 @@ def describe(roll, lowest_pitch=21):
     TypeError, ValueError
         If it is not a roll of zeros and ones, or is empty.
     """
-    roll = pianoroll.validate("the roll", roll, binary=True).astype(bool)
+    roll = pianoroll.validate("the roll", roll, binary=True)
+    return _describe(*_with_strikes(roll, onsets), lowest_pitch, onsets)
+
+
+def _describe(roll, struck, lowest_pitch, onsets):
     lowest_pitch = checks.integer("lowest_pitch", lowest_pitch, 0)
     T, P = roll.shape
     n_sounding = roll.sum(axis=1)
@@ -134,7 +143,7 @@ def describe(roll, lowest_pitch=21):
     used = np.flatnonzero(steps_of_pitch)
     pitch_class = (np.arange(P) + lowest_pitch) % 12
 
-    column, first, end = onset_notes(roll).T
+    column, first, end = onset_notes(roll, struck).T
     lengths = end - first
     bins = np.searchsorted(NOTE_LENGTHS, lengths, side="right") - 1
 
@@ -142,7 +151,7 @@ def describe(roll, lowest_pitch=21):
     voice = highest[np.sort(first[column == highest[first]])]
     intervals = np.clip(np.diff(voice), -WIDEST_INTERVAL - 1, WIDEST_INTERVAL + 1)
 
-    changes = _changes(roll)
+    changes = _changes(roll, struck)
     held = np.diff(np.flatnonzero(np.concatenate(([True], changes, [True]))))
     return TuneStatistics(
         pitch_class_histogram=_shares(pitch_class, 12, weights=steps_of_pitch),
@@ -155,12 +164,13 @@ def describe(roll, lowest_pitch=21):
         note_length_histogram=_shares(bins, len(NOTE_LENGTHS)),
         silent_share=_mean(n_sounding == 0),
         repeated_share=_mean(~changes),
+        repeated_notes=_mean(roll[first - 1, column] & (first > 0)) if onsets else np.nan,
         longest_held=float(held.max()),
-        self_similarity=_self_similarity(roll, changes),
+        self_similarity=_self_similarity(np.hstack([roll, struck]) if onsets else roll, changes),
     )
 
 
-def mean_statistics(rolls, lowest_pitch=21):
+def mean_statistics(rolls, lowest_pitch=21, *, onsets=False):
     """Return the mean of each statistic over the rolls, with equal weight for each tune.
 
     Returns
@@ -169,13 +179,13 @@ def mean_statistics(rolls, lowest_pitch=21):
         A statistic is NaN only if it is NaN for every tune.
     """
     means = {}
-    for name, values in _statistics("rolls", rolls, 1, lowest_pitch).items():
+    for name, values in _statistics("rolls", rolls, 1, lowest_pitch, onsets).items():
         mean = values.mean(axis=0) if len(values) else np.full(values.shape[1], np.nan)
         means[name] = mean if len(mean) > 1 else float(mean[0])
     return TuneStatistics(**means)
 
 
-def overlap(generated, real, lowest_pitch=21):
+def overlap(generated, real, lowest_pitch=21, *, onsets=False):
     """Compare two sets of tunes, statistic by statistic, as Yang and Lerch do.
 
     The Euclidean distances of all pairs of real tunes, and of each generated tune to each real
@@ -187,7 +197,7 @@ def overlap(generated, real, lowest_pitch=21):
 
     Parameters
     ----------
-    generated, real : list of (T, P)
+    generated, real : list of (T, P), or with `onsets` of (T, 2P)
         At least two of each.
     lowest_pitch : int
 
@@ -198,8 +208,8 @@ def overlap(generated, real, lowest_pitch=21):
     """
     from scipy.spatial.distance import cdist, pdist
 
-    generated = _statistics("generated", generated, 2, lowest_pitch)
-    real = _statistics("real", real, 2, lowest_pitch)
+    generated = _statistics("generated", generated, 2, lowest_pitch, onsets)
+    real = _statistics("real", real, 2, lowest_pitch, onsets)
     result = dict.fromkeys(real, Overlap(np.nan, np.nan))
     for name in real:
         if min(len(generated[name]), len(real[name])) >= 2:
@@ -215,16 +225,17 @@ def mean_overlap(overlaps):
     return _mean(areas[~np.isnan(areas)])
 
 
-def longest_copy(tune, training, any_key=True):
+def longest_copy(tune, training, any_key=True, *, onsets=False):
     """Find the passage with the most changes that a tune shares with a training tune.
 
-    All pitches agree at every step. The passage begins and ends with a step that sounds. Among
-    passages with the same number of changes the longest is returned, then the earliest.
+    All pitches agree at every step, and with `onsets` all strikes, which count as changes. The
+    passage begins and ends with a step that sounds. Among passages with the same number of changes
+    the longest is returned, then the earliest.
 
     Parameters
     ----------
-    tune : (T, P)
-    training : list of (T, P)
+    tune : (T, P), or with `onsets` (T, 2P)
+    training : list of rolls of the same width
     any_key : bool
         Whether a passage may be transposed as a whole.
 
@@ -232,22 +243,24 @@ def longest_copy(tune, training, any_key=True):
     -------
     Copy
     """
-    tune = pianoroll.validate("the tune", tune, binary=True).astype(bool)
-    training = _validate_rolls("training", training, 1)
-    for k, roll in enumerate(training):
+    tune = pianoroll.validate("the tune", tune, binary=True)
+    tune, struck = _with_strikes(tune, onsets)
+    training = _validate_rolls("training", training, 1, onsets)
+    for k, (roll, _) in enumerate(training):
         if roll.shape[1] != tune.shape[1]:
             raise ValueError(
                 f"training[{k}] has {roll.shape[1]} pitches, but the tune has {tune.shape[1]}; "
                 "give all of them the same pitch range"
             )
     T, P = tune.shape
-    first_steps = np.cumsum([0, *map(len, training[:-1])])
-    chords, roots = zip(*(_chords_and_roots(roll, any_key) for roll in (tune, *training)))
+    first_steps = np.cumsum([0, *(len(roll) for roll, _ in training[:-1])])
+    halves = [(tune, struck), *training]
+    chords, roots = zip(*(_chords_and_roots(*each, any_key, onsets) for each in halves))
     chord, root = _numbers(np.concatenate(chords)), np.concatenate(roots)
     interval = np.diff(root, prepend=root[0])
     interval[T + first_steps] = P  # no interval is as wide: no passage continues across these
     sounds = np.any(tune, axis=1)
-    n_changes = np.concatenate(([0], np.cumsum(_changes(tune))))
+    n_changes = np.concatenate(([0], np.cumsum(_changes(tune, struck))))
 
     best = Copy(0, 0, None, None, None, None)
     run = np.zeros(len(chord) - T, np.int32)  # steps of the passage that ends at each training step
@@ -267,22 +280,23 @@ def longest_copy(tune, training, any_key=True):
     return best
 
 
-def _chords_and_roots(roll, any_key):
+def _chords_and_roots(roll, struck, any_key, onsets):
     """Return the chords relative to their lowest pitch, as bits, and that pitch.
 
-    Without `any_key` it is 0. A silent step has the root of the last chord, so that a passage keeps
-    its key over a rest.
+    With `onsets` the bits of the strikes follow. Without `any_key` the lowest pitch is 0. A silent
+    step has the root of the last chord, so that a passage keeps its key over a rest.
     """
     T, P = roll.shape
     lowest = roll.argmax(axis=1) if any_key else np.zeros(T, int)
-    chords = np.take_along_axis(roll, (lowest[:, None] + np.arange(P)) % P, axis=1)
+    places = (lowest[:, None] + np.arange(P)) % P
+    chords = [np.take_along_axis(half, places, axis=1) for half in (roll, struck)[: 1 + onsets]]
     last_chord = np.maximum.accumulate(np.where(roll.any(axis=1), np.arange(T), 0))
-    return np.packbits(chords, axis=1), lowest[last_chord]
+    return np.packbits(np.hstack(chords), axis=1), lowest[last_chord]
 
 
-def _changes(roll):
-    """Return whether each step after the first differs from the one before."""
-    return (roll[1:] != roll[:-1]).any(axis=1)
+def _changes(roll, struck):
+    """Return for each step after the first whether other pitches sound, or any is struck."""
+    return ((roll[1:] != roll[:-1]) | struck[1:]).any(axis=1)
 
 
 def _numbers(table):
@@ -303,9 +317,10 @@ def _self_similarity(roll, changes):
     return _mean(np.bincount(n_gram)[n_gram] > 1)
 
 
-def _statistics(name, rolls, least, lowest_pitch):
+def _statistics(name, rolls, least, lowest_pitch, onsets):
     """Return a (tunes, numbers) array for each statistic, without the tunes that lack it."""
-    per_tune = [describe(roll, lowest_pitch) for roll in _validate_rolls(name, rolls, least)]
+    rolls = _validate_rolls(name, rolls, least, onsets)
+    per_tune = [_describe(*each, lowest_pitch, onsets) for each in rolls]
     result = {}
     for field in fields(TuneStatistics):
         values = np.array([np.atleast_1d(getattr(tune, field.name)) for tune in per_tune])
@@ -346,9 +361,20 @@ def _mean(values):
     return float(np.mean(values)) if len(values) else np.nan
 
 
-def _validate_rolls(name, value, least):
-    """Return a list of at least `least` rolls, (T, P) booleans each."""
+def _with_strikes(roll, onsets):
+    """Return a validated roll and its canonical onset roll, (T, P) booleans."""
+    roll, struck = pianoroll.halves(np.asarray(roll, bool), onsets)
+    return roll, canonical_onsets(roll, struck)
+
+
+def _validate_rolls(name, value, least, onsets):
+    """Return a list of at least `least` rolls with their canonical onset rolls."""
+    if getattr(value, "onsets", onsets) != onsets:
+        raise ValueError(
+            f"{name} is a collection {'without' if onsets else 'with'} onsets; give "
+            f"onsets={not onsets}"
+        )
     rolls = pianoroll.validate_dataset(name, value, binary=True)
     if len(rolls) < least:
         raise ValueError(f"{name} must be at least {least} piano rolls, but {len(rolls)} are given")
-    return [np.asarray(roll, bool) for roll in rolls]
+    return [_with_strikes(roll, onsets) for roll in rolls]
