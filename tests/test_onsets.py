@@ -15,6 +15,7 @@ from midi import canonical_onsets, midiwrite, onset_notes
 from rnn4music import load_midi
 from rnn4music.data import RollStore, convert, find_key, pianoroll, transpose
 from rnn4music.data.dataset import Dataset
+from rnn4music.data.keys import semitones_to_c
 from rnn4music.data.store import read_manifest, write_manifest
 from rnn4music.saving.metadata import with_reading
 
@@ -177,6 +178,18 @@ def test_in_keys_is_reading_in_that_key(tmp_path_factory, pair, semitones):
     assert moved.dropped_notes[OUTSIDE] == expected.dropped_notes[OUTSIDE]
 
 
+def test_moving_to_c_is_reading_the_pitches_that_arrive_in_the_range(folder):
+    for path in sorted(folder.iterdir()):
+        (whole,) = load_midi(path, (0, 128))
+        semitones = semitones_to_c(find_key(whole, 0))
+        for onsets in (True, False):
+            moved = load_midi(path, (57, 63), onsets=onsets, to_c=True)
+            expected = load_midi(path, (57 - semitones, 63 - semitones), onsets=onsets)
+            np.testing.assert_array_equal(moved[0], expected[0])
+            assert moved.dropped_notes == expected.dropped_notes
+            assert moved.n_notes == expected.n_notes
+
+
 def test_the_key_is_that_of_the_sounding_half(folder):
     for roll in load_midi(folder, onsets=True):
         assert find_key(roll, onsets=True) == find_key(roll[:, :88])
@@ -192,6 +205,19 @@ def test_near_duplicates_do_not_depend_on_onsets(folder):
     assert moved.near_duplicates() == [0, 0, 2, 2, 4, 4, 0, 0]
     for part, other in zip(with_them.split(0.25, 0.25), without.split(0.25, 0.25)):
         assert part.names == other.names and part.onsets and part[:1].onsets
+
+
+def test_copies_that_are_struck_again_are_near_duplicates(tmp_path, rng):
+    (tmp_path / "music").mkdir()
+    roll = np.repeat(rng.random((60, 88)) < 0.03, 3, axis=0)
+    for name, shift, share in (("a.mid", 0, 0), ("b.mid", 2, 0.8), ("c.mid", 0, 0.4)):
+        moved = transpose(roll, shift)
+        midiwrite(tmp_path / "music" / name, moved, onset_roll=rng.random(roll.shape) < share)
+    other = rng.random(roll.shape) < 0.03
+    midiwrite(tmp_path / "music" / "d.mid", other)
+    dataset = load_midi(tmp_path / "music", onsets=True)
+    store = convert(tmp_path / "music", tmp_path / "rolls", onsets=True, progress=False)
+    assert dataset.near_duplicates() == store.near_duplicates() == [0, 0, 0, 3]
 
 
 @pytest.mark.parametrize("options", [{}, {"to_c": True, "pitch_range": (52, 67)}])
