@@ -69,7 +69,7 @@ def load_standard_set(path, pitch_range=PIANO, most_cells=MOST_CELLS):
     -------
     Split
         ``train``, ``validation`` and ``test``, each a `Dataset` whose ``n_notes`` counts the
-        cells that are on.
+        cells that are on. These sets do not say where notes are struck: the rolls have no onsets.
 
     Raises
     ------
