@@ -26,6 +26,7 @@ from rnn4music.cli import _common, compose, evaluate
 from rnn4music.cli.train import result as result_of_training
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.data.midi_files import load_midi
+from rnn4music.data.store import convert
 from rnn4music.evaluation.baselines import markov_probabilities
 from rnn4music.evaluation.scores import score
 from rnn4music.experiment import config, inputs, training_music
@@ -314,6 +315,21 @@ def test_a_model_with_chords_is_trained_described_and_composes(chords, music, tm
     other = tmp_path / "threshold.npz"
     train(music, "-o", other, *SMALL, "--chord-units", 0, "--epochs", 1, "--threshold", 0.1)
     assert RNN4Music.from_file(other).genProbThreshold == 0.1
+
+
+def test_onsets_are_refused_by_name(music, tmp_path, capsys):
+    tunes = load_midi(music, onsets=True, progress=False)
+    model = small_model(io_length=176)
+    model.train(tunes, 1, 1, 5, 20, progress=False)
+    model.saveParameters(tmp_path / "struck")
+    convert(music, tmp_path / "store", onsets=True, progress=False)
+    for arguments in (
+        ["compose", tmp_path / "struck.npz", "-o", tmp_path / "t.mid"],
+        ["evaluate", tmp_path / "struck.npz", music],
+        ["train", tmp_path / "store", "-o", tmp_path / "m"],
+    ):
+        assert run(*arguments) == 1
+        assert "with onsets, which the command line does not read" in capsys.readouterr().err
 
 
 def test_chords_are_only_drawn_for_models_with_chords(model, music, tmp_path, capsys):

@@ -59,6 +59,7 @@ class ReadingOptions(NamedTuple):
     def of_model(cls, metadata, n_pitches, dt=None):
         """Return the options in a model's metadata; `dt` overrides the length of a step."""
         metadata = _of_this_version(metadata)
+        _refuse_onsets("this model was trained on rolls with onsets", metadata)
         if dt is not None:
             metadata = {**metadata, "time_step": dt, "steps_per_beat": None}
         lowest = metadata.get("lowest_pitch", PIANO[0])
@@ -111,9 +112,19 @@ class ReadingOptions(NamedTuple):
             log_silence(tunes)
             return tunes
         store, expected = RollStore(source), self.arguments()
+        _refuse_onsets(f"{source} holds rolls with onsets", store.options)
         del expected["keep_silence"]  # scores with either can be compared
         _check_store(store, {**expected, "pitch_range": list(self.pitch_range)})
         return store
+
+
+def _refuse_onsets(what, options):
+    """Raise a ValueError if these options of a model or a store say that there are onsets."""
+    if options.get("onsets"):
+        raise ValueError(
+            f"{what}, which the command line does not read: use Python (load_midi, RNN4Music, and "
+            "Tune with onsets=True)"
+        )
 
 
 def read_music(source, settings, model):
@@ -124,6 +135,8 @@ def read_music(source, settings, model):
     each other, the store or the model.
     """
     tunes, remarks = RollStore(source) if is_store(source) else None, ()
+    if tunes is not None:
+        _refuse_onsets(f"{source} holds rolls with onsets", tunes.options)
     reading, keys = _reading(settings, model, tunes)
     if tunes is None and is_standard_set(source):
         split = load_standard_set(source, reading.pitch_range)
