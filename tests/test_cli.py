@@ -1401,6 +1401,16 @@ def test_the_model_card_is_markdown_that_nothing_breaks(model, tmp_path, capsys)
     assert "threshold=" not in card  # the model has its own
 
 
+def test_the_code_of_a_model_card_composes(model, chords, capsys):
+    for path in (model, chords):
+        assert run("info", path, "--markdown") == 0
+        (code,) = re.findall("```python\n(.*?)```", capsys.readouterr().out, re.S)
+        code += "print(tune.shape)"
+        command = [sys.executable, "-c", code]
+        shown = subprocess.check_output(command, cwd=path.parent, text=True)
+        assert shown == "(300, 88)\n"
+
+
 def test_invalid_metadata_are_shown_or_refused(model, tmp_path, capsys):
     loaded = RNN4Music.from_file(model)
     loaded.metadata = {"trained_on": ["elsewhere", {}], "time_step": "short", "lowest_pitch": 21}

@@ -134,6 +134,8 @@ def markdown(name, content):
     properties, past = facts(name, content), trainings(content["metadata"])
     licence, keys = properties.pop("Licence"), _keys(content["metadata"])
     results = {key: properties.pop(key) for key in (_BEST, _BASELINE) if key in properties}
+    has_chords = content["settings"].get("chord_units") is not None
+    options = "" if has_chords else ', sampling="systematic"'
     parts = [
         f"# {_inline(Path(name).stem)}",
         "A recurrent network that composes polyphonic music, made with rnn4music: it predicts "
@@ -156,7 +158,7 @@ def markdown(name, content):
         "## Use",
         "```python\nfrom rnn4music import NumpyNetwork\n\n"
         f"network = NumpyNetwork.from_file({properties['File']!r})\n"
-        'tune, probabilities = network.gen_music(None, 300, sampling="systematic")\n```\n\n'
+        f"tune, probabilities = network.gen_music(None, 300{options})\n```\n\n"
         "Notes of a probability up to the threshold in the settings never sound; the argument "
         "`threshold` overrides it.",
         "## Limits",
