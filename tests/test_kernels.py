@@ -143,7 +143,10 @@ def test_recurrent_loops(T, B, H, n_threads, dtype, rng):
         assert_equal(ours, theirs, dtype, scale=10 * max(1, np.abs(theirs).max()))
 
 
-DRAWS = [(1, 1, 0), (3, 5, 0), (5, 7, 4), (16, 20, 19), (37, 40, 110), (2, 88, 264)]
+DRAWS = [
+    (1, 1, 0), (3, 5, 0), (19, 2, 5), (5, 7, 4), (3, 40, 2), (16, 20, 19), (37, 40, 110),
+    (2, 88, 264),
+]  # fmt: skip
 """B, P, K of chords: below and above a vector of tunes, of pitches, and a unit of each degree."""
 
 

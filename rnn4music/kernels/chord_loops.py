@@ -8,7 +8,7 @@ Threads share the tunes. B tunes, P pitches, K chord units.
 """
 
 from rnn4music.kernels.simd import lanes_of
-from rnn4music.kernels.tiling import Kernel, share, units, worth_sharing
+from rnn4music.kernels.tiling import Kernel, loops, share, units, whole, worth_sharing
 
 
 def draw_pitches(B, P, K, dtype, n_threads):
@@ -73,8 +73,11 @@ def draw_pitches(B, P, K, dtype, n_threads):
             drawn = x[k].view(lanes, 1)
             with code.if_(sounds.any()):
                 add(drawn, 1, L[k].view(P, 1), y, P, k + 1)  # (11)
-                for u in range(0, K, n_degrees):  # a unit of degree 0, and those after it
-                    n, V = min(n_degrees, K - u), of_units[1][k, u].view(K, 1)
+                full, rest = divmod(K, n_degrees)  # groups of a unit of each degree
+                n_groups = full + (rest > 0)
+                for group, is_full in loops(code, *whole(code, n_groups), full, n_groups):
+                    u, n = group * n_degrees, n_degrees if is_full else rest
+                    V = of_units[1][k, u].view(K, 1)
                     add(drawn, 1, V, a[u].view(lanes, 1), n, k)  # (9)
             if K:
                 n_units = (code.index(K + n_degrees - 1) - k) // n_degrees  # of degree k
