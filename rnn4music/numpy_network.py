@@ -5,9 +5,7 @@ be copied beside the model.
 
 >>> from rnn4music import NumpyNetwork                          # doctest: +SKIP
 >>> network = NumpyNetwork.from_file("model.npz")               # doctest: +SKIP
->>> tune, probabilities = network.gen_music(                    # doctest: +SKIP
-...     None, 300, sampling="systematic", threshold=0.02
-... )
+>>> tune, probabilities = network.gen_music(None, 300)          # doctest: +SKIP
 
 Equations (1) to (11), their letters and the layout of the weights are those of `lstm`, `network`,
 `gates` and `chords`. The arithmetic is in double precision: the tunes are those of a float64
@@ -263,16 +261,16 @@ class NumpyNetwork:
         probabilities = np.zeros_like(tunes)
         for t in track(range(n)):
             uniform = rng.random((n_tunes, n_random), self.settings["dtype"])
-            y = sigmoid(Y / temperature)
-            y[y <= threshold] = 0
             if self.chord_units is not None:
                 a = self._units_before(layers)
                 sounds, y = self._draw(Y, a, uniform, temperature, threshold)
-            elif sampling == "systematic":  # pitches end to end on a line, with points 1 apart
+            else:
+                y = sigmoid(Y / temperature)
+                y[y <= threshold] = 0
+                sounds = uniform < y
+            if sampling == "systematic":  # pitches end to end on a line, with points 1 apart
                 points = np.ceil(np.cumsum(y, axis=1) - uniform)  # up to the end of each pitch
                 sounds = (np.diff(points, axis=1, prepend=0) > 0) & (y > 0)
-            else:
-                sounds = uniform < y
             tunes[:, t], probabilities[:, t] = sounds, y
             Y, layers = self._step(tunes[:, t], layers)
         return (tunes[0], probabilities[0]) if count is None else (tunes, probabilities)
@@ -309,7 +307,7 @@ class NumpyNetwork:
     # ---- chords
 
     def _units_before(self, layers):
-        """Return what the chord units know before any pitch is drawn, (B, K)."""
+        """Return the chord units' pre-activations before any pitch is drawn, (B, K)."""
         if not self.chord_units:
             return np.zeros((len(layers[0]["hidden"]), 0))
         a = self.chords["bias"]

@@ -3,7 +3,7 @@
 >>> from rnn4music.training import Callback
 >>> class Listen(Callback):                                     # a tune after every epoch
 ...     def on_epoch(self, model, history):
-...         tune, _ = model.genMusic(None, 100, sampling="systematic", threshold=0)
+...         tune, _ = model.genMusic(None, 100)
 ...         midiwrite(f"epoch{history.epochs}.mid", tune)
 >>> model.train(dataset, 1, 30, 5, 100, callbacks=[Listen()])   # doctest: +SKIP
 
