@@ -16,7 +16,7 @@ where it stopped. The rows are:
     no dropout      the recipe without dropout
     2015            the settings of 2015: RMSprop, only the beginning of tunes, no regularisation
     keys            the recipe, learning from all tunes in all twelve keys
-    chords          another recipe: the pitches of a step know each other
+    chords          another recipe: the pitches of a step depend on each other
     chords, keys    another: with chords, learning from all tunes in all twelve keys
     ensemble, and chords, ensemble, and chords, keys, ensemble
                     the networks of the row together: the probability of each pitch is the mean of

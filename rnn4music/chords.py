@@ -1,4 +1,4 @@
-"""The chord output: pitches of one step that know each other, and its backward pass by hand.
+"""The chord output: pitches of one step that depend on each other; backward pass by hand.
 
 The sigmoid output of (7) gives each pitch a probability of its own, whatever the others do. With
 chords, the probability of a pitch also depends on the pitches below it. Let x be the row that is
@@ -65,7 +65,7 @@ def chord_shapes(layer_sizes, P, K):
 
 
 def lower_pitches(L):
-    """L ⊙ M_L: each pitch is told of the pitches below it."""
+    """L ⊙ M_L: each pitch depends on the pitches below it."""
     pitch = arange(shape_of(L)[0])
     return L * cast(pitch[:, None] < pitch, L.dtype)
 
@@ -142,9 +142,9 @@ def chord_output_backward(d_Y, following, seen, s, parameters):
 
 
 def chord_units_before(hidden, parameters):
-    """Return what the chord units know before any pitch is drawn: (B, K), or None without units.
+    """Return the chord units' pre-activations before any pitch is drawn: (B, K), or None.
 
-    `hidden` are the layers' hidden states (B, H) at one step.
+    `hidden` are the layers' hidden states (B, H) at one step. None means that there are no units.
     """
     if parameters.bias is None:
         return None

@@ -29,9 +29,9 @@ from rnn4music.updates import OPTIMISERS
 class RNN4Music(Hyperparameters):
     """Three LSTM layers that learn piano rolls and compose more of them.
 
-    The equations and the hand-written backward pass are in `lstm` and `network`. All randomness
-    (weights, initial states, shuffling, samples) comes from one generator: the same seed on the
-    same machine and engine gives the same results bit for bit.
+    The equations and the hand-written backward pass are in `lstm`, `chords` and `network`. All
+    randomness (weights, initial states, shuffling, samples) comes from one generator: the same seed
+    on the same machine and engine gives the same results bit for bit.
 
     Parameters
     ----------
@@ -433,6 +433,10 @@ class RNN4Music(Hyperparameters):
 
     def evaluate(self, dataset, threshold=scores.THRESHOLD):
         """Score the predictions on whole tunes, without repeating or truncating them.
+
+        With chords each note is predicted given the lower notes of its step. `nats_per_step` is
+        then the exact score of whole steps. `accuracy` and the others cannot be compared with those
+        of a model without chords, which does not read these notes.
 
         Parameters
         ----------

@@ -108,7 +108,7 @@ class ParameterStore:
         )
 
     def draw_weights(self, rng, deviation):
-        """Draw all weights and biases from a Gaussian around 0, but for two that begin at 0."""
+        """Draw all weights and biases from a Gaussian around 0; `BEGIN_AT_ZERO` are 0."""
         for name, shape in self.shapes.items():
             own = 0 if name.removeprefix("chords/") in BEGIN_AT_ZERO else deviation
             self._set(self.weights[name], rng.normal(0, own, shape))
