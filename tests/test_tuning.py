@@ -122,6 +122,14 @@ def test_the_space_of_the_documentation(tmp_path):
         ("units = {choices = [[4, 5]]}", "units.choices must have 1 or 3 values, but is [4, 5]"),
         ("windows = {low = 'all', high = 'start'}", "windows cannot have a range"),
         ("windows = {choices = ['some']}", "one of 'all', 'random', 'start', but is 'some'"),
+        (
+            "chord_units = {low = 0, high = 8}\ncost = {choices = ['squared_error']}",
+            "space.toml: cost must be 'cross_entropy' with chord_units",
+        ),
+        (
+            "chord_units = 8\ncost = 'squared_error'\ndropout = {low = 0.0, high = 0.5}",
+            "space.toml: cost must be 'cross_entropy' with chord_units",
+        ),
         ("windows = {choices = []}", "windows.choices must be a list of values, but is []"),
         ("output = {choices = ['a', 'b']}", "output cannot be searched"),
         ("checkpoint = {choices = ['a', 'b']}", "checkpoint cannot be searched"),

@@ -90,6 +90,10 @@ def read(source):
             space.searched[option.name] = _distribution(where, key, value, option)
         else:
             space.fixed[option.name] = config.validate(where, key, value, option)
+    cost = space.searched.get("cost")
+    costs = cost.choices if cost else [space.fixed.get("cost")]
+    if "squared_error" in costs and "chord_units" in {**space.fixed, **space.searched}:
+        raise ValueError(f"{where}: cost must be 'cross_entropy' with chord_units")
     if not space.searched:
         raise ValueError(
             f"{where}: there is nothing to search; give at least one setting a range, such as "
