@@ -335,7 +335,7 @@ def test_onsets_are_refused_by_name(music, tmp_path, capsys):
 def test_chords_are_only_drawn_for_models_with_chords(model, music, tmp_path, capsys):
     picture = "--tune", music / "0.mid", "-o", tmp_path / "p.png"
     assert run("plot", "chords", model, *picture) == 1
-    assert "independent probabilities: train one with" in capsys.readouterr().err
+    assert f"{model} has no chords to draw: train with --chord-units" in capsys.readouterr().err
 
 
 def test_a_model_is_not_overwritten_but_can_be_trained_further(model, music, capsys):
@@ -987,9 +987,17 @@ def test_the_baseline_of_the_training_music_by_hand():
 def test_a_silent_tune_raises_a_warning_and_keeps_its_length(model, tmp_path, capsys):
     files = ["-o", tmp_path / "t.mid", "--wav", tmp_path / "t.wav"]
     assert run("compose", model, "--threshold", 1, "--steps", 20, *files) == 0
-    assert "warning: 100% of the steps are silent" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "warning: 100% of the steps are silent: a lower --threshold than 1 lets more" in err
     with wave.open(str(tmp_path / "t.wav")) as sound:
         assert sound.getnframes() == round(20 * 0.3 * sound.getframerate())
+    loaded = RNN4Music.from_file(model)
+    parameters = loaded.get_parameters()
+    parameters["output/bias"] -= 100
+    loaded.set_parameters(parameters)
+    silent = loaded.saveParameters(tmp_path / "silent")
+    assert run("compose", silent, "--threshold", 0, "--steps", 20, *files) == 0
+    assert "100% of the steps are silent: the model may have" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -1133,6 +1141,22 @@ def test_a_poor_model_or_tune_raises_a_warning(model, tmp_path, capsys):
     better = loaded.saveParameters(tmp_path / "better")
     assert run("compose", better, *flags) == 0
     assert "worse than" not in capsys.readouterr().err
+    parameters = loaded.get_parameters()
+    parameters["output/bias"] += 100
+    loaded.set_parameters(parameters)
+    assert run("compose", loaded.saveParameters(tmp_path / "dense"), *flags) == 0
+    assert "a higher --threshold, or --temperature below 1, gives" in capsys.readouterr().err
+
+
+def test_a_model_with_chords_is_not_told_of_threshold_and_sampling(chords, tmp_path, capsys):
+    page = tmp_path / "t.html"
+    flags = ["--steps", 9, "-o", tmp_path / "t.mid", "--html", page, "--temperature", 100]
+    assert run("compose", chords, *flags) == 0
+    err = capsys.readouterr().err
+    assert "learned too little; --temperature below 1 gives" in err and "--threshold" not in err
+    assert "Temperature" in page.read_text("utf8") and "Sampling" not in page.read_text("utf8")
+    assert run("info", chords, "--markdown") == 0
+    assert "network.gen_music(None, 300)" in capsys.readouterr().out
 
 
 # ---- the others
@@ -1398,7 +1422,7 @@ def test_the_model_card_is_markdown_that_nothing_breaks(model, tmp_path, capsys)
     ]  # fmt: skip
     assert r"CC \| &lt;b&gt;0&lt;/b&gt;" in card and r"a\_b\*c \# no heading" in card
     assert f"{min(loaded.history.validation):.3f} nats per step" in card
-    assert "threshold=" not in card  # the model has its own
+    assert "threshold=" not in card and 'sampling="systematic"' in card  # the model has a threshold
 
 
 def test_the_code_of_a_model_card_composes(model, chords, capsys):

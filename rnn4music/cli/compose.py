@@ -119,13 +119,14 @@ def run(args):
         files += [str(write[name](file)) for name, file in names.items()]
         tunes.append(tune)
     if args.html:
-        facts = {name.capitalize(): value for name, value in settings.items()}
+        shown = settings.keys() - ({"sampling"} if has_chords else set())  # the only one possible
+        facts = {name.capitalize(): value for name, value in settings.items() if name in shown}
         facts = {
             "Composing": {"Start": begun, "Steps": args.steps, **facts},
             "Model": saving.model_card.facts(args.model, content),
         }
         files.append(render.write_page(args.html, tunes, facts, title, args.soundfont))
-    return _result(files, replaced, composed[0], reading.time_step, settings)
+    return _result(files, replaced, composed[0], reading.time_step, settings, has_chords)
 
 
 def _title(args, metadata):
@@ -184,7 +185,7 @@ def _all_files(outputs, args):
     return files + ([] if args.html is None else [expanded(args.html)])
 
 
-def _result(files, replaced, rolls, time_step, settings):
+def _result(files, replaced, rolls, time_step, settings, has_chords):
     """Return the result; warn of tunes that are mostly silent, or have very many notes."""
     from midi.text import count
 
@@ -200,16 +201,18 @@ def _result(files, replaced, rolls, time_step, settings):
         )
     least = min(tune["silent"] for tune in tunes)
     if least > MOSTLY:
-        warnings.warn(
-            f"{least:.0%} of the steps are silent: a lower --threshold than "
-            f"{settings['threshold']:g} lets more notes sound",
-            stacklevel=2,
-        )
+        remedy = f"a lower --threshold than {settings['threshold']:g} lets more notes sound"
+        if settings["threshold"] == 0:
+            remedy = "the model may have learned too little, or from tunes that are mostly silent"
+        warnings.warn(f"{least:.0%} of the steps are silent: {remedy}", stacklevel=2)
     most = max(tune["notes_at_a_time"] for tune in tunes)
     if most > DENSE:
+        remedy = "--temperature below 1 gives fewer"
+        if not has_chords:
+            remedy = "a higher --threshold, or --temperature below 1, gives fewer"
         warnings.warn(
             f"{most:.1f} notes sound at a time, more than music usually has: the model may have "
-            "learned too little; a higher --threshold, or --temperature below 1, gives fewer",
+            f"learned too little; {remedy}",
             stacklevel=2,
         )
     lines.append(f"wrote {', '.join(files)} (seed {settings['seed']})")

@@ -106,6 +106,8 @@ def _plot_network(args, figure):
         plots.plot_activations(figure.add_subplot(), activations, args.part, reading.time_step)
         return
     if args.what == "chords":
+        if network.chord_units is None:
+            raise ValueError(f"{args.file} has no chords to draw: train with --chord-units")
         figure.set_size_inches(8, 6)
         effects = evaluation.chord_effects(network, roll)
         plots.plot_chord_effects(figure.add_subplot(), effects)
