@@ -8,7 +8,7 @@ from rnn4music.training.history import worse_than_baseline
 
 SUMMARY = "train a model on MIDI files, a store, or a standard set"
 EXAMPLES = """\
-  rnn4music train music -o model.npz --keys all --patience 5
+  rnn4music train music -o model.npz --keys all --chord-units 264 --patience 5
   rnn4music train music.zip --steps-per-beat 4 --units 200 200 200 --keys all
   rnn4music train music --checkpoint night --resume       repeat it after an interruption
   rnn4music train --config run.toml --epochs 100          flags override the file
