@@ -305,6 +305,7 @@ def test_a_model_with_chords_is_trained_described_and_composes(chords, music, tm
     assert run(*composing) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["threshold"] == 0 and result["sampling"] == "independent"
+    assert result["temperature"] == 0.9
     assert run(*composing, "--sampling", "systematic") == 1
     assert "chords" in capsys.readouterr().err
     assert run("evaluate", chords, music, "--json") == 0

@@ -44,8 +44,8 @@ OPTIONS = (
     Option("count", int, None, "compose K tunes: tune-1.mid, tune-2.mid, …", "K", low=1),
     Option("threshold", float, None, "notes of at most this probability never sound (the model's)",
            "P", low=0, high=1),
-    Option("temperature", float, 1.0, "below 1: likely notes become likelier; above 1: less likely",
-           "X", low=0.01, high=100),
+    Option("temperature", float, None, "below 1: likely notes become likelier; above 1: less "
+           "likely (1, and 0.9 for models with chords)", "X", low=0.01, high=100),
     Option("sampling", str, None, "of models without chords: draw the notes of a step together "
            "(systematic, the default), or each by itself", choices=("systematic", "independent")),
     Option("seed", int, None, "random seed; the same seed composes the same tune", "S", low=0),
@@ -96,7 +96,7 @@ def run(args):
     if threshold is None:
         threshold = content["settings"].get("genProbThreshold", 0.1)
     settings = {
-        "temperature": args.temperature,
+        "temperature": args.temperature or (0.9 if has_chords else 1.0),
         "sampling": args.sampling or ("independent" if has_chords else "systematic"),
         "threshold": threshold,
         "seed": secrets.randbits(32) if args.seed is None else args.seed,

@@ -50,6 +50,7 @@ def run(args):
         log(f"Bach's chorales: MIDI files in {music}")
     experiment.inputs.check_outputs(files.values(), experiment.inputs.files_of(music))
     settings = {"epochs": args.epochs, "keys": "all", "validation": 0.06, "seed": 1, "force": True}
+    settings |= {"chord_units": 264}
     settings |= {"data": music, "output": str(files["npz"])}
     trained = experiment.run.train(config.complete(settings))
     result = train.result(trained)
