@@ -222,7 +222,7 @@ def test_a_queue_decides_how_many_parts_there_are(two_workers, monkeypatch):
 
 def test_replicas_of_one_process_do_not_disturb_each_other(monkeypatch):
     config = TrainConfig(epochs=1, batch_size=4, window=9)
-    task = ((3, 4, 5), P, "float64", "cross_entropy"), config, 4
+    task = ((3, 4, 5), P, "float64", "cross_entropy", 8), config, 4
     one = replica.Replica(*task)
     rng = np.random.default_rng(0)
     flat = rng.normal(size=sum(math.prod(shape) for shape in one.store.shapes.values()))
