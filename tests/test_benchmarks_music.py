@@ -146,7 +146,9 @@ def test_quick_trains_saves_and_draws(folder):
     kept = folder / "kept"
     words = ["--quick", "--samplings", "systematic", "--folder", kept, "--plot", folder / "p.png"]
     report = run(folder, *words)
-    assert [row["label"] for row in report["rows"][3:]] == ["2015:1"] * 2 + ["recipe:1"] * 2
+    labels = ["2015:1"] * 2 + ["recipe:1"] * 2 + ["chords:1"]  # which has no threshold
+    assert [row["label"] for row in report["rows"][3:]] == labels
+    assert report["rows"][-1]["sampling"] == "by pitch" and report["rows"][-1]["threshold"] == 0
     assert (folder / "p.png").stat().st_size > 10_000
     rule, recipe = (
         RNN4Music.from_file(kept / f"JSB_Chorales-{name}-1-1") for name in ("2015", "recipe")
