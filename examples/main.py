@@ -31,7 +31,7 @@ def main():
     which_tune = 0  # index of the held-out tune to continue
     exampleLength = 50  # steps of that tune that the network reads
     noOfSteps = 300  # steps to compose
-    chordUnits = 264  # units that know which notes sound together; None: independent notes
+    chordUnits = 264  # units through which the notes of a chord depend on each other, or None
     seed = 1
 
     arguments = parse_arguments()

@@ -133,7 +133,7 @@ def plot_probabilities(
     shown = probabilities, _PROBABILITY, "probability"
     _draw_tune(axes, *shown, time_step, lowest_pitch, start, steps_per_bar, onsets)
     if roll is not None:
-        roll, onset_roll = split_onsets(roll) if onsets else (roll, None)
+        roll, onset_roll = pianoroll.halves(roll, onsets)
         _axes.outline(axes, roll, time_step, lowest_pitch, onset_roll)
     return axes
 

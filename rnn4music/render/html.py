@@ -28,6 +28,7 @@ import numpy as np
 from midi import canonical_onsets, onset_notes, split_onsets
 from midi.pitches import pitch_name
 from midi.text import count
+from rnn4music.data import pianoroll
 
 _LEAST_PITCHES = 25  # rows drawn, even for a single pitch
 _LEAST_PROBABILITY = 0.05  # that brings a pitch into view
@@ -160,7 +161,7 @@ def _notes(tune):
     result = []
     given = tune.roll[:0] if tune.start is None else tune.start
     for roll, first_step in ((given, -len(given)), (tune.roll, 0)):
-        column, first, end = onset_notes(*split_onsets(roll) if tune.onsets else (roll,)).T
+        column, first, end = onset_notes(*pianoroll.halves(roll, tune.onsets)).T
         notes = np.column_stack([column + tune.lowest_pitch, first + first_step, end - first])
         result.append(notes[np.argsort(first, kind="stable")])  # columns were in order
     return result

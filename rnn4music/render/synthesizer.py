@@ -75,7 +75,7 @@ def synthesise(roll, time_step, lowest_pitch=21, *, onsets=False):
     """
     roll, lowest_pitch = validate(roll, lowest_pitch, onsets)
     time_step = checks.number("time_step", time_step, above=0)
-    column, first, end = midi.onset_notes(*midi.split_onsets(roll) if onsets else (roll,)).T
+    column, first, end = midi.onset_notes(*pianoroll.halves(roll, onsets)).T
     notes = np.column_stack([column + lowest_pitch, first * time_step, end * time_step])
     return synthesise_notes(notes, len(roll) * time_step)
 
@@ -84,7 +84,7 @@ def validate(roll, lowest_pitch, onsets=False):
     """Return a roll of zeros and ones and its lowest pitch; raise for pitches above 127."""
     roll = pianoroll.validate("roll", roll, binary=True)
     lowest_pitch = checks.integer("lowest_pitch", lowest_pitch, low=0)
-    sounding = midi.split_onsets(roll)[0] if checked_flag("onsets", onsets) else roll
+    sounding = pianoroll.halves(roll, checked_flag("onsets", onsets))[0]
     n_pitches = sounding.shape[1]
     if lowest_pitch + n_pitches - 1 > _HIGHEST:
         remedy = f"give at most {_HIGHEST + 1 - n_pitches}"
