@@ -11,6 +11,7 @@ onset roll has the same shape, with 1 where a note is struck.
 `python -m midi FILE` prints what a file contains.
 """
 
+from .beats import Beats
 from .contents import Contents, describe
 from .errors import MidiError, MidiWarning
 from .notes import Note
@@ -19,6 +20,7 @@ from .reading import MidiContent, midiread
 from .writing import midiwrite
 
 __all__ = [
+    "Beats",
     "Contents",
     "MidiContent",
     "MidiError",

@@ -59,6 +59,8 @@ class MidiContent:
     notes : list of Note
         Pitch, start and end in seconds of each note in the range, by start, then pitch;
         also of those too short for the roll.
+    velocities : list of int
+        The velocity of each of the `notes`, 1 to 127.
     pitches : (number of notes,) int
         The pitch of each of the notes, in the order of the file's tracks and channels.
     is_too_short : (number of notes,) bool
@@ -89,6 +91,7 @@ class MidiContent:
     damage: tuple[str, ...]
     pitches: np.ndarray = field(repr=False)
     is_too_short: np.ndarray = field(repr=False)
+    _velocity: np.ndarray = field(repr=False)
     _start: np.ndarray = field(repr=False)
     _end: np.ndarray = field(repr=False)
     _struck: tuple[np.ndarray, np.ndarray] = field(repr=False)  # frames and columns
@@ -104,8 +107,18 @@ class MidiContent:
     @cached_property
     def notes(self) -> list[Note]:
         """The notes, made at the first access because that takes longer than the roll."""
-        columns = (self.pitches.tolist(), self._start.tolist(), self._end.tolist())
-        return sorted(map(Note, *columns), key=operator.attrgetter("start", "pitch"))
+        columns = self.pitches[self._order], self._start[self._order], self._end[self._order]
+        return list(map(Note, *(column.tolist() for column in columns)))
+
+    @property
+    def velocities(self) -> list[int]:
+        """The velocities of the notes."""
+        return self._velocity[self._order].tolist()
+
+    @cached_property
+    def _order(self) -> np.ndarray:
+        """The indices of the notes by start, then pitch."""
+        return np.lexsort((self.pitches, self._start))
 
 
 class Options(NamedTuple):
@@ -298,6 +311,7 @@ def read_bytes(data: bytes, options: Options, dtype: Any = np.float32) -> MidiCo
     lowest_pitch, highest_pitch = options.pitch_range
     inside = (notes.pitch >= lowest_pitch) & (notes.pitch < highest_pitch)
     pitch, start_tick, end_tick = notes.pitch[inside], start_tick[inside], end_tick[inside]
+    velocity = events.second[notes.start].astype(np.int64)
 
     tempos = tempo_map(header, events, tick, starts)
     seconds = clock_in_seconds(header, tempos, last_tick, options.tempo)
@@ -350,6 +364,7 @@ def read_bytes(data: bytes, options: Options, dtype: Any = np.float32) -> MidiCo
         damage=tuple(events.damage),
         pitches=pitch,
         is_too_short=is_short,
+        _velocity=velocity[inside],
         _start=(start_second / seconds.units_per_second).astype(np.float64),
         _end=(end_second / seconds.units_per_second).astype(np.float64),
         _struck=struck,

@@ -336,3 +336,14 @@ def test_other_formats_velocities_and_switches_are_refused(path, keywords, error
 def test_the_velocity_of_silent_cells_does_not_matter(path):
     midiwrite(path, [[0], [1]], (60, 61), velocity=np.array([[0], [7]]))
     assert len(midiread(path, (60, 61)).notes) == 1
+
+
+def test_velocities_are_those_of_the_notes_in_their_order(tmp_path):
+    rng = np.random.default_rng(5)
+    roll = rng.random((40, 7)) < 0.5
+    velocity = rng.integers(1, 128, roll.shape)
+    midiwrite(tmp_path / "t.mid", roll, (60, 67), 0.25, velocity=velocity)
+    content = midiread(tmp_path / "t.mid", (60, 67), 0.25)
+    struck = [velocity[round(note.start / 0.25), note.pitch - 60] for note in content.notes]
+    assert content.velocities == struck
+    assert content.notes == sorted(content.notes, key=lambda note: (note.start, note.pitch))
