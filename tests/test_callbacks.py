@@ -275,3 +275,17 @@ def test_composing_with_a_seed_and_a_threshold_of_its_own(tunes):
         model.genMusic(None, 2, threshold=1.5)
     with pytest.raises(ValueError, match="seed must be at least 0"):
         model.genMusic(None, 2, seed=-1)
+
+
+def test_tensorboard_sounds_the_strikes_of_a_model_with_onsets(tmp_path):
+    rolls = np.ones((5, 4)) * [1, 1, 1, 0]  # two pitches, of which one is struck at each step
+    model = SimpleNamespace(chord_units=2, genMusic=lambda *_, **__: (rolls, rolls))
+    history = SimpleNamespace(cost=[1], rate_factor=[1], validation=[None])
+    sounds, board = [], TensorBoard(tmp_path, n=5, lowest_pitch=60, onsets=True)
+    board.writer = SimpleNamespace(
+        add_scalar=lambda *_: None,
+        add_image=lambda *_: None,
+        add_audio=lambda name, sound, *_: sounds.append(sound),
+    )
+    board.on_epoch(model, history)
+    np.testing.assert_array_equal(sounds[0], synthesise(rolls, 0.3, 60, onsets=True))

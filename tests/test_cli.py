@@ -19,14 +19,21 @@ import numpy as np
 import pytest
 from conftest import small_model
 
-from midi import MidiError, describe, midiread, midiwrite
+from midi import (
+    MidiError,
+    canonical_onsets,
+    describe,
+    midiread,
+    midiwrite,
+    n_dropped_onsets,
+    split_onsets,
+)
 from rnn4music import RNN4Music, cli, hyperparameters, plots, tuning
 from rnn4music._utils import paths
 from rnn4music.cli import _common, compose, evaluate
 from rnn4music.cli.train import result as result_of_training
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.data.midi_files import load_midi
-from rnn4music.data.store import convert
 from rnn4music.evaluation.baselines import markov_probabilities
 from rnn4music.evaluation.scores import score
 from rnn4music.experiment import config, inputs, training_music
@@ -318,19 +325,80 @@ def test_a_model_with_chords_is_trained_described_and_composes(chords, music, tm
     assert RNN4Music.from_file(other).genProbThreshold == 0.1
 
 
-def test_onsets_are_refused_by_name(music, tmp_path, capsys):
-    tunes = load_midi(music, onsets=True, progress=False)
-    model = small_model(io_length=176)
-    model.train(tunes, 1, 1, 5, 20, progress=False)
-    model.saveParameters(tmp_path / "struck")
-    convert(music, tmp_path / "store", onsets=True, progress=False)
-    for arguments in (
-        ["compose", tmp_path / "struck.npz", "-o", tmp_path / "t.mid"],
-        ["evaluate", tmp_path / "struck.npz", music],
-        ["train", tmp_path / "store", "-o", tmp_path / "m"],
+@pytest.mark.filterwarnings("default:many notes are not in the rolls")
+def test_onsets_reach_every_command(music, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "struck"
+    folder.mkdir()
+    rng = np.random.default_rng(2)
+    for k in range(6):
+        roll = np.zeros((60, 88), int)
+        roll[:, 30:50] = np.repeat(rng.random((10, 20)) < 0.2, 6, axis=0)
+        onset_roll = roll * (rng.random(roll.shape) < 0.3)
+        midiwrite(folder / f"{k}.mid", roll, (21, 109), 0.3, onset_roll=onset_roll)
+    arguments = *SMALL, "--onsets", "--chord-units", 6, "--validation", 0.2
+    train(folder, "-o", "o.npz", *arguments, "--pitch-range", 40, 90)
+    model, tunes = RNN4Music.from_file("o.npz"), load_midi(folder, (40, 90), onsets=True)
+    assert model.io_length == 100 and model.metadata["onsets"] is True
+    assert run("info", "o.npz") == 0
+    assert "50, E2 (40) to F6 (89), sounding and struck" in capsys.readouterr().out
+
+    assert run("evaluate", "o.npz", folder, "--json") == 0
+    scored = json.loads(capsys.readouterr().out)
+    assert scored["nats_per_step"] == pytest.approx(model.evaluate(tunes).nats_per_step, rel=1e-5)
+    assert sum(tune["trained_on"] for tune in scored["tunes"]) == 5
+
+    start = "--start", folder / "0.mid", "--with-start", "--start-steps", 8
+    assert run("compose", "o.npz", "--steps", 60, "--seed", 1, *start, "--json") == 0
+    said = json.loads(capsys.readouterr().out)["tunes"][0]
+    composed, _ = model.to_numpy().gen_music(tunes[0][:8], 60, temperature=0.9, seed=1)
+    content = midiread("tune.mid", (40, 90), 0.3)
+    np.testing.assert_array_equal(content.onset_roll[:8], tunes[0][:8, 50:])
+    np.testing.assert_array_equal(
+        content.onset_roll, canonical_onsets(*split_onsets(np.vstack([tunes[0][:8], composed])))
+    )
+    assert said["strikes"] == composed[:, 50:].sum()
+    assert said["dropped_strikes"] == n_dropped_onsets(*split_onsets(composed)) > 0
+    assert run("compose", "o.npz", "--steps", 60, "--seed", 1, *start) == 0
+    dropped = f"{said['dropped_strikes']} of {said['strikes']} strikes have no note"
+    assert dropped in capsys.readouterr().out
+    for what in ("probabilities", "activations", "chords"):
+        assert run("plot", what, "o.npz", "--tune", folder / "0.mid", "-o", f"{what}.png") == 0
+
+    assert run("convert", folder, "store", "--onsets", "--pitch-range", 40, 90) == 0
+    train("store", "-o", "s.npz", *SMALL, "--epochs", 1)
+    assert RNN4Music.from_file("s.npz").io_length == 100
+    train("store", "-o", "further.npz", "--start-from", "o.npz", "--epochs", 1)
+    capsys.readouterr()
+    assert run("convert", folder, "plain", "--pitch-range", 40, 90) == 0
+    remedy = "Remedies: --onsets keeps those that are struck again\n"
+    assert capsys.readouterr().err.endswith(remedy)
+    for arguments, message in (
+        (
+            ["train", "plain", "-o", "x", "--start-from", "o.npz"],
+            "--onsets off, not on",
+        ),
+        (["train", "plain", "-o", "x", "--onsets"], "--onsets off, not on"),
+        (["evaluate", "o.npz", "plain"], "--onsets off, not on"),
+        (["train", folder, "-o", "x", "--start-from", "o.npz", "--onsets"], "onsets cannot change"),
     ):
         assert run(*arguments) == 1
-        assert "with onsets, which the command line does not read" in capsys.readouterr().err
+        assert message in capsys.readouterr().err
+
+
+def test_a_standard_set_has_no_onsets(tmp_path, capsys):
+    rolls = {name: [[[60], [62], []]] * 3 for name in ("train", "valid", "test")}
+    (tmp_path / "set.json").write_text(json.dumps(rolls))
+    assert run("train", tmp_path / "set.json", "-o", tmp_path / "m", "--onsets") == 1
+    assert "does not say where notes are struck" in capsys.readouterr().err
+
+
+def test_a_model_that_contradicts_its_metadata_is_an_error(tmp_path, capsys):
+    model = small_model(io_length=11)
+    model.metadata["onsets"] = True
+    path = model.saveParameters(tmp_path / "odd")
+    assert run("compose", path, "-o", tmp_path / "t.mid") == 1
+    assert "its rolls have onsets, but it has 11 columns" in capsys.readouterr().err
 
 
 def test_chords_are_only_drawn_for_models_with_chords(model, music, tmp_path, capsys):
@@ -1481,7 +1549,11 @@ def test_pictures(model, chords, music, tmp_path, arguments, texts, capsys):
 
 def test_probabilities_are_drawn_at_the_step_that_they_predict(model, music, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr(plots, "plot_composition", lambda panels, *rolls: drawn.append(rolls))
+
+    def draw(panels, *rolls, onsets):
+        drawn.append(rolls)
+
+    monkeypatch.setattr(plots, "plot_composition", draw)
     tune = music / "0.mid"
     assert run("plot", "probabilities", model, "--tune", tune, "-o", tmp_path / "p.png") == 0
     ((roll, probabilities, time_step, lowest_pitch),) = drawn

@@ -59,6 +59,30 @@ def test_with_chords_the_lower_notes_of_the_step_count():
     assert occlusion_effects(Together(), roll, 5, 0)[4, 2] == pytest.approx(0.5)
 
 
+def test_a_note_with_onsets_ends_where_it_is_struck_again():
+    """Column 0 sounds throughout, and is struck in steps 0, 2 and 3."""
+    strikes = np.zeros((5, 2))
+    strikes[[0, 2, 3], 0] = strikes[3, 1] = 1
+    sounding = np.array([[1, 0], [1, 0], [1, 0], [1, 1], [1, 1]])
+
+    class Struck:
+        """A network in which a strike of pitch 0 counts 2, and sounding 1, in the last step."""
+
+        def predict(self, inputs, following=None):
+            Y = np.zeros(inputs.shape)
+            Y[..., 1] = inputs[..., 0] + 2 * inputs[..., 2]
+            return 1 / (1 + np.exp(-Y))
+
+    roll = np.hstack([sounding, strikes])
+    effects = occlusion_effects(Struck(), roll, 3, 1, onsets=True)
+    np.testing.assert_allclose(effects, [[0, 0], [0, 0], [3, 0], [0, 0], [0, 0]], atol=1e-12)
+    np.testing.assert_allclose(occlusion_effects(Struck(), roll, 4, 1, onsets=True)[3, 0], 3)
+    held = np.hstack([sounding, np.zeros((5, 2))])
+    np.testing.assert_allclose(
+        occlusion_effects(Struck(), held, 2, 1, onsets=True)[:2, 0], [1, 1], atol=1e-12
+    )
+
+
 def test_in_parts_it_is_the_same(monkeypatch):
     whole, network = occlusion_effects(LastSteps(), ROLL, 5, 0), LastSteps()
     monkeypatch.setattr(module, "_MOST_CELLS", 2 * ROLL.size)
@@ -168,6 +192,20 @@ def test_chord_effects_are_means_over_the_steps_by_interval():
     expected[1, 2:4] = W[2, 3], W[2, 4]
     expected[2, 3] = W[3, 4]
     np.testing.assert_allclose(effects, expected, atol=1e-12)
+
+
+def test_chord_effects_with_onsets_compare_sounding_notes():
+    class Sounding(Intervals):
+        """A network of five pitches whose ten columns include their strikes, which add nothing."""
+
+        def predict(self, inputs, following):
+            assert inputs.shape[-1] == 10 and not following[:, 5:].any()
+            return np.hstack([super().predict(inputs[:, :5], following[:, :5])] * 2)
+
+    roll = (np.random.default_rng(4).random((7, 5)) < 0.5).astype(float)
+    expected = chord_effects(Intervals(), roll, 4)
+    found = chord_effects(Sounding(), np.hstack([roll, roll]), 4, onsets=True)
+    np.testing.assert_array_equal(found, expected)
 
 
 def test_chord_effects_need_chords_and_notes():

@@ -104,14 +104,14 @@ def run(args):
     track = partial(Bar, desc="composing", unit="step", delay=1)
     composed = network.gen_music(start, args.steps, len(outputs), track=track, **settings)
     if start is not None:
-        start = transpose(start, -semitones)
+        start = transpose(start, -semitones, onsets=reading.onsets)
     tunes, files, title = [], [], _title(args, content["metadata"])
     for number, (names, *rolls) in enumerate(zip(outputs, *composed), start=1):
-        rolls = [transpose(roll, -semitones) for roll in rolls]
+        rolls = [transpose(roll, -semitones, onsets=reading.onsets) for roll in rolls]
         tune = render.Tune(
             rolls[0], reading.time_step, reading.pitch_range[0], start, rolls[1],
             title if args.count is None else f"{title} {number}",
-            with_start=args.with_start and start is not None,
+            with_start=args.with_start and start is not None, onsets=reading.onsets,
         )  # fmt: skip
         write = {"output": tune.write_midi, "png": tune.write_picture}
         write["wav"] = partial(tune.write_wav, soundfont=args.soundfont)
@@ -126,7 +126,7 @@ def run(args):
             "Model": saving.model_card.facts(args.model, content),
         }
         files.append(render.write_page(args.html, tunes, facts, title, args.soundfont))
-    return _result(files, replaced, composed[0], reading.time_step, settings, has_chords)
+    return _result(files, replaced, tunes, settings, has_chords)
 
 
 def _title(args, metadata):
@@ -185,20 +185,24 @@ def _all_files(outputs, args):
     return files + ([] if args.html is None else [expanded(args.html)])
 
 
-def _result(files, replaced, rolls, time_step, settings, has_chords):
+def _result(files, replaced, composed, settings, has_chords):
     """Return the result; warn of tunes that are mostly silent, or have very many notes."""
     from midi.text import count
 
     tunes, lines = [], []
-    for roll in rolls:
-        sounding = roll.sum(axis=1)
-        seconds, silent = len(roll) * time_step, float((sounding == 0).mean())
-        mean = float(sounding.mean())
-        tunes.append({"seconds": seconds, "notes_at_a_time": mean, "silent": silent})
+    for tune in composed:
+        sounding = tune.roll[:, : tune.n_pitches].sum(axis=1)
+        silent, mean = float((sounding == 0).mean()), float(sounding.mean())
+        tunes.append({"seconds": tune.seconds, "notes_at_a_time": mean, "silent": silent})
         lines.append(
-            f"{count(len(roll), 'step')}, {seconds:.1f} s, {mean:.1f} notes at a time, "
+            f"{count(len(tune), 'step')}, {tune.seconds:.1f} s, {mean:.1f} notes at a time, "
             f"{silent:.0%} of the steps silent"
         )
+        if tune.onsets:
+            n_strikes, dropped = int(tune.roll[:, tune.n_pitches :].sum()), tune.n_dropped_onsets
+            tunes[-1] |= {"strikes": n_strikes, "dropped_strikes": dropped}
+            if dropped:
+                lines[-1] += f"; {dropped:,} of {n_strikes:,} strikes have no note, and are dropped"
     least = min(tune["silent"] for tune in tunes)
     if least > MOSTLY:
         remedy = f"a lower --threshold than {settings['threshold']:g} lets more notes sound"
@@ -218,5 +222,6 @@ def _result(files, replaced, rolls, time_step, settings, has_chords):
     lines.append(f"wrote {', '.join(files)} (seed {settings['seed']})")
     if replaced:
         lines.append(f"replaced earlier files: {', '.join(replaced)}")
-    values = {"files": files, "replaced": replaced, "tunes": tunes, "time_step": time_step}
+    values = {"files": files, "replaced": replaced, "tunes": tunes}
+    values["time_step"] = composed[0].time_step
     return Result({**values, **settings}, "\n".join(lines))

@@ -109,11 +109,12 @@ def _plot_network(args, figure):
         if network.chord_units is None:
             raise ValueError(f"{args.file} has no chords to draw: train with --chord-units")
         figure.set_size_inches(8, 6)
-        effects = evaluation.chord_effects(network, roll)
+        effects = evaluation.chord_effects(network, roll, onsets=reading.onsets)
         plots.plot_chord_effects(figure.add_subplot(), effects)
         return
     figure.set_size_inches(12, 8)
     # at each step the network predicts the next; with chords, given the notes below each pitch
     probabilities = np.vstack([np.zeros(network.n_pitches), network.predict(roll[:-1], roll[1:])])
     panels = figure.subplots(2, sharex=True)
-    plots.plot_composition(panels, roll, probabilities, reading.time_step, lowest_pitch)
+    how = {"onsets": reading.onsets}
+    plots.plot_composition(panels, roll, probabilities, reading.time_step, lowest_pitch, **how)

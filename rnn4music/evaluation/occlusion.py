@@ -7,8 +7,9 @@ each other, and a tune with a gap may be unlike any in the training set.
 
 Conventions
 -----------
-A note is a run of steps in which a pitch is on. An effect is in nats: with ln 2, the note
-doubles the odds; below 0 it lowers them.
+A note is a run of steps in which a pitch is on; in a roll with onsets (T, 2P), see `midi.onsets`,
+it ends where it is struck again. An effect is in nats: with ln 2, the note doubles the odds; below
+0 it lowers them.
 
 Source
 ------
@@ -25,20 +26,23 @@ from rnn4music.data import pianoroll
 _MOST_CELLS = 2**22  # of the tunes of one prediction: 32 MB
 
 
-def occlusion_effects(network, roll, step, column):
+def occlusion_effects(network, roll, step, column, *, onsets=False):
     """Return the effect of each note before `step` on the note in `column` at `step`.
 
     Parameters
     ----------
     network : object
         Has `predict`, such as `NumpyNetwork` and `RNN4Music`.
-    roll : (T, P)
+    roll : (T, P), or with `onsets` (T, 2P)
         A tune, zeros and ones; the network does not read its rows from `step` on, except that with
         chords the lower notes of the row `step` count.
     step : int
         From 1 to T; T is the step after the last row.
     column : int
         From 0 to P − 1; whether it sounds in the roll does not matter.
+    onsets : bool
+        Whether the roll has its struck columns beside the sounding ones. The predicted note is
+        then one that sounds, struck or held.
 
     Returns
     -------
@@ -51,9 +55,10 @@ def occlusion_effects(network, roll, step, column):
     are none, and `predict` estimates the odds by drawing: slower, and inexact.
     """
     roll = np.asarray(pianoroll.validate("roll", roll, binary=True), float)
-    step, column = validate_position(roll, step, column)
-    earlier = roll[:step]
-    notes = onset_notes(earlier)
+    sounding, struck = pianoroll.halves(roll, onsets)
+    step, column = validate_position(sounding, step, column)
+    earlier, P = roll[:step], sounding.shape[1]
+    notes = onset_notes(sounding[:step], None if struck is None else struck[:step])
     batch_size = max(1, _MOST_CELLS // earlier.size)
 
     def log_odds(tunes):
@@ -64,17 +69,17 @@ def occlusion_effects(network, roll, step, column):
         return _log_odds(network.predict(tunes, following)[-1, :, column])
 
     with_all = log_odds(earlier[:, None])
-    effects = np.zeros_like(roll)
+    effects = np.zeros_like(sounding)
     for batch in (notes[k : k + batch_size] for k in range(0, len(notes), batch_size)):
         tunes = np.repeat(earlier[:, None], len(batch), axis=1)  # (step, notes, P)
         for n, (pitch, first, end) in enumerate(batch):
-            tunes[first:end, n, pitch] = 0
+            tunes[first:end, n, pitch::P] = 0  # sounding, and struck
         for (pitch, first, end), effect in zip(batch, with_all - log_odds(tunes)):
             effects[first:end, pitch] = effect
     return effects
 
 
-def chord_effects(network, roll, widest=24):
+def chord_effects(network, roll, widest=24, *, onsets=False):
     """Return how a note changes the odds of the notes above it, in a network with chords.
 
     At each step of the tune, first its lowest note alone is assumed to sound, then also the note
@@ -84,10 +89,13 @@ def chord_effects(network, roll, widest=24):
     ----------
     network : object
         Has `predict`, and `chord_units`, such as `NumpyNetwork` and `RNN4Music`.
-    roll : (T, P)
+    roll : (T, P), or with `onsets` (T, 2P)
         A tune, zeros and ones, T at least 2.
     widest : int
         Largest interval, in semitones.
+    onsets : bool
+        Whether the roll has its struck columns beside the sounding ones. Sounding notes are
+        compared: they do not depend on the struck ones of their step.
 
     Returns
     -------
@@ -108,10 +116,11 @@ def chord_effects(network, roll, widest=24):
         )
     roll = np.asarray(pianoroll.validate("roll", roll, binary=True), float)
     widest = checks.integer("widest", widest, low=1)
-    steps = np.flatnonzero(roll[1:].any(axis=1))
+    sounding, _ = pianoroll.halves(roll, onsets)
+    steps = np.flatnonzero(sounding[1:].any(axis=1))
     if not len(steps):
         raise ValueError("roll has no notes after its first step")
-    P, lowest = roll.shape[1], roll[1:].argmax(axis=1)[steps]
+    P, lowest = sounding.shape[1], sounding[1:].argmax(axis=1)[steps]
 
     def log_odds(*intervals):
         """Return the log-odds (steps, P) in chords with these intervals above the lowest note."""

@@ -29,6 +29,7 @@ MUSIC = (
     Option("pitch_range", int, (21, 109), "lowest MIDI pitch, and one more than the highest",
            ("LOW", "HIGH"), 2, low=0),
     Option("sustain", bool, False, "let the sustain pedal lengthen notes"),
+    Option("onsets", bool, False, "tell notes that are struck again from notes that are held"),
     Option("keep_short", bool, False, "keep notes that begin and end between two steps"),
     Option("keep_silence", bool, False, "keep silence longer than a second before the first note "
            "and after the last"),

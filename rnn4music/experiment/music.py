@@ -12,13 +12,15 @@ import warnings
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from midi.files import expanded
 from midi.reading import MOST_CELLS, PIANO, read_path
 from midi.text import count
 from rnn4music._utils import checks
 from rnn4music._utils.console import log
 from rnn4music._utils.differences import OtherOptions, differences
-from rnn4music.data.dataset import OUTSIDE, TOO_SHORT
+from rnn4music.data.dataset import MERGED, OUTSIDE, STRUCK_AGAIN, TOO_SHORT
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.data.midi_files import SamplingOptions, load_midi
 from rnn4music.data.standard_sets import load_standard_set
@@ -29,7 +31,7 @@ from rnn4music.saving.metadata import step_in_seconds
 TIME_STEP = 0.3
 """Seconds, if a model's metadata have no time step."""
 
-READING = ("steps_per_beat", "tempo", "sustain", "keep_short", "keep_silence")
+READING = ("steps_per_beat", "tempo", "sustain", "keep_short", "keep_silence", "onsets")
 """Options that determine which notes a step has, besides its length."""
 
 _MANY = 0.05  # warn if more than this share of the notes is dropped
@@ -53,13 +55,22 @@ class ReadingOptions(NamedTuple):
     sustain: bool
     keep_short: bool
     keep_silence: bool
+    onsets: bool
     to_c: bool
 
     @classmethod
-    def of_model(cls, metadata, n_pitches, dt=None):
-        """Return the options in a model's metadata; `dt` overrides the length of a step."""
+    def of_model(cls, metadata, width, dt=None):
+        """Return the options in the metadata of a model whose rolls have `width` columns.
+
+        `dt` overrides the length of a step.
+        """
         metadata = _of_this_version(metadata)
-        _refuse_onsets("this model was trained on rolls with onsets", metadata)
+        n_pitches, rest = divmod(width, 2) if metadata.get("onsets") else (width, 0)
+        if rest:
+            raise ValueError(
+                f"the model's metadata say that its rolls have onsets, but it has {width} columns; "
+                "rolls with onsets have an even number, two for each pitch"
+            )
         if dt is not None:
             metadata = {**metadata, "time_step": dt, "steps_per_beat": None}
         lowest = metadata.get("lowest_pitch", PIANO[0])
@@ -78,17 +89,20 @@ class ReadingOptions(NamedTuple):
         return {**self._asdict(), "time_step": time_step}
 
     def read_tune(self, path, n_steps=None):
-        """Return the first steps of a MIDI file, (T, P), and the semitones of its transposition.
+        """Return the first steps of a MIDI file, and the semitones of its transposition.
 
-        Tunes are transposed for a model that was trained in C major and A minor only.
+        The roll is (T, P), or with onsets (T, 2P). Tunes are transposed for a model that was
+        trained in C major and A minor only.
         """
         options = self.arguments()
         pitches, to_c = options.pop("pitch_range"), options.pop("to_c")
+        has_onsets = options.pop("onsets")
         sampling = SamplingOptions.validate((0, 128), **options, most_cells=MOST_CELLS)
         content = read_path(path, sampling.options)
         key = find_key(content.piano_roll, lowest_pitch=0) if to_c else None
         semitones = semitones_to_c(key) if key else 0
-        whole = transpose(content.piano_roll, semitones)[:, slice(*pitches)]
+        halves = [content.piano_roll, content.onset_roll][: 1 + has_onsets]
+        whole = np.hstack([transpose(half, semitones)[:, slice(*pitches)] for half in halves])
         if not whole.any():
             dropped = {"on drums": content.n_drums, TOO_SHORT: content.n_too_short}
             dropped = "".join(f"; {n:,} {why}" for why, n in dropped.items() if n)
@@ -106,25 +120,16 @@ class ReadingOptions(NamedTuple):
     def read_scored(self, source, part="test"):
         """Read the tunes that a model is scored on; `part` is the part of a standard set."""
         if is_standard_set(source):
+            _check_set(source, self.onsets)
             return getattr(load_standard_set(source, self.pitch_range), part)
         if not is_store(source):
             tunes = load_midi(source, **self.arguments())
             log_silence(tunes)
             return tunes
         store, expected = RollStore(source), self.arguments()
-        _refuse_onsets(f"{source} holds rolls with onsets", store.options)
         del expected["keep_silence"]  # scores with either can be compared
         _check_store(store, {**expected, "pitch_range": list(self.pitch_range)})
         return store
-
-
-def _refuse_onsets(what, options):
-    """Raise a ValueError if these options of a model or a store say that there are onsets."""
-    if options.get("onsets"):
-        raise ValueError(
-            f"{what}, which the command line does not read: use Python (load_midi, RNN4Music, and "
-            "Tune with onsets=True)"
-        )
 
 
 def read_music(source, settings, model):
@@ -135,10 +140,9 @@ def read_music(source, settings, model):
     each other, the store or the model.
     """
     tunes, remarks = RollStore(source) if is_store(source) else None, ()
-    if tunes is not None:
-        _refuse_onsets(f"{source} holds rolls with onsets", tunes.options)
     reading, keys = _reading(settings, model, tunes)
     if tunes is None and is_standard_set(source):
+        _check_set(source, reading.onsets)
         split = load_standard_set(source, reading.pitch_range)
         warn_of_dropped_notes(split.train)
         if "dt" not in settings.given and "time_step" not in model.metadata:
@@ -181,6 +185,15 @@ def read_music(source, settings, model):
     return Music({"train": learned, "validation": split.validation}, metadata, remarks)
 
 
+def _check_set(source, onsets):
+    """Raise a ValueError if a standard set has to have onsets."""
+    if onsets:
+        raise ValueError(
+            f"{source} is a standard set, which does not say where notes are struck: onsets need "
+            "MIDI files"
+        )
+
+
 def _name_of(source):
     """Return the name of a file or folder, and of the folder where a pattern is looked for."""
     path = Path(os.path.abspath(expanded(source)))
@@ -210,8 +223,12 @@ def _reading(settings, model, store):
         lowest, _ = store.options["pitch_range"]
     if "pitch_range" not in given:
         lowest = checks.integer("the model's lowest_pitch", before.get("lowest_pitch", lowest), 0)
+    if settings.start_from:
+        chosen["onsets"] = bool(before.get("onsets"))
     if store is not None:
-        _check_store(store, {"pitch_range": [lowest, lowest + model.io_length], **chosen})
+        has_onsets = chosen.get("onsets", store.onsets)
+        pitch_range = [lowest, lowest + model.io_length // (1 + has_onsets)]
+        _check_store(store, {"pitch_range": pitch_range, **chosen})
         before = store.options
     options = {**before, **chosen, "lowest_pitch": lowest}
     keys = settings.keys if "keys" in given else "c" if options.get("to_c") else "own"
@@ -242,14 +259,15 @@ def warn_of_dropped_notes(collection):
     """Warn if many notes of the MIDI files are not in the rolls, and name remedies."""
     dropped = collection.dropped_notes
     n_short, n_outside = dropped.get(TOO_SHORT, 0), dropped.get(OUTSIDE, 0)
-    if n_short + n_outside <= _MANY * (collection.n_notes + n_outside):
+    n_again, n_merged = dropped.get(STRUCK_AGAIN, 0), dropped.get(MERGED, 0)
+    if n_short + n_outside + n_again + n_merged <= _MANY * (collection.n_notes + n_outside):
         return
     remedies = []
-    if n_short:
-        remedies.append(
-            "a shorter step (a smaller --dt, or a larger --steps-per-beat) keeps more short notes, "
-            "--keep-short keeps all"
-        )
+    if n_short or n_merged:
+        shorter = "a shorter step (a smaller --dt, or a larger --steps-per-beat) keeps more notes"
+        remedies.append(shorter + ", --keep-short keeps all that are too short" * bool(n_short))
+    if n_again:
+        remedies.append("--onsets keeps those that are struck again")
     if n_outside:
         remedies.append("a wider --pitch-range keeps more pitches")
     warnings.warn(

@@ -33,7 +33,7 @@ OTHER_SUFFIXES = (
 )  # fmt: skip
 """Suffixes of files that are not models."""
 
-FIXED = ("units", "chord_units", "pitch_range", "optimiser", "cost", "seed", "dtype")
+FIXED = ("units", "chord_units", "pitch_range", "onsets", "optimiser", "cost", "seed", "dtype")
 CHANGEABLE = ("clip", "epsilon", "threshold")
 """Settings that a model keeps when it is trained further, and settings that may change then.
 
@@ -73,7 +73,7 @@ def train(settings, progress=True):
     learned_from = model_card.music(extent(learned), music.metadata["keys"])
     log(f"learning from {learned_from}, {validated}")
     if settings.tensorboard:
-        for name in ("time_step", "lowest_pitch"):
+        for name in ("time_step", "lowest_pitch", "onsets"):
             setattr(callbacks[-1], name, music.metadata[name])
     n_before = len(model.history.cost)
     try:
@@ -206,11 +206,15 @@ def new_model(settings):
     rates = list(settings.learning_rates)
     rates *= 4 // len(rates)
     if settings.start_from is None:
-        low, high = settings.pitch_range
-        if "pitch_range" not in settings.given and settings.data and is_store(settings.data):
-            low, high = RollStore(settings.data).options["pitch_range"]
+        (low, high), has_onsets = settings.pitch_range, settings.onsets
+        if settings.data and is_store(settings.data):
+            store = RollStore(settings.data)
+            if "pitch_range" not in settings.given:
+                low, high = store.options["pitch_range"]
+            if "onsets" not in settings.given:
+                has_onsets = store.onsets
         others = {option.name for option in hyperparameters.OPTIONS} - {"units", "learning_rates"}
-        sizes = [*settings.units, high - low]
+        sizes = [*settings.units, (high - low) * (1 + has_onsets)]
         own = keywords(settings, others)
         if settings.chord_units is not None and "threshold" not in settings.given:
             del own["genProbThreshold"]  # the model's default

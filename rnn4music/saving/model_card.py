@@ -13,7 +13,7 @@ from rnn4music.saving.metadata import TRAINED_ON, trainings
 
 KNOWN = (
     "time_step", "steps_per_beat", "tempo", "sustain", "keep_short", "keep_silence", "keys", "to_c",
-    "lowest_pitch", "data", "licence", "training_tunes", "baseline", TRAINED_ON,
+    "lowest_pitch", "onsets", "data", "licence", "training_tunes", "baseline", TRAINED_ON,
 )  # fmt: skip
 """Metadata that are shown under another name, or not at all."""
 
@@ -43,7 +43,7 @@ def facts(name, content):
         "File": Path(name).name,
         "Network": f"three LSTM layers with peepholes and skip connections: {units} units",
         "Output": output,
-        "Pitches": _pitches(settings["io_length"], metadata.get("lowest_pitch")),
+        "Pitches": _pitches(settings["io_length"], metadata),
         "Weights": f"{n_weights:,}",
         "Time step": _step(metadata),
         "Music": metadata.get("data"),
@@ -88,11 +88,15 @@ def _keys(metadata):
     return metadata.get("keys") or ("c" if metadata.get("to_c") else "own")
 
 
-def _pitches(n_pitches, lowest):
+def _pitches(width, metadata):
+    lowest, has_onsets = metadata.get("lowest_pitch"), bool(metadata.get("onsets"))
+    n_pitches, onsets = width // (1 + has_onsets), ", sounding and struck" * has_onsets
     if not isinstance(lowest, int) or not 0 <= lowest <= 128 - n_pitches:
-        return str(n_pitches)
+        return f"{n_pitches}{onsets}"
     highest = lowest + n_pitches - 1
-    return f"{n_pitches}, {pitch_name(lowest)} ({lowest}) to {pitch_name(highest)} ({highest})"
+    return (
+        f"{n_pitches}, {pitch_name(lowest)} ({lowest}) to {pitch_name(highest)} ({highest}){onsets}"
+    )
 
 
 def _step(metadata):

@@ -25,9 +25,20 @@ class TensorBoard(Callback):
         MIDI pitch of column 0.
     sampling : {"systematic", "independent"}, optional
         As for `genMusic`; default systematic for models without chords.
+    onsets : bool
+        Whether the model's rolls have their struck columns beside the sounding ones.
     """
 
-    def __init__(self, folder, n=100, start=None, time_step=0.3, lowest_pitch=21, sampling=None):
+    def __init__(
+        self,
+        folder,
+        n=100,
+        start=None,
+        time_step=0.3,
+        lowest_pitch=21,
+        sampling=None,
+        onsets=False,
+    ):
         try:
             from tensorboardX import SummaryWriter
         except ImportError as error:
@@ -38,7 +49,7 @@ class TensorBoard(Callback):
         self._open = lambda: SummaryWriter(str(expanded(folder)), flush_secs=10)
         self.writer: Any = None
         self.n, self.start, self.sampling = n, start, sampling
-        self.time_step, self.lowest_pitch = time_step, lowest_pitch
+        self.time_step, self.lowest_pitch, self.onsets = time_step, lowest_pitch, onsets
 
     def on_start(self, model, history):
         """Open the log."""
@@ -66,7 +77,7 @@ class TensorBoard(Callback):
             tune, probabilities = model.genMusic(self.start, self.n, sampling=sampling)
             for name, roll in (("tune", tune), ("probabilities", probabilities)):
                 self.writer.add_image(name, 1 - roll.T[None, ::-1], step)
-            sound = synthesise(tune, self.time_step, self.lowest_pitch)
+            sound = synthesise(tune, self.time_step, self.lowest_pitch, onsets=self.onsets)
             self.writer.add_audio("sound", sound, step, SAMPLE_RATE)
 
     def on_end(self, model, history):
