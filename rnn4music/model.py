@@ -151,6 +151,7 @@ class RNN4Music(Hyperparameters):
         sparseParam=0,
         *,
         windows="start",
+        beginnings=False,
         validation=None,
         patience=None,
         decay_patience=None,
@@ -198,6 +199,9 @@ class RNN4Music(Hyperparameters):
             shorter tune is repeated. "random": as many steps from a random place; a shorter tune is
             padded with steps that do not count. "all": the whole tune, in consecutive windows, with
             the states carried from one to the next.
+        beginnings : bool
+            Whether a silent step precedes each tune, so that its first step is learned too, and
+            composing from silence begins as the tunes do. Scores leave the first step out.
         validation : list of (length, io_length) or rnn4music.data.RollStore, optional
             Tunes to score with `evaluate` after every epoch. The scores go into the history, and
             training leaves the weights that scored best.
@@ -275,6 +279,7 @@ class RNN4Music(Hyperparameters):
                 "window": lengthOfMB,
                 "updates_per_minibatch": noOfEpochPerMB,
                 "windows": windows,
+                "beginnings": beginnings,
                 "l1": sparseParam,
                 "dropout": dropout,
                 "weight_noise": weight_noise,

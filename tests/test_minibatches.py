@@ -129,3 +129,45 @@ def test_minibatches_are_counted_exactly(windows, lengths, size, window, seed):
     tunes, rng = numbered(lengths), np.random.default_rng(seed)
     made = len(list(minibatches.epoch(tunes, size, window, "float64", rng, windows)))
     assert minibatches.n_minibatches(tunes, size, window, windows, seed) == made
+
+
+@pytest.mark.parametrize("windows", minibatches.WINDOWS)
+@given(lengths=LENGTHS, size=st.integers(1, 4), window=st.integers(2, 9), seed=st.integers(0, 99))
+def test_beginnings_put_a_silent_row_before_each_tune(windows, lengths, size, window, seed):
+    tunes = [tune + 1 for tune in numbered(lengths)]
+    begun = [np.vstack([[[0]], tune]) for tune in tunes]
+    cut = size, window, "float64"
+    found, expected = (
+        list(minibatches.epoch(rolls, *cut, np.random.default_rng(seed), windows, *beginnings))
+        for rolls, beginnings in ((tunes, [True]), (begun, []))
+    )
+    assert minibatches.n_minibatches(tunes, size, window, windows, seed, True) == len(found)
+    assert len(found) == len(expected)
+    for pair in zip(found, expected):
+        for ours, theirs in zip(*pair):
+            np.testing.assert_array_equal(ours, theirs)
+
+
+def test_beginnings_are_learned():
+    """All tunes begin with one of two chords, and those that learn this compose so."""
+    rng = np.random.default_rng(8)
+    tunes = [random_roll(rng, 6, P) for _ in range(8)]
+    for k, tune in enumerate(tunes):
+        tune[0] = np.arange(P) % 2 == k % 2
+    begin = []
+    for beginnings in (False, True):
+        model = small_model(optimiser="adam", R1=0.02, R2=0.02, R3=0.02, Rout=0.02, chord_units=4)
+        model.train(tunes, 1, 400, 8, 7, windows="all", beginnings=beginnings, progress=False)
+        first, _ = model.genMusic(None, 1, 200, seed=1)
+        known = [(first[:, 0] == (np.arange(P) % 2 == k)).all(axis=1) for k in (0, 1)]
+        begin.append([float(each.mean()) for each in known])
+    assert max(begin[0]) < 0.3 and min(begin[1]) > 0.3 and sum(begin[1]) > 0.9
+
+
+def test_a_dataset_of_single_steps_can_be_learned_from_silence():
+    tunes = [np.ones((1, P))] * 4
+    model = small_model(optimiser="adam", R1=0.02, R2=0.02, R3=0.02, Rout=0.02)
+    with pytest.raises(ValueError, match="every tune has one step"):
+        model.train(tunes, 1, 1, 4, 5, windows="all", progress=False)
+    model.train(tunes, 1, 100, 4, 5, windows="all", beginnings=True, progress=False)
+    assert model.genMusic(None, 1, seed=1)[1].min() > 0.9

@@ -151,6 +151,7 @@ def description(tunes, validation, config, of=fingerprint):
 
 def check_same(path, existing, expected, keeps_silence=False):
     """Raise `AnotherTraining` if a checkpoint does not match what is expected."""
+    existing = {"beginnings": False, **existing}  # which earlier versions did not have
     expected = {name: value for name, value in expected.items() if name not in FREE}
     if differences(existing, expected):
         end, music = "", {"dataset", "validation"} & expected.keys()

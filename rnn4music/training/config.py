@@ -16,6 +16,8 @@ OPTIONS = (
     Option("window", int, 100, "number of steps in a window", "N", low=2),
     Option("windows", str, "all", "windows of each tune that an epoch learns from: all of them, "
            "one at random, or the first", choices=("all", "random", "start")),
+    Option("beginnings", bool, False, "learn the first step of each tune too, after a silent one, "
+           "so that composing from silence begins as the tunes do"),
     Option("validation", float, 0.1, "fraction of the tunes that is held out; the weights that "
            "score best on it are kept", "FRACTION", low=0, below=1),
     Option("patience", int, None, "stop after this many epochs without a better validation score",
@@ -53,6 +55,7 @@ class TrainConfig:
     window: int
     updates_per_minibatch: int = 1
     windows: str = "start"
+    beginnings: bool = False
     l1: float = 0.0
     dropout: float = 0.0
     weight_noise: float = 0.0
@@ -103,7 +106,7 @@ class TrainConfig:
                 raise ValueError(
                     f"{name}={getattr(self, name)} needs tunes to score: give validation"
                 )
-        if pianoroll.lengths(tunes).max() < 2:
+        if pianoroll.lengths(tunes).max() < 2 and not self.beginnings:
             if self.windows != "start":
                 raise ValueError(
                     "there is nothing to learn from: every tune has one step; give longer tunes, "

@@ -8,6 +8,7 @@ silence of weight 0, so that all minibatches have the same shape.
 """
 
 import heapq
+import itertools
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -59,7 +60,7 @@ def make_minibatch(windows, size, length, dtype, is_first: Any = True):
     return minibatch
 
 
-def epoch(tunes, size, length, dtype, rng, windows="start"):
+def epoch(tunes, size, length, dtype, rng, windows="start", beginnings=False):
     """Visit every tune once, in shuffled minibatches of `size` tunes.
 
     Parameters
@@ -75,17 +76,20 @@ def epoch(tunes, size, length, dtype, rng, windows="start"):
         2015). "random" takes up to `length` rows from a random place. "all" takes the whole tune
         in consecutive windows, with the states carried from one to the next; they overlap by a
         row, which is the last to be predicted in one and the first to be read in the next.
+    beginnings : bool
+        Whether a silent row precedes each tune, so that its first row is predicted too.
 
     Yields
     ------
     Minibatch
     """
-    order = _order(tunes, rng, windows)
+    order = _order(tunes, rng, windows, beginnings)
+    visited = (_begun(tunes[k]) if beginnings else tunes[k] for k in order)
     if windows == "all":
-        yield from _consecutive((tunes[k] for k in order), size, length, dtype)
+        yield from _consecutive(visited, size, length, dtype)
         return
-    for start in range(0, len(order), size):
-        chosen = [tunes[k] for k in order[start : start + size]]
+    for _ in range(0, len(order), size):
+        chosen = list(itertools.islice(visited, size))
         if windows == "random":
             cut = [random_window(tune, length, rng) for tune in chosen]
         else:
@@ -93,10 +97,15 @@ def epoch(tunes, size, length, dtype, rng, windows="start"):
         yield make_minibatch(cut, size, length, dtype)
 
 
-def _order(tunes, rng, windows):
+def _begun(tune):
+    """Return a tune preceded by a silent row."""
+    return np.concatenate([np.zeros_like(tune[:1]), tune])
+
+
+def _order(tunes, rng, windows, beginnings):
     """Return the numbers of the tunes in the order of an epoch."""
     order = rng.permutation(len(tunes))
-    if windows != "start":  # a single step, unrepeated, predicts nothing
+    if windows != "start" and not beginnings:  # a single step, unrepeated, predicts nothing
         order = order[pianoroll.lengths(tunes)[order] > 1]
     return order
 
@@ -114,17 +123,17 @@ def _consecutive(tunes, size, length, dtype):
         rest = [None if t is None or len(t) <= length else t[length - 1 :] for t in rest]
 
 
-def n_minibatches(tunes, size, length, windows="start", seed=0):
+def n_minibatches(tunes, size, length, windows="start", seed=0, beginnings=False):
     """Return the number of minibatches of the epoch with this seed, which only "all" depends on.
 
     There a column takes the next tune when it has finished one, so the shuffle decides how long
     the longest column is.
     """
-    order = _order(tunes, np.random.default_rng(seed), windows)
+    order = _order(tunes, np.random.default_rng(seed), windows, beginnings)
     if windows != "all":
         return -(-len(order) // size)
-    ends = [0] * size
-    for n_windows in (-(-(pianoroll.lengths(tunes)[order] - 1) // (length - 1))).tolist():
+    ends, n_predictions = [0] * size, pianoroll.lengths(tunes) - 1 + beginnings
+    for n_windows in (-(-(n_predictions[order]) // (length - 1))).tolist():
         heapq.heapreplace(ends, ends[0] + n_windows)
     return max(ends)
 

@@ -139,7 +139,7 @@ class Trainer:
         cut = config.batch_size, config.window, config.windows
         for _ in range(self.state.epoch, config.epochs):
             seed = int(rng.integers(2**62)) if seed is None else seed
-            n_minibatches = minibatches.n_minibatches(self.tunes, *cut, seed)
+            n_minibatches = minibatches.n_minibatches(self.tunes, *cut, seed, config.beginnings)
             yield config.updates_per_minibatch * n_minibatches
             seed = None
 
@@ -163,7 +163,7 @@ class Trainer:
         """Return the minibatches of the epoch with this seed."""
         config, rng = self.config, np.random.default_rng(seed)
         cut = config.batch_size, config.window, self.store.dtype, rng, config.windows
-        epoch = minibatches.epoch(self.tunes, *cut)
+        epoch = minibatches.epoch(self.tunes, *cut, config.beginnings)
         if pianoroll.is_stored(self.tunes):
             return minibatches.prefetched(epoch, AHEAD)
         return epoch
