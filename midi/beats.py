@@ -1,9 +1,33 @@
-"""`Beats`: how the steps of a piano roll lie in beats and bars."""
+"""`Beats`: how the steps of a piano roll lie in beats and bars, and what a file says of it.
+
+Conventions
+-----------
+A signature acts from its tick on, on all tracks; in format 2 those of the first track count.
+Signatures that are too short, or have values that no music has, are ignored. Of several at one
+tick those of the lowest track count, and among these the last, since the first track of a file is
+its conductor and others may be written for transposing instruments.
+
+Each time signature begins a bar. A first one that lasts less than a bar of the next, such as 1/4
+before 3/4, is an upbeat: the bars are those of the next. Before the first time signature the
+metre is 4/4, as the standard says.
+"""
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Iterable
+from dataclasses import dataclass
 from fractions import Fraction
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .events import META, META_KEY_SIGNATURE, META_TIME_SIGNATURE, Events, Header
+from .timing import exact_number
+
+LONGEST_BAR, DENOMINATORS = 255, (1, 2, 4, 8, 16, 32, 64)  # of a time signature
+_MOST_SHARPS = 7
 
 
 class Beats(NamedTuple):
@@ -45,3 +69,210 @@ class Beats(NamedTuple):
     def steps_per_bar(self) -> Fraction:
         """The number of steps of a bar; not whole if a bar is not a multiple of a step."""
         return Fraction(4 * self.meter[0], self.meter[1]) / self.step
+
+
+class Signature(NamedTuple):
+    """A time or key signature of a file, as it stands there."""
+
+    tick: int
+    track: int
+    kind: int
+    data: bytes
+
+
+def signatures(header: Header, events: Events, tick: np.ndarray) -> list[Signature]:
+    """Return the signatures of a file, in the order in which they act."""
+    meta = np.flatnonzero(events.status == META)
+    if header.format == 2:
+        meta = meta[events.track[meta] == 0]
+    kinds = events.first[meta]
+    chosen = np.flatnonzero((kinds == META_TIME_SIGNATURE) | (kinds == META_KEY_SIGNATURE))
+    at = meta[chosen]
+    columns = (tick[at], events.track[at], kinds[chosen])
+    data = [events.meta[k] for k in chosen.tolist()]
+    found = list(map(Signature, *(column.tolist() for column in columns), data))
+    return sorted(found, key=lambda signature: (signature.tick, -signature.track))
+
+
+def meters(found: Iterable[Signature]) -> list[tuple[int, tuple[int, int]]]:
+    """Return the ticks and values of the valid time signatures, the last at each tick."""
+    values = {
+        s.tick: (s.data[0], 2 ** s.data[1])
+        for s in found
+        if s.kind == META_TIME_SIGNATURE
+        and len(s.data) >= 2
+        and s.data[0] > 0
+        and s.data[1] < len(DENOMINATORS)
+    }
+    return list(values.items())
+
+
+def keys(found: Iterable[Signature]) -> list[tuple[int, tuple[int, bool]]]:
+    """Return the ticks and values of the valid key signatures, the last at each tick."""
+    values = {
+        s.tick: (int.from_bytes(s.data[:1], "big", signed=True), s.data[1] == 1)
+        for s in found
+        if s.kind == META_KEY_SIGNATURE
+        and len(s.data) >= 2
+        and s.data[1] <= 1
+        and not _MOST_SHARPS < s.data[0] < 256 - _MOST_SHARPS
+    }
+    return list(values.items())
+
+
+@dataclass(frozen=True, eq=False)
+class Score:
+    """What a file says of its tempo, metre and key; computed when asked for.
+
+    Attributes
+    ----------
+    division : int
+        As in the file's header.
+    signatures : list of Signature
+    tempos : list of (int, int)
+        Ticks, and microseconds per quarter note.
+    first, last : int
+        The ticks at which the first note begins and the last one ends, or the file if it has
+        none; `last` is greater.
+    tempo_given : Fraction or None
+        Quarter notes per minute that override the file's.
+    step : Fraction
+        The length of the roll's steps in quarter notes.
+    n_skipped : int
+        Steps that the roll leaves out at its beginning.
+    """
+
+    division: int
+    signatures: list[Signature]
+    tempos: list[tuple[int, int]]
+    first: int
+    last: int
+    tempo_given: Fraction | None
+    step: Fraction
+    n_skipped: int
+
+    @property
+    def in_smpte(self) -> bool:
+        """Whether the file counts seconds, and has no quarter notes."""
+        return self.division & 0x8000 > 0
+
+    @cached_property
+    def tempo(self) -> float | None:
+        """The median of the tempos, each as often as it has quarter notes of the music.
+
+        This is the tempo in force for most of the music, if one is. In quarter notes per minute;
+        None if the file counts seconds.
+        """
+        if self.tempo_given is not None:
+            return float(self.tempo_given)
+        if self.in_smpte:
+            return None
+        lengths = self._lengths(self.tempos)
+        n_ticks, half = 0, sum(lengths.values()) / 2
+        for microseconds in sorted(lengths):
+            n_ticks += lengths[microseconds]
+            if n_ticks >= half:
+                break
+        return 60e6 / microseconds
+
+    @cached_property
+    def meter(self) -> tuple[int, int] | None:
+        """The time signature in force for most of the music; None if the file has none."""
+        return self._most(self._bars) if meters(self.signatures) else None
+
+    @cached_property
+    def key(self) -> tuple[int, bool] | None:
+        """The key signature in force for most of the music; None if the file has none."""
+        found = keys(self.signatures)
+        return self._most(found) if found else None
+
+    @cached_property
+    def n_meter_changes(self) -> int:
+        """The number of times that the metre changes in the music, not counting an upbeat."""
+        changes = zip(self._bars, self._bars[1:])
+        return sum(
+            before != after and self.first < tick < self.last
+            for (_, before), (tick, after) in changes
+        )
+
+    @cached_property
+    def beats(self) -> Beats:
+        """The beats of the roll.
+
+        The bars are counted from the time signature in force at the roll's first step, or from
+        the next one of the metre of most of the music.
+        """
+        meter = self._most(self._bars)
+        begin = self.n_skipped * self.step * self.division
+        ends = [*(tick for tick, _ in self._bars[1:]), self.last]
+        bar = next(t for (t, value), end in zip(self._bars, ends) if value == meter and begin < end)
+        place = (begin - bar) % self._ticks_per_bar(meter)
+        # rounded down, as a bar that begins between two steps begins with the later one
+        first_step = int(place / (self.step * self.division))
+        return Beats(_plain(1 / self.step), self.tempo or 120.0, meter, first_step, self.key)
+
+    @cached_property
+    def _bars(self) -> list[tuple[int, tuple[int, int]]]:
+        """The ticks and values of the time signatures from which bars are counted."""
+        found = meters(self.signatures)
+        if not found or found[0][0] > 0:
+            found.insert(0, (0, (4, 4)))
+        while len(found) > 1 and found[1][0] - found[0][0] < self._ticks_per_bar(found[1][1]):
+            del found[0]  # an upbeat
+        return found
+
+    def _ticks_per_bar(self, meter: tuple[int, int]) -> Fraction:
+        return Fraction(0 if self.in_smpte else 4 * self.division * meter[0], meter[1])
+
+    def _most(self, changes: list[tuple[int, Any]]) -> Any:
+        """Return the value that is in force for most of the music."""
+        lengths = self._lengths(changes)
+        return max(lengths, key=lengths.__getitem__)
+
+    def _lengths(self, changes: list[tuple[int, Any]]) -> dict[Any, int]:
+        """Return the number of ticks of the music for which each value is in force."""
+        lengths = dict.fromkeys((value for _, value in changes), 0)
+        ends = [*(tick for tick, _ in changes[1:]), self.last]
+        for (tick, value), end in zip(changes, ends):
+            lengths[value] += max(0, min(end, self.last) - max(tick, self.first))
+        return lengths
+
+
+def checked_beats(beats: Any) -> Beats:
+    """Return beats that a MIDI file can hold; raise TypeError or ValueError for others."""
+    if not isinstance(beats, Beats):
+        raise TypeError(f"beats must be midi.Beats(steps_per_beat=4, tempo=120.0), not {beats!r}")
+    exact_number("steps_per_beat", beats.steps_per_beat, "steps such as 4")
+    exact_number("tempo", beats.tempo, "quarter notes per minute such as 120")
+    try:
+        numerator, denominator = map(operator.index, beats.meter)
+        first_step = operator.index(beats.first_step)
+        sharps, is_minor = (0, False) if beats.key is None else beats.key
+        sharps = operator.index(sharps)
+    except (TypeError, ValueError):
+        raise TypeError(
+            "beats need a meter such as (3, 4), a whole first_step, and a key such as "
+            f"(-1, False) or None, not {beats!r}"
+        ) from None
+    if not 1 <= numerator <= LONGEST_BAR or denominator not in DENOMINATORS:
+        raise ValueError(
+            f"meter={beats.meter} must be 1 to {LONGEST_BAR}, and one of "
+            f"{', '.join(map(str, DENOMINATORS))}, such as (3, 4)"
+        )
+    if not 0 <= first_step < beats.steps_per_bar:
+        raise ValueError(
+            f"first_step={first_step} must be from 0 to below {float(beats.steps_per_bar):g}, "
+            f"the steps of a bar of {numerator}/{denominator}"
+        )
+    if not -_MOST_SHARPS <= sharps <= _MOST_SHARPS or not isinstance(is_minor, (bool, np.bool_)):
+        raise ValueError(
+            f"key={beats.key} must be -7 (flats) to 7 (sharps), and whether the key is minor"
+        )
+    return beats
+
+
+def _plain(number: Fraction) -> int | float | Fraction:
+    """Return a number as an integer or a float where that is the same."""
+    if number.denominator == 1:
+        return int(number)
+    return float(number) if Fraction(str(float(number))) == number else number

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .beats import keys, meters, signatures
 from .errors import MidiError
 from .events import META, META_TEMPO, PROGRAM, Events, read_events
 from .files import expanded, read_whole
 from .notes import NoteEvents, pair_notes
-from .pitches import pitch_name
+from .pitches import key_name, pitch_name
 from .sending import Order
 from .text import count
 from .timing import clock_in_seconds, lay_out, tempo_map
 
-_TRACK_NAME, _TIME_SIGNATURE = 0x03, 0x58
+_TRACK_NAME = 0x03
 _LONGEST_LIST = 8
 
 
@@ -52,6 +53,7 @@ class Contents:
     seconds: float
     tempos: list[tuple[float, float]]
     time_signatures: list[tuple[float, str]]
+    key_signatures: list[tuple[float, str]]
     tracks: list[Track]
     n_drums: int
     n_cut: int
@@ -82,6 +84,8 @@ class Contents:
             + _listing([f"{_decimal(bpm)} at {_decimal(at)} s" for at, bpm in self.tempos]),
             "meter    "
             + _listing([f"{meter} at {_decimal(at)} s" for at, meter in self.time_signatures]),
+            "key      "
+            + _listing([f"{key} at {_decimal(at)} s" for at, key in self.key_signatures]),
         ]
         for number, track in enumerate(self.tracks, start=1):
             details = _details(track.n_drums, track.lowest_pitch, track.highest_pitch)
@@ -124,9 +128,9 @@ def _contents(data: bytes, name: str) -> Contents:
 
     meta = np.flatnonzero(events.status == META)
     kinds = events.first[meta]
-    signatures = [k for k in np.flatnonzero(kinds == _TIME_SIGNATURE) if len(events.meta[k]) >= 2]
-    meters = [f"{events.meta[k][0]}/{2 ** min(events.meta[k][1], 30)}" for k in signatures]
-    at = seconds(tick[meta[signatures]].tolist()) if signatures else []
+    found = signatures(header, events, tick)
+    time_signatures = {at: f"{meter[0]}/{meter[1]}" for at, meter in meters(found)}
+    key_signatures = {at: key_name(*key) for at, key in keys(found)}
     names = {
         int(events.track[meta[k]]): events.meta[k].decode("utf-8", "replace")
         for k in np.flatnonzero(kinds == _TRACK_NAME)[::-1]
@@ -141,7 +145,8 @@ def _contents(data: bytes, name: str) -> Contents:
         division=header.division,
         seconds=seconds([last_tick])[0],
         tempos=list(zip(seconds(list(kept)), kept.values())),
-        time_signatures=sorted(zip(at, meters)),
+        time_signatures=list(zip(seconds(list(time_signatures)), time_signatures.values())),
+        key_signatures=list(zip(seconds(list(key_signatures)), key_signatures.values())),
         tracks=_tracks(events, notes, len(starts), names),
         n_drums=int(np.count_nonzero(notes.is_drum)),
         n_cut=int(np.count_nonzero(notes.is_cut)),

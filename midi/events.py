@@ -42,6 +42,7 @@ TRACK_END = 0xF3
 EXCLUSIVE = 0xF4  # first: its meaning (`midi.exclusive`), second: its channel
 
 META_TEMPO, META_END_OF_TRACK = 0x51, 0x2F
+META_TIME_SIGNATURE, META_KEY_SIGNATURE = 0x58, 0x59
 
 _QUANTITY = re.compile(rb"[\x80-\xff]{0,3}[\x00-\x7f]")
 _NAME = re.compile(rb"[ -~]{4}")

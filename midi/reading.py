@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 
+from .beats import Beats, Score, signatures
 from .errors import MidiError, MidiWarning
 from .events import read_events
 from .files import expanded, read_whole
@@ -76,6 +77,21 @@ class MidiContent:
     n_merged : int
         Number of `notes` that are struck in the same frame as another note of their pitch,
         which stands for both in the onset roll.
+    tempo : float or None
+        The tempo in force for most of the music, in quarter notes per minute: by quarter notes,
+        the median where no tempo has more than half of them. The argument `tempo` overrides it.
+        None if the file counts seconds (SMPTE).
+    meter : (int, int) or None
+        The time signature in force for most of the music, from the first note to the end of
+        the last; None without one.
+    n_meter_changes : int
+        The number of times that the metre changes in the music, not counting an upbeat.
+    key : (int, bool) or None
+        The key signature in force for most of the music: the number of sharps, or of flats as
+        a negative number, and whether the key is minor; None without a valid one.
+    beats : Beats or None
+        How the roll's steps lie in beats and bars (`midi.beats`). In 4/4 from the beginning of
+        the file if it has no time signature. None if the roll is not read by the beat.
     damage : tuple of str
         Violations of the standard, with their positions and how they were read; empty for
         a valid file.
@@ -95,6 +111,8 @@ class MidiContent:
     _start: np.ndarray = field(repr=False)
     _end: np.ndarray = field(repr=False)
     _struck: tuple[np.ndarray, np.ndarray] = field(repr=False)  # frames and columns
+    _score: Score = field(repr=False)
+    _in_beats: bool = field(repr=False)
     n_silent: int = 0  # frames left out before and after the notes
 
     @cached_property
@@ -114,6 +132,31 @@ class MidiContent:
     def velocities(self) -> list[int]:
         """The velocities of the notes."""
         return self._velocity[self._order].tolist()
+
+    @property
+    def tempo(self) -> float | None:
+        """The tempo of most of the music."""
+        return self._score.tempo
+
+    @property
+    def meter(self) -> tuple[int, int] | None:
+        """The time signature of most of the music."""
+        return self._score.meter
+
+    @property
+    def n_meter_changes(self) -> int:
+        """The number of changes of the metre."""
+        return self._score.n_meter_changes
+
+    @property
+    def key(self) -> tuple[int, bool] | None:
+        """The key signature of most of the music."""
+        return self._score.key
+
+    @property
+    def beats(self) -> Beats | None:
+        """The beats of a roll that is read by the beat."""
+        return self._score.beats if self._in_beats else None
 
     @cached_property
     def _order(self) -> np.ndarray:
@@ -353,6 +396,17 @@ def read_bytes(data: bytes, options: Options, dtype: Any = np.float32) -> MidiCo
         dtype,
     )
     n_too_short = int(np.count_nonzero(is_short))
+    first_tick, end_of_music = (0, last_tick) if span is None else span.tolist()
+    score = Score(
+        division=header.division,
+        signatures=signatures(header, events, tick),
+        tempos=tempos,
+        first=first_tick,
+        last=max(end_of_music, first_tick + 1),
+        tempo_given=options.tempo,
+        step=options.step,
+        n_skipped=begin,
+    )
     return MidiContent(
         piano_roll=piano_roll,
         n_out_of_range=len(notes.pitch) - len(pitch),
@@ -368,6 +422,8 @@ def read_bytes(data: bytes, options: Options, dtype: Any = np.float32) -> MidiCo
         _start=(start_second / seconds.units_per_second).astype(np.float64),
         _end=(end_second / seconds.units_per_second).astype(np.float64),
         _struck=struck,
+        _score=score,
+        _in_beats=options.in_beats,
         n_silent=n_silent,
     )
 

@@ -6,23 +6,32 @@ many, and lasts about half a second. If 24 bits of tempo and 15 bits of division
 express such a dt, the tick is a fine one, and frame k starts on the last tick at or before
 k dt. It is early by less than a tick (at most 16 microseconds), the error does not
 accumulate, and `midiread` finds every frame in its place.
+
+With beats, a quarter note is a quarter note, and has 480 ticks or as many more as make a frame
+a whole number of them. Its tempo is rounded to a microsecond per quarter note: at 120 quarter
+notes per minute by at most one part in a million, 4 ms in an hour, and in proportion to the tempo.
 """
 
 from __future__ import annotations
 
+import heapq
+import itertools
+import math
 import operator
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 
+from .beats import DENOMINATORS, LONGEST_BAR, Beats, checked_beats
+from .events import META_KEY_SIGNATURE, META_TEMPO, META_TIME_SIGNATURE
 from .files import written_whole
 from .onsets import checked_onsets, onset_notes, split_onsets
 from .reading import checked_flag, checked_pitch_range
-from .timing import DEFAULT_TEMPO, Number, exact_time_step, scaled_floor
+from .timing import DEFAULT_TEMPO, Number, exact_number, exact_time_step, scaled_floor
 
 _GREATEST_TEMPO = 2**24 - 1
 _GREATEST_DIVISION = 2**15 - 1
@@ -49,7 +58,7 @@ def midiwrite(
     path: str | os.PathLike[str],
     roll: Any,
     r: tuple[SupportsIndex, SupportsIndex] = (21, 109),
-    dt: Number = 0.3,
+    dt: Number | None = None,
     patch: SupportsIndex = 0,
     velocity: Any = 90,
     name: str = "",
@@ -58,13 +67,15 @@ def midiwrite(
     restrike: bool = False,
     onset_roll: Any = None,
     onsets: bool = False,
+    beats: Beats | None = None,
 ) -> None:
     """Write a piano roll as a Standard MIDI File.
 
-    `midiread` with the same `r` and `dt` returns the same roll, including the silent rows
-    at its beginning and end, and the same onset roll, as `canonical_onsets` returns it. The
-    file is written whole or not at all: until it is complete, an existing file at `path`
-    stays unchanged.
+    `midiread` with the same `r`, and the same `dt` or `steps_per_beat`, returns the same roll,
+    including the silent rows at its beginning and end, the same onset roll, as
+    `canonical_onsets` returns it, and the same beats, but for the rounded tempo. The file is
+    written whole or not at all: until it is complete, an existing file at `path` stays
+    unchanged.
 
     Parameters
     ----------
@@ -77,7 +88,7 @@ def midiwrite(
         The pitch range, half-open; column 0 is pitch `r[0]`, and P = r[1] - r[0].
     dt : float or Fraction
         The time step in seconds, from 1e-6 to 3600, taken as the decimal number that
-        the caller wrote.
+        the caller wrote; 0.3 unless `beats` is given.
     patch : int
         The program (instrument), 0 to 127; 0 is a grand piano.
     velocity : int or (T, P) array of int
@@ -97,6 +108,10 @@ def midiwrite(
     onsets : bool
         Whether the roll has its onset roll beside it: first the P sounding columns, then
         the P struck ones.
+    beats : Beats
+        The length of a time step, instead of `dt`, with the tempo, the time signature and the
+        key signature that the file gets. An upbeat (`first_step`) is a first bar that is
+        shorter; a roll that ends before its first bar line has none.
 
     Raises
     ------
@@ -107,32 +122,43 @@ def midiwrite(
     """
     pitch_range = checked_pitch_range(r)
     is_on, struck = _checked_rolls(roll, pitch_range, onset_roll, onsets, restrike)
-    time_step = exact_time_step(dt)
+    if beats is None:
+        frame = time_step = exact_time_step(0.3 if dt is None else dt)
+        what = f"dt={dt}"
+    elif dt is not None:
+        raise ValueError(f"give either dt or beats, not both: dt={dt}, beats={beats}")
+    else:
+        frame = checked_beats(beats).step
+        time_step = 60 * frame / exact_number("tempo", beats.tempo, "")
+        what = f"a step of {beats}"
     if not _SHORTEST_STEP <= time_step <= _LONGEST_STEP:
-        raise ValueError(f"dt={dt} must be from 1e-6 to 3600 seconds to be written as MIDI")
+        raise ValueError(f"{what} must be from 1e-6 to 3600 seconds to be written as MIDI")
     program = _checked_integer("patch", patch, 0, 127)
     loudness = _checked_velocity(velocity, is_on)
     n_tracks = 1 + _checked_integer("format", format, 0, 1)
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, not {name!r}")
 
-    grid = choose_grid(time_step)
-    tick = scaled_floor(np.arange(len(is_on) + 1), time_step / grid.tick)
+    if beats is None:
+        grid = choose_grid(time_step)
+        ticks_per_frame = time_step / grid.tick
+    else:
+        grid = _grid_of_beats(beats)
+        ticks_per_frame = frame * grid.division
+    tick = scaled_floor(np.arange(len(is_on) + 1), ticks_per_frame)
     text = name.encode("utf-8")
-    title = b"\x00\xff\x03" + variable_length(len(text)) + text if text else b""
-    tempo = b"\x00\xff\x51\x03" + grid.tempo.to_bytes(3, "big")
-    notes = bytearray((0, 0xC0, program))
-    now = 0
-    for begin, message in _messages(onset_notes(is_on, struck), loudness, pitch_range[0], tick):
-        notes += _wait(begin - now) + message
-        now = begin
-    end = int(tick[-1])
-    notes += _wait(end - now) + _END_OF_TRACK
-    tracks = [title + tempo + notes]
-    if n_tracks == 2:
-        tracks = [tempo + _wait(end) + _END_OF_TRACK, title + notes]
+    title = [(0, _meta(0x03, text))] if text else []
+    times = [(0, _meta(META_TEMPO, grid.tempo.to_bytes(3, "big")))]
+    if beats is not None:
+        times += _signatures(beats, grid.division, int(tick[-1]))
+    messages = _messages(onset_notes(is_on, struck), loudness, pitch_range[0], tick)
+    notes = itertools.chain([(0, bytes((0xC0, program)))], messages)
+    if n_tracks == 1:
+        tracks = [heapq.merge(title + times, notes, key=lambda event: event[0])]
+    else:
+        tracks = [times, itertools.chain(title, notes)]
+    chunks = [_track(track, int(tick[-1])) for track in tracks]
     header = struct.pack(">4sIHHH", b"MThd", 6, n_tracks - 1, n_tracks, grid.division)
-    chunks = (struct.pack(">4sI", b"MTrk", len(track)) + track for track in tracks)
     with written_whole(path) as file:
         file.write(header + b"".join(chunks))
 
@@ -154,6 +180,74 @@ def choose_grid(time_step: Fraction) -> Grid:
     if candidates:
         return min(candidates, key=lambda grid: abs(grid.tempo - DEFAULT_TEMPO))
     return Grid(min(DEFAULT_TEMPO, int(microseconds * _FINE_DIVISION)), _FINE_DIVISION)
+
+
+def _grid_of_beats(beats: Beats) -> Grid:
+    """Return the grid of a file with beats, in which a frame is a whole number of ticks."""
+    tempo = round(60_000_000 / exact_number("tempo", beats.tempo, ""))
+    if not 1 <= tempo <= _GREATEST_TEMPO:
+        raise ValueError(
+            f"tempo={beats.tempo} must be from 3.6 to 6e7 quarter notes per minute to be written "
+            "as MIDI"
+        )
+    least = beats.step.denominator
+    division = math.lcm(_USUAL_DIVISION, least)
+    if division > _GREATEST_DIVISION:
+        division = least * max(_USUAL_DIVISION // least, 1)
+    if division > _GREATEST_DIVISION:
+        division = _FINE_DIVISION  # frames begin on the last tick before them
+    if beats.step * division < 1:
+        raise ValueError(
+            f"steps_per_beat={beats.steps_per_beat} must be at most {_FINE_DIVISION} to be "
+            "written as MIDI"
+        )
+    return Grid(tempo, division)
+
+
+def _signatures(beats: Beats, division: int, end: int) -> list[tuple[int, bytes]]:
+    """Return the time and key signatures of a file that ends at tick `end`.
+
+    An upbeat is a first bar that is shorter: a rest before it would add rows to the roll.
+    An upbeat of triplets, whose length no time signature has, is a bar that the same time
+    signature cuts short.
+    """
+    upbeat = (beats.steps_per_bar - beats.first_step) * beats.step  # in quarter notes
+    bar = int(upbeat * division)
+    events = [(0, _time_signature(beats.meter))]
+    if beats.first_step and bar <= end:
+        events.append((bar, events[0][1]))
+        denominator = max(beats.meter[1], (upbeat / 4).denominator)
+        numerator = upbeat / 4 * denominator
+        if denominator in DENOMINATORS and numerator in range(1, LONGEST_BAR + 1):
+            events[0] = 0, _time_signature((int(numerator), denominator))
+    if beats.key is not None:
+        sharps, is_minor = beats.key
+        events.insert(1, (0, _meta(META_KEY_SIGNATURE, bytes((sharps % 256, is_minor)))))
+    return events
+
+
+def _time_signature(meter: tuple[int, int]) -> bytes:
+    numerator, denominator = meter
+    # the clicks of a metronome, 24 in a quarter note: three notes each in 6/8, 9/8 and 12/8
+    is_compound = denominator >= 8 and numerator > 3 and numerator % 3 == 0
+    click = max(96 // denominator * (3 if is_compound else 1), 1)
+    power = denominator.bit_length() - 1
+    return _meta(META_TIME_SIGNATURE, bytes((numerator, power, click, 8)))
+
+
+def _meta(kind: int, data: bytes) -> bytes:
+    return bytes((0xFF, kind)) + variable_length(len(data)) + data
+
+
+def _track(events: Iterable[tuple[int, bytes]], end: int) -> bytes:
+    """Encode a track of messages, in order of their ticks."""
+    track = bytearray()
+    now = 0
+    for tick, message in events:
+        track += _wait(tick - now) + message
+        now = tick
+    track += _wait(end - now) + _END_OF_TRACK
+    return struct.pack(">4sI", b"MTrk", len(track)) + track
 
 
 def variable_length(value: int) -> bytes:

@@ -23,6 +23,15 @@ def tempo(microseconds):
     return b"\xff\x51\x03" + microseconds.to_bytes(3, "big")
 
 
+def time_signature(numerator, power):
+    """Return the time signature numerator/2^power."""
+    return bytes((0xFF, 0x58, 4, numerator, power, 24, 8))
+
+
+def key_signature(sharps, is_minor):
+    return bytes((0xFF, 0x59, 2, sharps % 256, is_minor))
+
+
 def quantity(value):
     encoded = [value & 0x7F]
     while value > 0x7F:

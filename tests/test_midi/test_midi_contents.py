@@ -4,13 +4,15 @@ import os
 
 import numpy as np
 import pytest
-from smf import note_off, note_on, smf, tempo, track
+from smf import key_signature, note_off, note_on, smf, tempo, time_signature, track
 
 import midi
 from midi.__main__ import main
+from midi.pitches import key_name
 
 TUNE = smf(
-    track((0, b"\xff\x03\x05Sonne"), (0, b"\xff\x58\x04\x03\x03\x18\x08"), (960, tempo(250_000))),
+    track((0, b"\xff\x03\x05Sonne"), (0, time_signature(3, 3)), (0, key_signature(-3, 1)),
+          (960, tempo(250_000)), (0, key_signature(2, 0)), (0, key_signature(9, 0))),
     track((0, b"\xc2\x07"), (0, note_on(60, channel=2)), (960, note_off(60, channel=2)),
           (0, note_on(69, channel=2)), (480, note_off(69, channel=2)), (0, note_on(1)), end=480),
     track((0, note_on(38, channel=9)), (1, note_off(38, channel=9))),
@@ -30,6 +32,7 @@ def test_what_a_file_contains(tune):
     assert contents.seconds == 1.5
     assert contents.tempos == [(0.0, 120.0), (1.0, 240.0)]
     assert contents.time_signatures == [(0.0, "3/8")]
+    assert contents.key_signatures == [(0.0, "C minor"), (1.0, "D major")]  # 9 sharps are none
     assert (contents.n_drums, contents.n_cut, contents.n_never_ended) == (1, 0, 1)
     first, second, third = contents.tracks
     assert (first.name, first.n_notes, first.lowest_pitch, first.channels) == ("Sonne", 0, None, [])
@@ -37,6 +40,13 @@ def test_what_a_file_contains(tune):
     assert (second.channels, second.programs) == ([1, 3], [7])
     assert (third.n_notes, third.n_drums, third.lowest_pitch) == (1, 1, None)
     assert (third.channels, third.programs) == ([10], [])
+
+
+def test_names_of_keys():
+    majors = "Cb Gb Db Ab Eb Bb F C G D A E B F# C#".split()
+    minors = "Ab Eb Bb F C G D A E B F# C# G# D# A#".split()
+    assert [key_name(sharps, False) for sharps in range(-7, 8)] == [f"{k} major" for k in majors]
+    assert [key_name(sharps, True) for sharps in range(-7, 8)] == [f"{k} minor" for k in minors]
 
 
 def test_the_first_name_of_a_track_is_its_name(tmp_path):
@@ -67,6 +77,7 @@ def test_the_report(tune, capsys):
         "left out 1 note without an end\n"
         "tempo    120 at 0 s, 240 at 1 s\n"
         "meter    3/8 at 0 s\n"
+        "key      C minor at 0 s, D major at 1 s\n"
         "track 1  0 notes; channels none given; programs none given; 'Sonne'\n"
         "track 2  2 notes, C4 (60) to A4 (69); channels 1, 3; programs 7\n"
         "track 3  1 note (1 on drums); channels 10; programs none given\n"
@@ -92,6 +103,7 @@ def test_the_numbers_of_the_report_are_those_of_a_count(tmp_path, capsys):
         "left out 2 notes without an end\n"
         "tempo    none given\n"
         "meter    none given\n"
+        "key      none given\n"
         "track 1  2,501 notes, C#4 (61) to A#4 (70); channels 1; programs none given\n"
         "track 2  1,200 notes (1,200 on drums); channels 10; programs none given\n"
     )
