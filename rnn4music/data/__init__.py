@@ -7,7 +7,9 @@ __getattr__, __dir__ = lazy_names(
     {
         "Dataset": "dataset",
         "DatasetWarning": "dataset",
+        "Grid": "grid",
         "RollStore": "store",
+        "choose_grid": "midi_files",
         "convert": "store",
         "find_key": "keys",
         "load_chorales": "chorales",

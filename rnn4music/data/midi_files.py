@@ -29,11 +29,12 @@ from midi.reading import (
 from rnn4music._utils import checks, npz
 from rnn4music._utils.console import Bar
 from rnn4music._utils.processes import in_processes, n_cores
-from rnn4music.data import pianoroll
+from rnn4music.data import grid, pianoroll
 from rnn4music.data.dataset import MERGED, OUTSIDE, STRUCK_AGAIN, TOO_SHORT, Dataset, outcome
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.data.shards import Tune, cached
 
+AUTO = "auto"
 _BEATS_OF_SILENCE = 2  # instead of `pianoroll.SILENCE` where steps are parts of a beat
 MOST_CELLS = 10**7  # of one roll: nine hours of piano at 0.3 s
 MOST_BYTES = 2**24  # of a file
@@ -75,9 +76,11 @@ def load_midi(
         Half-open range of MIDI pitches; (21, 109) is the piano.
     time_step : float
         Seconds per step; 0.3 unless `steps_per_beat` is given.
-    steps_per_beat : float
+    steps_per_beat : float or "auto"
         Steps per quarter note, instead of `time_step`: a step is the same note value in all
-        files, whatever their tempo.
+        files, whatever their tempo. "auto" chooses a number that fits the notes, or a time step
+        for performances that do not follow the beat; ``options`` has what was chosen. See
+        `choose_grid`.
     tempo : float
         Quarter notes per minute, overriding the tempos in the files.
     sustain : bool
@@ -139,15 +142,16 @@ def load_midi(
     DatasetWarning
         If files were skipped or read in part; the message has a table of them.
     """
-    sampling = SamplingOptions.validate(
-        pitch_range, time_step, steps_per_beat=steps_per_beat, tempo=tempo, sustain=sustain,
-        drums=drums, keep_short=keep_short, keep_silence=keep_silence, to_c=to_c,
-        onsets=onsets, strict=strict, most_cells=most_cells,
-    )  # fmt: skip
+    options = {
+        "pitch_range": pitch_range, "time_step": time_step, "steps_per_beat": steps_per_beat,
+        "tempo": tempo, "sustain": sustain, "drums": drums, "keep_short": keep_short,
+        "keep_silence": keep_silence, "to_c": to_c, "onsets": onsets, "strict": strict,
+        "most_cells": most_cells,
+    }  # fmt: skip
     progress = checked_flag("progress", progress)
     min_steps = checks.integer("min_steps", min_steps, 1)
     checks.choice("short_tunes", short_tunes, ("skip", "repeat", "pad"))
-    files = find_files(source)
+    files, sampling = files_and_sampling(source, options, workers)
     workers = n_workers(workers, files)
 
     def read():
@@ -419,6 +423,63 @@ class SamplingOptions(NamedTuple):
             "to_c": self.to_c,
             "onsets": self.onsets,
         }
+
+
+def files_and_sampling(source, options, workers=None):
+    """Return the files of a source and their `SamplingOptions`, choosing the steps if "auto"."""
+    is_auto = isinstance(options.get("steps_per_beat"), str) and options["steps_per_beat"] == AUTO
+    if not is_auto:
+        sampling = SamplingOptions.validate(**options)
+        return find_files(source), sampling
+    if options["time_step"] is not None:
+        raise ValueError(
+            f"give either time_step or steps_per_beat, not both: time_step={options['time_step']}, "
+            f"steps_per_beat={AUTO!r}"
+        )
+    sampling = SamplingOptions.validate(**{**options, "steps_per_beat": None})
+    files = find_files(source)
+    found = _grid_of(files, sampling.options, workers)
+    steps = {"time_step": found.time_step, "steps_per_beat": found.steps_per_beat}
+    return files, SamplingOptions.validate(**{**options, **steps})
+
+
+def choose_grid(source, pitch_range=PIANO, *, workers=None, **options):
+    """Choose steps that fit the music, as `load_midi` does with ``steps_per_beat="auto"``.
+
+    Of more than 500 files an even sample is read. See `rnn4music.data.grid` for the rule.
+
+    Parameters
+    ----------
+    source, pitch_range, workers
+        See `load_midi`.
+    **options
+        Other options of `load_midi`, of which ``tempo``, ``drums`` and ``strict`` matter.
+
+    Returns
+    -------
+    rnn4music.data.grid.Grid
+        ``steps_per_beat`` or ``time_step``, the shares of the notes, and ``sentence()``.
+    """
+    sampling = SamplingOptions.validate(pitch_range, None, **options)
+    return _grid_of(find_files(source), sampling.options, workers)
+
+
+def _grid_of(files, options, workers):
+    chosen = np.linspace(0, len(files) - 1, min(len(files), grid.MOST_FILES)).astype(int)
+    sample = [files[k] for k in chosen]
+    try:
+        workers = n_workers(workers, sample)
+        measured = [*in_processes(partial(_measured, options), sample, workers)]
+    finally:
+        forget_zips()
+    return grid.choose(measured, len(files))
+
+
+def _measured(options, file):
+    try:
+        return grid.measure(file.read(), options)
+    except Exception:  # reading the file reports it
+        return None
 
 
 def n_workers(workers, files):

@@ -107,17 +107,16 @@ def convert(
     DatasetWarning
         If files were skipped or read in part; the message has a table of them.
     """
-    sampling = SamplingOptions.validate(pitch_range, time_step, **options)
     progress = checked_flag("progress", progress)
     if workers is not None and cluster is not None:
         raise ValueError(f"give workers={workers} or cluster={cluster!r}, not both")
     if not os.fspath(folder):
         raise ValueError('the folder of the store is ""; give a name')
     folder = expanded(folder).absolute()
+    options = {"pitch_range": pitch_range, "time_step": time_step, **options}
+    files, sampling = midi_files.files_and_sampling(source, options, workers)
     # absolute, since a worker's current folder may be another
-    files = [
-        file._replace(path=os.path.abspath(file.path)) for file in midi_files.find_files(source)
-    ]
+    files = [file._replace(path=os.path.abspath(file.path)) for file in files]
     workers = midi_files.n_workers(workers, files)
     manifest, jobs = _plan(folder, files, sampling)
     with connected(cluster) as client:
