@@ -209,7 +209,7 @@ def _signatures(beats: Beats, division: int, end: int) -> list[tuple[int, bytes]
 
     An upbeat is a first bar that is shorter: a rest before it would add rows to the roll.
     An upbeat of triplets, whose length no time signature has, is a bar that the same time
-    signature cuts short.
+    signature cuts short. `midiread` understands this; music21 puts the bar lines later.
     """
     upbeat = (beats.steps_per_bar - beats.first_step) * beats.step  # in quarter notes
     bar = int(upbeat * division)
