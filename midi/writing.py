@@ -134,7 +134,7 @@ def midiwrite(
     if not _SHORTEST_STEP <= time_step <= _LONGEST_STEP:
         raise ValueError(f"{what} must be from 1e-6 to 3600 seconds to be written as MIDI")
     program = _checked_integer("patch", patch, 0, 127)
-    loudness = _checked_velocity(velocity, is_on)
+    loudness = checked_velocity(velocity, is_on)
     n_tracks = 1 + _checked_integer("format", format, 0, 1)
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, not {name!r}")
@@ -322,7 +322,7 @@ def _checked_rolls(
     return is_on, None if onset_roll is None else checked_onsets(onset_roll, is_on, name)
 
 
-def _checked_velocity(velocity: Any, is_on: np.ndarray) -> np.ndarray:
+def checked_velocity(velocity: Any, is_on: np.ndarray) -> np.ndarray:
     """Return the velocity of each cell (T, P)."""
     if np.ndim(velocity) == 0:
         return np.full(is_on.shape, _checked_integer("velocity", velocity, 1, 127))

@@ -277,6 +277,72 @@ def test_higher_notes_are_further_right_and_equally_strong(dry):
     np.testing.assert_allclose(mono[:, 0], mono[:, 1], rtol=1e-5)
 
 
+def test_a_note_is_as_loud_as_the_square_of_its_velocity_and_the_harder_the_brighter(dry):
+    for pitch in (45, 60, 81):
+        levels, centroids = [], []
+        velocities = np.array([20, 45, 64, 90, 110, 127])
+        for velocity in velocities:
+            sound = synthesise_notes([(pitch, 0, 1)], 1, velocity)
+            levels.append(level(sound, 0.005, 0.055))
+            amplitudes = spectrum(sound, 0.005, 0.205)
+            centroids.append(np.sum(amplitudes * np.arange(len(amplitudes))) / np.sum(amplitudes))
+        usual = levels[3]
+        np.testing.assert_allclose(levels / usual, (velocities / 90) ** 2, rtol=0.05)
+        assert (np.diff(centroids) > 0).all() and centroids[-1] > 1.2 * centroids[0], pitch
+    np.testing.assert_array_equal(
+        synthesise(rows(60, "xx.x"), 0.3), synthesise(rows(60, "xx.x"), 0.3, velocity=90)
+    )
+
+
+def test_each_note_has_the_velocity_of_its_first_cell(dry):
+    struck, velocity = rows(60, "x.x....."), np.full((8, 88), 1)
+    velocity[0, 60 - 21], velocity[2, 60 - 21], velocity[5, 72 - 21] = 30, 70, 110
+    roll = rows(60, "xxxx....") + rows(72, ".....xx.")
+    sound = synthesise(np.hstack([roll, struck]), 0.3, onsets=True, velocity=velocity)
+    notes, velocities = [(60, 0, 0.6), (60, 0.6, 1.2), (72, 1.5, 2.1)], [30, 70, 110]
+    np.testing.assert_array_equal(sound, synthesise_notes(notes, 2.4, velocities))
+    for note, each in zip(notes, velocities):
+        part = note[1] + 0.1, note[2] - 0.1
+        alone = level(synthesise_notes([note], 2.4, each), *part)
+        assert level(sound, *part) == pytest.approx(alone, rel=0.02)
+
+
+def test_a_long_note_lasts_beside_a_short_one_of_its_velocity(dry):
+    both = synthesise_notes([(60, 0, 0.2), (60, 1, 2)], 2)
+    np.testing.assert_array_equal(both[44100:], synthesise_notes([(60, 1, 2)], 2)[44100:])
+
+
+def test_the_loudest_of_notes_struck_together_is_heard(dry):
+    notes = [(60, 0, 1)] * 3
+    loudest = synthesise_notes(notes[:1], 1, 110)
+    for velocities in ((30, 110, 60), (110, 30, 60)):
+        np.testing.assert_array_equal(synthesise_notes(notes, 1, velocities)[300:], loudest[300:])
+
+
+def test_the_velocities_of_a_midi_file_are_heard(tmp_path):
+    roll, velocity = rows(60, "xx.xx") + rows(72, "..xxx"), np.full((5, 88), 90)
+    velocity[3:, 60 - 21], velocity[:, 72 - 21] = 120, 40
+    midi.midiwrite(tmp_path / "tune.mid", roll, (21, 109), 0.3, velocity=velocity)
+    samples = render(tmp_path / "tune.mid")
+    np.testing.assert_allclose(samples, synthesise(roll, 0.3, velocity=velocity), atol=1e-4)
+    assert np.abs(samples - synthesise(roll, 0.3)).max() > 0.02
+
+
+@pytest.mark.parametrize(
+    "velocity, error, message",
+    [
+        (0, ValueError, "velocity=0 must be from 1 to 127"),
+        (128, ValueError, "velocity=128 must be"),
+        (64.5, TypeError, "velocity must be an integer"),
+        (np.full((2, 87), 90), ValueError, r"velocity has shape \(2, 87\), the roll \(2, 88\)"),
+        (np.zeros((2, 88), int), ValueError, "velocity is 0 at row 0, column 39"),
+    ],
+)
+def test_invalid_velocities_are_rejected(velocity, error, message):
+    with pytest.raises(error, match=message):
+        synthesise(rows(60, "xx"), 0.3, velocity=velocity)
+
+
 @pytest.mark.parametrize(
     "roll, message",
     [

@@ -210,6 +210,29 @@ def test_a_sound_has_the_strikes_of_the_tune(tmp_path):
     assert np.abs(soundfile.read(held)[0] - samples).max() > 0.01
 
 
+def test_files_have_the_velocities_of_the_tune(tmp_path):
+    roll, start = np.zeros((2, 5, 4))
+    roll[0, 1] = roll[2:, 2] = start[0, 0] = 1
+    velocity = np.full((10, 4), 20)
+    velocity[0, 0], velocity[5, 1], velocity[7, 2] = 50, 60, 110
+    for given, expected in (
+        (velocity, [50, 60, 110]),
+        (velocity[5:], [90, 60, 110]),
+        (33, [33, 33, 33]),
+    ):
+        tune = Tune(roll, 0.25, 60, start=start, velocity=given)
+        for each, first in ((tune, 1), (replace(tune, with_start=True), 0)):
+            path = each.write_midi(tmp_path / "tune.mid")
+            content = midiread(path, (60, 64), 0.25)
+            assert content.velocities == expected[first:]
+            heard, _ = soundfile.read(each.write_wav(tmp_path / "tune.wav"))
+            seconds, notes = len(each._steps(not first)) * 0.25, content.notes
+            sound = synthesizer.synthesise_notes(notes, seconds, expected[first:])
+            np.testing.assert_allclose(heard, sound, atol=1e-4)
+            page = each.write_page(tmp_path / "tune.html").read_text("utf-8")
+            assert base64.b64encode(path.read_bytes()).decode() in page
+
+
 def test_strikes_of_silent_pitches_are_counted():
     tune = with_onsets()
     assert tune.n_dropped_onsets == 1 and Tune(tune.roll[:, :88]).n_dropped_onsets == 0
@@ -317,6 +340,9 @@ def test_a_tune_of_one_step_can_be_written_in_every_form(n_notes, tmp_path):
         ({"start": np.full((5, 20), 0.5)}, ValueError, "start holds 0.5"),
         ({"probabilities": np.zeros((11, 20))}, ValueError, "11 rows, the roll 12"),
         ({"probabilities": np.full((12, 20), 1.5)}, ValueError, "probabilities holds .* 1.5"),
+        ({"velocity": 0}, ValueError, "velocity=0 must be from 1 to 127"),
+        ({"velocity": np.full((11, 20), 90)}, ValueError, r"velocity has shape \(11, 20\)"),
+        ({"velocity": np.full(12, 90)}, ValueError, r"velocity has shape \(12,\), the roll"),
         ({"title": 7}, TypeError, "title must be text, not int 7"),
         ({"with_start": True}, ValueError, "with_start=True needs a start"),
         ({"probabilities": np.full((12, 20), 2)}, ValueError, "a probability is from 0 to 1"),

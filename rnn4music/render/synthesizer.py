@@ -10,18 +10,21 @@ Conventions
 A sound is an (n, 2) float32 array in [−1, 1]: left and right, `SAMPLE_RATE` samples per second. A
 note is (pitch, start, end) in seconds from the start of the sound. In a roll, consecutive steps in
 which a pitch is on are one note, unless strikes divide it (`midi.onsets`). After its end a note
-fades within `RELEASE` seconds, and sooner where its pitch is struck again or the sound ends. All
-notes are equally loud, at a level that leaves headroom for four or five at a time. The echoes of a
-small room follow. A sound whose peak would exceed `PEAK` is scaled down as a whole.
+fades within `RELEASE` seconds, and sooner where its pitch is struck again or the sound ends. The
+amplitude of a note is proportional to the square of its velocity, as SoundFont players have it, and
+softer notes are darker. The usual velocity 90 leaves headroom for four or five notes at a time. The
+echoes of a small room follow. A sound whose peak would exceed `PEAK` is scaled down as a whole.
 """
 
 import io
+from typing import Any
 
 import numpy as np
 
 import midi
 from midi.files import written_whole
 from midi.reading import checked_flag
+from midi.writing import checked_velocity
 from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 from rnn4music.render import soundfont as soundfonts
@@ -29,6 +32,7 @@ from rnn4music.render import soundfont as soundfonts
 SAMPLE_RATE = 44100  # samples per second
 LONGEST = 7200  # seconds; an hour of sound takes 1.3 GB of memory
 LOUDNESS = 0.14  # amplitude of a sine as strong as a struck A4; 1.5 dB less per octave upwards
+USUAL_VELOCITY = 90  # of `LOUDNESS` and `_BRIGHTNESS`
 PEAK = 0.9
 ATTACK, RELEASE = 0.005, 0.15  # seconds
 DAMPING = 0.025  # seconds before a strike, and before the end, in which what sounds fades
@@ -40,13 +44,14 @@ _NOISE = 2.0**-20  # greatest error of a transform, so that silence stays silent
 _DECAY = 1.5  # seconds for the fundamental of A4 to fall to 1/e; half as long two octaves up
 _MOST_HARMONICS = 24
 _BRIGHTNESS = 2000  # Hz over which the amplitudes of harmonics fall to 1/e
+_BRIGHTER, _SHARED = 36, 9  # velocities that double the brightness; that share a timbre
 _INAUDIBLE = 2.0**-15  # relative to the initial amplitude of the fundamental
 _BLOCK, _ROWS = 256, 8  # samples; blocks per product, few enough for BLAS to stay on one thread
 _MIDDLE, _HIGHEST = 64, 127  # pitches
 _WIDTH = np.pi / 2  # angle between the directions of the lowest and the highest pitch
 
 
-def synthesise(roll, time_step, lowest_pitch=21, *, onsets=False):
+def synthesise(roll, time_step, lowest_pitch=21, *, onsets=False, velocity=USUAL_VELOCITY):
     """Return the sound of a piano roll.
 
     Parameters
@@ -60,6 +65,8 @@ def synthesise(roll, time_step, lowest_pitch=21, *, onsets=False):
     onsets : bool
         Whether the roll has its onset roll beside it: first the P sounding columns, then the P
         struck ones.
+    velocity : int or (T, P) array of int
+        How hard the notes are struck, as for `midi.midiwrite`.
 
     Returns
     -------
@@ -70,14 +77,16 @@ def synthesise(roll, time_step, lowest_pitch=21, *, onsets=False):
     ------
     TypeError, ValueError
         If the roll is empty, does not have two axes, or holds values other than 0 and 1; if the
-        time step is not above 0; if a pitch is above 127; if the sound would exceed `LONGEST`
-        seconds.
+        time step is not above 0; if a pitch is above 127; if a velocity is not from 1 to 127; if
+        the sound would exceed `LONGEST` seconds.
     """
     roll, lowest_pitch = validate(roll, lowest_pitch, onsets)
     time_step = checks.number("time_step", time_step, above=0)
-    column, first, end = midi.onset_notes(*pianoroll.halves(roll, onsets)).T
+    sounding, struck = pianoroll.halves(roll, onsets)
+    velocities = checked_velocity(velocity, sounding > 0)
+    column, first, end = midi.onset_notes(sounding, struck).T
     notes = np.column_stack([column + lowest_pitch, first * time_step, end * time_step])
-    return synthesise_notes(notes, len(roll) * time_step)
+    return synthesise_notes(notes, len(roll) * time_step, velocities[first, column])
 
 
 def validate(roll, lowest_pitch, onsets=False):
@@ -97,26 +106,35 @@ def validate(roll, lowest_pitch, onsets=False):
     return roll, lowest_pitch
 
 
-def synthesise_notes(notes, seconds):
+def synthesise_notes(notes, seconds, velocities: Any = USUAL_VELOCITY):
     """Return the sound of notes (pitch, start, end), such as ``midiread(path).notes``.
 
-    Notes are cut at `seconds`; notes of length 0 are silent. A note is damped before its pitch is
-    struck again, and one that is struck within a longer one of its pitch lasts as long as that.
+    `velocities` is one for all notes, or one for each. Notes are cut at `seconds`; notes of length
+    0 are silent. A note is damped before its pitch is struck again, and one that is struck within a
+    longer one of its pitch lasts as long as that. The loudest of several struck together is heard.
     """
     sound = np.zeros((_n_samples(seconds), 2), np.float32)
     notes = np.array([*notes], float).reshape(-1, 3)
     times = np.minimum(np.rint(notes[:, 1:] * SAMPLE_RATE), len(sound)).astype(int)
+    velocities = np.broadcast_to(np.asarray(velocities, np.float32), len(notes))
     release, damper = round(RELEASE * SAMPLE_RATE), round(DAMPING * SAMPLE_RATE)
     fade, damping = (_fade(n).astype(np.float32) for n in (release, damper))
     for pitch in np.unique(notes[:, 0]):
-        played = times[(notes[:, 0] == pitch) & (times[:, 0] < times[:, 1])]
-        start, end = played[np.argsort(played[:, 0], kind="stable")].T
+        played = np.flatnonzero((notes[:, 0] == pitch) & (times[:, 0] < times[:, 1]))
+        played = played[np.lexsort((velocities[played], times[played, 0]))]
+        (start, end), velocity = times[played].T, velocities[played]
         again = np.append(start[1:], len(sound) + damper)[: len(start)]  # the next strike, if any
         end = np.minimum(np.maximum.accumulate(end), again)
         stop = np.minimum(np.minimum(end + release, again), len(sound))
-        tone = _struck(pitch, max(stop - start, default=0))
-        for begin, held, length, damped in zip(start, end - start, stop - start, again - start):
-            note = tone[:length].copy()
+        timbre = np.rint((velocity - USUAL_VELOCITY) / _SHARED) * _SHARED
+        tones = {
+            each: _struck(pitch, max((stop - start)[timbre == each]), each)
+            for each in np.unique(timbre)
+        }
+        gain = (velocity / USUAL_VELOCITY) ** 2
+        lengths = end - start, stop - start, again - start
+        for begin, held, length, damped, tone, factor in zip(start, *lengths, timbre, gain):
+            note = tones[tone][:length] * factor
             note[held:] *= fade[: len(note[held:])]
             first = max(damped - damper, 0)
             note[first:] *= damping[first - damped :][: len(note[first:])]
@@ -129,8 +147,8 @@ def synthesise_notes(notes, seconds):
 def render(midi_path, soundfont=None, seconds=None, keep_silence=False):
     """Return the sound of a MIDI file.
 
-    The built-in synthesiser plays all notes except drums, with the sustain pedal, on a single
-    instrument and equally loud. With a SoundFont, symusic plays the file's own instruments and
+    The built-in synthesiser plays all notes except drums, with their velocities and the sustain
+    pedal, on a single instrument. With a SoundFont, symusic plays the file's own instruments and
     velocities, but ignores pedals and other controllers.
 
     Parameters
@@ -173,7 +191,7 @@ def render(midi_path, soundfont=None, seconds=None, keep_silence=False):
     seconds = length if seconds is None else seconds
     n_samples = _n_samples(seconds)
     if is_built_in:
-        return synthesise_notes(notes - [0, begin, begin], seconds)
+        return synthesise_notes(notes - [0, begin, begin], seconds, content.velocities)
     played = soundfonts.play(midi_path, soundfont, SAMPLE_RATE)[round(begin * SAMPLE_RATE) :]
     sound = np.zeros((n_samples, 2), np.float32)
     sound[: len(played)] = played[:n_samples]
@@ -213,12 +231,16 @@ def write_wav(path, samples):
         file.write(data)
 
 
-def _struck(pitch, n_samples):
-    """Return the sound of a held note, (n, 2), until it is inaudible."""
+def _struck(pitch, n_samples, harder):
+    """Return the sound of a held note, (n, 2), until it is inaudible.
+
+    It has the loudness of the usual velocity, and the timbre of a velocity `harder` above it.
+    """
+    brightness = _BRIGHTNESS * 2 ** (harder / _BRIGHTER)
     frequency = 440 * 2 ** ((pitch - 69) / 12)
     number = np.arange(1, _MOST_HARMONICS + 1)
     number = number[number * frequency < SAMPLE_RATE / 2]
-    amplitude = np.exp(-number * frequency / _BRIGHTNESS) / number**1.3
+    amplitude = np.exp(-number * frequency / brightness) / number**1.3
     amplitude *= LOUDNESS * 2 ** ((69 - pitch) / 48) / np.sqrt(np.sum(amplitude**2))
     decay = _DECAY * 2 ** ((69 - pitch) / 24) * SAMPLE_RATE  # samples
     n_samples = min(n_samples, round(-np.log(_INAUDIBLE) * decay))

@@ -22,6 +22,7 @@ from midi import midiwrite, n_dropped_onsets, split_onsets
 from midi.files import written_whole
 from midi.text import count
 from midi.timing import exact_time_step
+from midi.writing import checked_velocity
 from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 from rnn4music.render import html, synthesizer
@@ -51,6 +52,10 @@ class Tune:
         Whether MIDI files, sound files and players begin with the start.
     onsets : bool
         Whether the arrays have their struck columns beside the sounding ones.
+    velocity : int, (T, P) or (S + T, P) array of int
+        How hard the notes are struck, from 1 to 127: one value for all notes, or one per cell,
+        where a note takes the value of the cell in which it begins. An array without rows for the
+        start leaves it at 90.
 
     Raises
     ------
@@ -66,6 +71,7 @@ class Tune:
     title: str = ""
     with_start: bool = False
     onsets: bool = False
+    velocity: int | np.ndarray = synthesizer.USUAL_VELOCITY
 
     def __post_init__(self):
         roll, lowest_pitch = synthesizer.validate(self.roll, self.lowest_pitch, self.onsets)
@@ -87,6 +93,9 @@ class Tune:
             raise ValueError("with_start=True needs a start: give start, (S, P)")
         vars(self).update(roll=roll, time_step=time_step, lowest_pitch=lowest_pitch)
         vars(self).update(start=start, probabilities=probabilities)
+        has_start = start is not None and np.shape(self.velocity)[:1] != (len(roll),)
+        sounding, _ = pianoroll.halves(self._steps(has_start), self.onsets)
+        checked_velocity(self.velocity, sounding > 0)
 
     def __len__(self):
         """Return the number of composed steps."""
@@ -184,6 +193,15 @@ class Tune:
         whole = self.roll if self.start is None else np.vstack([self.start, self.roll])
         return whole if with_start else self.roll
 
+    def _velocity(self, with_start):
+        """Return one velocity, or that of each cell of `_steps(with_start)`."""
+        if np.ndim(self.velocity) == 0:
+            return self.velocity
+        n_given = 0 if self.start is None else len(self.start)
+        usual = np.full((n_given, self.n_pitches), synthesizer.USUAL_VELOCITY)
+        whole = np.vstack([usual, self.velocity])[-n_given - len(self) :]
+        return whole if with_start else whole[n_given:]
+
     def _write_midi(self, path, with_start):
         pitch_range = self.lowest_pitch, self.lowest_pitch + self.n_pitches
         name = self.title
@@ -191,6 +209,7 @@ class Tune:
             name += f"{' ' * bool(name)}(the first {self.start_seconds:g} seconds are given)"
         roll = self._steps(with_start)
         how = {"name": html.valid(name), "onsets": self.onsets}
+        how["velocity"] = self._velocity(with_start)
         midiwrite(path, roll, pitch_range, self.time_step, **how)
         return path
 
@@ -204,8 +223,8 @@ class Tune:
         """Return the bytes of a sound file."""
         roll = self._steps(with_start)
         if soundfont is None:
-            how = self.time_step, self.lowest_pitch
-            sound = synthesizer.synthesise(roll, *how, onsets=self.onsets)
+            how = {"onsets": self.onsets, "velocity": self._velocity(with_start)}
+            sound = synthesizer.synthesise(roll, self.time_step, self.lowest_pitch, **how)
         else:
             with tempfile.TemporaryDirectory() as folder:
                 path = self._write_midi(Path(folder, "tune.mid"), with_start)
