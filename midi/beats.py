@@ -70,6 +70,12 @@ class Beats(NamedTuple):
         """The number of steps of a bar; not whole if a bar is not a multiple of a step."""
         return Fraction(4 * self.meter[0], self.meter[1]) / self.step
 
+    @property
+    def counts_per_bar(self) -> int:
+        """The beats that musicians count in a bar: two in 6/8, three in 3/4 and 9/8."""
+        number, unit = self.meter
+        return number // 3 if unit >= 8 and number > 3 and number % 3 == 0 else number
+
 
 class Signature(NamedTuple):
     """A time or key signature of a file, as it stands there."""

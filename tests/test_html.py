@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from test_plots import lightness
 
+from midi import Beats
 from midi.pitches import pitch_name
 from midi.utils import midiread
 from rnn4music.render import html as page
@@ -118,6 +119,19 @@ def test_facts():
     assert page.facts(Tune(roll, 0.25)).startswith("Silence in 0.2 seconds: 1 step of 0.25")
     roll[0, 40] = 1
     assert page.facts(Tune(roll)).startswith(f"1 note on {pitch_name(61)} in 0.3 seconds")
+
+
+def with_beats(**changes):
+    """Return a tune in 3/8 whose start of 8 steps begins with an upbeat of a step."""
+    beats = Beats(2, 300.0, (3, 8), first_step=2)
+    return replace(a_tune("Beats"), beats=beats, **changes)
+
+
+def test_facts_name_the_metre_and_the_tempo():
+    assert page.facts(with_beats()).endswith(
+        "60 steps of 0.1\N{NO-BREAK SPACE}s, in 3/8 at 300 quarter notes per minute, after a given "
+        "start of 8 steps."
+    )
 
 
 def with_onsets():

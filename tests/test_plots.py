@@ -8,6 +8,7 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt  # noqa: E402
 
+from midi import Beats  # noqa: E402
 from rnn4music import plots  # noqa: E402
 from rnn4music.training import History  # noqa: E402
 
@@ -119,27 +120,62 @@ def test_another_lowest_pitch(axes):
     assert "C4" in names(axes.yaxis)
 
 
-def test_bars_are_numbered_from_the_first_composed_one(axes):
+def bar_numbers(axes):
+    """Return the number of each labelled bar by its second."""
+    places = zip(axes.get_xticks().tolist(), names(axes.xaxis))
+    return {place: int(name) for place, name in places if name}
+
+
+def test_bars_are_numbered_from_the_first_row(axes):
     start, roll = roll_of(8, (0, 60)), roll_of(20, (3, 60))
-    plots.plot_piano_roll(axes, roll, 0.5, start=start, steps_per_bar=4)
+    plots.plot_piano_roll(axes, roll, start=start, beats=Beats(1, 120))
     assert axes.get_xlabel() == "bar" and axes.get_xlim() == (-4, 10)
-    assert dict(zip(names(axes.xaxis), axes.get_xticks())) == {
-        "−1": -4, "0": -2, "1": 0, "2": 2, "3": 4, "4": 6, "5": 8
-    }  # fmt: skip
+    assert bar_numbers(axes) == {-4: 1, -2: 2, 0: 3, 2: 4, 4: 5, 6: 6, 8: 7}
+    beats = [second for second in np.arange(-4, 10, 0.5) if second % 2]
+    np.testing.assert_array_equal(axes.get_xticks(minor=True), beats)
     assert all(line.get_visible() for line in axes.get_xgridlines())
+    (top,) = axes.child_axes
+    axes.figure.canvas.draw()
+    assert top.get_xlabel() == "seconds" and top.get_xlim() == (-4, 10)
 
 
-def test_a_bar_may_contain_the_end_of_the_start(axes):
-    """After a start of one and a half bars, bar 1 begins half a bar into the composed part."""
-    plots.plot_piano_roll(axes, roll_of(9), 1, start=roll_of(6), steps_per_bar=4)
-    assert dict(zip(names(axes.xaxis), axes.get_xticks())) == {"−1": -6, "0": -2, "1": 2, "2": 6}
+def test_an_upbeat_is_bar_0(axes):
+    beats = Beats(1, 60, (3, 4), first_step=1)
+    plots.plot_piano_roll(axes, roll_of(9), 1, start=roll_of(6), beats=beats)
+    assert bar_numbers(axes) == {-4: 1, -1: 2, 2: 3, 5: 4, 8: 5}
+
+
+@pytest.mark.parametrize(
+    "meter, every",
+    (((4, 4), 1), ((3, 4), 1), ((6, 8), 1.5), ((3, 8), 0.5), ((2, 2), 2), ((12, 8), 1.5)),
+)
+def test_beats_are_those_that_musicians_count(axes, meter, every):
+    plots.plot_probabilities(axes, roll_of(48), beats=Beats(2, 30, meter))
+    bar = 4 * meter[0] / meter[1]  # quarter notes
+    np.testing.assert_allclose(axes.get_xticks(), np.arange(0, 24, bar) * 2)
+    beats = set(np.arange(0, 24, every) * 2) - set(axes.get_xticks())
+    np.testing.assert_allclose(axes.get_xticks(minor=True), sorted(beats))
+    assert len(axes.child_axes) == 1  # the colour bar
+
+
+def test_a_bar_need_not_be_a_whole_number_of_steps(axes):
+    plots.plot_piano_roll(axes, roll_of(6), beats=Beats(1, 60, (3, 8), first_step=1))
+    assert bar_numbers(axes) == {0.5: 1, 2: 2, 3.5: 3, 5: 4}
 
 
 def test_only_some_of_many_bars_are_numbered(axes):
-    plots.plot_piano_roll(axes, roll_of(160), 0.25, steps_per_bar=4)
-    assert names(axes.xaxis) == [str(bar) for bar in range(1, 41, 4)]
-    np.testing.assert_array_equal(axes.get_xticks(), np.arange(0, 40, 4))
-    assert set(axes.get_xticks(minor=True)) == set(range(40)) - set(range(0, 40, 4))
+    plots.plot_piano_roll(axes, roll_of(160), beats=Beats(1, 240))
+    assert bar_numbers(axes) == {bar - 1: bar for bar in range(1, 41, 4)}
+    np.testing.assert_array_equal(axes.get_xticks(), np.arange(40))
+    axes.clear()
+    plots.plot_piano_roll(axes, roll_of(2000), beats=Beats(1, 240))
+    assert bar_numbers(axes) == {bar - 1: bar for bar in range(1, 501, 64)}
+    assert len(axes.get_xticks()) == 8 and not len(axes.get_xticks(minor=True))
+
+
+def test_a_line_is_drawn_below_each_c(axes):
+    plots.plot_piano_roll(axes, roll_of(3, (1, 50), (1, 74)), 0.3)
+    np.testing.assert_array_equal(axes.get_yticks(minor=True), [47.5, 59.5, 71.5])
 
 
 def test_probabilities_have_a_colour_bar_that_takes_no_room(axes):
@@ -255,14 +291,17 @@ def test_invalid_notes_are_rejected(axes, notes, message):
         (lambda axes, roll: plots.plot_piano_roll(axes, roll[:0], 0.3), r"\(0, 88\)"),
         (lambda axes, roll: plots.plot_piano_roll(axes, roll * np.nan, 0.3), "roll holds NaN"),
         (lambda axes, roll: plots.plot_piano_roll(axes, 90 * roll, 0.3), r"take \(roll > 0\)"),
-        (lambda axes, roll: plots.plot_piano_roll(axes, roll, 0), "time_step .* larger than 0"),
+        (
+            lambda axes, roll: plots.plot_piano_roll(axes, roll, 0),
+            "time_step=0 must be a finite",
+        ),
         (
             lambda axes, roll: plots.plot_piano_roll(axes, roll, 1, start=roll[:, 1:]),
             "start must",
         ),
         (
-            lambda axes, roll: plots.plot_piano_roll(axes, roll, 1, steps_per_bar=0),
-            "steps_per_bar",
+            lambda axes, roll: plots.plot_piano_roll(axes, roll, 1, beats=Beats(4)),
+            "time_step=1, but a step of the beats lasts 0.125 s",
         ),
         (
             lambda axes, roll: plots.plot_probabilities(axes, roll, 1, roll=roll[1:]),
@@ -388,8 +427,8 @@ def test_gates_are_drawn_in_the_order_of_the_cells_or_a_given_order(axes, activa
 
 
 def test_only_the_lowest_plot_of_a_stack_labels_the_time_axis(panels, activations):
-    plots.plot_piano_roll(panels[0], roll_of(12, (1, 60)), 0.3, steps_per_bar=4)
-    plots.plot_activations(panels[1], activations, "forget", 0.3, steps_per_bar=4)
+    plots.plot_piano_roll(panels[0], roll_of(12, (1, 60)), beats=Beats(1, 200))
+    plots.plot_activations(panels[1], activations, "forget", beats=Beats(1, 200))
     assert [axes.get_xlabel() for axes in panels] == ["", "bar"]
     assert names(panels[1].xaxis) == ["1", "2", "3"]
     panels[0].figure.canvas.draw()

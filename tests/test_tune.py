@@ -10,6 +10,8 @@ import pytest
 import soundfile
 from matplotlib.image import imread
 
+import midi
+from midi import Beats
 from midi.utils import midiread
 from rnn4music.plots import _axes
 from rnn4music.render import synthesizer
@@ -233,6 +235,33 @@ def test_files_have_the_velocities_of_the_tune(tmp_path):
             assert base64.b64encode(path.read_bytes()).decode() in page
 
 
+def test_beats_give_the_time_step_and_reach_the_midi_file(roll, tmp_path):
+    beats = Beats(4, 72.0, (3, 4), 10, (-3, True))  # an upbeat of two steps
+    tune = Tune(roll, lowest_pitch=50, start=roll[:5], beats=beats)
+    assert tune.time_step == beats.time_step and tune.seconds == pytest.approx(12 * 60 / 72 / 4)
+    for with_start, first_step, rows in ((True, 10, 17), (False, 3, 12)):
+        each = replace(tune, with_start=with_start)
+        path = each.write_midi(tmp_path / "tune.mid")
+        again = midi.midiread(path, (50, 70), steps_per_beat=4)
+        assert again.beats[1:] == (pytest.approx(72, rel=1e-6), (3, 4), first_step, (-3, True))
+        np.testing.assert_array_equal(again.piano_roll, each._steps(with_start))
+        assert len(again.piano_roll) == rows
+        page = each.write_page(tmp_path / "tune.html").read_text("utf-8")
+        assert base64.b64encode(path.read_bytes()).decode() in page
+    alone = Tune(roll, lowest_pitch=50, beats=beats).write_midi(tmp_path / "tune.mid")
+    assert midi.midiread(alone, (50, 70), steps_per_beat=4).beats.first_step == 10
+
+
+def test_a_start_may_end_within_a_step_of_the_bars(roll, tmp_path):
+    """A bar of 3/8 has one and a half quarter notes."""
+    beats = Beats(1, 120.0, (3, 8))
+    for n_given, first_step in ((4, 1), (5, 0)):  # a bar begins half a step before row 5
+        tune = Tune(roll, lowest_pitch=50, start=roll[:n_given], beats=beats)
+        path = tune.write_midi(tmp_path / "tune.mid")
+        again = midi.midiread(path, (50, 70), steps_per_beat=1).beats
+        assert again == beats._replace(first_step=first_step)
+
+
 def test_strikes_of_silent_pitches_are_counted():
     tune = with_onsets()
     assert tune.n_dropped_onsets == 1 and Tune(tune.roll[:, :88]).n_dropped_onsets == 0
@@ -343,6 +372,14 @@ def test_a_tune_of_one_step_can_be_written_in_every_form(n_notes, tmp_path):
         ({"velocity": 0}, ValueError, "velocity=0 must be from 1 to 127"),
         ({"velocity": np.full((11, 20), 90)}, ValueError, r"velocity has shape \(11, 20\)"),
         ({"velocity": np.full(12, 90)}, ValueError, r"velocity has shape \(12,\), the roll"),
+        ({"beats": 4}, TypeError, "beats must be midi.Beats"),
+        ({"beats": Beats(4, 120, (3, 5))}, ValueError, r"meter=\(3, 5\) must be"),
+        (
+            {"beats": Beats(4, 120), "time_step": 0.3},
+            ValueError,
+            "time_step=0.3, but a step of the beats lasts 0.125 s; leave time_step out",
+        ),
+        ({"beats": Beats(4, 1e-3)}, ValueError, "time_step must .* at most 3600"),
         ({"title": 7}, TypeError, "title must be text, not int 7"),
         ({"with_start": True}, ValueError, "with_start=True needs a start"),
         ({"probabilities": np.full((12, 20), 2)}, ValueError, "a probability is from 0 to 1"),

@@ -12,7 +12,9 @@ import warnings
 
 import numpy as np
 
+from midi.beats import checked_beats
 from midi.onsets import split_onsets
+from midi.timing import exact_time_step
 
 SILENCE = 1
 """Seconds of silence that a tune keeps after its last note, and at most before its first."""
@@ -138,6 +140,23 @@ def numeric_array(name, value):
 def halves(roll, onsets):
     """Return the piano roll, and the onset roll or None."""
     return split_onsets(roll) if onsets else (roll, None)
+
+
+def step_seconds(time_step, beats=None):
+    """Return the time step in seconds: by default that of the beats (`midi.Beats`), or 0.3.
+
+    A time step that is given beside beats must be theirs.
+    """
+    given = None if time_step is None else float(exact_time_step(time_step, "time_step"))
+    if beats is None:
+        return 0.3 if given is None else given
+    seconds = checked_beats(beats).time_step
+    if given not in (None, seconds):
+        raise ValueError(
+            f"time_step={time_step}, but a step of the beats lasts {seconds:g} s; leave time_step "
+            "out"
+        )
+    return seconds
 
 
 def mark_silence(roll):

@@ -3,7 +3,8 @@
 Conventions
 -----------
 The first axis of an array, usually time, runs to the right. The x coordinates are always seconds,
-even where the ticks are bar numbers.
+even where the ticks are bar numbers. Bar 1 is the first whole one, counted from the first step that
+is drawn, so that an upbeat is bar 0.
 """
 
 import os
@@ -15,10 +16,9 @@ from matplotlib.collections import PolyCollection
 from midi import onset_notes
 from midi.files import written_whole
 from midi.pitches import pitch_class_name, pitch_name
-from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 
-_MOST_LABELS, _MOST_LINES = 12, 60  # bar numbers, bar lines
+_MOST_LABELS, _MOST_LINES = 12, 60  # bar numbers; lines of bars, and of beats
 _MOST_COLUMNS = 2000  # of an image; with more, a pixel shows the mean of its columns
 
 
@@ -83,29 +83,39 @@ def boxes(axes, pitch, start, end, **style):
     axes.add_collection(PolyCollection(list(corners.reshape(-1, 4, 2)), **style))
 
 
-def time_axis(axes, first, end, time_step, steps_per_bar=None):
+def time_axis(axes, first, end, time_step, beats=None):
     """Set the time axis to steps `first` to `end`, labelled in seconds or bars.
 
-    Bars are counted from step `first`; bar 1 is the first to begin at step 0 or later. The axis
-    label is omitted where the tick labels are hidden, as on the upper Axes of a shared time axis.
+    The axis label is omitted where the tick labels are hidden, as on the upper Axes of a shared
+    time axis.
     """
     axes.set_xlim(first * time_step, end * time_step)
     if axes.xaxis.get_major_ticks(1)[0].label1.get_visible():
-        axes.set_xlabel("seconds" if steps_per_bar is None else "bar")
-    if steps_per_bar is None:
+        axes.set_xlabel("seconds" if beats is None else "bar")
+    if beats is None:
         return
-    steps_per_bar = checks.integer("steps_per_bar", steps_per_bar, low=1)
-    lines = np.arange(first, end, steps_per_bar)
-    numbers = first // steps_per_bar + 1 + np.arange(len(lines))
+    bar = float(beats.steps_per_bar)
+    lines = np.arange(-beats.first_step % bar, end - first, bar)
+    numbers = np.arange(1, len(lines) + 1)
     every = 1
     while len(numbers) > _MOST_LABELS * every:
         every *= 2
-    labelled = (numbers - 1) % every == 0
-    names = [str(number).replace("-", "−") for number in numbers[labelled]]
-    axes.set_xticks(lines[labelled] * time_step, names)
-    axes.set_xticks(lines[~labelled] * time_step, minor=True)
-    which = "both" if len(numbers) <= _MOST_LINES else "major"
-    axes.grid(axis="x", which=which, color="0.5", alpha=0.4, linewidth=0.5)
+    is_labelled = (numbers - 1) % every == 0
+    if len(numbers) > _MOST_LINES:
+        lines, numbers, is_labelled = lines[is_labelled], numbers[is_labelled], is_labelled[::every]
+    names = [str(number) * bool(named) for number, named in zip(numbers, is_labelled)]
+    axes.set_xticks((first + lines) * time_step, names)
+    axes.grid(axis="x", color="0.35", alpha=0.6, linewidth=0.7)
+    beat = bar / beats.counts_per_bar
+    others = np.arange(-beats.first_step % beat, end - first, beat)
+    if len(others) <= _MOST_LINES * 2:
+        axes.set_xticks((first + others) * time_step, minor=True)
+        axes.grid(axis="x", which="minor", color="0.5", alpha=0.3, linewidth=0.5)
+
+
+def seconds_on_top(axes):
+    """Show seconds above Axes whose time axis has bars."""
+    axes.secondary_xaxis("top").set_xlabel("seconds")
 
 
 def fit_pitches(axes, rolls, lowest_pitch):
@@ -121,4 +131,7 @@ def pitch_axis(axes, low, high):
     named = "CDEFGAB" if high - low <= 15 else "CEG" if high - low <= 25 else "C"
     pitches = [p for p in range(128) if low < p < high and pitch_class_name(p) in named]
     axes.set_yticks(pitches, map(pitch_name, pitches))
+    axes.set_yticks([p - 0.5 for p in range(0, 128, 12) if low < p - 0.5 < high], minor=True)
+    axes.grid(axis="y", which="minor", color="0.5", alpha=0.3, linewidth=0.5)  # below each C
+    axes.tick_params(axis="y", which="minor", length=0)
     axes.set_ylabel("pitch")

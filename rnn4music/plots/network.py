@@ -9,6 +9,7 @@ import numpy as np
 
 from midi.text import count
 from rnn4music._utils import checks
+from rnn4music.data import pianoroll
 from rnn4music.evaluation.occlusion import validate_position
 from rnn4music.numpy_network import GATES
 from rnn4music.plots import _axes
@@ -17,7 +18,7 @@ _WITHIN = 99.5  # percentage of the weights within the colour scale
 
 
 def plot_activations(
-    axes, activations, what="cell", time_step=0.3, *, n_given=0, steps_per_bar=None, order=None
+    axes, activations, what="cell", time_step=None, *, n_given=0, beats=None, order=None
 ):
     """Draw a quantity of each unit of a layer at each step of a tune, with a colour bar.
 
@@ -28,12 +29,10 @@ def plot_activations(
         Activations of one layer, such as ``network.activations(roll)[0]`` of a `NumpyNetwork`.
     what : {"cell", "input", "forget", "candidate", "output", "hidden"}
         Quantity to draw. The cell state is drawn as its tanh, as the output gate receives it.
-    time_step : float
-        Seconds per row.
+    time_step, beats
+        As for `plot_piano_roll`.
     n_given : int
         Number of rows before second 0, such as the rows of a start.
-    steps_per_bar : int, optional
-        As for `plot_piano_roll`.
     order : (H,) int, optional
         The unit in each row, from the bottom; default ``similar_units(activations)``.
 
@@ -45,7 +44,7 @@ def plot_activations(
     values = _axes.validate_matrix(what, activations[what])
     values = values[:, similar_units(activations) if order is None else order]
     first, end = -n_given, len(values) - n_given
-    time_step = checks.number("time_step", time_step, above=0)
+    time_step = pianoroll.step_seconds(time_step, beats)
     if what in ("input", "forget", "output"):
         label, colours, low = f"{what} gate", "viridis", 0
     else:
@@ -54,7 +53,7 @@ def plot_activations(
     values = np.tanh(values) if what == "cell" else values
     span = first * time_step, end * time_step
     _axes.draw(axes, values, *span, 0, colours, low, label=label)
-    _axes.time_axis(axes, first, end, time_step, steps_per_bar)
+    _axes.time_axis(axes, first, end, time_step, beats)
     axes.set(ylabel=count(values.shape[1], "unit"), yticks=[])
     return axes
 
@@ -82,13 +81,13 @@ def similar_units(activations):
 
 
 def plot_occlusion(
-    axes, roll, effects, step, column, time_step, lowest_pitch=21, *, steps_per_bar=None
+    axes, roll, effects, step, column, time_step=None, lowest_pitch=21, *, beats=None
 ):
     """Draw the effect of each earlier note on the prediction of one note.
 
     Parameters
     ----------
-    axes, time_step, lowest_pitch, steps_per_bar
+    axes, time_step, lowest_pitch, beats
         As for `plot_piano_roll`.
     roll, step, column
         As for `evaluation.occlusion_effects`. The predicted note is outlined.
@@ -103,7 +102,7 @@ def plot_occlusion(
     roll = _axes.validate_roll("roll", roll)
     effects = _axes.validate_matrix("effects", effects, roll.shape)
     step, column = validate_position(roll, step, column)
-    time_step = checks.number("time_step", time_step, above=0)
+    time_step = pianoroll.step_seconds(time_step, beats)
     limit = np.abs(effects).max() or 1
     earlier = np.ma.masked_where(roll[:step] == 0, effects[:step])
     where = 0, step * time_step, lowest_pitch - 0.5
@@ -111,7 +110,7 @@ def plot_occlusion(
     predicted = np.zeros((step + 1, roll.shape[1]))
     predicted[step, column] = 1
     _axes.outline(axes, predicted, time_step, lowest_pitch)
-    _axes.time_axis(axes, 0, step + 1, time_step, steps_per_bar)
+    _axes.time_axis(axes, 0, step + 1, time_step, beats)
     _axes.fit_pitches(axes, [roll[:step], predicted], lowest_pitch)
     return axes
 

@@ -32,7 +32,7 @@ _HELD = 0.5  # darkness of what follows a head
 
 
 def plot_piano_roll(
-    axes, roll, time_step, lowest_pitch=21, start=None, *, steps_per_bar=None, onsets=False
+    axes, roll, time_step=None, lowest_pitch=21, start=None, *, beats=None, onsets=False
 ):
     """Draw a piano roll; sounding notes are black.
 
@@ -41,15 +41,16 @@ def plot_piano_roll(
     axes : matplotlib.axes.Axes
     roll : (T, P)
         Piano roll, such as a composed tune.
-    time_step : float
-        Seconds per row.
+    time_step : float, optional
+        Seconds per row. Default: that of `beats`, or 0.3.
     lowest_pitch : int
         MIDI pitch of column 0.
     start : (S, P), optional
         Steps before `roll`, drawn before second 0 in blue and labelled "given".
-    steps_per_bar : int, optional
-        Number bars instead of seconds. Bars are counted from the first row drawn; bar 1 is the
-        first to begin within `roll`.
+    beats : midi.Beats, optional
+        Draw bars and beats as lines, and number the bars, with seconds at the top. `first_step` is
+        the place in its bar of the first row drawn, that of the start if there is one. Bar 1 is
+        the first whole bar.
     onsets : bool
         Whether `roll` and `start` have their onset rolls beside them, (T, 2P) and (S, 2P).
 
@@ -58,8 +59,10 @@ def plot_piano_roll(
     matplotlib.axes.Axes
     """
     roll = _axes.validate_roll("roll", roll)
-    how = time_step, lowest_pitch, start, steps_per_bar, onsets
-    return _draw_tune(axes, roll, "gray_r", None, *how)
+    _draw_tune(axes, roll, "gray_r", None, time_step, lowest_pitch, start, beats, onsets)
+    if beats is not None:
+        _axes.seconds_on_top(axes)
+    return axes
 
 
 def plot_notes(axes, notes):
@@ -102,19 +105,19 @@ def plot_notes(axes, notes):
 def plot_probabilities(
     axes,
     probabilities,
-    time_step,
+    time_step=None,
     lowest_pitch=21,
     start=None,
     *,
     roll=None,
-    steps_per_bar=None,
+    beats=None,
     onsets=False,
 ):
     """Draw the probability that each pitch sounds, with a colour bar.
 
     Parameters
     ----------
-    axes, time_step, lowest_pitch, start, steps_per_bar
+    axes, time_step, lowest_pitch, start, beats
         As for `plot_piano_roll`.
     probabilities : (T, P)
         Probability of each note at each step.
@@ -130,8 +133,9 @@ def plot_probabilities(
     probabilities = _axes.validate_roll("probabilities", probabilities)
     if roll is not None:
         roll = _axes.validate_roll("roll", roll, probabilities.shape)
+    time_step = pianoroll.step_seconds(time_step, beats)
     shown = probabilities, _PROBABILITY, "probability"
-    _draw_tune(axes, *shown, time_step, lowest_pitch, start, steps_per_bar, onsets)
+    _draw_tune(axes, *shown, time_step, lowest_pitch, start, beats, onsets)
     if roll is not None:
         roll, onset_roll = pianoroll.halves(roll, onsets)
         _axes.outline(axes, roll, time_step, lowest_pitch, onset_roll)
@@ -142,11 +146,11 @@ def plot_composition(
     axes,
     roll,
     probabilities,
-    time_step,
+    time_step=None,
     lowest_pitch=21,
     start=None,
     *,
-    steps_per_bar=None,
+    beats=None,
     onsets=False,
 ):
     """Draw a composed tune above its probabilities, on the same time and pitch axes.
@@ -157,7 +161,7 @@ def plot_composition(
         Upper and lower Axes, as ``figure.subplots(2, sharex=True)`` returns them.
     roll, probabilities : (T, P)
         Tune and probabilities as `genMusic` returns them.
-    time_step, lowest_pitch, start, steps_per_bar, onsets
+    time_step, lowest_pitch, start, beats, onsets
         As for `plot_piano_roll`.
 
     Returns
@@ -167,8 +171,8 @@ def plot_composition(
     upper, lower = axes
     probabilities = _axes.validate_roll("probabilities", probabilities, np.shape(roll))
     how = time_step, lowest_pitch, start
-    plot_piano_roll(upper, roll, *how, steps_per_bar=steps_per_bar, onsets=onsets)
-    plot_probabilities(lower, probabilities, *how, steps_per_bar=steps_per_bar, onsets=onsets)
+    plot_piano_roll(upper, roll, *how, beats=beats, onsets=onsets)
+    plot_probabilities(lower, probabilities, *how, beats=beats, onsets=onsets)
     limits = *upper.get_ylim(), *lower.get_ylim()
     for panel in (upper, lower):
         _axes.pitch_axis(panel, min(limits), max(limits))
@@ -177,9 +181,9 @@ def plot_composition(
     return axes
 
 
-def _draw_tune(axes, rows, colours, label, time_step, lowest_pitch, start, steps_per_bar, onsets):
+def _draw_tune(axes, rows, colours, label, time_step, lowest_pitch, start, beats, onsets):
     """Draw a roll or probabilities, preceded by the start, and return the Axes."""
-    time_step = checks.number("time_step", time_step, above=0)
+    time_step = pianoroll.step_seconds(time_step, beats)
     bottom = checks.integer("lowest_pitch", lowest_pitch, low=0) - 0.5
     given = rows[:0]
     if start is not None:
@@ -201,7 +205,7 @@ def _draw_tune(axes, rows, colours, label, time_step, lowest_pitch, start, steps
         style = {"color": "tab:blue", "fontsize": "small", "bbox": inside, "clip_on": True}
         axes.annotate("given", (0, 1), (-4, -3), **where, **style, ha="right", va="top")
     _axes.draw(axes, rows, 0, len(rows) * time_step, bottom, colours, label=label)
-    _axes.time_axis(axes, -n_given, len(rows), time_step, steps_per_bar)
+    _axes.time_axis(axes, -n_given, len(rows), time_step, beats)
     _axes.fit_pitches(axes, [given, rows], lowest_pitch)
     return axes
 

@@ -107,6 +107,9 @@ def facts(tune):
         low, high = pitch_name(pitches.min()), pitch_name(pitches.max())
         notes += f" on {low}" if low == high else f" from {low} to {high}"
     steps = f"{count(len(tune.roll), 'step')} of {tune.time_step:g}\u00a0s"
+    if tune.beats is not None:
+        above, below = tune.beats.meter
+        steps += f", in {above}/{below} at {tune.beats.tempo:g} quarter notes per minute"
     if tune.start is not None:
         steps += f", after a given start of {count(len(tune.start), 'step')}"
     dropped = ""

@@ -18,10 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from midi import midiwrite, n_dropped_onsets, split_onsets
+from midi import Beats, midiwrite, n_dropped_onsets, split_onsets
 from midi.files import written_whole
 from midi.text import count
-from midi.timing import exact_time_step
 from midi.writing import checked_velocity
 from rnn4music._utils import checks
 from rnn4music.data import pianoroll
@@ -39,7 +38,7 @@ class Tune:
     roll : (T, P), or (T, 2P) with `onsets`
         The composed steps, zeros and ones.
     time_step : float
-        Seconds per row, from 1e-6 to 3600.
+        Seconds per row, from 1e-6 to 3600. Default: that of `beats`, or 0.3.
     lowest_pitch : int
         MIDI pitch of column 0; the last column must be at most pitch 127.
     start : (S, P) or (S, 2P), optional
@@ -56,6 +55,10 @@ class Tune:
         How hard the notes are struck, from 1 to 127: one value for all notes, or one per cell,
         where a note takes the value of the cell in which it begins. An array without rows for the
         start leaves it at 90.
+    beats : midi.Beats, optional
+        The steps per beat, the tempo, the metre and the key of start and roll, for MIDI files,
+        pictures and pages. `first_step` is the place in its bar of the first row of all: of the
+        start, or of the roll if there is no start.
 
     Raises
     ------
@@ -64,7 +67,7 @@ class Tune:
     """
 
     roll: np.ndarray
-    time_step: float = 0.3
+    time_step: float = None  # pyright: ignore[reportAssignmentType]  # set below
     lowest_pitch: int = 21
     start: np.ndarray | None = None
     probabilities: np.ndarray | None = None
@@ -72,10 +75,11 @@ class Tune:
     with_start: bool = False
     onsets: bool = False
     velocity: int | np.ndarray = synthesizer.USUAL_VELOCITY
+    beats: Beats | None = None
 
     def __post_init__(self):
         roll, lowest_pitch = synthesizer.validate(self.roll, self.lowest_pitch, self.onsets)
-        time_step = float(exact_time_step(self.time_step, "time_step"))
+        time_step = pianoroll.step_seconds(self.time_step, self.beats)
         checks.number("time_step", time_step, low=_SHORTEST_STEP, high=_LONGEST_STEP)
         start, probabilities = self.start, self.probabilities
         if start is not None:
@@ -157,14 +161,15 @@ class Tune:
         from rnn4music.plots._axes import write_figure
 
         axes_of_tune = self.time_step, self.lowest_pitch, self.start
+        how = {"onsets": self.onsets, "beats": self.beats}
         if self.probabilities is None:
             figure = Figure(figsize=(12, 4), layout="constrained")
-            plots.plot_piano_roll(figure.subplots(), self.roll, *axes_of_tune, onsets=self.onsets)
+            plots.plot_piano_roll(figure.subplots(), self.roll, *axes_of_tune, **how)
         else:
             figure = Figure(figsize=(12, 7), layout="constrained")
             panels = figure.subplots(2, sharex=True)
             rolls = self.roll, self.probabilities
-            plots.plot_composition(panels, *rolls, *axes_of_tune, onsets=self.onsets)
+            plots.plot_composition(panels, *rolls, *axes_of_tune, **how)
         figure.axes[0].set_title(html.valid(self.title), parse_math=False)
         write_figure(figure, path, dpi=120)
         return path
@@ -202,15 +207,22 @@ class Tune:
         whole = np.vstack([usual, self.velocity])[-n_given - len(self) :]
         return whole if with_start else whole[n_given:]
 
+    def _grid(self, with_start):
+        """Return the arguments of `midiwrite` that give the length of a step."""
+        if self.beats is None:
+            return {"dt": self.time_step}
+        n_before = 0 if with_start or self.start is None else len(self.start)
+        first_step = int((self.beats.first_step + n_before) % self.beats.steps_per_bar)
+        return {"beats": self.beats._replace(first_step=first_step)}
+
     def _write_midi(self, path, with_start):
         pitch_range = self.lowest_pitch, self.lowest_pitch + self.n_pitches
         name = self.title
         if with_start:
             name += f"{' ' * bool(name)}(the first {self.start_seconds:g} seconds are given)"
         roll = self._steps(with_start)
-        how = {"name": html.valid(name), "onsets": self.onsets}
-        how["velocity"] = self._velocity(with_start)
-        midiwrite(path, roll, pitch_range, self.time_step, **how)
+        how = {"name": html.valid(name), "onsets": self.onsets, **self._grid(with_start)}
+        midiwrite(path, roll, pitch_range, velocity=self._velocity(with_start), **how)
         return path
 
     def _write_sound(self, path, format, soundfont):
