@@ -84,7 +84,7 @@ def music(tmp_path_factory):
 def model(music, tmp_path_factory):
     """A model that was trained from the command line."""
     path = tmp_path_factory.mktemp("model") / "model.npz"
-    train(music, "-o", path, *SMALL, "--epochs", 2, "--window", 20)
+    train(music, "-o", path, *SMALL, "--dt", 0.3, "--epochs", 2, "--window", 20)
     return path
 
 

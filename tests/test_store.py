@@ -865,7 +865,7 @@ def test_converting_and_training_from_the_command_line(tunes, tmp_path, capsys):
     assert run("evaluate", model, store) == 0
     assert f"on 13 tunes, {dataset.lengths.sum()} steps" in capsys.readouterr().out
     other = tmp_path / "other"
-    assert run("convert", tunes, other, "--quiet") == 0
+    assert run("convert", tunes, other, "--quiet", "--dt", 0.3) == 0
     assert run("evaluate", model, other) == 1
     assert "--pitch-range 21 109, not 30 100; --dt 0.3, not " in capsys.readouterr().err
     assert run("train", other, "-o", model, "--start-from", model) == 1
@@ -893,7 +893,7 @@ def test_a_store_gives_a_model_the_same_metadata_as_its_files(tunes, made, tmp_p
     beats = tmp_path / "rolls"
     convert(tunes, beats, steps_per_beat=4, tempo=100, sustain=True, progress=False)
     flags = ["--steps-per-beat", 4, "--tempo", 100, "--sustain"]
-    for store, same_options in ((made, []), (beats, flags)):
+    for store, same_options in ((made, ["--dt", 0.3]), (beats, flags)):
         mine, theirs = music_of(store), music_of(tunes, *same_options)
         about = {name: value or None for name, value in theirs.metadata.items()}
         assert {name: value or None for name, value in mine.metadata.items()} == {

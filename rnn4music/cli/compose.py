@@ -1,6 +1,7 @@
 """``rnn4music compose``, which computes with NumPy alone, and so starts immediately."""
 
 import itertools
+import math
 import secrets
 import warnings
 from functools import partial
@@ -32,6 +33,12 @@ OPTIONS = (
     Option("start", str, "none", "MIDI file to continue, or none to begin from silence", "FILE"),
     Option("start_steps", int, 50, "number of steps of the start to read", "N", low=1),
     Option("steps", int, 300, "number of steps to compose", "N", low=1, high=10**6),
+    Option("bars", int, None, "number of bars to compose, instead of --steps", "N", low=1,
+           high=10**5),
+    Option("tempo", float, None, "quarter notes per minute (the start's, or that of the music "
+           "learned from)", "BPM", low=0.001, high=1e9),
+    Option("meter", str, None, "time signature, such as 3/4 (the start's, or that of the music "
+           "learned from)", "N/D"),
     Option("output", str, None, "MIDI file (tune.mid, or tune_2.mid and so on if it exists)",
            "MID"),
     Option("wav", str, None, "sound file, uncompressed", "FILE"),
@@ -77,14 +84,16 @@ def run(args):
     best, _, baseline = saving.model_card.best_validation(content)
     if best is not None and baseline is not None and best > baseline:
         warn_of_baseline(best, baseline, stacklevel=2)
-    reading = experiment.music.ReadingOptions.of_model(
-        content["metadata"], network.n_pitches, args.dt
-    )
+    music, metadata = experiment.music, content["metadata"]
+    reading = music.ReadingOptions.of_model(metadata, network.n_pitches, args.dt)
     if args.dt is None:
-        experiment.music.log_assumed_step(args.model, content["metadata"], "--dt")
-    start, semitones, begun = None, 0, "silence"
+        music.log_assumed_step(args.model, metadata, "--dt")
+    for name in ("bars", "tempo", "meter"):
+        check_effect(args, name, reading.steps_per_beat, "a model whose steps are parts of a beat")
+    begin, start, semitones, begun = None, None, 0, "silence"
     if args.start != "none":
-        start, semitones = reading.read_tune(args.start, args.start_steps)
+        begin = reading.read_tune(args.start, args.start_steps)
+        start, semitones = begin.roll, begin.semitones
         begun = f"{count(len(start), 'step')} of {Path(args.start).name}"
         if "start_steps" in args.given and len(start) < args.start_steps:
             warnings.warn(
@@ -92,6 +101,8 @@ def run(args):
                 f"{args.start_steps}: all of it is read",
                 stacklevel=2,
             )
+    beats = music.composing_beats(metadata, reading, begin, args.tempo, _meter(args.meter))
+    n_steps = _n_steps(args, beats, 0 if start is None else len(start))
     threshold, has_chords = args.threshold, content["settings"]["chord_units"] is not None
     if threshold is None:
         threshold = content["settings"].get("genProbThreshold", 0.1)
@@ -102,16 +113,17 @@ def run(args):
         "seed": secrets.randbits(32) if args.seed is None else args.seed,
     }
     track = partial(Bar, desc="composing", unit="step", delay=1)
-    composed = network.gen_music(start, args.steps, len(outputs), track=track, **settings)
+    composed = network.gen_music(start, n_steps, len(outputs), track=track, **settings)
     if start is not None:
         start = transpose(start, -semitones, onsets=reading.onsets)
-    tunes, files, title = [], [], _title(args, content["metadata"])
+    tunes, files, title = [], [], _title(args, metadata)
     for number, (names, *rolls) in enumerate(zip(outputs, *composed), start=1):
         rolls = [transpose(roll, -semitones, onsets=reading.onsets) for roll in rolls]
         tune = render.Tune(
-            rolls[0], reading.time_step, reading.pitch_range[0], start, rolls[1],
+            rolls[0], None if beats else reading.time_step, reading.pitch_range[0], start, rolls[1],
             title if args.count is None else f"{title} {number}",
             with_start=args.with_start and start is not None, onsets=reading.onsets,
+            beats=beats and beats._replace(key=beats.key or _key(rolls[0], reading)),
         )  # fmt: skip
         write = {"output": tune.write_midi, "png": tune.write_picture}
         write["wav"] = partial(tune.write_wav, soundfont=args.soundfont)
@@ -122,7 +134,7 @@ def run(args):
         shown = settings.keys() - ({"sampling"} if has_chords else set())  # the only one possible
         facts = {name.capitalize(): value for name, value in settings.items() if name in shown}
         facts = {
-            "Composing": {"Start": begun, "Steps": args.steps, **facts},
+            "Composing": {"Start": begun, "Steps": n_steps, **facts},
             "Model": saving.model_card.facts(args.model, content),
         }
         files.append(render.write_page(args.html, tunes, facts, title, args.soundfont))
@@ -144,6 +156,34 @@ def _title(args, metadata):
         if music.strip("* "):  # earlier versions recorded the pattern of the files
             return f"In the style of {music}"
     return Path(args.output).stem
+
+
+def _meter(text):
+    """Return the time signature that ``--meter`` gives, or None."""
+    if text is None:
+        return None
+    numbers = [int(part) if part.isdecimal() else 0 for part in text.split("/")]
+    if len(numbers) != 2:
+        raise ValueError(f"--meter must be a time signature such as 3/4, but is {text!r}")
+    return tuple(numbers)
+
+
+def _n_steps(args, beats, n_given):
+    """Return the number of steps to compose; ``--bars`` end with a bar, and count one begun."""
+    if args.bars is None:
+        return args.steps
+    if "steps" in args.given:
+        raise ValueError("--steps and --bars exclude each other: give one of them")
+    begun = (beats.first_step + n_given) % beats.steps_per_bar
+    return math.ceil(args.bars * beats.steps_per_bar - begun)
+
+
+def _key(roll, reading):
+    """Return the key signature of a composed roll, or None if it is silent."""
+    from rnn4music.data.keys import find_key, key_signature
+
+    key = find_key(roll, reading.pitch_range[0], onsets=reading.onsets)
+    return key and key_signature(key)
 
 
 def _outputs(args):

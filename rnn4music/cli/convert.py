@@ -38,12 +38,12 @@ def run(args):
     inputs, music = experiment.inputs, experiment.music
     inputs.check_music(args.data, inputs.COLLECTIONS, "convert needs MIDI files")
     music.check_steps(args)
+    options = {"time_step": args.dt, **{name: getattr(args, name) for name in music.READING}}
     store = data.convert(
         args.data,
         args.store,
         args.pitch_range,
-        args.dt,
-        **{name: getattr(args, name) for name in music.READING},
+        **{**options, **music.chosen_steps(args.data, args)},
         to_c=args.keys == "c",
         workers=args.workers,
         cluster=parsed(args.cluster),

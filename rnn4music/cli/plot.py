@@ -100,7 +100,7 @@ def _plot_network(args, figure):
         for axes, name in zip(figure.subplots(len(matrices)), matrices):
             plots.plot_weights(axes, matrices, name, lowest_pitch)
         return
-    roll, _ = reading.read_tune(args.tune)
+    roll = reading.read_tune(args.tune).roll
     if args.what == "activations":
         activations = network.activations(roll)[args.layer - 1]
         plots.plot_activations(figure.add_subplot(), activations, args.part, reading.time_step)

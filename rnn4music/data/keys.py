@@ -62,6 +62,12 @@ def find_key(roll, lowest_pitch=21, *, onsets=False):
     return min(distance, key=distance.__getitem__)
 
 
+def key_signature(key):
+    """Return the number of sharps, below 0 of flats, and whether the key is minor."""
+    sharps = (7 * (key.tonic + (3 if key.mode == "minor" else 0)) + 5) % 12 - 5
+    return sharps, key.mode == "minor"
+
+
 def semitones_to_c(key):
     """Return the shortest transposition from a key to C major or A minor: −6 to 5 semitones."""
     return (_GOALS[key.mode] - key.tonic + 6) % 12 - 6

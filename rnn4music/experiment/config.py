@@ -21,9 +21,9 @@ from rnn4music._utils.options import Option, by_name
 from rnn4music.training import config as training
 
 MUSIC = (
-    Option("dt", float, None, "length of a step in seconds (0.3)", "SECONDS", above=0),
-    Option("steps_per_beat", float, None, "steps per quarter note, instead of --dt", "N",
-           above=0),
+    Option("dt", float, None, "length of a step in seconds; without it and --steps-per-beat the "
+           "steps are chosen to fit the notes", "SECONDS", above=0),
+    Option("steps_per_beat", float, None, "steps per quarter note", "N", above=0),
     Option("tempo", float, None, "read all files at this tempo, in quarter notes per minute",
            "BPM", low=0.001, high=1e9),
     Option("pitch_range", int, (21, 109), "lowest MIDI pitch, and one more than the highest",

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from midi.beats import Beats, checked_beats
 from midi.files import expanded
 from midi.reading import MOST_CELLS, PIANO, read_path
 from midi.text import count
@@ -22,7 +23,7 @@ from rnn4music._utils.console import log
 from rnn4music._utils.differences import OtherOptions, differences
 from rnn4music.data.dataset import MERGED, OUTSIDE, STRUCK_AGAIN, TOO_SHORT
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
-from rnn4music.data.midi_files import SamplingOptions, load_midi
+from rnn4music.data.midi_files import SamplingOptions, choose_grid, load_midi
 from rnn4music.data.standard_sets import load_standard_set
 from rnn4music.data.store import RollStore, is_store
 from rnn4music.experiment.inputs import is_standard_set
@@ -43,6 +44,14 @@ class Music(NamedTuple):
     parts: dict  # "train" and "validation": Dataset or RollStore
     metadata: dict
     remarks: tuple = ()  # sentences on tunes that are missing
+
+
+class Start(NamedTuple):
+    """The beginning of a MIDI file, as a model reads it."""
+
+    roll: np.ndarray  # (T, P), or with onsets (T, 2P)
+    semitones: int  # of its transposition
+    beats: Beats | None  # of the file; None for a model that reads in seconds
 
 
 class ReadingOptions(NamedTuple):
@@ -89,10 +98,9 @@ class ReadingOptions(NamedTuple):
         return {**self._asdict(), "time_step": time_step}
 
     def read_tune(self, path, n_steps=None):
-        """Return the first steps of a MIDI file, and the semitones of its transposition.
+        """Return the first steps of a MIDI file, as a `Start`.
 
-        The roll is (T, P), or with onsets (T, 2P). Tunes are transposed for a model that was
-        trained in C major and A minor only.
+        Tunes are transposed for a model that was trained in C major and A minor only.
         """
         options = self.arguments()
         pitches, to_c = options.pop("pitch_range"), options.pop("to_c")
@@ -115,7 +123,7 @@ class ReadingOptions(NamedTuple):
                 f"the first {len(roll)} steps of {path} have no notes that the model reads; give "
                 "more steps, or another tune"
             )
-        return roll, semitones
+        return Start(roll, semitones, content.beats)
 
     def read_scored(self, source, part="test"):
         """Read the tunes that a model is scored on; `part` is the part of a standard set."""
@@ -140,8 +148,10 @@ def read_music(source, settings, model):
     each other, the store or the model.
     """
     tunes, remarks = RollStore(source) if is_store(source) else None, ()
-    reading, keys = _reading(settings, model, tunes)
-    if tunes is None and is_standard_set(source):
+    is_set = tunes is None and is_standard_set(source)
+    steps = chosen_steps(source, settings, model.metadata) if tunes is None and not is_set else {}
+    reading, keys = _reading(settings, model, tunes, steps)
+    if is_set:
         _check_set(source, reading.onsets)
         split = load_standard_set(source, reading.pitch_range)
         warn_of_dropped_notes(split.train)
@@ -206,14 +216,28 @@ def check_steps(settings):
         raise ValueError("--dt and --steps-per-beat exclude each other: give one of them")
 
 
-def _reading(settings, model, store):
+def chosen_steps(source, settings, metadata=()):
+    """Return options that fit the steps to the notes, and log why.
+
+    Empty if the settings, or the metadata of the model that is trained further, give the steps.
+    """
+    if {"dt", "steps_per_beat"} & settings.given or {"time_step", "steps_per_beat"} & {*metadata}:
+        return {}
+    grid = choose_grid(source, settings.pitch_range, tempo=settings.tempo)
+    if not grid.n_notes:  # reading the files reports it
+        return {}
+    log(f"{grid.sentence()}. --steps-per-beat or --dt sets another length")
+    return {"time_step": grid.time_step, "steps_per_beat": grid.steps_per_beat}
+
+
+def _reading(settings, model, store, steps):
     """Return the `ReadingOptions`, and the keys to train in.
 
-    The settings come first, then the store, if any, then the model's metadata.
+    The settings come first, then `steps`, then the store, if any, then the model's metadata.
     """
     given, before = settings.given, _of_this_version(model.metadata)
     check_steps(settings)
-    chosen = {name: getattr(settings, name) for name in READING if name in given}
+    chosen = {**steps, **{name: getattr(settings, name) for name in READING if name in given}}
     if "dt" in given:
         chosen |= {"time_step": settings.dt, "steps_per_beat": None}
     if "keys" in given and settings.keys != "all":
@@ -275,6 +299,38 @@ def warn_of_dropped_notes(collection):
         f"{'; '.join(remedies)}",
         stacklevel=3,
     )
+
+
+def composing_beats(metadata, reading, start=None, tempo=None, meter=None):
+    """Return the `Beats` of a tune that is composed; None for a model that reads in seconds.
+
+    Tempo, metre and key are those given, or those of the start, or those of the music that the
+    model was trained on, as its metadata have them.
+
+    Parameters
+    ----------
+    metadata : dict
+        Of the model.
+    reading : ReadingOptions
+    start : Start, optional
+    tempo : float, optional
+        Quarter notes per minute.
+    meter : (int, int), optional
+    """
+    steps_per_beat = reading.steps_per_beat
+    if not steps_per_beat:
+        return None
+    learned = metadata.get("beats")
+    learned = learned if isinstance(learned, dict) else {}
+    beats = Beats(steps_per_beat, 60 / (reading.time_step * steps_per_beat))
+    known = {name: learned[name] for name in ("tempo", "meter") if name in learned}
+    beats = beats._replace(**known)
+    if start is not None and start.beats is not None:
+        beats = start.beats
+    given = {"tempo": tempo, "meter": meter}
+    beats = beats._replace(**{name: value for name, value in given.items() if value is not None})
+    first_step = int(beats.first_step % beats.steps_per_bar)
+    return checked_beats(beats._replace(meter=tuple(beats.meter), first_step=first_step))
 
 
 def log_assumed_step(model, metadata, remedy):
