@@ -18,7 +18,22 @@ def pitch_name(pitch: int) -> str:
 
 def key_name(sharps: int, is_minor: bool) -> str:
     """Return the name of a key with -7 (flats) to 7 sharps, such as "Bb major"."""
-    n_fifths = sharps + (3 if is_minor else 0)  # above C
-    letter = "FCGDAEB"[(n_fifths + 1) % 7]
-    n_accidentals = (n_fifths + 1) // 7
-    return f"{letter}{'b' * -n_accidentals}{'#' * n_accidentals} {'minor' if is_minor else 'major'}"
+    letter, raised = _spelled(sharps + (3 if is_minor else 0))
+    accidentals = "b" * -raised + "#" * raised
+    return f"{letter}{accidentals} {'minor' if is_minor else 'major'}"
+
+
+def spelling(pitch: int, sharps: int = 0) -> tuple[str, int, int]:
+    """Return a pitch's letter, semitones by which it is raised, and octave on paper.
+
+    The key has -7 (flats) to 7 `sharps`. The notes beside its scale are those that are C#, Eb,
+    F#, G# and Bb in C major and A minor, and their transpositions in other keys.
+    """
+    flattest = sharps - 3
+    letter, raised = _spelled(flattest + (7 * pitch - flattest) % 12)
+    return letter, raised, (pitch - raised) // 12 - 1
+
+
+def _spelled(n_fifths: int) -> tuple[str, int]:
+    """Return the letter and the sharps (or flats, negative) of the note n fifths above C."""
+    return "FCGDAEB"[(n_fifths + 1) % 7], (n_fifths + 1) // 7

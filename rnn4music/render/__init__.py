@@ -1,4 +1,4 @@
-"""A tune as MIDI, sound, picture and page."""
+"""A tune as MIDI, MusicXML, sound, picture and page."""
 
 from rnn4music._utils.lazy import lazy_names
 
@@ -8,6 +8,7 @@ __getattr__, __dir__ = lazy_names(
         "Tune": "tune",
         "render": "synthesizer",
         "synthesise": "synthesizer",
+        "write_musicxml": "musicxml",
         "write_page": "tune",
         "write_wav": "synthesizer",
     },

@@ -24,7 +24,7 @@ from midi.text import count
 from midi.writing import checked_velocity
 from rnn4music._utils import checks
 from rnn4music.data import pianoroll
-from rnn4music.render import html, synthesizer
+from rnn4music.render import html, musicxml, synthesizer
 
 _SHORTEST_STEP, _LONGEST_STEP = 1e-6, 3600  # seconds, limits of a MIDI file
 
@@ -132,6 +132,16 @@ class Tune:
     def write_midi(self, path):
         """Write the tune as a MIDI file, and return `path`."""
         return self._write_midi(path, self.with_start)
+
+    def write_musicxml(self, path):
+        """Write the tune as MusicXML, for notation programs, and return `path`.
+
+        This needs `beats`, and music21 (extra `musicxml`). See `rnn4music.render.musicxml`.
+        """
+        roll, beats = self._steps(self.with_start), self._grid(self.with_start).get("beats")
+        return musicxml.write_musicxml(
+            path, roll, self.lowest_pitch, beats, self.title, self.onsets
+        )
 
     def write_wav(self, path, soundfont=None):
         """Write the tune as a WAV file, and return `path`.

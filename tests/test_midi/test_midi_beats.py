@@ -317,7 +317,7 @@ def test_the_bytes_of_a_small_file_with_beats(tmp_path):
         ((4, 120, (4, 4), 0, None), TypeError, "beats must be midi.Beats"),
         (Beats(0), ValueError, "steps_per_beat=0 must be a finite number above 0"),
         (Beats("4"), TypeError, "steps_per_beat must be a number"),
-        (Beats(4, -1), ValueError, "tempo=-1 must be"),
+        (Beats(4, -1), ValueError, "tempo=-1 must be .* above 0: quarter notes per minute such as"),
         (Beats(4, 3.57), ValueError, "tempo=3.57 must be from 3.6 to 6e7"),
         (Beats(0.1, 1.3e8), ValueError, "tempo=130000000.0 must be from 3.6 to 6e7|from 1e-6"),
         (Beats(4, 120, (3, 5)), ValueError, r"meter=\(3, 5\) must be 1 to 255, and one of 1, 2, 4"),
