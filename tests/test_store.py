@@ -27,6 +27,7 @@ from rnn4music.data import midi_files, pianoroll, shards
 from rnn4music.data import store as roll_store
 from rnn4music.data.dataset import DatasetWarning
 from rnn4music.data.midi_files import load_midi
+from rnn4music.data.notation import Notation
 from rnn4music.data.store import RollStore, StoreError, convert
 from rnn4music.distributed import cluster
 from rnn4music.evaluation import score_baselines, scores
@@ -515,8 +516,8 @@ def test_the_size_of_a_manifest_is_limited(folder, monkeypatch):
 
 
 def test_a_manifest_of_a_later_version_says_so(folder):
-    rewritten(folder, lambda manifest: manifest.update(options={"new": 1}, format=4))
-    with pytest.raises(ValueError, match="has format 4, but .* reads formats up to 3; install"):
+    rewritten(folder, lambda manifest: manifest.update(options={"new": 1}, format=5))
+    with pytest.raises(ValueError, match="has format 5, but .* reads formats up to 4; install"):
         RollStore(folder)
 
 
@@ -530,6 +531,14 @@ ENTRY = dict(shards.Entry("a.mid", "", "", {"n_notes": 1}, 0, 0, 0, 0)._asdict()
         ({"counts": {"n_notes": "1"}}, 88), ({"counts": {"n_notes": 1e9}}, 88),
         ({"n_steps": False}, 88), ({"crc": -1}, 88), ({"crc": 2**32}, 88), ({"crc": 0.0}, 88),
         ({"level": 65}, 88), ({"level": -1}, 88), ({"n_sketched": "0"}, 88), ({"reason": ""}, 88),
+        ({"notation": 1}, 88), ({"notation": [0]}, 88), ({"notation": [float("nan")]}, 88),
+        ({"notation": [""]}, 88), ({"notation": [None, [3, 5]]}, 88),
+        ({"notation": [None, []]}, 88), ({"notation": [None, None, -1]}, 88),
+        ({"notation": [None, None, None]}, 88), ({"notation": [None, None, 0, [8, False]]}, 88),
+        ({"notation": [None, None, 0, [0, 1]]}, 88), ({"notation": [None, None, 0, None, -1]}, 88),
+        ({"notation": [None, None, 0, None, False]}, 88), ({"more": None}, 88),
+        ({"notation": [None, None, 0, None, None, [1.5]]}, 88),
+        ({"notation": [None, None, 0, None, None, [], 7]}, 88),
         ({}, 0), ({}, 257), ({}, 88.0), ({}, True), ({}, "88"),
     ),
 )  # fmt: skip
@@ -581,6 +590,7 @@ def test_a_shard_built_from_its_parts_is_read(tmp_path):
         "onsets": False,
     } and store.silence == (0, 0)
     assert (store.n_notes, store.dropped_notes) == (3, {"drums": 1})
+    assert store.notations == [Notation()] and store.beats is None
     np.testing.assert_array_equal(store[0], roll)
     path = store._path(0)
     assert shards.read_sketches(path, shards.verify(path))[0].ngrams.tolist() == [7]
@@ -593,10 +603,10 @@ def test_a_manifest_cannot_name_files_elsewhere(folder):
 
 
 def test_a_later_format_is_left_alone(tunes, folder):
-    rewritten(folder, lambda manifest: manifest.update(format=4))
+    rewritten(folder, lambda manifest: manifest.update(format=5))
     before = files_of(folder)
     for attempt in (lambda: RollStore(folder), lambda: convert(tunes, folder, progress=False)):
-        with pytest.raises(ValueError, match="has format 4, .* up to 3; install a newer"):
+        with pytest.raises(ValueError, match="has format 5, .* up to 4; install a newer"):
             attempt()
     assert files_of(folder) == before
 

@@ -29,6 +29,7 @@ from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 from rnn4music.data.duplicates import group_near_duplicates
 from rnn4music.data.keys import ALL_KEYS, transpose, validate_semitones
+from rnn4music.data.notation import common_beats, sentences
 
 TOO_SHORT, OUTSIDE = "too short for a step", "outside the pitch range"
 MERGED = "struck in the same step as another of their pitch"
@@ -76,6 +77,13 @@ class Collection(Sequence):
         Files that were not used, with the reason.
     damaged : list of FileIssue
         Files that were read in part, with the damage.
+    notations : list of notation.Notation
+        What each file says about its tempo, metre, key and velocities; empty if unknown.
+    tune_beats : list of midi.Beats, or None
+        The beats and bars of each tune; None if the rolls are not read by the beat.
+    beats : midi.Beats or None
+        The beats to compose with: the median tempo, the metre of most steps, and the key if more
+        than half of the steps have it. None if the rolls are not read by the beat.
     onsets : bool
         Whether the rolls have onsets: (T, 2P), first the sounding columns, then the struck ones.
     n_notes : int
@@ -96,12 +104,30 @@ class Collection(Sequence):
     dropped_notes: dict
     silence: Silence
     n_cut: int
+    notations: Any
     options: Any  # dict or None
 
     @property
     def onsets(self):
         """Whether the rolls have onsets."""
         return bool((self.options or {}).get("onsets"))
+
+    @property
+    def beats(self):
+        """The beats to compose with."""
+        steps = self._steps_per_beat
+        return common_beats(self.notations, self.lengths, steps) if steps else None
+
+    @property
+    def tune_beats(self):
+        """The beats of each tune."""
+        steps = self._steps_per_beat
+        return [notation.beats(steps) for notation in self.notations] if steps else None
+
+    @property
+    def _steps_per_beat(self):
+        steps = (self.options or {}).get("steps_per_beat")
+        return int(steps) if steps and steps == int(steps) else steps
 
     @abstractmethod
     def select(self, indices) -> Any:
@@ -118,8 +144,8 @@ class Collection(Sequence):
         return f"{count(len(self), 'tune')}, {count(self.lengths.sum(), 'step')}"
 
     def summary(self):
-        """Return lines on the number of tunes and steps, and on what was left out and why."""
-        lines = [self._extent()]
+        """Return lines on the tunes, steps, metres and tempos, and on what was left out and why."""
+        lines = [self._extent(), *sentences(self.notations, bool(self._steps_per_beat))]
         for attribute, what in (("skipped", "skipped"), ("damaged", "damaged, read in part")):
             if issues := getattr(self, attribute):
                 lines += [f"{count(len(issues), 'file')} {what}:", *_table(issues, attribute)]
@@ -214,7 +240,8 @@ class Dataset(Collection):
     Attributes
     ----------
     rolls : list of (T, P) bool, or of (T, 2P) with onsets
-    names, onsets, skipped, damaged, n_notes, dropped_notes, silence, n_cut
+    names, onsets, notations, beats, tune_beats, skipped, damaged, n_notes, dropped_notes, silence,
+    n_cut
         See `Collection`.
     options : dict or None
         Options with which MIDI files were read, as in a store; None if unknown. Without
@@ -230,6 +257,7 @@ class Dataset(Collection):
     silence: Silence = Silence()
     n_cut: int = 0
     options: dict | None = None
+    notations: list = field(default_factory=list)
 
     def __len__(self):
         return len(self.rolls)
@@ -248,7 +276,8 @@ class Dataset(Collection):
     def select(self, indices):
         """Return a dataset of some of the tunes, without the issues of their files."""
         rolls, names = ([each[k] for k in indices] for each in (self.rolls, self.names))
-        return Dataset(rolls, names, options=self.options)
+        notations = [self.notations[k] for k in indices] if self.notations else []
+        return Dataset(rolls, names, options=self.options, notations=notations)
 
     def near_duplicates(self):
         """Return for each tune the number of its group; see `rnn4music.data.duplicates`."""
@@ -274,6 +303,7 @@ class Dataset(Collection):
             n_notes=n_notes,
             dropped_notes={OUTSIDE: len(column) * len(semitones) - n_notes},
             options=self.options,
+            notations=[each.transposed(key) for each in self.notations for key in semitones],
         )
 
 

@@ -32,6 +32,7 @@ from rnn4music._utils.processes import in_processes, n_cores
 from rnn4music.data import grid, pianoroll
 from rnn4music.data.dataset import MERGED, OUTSIDE, STRUCK_AGAIN, TOO_SHORT, Dataset, outcome
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
+from rnn4music.data.notation import Notation
 from rnn4music.data.shards import Tune, cached
 
 AUTO = "auto"
@@ -165,7 +166,10 @@ def load_midi(
     tunes = [_long_enough(tune, min_steps, short_tunes) for tune in tunes]
     used = [tune for tune in tunes if not tune.reason]
     rolls, names = [tune.roll for tune in used], [tune.name for tune in used]
-    dataset = Dataset(rolls, names, *outcome(tunes), options=sampling.arguments())
+    dataset = Dataset(
+        rolls, names, *outcome(tunes), options=sampling.arguments(),
+        notations=[tune.notation for tune in used],
+    )  # fmt: skip
     dataset.report(len(files))
     return dataset
 
@@ -508,9 +512,13 @@ def read_file(sampling, file):
         return Tune(file.name, reason=reason)
     roll, struck = content.piano_roll, content.onset_roll
     n_out_of_range, is_short = content.n_out_of_range, content.is_too_short
+    notation = Notation(content.tempo, content.meter, content.n_meter_changes, content.key)
+    if content.beats:
+        notation = notation._replace(first_step=content.beats.first_step)
     if to_c:
         key = find_key(roll, lowest_pitch=0)
         semitones = semitones_to_c(key) if key else 0
+        notation = notation.transposed(semitones)
         roll, struck = (
             transpose(each, semitones)[:, slice(*pitch_range)] for each in (roll, struck)
         )
@@ -533,7 +541,7 @@ def read_file(sampling, file):
         reason = _without_notes({why: n for why, n in dropped.items() if n})
     if onsets:
         roll = np.hstack([roll, struck])
-    return Tune(file.name, roll, reason, summary(content.damage), {**counts, **dropped})
+    return Tune(file.name, roll, reason, summary(content.damage), {**counts, **dropped}, notation)
 
 
 def _without_notes(dropped):

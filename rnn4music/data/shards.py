@@ -35,13 +35,14 @@ import numpy as np
 from midi.files import expanded, opened, written_whole
 from rnn4music._utils import version
 from rnn4music.data.duplicates import Sketch, sketch_of
+from rnn4music.data.notation import Notation
 
-FORMAT = 1
+FORMAT = 2  # 1 had no notation; both can be read
 INVALID_JSON = (ValueError, TypeError, AttributeError, KeyError, RecursionError)
 """Errors that JSON text written by another program may cause."""
 
 _TRAILER = struct.Struct("<QQII8s")
-_MAGIC = b"rolls 1\n"  # with the format
+_MAGIC = b"rolls 1\n"
 _NO_SKETCH = Sketch(0, np.empty(0, np.uint64))
 
 
@@ -57,6 +58,7 @@ class Tune(NamedTuple):
     reason: str = ""  # why the file cannot be used
     damage: str = ""
     counts: dict = {}
+    notation: Notation = Notation()
 
 
 class Entry(NamedTuple):
@@ -70,11 +72,12 @@ class Entry(NamedTuple):
     crc: int  # of the cells
     level: int  # of the sketch
     n_sketched: int
+    notation: Notation = Notation()
 
     @property
     def is_valid(self):
         """Whether `write` could have written it."""
-        texts, numbers = (*self[:3], *self.counts), (*self[4:], *self.counts.values())
+        texts, numbers = (*self[:3], *self.counts), (*self[4:8], *self.counts.values())
         return (
             all(type(text) is str for text in texts)
             and all(type(number) is int and number >= 0 for number in numbers)
@@ -100,7 +103,7 @@ def write(path, digest, width, tunes, sketch=sketch_of):
     """
     entries, sketches = [], []
     with written_whole(path) as file:
-        for name, roll, reason, damage, counts in tunes:
+        for name, roll, reason, damage, counts, notation in tunes:
             cells, n_steps, (level, ngrams) = b"", 0, _NO_SKETCH
             if not reason:
                 cells, n_steps = np.packbits(roll, axis=1).tobytes(), len(roll)
@@ -108,7 +111,7 @@ def write(path, digest, width, tunes, sketch=sketch_of):
             file.write(cells)
             sketches.append(ngrams)
             numbers = n_steps, zlib.crc32(cells), level, len(ngrams)
-            entries.append(Entry(name, reason, damage, counts, *numbers))
+            entries.append(Entry(name, reason, damage, counts, *numbers, notation))
         index = json.dumps({"digest": digest, "n_pitches": width, "entries": entries}).encode()
         hashes = np.concatenate([_NO_SKETCH.ngrams, *sketches]).astype("<u8").tobytes()
         crcs = zlib.crc32(index), zlib.crc32(hashes)
@@ -130,7 +133,10 @@ def read_index(path, **expected):
     try:
         content = json.loads(text)
         digest, width = content["digest"], content["n_pitches"]
-        entries = [Entry(*entry) for entry in content["entries"]]
+        entries = [
+            Entry(*entry[:8], *(Notation.parsed(*values) for values in entry[8:]))
+            for entry in content["entries"]
+        ]
         is_valid = type(digest) is str and type(width) is int and 1 <= width <= 256
         is_valid &= bool(entries) and all(entry.is_valid for entry in entries)
         is_valid &= sum(entry.n_steps for entry in entries) * row_bytes(width) == begin
@@ -155,9 +161,10 @@ def read_roll(path, name, begin, n_steps, width, crc):
 def read_tunes(path, index):
     """Yield a `Tune` for each entry of a shard's index."""
     begin = 0
-    for name, reason, damage, counts, n_steps, crc, *_ in index.entries:
+    for entry in index.entries:
+        name, reason, damage, counts, n_steps, crc, *_, notation = entry
         roll = read_roll(path, name, begin, n_steps, index.width, crc)
-        yield Tune(name, None if reason else roll, reason, damage, counts)
+        yield Tune(name, None if reason else roll, reason, damage, counts, notation)
         begin += n_steps * row_bytes(index.width)
 
 

@@ -50,7 +50,7 @@ __all__ = ["RollStore", "StoreError", "convert", "is_store"]
 
 FILES_OF_A_SHARD = 256
 MANIFEST, SHARDS = "store.json", "shards"
-FORMAT = 3  # of a manifest; 1 had no keep_silence, 1 and 2 no onsets
+FORMAT = 4  # of a manifest; 1 had no keep_silence, 1 and 2 no onsets, 1 to 3 no notation
 _DIGEST = re.compile("[0-9a-f]{16}")
 _MOST_BYTES = 2**26  # of a manifest, which has about 100 for each shard
 _PLACE = np.dtype([("shard", "i4"), ("begin", "i8"), ("n_steps", "i8"), ("crc", "u4")])
@@ -282,7 +282,8 @@ class RollStore(Collection):
         The arguments of `convert` with which the MIDI files were read.
     n_pitches, width : int
         Numbers of pitches, and of columns of a roll: twice as many with onsets.
-    names, lengths, onsets, skipped, damaged, n_notes, dropped_notes, silence, n_cut
+    names, lengths, onsets, notations, beats, tune_beats, skipped, damaged, n_notes, dropped_notes,
+    silence, n_cut
         See `Collection`.
 
     Raises
@@ -372,6 +373,19 @@ class RollStore(Collection):
     def lengths(self):
         """Steps of each tune, (number of tunes,)."""
         return self._places["n_steps"][self._chosen]
+
+    @property
+    def notations(self):
+        """What each file says about its music; read from the disk at each access."""
+        shard_of, of_tune = self._places["shard"], {}
+        for shard in np.unique(shard_of[self._chosen]).tolist():
+            index = shards.read_index(self._path(shard))
+            used = (entry.notation for entry in index.entries if not entry.reason)
+            of_tune.update(enumerate(used, int(np.searchsorted(shard_of, shard))))
+        notations = [of_tune[tune] for tune in self._chosen.tolist()]
+        if self._semitones is None:
+            return notations
+        return [each.transposed(key) for each, key in zip(notations, self._semitones.tolist())]
 
     @property
     def fingerprint(self):

@@ -1,0 +1,109 @@
+"""What MIDI files say about their music besides the notes: tempo, metre, key, bars and accents.
+
+Conventions
+-----------
+A key is that of `midi.Beats`: sharps, or flats as a negative number, and whether it is minor.
+"""
+
+from collections import Counter
+from statistics import median
+from typing import NamedTuple
+
+from midi.beats import Beats, checked_beats
+from midi.text import count
+
+
+class Notation(NamedTuple):
+    """What a file says about its music; None for what it does not say.
+
+    Attributes
+    ----------
+    tempo : float or None
+        Quarter notes per minute in most of the music.
+    meter : (int, int) or None
+        Time signature of most of the music.
+    n_meter_changes : int
+    key : (int, bool) or None
+        Key signature of most of the music.
+    first_step : int or None
+        Place of the roll's first step in its bar; None if the roll is read in seconds.
+    velocities : tuple of int
+        See `rnn4music.data.accents.counted`.
+    """
+
+    tempo: float | None = None
+    meter: tuple[int, int] | None = None
+    n_meter_changes: int = 0
+    key: tuple[int, bool] | None = None
+    first_step: int | None = None
+    velocities: tuple = ()
+
+    @classmethod
+    def parsed(
+        cls, tempo=None, meter=None, n_meter_changes=0, key=None, first_step=None, velocities=()
+    ):
+        """Return the notation in JSON text; raise TypeError or ValueError if it is invalid."""
+        meter, key = (None if each is None else tuple(each) for each in (meter, key))
+        usual = Beats(1)
+        checked_beats(Beats(
+            1, usual.tempo if tempo is None else tempo, usual.meter if meter is None else meter,
+            key=key,
+        ))  # fmt: skip
+        numbers = n_meter_changes, 0 if first_step is None else first_step, *velocities
+        if not all(type(number) is int and number >= 0 for number in numbers):
+            raise ValueError(f"{numbers} must be whole numbers from 0")
+        return cls(tempo, meter, n_meter_changes, key, first_step, tuple(velocities))
+
+    def beats(self, steps_per_beat):
+        """Return the `Beats` of the roll, or None if it is read in seconds."""
+        if self.first_step is None:
+            return None
+        tempo, meter = self.tempo or 120.0, self.meter or (4, 4)
+        return Beats(steps_per_beat, tempo, meter, self.first_step, self.key)
+
+    def transposed(self, semitones):
+        """Return the notation of the transposed tune, with at most six sharps or five flats."""
+        if self.key is None or semitones % 12 == 0:
+            return self
+        sharps, is_minor = self.key
+        return self._replace(key=((sharps + 7 * semitones + 5) % 12 - 5, is_minor))
+
+
+def common_beats(notations, lengths, steps_per_beat):
+    """Return the `Beats` to compose with, from those of tunes and their numbers of steps.
+
+    The tempo is the median. The metre is the one of most steps, 4/4 if no file gives one. The key
+    is that of more than half of the steps, if there is one.
+    """
+    tempos = [notation.tempo for notation in notations if notation.tempo]
+    meters, keys = Counter(), Counter()
+    for notation, length in zip(notations, lengths):
+        meters[notation.meter] += int(length)
+        keys[notation.key] += int(length)
+    n_steps = sum(keys.values())
+    del meters[None]
+    meter = max(meters, key=meters.__getitem__, default=(4, 4))
+    key = max(keys, key=keys.__getitem__, default=None)
+    key = key if 2 * keys[key] > n_steps else None
+    return Beats(steps_per_beat, median(tempos) if tempos else 120.0, meter, 0, key)
+
+
+def sentences(notations, in_beats):
+    """Return lines on the metres, and for rolls by the beat on the tempos."""
+    lines = []
+    meters = Counter(notation.meter for notation in notations)
+    n_without = meters.pop(None, 0)
+    if meters:
+        parts = [", ".join(
+            f"{beats}/{unit} in {count(n, 'tune')}" for (beats, unit), n in meters.most_common()
+        )]  # fmt: skip
+        if n_without:
+            parts.append(f"{count(n_without, 'tune')} without a time signature")
+        if n_changing := sum(notation.n_meter_changes > 0 for notation in notations):
+            parts.append(f"{count(n_changing, 'tune')} with several metres")
+        lines.append(f"metre: {'; '.join(parts)}")
+    tempos = [notation.tempo for notation in notations if notation.tempo]
+    if tempos and in_beats:
+        span = f", from {min(tempos):.0f} to {max(tempos):.0f}" if min(tempos) < max(tempos) else ""
+        lines.append(f"tempo: {median(tempos):.0f} quarter notes per minute (median{span})")
+    return lines

@@ -1,0 +1,164 @@
+"""What MIDI files say about tempo, metre and key, kept with the tunes and put together."""
+
+import numpy as np
+import pytest
+
+from midi import Beats, midiread, midiwrite
+from rnn4music.data import RollStore, convert, load_midi, shards
+from rnn4music.data.dataset import Dataset
+from rnn4music.data.notation import Notation, common_beats
+
+WALTZ = Beats(4, tempo=90.0, meter=(3, 4), first_step=8, key=(-1, True))
+MARCH = Beats(4, tempo=120.0, meter=(2, 4), key=(3, False))
+RANGE = (21, 109)
+
+
+def roll(n_steps, seed=0):
+    cells = np.random.default_rng(seed).random((n_steps, 88)) < 0.05
+    cells[[0, -1], 40] = True
+    return cells
+
+
+def write(path, n_steps, beats, seed=0):
+    midiwrite(path, roll(n_steps, seed), RANGE, beats=beats)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two waltzes, a march that is longer than each, and a file without a time signature."""
+    folder = tmp_path / "music"
+    folder.mkdir()
+    write(folder / "a.mid", 40, WALTZ)
+    write(folder / "b.mid", 44, WALTZ._replace(tempo=100.0, first_step=0), seed=1)
+    write(folder / "c.mid", 60, MARCH, seed=2)
+    midiwrite(folder / "d.mid", roll(30, 3), RANGE, 0.125)
+    return folder
+
+
+def collections(folder, tmp_path, **options):
+    yield load_midi(folder, **options, cache=tmp_path / "cache")
+    yield load_midi(folder, **options, cache=tmp_path / "cache")  # from the cache
+    convert(folder, tmp_path / "store", **options, progress=False)
+    yield RollStore(tmp_path / "store")
+
+
+def test_each_tune_keeps_its_beats(folder, tmp_path):
+    for tunes in collections(folder, tmp_path, steps_per_beat=4):
+        read = [midiread(folder / name, steps_per_beat=4).beats for name in tunes.names]
+        assert tunes.tune_beats == read
+        waltz, second, march, plain = tunes.tune_beats
+        assert waltz._replace(tempo=90) == WALTZ._replace(tempo=90)
+        assert waltz.tempo == pytest.approx(90, rel=1e-5)
+        assert (second.first_step, march.meter, march.key) == (0, (2, 4), (3, False))
+        assert (plain.meter, plain.key) == ((4, 4), None)
+        assert tunes.notations[3].meter is None
+
+
+def test_parts_keep_what_their_files_say(folder, tmp_path):
+    for tunes in collections(folder, tmp_path, steps_per_beat=4):
+        assert [beats.meter for beats in tunes.select([2, 0]).tune_beats] == [(2, 4), (3, 4)]
+        assert [beats.meter for beats in tunes[1:3].tune_beats] == [(3, 4), (2, 4)]
+        assert tunes.select([2]).beats.meter == (2, 4)
+        parts = tunes.split(0.25, 0.25)
+        for part in parts:
+            assert part.notations == [tunes.notations[tunes.names.index(n)] for n in part.names]
+
+
+def test_the_beats_to_compose_with_are_those_of_most_of_the_music(folder, tmp_path):
+    for tunes in collections(folder, tmp_path, steps_per_beat=4):
+        beats = tunes.beats
+        assert (beats.steps_per_beat, beats.meter, beats.first_step) == (4, (3, 4), 0)
+        assert isinstance(beats.steps_per_beat, int)
+        assert beats.tempo == pytest.approx((100 + 120) / 2, rel=1e-5)  # the fourth file has 120
+        assert beats.key is None  # 84 of 174 steps
+        assert tunes.select([0, 1]).beats.key == (-1, True)
+
+
+def test_common_beats_weigh_by_steps():
+    march, waltz = Notation(meter=(2, 4), key=(1, False)), Notation(60.0, (3, 4), 0, (0, True))
+    assert common_beats([march, waltz, waltz], [30, 10, 10], 4).meter == (2, 4)
+    assert common_beats([march, waltz, waltz], [30, 10, 10], 4).key == (1, False)
+    assert common_beats([march, waltz, waltz], [30, 20, 20], 4) == Beats(
+        4, 60.0, (3, 4), 0, (0, True)
+    )
+    assert common_beats([march, waltz], [30, 30], 4).key is None
+    assert common_beats([march, Notation()], [10, 90], 4) == Beats(4, 120.0, (2, 4))
+    assert common_beats([Notation()], [9], 6) == common_beats([], [], 6) == Beats(6)
+
+
+def test_keys_move_with_the_tune(folder, tmp_path):
+    for tunes in collections(folder, tmp_path, steps_per_beat=4):
+        keys = [beats.key for beats in tunes.in_keys([0, 1, -2]).tune_beats]
+        assert keys[:3] == [(-1, True), (6, True), (-3, True)]  # D, Eb and C minor
+        assert keys[6:9] == [(3, False), (-2, False), (1, False)]  # A, Bb and G major
+        assert keys[9:] == [None] * 3
+        assert tunes.in_keys().beats.key is None
+    read = load_midi(folder, steps_per_beat=4, to_c=True).notations[2]
+    assert read.key == midi_key_in_c(folder / "c.mid")
+
+
+def midi_key_in_c(path):
+    from rnn4music.data.keys import find_key, semitones_to_c
+
+    content = midiread(path, (0, 128), steps_per_beat=4)
+    moved = semitones_to_c(find_key(content.piano_roll, 0))
+    return Notation(key=content.key).transposed(moved).key
+
+
+@pytest.mark.parametrize("semitones", range(-12, 13))
+def test_transposed_keys_have_the_scale_of_the_transposed_notes(semitones):
+    scale = {0, 2, 4, 5, 7, 9, 11}
+
+    def of(sharps):
+        return {(pitch + 7 * sharps) % 12 for pitch in scale}
+
+    for sharps in range(-7, 8):
+        moved, is_minor = Notation(key=(sharps, True)).transposed(semitones).key
+        assert of(moved) == {(pitch + semitones) % 12 for pitch in of(sharps)}
+        assert -7 <= moved <= 7 and is_minor
+
+
+def test_rolls_in_seconds_have_no_beats_but_keep_the_rest(folder, tmp_path):
+    for tunes in collections(folder, tmp_path, time_step=0.2):
+        assert tunes.beats is tunes.tune_beats is None
+        assert [each.meter for each in tunes.notations] == [(3, 4), (3, 4), (2, 4), None]
+        assert tunes.notations[0].key == (-1, True)
+        assert tunes.notations[0].tempo == pytest.approx(90, rel=1e-5)
+        assert "tempo" not in tunes.summary()
+
+
+def test_datasets_of_rolls_say_nothing():
+    tunes = Dataset([roll(5), roll(6)], ["a", "b"])
+    assert tunes.notations == [] and tunes.beats is None
+    assert tunes.select([1]).notations == [] and len(tunes.in_keys([0, 1]).notations) == 0
+    assert tunes.summary() == "2 tunes, 11 steps"
+    known = Dataset([roll(5)], ["a"], options={"steps_per_beat": 2.5})
+    assert known.beats == Beats(2.5)
+
+
+def test_the_summary_counts_metres_and_tempos(folder, tmp_path):
+    for tunes in collections(folder, tmp_path, steps_per_beat=4):
+        assert tunes.summary().splitlines()[1:3] == [
+            "metre: 3/4 in 2 tunes, 2/4 in 1 tune; 1 tune without a time signature",
+            "tempo: 110 quarter notes per minute (median, from 90 to 120)",
+        ]
+        lines = tunes.select([0]).summary().splitlines()
+        assert lines[1:] == ["metre: 3/4 in 1 tune", "tempo: 90 quarter notes per minute (median)"]
+    several = Dataset([], [], notations=[Notation(meter=(3, 4), n_meter_changes=2)] * 2)
+    assert "metre: 3/4 in 2 tunes; 2 tunes with several metres" in several.summary()
+
+
+def test_a_shard_keeps_every_notation(tmp_path):
+    notations = [
+        Notation(),
+        Notation(71.25, (6, 8), 3, (-7, False), 11, (1, 2, 300)),
+        Notation(None, None, 0, (7, True), 0),
+    ]
+    tunes = [
+        shards.Tune(f"{k}", np.eye(4, 88, dtype=bool), notation=each)
+        for k, each in enumerate(notations)
+    ]
+    shards.write(tmp_path / "shard", "d", 88, tunes)
+    index = shards.read_index(tmp_path / "shard")
+    assert [entry.notation for entry in index.entries] == notations
+    assert [tune.notation for tune in shards.read_tunes(tmp_path / "shard", index)] == notations
