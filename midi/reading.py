@@ -62,6 +62,8 @@ class MidiContent:
         also of those too short for the roll.
     velocities : list of int
         The velocity of each of the `notes`, 1 to 127.
+    velocity_roll : (T, P) uint8
+        The velocity in each struck cell, the greatest of notes that are one there; 0 elsewhere.
     pitches : (number of notes,) int
         The pitch of each of the notes, in the order of the file's tracks and channels.
     is_too_short : (number of notes,) bool
@@ -110,9 +112,11 @@ class MidiContent:
     _velocity: np.ndarray = field(repr=False)
     _start: np.ndarray = field(repr=False)
     _end: np.ndarray = field(repr=False)
+    _first: np.ndarray = field(repr=False)  # frames in which notes begin
     _struck: tuple[np.ndarray, np.ndarray] = field(repr=False)  # frames and columns
     _score: Score = field(repr=False)
     _in_beats: bool = field(repr=False)
+    _lowest_pitch: int = field(repr=False)
     n_silent: int = 0  # frames left out before and after the notes
 
     @cached_property
@@ -132,6 +136,15 @@ class MidiContent:
     def velocities(self) -> list[int]:
         """The velocities of the notes."""
         return self._velocity[self._order].tolist()
+
+    @cached_property
+    def velocity_roll(self) -> np.ndarray:
+        """The velocities of the struck cells, made at the first access."""
+        roll = np.zeros(self.piano_roll.shape, np.uint8)
+        has_frame = ~self.is_too_short
+        cells = self._first[has_frame], self.pitches[has_frame] - self._lowest_pitch
+        np.maximum.at(roll, cells, self._velocity[has_frame].astype(np.uint8))
+        return roll
 
     @property
     def tempo(self) -> float | None:
@@ -388,8 +401,9 @@ def read_bytes(data: bytes, options: Options, dtype: Any = np.float32) -> MidiCo
     start_second, end_second = start, end
     if options.in_beats:
         start_second, end_second = seconds.at(start_tick), seconds.at(end_tick)
+    first_frame = first_frame.astype(np.int64) - begin
     piano_roll, struck = _rolls(
-        first_frame.astype(np.int64) - begin,
+        first_frame,
         end_frame.astype(np.int64) - begin,
         pitch - lowest_pitch,
         (n_frames, n_pitches),
@@ -421,9 +435,11 @@ def read_bytes(data: bytes, options: Options, dtype: Any = np.float32) -> MidiCo
         _velocity=velocity[inside],
         _start=(start_second / seconds.units_per_second).astype(np.float64),
         _end=(end_second / seconds.units_per_second).astype(np.float64),
+        _first=first_frame,
         _struck=struck,
         _score=score,
         _in_beats=options.in_beats,
+        _lowest_pitch=lowest_pitch,
         n_silent=n_silent,
     )
 

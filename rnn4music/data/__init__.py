@@ -5,6 +5,7 @@ from rnn4music._utils.lazy import lazy_names
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
+        "Accents": "accents",
         "Dataset": "dataset",
         "DatasetWarning": "dataset",
         "Grid": "grid",
@@ -17,6 +18,7 @@ __getattr__, __dir__ = lazy_names(
         "load_standard_set": "standard_sets",
         "mark_silence": "pianoroll",
         "transpose": "keys",
+        "velocities": "accents",
         "write_chorales": "chorales",
     },
 )

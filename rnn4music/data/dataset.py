@@ -27,6 +27,7 @@ from midi.onsets import onset_notes
 from midi.text import count, printable
 from rnn4music._utils import checks
 from rnn4music.data import pianoroll
+from rnn4music.data.accents import learned, period_of
 from rnn4music.data.duplicates import group_near_duplicates
 from rnn4music.data.keys import ALL_KEYS, transpose, validate_semitones
 from rnn4music.data.notation import common_beats, sentences
@@ -84,6 +85,9 @@ class Collection(Sequence):
     beats : midi.Beats or None
         The beats to compose with: the median tempo, the metre of most steps, and the key if more
         than half of the steps have it. None if the rolls are not read by the beat.
+    accents : accents.Accents or None
+        How hard notes are struck by their place in the bar and in the chord, in the tunes of the
+        metre of `beats`; None if no file has different velocities.
     onsets : bool
         Whether the rolls have onsets: (T, 2P), first the sounding columns, then the struck ones.
     n_notes : int
@@ -117,6 +121,18 @@ class Collection(Sequence):
         """The beats to compose with."""
         steps = self._steps_per_beat
         return common_beats(self.notations, self.lengths, steps) if steps else None
+
+    @property
+    def accents(self):
+        """The accents learned from the velocities of the tunes."""
+        beats = self.beats
+        meter = beats.meter if beats else None
+        counts = (
+            notation.velocities
+            for notation in self.notations
+            if beats is None or (notation.meter or (4, 4)) == meter
+        )
+        return learned(counts, period_of(beats))
 
     @property
     def tune_beats(self):
@@ -240,8 +256,8 @@ class Dataset(Collection):
     Attributes
     ----------
     rolls : list of (T, P) bool, or of (T, 2P) with onsets
-    names, onsets, notations, beats, tune_beats, skipped, damaged, n_notes, dropped_notes, silence,
-    n_cut
+    names, onsets, notations, beats, tune_beats, accents, skipped, damaged, n_notes, dropped_notes,
+    silence, n_cut
         See `Collection`.
     options : dict or None
         Options with which MIDI files were read, as in a store; None if unknown. Without

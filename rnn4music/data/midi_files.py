@@ -30,6 +30,7 @@ from rnn4music._utils import checks, npz
 from rnn4music._utils.console import Bar
 from rnn4music._utils.processes import in_processes, n_cores
 from rnn4music.data import grid, pianoroll
+from rnn4music.data.accents import counted
 from rnn4music.data.dataset import MERGED, OUTSIDE, STRUCK_AGAIN, TOO_SHORT, Dataset, outcome
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.data.notation import Notation
@@ -512,15 +513,13 @@ def read_file(sampling, file):
         return Tune(file.name, reason=reason)
     roll, struck = content.piano_roll, content.onset_roll
     n_out_of_range, is_short = content.n_out_of_range, content.is_too_short
-    notation = Notation(content.tempo, content.meter, content.n_meter_changes, content.key)
-    if content.beats:
-        notation = notation._replace(first_step=content.beats.first_step)
+    beats, velocity = content.beats, content.velocity_roll
+    semitones = 0
     if to_c:
         key = find_key(roll, lowest_pitch=0)
         semitones = semitones_to_c(key) if key else 0
-        notation = notation.transposed(semitones)
-        roll, struck = (
-            transpose(each, semitones)[:, slice(*pitch_range)] for each in (roll, struck)
+        roll, struck, velocity = (
+            transpose(each, semitones)[:, slice(*pitch_range)] for each in (roll, struck, velocity)
         )
         pitches = content.pitches + semitones
         is_inside = (pitches >= pitch_range[0]) & (pitches < pitch_range[1])
@@ -539,6 +538,11 @@ def read_file(sampling, file):
     reason = ""
     if not roll.any():
         reason = _without_notes({why: n for why, n in dropped.items() if n})
+    notation = Notation(
+        content.tempo, content.meter, content.n_meter_changes, content.key,
+        beats.first_step if beats else None,
+        () if content.n_meter_changes else counted(roll, velocity, beats),
+    ).transposed(semitones)  # fmt: skip
     if onsets:
         roll = np.hstack([roll, struck])
     return Tune(file.name, roll, reason, summary(content.damage), {**counts, **dropped}, notation)

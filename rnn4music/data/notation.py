@@ -28,7 +28,7 @@ class Notation(NamedTuple):
     first_step : int or None
         Place of the roll's first step in its bar; None if the roll is read in seconds.
     velocities : tuple of int
-        See `rnn4music.data.accents.counted`.
+        See `rnn4music.data.accents.counted`; empty also if the metre changes.
     """
 
     tempo: float | None = None
@@ -49,9 +49,9 @@ class Notation(NamedTuple):
             1, usual.tempo if tempo is None else tempo, usual.meter if meter is None else meter,
             key=key,
         ))  # fmt: skip
-        numbers = n_meter_changes, 0 if first_step is None else first_step, *velocities
-        if not all(type(number) is int and number >= 0 for number in numbers):
-            raise ValueError(f"{numbers} must be whole numbers from 0")
+        numbers = n_meter_changes, 0 if first_step is None else first_step
+        if not all(type(number) is int for number in (*numbers, *velocities)) or min(numbers) < 0:
+            raise ValueError("the numbers must be whole, and the first of them from 0")
         return cls(tempo, meter, n_meter_changes, key, first_step, tuple(velocities))
 
     def beats(self, steps_per_beat):

@@ -282,8 +282,8 @@ class RollStore(Collection):
         The arguments of `convert` with which the MIDI files were read.
     n_pitches, width : int
         Numbers of pitches, and of columns of a roll: twice as many with onsets.
-    names, lengths, onsets, notations, beats, tune_beats, skipped, damaged, n_notes, dropped_notes,
-    silence, n_cut
+    names, lengths, onsets, notations, beats, tune_beats, accents, skipped, damaged, n_notes,
+    dropped_notes, silence, n_cut
         See `Collection`.
 
     Raises
