@@ -298,7 +298,7 @@ class RNN4Music(Hyperparameters):
         with connected(cluster) as client:
             kind = Trainer if client is None else partial(ClusterTrainer, client=client)
             trainer = kind(self, tunes, validation, config)
-            trainer.reading = getattr(dataset, "options", None)
+            trainer.reading = metadata.of_reading(dataset)
             if path and resume and path.exists():
                 try:
                     trainer.resume(path)

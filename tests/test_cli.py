@@ -20,6 +20,7 @@ import pytest
 from conftest import small_model
 
 from midi import (
+    Beats,
     MidiError,
     canonical_onsets,
     describe,
@@ -34,6 +35,7 @@ from rnn4music.cli import _common, compose, evaluate
 from rnn4music.cli.train import result as result_of_training
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.data.midi_files import load_midi
+from rnn4music.data.store import RollStore
 from rnn4music.evaluation.baselines import markov_probabilities
 from rnn4music.evaluation.scores import score
 from rnn4music.experiment import config, inputs, training_music
@@ -1737,3 +1739,139 @@ def test_a_checkpoint_of_another_training_is_described_by_the_flags():
     with pytest.raises(AnotherTraining) as raised:
         check_same("night.npz", existing, expected, keeps_silence=True)
     assert "give --keep-silence (in Python keep_silence=True)" in _common.sentence(raised.value)
+
+
+# ---- beats
+
+
+@pytest.fixture(scope="module")
+def waltzes(tmp_path_factory):
+    """Six tunes in 3/4 at 90 quarter notes per minute, of eighths, louder on the first beat."""
+    folder, rng = tmp_path_factory.mktemp("waltzes"), np.random.default_rng(6)
+    for k in range(6):
+        roll = np.zeros((60, 88), bool)
+        roll[np.arange(60), rng.integers(30, 50, 60)] = True
+        roll[::2, 20] = True
+        velocity = np.where(np.arange(60) % 6 == 0, 100, 70)[:, None] * np.ones_like(roll, int)
+        beats = Beats(2, 90.0, (3, 4), 0, (-1, False))
+        midiwrite(folder / f"{k}.mid", roll, beats=beats, velocity=velocity)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def waltz(waltzes, tmp_path_factory):
+    """A model that was trained on them, without a word about steps."""
+    path = tmp_path_factory.mktemp("waltz") / "waltz.npz"
+    train(waltzes, "-o", path, *SMALL, "--onsets", "--epochs", 2)
+    return path
+
+
+def test_training_chooses_the_steps_and_says_why(waltzes, tmp_path, capsys):
+    train(waltzes, "-o", tmp_path / "w", *SMALL, "--onsets", "--epochs", 1)
+    expected = "2 steps per beat: 100% of the note onsets lie on them (1 per beat: "
+    err = capsys.readouterr().err
+    assert err.startswith(expected) and "--steps-per-beat or --dt sets another length" in err
+    for flags in (["--dt", 0.25], ["--steps-per-beat", 4], ["--start-from", tmp_path / "w.npz"]):
+        given = [] if "--start-from" in flags else ["--onsets", *SMALL]
+        train(waltzes, "-o", tmp_path / "x", *flags, *given, "--epochs", 1, "--force")
+        assert "lie on them" not in capsys.readouterr().err
+    assert run("convert", waltzes, tmp_path / "store", "--onsets") == 0
+    assert capsys.readouterr().err.startswith(expected)
+    assert RollStore(tmp_path / "store").options["steps_per_beat"] == 2
+
+
+def test_a_model_knows_tempo_metre_and_accents_of_its_music(waltz, waltzes, tmp_path, capsys):
+    metadata = RNN4Music.from_file(waltz).metadata
+    assert metadata["steps_per_beat"] == 2 and metadata["time_step"] == pytest.approx(1 / 3)
+    tempo, meter = metadata["beats"]["tempo"], metadata["beats"]["meter"]
+    assert tempo == pytest.approx(90, abs=1e-3) and meter == [3, 4]
+    accents = metadata["accents"]["positions"]
+    assert len(accents) == 6 and accents[0] > 2 > 0 > max(accents[1:])
+    assert run("info", waltz) == 0
+    shown = capsys.readouterr().out
+    assert "2 steps per beat (quarter note), at 90 quarter notes per minute in 3/4" in shown
+    # Python records the same
+    model = small_model(io_length=176)
+    tunes = load_midi(waltzes, steps_per_beat="auto", onsets=True)
+    model.train(tunes, 1, 1, 5, 20, progress=False)
+    for name in ("beats", "steps_per_beat", "time_step", "onsets"):
+        assert model.metadata[name] == metadata[name]
+    assert len(model.metadata["accents"]["positions"]) == 6
+
+
+def test_a_tune_has_the_tempo_metre_and_accents_of_the_music(waltz, tmp_path, capsys):
+    path = tmp_path / "t.mid"
+    seed = "--seed", 3, "--temperature", 0.3, "--threshold", 0
+    assert run("compose", waltz, "-o", path, "--bars", 4, *seed, "--json") == 0
+    assert json.loads(capsys.readouterr().out)["time_step"] == pytest.approx(1 / 3)
+    content = midiread(path, steps_per_beat=2)
+    assert len(content.piano_roll) == 4 * 6 and content.meter == (3, 4)
+    assert content.tempo == pytest.approx(90, abs=1e-3)
+    assert content.beats.first_step == 0 and content.key is not None
+    is_first = [round(note.start * 90 / 60 * 2) % 6 == 0 for note in content.notes]
+    first, others = (
+        [velocity for velocity, first in zip(content.velocities, is_first) if first == wanted]
+        for wanted in (True, False)
+    )
+    assert min(first) > max(others)
+    flags = "--tempo", 60, "--meter", "6/8", "--bars", 3
+    assert run("compose", waltz, "-o", path, *flags, *seed) == 0
+    content = midiread(path, steps_per_beat=2)
+    assert (content.tempo, content.meter) == (60, (6, 8)) and len(content.piano_roll) == 18
+
+
+def test_a_tune_has_the_tempo_metre_and_bar_of_its_start(waltz, tmp_path, capsys):
+    start = tmp_path / "start.mid"
+    roll = np.zeros((11, 88))
+    roll[:, 40] = 1
+    midiwrite(start, roll, beats=Beats(2, 75.0, (4, 4), 3, (2, True)), onset_roll=roll)
+    files = "-o", tmp_path / "t.mid", "--musicxml", tmp_path / "t.musicxml"
+    flags = *files, "--start", start, "--bars", 2, "--seed", 1
+    for with_start, first_step, n_steps in (([], 3 + 11 - 8, 10), (["--with-start"], 3, 21)):
+        assert run("compose", waltz, *flags, *with_start) == 0
+        content = midiread(tmp_path / "t.mid", steps_per_beat=2)
+        assert content.beats == Beats(2, 75.0, (4, 4), first_step, (2, True))
+        assert len(content.piano_roll) == n_steps
+    score = (tmp_path / "t.musicxml").read_text()
+    assert "<beats>4</beats>" in score and 'tempo="75"' in score
+    capsys.readouterr()
+    assert run("compose", waltz, *flags, "--meter", "2/4") == 0
+    content = midiread(tmp_path / "t.mid", steps_per_beat=2)
+    assert content.beats == Beats(2, 75.0, (2, 4), 2, (2, True))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    (
+        (["--meter", "3"], "--meter must be a time signature such as 3/4, but is '3'"),
+        (["--meter", "3/5"], "meter=(3, 5) must be 1 to 255, and one of 1, 2, 4"),
+        (["--meter", "x/4"], "meter=(0, 4) must be 1 to 255"),
+        (["--bars", "2", "--steps", "9"], "--steps and --bars exclude each other"),
+        (["--tempo", "0"], "--tempo must be finite and at least 0.001"),
+    ),
+)
+def test_invalid_tempos_and_metres_are_refused(waltz, tmp_path, capsys, flags, message):
+    assert run("compose", waltz, "-o", tmp_path / "t.mid", *flags) == 1
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("flag", ("--tempo", "--meter", "--bars", "--musicxml"))
+def test_bars_need_a_model_that_reads_by_the_beat(model, tmp_path, capsys, flag):
+    value = {"--meter": "3/4", "--musicxml": tmp_path / "t.xml"}.get(flag, 60)
+    assert run("compose", model, "-o", tmp_path / "t.mid", flag, value) == 1
+    expected = f"{flag} has no effect without a model whose steps are parts of a beat"
+    assert expected in capsys.readouterr().err
+
+
+def test_metadata_without_sense_give_tunes_without_accents(waltz, tmp_path, capsys):
+    model = RNN4Music.from_file(waltz)
+    for beats, accents in (("fast", 7), ({"tempo": 120}, {"mean": None})):
+        model.metadata |= {"beats": beats, "accents": accents}
+        path = model.saveParameters(tmp_path / "odd")
+        assert run("info", path) == 0
+        assert run("compose", path, "-o", tmp_path / "t.mid", "--steps", 9) == 0
+        assert set(midiread(tmp_path / "t.mid").velocities) <= {90}
+    model.metadata["beats"] = {"meter": [3, 7]}
+    path = model.saveParameters(tmp_path / "odd")
+    assert run("compose", path, "-o", tmp_path / "t.mid") == 1
+    assert "meter=(3, 7) must be" in capsys.readouterr().err

@@ -41,6 +41,7 @@ OPTIONS = (
            "learned from)", "N/D"),
     Option("output", str, None, "MIDI file (tune.mid, or tune_2.mid and so on if it exists)",
            "MID"),
+    Option("musicxml", str, None, "score for notation programs (needs music21)", "FILE"),
     Option("wav", str, None, "sound file, uncompressed", "FILE"),
     Option("mp3", str, None, "sound file, compressed", "FILE"),
     Option("png", str, None, "picture (.png, .pdf, .svg) of the notes and their probabilities",
@@ -62,6 +63,7 @@ OPTIONS = (
 )  # fmt: skip
 SUFFIXES = {
     "output": (".mid", ".midi"),
+    "musicxml": (".musicxml", ".xml"),
     "wav": (".wav",),
     "mp3": (".mp3",),
     "png": PICTURES,
@@ -88,7 +90,7 @@ def run(args):
     reading = music.ReadingOptions.of_model(metadata, network.n_pitches, args.dt)
     if args.dt is None:
         music.log_assumed_step(args.model, metadata, "--dt")
-    for name in ("bars", "tempo", "meter"):
+    for name in ("bars", "tempo", "meter", "musicxml"):
         check_effect(args, name, reading.steps_per_beat, "a model whose steps are parts of a beat")
     begin, start, semitones, begun = None, None, 0, "silence"
     if args.start != "none":
@@ -124,8 +126,10 @@ def run(args):
             title if args.count is None else f"{title} {number}",
             with_start=args.with_start and start is not None, onsets=reading.onsets,
             beats=beats and beats._replace(key=beats.key or _key(rolls[0], reading)),
+            velocity=_velocities(start, rolls[0], reading, beats, metadata),
         )  # fmt: skip
         write = {"output": tune.write_midi, "png": tune.write_picture}
+        write["musicxml"] = tune.write_musicxml
         write["wav"] = partial(tune.write_wav, soundfont=args.soundfont)
         write["mp3"] = partial(tune.write_mp3, soundfont=args.soundfont)
         files += [str(write[name](file)) for name, file in names.items()]
@@ -186,6 +190,17 @@ def _key(roll, reading):
     return key and key_signature(key)
 
 
+def _velocities(start, roll, reading, beats, metadata):
+    """Return the velocities of the start and the composed roll, as the model's music has them."""
+    import numpy as np
+
+    from rnn4music.data.accents import velocities
+
+    whole = roll if start is None else np.vstack([start, roll])
+    accents = experiment.music.learned_accents(metadata)
+    return velocities(whole, beats, accents, onsets=reading.onsets)
+
+
 def _outputs(args):
     """Return the files of each tune, by option, after checking that all can be written."""
     from midi.files import expanded
@@ -205,7 +220,7 @@ def _outputs(args):
     for name, suffixes in SUFFIXES.items():
         if getattr(args, name) is not None:
             check_suffix(getattr(args, name), suffixes)
-    names = {name: getattr(args, name) for name in ("output", "wav", "mp3", "png")}
+    names = {name: getattr(args, name) for name in ("output", "musicxml", "wav", "mp3", "png")}
     names = {name: expanded(file) for name, file in names.items() if file is not None}
     numbers = [""] if args.count is None else [f"-{k}" for k in range(1, args.count + 1)]
     outputs = [

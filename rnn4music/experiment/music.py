@@ -21,13 +21,14 @@ from midi.text import count
 from rnn4music._utils import checks
 from rnn4music._utils.console import log
 from rnn4music._utils.differences import OtherOptions, differences
+from rnn4music.data.accents import Accents
 from rnn4music.data.dataset import MERGED, OUTSIDE, STRUCK_AGAIN, TOO_SHORT
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.data.midi_files import SamplingOptions, choose_grid, load_midi
 from rnn4music.data.standard_sets import load_standard_set
 from rnn4music.data.store import RollStore, is_store
 from rnn4music.experiment.inputs import is_standard_set
-from rnn4music.saving.metadata import step_in_seconds
+from rnn4music.saving.metadata import ACCENTS, BEATS, of_music, step_in_seconds
 
 TIME_STEP = 0.3
 """Seconds, if a model's metadata have no time step."""
@@ -190,8 +191,9 @@ def read_music(source, settings, model):
     if keys == "all":
         learned = learned.in_keys()
         warn_of_dropped_notes(learned)
-    metadata = {**reading._asdict(), "keys": keys, "data": _name_of(source)}
+    metadata = {**reading._asdict(), **of_music(learned), "keys": keys, "data": _name_of(source)}
     metadata["lowest_pitch"], _ = metadata.pop("pitch_range")
+    metadata["time_step"] = step_in_seconds(metadata)
     return Music({"train": learned, "validation": split.validation}, metadata, remarks)
 
 
@@ -320,17 +322,27 @@ def composing_beats(metadata, reading, start=None, tempo=None, meter=None):
     steps_per_beat = reading.steps_per_beat
     if not steps_per_beat:
         return None
-    learned = metadata.get("beats")
+    learned = metadata.get(BEATS)
     learned = learned if isinstance(learned, dict) else {}
     beats = Beats(steps_per_beat, 60 / (reading.time_step * steps_per_beat))
     known = {name: learned[name] for name in ("tempo", "meter") if name in learned}
     beats = beats._replace(**known)
     if start is not None and start.beats is not None:
         beats = start.beats
-    given = {"tempo": tempo, "meter": meter}
+    first_step, given = beats.first_step, {"tempo": tempo, "meter": meter}
     beats = beats._replace(**{name: value for name, value in given.items() if value is not None})
-    first_step = int(beats.first_step % beats.steps_per_bar)
-    return checked_beats(beats._replace(meter=tuple(beats.meter), first_step=first_step))
+    beats = checked_beats(beats._replace(meter=tuple(beats.meter), first_step=0))
+    return beats._replace(first_step=int(first_step % beats.steps_per_bar))
+
+
+def learned_accents(metadata):
+    """Return the `data.accents.Accents` in a model's metadata, or None."""
+    try:
+        mean, *deviations = (metadata[ACCENTS][name] for name in Accents._fields)
+        deviations = (np.array(each, float).ravel().tolist() for each in deviations)
+        return Accents(float(mean), *deviations)
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def log_assumed_step(model, metadata, remedy):

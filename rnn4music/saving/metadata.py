@@ -18,6 +18,9 @@ READING = (
 )  # fmt: skip
 """Options that determine how music is read, besides the pitch range."""
 
+BEATS, ACCENTS = "beats", "accents"
+"""Tempo and metre of the music, and how hard its notes are struck; composing takes them over."""
+
 _BEATS_PER_MINUTE = 120  # assumed where steps are parts of a beat and no tempo is given
 
 
@@ -60,25 +63,45 @@ def with_training(metadata, training, first_epoch, n_epochs):
 def step_in_seconds(options):
     """Return the length of a step, or None if the options give none."""
     if options.get("steps_per_beat"):
-        return 60 / (options.get("tempo") or _BEATS_PER_MINUTE) / options["steps_per_beat"]
+        beats = options.get(BEATS)
+        tempo = beats.get("tempo") if isinstance(beats, dict) else None
+        tempo = tempo or options.get("tempo") or _BEATS_PER_MINUTE
+        return 60 / tempo / options["steps_per_beat"]
     return options.get("time_step")
 
 
-def with_reading(metadata, options):
-    """Return the metadata with the options of `load_midi`, where they say nothing themselves.
+def of_music(music):
+    """Return what composing takes over from a `data.Collection`: tempo, metre and accents.
 
-    Parameters
-    ----------
-    metadata : dict
-    options : dict or None
-        As `data.RollStore` and `data.Dataset` have them; None if unknown.
+    Empty for other music, and where its files do not say.
     """
+    beats, accents = getattr(music, BEATS, None), getattr(music, ACCENTS, None)
+    facts = {}
+    if beats is not None:
+        facts[BEATS] = {"tempo": round(beats.tempo, 3), "meter": [*beats.meter]}
+    if accents is not None:
+        facts[ACCENTS] = accents._asdict()
+    return facts
+
+
+def of_reading(music):
+    """Return how a `data.Collection` was read, and `of_music`; None for other music."""
+    options = getattr(music, "options", None)
     if options is None:
-        return metadata
+        return None
     facts = {name: options.get(name) for name in READING}
-    facts |= {"time_step": step_in_seconds(options), "lowest_pitch": options["pitch_range"][0]}
+    facts |= {**of_music(music), "lowest_pitch": options["pitch_range"][0]}
+    return {**facts, "time_step": step_in_seconds(facts)}
+
+
+def with_reading(metadata, reading):
+    """Return the metadata with what `of_reading` returned, where they say nothing themselves."""
+    if reading is None:
+        return metadata
+    facts = dict(reading)
     if metadata.keys() & {"time_step", "steps_per_beat"}:
-        del facts["time_step"], facts["steps_per_beat"]
+        for name in ("time_step", "steps_per_beat", BEATS):
+            facts.pop(name, None)
     if "keep_short" in metadata:  # without keep_silence: an earlier version kept silence
         del facts["keep_silence"]
     return {**facts, **metadata}

@@ -7,13 +7,15 @@ engine.
 import re
 from pathlib import Path
 
+from midi.beats import Beats, checked_beats
 from midi.pitches import pitch_name
 from midi.text import count, printable
-from rnn4music.saving.metadata import TRAINED_ON, trainings
+from rnn4music.saving.metadata import ACCENTS, BEATS, TRAINED_ON, trainings
 
 KNOWN = (
     "time_step", "steps_per_beat", "tempo", "sustain", "keep_short", "keep_silence", "keys", "to_c",
-    "lowest_pitch", "onsets", "data", "licence", "training_tunes", "baseline", TRAINED_ON,
+    "lowest_pitch", "onsets", BEATS, ACCENTS, "data", "licence", "training_tunes", "baseline",
+    TRAINED_ON,
 )  # fmt: skip
 """Metadata that are shown under another name, or not at all."""
 
@@ -103,8 +105,17 @@ def _step(metadata):
     """Return the length of a step: a part of a beat, where it is one, and seconds."""
     per_beat, seconds = metadata.get("steps_per_beat"), metadata.get("time_step")
     if isinstance(per_beat, (int, float)) and per_beat:
-        return f"{per_beat:g} steps per beat (quarter note)"
+        return f"{per_beat:g} steps per beat (quarter note){_beats(metadata.get(BEATS))}"
     return None if seconds is None else f"{seconds} s"
+
+
+def _beats(beats):
+    """Return the tempo and the metre of the music, after a comma."""
+    try:
+        beats = checked_beats(Beats(1, beats["tempo"], tuple(beats["meter"])))
+    except (TypeError, ValueError, KeyError):  # a file may hold anything
+        return ""
+    return f", at {beats.tempo:g} quarter notes per minute in {beats.meter[0]}/{beats.meter[1]}"
 
 
 def _reading(metadata, keys):

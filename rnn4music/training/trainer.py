@@ -58,7 +58,7 @@ class Trainer:
     ended_by : BaseException or None
         Exception that ended the training early.
     reading : dict or None
-        Options with which the tunes were read, for the metadata.
+        How the tunes were read, for the metadata; see `metadata.of_reading`.
     """
 
     def __init__(self, model, tunes, validation, config):
