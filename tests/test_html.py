@@ -134,6 +134,24 @@ def test_facts_name_the_metre_and_the_tempo():
     )
 
 
+def test_the_script_reads_the_bars():
+    def numbers(tune):
+        (data,) = re.findall(r'json">(.*?)</script>', page.page(recordings(tune)))
+        data = json.loads(data)
+        return data["bar"], data["counts"], data["firstStep"]
+
+    assert numbers(with_beats()) == (3, 3, 2)
+    assert numbers(replace(a_tune(), beats=Beats(1, 600.0, (3, 8), first_step=1))) == (1.5, 3, 1)
+    assert numbers(replace(a_tune(), beats=Beats(1, 600.0, (6, 8)))) == (3, 2, 0)
+    assert numbers(a_tune()) == (0, 0, 0)
+
+
+def test_the_picture_has_bar_lines():
+    (lines,) = re.findall(r'<path d="([^"]*)" stroke', page.picture(with_beats()))
+    assert [float(x) for x in re.findall(r"M(-?[\d.]+) 0v", lines)] == list(range(-7, 60, 3))
+    assert "stroke" not in page.picture(a_tune())
+
+
 def with_onsets():
     """Return a tune of struck eighths under a note that is held over from the start."""
     start, roll = np.zeros((8, 2, 88)), np.zeros((60, 2, 88))
@@ -224,6 +242,7 @@ def files(tmp_path_factory):
     replace(a_tune(), with_start=True).write_page(folder / "whole.html")
     replace(a_tune("Alone"), start=None).write_page(folder / "without.html")
     with_onsets().write_page(folder / "onsets.html")
+    with_beats().write_page(folder / "beats.html")
     return folder
 
 
@@ -576,6 +595,54 @@ def test_seconds_and_octaves_are_labelled(opened):
     assert seconds[0] < 60 and seconds[-1] > width - 60
     octaves = pixels(browser, "muted", (20, height - 40))
     assert (octaves < 38).any()
+
+
+def position(browser):
+    return js(browser, "document.querySelector('.position').textContent")
+
+
+def test_the_position_is_shown_as_bar_and_beat(opened):
+    """The sound begins with an eighth of upbeat; a bar has three eighths of 0.1 s."""
+    browser = opened("beats.html")
+    assert position(browser) == "bar 3, beat 2 · 0.8 s"  # at the first composed step
+    for second, expected in (
+        (0, "bar 0, beat 3 · 0.0 s"),
+        (0.1, "bar 1, beat 1 · 0.1 s"),
+        (0.39, "bar 1, beat 3 · 0.4 s"),
+        (0.4, "bar 2, beat 1 · 0.4 s"),
+    ):
+        browser.execute_script(f"document.querySelector('audio').currentTime = {second}")
+        until(browser, "!document.querySelector('audio').seeking")
+        assert position(browser) == expected
+    press(browser, "\ue010")  # End
+    assert position(browser) == "bar 23, beat 1 · 6.8 s"
+    spoken = js(browser, "document.querySelector('canvas').ariaValueText")
+    assert spoken == "bar 23, beat 1, 7 of 7 seconds"
+    opened()
+    assert not js(browser, "document.querySelector('.position').checkVisibility()")
+    assert "bar" not in js(browser, "document.querySelector('canvas').ariaValueText")
+
+
+def test_bars_are_lines_and_have_numbers(opened):
+    browser = opened("beats.html")
+    end = js(browser, "document.querySelector('canvas').clientWidth") - 12
+    step = (end - 38) / 68
+    data = js(browser, "JSON.parse(document.querySelector('.tune script').textContent)")
+    n_pitches = data["high"] - data["low"] + 1
+    bottom = 16 + n_pitches * min(9, round(290 / n_pitches))  # of the roll
+    between = (bottom + 2, bottom + 10)  # the roll and the probabilities
+    lines = pixels(browser, "bar", between)
+    lines = lines[np.flatnonzero(np.diff(lines, prepend=-9) > 2)]
+    np.testing.assert_allclose(lines, 38 + step * np.arange(1, 68, 3), atol=1)
+    beats = pixels(browser, "line", between)
+    beats = beats[np.flatnonzero(np.diff(beats, prepend=-9) > 2)]
+    counted = [k for k in range(68) if k % 3 != 1 and k != 8]  # at 8 the start ends
+    np.testing.assert_allclose(beats, 38 + step * np.array(counted), atol=1)
+    height = js(browser, "document.querySelector('canvas').clientHeight")
+    numbers = pixels(browser, "ink", (height - 42, height - 24))
+    assert abs(numbers[0] - lines[0]) < 8 and abs(numbers[-1] - lines[-1]) < 12
+    opened()
+    assert not len(pixels(browser, "bar", between))
 
 
 def test_the_probabilities_can_be_hidden(opened):

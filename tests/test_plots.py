@@ -143,6 +143,10 @@ def test_an_upbeat_is_bar_0(axes):
     beats = Beats(1, 60, (3, 4), first_step=1)
     plots.plot_piano_roll(axes, roll_of(9), 1, start=roll_of(6), beats=beats)
     assert bar_numbers(axes) == {-4: 1, -1: 2, 2: 3, 5: 4, 8: 5}
+    axes.clear()
+    plots.plot_piano_roll(axes, roll_of(12), beats=Beats(2, 30, (6, 8), first_step=2))
+    assert bar_numbers(axes) == {4: 1, 10: 2}
+    np.testing.assert_array_equal(axes.get_xticks(minor=True), [1, 7])
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ A tune is an object with the attributes of `rnn4music.render.tune.Tune`. Consecu
 a pitch is on are one note, unless strikes divide it. In tunes with onsets, the head of a note, in a
 stronger colour, marks where it is struck; a note held over from the start has none. Steps are
 counted from the first composed one, so those of the given start are negative. The sound of a page
-begins with the start, and the page shows times in that sound. Text from the user appears only in
+begins with the start, and the page shows times in that sound. Bars are counted from its beginning
+too; bar 1 is the first whole one. Text from the user appears only in
 HTML text and attributes, escaped; the script reads only numbers.
 """
 
@@ -142,6 +143,12 @@ def picture(tune):
     for outlines, colour in zip(heads, (_GIVEN, "currentColor")):
         paths += f'<path d="{outlines}" fill="{colour}"/>' * bool(outlines)
     n_given, height = _n_given(tune), high - low + 1
+    if tune.beats is not None:
+        bar = float(tune.beats.steps_per_bar)
+        lines = np.arange(-tune.beats.first_step % bar, n_given + len(tune.roll), bar) - n_given
+        drawn = "".join(f"M{line:g} 0v{height}" for line in lines)
+        stroke = 'stroke="currentColor" stroke-opacity="0.3" vector-effect="non-scaling-stroke"'
+        paths = f'<path d="{drawn}" {stroke}/>' + paths
     if n_given:
         place = f'x="{-n_given}" y="0" width="{n_given}" height="{height}"'
         paths = f'<rect {place} fill="{_GIVEN}" fill-opacity="0.15"/>' + paths
@@ -224,12 +231,21 @@ def _numbers(tune):
         "steps": len(tune.roll),
         "given": _n_given(tune),
         "withStart": tune.with_start,
+        **_bars(tune.beats),
         "low": low,
         "high": high,
         "notes": np.concatenate(_notes(tune)).ravel().tolist(),
         "heads": _heads(tune).ravel().tolist(),
         "probabilities": _base64(levels[:, low : high + 1].tobytes()),
     }
+
+
+def _bars(beats):
+    """Return the steps and the counts of a bar, 0 if unknown, and the place of the first step."""
+    if beats is None:
+        return {"bar": 0, "counts": 0, "firstStep": 0}
+    bar = float(beats.steps_per_bar)
+    return {"bar": bar, "counts": beats.counts_per_bar, "firstStep": beats.first_step}
 
 
 def _metadata(metadata):
