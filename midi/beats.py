@@ -14,6 +14,7 @@ metre is 4/4, as the standard says.
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,8 +25,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .events import META, META_KEY_SIGNATURE, META_TIME_SIGNATURE, Events, Header
-from .timing import exact_number
+from .timing import Clock, exact_number
 
+_MOST_BARS = 100_000
 LONGEST_BAR, DENOMINATORS = 255, (1, 2, 4, 8, 16, 32, 64)  # of a time signature
 _MOST_SHARPS = 7
 
@@ -146,6 +148,8 @@ class Score:
         The length of the roll's steps in quarter notes.
     n_skipped : int
         Steps that the roll leaves out at its beginning.
+    clock : Clock
+        The file's time in seconds.
     """
 
     division: int
@@ -156,6 +160,7 @@ class Score:
     tempo_given: Fraction | None
     step: Fraction
     n_skipped: int
+    clock: Clock
 
     @property
     def in_smpte(self) -> bool:
@@ -200,6 +205,20 @@ class Score:
             before != after and self.first < tick < self.last
             for (_, before), (tick, after) in changes
         )
+
+    @cached_property
+    def bars(self) -> np.ndarray | None:
+        """The seconds at which bars begin before the end of the music; None if unknown."""
+        if self.meter is None or self.in_smpte:
+            return None
+        ticks, ends = [], [*(tick for tick, _ in self._bars[1:]), self.last]
+        for (tick, meter), end in zip(self._bars, ends):
+            length = self._ticks_per_bar(meter)
+            n_bars = math.ceil((min(end, self.last) - tick) / length)  # below 1 after the music
+            if len(ticks) + n_bars > _MOST_BARS:
+                return None
+            ticks += [tick + int(k * length) for k in range(n_bars)]
+        return (self.clock.at(np.array(ticks)) / self.clock.units_per_second).astype(np.float64)
 
     @cached_property
     def beats(self) -> Beats:

@@ -91,6 +91,9 @@ class MidiContent:
     key : (int, bool) or None
         The key signature in force for most of the music: the number of sharps, or of flats as
         a negative number, and whether the key is minor; None without a valid one.
+    bars : (number of bars,) float or None
+        The seconds at which bars 1, 2, … begin, before the end of the last note, with all tempos
+        and time signatures; an upbeat is before bar 1. None without a time signature.
     beats : Beats or None
         How the roll's steps lie in beats and bars (`midi.beats`). In 4/4 from the beginning of
         the file if it has no time signature. None if the roll is not read by the beat.
@@ -165,6 +168,11 @@ class MidiContent:
     def key(self) -> tuple[int, bool] | None:
         """The key signature of most of the music."""
         return self._score.key
+
+    @property
+    def bars(self) -> np.ndarray | None:
+        """The seconds at which bars begin."""
+        return self._score.bars
 
     @property
     def beats(self) -> Beats | None:
@@ -420,6 +428,7 @@ def read_bytes(data: bytes, options: Options, dtype: Any = np.float32) -> MidiCo
         tempo_given=options.tempo,
         step=options.step,
         n_skipped=begin,
+        clock=seconds,
     )
     return MidiContent(
         piano_roll=piano_roll,

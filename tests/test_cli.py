@@ -1568,12 +1568,18 @@ def test_probabilities_are_drawn_at_the_step_that_they_predict(model, music, tmp
 def test_plot_roll_draws_every_note_at_its_own_time(tmp_path, capsys, monkeypatch):
     roll = np.zeros((400, 88))
     roll[::2, 40] = 1  # 200 notes of a 16th of a second, a fifth of the loader's step
-    midiwrite(tmp_path / "fast.mid", roll, (21, 109), 1 / 16)
-    drawn = []
-    monkeypatch.setattr(plots, "plot_notes", lambda axes, notes: drawn.extend(notes))
+    midiwrite(tmp_path / "fast.mid", roll, (21, 109), beats=Beats(4, 240, (3, 4)))
+    drawn, bars = [], []
+
+    def plot_notes(axes, notes, bars_of_file):
+        drawn.extend(notes)
+        bars.append(bars_of_file)
+
+    monkeypatch.setattr(plots, "plot_notes", plot_notes)
     assert run("plot", "roll", tmp_path / "fast.mid", "-o", tmp_path / "p.png") == 0
     assert capsys.readouterr().out.endswith("p.png, 200 notes\n")
     assert drawn == midiread(tmp_path / "fast.mid", (0, 128)).notes and len(drawn) == 200
+    np.testing.assert_array_equal(bars[0], np.arange(0, 25, 0.75))
     assert run("plot", "roll", tmp_path / "fast.mid", "--dt", "0.1") == 1
     assert "leave out --dt" in capsys.readouterr().err
     (tmp_path / "drums.mid").write_bytes(

@@ -272,6 +272,14 @@ def test_notes_are_drawn_at_their_own_times_without_a_grid(axes):
     assert axes.get_xlabel() == "seconds" and "C4" in names(axes.yaxis)
 
 
+def test_the_bars_of_notes_are_numbered(axes):
+    """As where the tempo falls."""
+    plots.plot_notes(axes, [(60, 0, 1), (64, 1, 7)], bars=[0.5, 1.5, 3.5, 7])
+    assert bar_numbers(axes) == {0.5: 1, 1.5: 2, 3.5: 3}
+    assert axes.get_xlim() == (0, 7) and axes.get_xlabel() == "bar"
+    assert axes.child_axes[0].get_xlabel() == "seconds"
+
+
 @pytest.mark.parametrize(
     "notes, message",
     (

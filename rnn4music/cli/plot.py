@@ -73,7 +73,7 @@ def _plot_roll(args, figure):
     omitted = f" ({omitted} not drawn)" if omitted else ""
     if not content.notes:
         raise ValueError(f"{args.file} has no notes to draw{omitted}")
-    plots.plot_notes(figure.add_subplot(), content.notes)
+    plots.plot_notes(figure.add_subplot(), content.notes, content.bars)
     return f"{count(len(content.notes), 'note')}{omitted}"
 
 

@@ -96,21 +96,24 @@ def time_axis(axes, first, end, time_step, beats=None):
         return
     bar = float(beats.steps_per_bar)
     lines = np.arange(-beats.first_step % bar, end - first, bar)
-    numbers = np.arange(1, len(lines) + 1)
-    every = 1
-    while len(numbers) > _MOST_LABELS * every:
-        every *= 2
-    is_labelled = (numbers - 1) % every == 0
-    if len(numbers) > _MOST_LINES:
-        lines, numbers, is_labelled = lines[is_labelled], numbers[is_labelled], is_labelled[::every]
-    names = [str(number) * bool(named) for number, named in zip(numbers, is_labelled)]
-    axes.set_xticks((first + lines) * time_step, names)
-    axes.grid(axis="x", color="0.35", alpha=0.6, linewidth=0.7)
+    bar_lines(axes, (first + lines) * time_step)
     beat = bar / beats.counts_per_bar
     others = np.arange(-beats.first_step % beat, end - first, beat)
     if len(others) <= _MOST_LINES * 2:
         axes.set_xticks((first + others) * time_step, minor=True)
         axes.grid(axis="x", which="minor", color="0.5", alpha=0.3, linewidth=0.5)
+
+
+def bar_lines(axes, seconds):
+    """Draw a line at the beginning of each bar, and number the bars from 1 on."""
+    every = 1
+    while len(seconds) > _MOST_LABELS * every:
+        every *= 2
+    drawn = 1 if len(seconds) <= _MOST_LINES else every
+    numbers = range(1, len(seconds) + 1, drawn)
+    names = [str(number) if (number - 1) % every == 0 else "" for number in numbers]
+    axes.set_xticks(seconds[::drawn], names)
+    axes.grid(axis="x", color="0.35", alpha=0.6, linewidth=0.7)
 
 
 def seconds_on_top(axes):

@@ -65,7 +65,7 @@ def plot_piano_roll(
     return axes
 
 
-def plot_notes(axes, notes):
+def plot_notes(axes, notes, bars=None):
     """Draw notes at their own times, each as a black box.
 
     Parameters
@@ -73,6 +73,9 @@ def plot_notes(axes, notes):
     axes : matplotlib.axes.Axes
     notes : sequence of (pitch, start, end)
         MIDI pitch and seconds of each note, such as ``midiread(path, (0, 128)).notes``.
+    bars : sequence of float, optional
+        Seconds at which bars 1, 2, … begin, such as ``midiread(path).bars``: number the bars, with
+        seconds at the top.
 
     Returns
     -------
@@ -98,6 +101,11 @@ def plot_notes(axes, notes):
     _axes.boxes(axes, pitch, start, np.maximum(end, start + last / 1000), **style)
     axes.set_xlim(0, last)
     axes.set_xlabel("seconds")
+    if bars is not None:
+        bars = pianoroll.numeric_array("bars", bars)
+        _axes.bar_lines(axes, bars[bars < last])
+        axes.set_xlabel("bar")
+        _axes.seconds_on_top(axes)
     _axes.pitch_axis(axes, pitch.min() - 3, pitch.max() + 3)
     return axes
 

@@ -53,6 +53,23 @@ def test_a_file_that_says_nothing():
     assert by_seconds.beats is None and by_seconds.meter == (3, 4)
 
 
+def test_bars_begin_where_tempos_and_time_signatures_say():
+    """An upbeat of a quarter, two bars of 2/4, then 6/8 at half the tempo."""
+    events = (
+        (0, time_signature(1, QUARTERS)),
+        (1, time_signature(2, QUARTERS)),
+        (5, time_signature(6, EIGHTHS)),
+        (5, tempo(1_000_000)),
+    )
+    content = read(tune(9, *events))  # 120 quarter notes per minute, then 60
+    np.testing.assert_array_equal(content.bars, [0.5, 1.5, 2.5, 5.5])
+    np.testing.assert_array_equal(read(tune(8, *events), dt=0.3).bars, content.bars[:3])
+    np.testing.assert_array_equal(read(tune(3, *events)).bars, [0.5])  # ends with the music
+    assert read(tune(8)).bars is None
+    assert read(tune(5000, (0, time_signature(1, 6)))).bars.shape == (80_000,)  # of 1/64
+    assert read(tune(9000, (0, time_signature(1, 6)))).bars is None
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [([], 120), ([(0, 60)], 60), ([(0, 60), (5, 90)], 60), ([(0, 60), (3.9, 90)], 90),
