@@ -83,6 +83,7 @@ def test_common_beats_weigh_by_steps():
     )
     assert common_beats([march, waltz], [30, 30], 4).key is None
     assert common_beats([march, Notation()], [10, 90], 4) == Beats(4, 120.0, (2, 4))
+    assert Notation(first_step=0).beats(4) == Beats(4)
     assert common_beats([Notation()], [9], 6) == common_beats([], [], 6) == Beats(6)
 
 
@@ -116,6 +117,8 @@ def test_transposed_keys_have_the_scale_of_the_transposed_notes(semitones):
         moved, is_minor = Notation(key=(sharps, True)).transposed(semitones).key
         assert of(moved) == {(pitch + semitones) % 12 for pitch in of(sharps)}
         assert -7 <= moved <= 7 and is_minor
+    for octaves in (-12, 0, 12):
+        assert Notation(key=(7, True)).transposed(octaves).key == (7, True)
 
 
 def test_rolls_in_seconds_have_no_beats_but_keep_the_rest(folder, tmp_path):
@@ -144,8 +147,21 @@ def test_the_summary_counts_metres_and_tempos(folder, tmp_path):
         ]
         lines = tunes.select([0]).summary().splitlines()
         assert lines[1:] == ["metre: 3/4 in 1 tune", "tempo: 90 quarter notes per minute (median)"]
-    several = Dataset([], [], notations=[Notation(meter=(3, 4), n_meter_changes=2)] * 2)
+    several = Dataset([], [], notations=[Notation(meter=(3, 4), n_meter_changes=1)] * 2)
     assert "metre: 3/4 in 2 tunes; 2 tunes with several metres" in several.summary()
+
+
+def test_chorales_have_their_metre_key_and_upbeat(tmp_path):
+    pytest.importorskip("music21")
+    from rnn4music.data.chorales import _write_chorale
+
+    for name, meter, first_step, key in (
+        ("bach/bwv112.5", (4, 4), 12, (1, False)),  # begins on the fourth beat, in G major
+        ("bach/bwv10.7", (4, 4), 0, (-2, True)),
+    ):
+        _write_chorale(0.5, (name, tmp_path / "a.mid"))
+        beats = midiread(tmp_path / "a.mid", steps_per_beat=4).beats
+        assert beats == Beats(4, 120.0, meter, first_step, key)
 
 
 def test_a_shard_keeps_every_notation(tmp_path):

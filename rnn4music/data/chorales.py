@@ -1,7 +1,9 @@
 """Bach's chorales from music21's corpus, as MIDI files and as a dataset."""
 
+from fractions import Fraction
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from midi.files import expanded, written_whole
 from rnn4music._utils.console import Bar
@@ -29,8 +31,10 @@ def load_chorales(folder="data/chorales", **options):
 def write_chorales(folder, seconds_per_quarter=0.6):
     """Write the chorales that the folder lacks as .mid files.
 
-    Repeats are not written out, and tied notes are one note. This takes about half a minute on two
-    cores, with a progress bar. If interrupted, the next call continues where it stopped.
+    Repeats are not written out, and tied notes are one note. The files have the tempo, and the time
+    and key signatures of the soprano; an upbeat is a short first bar. This takes about half a
+    minute on two cores, with a progress bar. If interrupted, the next call continues where it
+    stopped.
 
     Parameters
     ----------
@@ -67,11 +71,21 @@ def write_chorales(folder, seconds_per_quarter=0.6):
 
 
 def _write_chorale(seconds_per_quarter, name_and_path):
-    from music21 import corpus, midi, tempo
+    from music21 import corpus, meter, midi, tempo
 
     name, path = name_and_path
-    notes = corpus.parse(name).stripTies().flatten().notes.stream()
+    score: Any = corpus.parse(name)
+    soprano, notes = score.parts[0], score.stripTies().flatten().notes.stream()
     notes.insert(0, tempo.MetronomeMark(number=60 / seconds_per_quarter))
+    first = soprano.getElementsByClass("Measure")[0]
+    upbeat = Fraction(first.duration.quarterLength)
+    upbeat = upbeat if 0 < upbeat < first.barDuration.quarterLength else 0
+    if upbeat:
+        numerator, denominator = (upbeat / 4).as_integer_ratio()
+        notes.insert(0, meter.TimeSignature(f"{numerator}/{denominator}"))
+    for each in soprano.flatten().getElementsByClass(["TimeSignature", "KeySignature"]):
+        is_first = each.offset == 0 and isinstance(each, meter.TimeSignature)
+        notes.insert(float(upbeat) if is_first else each.offset, each)
     content = midi.translate.music21ObjectToMidiFile(notes).writestr()
     with written_whole(path) as file:
         file.write(content)
