@@ -198,14 +198,34 @@ def test_a_tune_writes_its_own_part_or_begins_with_the_start(converter, tmp_path
 
 
 def test_notes_of_equal_start_and_end_share_a_stem(converter, tmp_path):
-    roll = np.array([[1, 1, 1], [1, 1, 1], [0, 1, 0], [0, 0, 0]])
+    roll = np.array([[1, 1, 1], [1, 1, 1], [0, 0, 1], [0, 0, 0]])
     path = tmp_path / "tune.musicxml"
     write_musicxml(path, roll, 60, Beats(1))
     root, found, _ = read(path)
     notes = [note for note in root.iter("note") if note.find("pitch") is not None]
     voices = [(note.findtext("voice"), note.find("chord") is not None) for note in notes]
-    assert voices == [("1", False), ("1", True), ("2", False)]
-    assert found == [(60, 0, 2), (61, 0, 3), (62, 0, 2)]
+    assert voices == [("1", False), ("2", False), ("2", True)]  # the highest first
+    assert found == [(60, 0, 2), (61, 0, 2), (62, 0, 3)]
+
+
+def test_a_fifth_voice_is_avoided_by_ties(converter, tmp_path):
+    for n_notes, n_voices, n_pieces in ((4, 4, 4), (5, 1, 15)):
+        roll = np.arange(n_notes) >= np.arange(n_notes)[:, None]
+        write_musicxml(tmp_path / "tune.musicxml", roll * 1, 60, Beats(1, meter=(8, 4)))
+        notes = parsed(tmp_path / "tune.musicxml").findall(".//note[pitch]")
+        assert len(notes) == n_pieces
+        assert len({note.findtext("voice") for note in notes}) == n_voices
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"), [(None, ("E", "-1")), ((-1, True), ("E", "-1")), ((3, False), ("D", "1"))]
+)
+def test_a_file_has_spelled_pitches_and_a_plain_tempo(converter, tmp_path, key, expected):
+    write_musicxml(tmp_path / "tune.musicxml", [[1]], 63, Beats(4, 90.0, key=key))
+    root = parsed(tmp_path / "tune.musicxml")
+    (pitch,) = root.iter("pitch")
+    assert (pitch.findtext("step"), pitch.findtext("alter")) == expected
+    assert [each.text for each in root.iter("per-minute")] == ["90"]
 
 
 @pytest.mark.parametrize(

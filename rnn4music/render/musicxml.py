@@ -150,8 +150,7 @@ def _measures(notes, end, beats, is_upper):
         first.insert(0, key.KeySignature(int(sharps)).asKey("minor" if is_minor else "major"))
     first.insert(0, meter.TimeSignature("/".join(map(str, beats.meter))))
     if is_upper:
-        number = round(float(beats.tempo), 2)
-        first.insert(0, tempo.MetronomeMark(number=int(number) if number % 1 == 0 else number))
+        first.insert(0, tempo.MetronomeMark(number=round(float(beats.tempo), 2)))
     measures[-1].rightBarline = bar.Barline("final")
     return measures
 
