@@ -53,7 +53,7 @@ pytestmark = [  # tiny models, trained for a moment
     pytest.mark.filterwarnings("default:.* fewer than --start-steps"),
     pytest.mark.filterwarnings("default:.* is now trained further"),
 ]
-SMALL = ["--units", "3", "4", "5", "--seed", "1", "--quiet", "--validation", "0.2"]
+SMALL = ["--classic", "--units", "3", "4", "5", "--seed", "1", "--quiet", "--validation", "0.2"]
 
 
 def run(*arguments):
@@ -1749,6 +1749,8 @@ def test_a_checkpoint_of_another_training_is_described_by_the_flags():
 
 # ---- beats
 
+SUITED = [*SMALL[1:], "--chord-units", "4", "--keys", "own"]
+
 
 @pytest.fixture(scope="module")
 def waltzes(tmp_path_factory):
@@ -1768,17 +1770,17 @@ def waltzes(tmp_path_factory):
 def waltz(waltzes, tmp_path_factory):
     """A model that was trained on them, without a word about steps."""
     path = tmp_path_factory.mktemp("waltz") / "waltz.npz"
-    train(waltzes, "-o", path, *SMALL, "--onsets", "--epochs", 2)
+    train(waltzes, "-o", path, *SUITED, "--epochs", 2)
     return path
 
 
 def test_training_chooses_the_steps_and_says_why(waltzes, tmp_path, capsys):
-    train(waltzes, "-o", tmp_path / "w", *SMALL, "--onsets", "--epochs", 1)
+    train(waltzes, "-o", tmp_path / "w", *SUITED, "--epochs", 1)
     expected = "2 steps per beat: 100% of the note onsets lie on them (1 per beat: "
     err = capsys.readouterr().err
     assert err.startswith(expected) and "--steps-per-beat or --dt sets another length" in err
     for flags in (["--dt", 0.25], ["--steps-per-beat", 4], ["--start-from", tmp_path / "w.npz"]):
-        given = [] if "--start-from" in flags else ["--onsets", *SMALL]
+        given = [] if "--start-from" in flags else SUITED
         train(waltzes, "-o", tmp_path / "x", *flags, *given, "--epochs", 1, "--force")
         assert "lie on them" not in capsys.readouterr().err
     assert run("convert", waltzes, tmp_path / "store", "--onsets") == 0

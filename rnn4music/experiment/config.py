@@ -40,6 +40,14 @@ MUSIC = (
 )  # fmt: skip
 """Options for reading tunes."""
 
+RECIPE = (
+    Option("minutes", float, None, "end training after this many minutes, if it has not ended by "
+           "itself", "N", above=0),
+    Option("classic", bool, False, "take the defaults shown here for what is not given, as in "
+           "earlier versions, instead of settings that suit the music"),
+)  # fmt: skip
+"""Options on the choice of all others, and on their use of time."""
+
 FILES = (
     Option("output", str, "model.npz", "file for the model", "FILE"),
     Option("start_from", str, None, "model to train further; its settings, and how it reads music, "
@@ -59,7 +67,7 @@ FILES = (
 GROUPS = {
     "music": MUSIC,
     "network": hyperparameters.OPTIONS,
-    "training": training.OPTIONS,
+    "training": (*RECIPE, *training.OPTIONS),
     "files": FILES,
 }
 OPTIONS = by_name(option for group in GROUPS.values() for option in group)

@@ -221,9 +221,13 @@ def check_steps(settings):
 def chosen_steps(source, settings, metadata=()):
     """Return options that fit the steps to the notes, and log why.
 
-    Empty if the settings, or the metadata of the model that is trained further, give the steps.
+    Empty with ``--classic``, and if the settings, or the metadata of the model that is trained
+    further, give the steps.
     """
-    if {"dt", "steps_per_beat"} & settings.given or {"time_step", "steps_per_beat"} & {*metadata}:
+    known = {"dt", "steps_per_beat"} & settings.given or {"time_step", "steps_per_beat"} & {
+        *metadata
+    }
+    if known or getattr(settings, "classic", False):
         return {}
     grid = choose_grid(source, settings.pitch_range, tempo=settings.tempo)
     if not grid.n_notes:  # reading the files reports it

@@ -14,14 +14,14 @@ from rnn4music import hyperparameters
 from rnn4music._utils.console import log
 from rnn4music.data.store import RollStore, is_store
 from rnn4music.distributed.cluster import parsed
-from rnn4music.experiment import inputs, training_music
+from rnn4music.experiment import inputs, recipe, training_music
 from rnn4music.experiment.music import Music, read_music
 from rnn4music.model import RNN4Music
 from rnn4music.saving import model_card, model_file
 from rnn4music.saving.legacy_2015 import OLD_NAMES
 from rnn4music.saving.model_file import npz_path
 from rnn4music.training import config as training
-from rnn4music.training.callbacks import Callback, JsonLines
+from rnn4music.training.callbacks import Callback, JsonLines, TimeLimit
 from rnn4music.training.checkpoints import checked_path, extent
 from rnn4music.training.history import BaselineWarning, History, divergence
 from rnn4music.training.tensorboard import TensorBoard
@@ -41,6 +41,13 @@ The learning rates may change too.
 """
 
 
+class Untrained(NamedTuple):
+    """What reading music asks of a model that is not built yet."""
+
+    metadata: dict
+    io_length: int
+
+
 class Trained(NamedTuple):
     """Result of a run."""
 
@@ -53,11 +60,15 @@ class Trained(NamedTuple):
 def train(settings, progress=True):
     """Train a model as the settings of `config.complete` describe, and save it."""
     output = _check(settings)
-    model = new_model(settings)
+    settings = recipe.for_reading(settings)
+    model = new_model(settings) if settings.start_from else None
     callbacks: list[Callback] = [JsonLines(settings.log)] if settings.log else []
     if settings.tensorboard:
         callbacks.append(TensorBoard(settings.tensorboard))
-    music = read_music(settings.data, settings, model)
+    music = read_music(settings.data, settings, model or Untrained({}, n_columns(settings)))
+    settings = recipe.for_training(settings, music)
+    if model is None:
+        model = new_model(settings)
     _warn_of_other_steps(settings, model.metadata, music.metadata)
     learned, validation = (music.parts[part] for part in ("train", "validation"))
     if not len(learned):
@@ -75,6 +86,8 @@ def train(settings, progress=True):
     if settings.tensorboard:
         for name in ("time_step", "lowest_pitch", "onsets"):
             setattr(callbacks[-1], name, music.metadata[name])
+    if settings.minutes is not None:
+        callbacks.append(TimeLimit(settings.minutes))
     n_before = len(model.history.cost)
     try:
         with warnings.catch_warnings():
@@ -201,20 +214,25 @@ def _warn_of_other_steps(settings, before, after):
         )
 
 
+def n_columns(settings):
+    """Return the number of columns of the rolls that a new model reads."""
+    (low, high), has_onsets = settings.pitch_range, settings.onsets
+    if settings.data and is_store(settings.data):
+        store = RollStore(settings.data)
+        if "pitch_range" not in settings.given:
+            low, high = store.options["pitch_range"]
+        if "onsets" not in settings.given:
+            has_onsets = store.onsets
+    return (high - low) * (1 + has_onsets)
+
+
 def new_model(settings):
     """Return a new model, or the one that is trained further."""
     rates = list(settings.learning_rates)
     rates *= 4 // len(rates)
     if settings.start_from is None:
-        (low, high), has_onsets = settings.pitch_range, settings.onsets
-        if settings.data and is_store(settings.data):
-            store = RollStore(settings.data)
-            if "pitch_range" not in settings.given:
-                low, high = store.options["pitch_range"]
-            if "onsets" not in settings.given:
-                has_onsets = store.onsets
         others = {option.name for option in hyperparameters.OPTIONS} - {"units", "learning_rates"}
-        sizes = [*settings.units, (high - low) * (1 + has_onsets)]
+        sizes = [*settings.units, n_columns(settings)]
         own = keywords(settings, others)
         if settings.chord_units is not None and "threshold" not in settings.given:
             del own["genProbThreshold"]  # the model's default

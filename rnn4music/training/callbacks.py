@@ -134,6 +134,31 @@ class CallbackList:
             generator.state = state
 
 
+class TimeLimit(Callback):
+    """Ends a training after the epoch in which a time is over, or amid the first epoch.
+
+    Parameters
+    ----------
+    minutes : float
+        Of this call of `train`, compilation and scoring included.
+    """
+
+    def __init__(self, minutes):
+        self.minutes, self.end, self.n_before = minutes, None, 0
+
+    def on_start(self, model, history):
+        """Start the clock."""
+        self.end, self.n_before = time.monotonic() + 60 * self.minutes, history.epochs
+
+    def on_update(self, model, history):
+        """End a training whose first epoch takes longer."""
+        return history.epochs == self.n_before and self.on_epoch(model, history)
+
+    def on_epoch(self, model, history):
+        """End the training when the time is over."""
+        return time.monotonic() >= self.end
+
+
 class EarlyStopping(Callback):
     """Ends a training whose validation no longer improves.
 

@@ -1,0 +1,87 @@
+"""The recipe of ``rnn4music train``: settings that suit the music, where none are given.
+
+``--classic`` takes the defaults of the options instead, which are those of 2015 and earlier
+versions. The values were chosen on the validation tunes of five collections; see docs/learning.md.
+
+Conventions
+-----------
+`settings` come from `config.complete`. The music counts by its steps, before it is transposed.
+"""
+
+import copy
+
+from rnn4music.data.store import is_store
+from rnn4music.experiment.inputs import is_standard_set
+
+READING = {"onsets": True, "keys": "all"}
+"""How MIDI files are read."""
+
+SMALL = 30_000
+"""Steps below which music counts as little."""
+
+DECAY_AFTER, END_AFTER = 700, 2000
+"""Updates without a better score, in whole epochs, until rates are lowered, or training ends."""
+
+TRAINING = {
+    "chord_units": 264,
+    "optimiser": "adam",
+    "windows": "random",
+    "beginnings": True,
+    "output_noise": 0.0,
+    "epochs": 1000,  # at most; patience ends a training
+}
+"""Settings for any amount of music."""
+
+
+def for_reading(settings):
+    """Return the settings, with those of `READING` that are not given."""
+    if settings.classic or settings.start_from:
+        return settings
+    suited = dict(READING)
+    if is_store(settings.data) or is_standard_set(settings.data):
+        del suited["onsets"]
+    return _completed(settings, suited)
+
+
+def for_training(settings, music):
+    """Return the settings, with those that suit the `Music` and are not given."""
+    if settings.classic:
+        return settings
+    tunes = music.parts["train"]
+    n_keys = 12 if music.metadata["keys"] == "all" else 1
+    suited = by_amount(int(tunes.lengths.sum()) // n_keys, len(tunes))
+    return _completed(settings, {**TRAINING, **suited})
+
+
+def by_amount(n_steps, n_rolls):
+    """Return the settings that depend on the amount of music.
+
+    Parameters
+    ----------
+    n_steps : int
+        Steps to learn from, before they are transposed.
+    n_rolls : int
+        Tunes, in all their keys.
+    """
+    is_small = n_steps < SMALL
+    batch_size = 8 if is_small else 16
+    per_epoch = max(1, n_rolls // batch_size)  # updates
+    return {
+        "units": (100, 100, 100) if is_small else (150, 150, 150),
+        "learning_rates": (0.004,) if is_small else (0.003,),
+        "batch_size": batch_size,
+        "window": 65,
+        "dropout": 0.5 if is_small else 0.4,
+        "weight_noise": 0.28,
+        "averaging": 0.995,
+        "decay_patience": -(-DECAY_AFTER // per_epoch),
+        "patience": -(-END_AFTER // per_epoch),
+    }
+
+
+def _completed(settings, suited):
+    completed = copy.copy(settings)
+    for name, value in suited.items():
+        if name not in settings.given:
+            setattr(completed, name, value)
+    return completed
