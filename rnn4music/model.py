@@ -160,6 +160,7 @@ class RNN4Music(Hyperparameters):
         weight_noise=0,
         output_noise=None,
         averaging=0,
+        minutes=None,
         steps_at_once=None,
         checkpoint=None,
         checkpoint_every=None,
@@ -224,6 +225,8 @@ class RNN4Music(Hyperparameters):
         averaging : float
             In [0, 1). Above 0, training leaves the exponential moving average of the weights over
             the updates, with this decay: 0.998 averages over about 500 updates.
+        minutes : float, optional
+            Training ends after the epoch in which this time is over, or amid the first one.
         steps_at_once : int, optional
             Process longer windows in segments of this many steps. The gradient stays exact, memory
             is that of one segment, and an update takes a third longer.
@@ -293,6 +296,8 @@ class RNN4Music(Hyperparameters):
             OLD_NAMES,
         ).fitted(tunes, validation)
         every = checks.optional_integer("checkpoint_every", checkpoint_every)
+        if minutes is not None:
+            minutes = checks.number("minutes", minutes, above=0)
         path = checked_path(checkpoint, every, resume)
         callbacks = checked_callbacks(callbacks)
         with connected(cluster) as client:
@@ -304,7 +309,7 @@ class RNN4Music(Hyperparameters):
                     trainer.resume(path)
                 except AnotherTraining as error:
                     raise error.named(OLD_NAMES) from None
-            return trainer.run(callbacks, progress, path, every)
+            return trainer.run(callbacks, progress, path, every, minutes)
 
     def resetStates(self):
         """Draw new hidden and cell states for t = −1, from U[0, muRand]."""

@@ -1552,15 +1552,16 @@ def test_pictures(model, chords, music, tmp_path, arguments, texts, capsys):
 def test_probabilities_are_drawn_at_the_step_that_they_predict(model, music, tmp_path, monkeypatch):
     drawn = []
 
-    def draw(panels, *rolls, onsets):
-        drawn.append(rolls)
+    def draw(panels, *rolls, **how):
+        drawn.append((*rolls, how))
 
     monkeypatch.setattr(plots, "plot_composition", draw)
     tune = music / "0.mid"
     assert run("plot", "probabilities", model, "--tune", tune, "-o", tmp_path / "p.png") == 0
-    ((roll, probabilities, time_step, lowest_pitch),) = drawn
+    ((roll, probabilities, how),) = drawn
     np.testing.assert_array_equal(roll, load_midi(tune)[0])
-    assert (time_step, lowest_pitch) == (0.3, 21) and not probabilities[0].any()
+    assert how == {"time_step": 0.3, "beats": None, "lowest_pitch": 21, "onsets": False}
+    assert not probabilities[0].any()
     predicted = RNN4Music.from_file(model).predict(roll)
     np.testing.assert_allclose(probabilities[1:], predicted[:-1], rtol=1e-4)
 

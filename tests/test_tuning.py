@@ -165,7 +165,10 @@ def test_a_space_that_python_gives():
     assert space.fixed == {"units": [3, 4, 5]}
     ranged = read({"units": {"low": 4, "high": 32}})
     assert config.complete(ranged.settings({"units": 20})).units == [20, 20, 20]
-    assert space.settings({"learning_rates": 1.5}) == {"units": [3, 4, 5], "learning_rates": [1.5]}
+    drawn = {"units": [3, 4, 5], "learning_rates": [1.5], "classic": True}
+    assert space.settings({"learning_rates": 1.5}) == drawn
+    with pytest.raises(ValueError, match="minutes has no effect on a search"):
+        read({"minutes": 3, "units": {"low": 4, "high": 32}})
     dashed = read({"decay-patience": 3, "rate-decay": {"low": 0.2, "high": 0.5}})
     assert dashed.fixed == {"decay_patience": 3}
     assert dashed.searched == {"rate_decay": FloatDistribution(0.2, 0.5)}

@@ -33,10 +33,10 @@ OPTIONS = (
     Option("start", str, "none", "MIDI file to continue, or none to begin from silence", "FILE"),
     Option("start_steps", int, 50, "number of steps of the start to read", "N", low=1),
     Option("steps", int, 300, "number of steps to compose", "N", low=1, high=10**6),
-    Option("bars", int, None, "number of bars to compose, instead of --steps", "N", low=1,
-           high=10**5),
+    Option("bars", int, None, "number of whole bars to compose, instead of --steps", "N", low=1,
+           high=10**4),
     Option("tempo", float, None, "quarter notes per minute (the start's, or that of the music "
-           "learned from)", "BPM", low=0.001, high=1e9),
+           "learned from)", "BPM", low=4, high=1000),
     Option("meter", str, None, "time signature, such as 3/4 (the start's, or that of the music "
            "learned from)", "N/D"),
     Option("output", str, None, "MIDI file (tune.mid, or tune_2.mid and so on if it exists)",
@@ -70,6 +70,7 @@ SUFFIXES = {
     "html": (".html", ".htm"),
 }
 MOSTLY = 0.5  # fraction of silent steps above which there is a warning
+UNHEARD = 0.2  # fraction of the strikes that have no note, above which there is a warning
 DENSE = 10  # mean number of notes at a time above which there is a warning
 
 
@@ -83,15 +84,14 @@ def run(args):
     outputs = _outputs(args)
     replaced = [str(path) for path in _all_files(outputs, args) if path.exists()]
     network, content = read_network(args.model)
+    music, metadata = experiment.music, content["metadata"]
+    reading = music.ReadingOptions.of_model(metadata, network.n_pitches, args.dt)
     best, _, baseline = saving.model_card.best_validation(content)
     if best is not None and baseline is not None and best > baseline:
         warn_of_baseline(best, baseline, stacklevel=2)
-    music, metadata = experiment.music, content["metadata"]
-    reading = music.ReadingOptions.of_model(metadata, network.n_pitches, args.dt)
     if args.dt is None:
         music.log_assumed_step(args.model, metadata, "--dt")
-    for name in ("bars", "tempo", "meter", "musicxml"):
-        check_effect(args, name, reading.steps_per_beat, "a model whose steps are parts of a beat")
+    _check_beats(args, metadata)
     begin, start, semitones, begun = None, None, 0, "silence"
     if args.start != "none":
         begin = reading.read_tune(args.start, args.start_steps)
@@ -104,6 +104,7 @@ def run(args):
                 stacklevel=2,
             )
     beats = music.composing_beats(metadata, reading, begin, args.tempo, _meter(args.meter))
+    music.log_other_meter(metadata, beats)
     n_steps = _n_steps(args, beats, 0 if start is None else len(start))
     threshold, has_chords = args.threshold, content["settings"]["chord_units"] is not None
     if threshold is None:
@@ -126,7 +127,7 @@ def run(args):
             title if args.count is None else f"{title} {number}",
             with_start=args.with_start and start is not None, onsets=reading.onsets,
             beats=beats and beats._replace(key=beats.key or _key(rolls[0], reading)),
-            velocity=_velocities(start, rolls[0], reading, beats, metadata),
+            velocity=_velocities(begin, start, rolls[0], reading, beats, metadata),
         )  # fmt: skip
         write = {"output": tune.write_midi, "png": tune.write_picture}
         write["musicxml"] = tune.write_musicxml
@@ -137,12 +138,21 @@ def run(args):
     if args.html:
         shown = settings.keys() - ({"sampling"} if has_chords else set())  # the only one possible
         facts = {name.capitalize(): value for name, value in settings.items() if name in shown}
+        notation = {"Tempo and metre": _notation(tunes[0].beats)} if beats else {}
         facts = {
-            "Composing": {"Start": begun, "Steps": n_steps, **facts},
+            "Composing": {"Start": begun, "Steps": n_steps, **notation, **facts},
             "Model": saving.model_card.facts(args.model, content),
         }
         files.append(render.write_page(args.html, tunes, facts, title, args.soundfont))
     return _result(files, replaced, tunes, settings, has_chords)
+
+
+def _notation(beats):
+    """Return the tempo, the metre and the key for people."""
+    from rnn4music.data.keys import name_of_signature
+
+    key = f", {name_of_signature(beats.key)}" if beats.key else ""
+    return f"{beats.tempo:.4g} quarter notes per minute, {beats.meter[0]}/{beats.meter[1]}{key}"
 
 
 def _title(args, metadata):
@@ -164,22 +174,38 @@ def _title(args, metadata):
 
 def _meter(text):
     """Return the time signature that ``--meter`` gives, or None."""
+    from midi.beats import DENOMINATORS, LONGEST_BAR
+
     if text is None:
         return None
     numbers = [int(part) if part.isdecimal() else 0 for part in text.split("/")]
-    if len(numbers) != 2:
-        raise ValueError(f"--meter must be a time signature such as 3/4, but is {text!r}")
+    if len(numbers) != 2 or not 1 <= numbers[0] <= LONGEST_BAR or numbers[1] not in DENOMINATORS:
+        allowed = ", ".join(map(str, DENOMINATORS))
+        raise ValueError(
+            f"--meter must be a time signature such as 3/4, with 1 to {LONGEST_BAR} of {allowed}, "
+            f"but is {text!r}"
+        )
     return tuple(numbers)
 
 
+def _check_beats(args, metadata):
+    """Raise ValueError if an option is given that needs bars, and there are none."""
+    needs = "a model whose steps are parts of a beat: train it on MIDI files with --steps-per-beat"
+    if metadata.get("steps_per_beat") and args.dt is not None:
+        needs = "beats: --dt gives steps of seconds instead. Leave out one of the two"
+    has_beats = metadata.get("steps_per_beat") and args.dt is None
+    for name in ("bars", "tempo", "meter", "musicxml"):
+        check_effect(args, name, has_beats, needs)
+
+
 def _n_steps(args, beats, n_given):
-    """Return the number of steps to compose; ``--bars`` end with a bar, and count one begun."""
+    """Return the number of steps to compose; ``--bars`` follow the end of a bar that is begun."""
     if args.bars is None:
         return args.steps
     if "steps" in args.given:
         raise ValueError("--steps and --bars exclude each other: give one of them")
-    begun = (beats.first_step + n_given) % beats.steps_per_bar
-    return math.ceil(args.bars * beats.steps_per_bar - begun)
+    rest = -(beats.first_step + n_given) % beats.steps_per_bar
+    return math.ceil(rest + args.bars * beats.steps_per_bar)
 
 
 def _key(roll, reading):
@@ -190,15 +216,20 @@ def _key(roll, reading):
     return key and key_signature(key)
 
 
-def _velocities(start, roll, reading, beats, metadata):
-    """Return the velocities of the start and the composed roll, as the model's music has them."""
+def _velocities(begin, start, roll, reading, beats, metadata):
+    """Return the velocities of the start, as played, and of the roll, as in the model's music."""
     import numpy as np
 
+    from rnn4music.data import transpose
     from rnn4music.data.accents import velocities
 
-    whole = roll if start is None else np.vstack([start, roll])
     accents = experiment.music.learned_accents(metadata)
-    return velocities(whole, beats, accents, onsets=reading.onsets)
+    if start is None:
+        return velocities(roll, beats, accents, onsets=reading.onsets)
+    whole = velocities(np.vstack([start, roll]), beats, accents, onsets=reading.onsets)
+    played = transpose(begin.velocity, -begin.semitones)
+    whole[: len(start)] = np.where(played > 0, played, whole[: len(start)])
+    return whole
 
 
 def _outputs(args):
@@ -244,20 +275,26 @@ def _result(files, replaced, composed, settings, has_chords):
     """Return the result; warn of tunes that are mostly silent, or have very many notes."""
     from midi.text import count
 
-    tunes, lines = [], []
+    tunes, lines, most_unheard = [], [], 0
     for tune in composed:
         sounding = tune.roll[:, : tune.n_pitches].sum(axis=1)
         silent, mean = float((sounding == 0).mean()), float(sounding.mean())
         tunes.append({"seconds": tune.seconds, "notes_at_a_time": mean, "silent": silent})
+        notation = ""
+        if tune.beats:
+            notation = f"{_notation(tune.beats)}, "
+            facts = {name: getattr(tune.beats, name) for name in ("tempo", "meter", "key")}
+            tunes[-1] |= {"bars": float(len(tune) / tune.beats.steps_per_bar), **facts}
         lines.append(
-            f"{count(len(tune), 'step')}, {tune.seconds:.1f} s, {mean:.1f} notes at a time, "
-            f"{silent:.0%} of the steps silent"
+            f"{count(len(tune), 'step')}, {tune.seconds:.1f} s, {notation}{mean:.1f} notes at a "
+            f"time, {silent:.0%} of the steps silent"
         )
         if tune.onsets:
-            n_strikes, dropped = int(tune.roll[:, tune.n_pitches :].sum()), tune.n_dropped_onsets
-            tunes[-1] |= {"strikes": n_strikes, "dropped_strikes": dropped}
-            if dropped:
-                lines[-1] += f"; {dropped:,} of {n_strikes:,} strikes have no note, and are dropped"
+            n_strikes, unheard = int(tune.roll[:, tune.n_pitches :].sum()), tune.n_dropped_onsets
+            tunes[-1] |= {"strikes": n_strikes, "dropped_strikes": unheard}
+            if unheard:
+                lines[-1] += f"; {unheard:,} of {n_strikes:,} struck notes do not sound: left out"
+                most_unheard = max(most_unheard, unheard / n_strikes)
     least = min(tune["silent"] for tune in tunes)
     if least > MOSTLY:
         remedy = f"a lower --threshold than {settings['threshold']:g} lets more notes sound"
@@ -272,6 +309,12 @@ def _result(files, replaced, composed, settings, has_chords):
         warnings.warn(
             f"{most:.1f} notes sound at a time, more than music usually has: the model may have "
             f"learned too little; {remedy}",
+            stacklevel=2,
+        )
+    if most_unheard > UNHEARD:
+        warnings.warn(
+            f"{most_unheard:.0%} of the struck notes do not sound, and were left out: the model "
+            "may have learned too little; train it longer",
             stacklevel=2,
         )
     lines.append(f"wrote {', '.join(files)} (seed {settings['seed']})")

@@ -12,7 +12,7 @@ from rnn4music.experiment import config
 SUMMARY = "train on Bach's chorales, compose, and write a web page"
 EXAMPLES = """\
   rnn4music demo
-  rnn4music demo --data "my music" --epochs 20 -o mine
+  rnn4music demo --data "my music" --minutes 10 -o mine
 
 The chorales come with music21. They are converted to MIDI files once, in your cache directory.
 The folder gets five files: demo.npz, demo.mid, demo.wav, demo.png and demo.html.
@@ -20,7 +20,7 @@ The folder gets five files: demo.npz, demo.mid, demo.wav, demo.png and demo.html
 ARGUMENTS = ()
 OPTIONS = (
     Option("output", str, "demo", "folder for all files", "DIR"),
-    Option("epochs", int, 5, "number of passes over the tunes", "N", low=1),
+    Option("minutes", float, 1.0, "how long to train", "N", above=0),
     Option("data", str, None, "folder of MIDI files to learn from, instead of the chorales",
            "FOLDER"),
     Option("force", bool, False, "replace the files of an earlier demo in DIR"),
@@ -49,8 +49,7 @@ def run(args):
         music = str(data.write_chorales((user_cache() or folder) / "chorales"))
         log(f"Bach's chorales: MIDI files in {music}")
     experiment.inputs.check_outputs(files.values(), experiment.inputs.files_of(music))
-    settings = {"epochs": args.epochs, "keys": "all", "validation": 0.06, "seed": 1, "force": True}
-    settings |= {"chord_units": 264}
+    settings = {"minutes": args.minutes, "validation": 0.06, "seed": 1, "force": True}
     settings |= {"data": music, "output": str(files["npz"])}
     trained = experiment.run.train(config.complete(settings))
     result = train.result(trained)

@@ -100,10 +100,12 @@ def _plot_network(args, figure):
         for axes, name in zip(figure.subplots(len(matrices)), matrices):
             plots.plot_weights(axes, matrices, name, lowest_pitch)
         return
-    roll = reading.read_tune(args.tune).roll
+    tune = reading.read_tune(args.tune)
+    roll, how = tune.roll, {"time_step": None if tune.beats else reading.time_step}
+    how["beats"] = tune.beats
     if args.what == "activations":
         activations = network.activations(roll)[args.layer - 1]
-        plots.plot_activations(figure.add_subplot(), activations, args.part, reading.time_step)
+        plots.plot_activations(figure.add_subplot(), activations, args.part, **how)
         return
     if args.what == "chords":
         if network.chord_units is None:
@@ -116,5 +118,5 @@ def _plot_network(args, figure):
     # at each step the network predicts the next; with chords, given the notes below each pitch
     probabilities = np.vstack([np.zeros(network.n_pitches), network.predict(roll[:-1], roll[1:])])
     panels = figure.subplots(2, sharex=True)
-    how = {"onsets": reading.onsets}
-    plots.plot_composition(panels, roll, probabilities, reading.time_step, lowest_pitch, **how)
+    how |= {"lowest_pitch": lowest_pitch, "onsets": reading.onsets}
+    plots.plot_composition(panels, roll, probabilities, **how)

@@ -68,6 +68,12 @@ def key_signature(key):
     return sharps, key.mode == "minor"
 
 
+def name_of_signature(signature):
+    """Return the name of a key signature's key, such as ``Bb major``."""
+    sharps, is_minor = signature
+    return str(Key((7 * sharps + 9 * is_minor) % 12, "minor" if is_minor else "major"))
+
+
 def semitones_to_c(key):
     """Return the shortest transposition from a key to C major or A minor: −6 to 5 semitones."""
     return (_GOALS[key.mode] - key.tonic + 6) % 12 - 6

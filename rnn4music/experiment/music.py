@@ -22,7 +22,7 @@ from rnn4music._utils import checks
 from rnn4music._utils.console import log
 from rnn4music._utils.differences import OtherOptions, differences
 from rnn4music.data.accents import Accents
-from rnn4music.data.dataset import MERGED, OUTSIDE, STRUCK_AGAIN, TOO_SHORT
+from rnn4music.data.dataset import OUTSIDE, STRUCK_AGAIN, TOO_SHORT
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.data.midi_files import SamplingOptions, choose_grid, load_midi
 from rnn4music.data.standard_sets import load_standard_set
@@ -51,6 +51,7 @@ class Start(NamedTuple):
     """The beginning of a MIDI file, as a model reads it."""
 
     roll: np.ndarray  # (T, P), or with onsets (T, 2P)
+    velocity: np.ndarray  # (T, P), of the struck cells; 0 elsewhere
     semitones: int  # of its transposition
     beats: Beats | None  # of the file; None for a model that reads in seconds
 
@@ -111,7 +112,10 @@ class ReadingOptions(NamedTuple):
         key = find_key(content.piano_roll, lowest_pitch=0) if to_c else None
         semitones = semitones_to_c(key) if key else 0
         halves = [content.piano_roll, content.onset_roll][: 1 + has_onsets]
-        whole = np.hstack([transpose(half, semitones)[:, slice(*pitches)] for half in halves])
+        whole, velocity = (
+            np.hstack([transpose(roll, semitones)[:, slice(*pitches)] for roll in rolls])
+            for rolls in (halves, [content.velocity_roll])
+        )
         if not whole.any():
             dropped = {"on drums": content.n_drums, TOO_SHORT: content.n_too_short}
             dropped = "".join(f"; {n:,} {why}" for why, n in dropped.items() if n)
@@ -124,7 +128,7 @@ class ReadingOptions(NamedTuple):
                 f"the first {len(roll)} steps of {path} have no notes that the model reads; give "
                 "more steps, or another tune"
             )
-        return Start(roll, semitones, content.beats)
+        return Start(roll, velocity[:n_steps], semitones, content.beats)
 
     def read_scored(self, source, part="test"):
         """Read the tunes that a model is scored on; `part` is the part of a standard set."""
@@ -156,10 +160,11 @@ def read_music(source, settings, model):
         _check_set(source, reading.onsets)
         split = load_standard_set(source, reading.pitch_range)
         warn_of_dropped_notes(split.train)
-        if "dt" not in settings.given and "time_step" not in model.metadata:
+        known = {"dt", "steps_per_beat"} & settings.given
+        if not known and "time_step" not in model.metadata:
             warnings.warn(
                 f"{source} does not give the length of a step: composed tunes will have steps of "
-                f"{TIME_STEP} s; --dt sets another length",
+                f"{TIME_STEP} s. --steps-per-beat sets its part of a beat, --dt its seconds",
                 stacklevel=2,
             )
     else:
@@ -191,7 +196,8 @@ def read_music(source, settings, model):
     if keys == "all":
         learned = learned.in_keys()
         warn_of_dropped_notes(learned)
-    metadata = {**reading._asdict(), **of_music(learned), "keys": keys, "data": _name_of(source)}
+    metadata = {**reading._asdict(), **of_music(split.train)}
+    metadata |= {"keys": keys, "data": _name_of(source)}
     metadata["lowest_pitch"], _ = metadata.pop("pitch_range")
     metadata["time_step"] = step_in_seconds(metadata)
     return Music({"train": learned, "validation": split.validation}, metadata, remarks)
@@ -289,13 +295,15 @@ def warn_of_dropped_notes(collection):
     """Warn if many notes of the MIDI files are not in the rolls, and name remedies."""
     dropped = collection.dropped_notes
     n_short, n_outside = dropped.get(TOO_SHORT, 0), dropped.get(OUTSIDE, 0)
-    n_again, n_merged = dropped.get(STRUCK_AGAIN, 0), dropped.get(MERGED, 0)
-    if n_short + n_outside + n_again + n_merged <= _MANY * (collection.n_notes + n_outside):
+    n_again = dropped.get(STRUCK_AGAIN, 0)
+    if n_short + n_outside + n_again <= _MANY * (collection.n_notes + n_outside):
         return
     remedies = []
-    if n_short or n_merged:
-        shorter = "a shorter step (a smaller --dt, or a larger --steps-per-beat) keeps more notes"
-        remedies.append(shorter + ", --keep-short keeps all that are too short" * bool(n_short))
+    if n_short:
+        remedies.append(
+            "a shorter step (a smaller --dt, or a larger --steps-per-beat) keeps more short notes, "
+            "--keep-short keeps all"
+        )
     if n_again:
         remedies.append("--onsets keeps those that are struck again")
     if n_outside:
@@ -310,8 +318,8 @@ def warn_of_dropped_notes(collection):
 def composing_beats(metadata, reading, start=None, tempo=None, meter=None):
     """Return the `Beats` of a tune that is composed; None for a model that reads in seconds.
 
-    Tempo, metre and key are those given, or those of the start, or those of the music that the
-    model was trained on, as its metadata have them.
+    Tempo and metre are those given, or those of the start, or those of the music that the model was
+    trained on, as its metadata have them. The key is that of the start, None without one.
 
     Parameters
     ----------
@@ -329,8 +337,11 @@ def composing_beats(metadata, reading, start=None, tempo=None, meter=None):
     learned = metadata.get(BEATS)
     learned = learned if isinstance(learned, dict) else {}
     beats = Beats(steps_per_beat, 60 / (reading.time_step * steps_per_beat))
-    known = {name: learned[name] for name in ("tempo", "meter") if name in learned}
-    beats = beats._replace(**known)
+    known = {name: learned[name] for name in ("tempo", "meter", "first_step") if name in learned}
+    try:
+        beats = checked_beats(beats._replace(**known))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"the model's metadata have invalid beats: {error}") from None
     if start is not None and start.beats is not None:
         beats = start.beats
     first_step, given = beats.first_step, {"tempo": tempo, "meter": meter}
@@ -339,13 +350,22 @@ def composing_beats(metadata, reading, start=None, tempo=None, meter=None):
     return beats._replace(first_step=int(first_step % beats.steps_per_bar))
 
 
+def log_other_meter(metadata, beats):
+    """Log that a tune is not in the metre of the music that the model learned, if it is not."""
+    learned = metadata.get(BEATS)
+    meter = learned.get("meter") if beats and isinstance(learned, dict) else None
+    if meter and [*meter] != [*beats.meter]:
+        was, now = (f"{n}/{unit}" for n, unit in (meter, beats.meter))
+        log(f"the tune is in {now}; most of the music that the model learned is in {was}")
+
+
 def learned_accents(metadata):
     """Return the `data.accents.Accents` in a model's metadata, or None."""
     try:
         mean, *deviations = (metadata[ACCENTS][name] for name in Accents._fields)
         deviations = (np.array(each, float).ravel().tolist() for each in deviations)
         return Accents(float(mean), *deviations)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):  # a file may hold anything
         return None
 
 

@@ -10,6 +10,7 @@ Conventions
 
 import copy
 
+from rnn4music.data.pianoroll import lengths
 from rnn4music.data.store import is_store
 from rnn4music.experiment.inputs import is_standard_set
 
@@ -19,8 +20,14 @@ READING = {"onsets": True, "keys": "all"}
 SMALL = 30_000
 """Steps below which music counts as little."""
 
-DECAY_AFTER, END_AFTER = 700, 2000
-"""Updates without a better score, in whole epochs, until rates are lowered, or training ends."""
+UPDATES, DECAY_AFTER, END_AFTER = 20_000, 700, 2000
+"""Updates in all, and without a better score until rates are lowered, and until training ends.
+
+All three are rounded up to whole epochs.
+"""
+
+OF_THE_MODEL = {"units", "chord_units", "optimiser", "learning_rates"}
+"""Settings that a model keeps when it is trained further."""
 
 TRAINING = {
     "chord_units": 264,
@@ -28,7 +35,6 @@ TRAINING = {
     "windows": "random",
     "beginnings": True,
     "output_noise": 0.0,
-    "epochs": 1000,  # at most; patience ends a training
 }
 """Settings for any amount of music."""
 
@@ -49,8 +55,11 @@ def for_training(settings, music):
         return settings
     tunes = music.parts["train"]
     n_keys = 12 if music.metadata["keys"] == "all" else 1
-    suited = by_amount(int(tunes.lengths.sum()) // n_keys, len(tunes))
-    return _completed(settings, {**TRAINING, **suited})
+    suited = by_amount(int(lengths(tunes).sum()) // n_keys, len(tunes))
+    suited = {**TRAINING, **suited}
+    if settings.start_from:  # the model keeps what it is
+        suited = {name: suited[name] for name in suited.keys() - OF_THE_MODEL}
+    return _completed(settings, suited)
 
 
 def by_amount(n_steps, n_rolls):
@@ -74,6 +83,7 @@ def by_amount(n_steps, n_rolls):
         "dropout": 0.5 if is_small else 0.4,
         "weight_noise": 0.28,
         "averaging": 0.995,
+        "epochs": -(-UPDATES // per_epoch),
         "decay_patience": -(-DECAY_AFTER // per_epoch),
         "patience": -(-END_AFTER // per_epoch),
     }
@@ -81,7 +91,6 @@ def by_amount(n_steps, n_rolls):
 
 def _completed(settings, suited):
     completed = copy.copy(settings)
-    for name, value in suited.items():
-        if name not in settings.given:
-            setattr(completed, name, value)
+    suited = {name: value for name, value in suited.items() if name not in settings.given}
+    vars(completed).update(suited, given=settings.given | suited.keys())
     return completed

@@ -21,7 +21,7 @@ from rnn4music.saving import model_card, model_file
 from rnn4music.saving.legacy_2015 import OLD_NAMES
 from rnn4music.saving.model_file import npz_path
 from rnn4music.training import config as training
-from rnn4music.training.callbacks import Callback, JsonLines, TimeLimit
+from rnn4music.training.callbacks import Callback, JsonLines
 from rnn4music.training.checkpoints import checked_path, extent
 from rnn4music.training.history import BaselineWarning, History, divergence
 from rnn4music.training.tensorboard import TensorBoard
@@ -33,7 +33,7 @@ OTHER_SUFFIXES = (
 )  # fmt: skip
 """Suffixes of files that are not models."""
 
-FIXED = ("units", "chord_units", "pitch_range", "onsets", "optimiser", "cost", "seed", "dtype")
+FIXED = ("units", "chord_units", "pitch_range", "optimiser", "cost", "seed", "dtype")
 CHANGEABLE = ("clip", "epsilon", "threshold")
 """Settings that a model keeps when it is trained further, and settings that may change then.
 
@@ -86,8 +86,6 @@ def train(settings, progress=True):
     if settings.tensorboard:
         for name in ("time_step", "lowest_pitch", "onsets"):
             setattr(callbacks[-1], name, music.metadata[name])
-    if settings.minutes is not None:
-        callbacks.append(TimeLimit(settings.minutes))
     n_before = len(model.history.cost)
     try:
         with warnings.catch_warnings():
@@ -244,6 +242,11 @@ def new_model(settings):
             "option, or train a new model without --start-from"
         )
     model = RNN4Music.from_file(settings.start_from)
+    if "onsets" in settings.given and settings.onsets != bool(model.metadata.get("onsets")):
+        raise ValueError(
+            f"onsets cannot change in a model that is trained further: {settings.start_from} has "
+            f"{'some' if model.metadata.get('onsets') else 'none'}"
+        )
     if "learning_rates" in settings.given:
         model.setNewRates(*rates)
     for name, value in keywords(settings, settings.given.intersection(CHANGEABLE)).items():
@@ -258,6 +261,7 @@ def learn(model, settings, music, progress, callbacks):
         music.parts["train"],
         **keywords(settings, names),
         validation=music.parts["validation"] or None,
+        minutes=settings.minutes,
         checkpoint=settings.checkpoint,
         checkpoint_every=settings.checkpoint_every,
         resume=settings.resume,

@@ -15,6 +15,7 @@ import contextlib
 import errno
 import itertools
 import json
+import math
 import time
 import warnings
 from datetime import datetime, timezone
@@ -139,23 +140,29 @@ class TimeLimit(Callback):
 
     Parameters
     ----------
-    minutes : float
-        Of this call of `train`, compilation and scoring included.
+    minutes : float or None
+        Of this call of `train`, compilation and scoring included; None never ends it.
     """
 
     def __init__(self, minutes):
-        self.minutes, self.end, self.n_before = minutes, None, 0
+        self.minutes, self.end, self.n_before = minutes, math.inf, 0
 
     def on_start(self, model, history):
         """Start the clock."""
-        self.end, self.n_before = time.monotonic() + 60 * self.minutes, history.epochs
+        self.n_before = history.epochs
+        if self.minutes is not None:
+            self.end = time.monotonic() + 60 * self.minutes
 
     def on_update(self, model, history):
         """End a training whose first epoch takes longer."""
-        return history.epochs == self.n_before and self.on_epoch(model, history)
+        return history.epochs == self.n_before and self.is_over()
 
     def on_epoch(self, model, history):
         """End the training when the time is over."""
+        return self.is_over()
+
+    def is_over(self):
+        """Return whether the time is over."""
         return time.monotonic() >= self.end
 
 
@@ -202,10 +209,11 @@ class ProgressBar(Callback):
     Parameters
     ----------
     trainer : Trainer
+    limit : TimeLimit
     """
 
-    def __init__(self, trainer):
-        self.trainer, self.bar = trainer, None
+    def __init__(self, trainer, limit):
+        self.trainer, self.limit, self.bar = trainer, limit, None
         self.is_compiling = trainer.compiles()
 
     def on_start(self, model, history):
@@ -216,6 +224,7 @@ class ProgressBar(Callback):
         self.plan = trainer.updates_per_epoch()
         n_planned = min(_EPOCHS_AHEAD, _TUNES_AHEAD // len(trainer.tunes))
         self.planned = list(itertools.islice(self.plan, max(1, n_planned)))
+        self.measured_from = math.nan, len(history.cost)
         self.bar = tqdm(
             total=self._total(),
             initial=len(history.cost),
@@ -241,6 +250,8 @@ class ProgressBar(Callback):
             self.bar.set_description("training")
             self.bar.unpause()
             self.measured_from = time.monotonic(), len(history.cost)
+        if self.limit.minutes is not None:
+            self.bar.total = self._total()
         self.bar.update()
         self.bar.set_postfix(self._scores(history), refresh=False)
 
@@ -273,6 +284,8 @@ class ProgressBar(Callback):
             return "stopped, keeping the result"
         if self.trainer.ended_by is not None or self.trainer.is_over():
             return ""
+        if self.limit.is_over():
+            return f"ended after {count(self.limit.minutes, 'minute')}"
         if EarlyStopping(self.trainer.config.patience).on_epoch(None, history):
             return f"ended after {count(self.trainer.config.patience, 'epoch')} without improvement"
         return "ended by a callback"
@@ -281,7 +294,13 @@ class ProgressBar(Callback):
         """Return the number of updates; epochs beyond the planned ones count as their mean."""
         n = sum(self.planned)
         n_unplanned = self.n_epochs - len(self.planned)
-        return self.n_before + n + (round(n_unplanned * n / len(self.planned)) if n else 0)
+        total = self.n_before + n + (round(n_unplanned * n / len(self.planned)) if n else 0)
+        (since, n_then), n_now = self.measured_from, len(self.trainer.history.cost)
+        if self.limit.minutes is None or n_now == n_then:
+            return total
+        now = time.monotonic()
+        per_update = (now - since) / (n_now - n_then)
+        return min(total, n_now + max(0, round((self.limit.end - now) / per_update)))
 
     def _scores(self, history):
         scores = {"cost": f"{history.cost[-1]:.1f}"} if history.cost else {}

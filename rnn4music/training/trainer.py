@@ -24,7 +24,13 @@ from rnn4music.graphs.parameters import WEIGHTS
 from rnn4music.saving import metadata, model_file
 from rnn4music.training import checkpoints, minibatches
 from rnn4music.training.averaging import AveragedWeights
-from rnn4music.training.callbacks import CallbackList, EarlyStopping, ProgressBar, ResultInPlace
+from rnn4music.training.callbacks import (
+    CallbackList,
+    EarlyStopping,
+    ProgressBar,
+    ResultInPlace,
+    TimeLimit,
+)
 from rnn4music.training.history import BaselineWarning, History, divergence, warn_of_baseline
 from rnn4music.training.loop import TrainingDiverged, train
 from rnn4music.training.noise import Noise
@@ -80,7 +86,7 @@ class Trainer:
         self.states_before = self.states_after = self.initial  # the current minibatch
         self._good = self._checked = self.store.snapshot()  # by the cost; by every weight
 
-    def run(self, callbacks, progress, path=None, every=None):
+    def run(self, callbacks, progress, path=None, every=None, minutes=None):
         """Train to the end; return the history.
 
         The model holds the result, however the training ends.
@@ -94,12 +100,14 @@ class Trainer:
             File of the checkpoint.
         every : int, optional
             Updates between two checkpoints.
+        minutes : float, optional
+            See `TimeLimit`.
         """
-        self.history.baseline = None
+        self.history.baseline, limit = None, TimeLimit(minutes)
         if self.validation is not None:
             chain = markov_probabilities(self.tunes)
             self.history.baseline = scores.score(chain, self.validation)
-        own = [ProgressBar(self)] if progress else []
+        own = [limit, *([ProgressBar(self, limit)] if progress else [])]
         own += [checkpoints.CheckpointWriter(path, every, self)] if path else []
         own += [ResultInPlace(self), EarlyStopping(self.config.patience)]
         try:

@@ -58,8 +58,12 @@ class Space(NamedTuple):
             getattr(trial, _SUGGEST[type(each)])(name, **vars(each))
 
     def settings(self, parameters, seed=None):
-        """Return the settings of a trial, given its parameters: dict of name to value."""
-        settings = {**self.fixed, **parameters}
+        """Return the settings of a trial, given its parameters: dict of name to value.
+
+        Those that the file does not give are those of ``--classic``: what suits the music best is
+        what a search is to find.
+        """
+        settings = {"classic": True, **self.fixed, **parameters}
         for name, value in parameters.items():
             if config.OPTIONS[name].n:
                 settings[name] = json.loads(value) if isinstance(value, str) else [value]
@@ -86,6 +90,8 @@ def read(source):
         where, content = source, config.table(source)
     space = Space({}, {})
     for key, value, option in config.known(where, content):
+        if option in config.RECIPE:
+            raise ValueError(f"{where}: {key} has no effect on a search: leave it out")
         if isinstance(value, dict):
             space.searched[option.name] = _distribution(where, key, value, option)
         else:

@@ -36,7 +36,7 @@ from midi.files import opened
 from rnn4music._utils.console import log
 from rnn4music._utils.differences import differences
 from rnn4music._utils.processes import n_cores
-from rnn4music.experiment import config, recipe
+from rnn4music.experiment import config
 from rnn4music.experiment import music as experiment_music
 from rnn4music.experiment import run as experiment_run
 from rnn4music.training.callbacks import Callback
@@ -192,10 +192,8 @@ class Job(NamedTuple):
 
 def read_music(space):
     """Return the `Music` of a search; raise ValueError if no tunes are held out."""
-    settings = recipe.for_reading(config.complete(space.settings({})))
-    model = experiment_run.Untrained({}, experiment_run.n_columns(settings))
-    if settings.start_from:
-        model = experiment_run.new_model(settings)
+    settings = config.complete(space.settings({}))
+    model = experiment_run.new_model(settings)
     music = experiment_music.read_music(settings.data, settings, model)
     if not music.parts["validation"]:
         raise ValueError(
@@ -248,7 +246,6 @@ def _score(space, music, trial, monitor):
         space.draw(trial)
         drawn = space.settings(trial.params, seed)
         settings = config.complete({name: drawn[name] for name in drawn.keys() - FILES})
-        settings = recipe.for_training(recipe.for_reading(settings), music)
         callback = PruningCallback(trial, settings.epochs, monitor)
         model = experiment_run.new_model(settings)
         history = experiment_run.learn(model, settings, music, False, [callback])
