@@ -225,15 +225,21 @@ class Score:
         """The beats of the roll.
 
         The bars are counted from the time signature in force at the roll's first step, or from
-        the next one of the metre of most of the music.
+        the next one of the metre of most of the music. A bar that begins between two steps
+        begins with the nearest, from halfway on with the later one.
         """
         meter = self._most(self._bars)
-        begin = self.n_skipped * self.step * self.division
+        length = self.step * self.division
+        begin = self.n_skipped * length
         ends = [*(tick for tick, _ in self._bars[1:]), self.last]
-        bar = next(t for (t, value), end in zip(self._bars, ends) if value == meter and begin < end)
-        place = (begin - bar) % self._ticks_per_bar(meter)
-        # rounded down, as a bar that begins between two steps begins with the later one
-        first_step = int(place / (self.step * self.division))
+        spans = [(tick, end) for (tick, value), end in zip(self._bars, ends) if value == meter]
+        # Bars begin in the steps nearest to their ticks, as notes do.
+        bar = next((tick for tick, end in spans if begin + length / 2 <= end), spans[-1][0])
+        steps_per_bar = self._ticks_per_bar(meter) / length
+        place = (begin - bar) / length % steps_per_bar
+        first_step = math.ceil(place - Fraction(1, 2))
+        if first_step >= steps_per_bar:
+            first_step = 0  # of the next bar
         return Beats(_plain(1 / self.step), self.tempo or 120.0, meter, first_step, self.key)
 
     @cached_property

@@ -2,9 +2,16 @@
 
 Conventions
 -----------
-T is the number of frames, P the number of pitches of the half-open pitch range. A note
-that sounds from `start` to `end` seconds is on in every frame k with
-start <= k dt < end, evaluated exactly.
+T is the number of frames, P the number of pitches of the half-open pitch range. All
+times are exact.
+
+By seconds, a note that sounds from `start` to `end` is on in every frame k with
+start <= k dt < end. By the beat, its start and its end are rounded to the nearest frames,
+from halfway between two to the later one, and it is on from the first of these to the
+one before the other: a note that is played a few ticks early or late is in its place.
+If both are the same frame, the note is on in it if it begins on the grid: at most an
+eighth of a step before that frame, or less after it. Short notes on the beat are
+therefore heard, and ornaments between two frames are not.
 """
 
 from __future__ import annotations
@@ -35,12 +42,13 @@ from .timing import (
     lay_out,
     scaled_ceil,
     scaled_floor,
+    scaled_round,
     tempo_map,
 )
 
 PIANO = (21, 109)
 MOST_CELLS = 10**8
-RULES = 2  # by which files are read: another number where any file is read differently
+RULES = 3  # by which files are read: another number where any file is read differently
 _SENTENCES_IN_A_WARNING = 3
 _SLOWEST, _FASTEST = Fraction(1, 1000), Fraction(10**9)
 
@@ -67,7 +75,7 @@ class MidiContent:
     pitches : (number of notes,) int
         The pitch of each of the notes, in the order of the file's tracks and channels.
     is_too_short : (number of notes,) bool
-        Whether each of `pitches` is of a note that lies between two frames.
+        Whether each of `pitches` is of a note that is on in no frame.
     n_out_of_range, n_never_ended, n_drums : int
         Numbers of notes left out: with a pitch outside the range, without an end, on drums.
         A note counts once, for the last of these reasons that applies.
@@ -75,7 +83,7 @@ class MidiContent:
         Number of `notes` whose note-off is missing and that end where their pitch is struck
         next.
     n_too_short : int
-        Number of `notes` that lie between two frames and are on in none.
+        Number of `notes` that are on in no frame.
     n_merged : int
         Number of `notes` that are struck in the same frame as another note of their pitch,
         which stands for both in the onset roll.
@@ -216,10 +224,11 @@ def midiread(
     """Read a Standard MIDI File and sample it.
 
     The roll lasts to the end of the longest track: it has one row for each frame k >= 0
-    with k dt before that end. Tempo events on any track act on all tracks. Before the first
-    of them the tempo is 500,000 microseconds per quarter note. The tracks of a format 2
-    file, which are independent, follow one another, each with its own tempos. A note whose
-    note-off is missing ends where its pitch is struck next, or is left out; both are counted.
+    with k dt before that end, which by the beat is rounded like the notes. Tempo events on
+    any track act on all tracks. Before the first of them the tempo is 500,000 microseconds
+    per quarter note. The tracks of a format 2 file, which are independent, follow one
+    another, each with its own tempos. A note whose note-off is missing ends where its pitch
+    is struck next, or is left out; both are counted.
 
     Parameters
     ----------
@@ -232,7 +241,8 @@ def midiread(
         The time step in seconds, taken as the decimal number that the caller wrote; 0.3
         unless `steps_per_beat` is given.
     steps_per_beat : int, float or Fraction
-        Frames per quarter note, instead of `dt`; the roll then does not depend on the tempo.
+        Frames per quarter note, instead of `dt`; the roll then does not depend on the tempo,
+        and notes begin and end in the frames nearest to their times (`midi.reading`).
     tempo : float or Fraction
         Quarter notes per minute, instead of the tempos in the file.
     drums : bool
@@ -243,8 +253,8 @@ def midiread(
         Let the sustain pedal (controller 64) lengthen notes until it is lifted
         (`midi.notes`).
     keep_short : bool
-        Let a note that lies between two frames be on in the frame before it, so that
-        every note longer than 0 is heard.
+        Let a note that is on in no frame be on in the one before it, or by the beat in the
+        one nearest to its start, so that every note longer than 0 is heard.
     strict : bool
         Refuse a damaged file. Otherwise its complete parts are read, with a warning.
     most_cells : int
@@ -371,10 +381,12 @@ def read_bytes(data: bytes, options: Options, dtype: Any = np.float32) -> MidiCo
     start_tick, end_tick = tick[notes.start], tick[notes.end]
     if options.sustain:
         end_tick = sustained_ends(events, tick, order, notes)
-    span = np.array([start_tick.min(), end_tick.max()]) if len(start_tick) else None
+    first_tick, end_of_music = 0, last_tick
+    if len(start_tick):
+        first_tick, end_of_music = int(start_tick.min()), int(end_tick.max())
     lowest_pitch, highest_pitch = options.pitch_range
     inside = (notes.pitch >= lowest_pitch) & (notes.pitch < highest_pitch)
-    pitch, start_tick, end_tick = notes.pitch[inside], start_tick[inside], end_tick[inside]
+    pitch = notes.pitch[inside]
     velocity = events.second[notes.start].astype(np.int64)
 
     tempos = tempo_map(header, events, tick, starts)
@@ -383,19 +395,26 @@ def read_bytes(data: bytes, options: Options, dtype: Any = np.float32) -> MidiCo
     frames_per_unit = 1 / (options.step * clock.units_per_second)
     start, end = clock.at(start_tick), clock.at(end_tick)
     # Frames k with k dt < t are those below ceil(t / dt).
-    first_frame = scaled_ceil(start, frames_per_unit)
-    end_frame = scaled_ceil(end, frames_per_unit)
+    frame_of = scaled_round if options.in_beats else scaled_ceil
+    first_frame = frame_of(start, frames_per_unit)
+    end_frame = frame_of(end, frames_per_unit)
     is_short = first_frame == end_frame
-    if options.keep_short:
-        earlier = is_short & (start < end)
-        first_frame = np.where(earlier, scaled_floor(start, frames_per_unit), first_frame)
-        is_short = is_short & ~earlier
-    n_frames = int(scaled_ceil(clock.at(np.array([last_tick])), frames_per_unit)[0])
+    is_kept = is_short & (start < end)
+    if options.in_beats:
+        if not options.keep_short:
+            is_kept &= scaled_round(start, 4 * frames_per_unit) == 4 * first_frame
+        end_frame = end_frame + is_kept
+    else:
+        is_kept &= options.keep_short
+        first_frame = first_frame - is_kept
+    is_short &= ~is_kept
+    last = int(end_frame.max(initial=0))  # by the beat perhaps after the end of the track
+    n_frames = max(int(frame_of(clock.at(np.array([last_tick])), frames_per_unit)[0]), last)
     begin = n_silent = 0
-    if options.most_silence is not None and span is not None:
-        frame_of = scaled_floor if options.keep_short else scaled_ceil
-        first = int(frame_of(clock.at(span), frames_per_unit)[0])
-        last = int(scaled_ceil(clock.at(span), frames_per_unit)[1])
+    if options.most_silence is not None and len(first_frame):
+        first = int(first_frame.min())
+        if options.keep_short and not options.in_beats:
+            first = int(scaled_floor(start[[start.argmin()]], frames_per_unit)[0])
         begin = first if first > options.most_silence else 0
         n_silent = begin + max(0, n_frames - last - options.most_silence)
         n_frames -= n_silent
@@ -406,19 +425,18 @@ def read_bytes(data: bytes, options: Options, dtype: Any = np.float32) -> MidiCo
             f"it lasts {length:,.0f} s, {n_frames:,} frames of {n_pitches} pitches: more than "
             f"most_cells={options.most_cells}; choose longer steps, or raise most_cells"
         )
-    start_second, end_second = start, end
     if options.in_beats:
-        start_second, end_second = seconds.at(start_tick), seconds.at(end_tick)
-    first_frame = first_frame.astype(np.int64) - begin
+        start, end = seconds.at(start_tick), seconds.at(end_tick)
+    first_frame = first_frame[inside].astype(np.int64) - begin
+    is_short = is_short[inside]
     piano_roll, struck = _rolls(
         first_frame,
-        end_frame.astype(np.int64) - begin,
+        end_frame[inside].astype(np.int64) - begin,
         pitch - lowest_pitch,
         (n_frames, n_pitches),
         dtype,
     )
     n_too_short = int(np.count_nonzero(is_short))
-    first_tick, end_of_music = (0, last_tick) if span is None else span.tolist()
     score = Score(
         division=header.division,
         signatures=signatures(header, events, tick),
@@ -442,8 +460,8 @@ def read_bytes(data: bytes, options: Options, dtype: Any = np.float32) -> MidiCo
         pitches=pitch,
         is_too_short=is_short,
         _velocity=velocity[inside],
-        _start=(start_second / seconds.units_per_second).astype(np.float64),
-        _end=(end_second / seconds.units_per_second).astype(np.float64),
+        _start=(start[inside] / seconds.units_per_second).astype(np.float64),
+        _end=(end[inside] / seconds.units_per_second).astype(np.float64),
         _first=first_frame,
         _struck=struck,
         _score=score,

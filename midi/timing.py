@@ -176,6 +176,11 @@ def scaled_ceil(values: np.ndarray, ratio: Fraction) -> np.ndarray:
     return -(-_scalable(values, ratio) * ratio.numerator // ratio.denominator)
 
 
+def scaled_round(values: np.ndarray, ratio: Fraction) -> np.ndarray:
+    """Return values * ratio rounded to whole numbers, halves up, exactly; values are >= 0."""
+    return (scaled_floor(values, 2 * ratio) + 1) // 2
+
+
 def _scalable(values: np.ndarray, ratio: Fraction) -> np.ndarray:
     greatest = max(int(values.max()), 1) if len(values) else 1
     fits = max(greatest * ratio.numerator, ratio.denominator) < _INT64_END

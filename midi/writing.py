@@ -8,8 +8,9 @@ k dt. It is early by less than a tick (at most 16 microseconds), the error does 
 accumulate, and `midiread` finds every frame in its place.
 
 With beats, a quarter note is a quarter note, and has 480 ticks or as many more as make a frame
-a whole number of them. Its tempo is rounded to a microsecond per quarter note: at 120 quarter
-notes per minute by at most one part in a million, 4 ms in an hour, and in proportion to the tempo.
+a whole number of them; if these are too many, each frame starts on the tick nearest to it. Its
+tempo is rounded to a microsecond per quarter note: at 120 quarter notes per minute by at most one
+part in a million, 4 ms in an hour, and in proportion to the tempo.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from .events import META_KEY_SIGNATURE, META_TEMPO, META_TIME_SIGNATURE
 from .files import written_whole
 from .onsets import checked_onsets, onset_notes, split_onsets
 from .reading import checked_flag, checked_pitch_range
-from .timing import DEFAULT_TEMPO, Number, exact_number, exact_time_step, scaled_floor
+from .timing import DEFAULT_TEMPO, Number, exact_number, exact_time_step, scaled_floor, scaled_round
 
 _GREATEST_TEMPO = 2**24 - 1
 _GREATEST_DIVISION = 2**15 - 1
@@ -139,13 +140,13 @@ def midiwrite(
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, not {name!r}")
 
+    frames = np.arange(len(is_on) + 1)
     if beats is None:
         grid = choose_grid(time_step)
-        ticks_per_frame = time_step / grid.tick
+        tick = scaled_floor(frames, time_step / grid.tick)
     else:
         grid = _grid_of_beats(beats)
-        ticks_per_frame = frame * grid.division
-    tick = scaled_floor(np.arange(len(is_on) + 1), ticks_per_frame)
+        tick = scaled_round(frames, frame * grid.division)
     text = name.encode("utf-8")
     title = [(0, _meta(0x03, text))] if text else []
     times = [(0, _meta(META_TEMPO, grid.tempo.to_bytes(3, "big")))]
@@ -195,7 +196,7 @@ def _grid_of_beats(beats: Beats) -> Grid:
     if division > _GREATEST_DIVISION:
         division = least * max(_USUAL_DIVISION // least, 1)
     if division > _GREATEST_DIVISION:
-        division = _FINE_DIVISION  # frames begin on the last tick before them
+        division = _FINE_DIVISION  # frames begin on the nearest tick
     if beats.step * division < 1:
         raise ValueError(
             f"steps_per_beat={beats.steps_per_beat} must be at most {_FINE_DIVISION} to be "
@@ -212,7 +213,7 @@ def _signatures(beats: Beats, division: int, end: int) -> list[tuple[int, bytes]
     signature cuts short. `midiread` understands this; music21 puts the bar lines later.
     """
     upbeat = (beats.steps_per_bar - beats.first_step) * beats.step  # in quarter notes
-    bar = int(upbeat * division)
+    bar = math.floor(upbeat * division + Fraction(1, 2))
     events = [(0, _time_signature(beats.meter))]
     if beats.first_step and bar <= end:
         events.append((bar, events[0][1]))

@@ -80,9 +80,9 @@ def load_midi(
         Seconds per step; 0.3 unless `steps_per_beat` is given.
     steps_per_beat : float or "auto"
         Steps per quarter note, instead of `time_step`: a step is the same note value in all
-        files, whatever their tempo. "auto" chooses a number that fits the notes, or a time step
-        for performances that do not follow the beat; ``options`` has what was chosen. See
-        `choose_grid`.
+        files, whatever their tempo, and notes begin and end in the nearest steps. "auto" chooses
+        a number that fits the notes, or a time step for performances that do not follow the
+        beat; ``options`` has what was chosen. See `choose_grid`.
     tempo : float
         Quarter notes per minute, overriding the tempos in the files.
     sustain : bool
@@ -91,10 +91,11 @@ def load_midi(
         Whether strokes of drums are read as pitches: those of channel 10, and of channels that
         XG, GS or General MIDI 2 turn into drums (see `midi.drums`).
     keep_short : bool
-        Whether a note between two steps is on in the earlier one. Off by default: in 225 piano
-        pieces at 0.3 s a quarter of all notes lies between two steps, but keeping them makes
-        three times as many steps (23 % instead of 8 %) contain pitches a second apart that are
-        played one after the other. A shorter step loses fewer notes: 5 % at 0.15 s.
+        Whether a note between two steps is on in the earlier one, or with `steps_per_beat` in
+        the nearest one. Off by default: in 225 piano pieces at 0.3 s a quarter of all notes
+        lies between two steps, but keeping them makes three times as many steps (23 % instead
+        of 8 %) contain pitches a second apart that are played one after the other. A shorter
+        step loses fewer notes: 5 % at 0.15 s.
     keep_silence : bool
         Whether silence before the first and after the last note of a file is kept. By default a
         tune ends one second after its last note, and begins with its first note if the silence

@@ -1,7 +1,8 @@
 """A small writer of MIDI files, event by event, and the definition of the roll.
 
 Both are independent of the package. Files are built from lists of (delta, message), and
-`sampled` evaluates start <= k dt < end cell by cell, in fractions.
+`sampled` evaluates start <= k dt < end cell by cell, in fractions. By the beat it is given
+what `to_nearest` returns.
 """
 
 import struct
@@ -93,6 +94,26 @@ def reference_notes(tracks, division):
         if note.end is not None and not note.is_drum
     ]
     return timed, seconds(end)
+
+
+def to_nearest(notes, end, step, keep_short=False):
+    """Move the times of notes and the end of a file to the nearest multiples of a step.
+
+    A note without length then gets a step if it began on the grid.
+    """
+
+    def nearest(time):
+        earlier = time // step * step
+        return min(earlier + step, earlier, key=lambda each: abs(each - time))
+
+    moved = []
+    for pitch, start, stop in notes:
+        begin, finish = nearest(start), nearest(stop)
+        is_on_grid = -step / 8 <= start - begin < step / 8
+        if begin == finish and start < stop and (keep_short or is_on_grid):
+            finish += step
+        moved.append((pitch, begin, finish))
+    return moved, max([nearest(end), *(finish for _, _, finish in moved)])
 
 
 def sampled(notes, end, r, dt):

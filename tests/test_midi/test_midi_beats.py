@@ -181,19 +181,43 @@ def test_the_place_of_the_first_step_in_its_bar():
     assert first_step((3, time_signature(4, 2))) == 4
     assert first_step((8, time_signature(3, 2))) == 4
     assert first_step((Fraction(1, 2), time_signature(2, 2)), steps_per_beat=1) == 1
-    assert first_step((Fraction(1, 480), time_signature(3, 2))) == 11
+    # a bar that begins between two steps
+    for ticks, place in ((1, 0), (59, 0), (60, 11), (179, 11), (1440 - 61, 1), (1440 - 60, 0)):
+        assert first_step((Fraction(ticks, 480), time_signature(3, 2))) == place
+    # two and a half steps in a bar
+    for ticks, place in ((0, 0), (240, 1), (440, 1), (480, 0), (481, 0)):
+        assert first_step((Fraction(ticks, 480), time_signature(5, 4)), steps_per_beat=2) == place
     assert first_step((0, time_signature(2, 2)), (4, time_signature(3, 2))) == 8
     # 4/4 is the metre of most of the music, and in force at the first step
     back = [(0, time_signature(4, 2)), (8, time_signature(1, 2)), (9, time_signature(4, 2))]
     assert first_step(*back) == 0
 
 
-@pytest.mark.parametrize(("start", "expected"), [(0, 8), (1.9, 8), (3, 8), (4, 0), (4.125, 1)])
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [(0, 8), (1.9, 8), (3, 8), (4, 0), (4.1, 0), (4.125, 1), (3.9, 0), (3.8, 11)],
+)
 def test_rows_left_out_before_the_music_count(start, expected):
     events = (0, time_signature(1, QUARTERS)), (1, time_signature(3, QUARTERS))
     data = smf(tune(24, *events, start=start))
     options = check_options((60, 61), steps_per_beat=4)._replace(most_silence=8)
     assert read_bytes(data, options).beats.first_step == expected
+
+
+@pytest.mark.parametrize(("late", "expected"), [(-10, 0), (0, 0), (10, 0), (59, 0), (60, 4)])
+def test_a_bar_that_begins_with_the_first_step_may_be_late(late, expected):
+    again = (4 + Fraction(late, QUARTER), time_signature(3, QUARTERS))
+    data = smf(tune(24, (0, time_signature(3, QUARTERS)), again, start=4))
+    options = check_options((60, 61), steps_per_beat=4)._replace(most_silence=8)
+    assert read_bytes(data, options).beats.first_step == expected
+
+
+def test_a_file_without_any_frame_after_long_silence_has_beats():
+    data = smf(track((8 * 120 + 60, note_on(60)), (2, note_off(60))))  # between two
+    options = check_options((60, 61), steps_per_beat=4)._replace(most_silence=8)
+    content = read_bytes(data, options)
+    assert (content.n_too_short, content.n_silent) == (1, 9)
+    assert content.beats.first_step == 9
 
 
 def test_the_steps_per_beat_are_those_of_the_call():
@@ -266,13 +290,13 @@ def test_a_step_is_a_whole_number_of_ticks(tmp_path, steps_per_beat, division):
 
 def test_steps_that_are_not_whole_ticks_are_read_back_too(tmp_path):
     path, rng = tmp_path / "tune.mid", np.random.default_rng(0)
-    for steps in (1 / 3, np.pi, 1000.1, 31_999.9):
+    for steps in (1 / 3, np.pi, 1000.1, 20_000.3, 31_999.9):
         roll = rng.random((999, 5)) < 0.5
-        beats = Beats(steps, 120.0, (3, 1), 1)
+        beats = Beats(steps, 120.0, *((1, 64), 1247) if steps == 20_000.3 else ((3, 1), 1))
         midiwrite(path, roll, (60, 65), beats=beats)
         content = midiread(path, (60, 65), steps_per_beat=steps)
         np.testing.assert_array_equal(content.piano_roll, roll)
-        if len(roll) > beats.steps_per_bar:
+        if len(roll) > beats.steps_per_bar - beats.first_step:
             assert content.beats == beats
 
 

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from player import play
-from smf import decoded, note_off, note_on, smf, struck, track
+from smf import decoded, note_off, note_on, sampled, smf, struck, to_nearest, track
 from test_midi_note_ends import tracks_of_events
 from test_midi_real_files import EVERY_PITCH, files
 
@@ -123,10 +123,14 @@ def test_any_file_is_struck_as_defined(tracks, dt, in_beats, flags, most_silence
         for note in played
         if note.end is not None and (drums or not note.is_drum)
     ]
-    if keep_short:  # such a note is on from the frame before it
+    n_rows, first = -(-end // step), min((start for _, start, _ in notes), default=0)
+    if in_beats:
+        notes, rounded = to_nearest(notes, end, step, keep_short)
+        n_rows, first = rounded // step, min((start for _, start, _ in notes), default=0)
+    elif keep_short:  # such a note is on from the frame before it
         notes = [(p, s // step * step if -(-s // step) == -(-e // step) and s < e else s, e)
                  for p, s, e in notes]  # fmt: skip
-    expected = struck(notes, int(end // step) + 1, (60, 62), step)
+    expected = struck(notes, int(n_rows), (60, 62), step)
     times = {"steps_per_beat": 1 / step} if in_beats else {"dt": step}
     options = check_options((60, 62), **times, tempo=60, sustain=sustain, drums=drums,
                             keep_short=keep_short)._replace(most_silence=most_silence)  # fmt: skip
@@ -134,9 +138,11 @@ def test_any_file_is_struck_as_defined(tracks, dt, in_beats, flags, most_silence
     content = read_bytes(data, options)
     n_before = 0
     if most_silence is not None and notes:
-        first = min(start for _, start, _ in notes)
         first = first // step if keep_short else -(-first // step)
         n_before = first if first > most_silence else 0
+    assert len(content.piano_roll) + content.n_silent == n_rows
+    n_cells = np.sum(sampled(notes, n_rows * step, (60, 62), step))
+    assert content.piano_roll.sum() == n_cells
     found = np.argwhere(content.onset_roll) + (n_before, 0)
     assert Counter(map(tuple, found.tolist())) == Counter(expected.keys())
     assert content.n_merged == expected.total() - len(expected)
@@ -338,9 +344,12 @@ def test_strikes_in_the_beat_agree_with_symusic():
         strikes = Counter()
         for notes in (each.notes.numpy() for each in score.tracks if not each.is_drum):
             start = notes["time"].astype(np.int64)
-            first, end = (
-                -(-4 * ticks // score.tpq) for ticks in (start, start + notes["duration"])
+            first, end, quarters = (
+                (2 * steps * ticks + score.tpq) // (2 * score.tpq)
+                for steps, ticks in ((4, start), (4, start + notes["duration"]), (16, start))
             )
+            is_on_grid = (notes["duration"] > 0) & (quarters == 4 * first)
+            end = np.where((first == end) & is_on_grid, first + 1, end)
             has_frame = first < end
             strikes.update(zip(first[has_frame].tolist(), notes["pitch"][has_frame].tolist()))
         content = midiread(path, EVERY_PITCH, steps_per_beat=4)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from smf import note_off, note_on, smf, tempo, track
+from smf import note_off, note_on, sampled, smf, tempo, time_signature, to_nearest, track
 
 from midi import MidiError, Note, midiread
 
@@ -58,13 +58,14 @@ def test_steps_per_beat_do_not_depend_on_the_tempo(read):
     assert content.notes == [Note(60, 0.123456, 0.123456 + 0.030864 + 0.24999975)]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     ticks=st.lists(st.tuples(st.integers(0, 5000), st.integers(1, 900)), max_size=8),
     division=st.sampled_from([1, 96, 480, 1023]),
     steps=st.sampled_from([1, 3, 4, 0.5, 2.5, Fraction(7, 3), np.int64(2)]),
+    keep_short=st.booleans(),
 )
-def test_beats_are_sampled_as_defined(tmp_path_factory, ticks, division, steps):
+def test_beats_are_sampled_as_defined(tmp_path_factory, ticks, division, steps, keep_short):
     moments = [(s, 1, 30 + k) for k, (s, n) in enumerate(ticks)]
     moments += [(s + n, 0, 30 + k) for k, (s, n) in enumerate(ticks)]
     events, now = [], 0
@@ -73,12 +74,68 @@ def test_beats_are_sampled_as_defined(tmp_path_factory, ticks, division, steps):
         now = moment
     path = tmp_path_factory.getbasetemp() / "beats.mid"
     path.write_bytes(smf(track(*events), division=division))
-    roll = midiread(path, (30, 40), steps_per_beat=steps).piano_roll
+    roll = midiread(path, (30, 40), steps_per_beat=steps, keep_short=keep_short).piano_roll
     step = 1 / Fraction(str(steps)) * division  # in ticks
-    assert len(roll) == -(-now // step)
-    for k in range(len(roll)):
-        on = {30 + n for n, (s, length) in enumerate(ticks) if s <= k * step < s + length}
-        assert set((np.flatnonzero(roll[k]) + 30).tolist()) == on
+    notes = [(30 + k, s, s + n) for k, (s, n) in enumerate(ticks)]
+    expected = sampled(*to_nearest(notes, now, step, keep_short), (30, 40), step)
+    assert roll.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "frames", "kept"),
+    [
+        (60, 180, [1], [1]), (59, 179, [0], [0]), (60, 179, [], [1]), (59, 180, [0, 1], [0, 1]),
+        (16, 59, [], [0]), (16, 60, [0], [0]), (61, 62, [], [1]), (60, 60, [], []),
+        # on the grid, but too short
+        (120, 121, [1], [1]), (134, 135, [1], [1]), (135, 136, [], [1]), (105, 106, [1], [1]),
+        (104, 106, [], [1]), (120, 120, [], []),
+    ],
+)  # fmt: skip
+def test_by_the_beat_times_are_rounded_and_halves_are_later(read, start, end, frames, kept):
+    data = smf(track((start, note_on(60)), (end - start, note_off(60))))
+    for keep_short, expected in ((False, frames), (True, kept)):
+        content = read(data, steps_per_beat=4, keep_short=keep_short)
+        assert cells(content) == [(frame, 60) for frame in expected]
+        assert content.n_too_short == (not expected)
+        n_rows = max([(end + 60) // 120, *(frame + 1 for frame in expected)])
+        assert len(content.piano_roll) == n_rows
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    notes=st.lists(
+        st.tuples(st.integers(0, 3), st.integers(0, 12), st.integers(1, 5), st.integers(1, 127)),
+        min_size=1, max_size=12, unique_by=lambda note: note[:2],
+    ),
+    steps=st.sampled_from([1, 3, 4, 12]),
+    amount=st.sampled_from([1, 10, 20]),
+    keep_short=st.booleans(),
+    data=st.data(),
+)  # fmt: skip
+def test_a_file_played_unevenly_reads_as_the_exact_one(
+    tmp_path_factory, notes, steps, amount, keep_short, data
+):
+    """Each tick moves by less than half a step, that of the time signature too."""
+    path = tmp_path_factory.getbasetemp() / "uneven.mid"
+    step = 480 // steps
+    jitter = st.integers(-amount + 1, amount - 1) if amount < step / 2 else st.just(0)
+    found = []
+    for move in (lambda: 0, lambda: data.draw(jitter)):
+        tracks = [track((max(0, 2 * step + move()), time_signature(3, 2)))]
+        for pitch, start, length, velocity in notes:  # each on a track of its own
+            begin, end = (max(0, k * step + move()) for k in (start, start + length))
+            tracks.append(
+                track((begin, note_on(60 + pitch, velocity)), (end - begin, note_off(60 + pitch)))
+            )
+        path.write_bytes(smf(*tracks))
+        content = midiread(path, (60, 64), steps_per_beat=steps, keep_short=keep_short)
+        found.append(content)
+    exact, uneven = found
+    for name in ("piano_roll", "onset_roll", "velocity_roll"):
+        np.testing.assert_array_equal(getattr(uneven, name), getattr(exact, name))
+    for name in ("n_too_short", "n_merged", "beats"):
+        assert getattr(uneven, name) == getattr(exact, name)
+    assert exact.n_too_short == 0
 
 
 def test_the_tempo_option_replaces_the_tempos_of_the_file(read):
