@@ -51,6 +51,7 @@ pytestmark = [  # tiny models, trained for a moment
     pytest.mark.filterwarnings("default:the best validation"),
     pytest.mark.filterwarnings("default:.* notes sound at a time"),
     pytest.mark.filterwarnings("default:.* fewer than --start-steps"),
+    pytest.mark.filterwarnings("default:.* of the struck notes do not sound"),
     pytest.mark.filterwarnings("default:.* is now trained further"),
 ]
 SMALL = ["--classic", "--units", "3", "4", "5", "--seed", "1", "--quiet", "--validation", "0.2"]
@@ -166,7 +167,7 @@ def test_no_command_shows_what_there_is(capsys):
         (["plot", "activations", "x", "--dt", "0"], "dt must be finite and larger than 0"),
         (["evaluate", "x", "y", "--threshold", "2"], "threshold must be finite and at least 0"),
         (["evaluate", "x", "y", "--threshold", "-1"], "threshold must be finite and at least 0"),
-        (["demo", "--epochs", "0"], "epochs must be at least 1, but is 0"),
+        (["demo", "--minutes", "0"], "minutes must be finite and larger than 0, but is 0"),
         (["convert", "x", "y", "--workers", "0"], "workers must be at least 1, but is 0"),
     ),
 )
@@ -362,7 +363,7 @@ def test_onsets_reach_every_command(music, tmp_path, capsys, monkeypatch):
     assert said["strikes"] == composed[:, 50:].sum()
     assert said["dropped_strikes"] == n_dropped_onsets(*split_onsets(composed)) > 0
     assert run("compose", "o.npz", "--steps", 60, "--seed", 1, *start) == 0
-    dropped = f"{said['dropped_strikes']} of {said['strikes']} strikes have no note"
+    dropped = f"{said['dropped_strikes']} of {said['strikes']} struck notes do not sound"
     assert dropped in capsys.readouterr().out
     for what in ("probabilities", "activations", "chords"):
         assert run("plot", what, "o.npz", "--tune", folder / "0.mid", "-o", f"{what}.png") == 0
@@ -1613,24 +1614,23 @@ def test_the_demo_trains_composes_and_writes_a_page(tmp_path, capsys):
     (tmp_path / "music").mkdir()
     for k in range(9):  # of which it holds out 6 %: one
         tune_file(tmp_path / "music" / f"{k}.mid", k, n_steps=20)
-    flags = ["--data", tmp_path / "music", "--epochs", 1, "-o", tmp_path / "demo"]
-    assert run("demo", *flags) == _common.ABOVE_BASELINE
+    flags = ["--data", tmp_path / "music", "--minutes", 0.01, "-o", tmp_path / "demo"]
+    assert run("demo", *flags) in (0, _common.ABOVE_BASELINE)
     out = capsys.readouterr().out
     assert {each.name for each in (tmp_path / "demo").iterdir()} == {
         "demo.npz", "demo.mid", "demo.wav", "demo.png", "demo.html",
     }  # fmt: skip
     assert f"open {(tmp_path / 'demo' / 'demo.html').as_uri()} in a browser" in out
-    assert "the model has not learned the music" in out
     (held_out,) = load_midi(tmp_path / "music").split(0.06, 0, seed=1).validation.names
     page = (tmp_path / "demo" / "demo.html").read_text("utf8")
     assert f"<dd>20 steps of {held_out}</dd>" in page  # the tune is continued
     assert f"{held_out.removesuffix('.mid')}, continued" in page
     assert RNN4Music.from_file(tmp_path / "demo" / "demo.npz").metadata["keys"] == "all"
-    composed = midiread(tmp_path / "demo" / "demo.mid", dt=0.3).piano_roll
+    composed = describe(tmp_path / "demo" / "demo.mid")
     with wave.open(str(tmp_path / "demo" / "demo.wav")) as sound:
         seconds = sound.getnframes() / sound.getframerate()
-    assert seconds == pytest.approx(0.3 * len(composed))
-    assert composed.any()
+    assert seconds == pytest.approx(composed.seconds, abs=1e-3)
+    assert sum(track.n_notes for track in composed.tracks) > 0
     before = (tmp_path / "demo" / "demo.npz").read_bytes()
     assert run("demo", *flags) == 1
     assert "give another folder with -o, or --force to replace it" in capsys.readouterr().err
@@ -1647,7 +1647,7 @@ def test_a_demo_composes_unless_it_is_stopped(is_stopped, status, music, tmp_pat
         return trained
 
     monkeypatch.setattr(experiment_run, "train", train_well)
-    assert run("demo", "--data", music, "--epochs", 1, "-o", tmp_path) == status
+    assert run("demo", "--data", music, "--minutes", 0.01, "-o", tmp_path) == status
     assert (tmp_path / "demo.npz").exists() and (tmp_path / "demo.html").exists() != is_stopped
 
 
@@ -1660,7 +1660,7 @@ def test_the_chorales_of_all_demos_are_in_the_cache_directory(music, tmp_path, c
 
     monkeypatch.setattr("rnn4music.data.write_chorales", write, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    flags = ["--epochs", 1, "-o", tmp_path / "demo"]
+    flags = ["--minutes", 0.01, "-o", tmp_path / "demo"]
     assert run("demo", *flags) in (0, _common.ABOVE_BASELINE)
     assert len(list((tmp_path / "demo").iterdir())) == 5
     assert folders == [tmp_path / "cache" / "rnn4music" / "chorales"]
@@ -1836,7 +1836,10 @@ def test_a_tune_has_the_tempo_metre_and_bar_of_its_start(waltz, tmp_path, capsys
     midiwrite(start, roll, beats=Beats(2, 75.0, (4, 4), 3, (2, True)), onset_roll=roll)
     files = "-o", tmp_path / "t.mid", "--musicxml", tmp_path / "t.musicxml"
     flags = *files, "--start", start, "--bars", 2, "--seed", 1
-    for with_start, first_step, n_steps in (([], 3 + 11 - 8, 10), (["--with-start"], 3, 21)):
+    for with_start, first_step, n_steps in (
+        ([], 3 + 11 - 8, 2 + 16),
+        (["--with-start"], 3, 11 + 18),
+    ):
         assert run("compose", waltz, *flags, *with_start) == 0
         content = midiread(tmp_path / "t.mid", steps_per_beat=2)
         assert content.beats == Beats(2, 75.0, (4, 4), first_step, (2, True))
@@ -1852,11 +1855,14 @@ def test_a_tune_has_the_tempo_metre_and_bar_of_its_start(waltz, tmp_path, capsys
 @pytest.mark.parametrize(
     ("flags", "message"),
     (
-        (["--meter", "3"], "--meter must be a time signature such as 3/4, but is '3'"),
-        (["--meter", "3/5"], "meter=(3, 5) must be 1 to 255, and one of 1, 2, 4"),
-        (["--meter", "x/4"], "meter=(0, 4) must be 1 to 255"),
+        (
+            ["--meter", "3"],
+            "--meter must be a time signature such as 3/4, with 1 to 255 of 1, 2, 4",
+        ),
+        (["--meter", "3/5"], "1, 2, 4, 8, 16, 32, 64, but is '3/5'"),
+        (["--meter", "x/4"], "1, 2, 4, 8, 16, 32, 64, but is 'x/4'"),
         (["--bars", "2", "--steps", "9"], "--steps and --bars exclude each other"),
-        (["--tempo", "0"], "--tempo must be finite and at least 0.001"),
+        (["--tempo", "0"], "--tempo must be finite and at least 4 and at most 1000, but is 0"),
     ),
 )
 def test_invalid_tempos_and_metres_are_refused(waltz, tmp_path, capsys, flags, message):
@@ -1883,4 +1889,6 @@ def test_metadata_without_sense_give_tunes_without_accents(waltz, tmp_path, caps
     model.metadata["beats"] = {"meter": [3, 7]}
     path = model.saveParameters(tmp_path / "odd")
     assert run("compose", path, "-o", tmp_path / "t.mid") == 1
-    assert "meter=(3, 7) must be" in capsys.readouterr().err
+    assert (
+        "the model's metadata have invalid beats: meter=[3, 7] must be" in capsys.readouterr().err
+    )

@@ -636,8 +636,9 @@ def test_the_time_left_does_not_count_compiling(monkeypatch, capsys):
         state=TrainingState(),
         config=TrainConfig(epochs=4, batch_size=1, window=2),
         tunes=[None],
+        history=history,
     )
-    bar = callbacks.ProgressBar(trainer)
+    bar = callbacks.ProgressBar(trainer, callbacks.TimeLimit(None))
     bar.on_start(None, history)
     lines = []
     for epoch in (1, 2):
@@ -656,6 +657,60 @@ def test_the_time_left_does_not_count_compiling(monkeypatch, capsys):
     bar.bar.close()
 
 
+def test_a_time_limit_shortens_the_estimate_and_ends_the_training(monkeypatch, capsys):
+    """Compiling takes 30 s, each update 2 s: 90 s are over in the second epoch of 20 updates."""
+    now, history = [0.0], History()
+    monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    trainer = SimpleNamespace(
+        compiles=lambda: True,
+        updates_per_epoch=lambda: iter([20] * 9),
+        state=TrainingState(),
+        config=TrainConfig(epochs=9, batch_size=1, window=2),
+        tunes=[None],
+        history=history,
+        interrupted=threading.Event(),
+        ended_by=None,
+        is_over=lambda: False,
+    )
+    limit = callbacks.TimeLimit(1.5)
+    bar = callbacks.ProgressBar(trainer, limit)
+    for callback in (limit, bar):
+        callback.on_start(None, history)
+    ends = []
+    for epoch in (1, 2):
+        for _ in range(20):
+            now[0] += 2 if history.cost else 30
+            history.cost.append(7.0)
+            bar.on_update(None, history)
+            assert not limit.on_update(None, history)
+        history.epochs, history.validation = epoch, [None] * epoch
+        capsys.readouterr()
+        bar.on_epoch(None, history)
+        if epoch == 1:
+            expected = "epoch 1 of 9, update 20 of 31: cost 7.0; 01:08 elapsed, about 00:22 left"
+            assert capsys.readouterr().err.strip() == expected
+        ends.append(limit.on_epoch(None, history))
+    assert ends == [False, True]
+    bar.on_end(None, history)
+    assert "ended after 1.5 minutes: update 40 of " in capsys.readouterr().err
+    # amid the first epoch
+    late = callbacks.TimeLimit(1)
+    late.on_start(None, History())
+    now[0] += 59
+    assert not late.on_update(None, History())
+    now[0] += 1
+    assert late.on_update(None, History())
+
+
+def test_training_ends_after_some_minutes(tunes):
+    model = small_model()
+    model.train(tunes, 1, 1, 3, 5, validation=tunes[:2], progress=False)  # compiles
+    history = model.train(tunes, 1, 10**6, 3, 5, validation=tunes[:2], minutes=0.02, progress=False)
+    assert 0 < history.epochs < 10**6 and not history.interrupted
+    with pytest.raises(ValueError, match="minutes must be finite and larger than 0, but is 0"):
+        model.train(tunes, 1, 1, 3, 5, minutes=0)
+
+
 def test_the_total_of_many_epochs_is_estimated_from_those_that_are_planned(monkeypatch):
     monkeypatch.setattr(callbacks, "_EPOCHS_AHEAD", 2)
     trainer = SimpleNamespace(
@@ -665,8 +720,9 @@ def test_the_total_of_many_epochs_is_estimated_from_those_that_are_planned(monke
         state=TrainingState(),
         config=TrainConfig(epochs=5, batch_size=1, window=2),
         tunes=[None],
+        history=History(),
     )
-    bar = callbacks.ProgressBar(trainer)
+    bar = callbacks.ProgressBar(trainer, callbacks.TimeLimit(None))
     bar.on_start(None, History())
     assert bar.bar.total == 10 + 20 + 3 * 15
     bar.on_epoch(None, History(cost=[1.0], validation=[None], epochs=1))

@@ -57,8 +57,10 @@ def for_training(settings, music):
     n_keys = 12 if music.metadata["keys"] == "all" else 1
     suited = by_amount(int(lengths(tunes).sum()) // n_keys, len(tunes))
     suited = {**TRAINING, **suited}
-    if settings.start_from:  # the model keeps what it is
-        suited = {name: suited[name] for name in suited.keys() - OF_THE_MODEL}
+    dropped = set(OF_THE_MODEL) if settings.start_from else set()  # the model keeps what it is
+    if not music.parts["validation"]:
+        dropped |= {"patience", "decay_patience"}
+    suited = {name: value for name, value in suited.items() if name not in dropped}
     return _completed(settings, suited)
 
 
