@@ -383,7 +383,7 @@ def test_onsets_reach_every_command(music, tmp_path, capsys, monkeypatch):
         ),
         (["train", "plain", "-o", "x", "--onsets"], "--onsets off, not on"),
         (["evaluate", "o.npz", "plain"], "--onsets off, not on"),
-        (["train", folder, "-o", "x", "--start-from", "o.npz", "--onsets"], "onsets cannot change"),
+        (["train", folder, "-o", "x", "--start-from", "o.npz", "--no-onsets"], "onsets cannot"),
     ):
         assert run(*arguments) == 1
         assert message in capsys.readouterr().err

@@ -9,6 +9,7 @@ from conftest import small_model
 from midi import Beats, midiwrite
 from rnn4music import RNN4Music, cli
 from rnn4music.cli._common import ABOVE_BASELINE
+from rnn4music.data import convert
 from rnn4music.experiment import config, recipe
 
 pytestmark = [  # tiny models, trained for a moment
@@ -75,11 +76,18 @@ def test_without_validation_there_is_no_patience():
 
 
 def test_files_are_read_with_onsets_in_all_keys(tmp_path):
+    folder = tmp_path / "music"
+    folder.mkdir()
+    midiwrite(folder / "a.mid", np.eye(88, dtype=int), (21, 109), 0.3)
     assert recipe.for_reading(settings_of()).onsets
     assert recipe.for_reading(settings_of()).keys == "all"
     assert recipe.for_reading(settings_of(keys="c")).keys == "c"
     standard = settings_of(data=str(tmp_path / "set.mat"))
     assert not recipe.for_reading(standard).onsets and recipe.for_reading(standard).keys == "all"
+    for to_c, keys in ((False, "all"), (True, "own")):
+        convert(folder, tmp_path / f"store{to_c}", to_c=to_c, progress=False)
+        store = recipe.for_reading(settings_of(data=str(tmp_path / f"store{to_c}")))
+        assert (store.onsets, store.keys) == (False, keys)
     further = settings_of(start_from="model.npz")
     assert recipe.for_reading(further) is further
 

@@ -24,7 +24,7 @@ COMMANDS = (
 )  # fmt: skip
 EXAMPLES = """\
   rnn4music demo                              train on Bach's chorales, and compose a tune
-  rnn4music train "my music" -o model.npz --keys all --chord-units 264
+  rnn4music train "my music" -o model.npz
   rnn4music compose model.npz -o tune.mid --wav tune.wav --html tune.html
   rnn4music compose model.npz --start bach.mid --start-steps 50 --steps 300
   rnn4music evaluate model.npz JSB_Chorales.mat

@@ -8,12 +8,13 @@ from rnn4music.training.history import worse_than_baseline
 
 SUMMARY = "train a model on MIDI files, a store, or a standard set"
 EXAMPLES = """\
-  rnn4music train music -o model.npz --keys all --chord-units 264 --patience 5
-  rnn4music train music.zip --steps-per-beat 4 --units 200 200 200 --keys all
+  rnn4music train music -o model.npz
+  rnn4music train music.zip --minutes 3 --steps-per-beat 4
   rnn4music train music --checkpoint night --resume       repeat it after an interruption
   rnn4music train --config run.toml --epochs 100          flags override the file
   rnn4music train JSB_Chorales.mat --windows random --dropout 0.3 --weight-noise 0.1
 
+What is not given is chosen to suit the music, and shown; --classic takes the defaults below.
 A TOML file uses the flags' names without the leading dashes: units = [200, 200, 200].
 The exit code is 3 if the model is worse than the baseline on the held-out tunes, or diverged.
 """

@@ -1,7 +1,7 @@
 """The recipe of ``rnn4music train``: settings that suit the music, where none are given.
 
 ``--classic`` takes the defaults of the options instead, which are those of 2015 and earlier
-versions. The values were chosen on the validation tunes of five collections; see docs/learning.md.
+versions. How the values were chosen is in docs/learning.md.
 
 Conventions
 -----------
@@ -10,14 +10,16 @@ Conventions
 
 import copy
 
+from rnn4music._utils.console import log
 from rnn4music.data.pianoroll import lengths
-from rnn4music.data.store import is_store
+from rnn4music.data.store import RollStore, is_store
+from rnn4music.experiment.config import EVERYTHING
 from rnn4music.experiment.inputs import is_standard_set
 
 READING = {"onsets": True, "keys": "all"}
 """How MIDI files are read."""
 
-SMALL = 30_000
+SMALL = 100_000
 """Steps below which music counts as little."""
 
 UPDATES, DECAY_AFTER, END_AFTER = 20_000, 700, 2000
@@ -34,7 +36,11 @@ TRAINING = {
     "optimiser": "adam",
     "windows": "random",
     "beginnings": True,
+    "window": 65,
+    "batch_size": 8,
+    "learning_rates": (0.004,),
     "output_noise": 0.0,
+    "averaging": 0.995,
 }
 """Settings for any amount of music."""
 
@@ -44,7 +50,9 @@ def for_reading(settings):
     if settings.classic or settings.start_from:
         return settings
     suited = dict(READING)
-    if is_store(settings.data) or is_standard_set(settings.data):
+    if is_store(settings.data):
+        suited = {} if RollStore(settings.data).options["to_c"] else {"keys": "all"}
+    elif is_standard_set(settings.data):
         del suited["onsets"]
     return _completed(settings, suited)
 
@@ -61,7 +69,18 @@ def for_training(settings, music):
     if not music.parts["validation"]:
         dropped |= {"patience", "decay_patience"}
     suited = {name: value for name, value in suited.items() if name not in dropped}
-    return _completed(settings, suited)
+    completed = _completed(settings, suited)
+    flags = [_flag(completed, name) for name in suited if name not in settings.given]
+    log(f"chosen to suit the music: {' '.join(flags)}")
+    return completed
+
+
+def _flag(settings, name):
+    """Return the flag that gives a setting."""
+    value = getattr(settings, name)
+    values = dict.fromkeys(value) if isinstance(value, (tuple, list)) else [value]
+    words = [f"{each:g}" if isinstance(each, float) else str(each) for each in values]
+    return " ".join([EVERYTHING[name].flag, *(words if value is not True else [])])
 
 
 def by_amount(n_steps, n_rolls):
@@ -75,16 +94,11 @@ def by_amount(n_steps, n_rolls):
         Tunes, in all their keys.
     """
     is_small = n_steps < SMALL
-    batch_size = 8 if is_small else 16
-    per_epoch = max(1, n_rolls // batch_size)  # updates
+    per_epoch = max(1, n_rolls // TRAINING["batch_size"])  # updates
     return {
         "units": (100, 100, 100) if is_small else (150, 150, 150),
-        "learning_rates": (0.004,) if is_small else (0.003,),
-        "batch_size": batch_size,
-        "window": 65,
-        "dropout": 0.5 if is_small else 0.4,
-        "weight_noise": 0.28,
-        "averaging": 0.995,
+        "dropout": 0.4 if is_small else 0.3,
+        "weight_noise": 0.15 if is_small else 0.1,
         "epochs": -(-UPDATES // per_epoch),
         "decay_patience": -(-DECAY_AFTER // per_epoch),
         "patience": -(-END_AFTER // per_epoch),
