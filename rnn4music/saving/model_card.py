@@ -179,7 +179,7 @@ def markdown(name, content):
         "## Limits",
         "It may repeat passages of its training set: check a tune with "
         "`rnn4music.evaluation.longest_copy` before you call it new. It has learned no form "
-        "beyond a few bars, no dynamics, and no notes shorter than its time step.",
+        "beyond a few bars, no dynamics but accents, and no notes shorter than its time step.",
         "## Licence",
         _inline(licence),
     ]
