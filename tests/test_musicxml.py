@@ -40,7 +40,7 @@ def read(path):
     """
     root = parsed(path)
     (part,) = root.findall("part")
-    pieces, line = [], Fraction(0)
+    pieces, line, signs = [], Fraction(0), defaultdict(list)
     for measure in part.findall("measure"):
         if measure.find("attributes/divisions") is not None:
             divisions = int(measure.findtext("attributes/divisions"))
@@ -61,6 +61,7 @@ def read(path):
             rest = element.find("rest")
             assert element.findtext("type") or rest is not None and rest.get("measure") == "yes"
             if element.find("pitch") is not None:
+                signs[line].append((start, element))
                 octave = int(element.findtext("pitch/octave"))
                 alter = int(element.findtext("pitch/alter") or 0)
                 pitch = 12 * octave + 12 + STEPS[element.findtext("pitch/step")] + alter
@@ -72,7 +73,67 @@ def read(path):
         for staff in "12":
             assert sum(own == staff for own, _ in ends) <= 4
         line += length
+    for notes in signs.values():
+        for staff in "12":
+            own = [note for note in notes if note[1].findtext("staff") == staff]
+            assert_signs(own, int(root.findtext("part/measure/attributes/key/fifths") or 0))
     return root, joined(pieces), line
+
+
+def assert_signs(notes, fifths):
+    """Assert that the notes (start, element) of a bar and staff have all signs and no others."""
+    order = "FCGDAEB"
+    altered = {letter: 1 for letter in order[: max(fifths, 0)]}
+    altered |= {letter: -1 for letter in order[len(order) + min(fifths, 0) :]}
+    values = {"flat-flat": -2, "flat": -1, "natural": 0, "sharp": 1, "double-sharp": 2}
+    last = {}  # by place: the time, the values then, and those before
+    for start, note in sorted(notes, key=lambda each: each[0]):
+        place = note.findtext("pitch/step"), note.findtext("pitch/octave")
+        alter, sign = int(note.findtext("pitch/alter") or 0), note.findtext("accidental")
+        if any(tie.get("type") == "stop" for tie in note.findall("tie")):
+            assert sign is None
+            continue
+        at, now, before = last.get(place, (-1, {altered.get(place[0], 0)}, None))
+        if at < start:
+            now, before = set(), now
+        assert sign is None or values[sign] == alter
+        assert (sign is None) == (before == {alter}), (place, alter, sign, before)
+        last[place] = start, now | {alter}, before
+
+
+def shown(path):
+    """Return the letters and signs of the notes of each bar, by start."""
+    return [
+        [
+            (note.findtext("pitch/step"), note.findtext("accidental"))
+            for note in measure.findall("note[pitch]")
+        ]
+        for measure in parsed(path).findall("part/measure")
+    ]
+
+
+def test_signs_stand_where_a_reader_needs_them(converter, tmp_path):
+    roll, path = np.zeros((8, 12)), tmp_path / "tune.musicxml"
+    for step, pitch in enumerate((65, 66, 66, 65, 65, 66, 65, 67)):  # F F# F# F | F F# F G
+        roll[step, pitch - 60] = 1
+    struck = np.hstack([roll, roll])
+    for key, sign in (((0, True), None), ((1, False), "natural")):
+        write_musicxml(path, struck, 60, Beats(1, key=key), onsets=True)
+        first, second = shown(path)
+        assert first == [("F", sign), ("F", "sharp"), ("F", None), ("F", "natural")]
+        assert second == [("F", sign), ("F", "sharp"), ("F", "natural"), ("G", None)]
+    write_musicxml(path, roll, 60, Beats(1, key=(1, False)))
+    assert shown(path)[1][:2] == [("F", None), ("F", None)]  # an F tied over, and an F# of the key
+
+
+def test_signs_of_one_voice_count_in_the_others(converter, tmp_path):
+    roll, path = np.zeros((8, 13)), tmp_path / "tune.musicxml"
+    roll[:4, 12] = roll[0, 5] = roll[1, 6] = roll[2, 5] = 1  # below a held C: F F# F
+    roll[3, 6], roll[4, 6], roll[5, 5], roll[6, 6], roll[7, 6] = 1, 1, 1, 1, 1  # F# tied over
+    write_musicxml(path, roll, 60, Beats(1))
+    first, second = shown(path)
+    assert first == [("C", None), ("F", None), ("F", "sharp"), ("F", "natural"), ("F", "sharp")]
+    assert second == [("F", None), ("F", None), ("F", "sharp")]
 
 
 def joined(pieces):

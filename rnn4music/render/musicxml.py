@@ -3,11 +3,14 @@
 A tune is music for piano on two staves: middle C and what is above it on the upper one. Notes of
 a staff that begin and end together are a chord. Notes that overlap in other ways are in several
 voices, numbered from the highest. Where a bar needs more than four voices, which notation programs
-do not have, its notes are cut where any of them begins or ends, and tied.
+do not have, its notes are cut where any of them begins or ends, and tied. A note has an accidental
+where its pitch is not that of the key, or of the last note at its place on the staff in the bar;
+a note tied to one before has none.
 """
 
 from collections import defaultdict
 from fractions import Fraction
+from itertools import groupby
 from typing import Any, NamedTuple
 
 from midi import onset_notes, split_onsets
@@ -139,6 +142,7 @@ def _measures(notes, end, beats, is_upper):
             voice = stream.Voice(id=str(voice_number))
             voice.append([*_elements(chords, max(line, upbeat), line + length, beats.key)])
             measure.insert(0, voice)
+        _show_accidentals(measure, beats.key[0] if beats.key else 0)
         measures.append(measure)
     first = measures[0]
     if upbeat:
@@ -173,6 +177,36 @@ def _voices(pieces):
     return voices
 
 
+def _show_accidentals(measure, sharps):
+    """Show the accidentals of a bar that are needed, whichever voices its notes are in."""
+    from music21 import pitch
+
+    notes = [
+        (element.offset, note)
+        for voice in measure.voices
+        for element in voice.notes
+        for note in getattr(element, "notes", [element])
+    ]
+    in_force: dict[Any, Any] = {
+        letter: (number < sharps) - (number >= 7 + sharps)
+        for number, letter in enumerate("FCGDAEB")
+    }  # by letter from the key, and by letter and octave from the bar; None after two at a time
+    for _, together in groupby(sorted(notes, key=lambda each: each[0]), lambda each: each[0]):
+        found = defaultdict(set)
+        for _, note in together:
+            name = note.pitch
+            is_tied_before = note.tie is not None and note.tie.type != "start"
+            place, raised = (name.step, name.octave), name.alter
+            is_needed = not is_tied_before and in_force.get(place, in_force[name.step]) != raised
+            if is_needed or raised:
+                name.accidental = pitch.Accidental(raised)
+                name.accidental.displayStatus = is_needed
+            if not is_tied_before:
+                found[place].add(raised)
+        for place, signs in found.items():
+            in_force[place] = signs.pop() if len(signs) == 1 else None
+
+
 def _elements(chords, begin, end, key):
     """Yield the chords, notes and rests of a voice from `begin` to `end`."""
     from music21 import chord, note, pitch, tie
@@ -187,7 +221,7 @@ def _elements(chords, begin, end, key):
             letter, raised, octave = spelling(piece.pitch, key[0] if key else 0)
             if octave < 0:
                 raise ValueError(f"pitch {piece.pitch} is below octave 0, the lowest of MusicXML")
-            name = pitch.Pitch(letter, octave=octave, accidental=raised)
+            name = pitch.Pitch(letter, octave=octave, accidental=raised or None)
             notes.append(note.Note(name, quarterLength=begin - start))
             if piece.is_tied_before or piece.is_tied_after:
                 kinds = {(False, True): "start", (True, True): "continue", (True, False): "stop"}
