@@ -30,7 +30,7 @@ import numpy as np
 from .beats import DENOMINATORS, LONGEST_BAR, Beats, checked_beats
 from .events import META_KEY_SIGNATURE, META_TEMPO, META_TIME_SIGNATURE
 from .files import written_whole
-from .onsets import checked_onsets, onset_notes, split_onsets
+from .onsets import canonical_onsets, checked_onsets, onset_notes, split_onsets
 from .reading import checked_flag, checked_pitch_range
 from .timing import DEFAULT_TEMPO, Number, exact_number, exact_time_step, scaled_floor, scaled_round
 
@@ -94,7 +94,8 @@ def midiwrite(
         The program (instrument), 0 to 127; 0 is a grand piano.
     velocity : int or (T, P) array of int
         How hard the notes are struck, 1 to 127: one value for all notes, or one per cell,
-        where a note takes the value of the cell in which it begins.
+        where a note takes the value of the cell in which it begins. Other cells may have any
+        value, such as the 0 that `midiread(…).velocity_roll` has there.
     name : str
         The track's name; an empty name is not written.
     format : int
@@ -135,7 +136,7 @@ def midiwrite(
     if not _SHORTEST_STEP <= time_step <= _LONGEST_STEP:
         raise ValueError(f"{what} must be from 1e-6 to 3600 seconds to be written as MIDI")
     program = _checked_integer("patch", patch, 0, 127)
-    loudness = checked_velocity(velocity, is_on)
+    loudness = checked_velocity(velocity, canonical_onsets(is_on, struck))
     n_tracks = 1 + _checked_integer("format", format, 0, 1)
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, not {name!r}")
@@ -323,26 +324,26 @@ def _checked_rolls(
     return is_on, None if onset_roll is None else checked_onsets(onset_roll, is_on, name)
 
 
-def checked_velocity(velocity: Any, is_on: np.ndarray) -> np.ndarray:
-    """Return the velocity of each cell (T, P)."""
+def checked_velocity(velocity: Any, is_struck: np.ndarray) -> np.ndarray:
+    """Return the velocity of each cell (T, P); raise unless those of struck cells are valid."""
     if np.ndim(velocity) == 0:
-        return np.full(is_on.shape, _checked_integer("velocity", velocity, 1, 127))
+        return np.full(is_struck.shape, _checked_integer("velocity", velocity, 1, 127))
     array = np.asarray(velocity)
     if array.dtype.kind not in "iu":
         raise TypeError(
             f"velocity must hold integers, not {array.dtype} values; use velocity.astype(int)"
         )
-    if array.shape != is_on.shape:
+    if array.shape != is_struck.shape:
         raise ValueError(
-            f"velocity has shape {array.shape}, the roll {is_on.shape}: give one number, or one "
-            "per cell"
+            f"velocity has shape {array.shape}, the roll {is_struck.shape}: give one number, or "
+            "one per cell"
         )
-    refused = is_on & ((array < 1) | (array > 127))
+    refused = is_struck & ((array < 1) | (array > 127))
     if refused.any():
         row, column = np.argwhere(refused)[0].tolist()
         raise ValueError(
-            f"velocity is {array[row, column]} at row {row}, column {column}, where the roll is "
-            "on; it must be from 1 to 127 there"
+            f"velocity is {array[row, column]} at row {row}, column {column}, where a note "
+            "begins; it must be from 1 to 127 there"
         )
     return array
 

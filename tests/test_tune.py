@@ -145,7 +145,7 @@ def test_with_start_the_files_begin_with_the_start_and_call_it_given(tune, roll,
     both = np.vstack([tune.start, roll])
     path = whole.write_midi(tmp_path / "tune.mid")
     np.testing.assert_array_equal(midiread(path, (50, 70), 0.25).piano_roll, both)
-    assert b"A & <b> (the first 1.25 seconds are given)" in path.read_bytes()
+    assert b"A & <b> (the first 1.2 seconds are given)" in path.read_bytes()
     for kind in ("wav", "mp3"):
         path = getattr(whole, f"write_{kind}")(tmp_path / f"tune.{kind}")
         assert len(soundfile.read(path)[0]) == pytest.approx(17 * 0.25 * 44100, abs=4000)
@@ -233,6 +233,42 @@ def test_files_have_the_velocities_of_the_tune(tmp_path):
             np.testing.assert_allclose(heard, sound, atol=1e-4)
             page = each.write_page(tmp_path / "tune.html").read_text("utf-8")
             assert base64.b64encode(path.read_bytes()).decode() in page
+
+
+def test_velocities_of_struck_cells_are_enough(tmp_path):
+    roll, start, velocity = np.zeros((5, 4)), np.zeros((4, 4)), np.zeros((9, 4), int)
+    start[2:, 0] = roll[:3, 0] = roll[1:, 1] = 1  # column 0 is held over from the start
+    velocity[2, 0], velocity[5, 1] = 50, 60
+    tune = Tune(roll, 0.25, 60, start=start, velocity=velocity)
+    for with_start in (False, True):
+        each = replace(tune, with_start=with_start)
+        path = each.write_midi(tmp_path / "tune.mid")
+        assert midiread(path, (60, 64), 0.25).velocities == [50, 60]
+        each.write_wav(tmp_path / "tune.wav")
+    again = midiread(path, (60, 64), 0.25)
+    Tune(again.piano_roll, 0.25, 60, velocity=again.velocity_roll).write_midi(path)
+    assert midiread(path, (60, 64), 0.25).velocities == [50, 60]
+    with pytest.raises(ValueError, match="velocity is 0 at row 0, column 0, where a note begins"):
+        Tune(roll, 0.25, 60, velocity=velocity[4:])
+
+
+@pytest.mark.parametrize(
+    ("n_given", "beats", "expected"),
+    [
+        (16, Beats(1), "4 bars are"),
+        (18, Beats(1), "4 bars and 2 beats are"),
+        (4, Beats(1), "1 bar is"),
+        (1, Beats(1), "1 beat is"),
+        (9, Beats(2, 90.0, (6, 8), 3), "1 bar and 1 beat are"),
+        (2, Beats(4), "0.5 beats are"),
+        (16, None, "5.3 seconds are"),
+    ],
+)
+def test_the_name_of_the_track_says_how_much_is_given(tmp_path, n_given, beats, expected):
+    step = 1 / 3 if beats is None else None
+    tune = Tune([[1]], step, 60, np.ones((n_given, 1)), title="T", with_start=True, beats=beats)
+    (track,) = midi.describe(tune.write_midi(tmp_path / "tune.mid")).tracks
+    assert track.name == f"T (the first {expected} given)"
 
 
 def test_beats_give_the_time_step_and_reach_the_midi_file(roll, tmp_path):

@@ -83,7 +83,7 @@ def synthesise(roll, time_step, lowest_pitch=21, *, onsets=False, velocity=USUAL
     roll, lowest_pitch = validate(roll, lowest_pitch, onsets)
     time_step = checks.number("time_step", time_step, above=0)
     sounding, struck = pianoroll.halves(roll, onsets)
-    velocities = checked_velocity(velocity, sounding > 0)
+    velocities = checked_velocity(velocity, midi.canonical_onsets(sounding, struck))
     column, first, end = midi.onset_notes(sounding, struck).T
     notes = np.column_stack([column + lowest_pitch, first * time_step, end * time_step])
     return synthesise_notes(notes, len(roll) * time_step, velocities[first, column])

@@ -18,7 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
-from midi import Beats, midiwrite, n_dropped_onsets, split_onsets
+from midi import (
+    Beats,
+    canonical_onsets,
+    midiwrite,
+    n_dropped_onsets,
+    onset_notes,
+    split_onsets,
+)
 from midi.files import written_whole
 from midi.text import count
 from midi.writing import checked_velocity
@@ -53,8 +60,8 @@ class Tune:
         Whether the arrays have their struck columns beside the sounding ones.
     velocity : int, (T, P) or (S + T, P) array of int
         How hard the notes are struck, from 1 to 127: one value for all notes, or one per cell,
-        where a note takes the value of the cell in which it begins. An array without rows for the
-        start leaves it at 90.
+        where a note takes the value of the cell in which it begins. The other cells may have any
+        value. An array without rows for the start leaves it at 90.
     beats : midi.Beats, optional
         The steps per beat, the tempo, the metre and the key of start and roll, for MIDI files,
         pictures and pages. `first_step` is the place in its bar of the first row of all: of the
@@ -98,8 +105,8 @@ class Tune:
         vars(self).update(roll=roll, time_step=time_step, lowest_pitch=lowest_pitch)
         vars(self).update(start=start, probabilities=probabilities)
         has_start = start is not None and np.shape(self.velocity)[:1] != (len(roll),)
-        sounding, _ = pianoroll.halves(self._steps(has_start), self.onsets)
-        checked_velocity(self.velocity, sounding > 0)
+        halves = pianoroll.halves(self._steps(has_start), self.onsets)
+        checked_velocity(self.velocity, canonical_onsets(*halves))
 
     def __len__(self):
         """Return the number of composed steps."""
@@ -213,9 +220,18 @@ class Tune:
         if np.ndim(self.velocity) == 0:
             return self.velocity
         n_given = 0 if self.start is None else len(self.start)
-        usual = np.full((n_given, self.n_pitches), synthesizer.USUAL_VELOCITY)
-        whole = np.vstack([usual, self.velocity])[-n_given - len(self) :]
-        return whole if with_start else whole[n_given:]
+        velocity = np.array(self.velocity)
+        if len(velocity) == len(self):
+            usual = np.full((n_given, self.n_pitches), synthesizer.USUAL_VELOCITY)
+            return np.vstack([usual, velocity]) if with_start else velocity
+        if with_start:
+            return velocity
+        # the rest of a note that the start holds is as loud
+        notes = onset_notes(*pianoroll.halves(self._steps(True), self.onsets))
+        for column, first, end in notes.tolist():
+            if first < n_given < end:
+                velocity[n_given, column] = velocity[first, column]
+        return velocity[n_given:]
 
     def _grid(self, with_start):
         """Return the arguments of `midiwrite` that give the length of a step."""
@@ -229,11 +245,22 @@ class Tune:
         pitch_range = self.lowest_pitch, self.lowest_pitch + self.n_pitches
         name = self.title
         if with_start:
-            name += f"{' ' * bool(name)}(the first {self.start_seconds:g} seconds are given)"
+            name += f"{' ' * bool(name)}(the first {self._given()} given)"
         roll = self._steps(with_start)
         how = {"name": html.valid(name), "onsets": self.onsets, **self._grid(with_start)}
         midiwrite(path, roll, pitch_range, velocity=self._velocity(with_start), **how)
         return path
+
+    def _given(self):
+        """Return the length of the start in words, such as "4 bars and 2 beats are"."""
+        if self.beats is None:
+            return f"{round(self.start_seconds, 1):g} seconds are"
+        n_bars, rest = divmod(len(np.asarray(self.start)), self.beats.steps_per_bar)
+        n_beats = round(float(rest / self.beats.steps_per_bar * self.beats.counts_per_bar), 1)
+        words = [count(n_bars, "bar")] * (n_bars > 0)
+        if n_beats or not n_bars:
+            words.append(f"{n_beats:g} beat{'s' * (n_beats != 1)}")
+        return f"{' and '.join(words)} {'is' if words in (['1 bar'], ['1 beat']) else 'are'}"
 
     def _write_sound(self, path, format, soundfont):
         sound = self._sound(format, self.with_start, soundfont)

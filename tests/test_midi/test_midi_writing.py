@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from midi import MidiError, MidiWarning, Note, midiread, midiwrite, writing
+from midi import Beats, MidiError, MidiWarning, Note, midiread, midiwrite, writing
 from midi.events import read_events
 from midi.timing import exact_time_step
 from midi.writing import choose_grid
@@ -336,6 +336,28 @@ def test_other_formats_velocities_and_switches_are_refused(path, keywords, error
 def test_the_velocity_of_silent_cells_does_not_matter(path):
     midiwrite(path, [[0], [1]], (60, 61), velocity=np.array([[0], [7]]))
     assert len(midiread(path, (60, 61)).notes) == 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_velocities_of_struck_cells_are_enough(path, seed):
+    rng = np.random.default_rng(seed)
+    roll, onset_roll = rng.random((2, 30, 6)) < 0.6
+    velocity, beats = rng.integers(1, 128, roll.shape), Beats(4, 90.0, (3, 4), 4)
+    midiwrite(path, roll, (60, 66), velocity=velocity, onset_roll=onset_roll, beats=beats)
+    first = midiread(path, (60, 66), steps_per_beat=4)
+    midiwrite(
+        path,
+        first.piano_roll,
+        (60, 66),
+        velocity=first.velocity_roll,
+        onset_roll=first.onset_roll,
+        beats=first.beats,
+    )
+    again = midiread(path, (60, 66), steps_per_beat=4)
+    assert (again.velocities, again.notes) == (first.velocities, first.notes)
+    np.testing.assert_array_equal(again.velocity_roll, first.velocity_roll)
+    with pytest.raises(ValueError, match="row .*, where a note begins; it must be from 1 to 127"):
+        midiwrite(path, roll, (60, 66), velocity=first.velocity_roll, restrike=True)
 
 
 def test_velocities_are_those_of_the_notes_in_their_order(tmp_path):
