@@ -52,16 +52,22 @@ def draw(name: str, picture: str) -> None:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", MidiWarning)  # the report lists the damage
-        notes = np.array(midiread(name, (0, 128), dt=60).notes, float).reshape(-1, 3)
+        content = midiread(name, (0, 128), dt=60)
+    notes = np.array(content.notes, float).reshape(-1, 3)
     pitch, start, end = notes.T
     lowest, highest = (pitch.min(), pitch.max()) if len(pitch) else (48, 72)
     low, high = pitch - 0.5, pitch + 0.5
-    corners = np.stack([start, low, end, low, end, high, start, high], axis=1).reshape(-1, 4, 2)
+    last = end.max(initial=0) or 1
+    head = start + np.minimum(0.3 * (end - start), last / 200)  # shows where a note is struck
     figure = Figure(figsize=(12, 4), layout="constrained")
     axes = figure.add_subplot()
-    style = {"facecolors": "black", "edgecolors": "0.5", "linewidths": 0.4}
-    axes.add_collection(PolyCollection(list(corners), **style))
-    axes.set(xlim=(0, end.max(initial=0) or 1), ylim=(lowest - 2.5, highest + 2.5))
+    for right, colour in ((end, "0.5"), (head, "black")):
+        corners = np.stack([start, low, right, low, right, high, start, high], axis=1)
+        axes.add_collection(PolyCollection(list(corners.reshape(-1, 4, 2)), color=colour, lw=0.4))
+    bars = content.bars if content.bars is not None else []
+    for bar in bars[:: len(bars) // 60 + 1]:
+        axes.axvline(bar, color="0.35", alpha=0.6, linewidth=0.7)
+    axes.set(xlim=(0, last), ylim=(lowest - 2.5, highest + 2.5))
     axes.set(xlabel="seconds", ylabel="pitch")
     axes.set_title(name.encode("utf-8", "replace").decode(), parse_math=False)
     axes.yaxis.set_major_locator(MultipleLocator(12))

@@ -128,6 +128,27 @@ def keys(found: Iterable[Signature]) -> list[tuple[int, tuple[int, bool]]]:
     return list(values.items())
 
 
+def counted_meters(found: Iterable[Signature], division: int) -> list[tuple[int, tuple[int, int]]]:
+    """Return the ticks and values of the time signatures from which bars are counted.
+
+    The first is 4/4 where the file has none at tick 0. What is before the first is an upbeat.
+    """
+    counted = meters(found)
+    if not counted or counted[0][0] > 0:
+        counted.insert(0, (0, (4, 4)))
+    while len(counted) > 1:
+        (tick, _), (after, meter) = counted[:2]
+        if after - tick >= _ticks_per_bar(meter, division):
+            break
+        del counted[0]  # an upbeat
+    return counted
+
+
+def _ticks_per_bar(meter: tuple[int, int], division: int) -> Fraction:
+    """Return the length of a bar; 0 if the file counts seconds (SMPTE)."""
+    return Fraction(0 if division & 0x8000 else 4 * division * meter[0], meter[1])
+
+
 @dataclass(frozen=True, eq=False)
 class Score:
     """What a file says of its tempo, metre and key; computed when asked for.
@@ -171,7 +192,8 @@ class Score:
     def tempo(self) -> float | None:
         """The median of the tempos, each as often as it has quarter notes of the music.
 
-        This is the tempo in force for most of the music, if one is. In quarter notes per minute;
+        This is the tempo in force for most of the music, if one is. In quarter notes per minute,
+        with at most three decimals if that stands for the same microseconds in a file;
         None if the file counts seconds.
         """
         if self.tempo_given is not None:
@@ -184,7 +206,9 @@ class Score:
             n_ticks += lengths[microseconds]
             if n_ticks >= half:
                 break
-        return 60e6 / microseconds
+        exact = 60e6 / microseconds
+        shorter = (round(exact, n_decimals) for n_decimals in range(4))  # as 90 for 666,667
+        return next((tempo for tempo in shorter if round(60e6 / tempo) == microseconds), exact)
 
     @cached_property
     def meter(self) -> tuple[int, int] | None:
@@ -245,15 +269,10 @@ class Score:
     @cached_property
     def _bars(self) -> list[tuple[int, tuple[int, int]]]:
         """The ticks and values of the time signatures from which bars are counted."""
-        found = meters(self.signatures)
-        if not found or found[0][0] > 0:
-            found.insert(0, (0, (4, 4)))
-        while len(found) > 1 and found[1][0] - found[0][0] < self._ticks_per_bar(found[1][1]):
-            del found[0]  # an upbeat
-        return found
+        return counted_meters(self.signatures, self.division)
 
     def _ticks_per_bar(self, meter: tuple[int, int]) -> Fraction:
-        return Fraction(0 if self.in_smpte else 4 * self.division * meter[0], meter[1])
+        return _ticks_per_bar(meter, self.division)
 
     def _most(self, changes: list[tuple[int, Any]]) -> Any:
         """Return the value that is in force for most of the music."""

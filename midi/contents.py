@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .beats import keys, meters, signatures
+from .beats import counted_meters, keys, meters, signatures
 from .errors import MidiError
 from .events import META, META_TEMPO, PROGRAM, Events, read_events
 from .files import expanded, read_whole
@@ -42,7 +42,9 @@ class Track:
 class Contents:
     """The result of `describe`; times in seconds, tempos in quarter notes per minute.
 
-    `n_drums` counts those of the tracks' notes that are drums, `n_cut` those whose note-off
+    `upbeat` is the length in quarter notes of what comes before the first whole bar, 0 if nothing
+    does. `velocities` are the least and the greatest of the notes, drums not included. `n_drums`
+    counts those of the tracks' notes that are drums, `n_cut` those whose note-off
     is missing and that end where their pitch is struck next. `n_never_ended` counts the notes
     without an end, which are not among the tracks' notes.
     """
@@ -55,6 +57,8 @@ class Contents:
     time_signatures: list[tuple[float, str]]
     key_signatures: list[tuple[float, str]]
     tracks: list[Track]
+    upbeat: float
+    velocities: tuple[int, int] | None
     n_drums: int
     n_cut: int
     n_never_ended: int
@@ -73,6 +77,9 @@ class Contents:
             f"length   {_duration(self.seconds)}",
             f"notes    {n_notes:,}{_details(self.n_drums, *span)}",
         ]
+        if self.velocities:
+            low, high = self.velocities
+            lines.append(f"velocity {low}{f' to {high}' * (low < high)}")
         if self.n_cut:
             lines.append(
                 f"cut      {count(self.n_cut, 'note')} without a note-off, ended by the next strike"
@@ -83,7 +90,8 @@ class Contents:
             "tempo    "
             + _listing([f"{_decimal(bpm)} at {_decimal(at)} s" for at, bpm in self.tempos]),
             "meter    "
-            + _listing([f"{meter} at {_decimal(at)} s" for at, meter in self.time_signatures]),
+            + _listing([f"{meter} at {_decimal(at)} s" for at, meter in self.time_signatures])
+            + f", after an upbeat of {_quarter_notes(self.upbeat)}" * (self.upbeat > 0),
             "key      "
             + _listing([f"{key} at {_decimal(at)} s" for at, key in self.key_signatures]),
         ]
@@ -129,6 +137,7 @@ def _contents(data: bytes, name: str) -> Contents:
     meta = np.flatnonzero(events.status == META)
     kinds = events.first[meta]
     found = signatures(header, events, tick)
+    velocity = events.second[notes.start[~notes.is_drum]]
     time_signatures = {at: f"{meter[0]}/{meter[1]}" for at, meter in meters(found)}
     key_signatures = {at: key_name(*key) for at, key in keys(found)}
     names = {
@@ -148,6 +157,8 @@ def _contents(data: bytes, name: str) -> Contents:
         time_signatures=list(zip(seconds(list(time_signatures)), time_signatures.values())),
         key_signatures=list(zip(seconds(list(key_signatures)), key_signatures.values())),
         tracks=_tracks(events, notes, len(starts), names),
+        upbeat=counted_meters(found, header.division)[0][0] / header.division,
+        velocities=(int(velocity.min()), int(velocity.max())) if len(velocity) else None,
         n_drums=int(np.count_nonzero(notes.is_drum)),
         n_cut=int(np.count_nonzero(notes.is_cut)),
         n_never_ended=len(every.end) - len(notes.end),
@@ -193,6 +204,10 @@ def _details(n_drums: int, lowest: int | None, highest: int | None) -> str:
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds * 1000), 60_000)
     return f"{minutes:,} min {rest / 1000:.3f} s" if minutes else f"{rest / 1000:.3f} s"
+
+
+def _quarter_notes(number: float) -> str:
+    return f"{_decimal(number)} quarter note{'s' * (number != 1)}"
 
 
 def _decimal(value: float) -> str:

@@ -257,17 +257,29 @@ def test_roll_and_probabilities_are_aligned(layout, shared):
 
 def boxes(axes):
     (collection,) = axes.collections
+    return corners(collection)
+
+
+def corners(collection):
     corners = [path.vertices for path in collection.get_paths()]
     return [(*c.min(axis=0).tolist(), *c.max(axis=0).tolist()) for c in corners]
 
 
 def test_notes_are_drawn_at_their_own_times_without_a_grid(axes):
-    notes = [(60, 0.125, 0.25), (60, 0.25, 0.2500001), (64, 0.3, 7.5), (60, 1, 1)]
+    notes = [(60, 0.125, 0.225), (60, 0.25, 0.2500001), (64, 0.3, 7.5), (60, 1, 1)]
     assert plots.plot_notes(axes, notes) is axes
     shortest = 7.5 / 1000  # so that it is visible
-    assert boxes(axes) == [
+    whole, heads = map(corners, axes.collections)
+    assert whole == [
         (start, p - 0.5, max(end, start + shortest), p + 0.5) for p, start, end in notes
     ]
+    lengths = [0.3 * 0.1, shortest, 7.5 / 200, shortest]
+    assert heads == [
+        (start, p - 0.5, pytest.approx(start + length), p + 0.5)
+        for (p, start, _), length in zip(notes, lengths)
+    ]
+    colours = [each.get_facecolor()[0, 0] for each in axes.collections]
+    assert colours == [0.5, 0]
     assert axes.get_xlim() == (0, 7.5) and axes.get_ylim() == (57, 67)
     assert axes.get_xlabel() == "seconds" and "C4" in names(axes.yaxis)
 

@@ -27,7 +27,8 @@ _GIVEN = LinearSegmentedColormap.from_list("given", ["#e8f0f8", "#1f77b4"])
 _PROBABILITY = LinearSegmentedColormap.from_list(  # evenly darker, as in page.html
     "probability", [(0, "#ffffff"), (0.3, "#e8b973"), (1, "#6d1a37")]
 )
-_HEAD = 0.3  # steps
+_HEAD = 0.3  # of a step, or of a note
+_HEADS = np.array([1 / 1000, 1 / 200])  # the shortest and the longest, of the width of a picture
 _HELD = 0.5  # darkness of what follows a head
 
 
@@ -66,7 +67,7 @@ def plot_piano_roll(
 
 
 def plot_notes(axes, notes, bars=None):
-    """Draw notes at their own times, each as a black box.
+    """Draw notes at their own times, each as a grey box with a black head.
 
     Parameters
     ----------
@@ -84,7 +85,8 @@ def plot_notes(axes, notes, bars=None):
     Notes
     -----
     No note is lost or moved, unlike in a piano roll, whose steps hide notes shorter than a step. A
-    box is at least a thousandth of the picture wide, so that a note of length 0 is visible.
+    box is at least a thousandth of the picture wide, so that a note of length 0 is visible. The
+    heads show where a pitch is struck again.
     """
     table = pianoroll.numeric_array("notes", notes)
     if table.ndim != 2 or table.shape[1] != 3 or not len(table):
@@ -96,9 +98,11 @@ def plot_notes(axes, notes, bars=None):
         raise ValueError("notes must have 0 <= start <= end, all finite")
     checks.number("the pitch of a note", pitch.min(), low=0)
     checks.number("the pitch of a note", pitch.max(), high=127)
-    style = {"facecolors": "black", "edgecolors": "0.5", "linewidths": 0.4}
     last = end.max() or 1
-    _axes.boxes(axes, pitch, start, np.maximum(end, start + last / 1000), **style)
+    shortest, longest = last * _HEADS
+    _axes.boxes(axes, pitch, start, np.maximum(end, start + shortest), color="0.5", linewidths=0.4)
+    heads = np.clip(_HEAD * (end - start), shortest, longest)
+    _axes.boxes(axes, pitch, start, start + heads, color="black", linewidths=0)
     axes.set_xlim(0, last)
     axes.set_xlabel("seconds")
     if bars is not None:

@@ -89,7 +89,12 @@ def test_the_tempo_is_that_of_most_quarter_notes_of_the_music(changes, expected)
 
 
 def test_a_tempo_is_that_of_its_microseconds():
-    assert read(tune(1, (0, tempo(123_457)))).tempo == 60e6 / 123_457
+    """It has few decimals where that stands for the same microseconds."""
+    for microseconds, expected in (
+        (909_091, 66.0), (666_667, 90.0), (207_612, 289.0), (500_501, 119.88),
+        (909_090, 60e6 / 909_090),
+    ):  # fmt: skip
+        assert read(tune(1, (0, tempo(microseconds)))).tempo == expected
 
 
 def test_smpte_files_have_no_tempo_and_no_beats():
@@ -264,7 +269,10 @@ def test_rolls_and_beats_are_read_back(tmp_path_factory, rolls, beats, format):
     np.testing.assert_array_equal(content.onset_roll, canonical_onsets(roll, onset_roll))
     microseconds = round(60_000_000 / Fraction(str(beats.tempo)))
     first = beats.first_step if len(roll) >= beats.steps_per_bar - beats.first_step else 0
-    expected = beats._replace(tempo=60e6 / microseconds, first_step=first)
+    tempo = content.tempo  # as it was given, where that is a short number
+    assert round(60e6 / tempo) == microseconds
+    assert not isinstance(beats.tempo, int) or tempo == beats.tempo
+    expected = beats._replace(tempo=tempo, first_step=first)
     assert content.beats == expected
     assert (content.meter, content.key, content.n_meter_changes) == (beats.meter, beats.key, 0)
     if len(content.pitches):

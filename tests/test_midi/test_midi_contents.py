@@ -30,6 +30,7 @@ def test_what_a_file_contains(tune):
     contents = midi.describe(tune)
     assert (contents.format, contents.division, contents.damage) == (1, 480, [])
     assert contents.seconds == 1.5
+    assert (contents.velocities, contents.upbeat) == ((64, 64), 0)
     assert contents.tempos == [(0.0, 120.0), (1.0, 240.0)]
     assert contents.time_signatures == [(0.0, "3/8")]
     assert contents.key_signatures == [(0.0, "C minor"), (1.0, "D major")]  # 9 sharps are none
@@ -74,6 +75,7 @@ def test_the_report(tune, capsys):
         f"{tune}: format 1, 3 tracks, 480 ticks per quarter note\n"
         "length   1.500 s\n"
         "notes    3 (1 on drums), C4 (60) to A4 (69)\n"
+        "velocity 64\n"
         "left out 1 note without an end\n"
         "tempo    120 at 0 s, 240 at 1 s\n"
         "meter    3/8 at 0 s\n"
@@ -99,6 +101,7 @@ def test_the_numbers_of_the_report_are_those_of_a_count(tmp_path, capsys):
         f"{path}: format 1, 2 tracks, 480 ticks per quarter note\n"
         f"length   2 min {seconds - 120:.3f} s\n"
         "notes    3,701 (1,200 on drums), C#4 (61) to A#4 (70)\n"
+        "velocity 64\n"
         "cut      3 notes without a note-off, ended by the next strike\n"
         "left out 2 notes without an end\n"
         "tempo    none given\n"
@@ -134,6 +137,27 @@ def test_numbers_of_tracks(tmp_path, n_tracks, said):
     path = tmp_path / "tune.mid"
     path.write_bytes(smf(*[track()] * n_tracks))
     assert f"format 1, {said}" in str(midi.describe(path))
+
+
+@pytest.mark.parametrize(
+    ("first_step", "expected"),
+    [
+        (8, "1/4 at 0 s, 3/4 at 0.5 s, after an upbeat of 1 quarter note"),
+        (6, "3/8 at 0 s, 3/4 at 0.75 s, after an upbeat of 1.5 quarter notes"),
+        (0, "3/4 at 0 s"),
+    ],
+)  # fmt: skip
+def test_velocities_bars_and_upbeats(tmp_path, drawn, first_step, expected):
+    path, beats = tmp_path / "tune.mid", midi.Beats(4, 120, (3, 4), first_step)
+    velocity = np.array([[20], [0], [99], *[[1]] * 22])
+    roll = [[1], [0], [1], *[[0]] * 21, [1]]
+    midi.midiwrite(path, roll, (60, 61), velocity=velocity, beats=beats)
+    lines = str(midi.describe(path)).splitlines()
+    assert "velocity 1 to 99" in lines
+    assert f"meter    {expected}" in lines
+    assert main([str(path), "--picture", str(tmp_path / "p.png")]) == 0
+    bars = [line.get_xdata()[0] for line in drawn[0].lines]
+    assert bars == midi.midiread(path, steps_per_beat=4).bars.tolist() and len(bars) >= 2
 
 
 def test_an_unreadable_file_gives_a_sentence_and_the_others_are_described(tune, tmp_path, capsys):
@@ -172,7 +196,9 @@ def test_a_picture_has_every_note_at_its_own_time(tmp_path, monkeypatch):
         figure_module.Figure, "savefig", lambda self, *_, **__: figures.append(self)
     )
     assert main([str(tmp_path / "fast.mid"), "--picture", str(tmp_path / "p.png")]) == 0
-    (boxes,) = figures[0].axes[0].collections
+    boxes, heads = figures[0].axes[0].collections
+    ends = [path.get_extents().x1 - path.get_extents().x0 for path in heads.get_paths()]
+    assert ends == pytest.approx([59 / 32 / 200] * 30)  # less than 0.3 of a note
     drawn = [path.get_extents().extents.tolist() for path in boxes.get_paths()]
     expected = [[n.start, 60.5, n.end, 61.5] for n in midi.midiread(tmp_path / "fast.mid").notes]
     assert drawn == expected and len(drawn) == 30
