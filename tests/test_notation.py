@@ -7,6 +7,7 @@ from midi import Beats, midiread, midiwrite
 from rnn4music.data import RollStore, convert, load_midi, shards
 from rnn4music.data.dataset import Dataset
 from rnn4music.data.notation import Notation, common_beats
+from rnn4music.saving.metadata import of_music
 
 WALTZ = Beats(4, tempo=90.0, meter=(3, 4), first_step=8, key=(-1, True))
 MARCH = Beats(4, tempo=120.0, meter=(2, 4), key=(3, False))
@@ -71,6 +72,10 @@ def test_the_beats_to_compose_with_are_those_of_most_of_the_music(folder, tmp_pa
         assert isinstance(beats.steps_per_beat, int)
         assert beats.tempo == pytest.approx((100 + 120) / 2, rel=1e-5)  # the fourth file has 120
         assert beats.key is None  # 84 of 174 steps
+        upbeats = tunes.select([0, 2])  # the waltz with an upbeat, and a march that is longer
+        assert (upbeats.beats.meter, upbeats.beats.first_step) == ((2, 4), 0)
+        facts = of_music(tunes.select([0]))["beats"]
+        assert facts == {"tempo": 90.0, "meter": [3, 4], "first_step": 8}
         assert tunes.select([0, 1]).beats.key == (-1, True)
 
 
@@ -84,6 +89,16 @@ def test_common_beats_weigh_by_steps():
     assert common_beats([march, waltz], [30, 30], 4).key is None
     assert common_beats([march, Notation()], [10, 90], 4) == Beats(4, 120.0, (2, 4))
     assert Notation(first_step=0).beats(4) == Beats(4)
+    upbeat = waltz._replace(first_step=8)
+    for several, first_step in (
+        ([waltz, upbeat, upbeat, march._replace(first_step=4)], 8),
+        ([upbeat, waltz], 0),  # as many
+        ([upbeat, *[march._replace(first_step=4)] * 3], 8),  # of the common metre only
+        ([Notation(first_step=12), Notation(first_step=12, meter=(4, 4)), Notation()], 12),
+    ):
+        lengths = [100, *[10] * (len(several) - 1)]
+        assert common_beats(several, lengths, 4).first_step == first_step
+    assert common_beats([waltz, waltz._replace(tempo=60e6 / 909_090)], [9, 9], 4).tempo == 63
     assert common_beats([Notation()], [9], 6) == common_beats([], [], 6) == Beats(6)
 
 
@@ -162,6 +177,38 @@ def test_chorales_have_their_metre_key_and_upbeat(tmp_path):
         _write_chorale(0.5, (name, tmp_path / "a.mid"))
         beats = midiread(tmp_path / "a.mid", steps_per_beat=4).beats
         assert beats == Beats(4, 120.0, meter, first_step, key)
+
+
+def test_chorales_of_an_earlier_version_are_written_anew(tmp_path, monkeypatch, capsys):
+    chorales = pytest.importorskip("music21.corpus.chorales")
+    from rnn4music.data import chorales as ours
+
+    names = ["bach/bwv112.5", "bach/bwv10.7"]
+    monkeypatch.setattr(chorales, "Iterator", lambda **_: names)
+    monkeypatch.setattr(ours, "n_cores", lambda: 1)
+    monkeypatch.setattr(
+        ours, "_write_chorale", lambda _, name_and_path: name_and_path[1].write_bytes(b"new")
+    )
+
+    def files():
+        return {path.name: path.read_bytes() for path in tmp_path.glob("*.mid")}
+
+    new = {"bwv112.5.mid": b"new", "bwv10.7.mid": b"new"}
+    ours.write_chorales(tmp_path)
+    assert files() == new and "earlier version" not in capsys.readouterr().err
+    (tmp_path / "bwv10.7.mid").write_bytes(b"kept")
+    ours.write_chorales(tmp_path)
+    assert files() == {**new, "bwv10.7.mid": b"kept"}
+    for mark in (None, "1"):
+        for name in [*new, "mine.mid"]:
+            (tmp_path / name).write_bytes(b"old")
+        (tmp_path / ".version").unlink()
+        if mark:
+            (tmp_path / ".version").write_text(mark)
+        ours.write_chorales(tmp_path)
+        assert files() == {**new, "mine.mid": b"old"}
+        said = capsys.readouterr().err
+        assert f"the chorales in {tmp_path} are from an earlier version" in said
 
 
 def test_a_shard_keeps_every_notation(tmp_path):

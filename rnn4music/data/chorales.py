@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from midi.files import expanded, written_whole
-from rnn4music._utils.console import Bar
+from rnn4music._utils.console import Bar, log
 from rnn4music._utils.processes import in_processes, n_cores
 from rnn4music.data.midi_files import load_midi
+
+_VERSION = "2"  # of the files: another where they are written differently
 
 
 def load_chorales(folder="data/chorales", **options):
@@ -34,7 +36,8 @@ def write_chorales(folder, seconds_per_quarter=0.6):
     Repeats are not written out, and tied notes are one note. The files have the tempo, and the time
     and key signatures of the soprano; an upbeat is a short first bar. This takes about half a
     minute on two cores, with a progress bar. If interrupted, the next call continues where it
-    stopped.
+    stopped. Chorales that an earlier version of rnn4music wrote are written anew; the hidden file
+    ``.version`` tells them apart.
 
     Parameters
     ----------
@@ -61,6 +64,14 @@ def write_chorales(folder, seconds_per_quarter=0.6):
     folder.mkdir(parents=True, exist_ok=True)
     names = sorted({str(name) for name in corpus.chorales.Iterator(returnType="filename")})
     files = {name: folder / f"{Path(name).name}.mid" for name in names}
+    mark = folder / ".version"
+    if not mark.exists() or mark.read_text("utf-8") != _VERSION:
+        earlier = [path for path in files.values() if path.exists()]
+        if earlier:
+            log(f"the chorales in {folder} are from an earlier version, and are written anew")
+        for path in earlier:
+            path.unlink()
+        mark.write_text(_VERSION, "utf-8")
     missing = [(name, path) for name, path in files.items() if not path.exists()]
     if missing:
         write = partial(_write_chorale, seconds_per_quarter)

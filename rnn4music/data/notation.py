@@ -73,7 +73,8 @@ def common_beats(notations, lengths, steps_per_beat):
     """Return the `Beats` to compose with, from those of tunes and their numbers of steps.
 
     The tempo is the median. The metre is the one of most steps, 4/4 if no file gives one. The key
-    is that of more than half of the steps, if there is one.
+    is that of more than half of the steps, if there is one. `first_step` is the place in the bar
+    at which most tunes of the metre begin, since what is composed from silence begins as they do.
     """
     tempos = [notation.tempo for notation in notations if notation.tempo]
     meters, keys = Counter(), Counter()
@@ -85,7 +86,10 @@ def common_beats(notations, lengths, steps_per_beat):
     meter = max(meters, key=meters.__getitem__, default=(4, 4))
     key = max(keys, key=keys.__getitem__, default=None)
     key = key if 2 * keys[key] > n_steps else None
-    return Beats(steps_per_beat, median(tempos) if tempos else 120.0, meter, 0, key)
+    places = Counter(each.first_step or 0 for each in notations if (each.meter or (4, 4)) == meter)
+    first_step = max(sorted(places), key=places.__getitem__, default=0)
+    tempo = round(median(tempos), 3) if tempos else 120.0
+    return Beats(steps_per_beat, tempo, meter, first_step, key)
 
 
 def sentences(notations, in_beats):

@@ -19,7 +19,7 @@ READING = (
 """Options that determine how music is read, besides the pitch range."""
 
 BEATS, ACCENTS = "beats", "accents"
-"""Tempo and metre of the music, and how hard its notes are struck; composing takes them over."""
+"""Tempo, metre and usual upbeat of the music, and how hard its notes are struck; for composing."""
 
 _BEATS_PER_MINUTE = 120  # assumed where steps are parts of a beat and no tempo is given
 
@@ -78,7 +78,11 @@ def of_music(music):
     beats, accents = getattr(music, BEATS, None), getattr(music, ACCENTS, None)
     facts = {}
     if beats is not None:
-        facts[BEATS] = {"tempo": round(beats.tempo, 3), "meter": [*beats.meter]}
+        facts[BEATS] = {
+            "tempo": round(beats.tempo, 3),
+            "meter": [*beats.meter],
+            "first_step": beats.first_step,
+        }
     if accents is not None:
         facts[ACCENTS] = accents._asdict()
     return facts
