@@ -193,6 +193,9 @@ def _grid_of_beats(beats: Beats) -> Grid:
             "as MIDI"
         )
     least = beats.step.denominator
+    with_bars = math.lcm(least, (beats.steps_per_bar * beats.step).denominator)
+    if with_bars <= _GREATEST_DIVISION:
+        least = with_bars  # a bar and an upbeat are whole numbers of ticks too
     division = math.lcm(_USUAL_DIVISION, least)
     if division > _GREATEST_DIVISION:
         division = least * max(_USUAL_DIVISION // least, 1)
