@@ -35,3 +35,13 @@ def test_invalid_rolls(value, error, message):
 def test_another_width_is_refused():
     with pytest.raises(ValueError, match=r"roll must have the shape \(steps, 4\)"):
         pianoroll.validate("roll", np.eye(3), 4)
+
+
+@pytest.mark.parametrize(("columns", "n_pitches", "remedy"), (
+    (88, 176, "onsets=True, which doubles the width"),
+    (176, 88, "onsets=False, since the roll has twice as many columns"),
+    (80, 88, "a pitch range of that width"),
+))  # fmt: skip
+def test_rolls_of_the_other_kind_are_named(columns, n_pitches, remedy):
+    with pytest.raises(ValueError, match=f"with {remedy}$"):
+        pianoroll.validate("roll", np.zeros((4, columns)), n_pitches)

@@ -45,9 +45,10 @@ def validate(name, value, n_pitches=None, *, ndims=(2,), binary=False):
     if roll.ndim not in ndims or n_pitches not in (None, roll.shape[-1]):
         width = "pitches" if n_pitches is None else n_pitches
         shapes = " or ".join(f"(steps, {'tunes, ' * (n - 2)}{width})" for n in ndims)
-        remedy = "give one tune at a time" if n_pitches is None else (
-            "the model's io_length sets the width: read MIDI files with a pitch range of that width"
-        )  # fmt: skip
+        remedy = "give one tune at a time"
+        if n_pitches is not None:
+            remedy = "the model's io_length sets the width: read MIDI files with "
+            remedy += _width(roll.shape[-1] if roll.ndim else 0, n_pitches)
         raise ValueError(f"{name} must have the shape {shapes}, but has {roll.shape}; {remedy}")
     if 0 in roll.shape:
         raise ValueError(f"{name} is empty, its shape is {roll.shape}; give at least one step")
@@ -92,7 +93,7 @@ def validate_dataset(name, value, n_pitches=None, *, binary=False, scorable=Fals
         if n_pitches not in (None, value.width):
             raise ValueError(
                 f"the rolls of {name} have {value.width} columns, but the model's io_length "
-                f"is {n_pitches}; convert the MIDI files with a pitch range of that width"
+                f"is {n_pitches}; convert the MIDI files with {_width(value.width, n_pitches)}"
             )
         tunes = value
     elif isinstance(value, (str, os.PathLike)) or not np.iterable(value):
@@ -117,6 +118,15 @@ def validate_dataset(name, value, n_pitches=None, *, binary=False, scorable=Fals
             "scored; give a tune of at least two steps"
         )
     return tunes
+
+
+def _width(found, expected):
+    """Return how to read MIDI files for rolls of another width."""
+    if expected == 2 * found:
+        return "onsets=True, which doubles the width"
+    if found == 2 * expected:
+        return "onsets=False, since the roll has twice as many columns"
+    return "a pitch range of that width"
 
 
 def numeric_array(name, value):
