@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from midi import Beats, midiread, midiwrite
+from midi.beats import Score
 from rnn4music.data import RollStore, convert, load_midi, shards
-from rnn4music.data.dataset import Dataset
+from rnn4music.data.dataset import Dataset, DatasetWarning
 from rnn4music.data.notation import Notation, common_beats
 from rnn4music.saving.metadata import of_music
 
@@ -225,3 +226,17 @@ def test_a_shard_keeps_every_notation(tmp_path):
     index = shards.read_index(tmp_path / "shard")
     assert [entry.notation for entry in index.entries] == notations
     assert [tune.notation for tune in shards.read_tunes(tmp_path / "shard", index)] == notations
+
+
+def test_a_file_whose_notation_cannot_be_read_does_not_end_the_reading(folder, monkeypatch):
+    """Not even by a StopIteration, which once ended the reading of all later files silently."""
+    notation = Score.key
+
+    def stopping(score):
+        return next(iter([])) if score.meter == (2, 4) else notation.func(score)
+
+    monkeypatch.setattr(Score, "key", property(stopping))
+    with pytest.warns(DatasetWarning, match="StopIteration"):
+        tunes = load_midi(folder, steps_per_beat=4)
+    assert tunes.names == ["a.mid", "b.mid", "d.mid"]
+    assert [issue.file for issue in tunes.skipped] == ["c.mid"]

@@ -105,3 +105,14 @@ def test_a_daemonic_process_can_start_one():
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         with pytest.raises(ValueError, match="from there"):
             pool.apply(in_limited_process, (raising, ["value", "from there"]), LIMITS)
+
+
+def stopping(item):
+    return next(iter([item] if item else []))
+
+
+@pytest.mark.parametrize("workers", (1, 2))
+def test_a_task_that_stops_is_an_error_and_not_the_end(workers):
+    results = processes.in_processes(stopping, [1, 2, 0, 4], workers)
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        list(results)

@@ -49,7 +49,8 @@ def in_processes(function, items, workers):
     the middle of an answer.
     """
     if workers <= 1 or not can_start_processes():
-        yield from map(function, items)
+        for item in items:  # not map, which a StopIteration of the function would end
+            yield function(item)
         return
     from loky import ProcessPoolExecutor
 

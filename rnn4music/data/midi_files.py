@@ -498,12 +498,11 @@ def n_workers(workers, files):
 
 def read_file(sampling, file):
     """Read a file as a `Tune`; this may run in any process."""
-    options, pitch_range, to_c, onsets = sampling
     try:
         data = file.read()
         if data.startswith(_APPLE_DOUBLE):
             return Tune(file.name, reason="macOS resource file (._*), which is not music")
-        content = read_bytes(data, options, dtype=bool)
+        return _tune(sampling, file.name, read_bytes(data, sampling.options, dtype=bool))
     except MidiError as error:
         return Tune(file.name, reason=error.reason)
     except Exception as error:  # from the disk or zipfile: one bad file must not stop the others
@@ -512,6 +511,11 @@ def read_file(sampling, file):
             reason = f"in the .zip, {reason}".replace(f" for file {file.member!r}", "")
             reason = reason.replace(f"File {file.member!r}", "the file")
         return Tune(file.name, reason=reason)
+
+
+def _tune(sampling, name, content):
+    """Return the `Tune` of the content of a file."""
+    _, pitch_range, to_c, onsets = sampling
     roll, struck = content.piano_roll, content.onset_roll
     n_out_of_range, is_short = content.n_out_of_range, content.is_too_short
     beats, velocity = content.beats, content.velocity_roll
@@ -546,7 +550,7 @@ def read_file(sampling, file):
     ).transposed(semitones)  # fmt: skip
     if onsets:
         roll = np.hstack([roll, struck])
-    return Tune(file.name, roll, reason, summary(content.damage), {**counts, **dropped}, notation)
+    return Tune(name, roll, reason, summary(content.damage), {**counts, **dropped}, notation)
 
 
 def _without_notes(dropped):

@@ -225,6 +225,22 @@ def test_a_file_without_any_frame_after_long_silence_has_beats():
     assert content.beats.first_step == 9
 
 
+@pytest.mark.parametrize(
+    ("events", "meter", "place"),
+    (
+        ([], (4, 4), 2),
+        ([(0, time_signature(3, 2))], (3, 4), 0),
+        ([(0, time_signature(3, 2)), (6 * QUARTER - 1, time_signature(4, 2))], (3, 4), 0),
+    ),
+)
+def test_a_roll_that_begins_after_its_only_note(events, meter, place):
+    """Silence, and a note between quarters 5 and 6, nearer to 6, where the roll begins."""
+    note = track((int(5.6 * QUARTER), note_on(60)), (5, note_off(60)))
+    options = check_options(steps_per_beat=1)._replace(most_silence=2)
+    beats = read_bytes(smf(track(*events), note), options).beats
+    assert (beats.meter, beats.first_step) == (meter, place)
+
+
 def test_the_steps_per_beat_are_those_of_the_call():
     for steps in (4, np.int64(4), 2.5, 0.1, Fraction(7, 3), Fraction(1, 3)):
         assert read(tune(1), steps_per_beat=steps).beats.steps_per_beat == steps
