@@ -7,9 +7,9 @@ Signatures that are too short, or have values that no music has, are ignored. Of
 tick those of the lowest track count, and among these the last, since the first track of a file is
 its conductor and others may be written for transposing instruments.
 
-Each time signature begins a bar. A first one that lasts less than a bar of the next, such as 1/4
-before 3/4, is an upbeat: the bars are those of the next. Before the first time signature the
-metre is 4/4, as the standard says.
+Each time signature begins a bar. A first one that lasts at most one bar of its own, and less than a
+bar of the next, such as a quarter of 1/4 or 3/4 before 3/4, is an upbeat: the bars are those of the
+next. Before the first time signature the metre is 4/4, as the standard says.
 """
 
 from __future__ import annotations
@@ -75,8 +75,13 @@ class Beats(NamedTuple):
     @property
     def counts_per_bar(self) -> int:
         """The beats that musicians count in a bar: two in 6/8, three in 3/4 and 9/8."""
-        number, unit = self.meter
-        return number // 3 if unit >= 8 and number > 3 and number % 3 == 0 else number
+        return self.meter[0] // (3 if is_compound(self.meter) else 1)
+
+
+def is_compound(meter: tuple[int, int]) -> bool:
+    """Return whether three notes make a beat of a metre, as in 6/8, 9/8 and 12/8."""
+    number, unit = meter
+    return unit >= 8 and number > 3 and number % 3 == 0
 
 
 class Signature(NamedTuple):
@@ -136,11 +141,11 @@ def counted_meters(found: Iterable[Signature], division: int) -> list[tuple[int,
     counted = meters(found)
     if not counted or counted[0][0] > 0:
         counted.insert(0, (0, (4, 4)))
-    while len(counted) > 1:
-        (tick, _), (after, meter) = counted[:2]
-        if after - tick >= _ticks_per_bar(meter, division):
-            break
-        del counted[0]  # an upbeat
+    if len(counted) > 1:
+        tick = counted[1][0]
+        own, following = (_ticks_per_bar(meter, division) for _, meter in counted[:2])
+        if tick <= own and tick < following:
+            del counted[0]  # an upbeat
     return counted
 
 
@@ -232,7 +237,10 @@ class Score:
 
     @cached_property
     def bars(self) -> np.ndarray | None:
-        """The seconds at which bars begin before the end of the music; None if unknown."""
+        """The seconds at which bars begin before the end of the music; None if unknown.
+
+        Bars that are shorter than a tick, and begin together, count as one.
+        """
         if self.meter is None or self.in_smpte:
             return None
         ticks, ends = [], [*(tick for tick, _ in self._bars[1:]), self.last]
@@ -242,7 +250,8 @@ class Score:
             if len(ticks) + n_bars > _MOST_BARS:
                 return None
             ticks += [tick + int(k * length) for k in range(n_bars)]
-        return (self.clock.at(np.array(ticks)) / self.clock.units_per_second).astype(np.float64)
+        seconds = self.clock.at(np.array(ticks)) / self.clock.units_per_second
+        return np.unique(seconds.astype(np.float64))
 
     @cached_property
     def beats(self) -> Beats:
@@ -289,11 +298,11 @@ class Score:
 
 
 def checked_beats(beats: Any) -> Beats:
-    """Return beats that a MIDI file can hold; raise TypeError or ValueError for others."""
+    """Return beats that a MIDI file can hold, as plain numbers; raise an error for others."""
     if not isinstance(beats, Beats):
         raise TypeError(f"beats must be midi.Beats(steps_per_beat=4, tempo=120.0), not {beats!r}")
-    exact_number("steps_per_beat", beats.steps_per_beat, "steps such as 4")
-    exact_number("tempo", beats.tempo, "quarter notes per minute such as 120")
+    steps = exact_number("steps_per_beat", beats.steps_per_beat, "steps such as 4")
+    tempo = exact_number("tempo", beats.tempo, "quarter notes per minute such as 120")
     try:
         numerator, denominator = map(operator.index, beats.meter)
         first_step = operator.index(beats.first_step)
@@ -318,7 +327,8 @@ def checked_beats(beats: Any) -> Beats:
         raise ValueError(
             f"key={beats.key} must be -7 (flats) to 7 (sharps), and whether the key is minor"
         )
-    return beats
+    key = None if beats.key is None else (sharps, bool(is_minor))
+    return Beats(_plain(steps), float(tempo), (numerator, denominator), first_step, key)
 
 
 def _plain(number: Fraction) -> int | float | Fraction:

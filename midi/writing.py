@@ -27,13 +27,14 @@ from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 
-from .beats import DENOMINATORS, LONGEST_BAR, Beats, checked_beats
+from .beats import DENOMINATORS, LONGEST_BAR, Beats, checked_beats, is_compound
 from .events import META_KEY_SIGNATURE, META_TEMPO, META_TIME_SIGNATURE
 from .files import written_whole
 from .onsets import canonical_onsets, checked_onsets, onset_notes, split_onsets
 from .reading import checked_flag, checked_pitch_range
 from .timing import DEFAULT_TEMPO, Number, exact_number, exact_time_step, scaled_floor, scaled_round
 
+USUAL_VELOCITY = 90
 _GREATEST_TEMPO = 2**24 - 1
 _GREATEST_DIVISION = 2**15 - 1
 _GREATEST_DELTA = 2**28 - 1
@@ -61,7 +62,7 @@ def midiwrite(
     r: tuple[SupportsIndex, SupportsIndex] = (21, 109),
     dt: Number | None = None,
     patch: SupportsIndex = 0,
-    velocity: Any = 90,
+    velocity: Any = USUAL_VELOCITY,
     name: str = "",
     *,
     format: SupportsIndex = 0,
@@ -130,7 +131,8 @@ def midiwrite(
     elif dt is not None:
         raise ValueError(f"give either dt or beats, not both: dt={dt}, beats={beats}")
     else:
-        frame = checked_beats(beats).step
+        beats = checked_beats(beats)
+        frame = beats.step
         time_step = 60 * frame / exact_number("tempo", beats.tempo, "")
         what = f"a step of {beats}"
     if not _SHORTEST_STEP <= time_step <= _LONGEST_STEP:
@@ -233,9 +235,8 @@ def _signatures(beats: Beats, division: int, end: int) -> list[tuple[int, bytes]
 
 def _time_signature(meter: tuple[int, int]) -> bytes:
     numerator, denominator = meter
-    # the clicks of a metronome, 24 in a quarter note: three notes each in 6/8, 9/8 and 12/8
-    is_compound = denominator >= 8 and numerator > 3 and numerator % 3 == 0
-    click = max(96 // denominator * (3 if is_compound else 1), 1)
+    # the clicks of a metronome, 24 in a quarter note
+    click = max(96 // denominator * (3 if is_compound(meter) else 1), 1)
     power = denominator.bit_length() - 1
     return _meta(META_TIME_SIGNATURE, bytes((numerator, power, click, 8)))
 

@@ -17,10 +17,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from midi.writing import USUAL_VELOCITY
 from rnn4music.data.pianoroll import halves
-
-FLAT = 90
-"""The velocity of all notes if no file says more."""
 
 SHRINK = 500  # notes; with fewer, other pieces of the same composer fit worse
 _HEIGHTS = 3
@@ -65,7 +63,7 @@ def velocities(roll, beats=None, accents=None, *, onsets=False):
     """
     sounding, _ = halves(np.asarray(roll), onsets)
     if accents is None:
-        return np.full(sounding.shape, FLAT)
+        return np.full(sounding.shape, USUAL_VELOCITY)
     period = period_of(beats)
     by_position = np.array(accents.positions)
     if len(by_position) != period:

@@ -64,8 +64,12 @@ def find_key(roll, lowest_pitch=21, *, onsets=False):
 
 def key_signature(key):
     """Return the number of sharps, below 0 of flats, and whether the key is minor."""
-    sharps = (7 * (key.tonic + (3 if key.mode == "minor" else 0)) + 5) % 12 - 5
-    return sharps, key.mode == "minor"
+    return sharps_of(7 * (key.tonic + (3 if key.mode == "minor" else 0))), key.mode == "minor"
+
+
+def sharps_of(fifths):
+    """Return the signature of the major key `fifths` above C: six sharps to five flats (−5)."""
+    return (fifths + 5) % 12 - 5
 
 
 def name_of_signature(signature):

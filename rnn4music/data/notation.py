@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from midi.beats import Beats, checked_beats
 from midi.text import count
+from rnn4music.data.keys import sharps_of
 
 
 class Notation(NamedTuple):
@@ -66,7 +67,7 @@ class Notation(NamedTuple):
         if self.key is None or semitones % 12 == 0:
             return self
         sharps, is_minor = self.key
-        return self._replace(key=((sharps + 7 * semitones + 5) % 12 - 5, is_minor))
+        return self._replace(key=(sharps_of(sharps + 7 * semitones), is_minor))
 
 
 def common_beats(notations, lengths, steps_per_beat):

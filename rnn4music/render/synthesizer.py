@@ -24,15 +24,14 @@ import numpy as np
 import midi
 from midi.files import written_whole
 from midi.reading import checked_flag
-from midi.writing import checked_velocity
+from midi.writing import USUAL_VELOCITY, checked_velocity
 from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 from rnn4music.render import soundfont as soundfonts
 
 SAMPLE_RATE = 44100  # samples per second
 LONGEST = 7200  # seconds; an hour of sound takes 1.3 GB of memory
-LOUDNESS = 0.14  # amplitude of a sine as strong as a struck A4; 1.5 dB less per octave upwards
-USUAL_VELOCITY = 90  # of `LOUDNESS` and `_BRIGHTNESS`
+LOUDNESS = 0.14  # amplitude of a sine as strong as an A4 of usual velocity; 1.5 dB less per octave
 PEAK = 0.9
 ATTACK, RELEASE = 0.005, 0.15  # seconds
 DAMPING = 0.025  # seconds before a strike, and before the end, in which what sounds fades

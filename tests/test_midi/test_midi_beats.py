@@ -1,5 +1,6 @@
 """Tempo, metre, key and bars: read, written, and read again."""
 
+import json
 from fractions import Fraction
 
 import numpy as np
@@ -10,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 from smf import decoded, key_signature, note_off, note_on, smf, tempo, time_signature, track
 
 from midi import Beats, MidiError, canonical_onsets, midiread, midiwrite
+from midi.beats import checked_beats
 from midi.reading import check_options, read_bytes
 
 QUARTER = 480
@@ -68,6 +70,8 @@ def test_bars_begin_where_tempos_and_time_signatures_say():
     assert read(tune(8)).bars is None
     assert read(tune(5000, (0, time_signature(1, 6)))).bars.shape == (80_000,)  # of 1/64
     assert read(tune(9000, (0, time_signature(1, 6)))).bars is None
+    bars = read(tune(3, (0, time_signature(1, 6))), division=4).bars  # four bars in a tick
+    np.testing.assert_array_equal(bars, np.arange(3 * QUARTER) / 8)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +122,12 @@ def test_smpte_files_have_no_tempo_and_no_beats():
         # upbeats
         ([(0, (1, QUARTERS)), (1, (3, QUARTERS))], (3, 4), 0),
         ([(0, (3, QUARTERS)), (3, (4, QUARTERS)), (8, (3, QUARTERS))], (3, 4), 1),
-        ([(0, (1, SIXTEENTHS)), (0.25, (1, EIGHTHS)), (0.75, (3, QUARTERS))], (3, 4), 0),
+        ([(0, (2, QUARTERS)), (1.5, (3, QUARTERS))], (3, 4), 0),
+        # no upbeats: the second signature, and whole bars
+        ([(0, (1, SIXTEENTHS)), (0.25, (1, EIGHTHS)), (0.75, (3, QUARTERS))], (3, 4), 1),
+        ([(0, (2, QUARTERS)), (2, (3, QUARTERS)), (5, (4, QUARTERS))], (4, 4), 1),
+        ([(0, (2, QUARTERS)), (6, (7, QUARTERS))], (7, 4), 1),
+        ([(0, (3, QUARTERS)), (2, (2, QUARTERS))], (2, 4), 1),
         # damage
         ([(0, (0, QUARTERS))], None, 0),
         ([(0, (4, 7))], None, 0),
@@ -406,6 +415,16 @@ def test_beats_that_no_file_can_hold_are_refused(tmp_path, beats, error, message
     with pytest.raises(error, match=message):
         midiwrite(path, [[1]], (60, 61), beats=beats)
     assert not path.exists()
+
+
+def test_numbers_of_numpy_are_written(tmp_path):
+    plain = Beats(4, 119.5, (3, 8), 2, (1, True))
+    meter, key = (np.int64(3), np.uint8(8)), (np.int8(1), np.True_)
+    beats = Beats(np.int64(4), np.float32(119.5), meter, np.int64(2), key)
+    for name, each in {"a": plain, "b": beats}.items():
+        midiwrite(tmp_path / name, [[1]] * 9, (60, 61), beats=each)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert json.dumps(checked_beats(beats)) == json.dumps(plain)
 
 
 def test_either_a_time_step_or_beats(tmp_path):
