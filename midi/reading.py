@@ -72,6 +72,8 @@ class MidiContent:
         The velocity of each of the `notes`, 1 to 127.
     velocity_roll : (T, P) uint8
         The velocity in each struck cell, the greatest of notes that are one there; 0 elsewhere.
+    strikes : three (number of struck cells,) int arrays
+        The frames, columns and velocities of the struck cells, by column, then frame.
     pitches : (number of notes,) int
         The pitch of each of the notes, in the order of the file's tracks and channels.
     is_too_short : (number of notes,) bool
@@ -120,21 +122,19 @@ class MidiContent:
     damage: tuple[str, ...]
     pitches: np.ndarray = field(repr=False)
     is_too_short: np.ndarray = field(repr=False)
+    strikes: tuple[np.ndarray, np.ndarray, np.ndarray] = field(repr=False)
     _velocity: np.ndarray = field(repr=False)
     _start: np.ndarray = field(repr=False)
     _end: np.ndarray = field(repr=False)
-    _first: np.ndarray = field(repr=False)  # frames in which notes begin
-    _struck: tuple[np.ndarray, np.ndarray] = field(repr=False)  # frames and columns
     _score: Score = field(repr=False)
     _in_beats: bool = field(repr=False)
-    _lowest_pitch: int = field(repr=False)
     n_silent: int = 0  # frames left out before and after the notes
 
     @cached_property
     def onset_roll(self) -> np.ndarray:
         """The onset roll, made at the first access."""
         onset_roll = np.zeros_like(self.piano_roll)
-        onset_roll[self._struck] = 1
+        onset_roll[self.strikes[:2]] = 1
         return onset_roll
 
     @cached_property
@@ -152,9 +152,8 @@ class MidiContent:
     def velocity_roll(self) -> np.ndarray:
         """The velocities of the struck cells, made at the first access."""
         roll = np.zeros(self.piano_roll.shape, np.uint8)
-        has_frame = ~self.is_too_short
-        cells = self._first[has_frame], self.pitches[has_frame] - self._lowest_pitch
-        np.maximum.at(roll, cells, self._velocity[has_frame].astype(np.uint8))
+        frame, column, velocity = self.strikes
+        roll[frame, column] = velocity
         return roll
 
     @property
@@ -429,10 +428,12 @@ def read_bytes(data: bytes, options: Options, dtype: Any = np.float32) -> MidiCo
         start, end = seconds.at(start_tick), seconds.at(end_tick)
     first_frame = first_frame[inside].astype(np.int64) - begin
     is_short = is_short[inside]
-    piano_roll, struck = _rolls(
+    velocity = velocity[inside]
+    piano_roll, strikes = _roll(
         first_frame,
         end_frame[inside].astype(np.int64) - begin,
         pitch - lowest_pitch,
+        velocity,
         (n_frames, n_pitches),
         dtype,
     )
@@ -455,29 +456,28 @@ def read_bytes(data: bytes, options: Options, dtype: Any = np.float32) -> MidiCo
         n_drums=int(np.count_nonzero(is_drum)),
         n_cut=int(np.count_nonzero(notes.is_cut & inside)),
         n_too_short=n_too_short,
-        n_merged=len(pitch) - n_too_short - len(struck[0]),
+        n_merged=len(pitch) - n_too_short - len(strikes[0]),
         damage=tuple(events.damage),
         pitches=pitch,
         is_too_short=is_short,
-        _velocity=velocity[inside],
+        strikes=strikes,
+        _velocity=velocity,
         _start=(start[inside] / seconds.units_per_second).astype(np.float64),
         _end=(end[inside] / seconds.units_per_second).astype(np.float64),
-        _first=first_frame,
-        _struck=struck,
         _score=score,
         _in_beats=options.in_beats,
-        _lowest_pitch=lowest_pitch,
         n_silent=n_silent,
     )
 
 
-def _rolls(
+def _roll(
     first_frame: np.ndarray,
     end_frame: np.ndarray,
     column: np.ndarray,
+    velocity: np.ndarray,
     shape: tuple[int, int],
     dtype: Any,
-) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray]]:
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Set the frames first <= k < end of each note in its column; find the struck cells.
 
     The columns are laid end to end on a line, on which each note is an interval. Only the
@@ -487,15 +487,18 @@ def _rolls(
     Returns
     -------
     roll : (T, P)
-    struck : two arrays (number of struck cells,)
-        The frames and columns in which notes begin, each cell once.
+    strikes : three arrays (number of struck cells,)
+        The frames and columns in which notes begin, each cell once, by column, then frame, and
+        the greatest velocity of the notes in each.
     """
     n_frames = shape[0]
     order = np.argsort(column * n_frames + first_frame)
     begin = (column * n_frames + first_frame)[order]
     end = (column * n_frames + end_frame)[order]
-    strikes = begin[begin < end]
-    strikes = strikes[np.diff(strikes, prepend=-1) > 0]
+    struck, loudness = begin[begin < end], velocity[order][begin < end]
+    is_first = np.diff(struck, prepend=-1) > 0
+    loudness = np.maximum.reduceat(loudness, np.flatnonzero(is_first))
+    struck = struck[is_first]
     covered = np.maximum.accumulate(end)
     begin[1:] = np.maximum(begin[1:], covered[:-1])
     length = np.maximum(end - begin, 0)
@@ -503,4 +506,4 @@ def _rolls(
     cell = np.repeat(skipped, length) + np.arange(length.sum())
     roll = np.zeros(shape, dtype)
     roll[cell % n_frames, cell // n_frames] = 1
-    return roll, (strikes % n_frames, strikes // n_frames)
+    return roll, (struck % n_frames, struck // n_frames, loudness)

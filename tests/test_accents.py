@@ -36,6 +36,11 @@ def struck_only(roll):
     return np.repeat(roll, 2, axis=0) & (np.arange(2 * len(roll)) % 2 == 0)[:, np.newaxis]
 
 
+def counts_of(roll, velocity, beats=None):
+    step, column = np.nonzero(velocity)
+    return counted(roll, step, column, velocity[step, column], beats)
+
+
 def same_effects(found, true, tolerance):
     """Compare the sums of the effects, since a constant may move between them."""
     sums = [np.add.outer(each.positions, each.heights) for each in (found, true)]
@@ -84,13 +89,47 @@ def test_a_bar_that_is_no_whole_number_of_steps_has_one_position():
     assert period_of(Beats(1, meter=(3, 8))) == period_of(None) == 1
 
 
+def test_bars_of_too_many_steps_have_one_position():
+    assert period_of(Beats(125)) == 500 and period_of(Beats(126)) == period_of(Beats(10**9)) == 1
+
+
+def test_accents_of_a_metre_are_for_that_metre():
+    """A bar of 6/8 has as many steps as one of 3/4, and other accents."""
+    jig = Beats(4, meter=(6, 8))
+    counts = np.zeros((12, 3, 2), int)
+    counts[0, 2], counts[1, 2] = (1000, 300_000), (1000, -300_000)
+    found = learned([(90 * 2000, *counts.ravel().tolist())], jig)
+    assert found.meter == [6, 8] and found.positions[0] > 10
+    roll = np.ones((12, 1), bool)
+    assert velocities(roll, jig, found)[0] > velocities(roll, jig, found)[1]
+    assert len(set(velocities(roll, jig._replace(meter=(3, 4)), found)[:, 0])) == 1
+
+
+@pytest.mark.parametrize("period", (1, 7))
+def test_the_least_squares_are_those_of_all_equations(period):
+    """Solved for positions and heights together, as the definition has them."""
+    rng = np.random.default_rng(period)
+    weight = rng.integers(0, 3000, (period, 3))
+    tenths = np.rint(rng.normal(size=(period, 3)) * weight * 50).astype(int)
+    counts = (int(weight.sum()) * 70, *np.stack([weight, tenths], -1).ravel().tolist())
+    found = learned([counts], Beats(1, meter=(7, 4)) if period > 1 else None)
+    # one row for each place, and one for each deviation that the penalty draws to 0
+    places = np.eye(period)[:, np.newaxis].repeat(3, 1), np.eye(3)[np.newaxis].repeat(period, 0)
+    rows = np.concatenate(places, axis=-1).reshape(-1, period + 3)
+    weights = np.append(weight.ravel(), np.full(period + 3, accents_module.SHRINK))
+    mean = np.append(tenths.ravel() / 10 / np.maximum(weight.ravel(), 1), np.zeros(period + 3))
+    rows = np.vstack([rows, np.eye(period + 3)]) * np.sqrt(weights)[:, np.newaxis]
+    expected = np.linalg.lstsq(rows, mean * np.sqrt(weights), rcond=None)[0]
+    np.testing.assert_allclose([*found.positions, *found.heights], expected, atol=0.00501)
+
+
 def test_the_true_accents_are_learned(weak_penalty):
     roll = music(600)
     velocity = np.where(roll, velocities(roll, WALTZ, TRUE), 0).astype(np.uint8)
-    found = learned([counted(roll, velocity, WALTZ)], 6)
+    found = learned([counts_of(roll, velocity, WALTZ)], WALTZ)
     assert same_effects(found, TRUE, 2)
     assert found.mean == pytest.approx(velocity[roll].mean(), abs=0.01)
-    later = learned([counted(roll[2:], velocity[2:], WALTZ._replace(first_step=2))], 6)
+    later = learned([counts_of(roll[2:], velocity[2:], WALTZ._replace(first_step=2))], WALTZ)
     assert same_effects(later, TRUE, 2)
 
 
@@ -99,7 +138,7 @@ def test_loud_and_soft_passages_are_no_accents():
     bar = np.arange(len(roll)) // 6
     roll[(bar >= 50) & (np.arange(len(roll)) % 6 > 0)] = False  # loud bars have only a downbeat
     level = np.where(bar < 50, 40, 110)[:, np.newaxis]
-    found = learned([counted(roll, np.where(roll, level, 0), WALTZ)], 6)
+    found = learned([counts_of(roll, np.where(roll, level, 0), WALTZ)], WALTZ)
     assert np.abs([*found.positions, *found.heights]).max() == 0
     assert 40 < found.mean < 110
 
@@ -108,33 +147,35 @@ def test_places_with_few_notes_stay_near_the_mean():
     few, many = 500, 500_000  # notes that are all struck alone, 10 louder than their bars
     for n_notes, expected in ((few, 10 / 3), (many, 10 / 2.001)):
         counts = (90 * n_notes, 0, 0, 0, 0, n_notes, 10 * 10 * n_notes)
-        found = learned([counts], 1)
+        found = learned([counts])
         assert found == Accents(90.0, [round(expected, 2)], [0.0, 0.0, round(expected, 2)])
     rare = (90 * 1001, 0, 0, 0, 0, 1000, -100, 0, 0, 0, 0, 1, 600)  # one note, 60 louder
-    assert 0 < learned([rare], 2).positions[1] < 0.2
+    assert 0 < learned([rare], Beats(1, meter=(2, 4))).positions[1] < 0.2
 
 
 def test_files_with_one_velocity_do_not_count():
     roll = music()
     alike = np.where(roll, 90, 0)
-    assert counted(roll, alike, WALTZ) == ()
+    assert counts_of(roll, alike, WALTZ) == ()
     struck = np.argwhere(roll)
     few = alike.copy()
     few[tuple(struck[: len(struck) // 10 - 1].T)] = 50
-    assert counted(roll, few, WALTZ) == ()
+    assert counts_of(roll, few, WALTZ) == ()
     few[tuple(struck[: len(struck) // 10 + 2].T)] = 50
-    assert counted(roll, few, WALTZ) != ()
-    assert counted(np.zeros((4, 3)), np.zeros((4, 3), int)) == ()
-    assert learned([(), ()], 6) is None
-    accented = counted(roll, np.where(roll, velocities(roll, WALTZ, TRUE), 0), WALTZ)
-    assert learned([accented, ()], 6) == learned([accented], 6)
-    other = counted(roll, np.where(roll, velocities(roll, WALTZ, TRUE), 0), Beats(2))
-    assert learned([accented, other], 6) == learned([accented], 6)  # another length of bars
+    assert counts_of(roll, few, WALTZ) != ()
+    assert counts_of(np.zeros((4, 3)), np.zeros((4, 3), int)) == ()
+    assert learned([(), ()], WALTZ) is None
+    accented = counts_of(roll, np.where(roll, velocities(roll, WALTZ, TRUE), 0), WALTZ)
+    assert learned([accented, ()], WALTZ) == learned([accented], WALTZ)
+    other = counts_of(roll, np.where(roll, velocities(roll, WALTZ, TRUE), 0), Beats(2))
+    assert learned([accented, other], WALTZ) == learned([accented], WALTZ)  # another length of bars
 
 
 def test_accents_are_json(tmp_path):
     roll = music()
-    found = learned([counted(roll, np.where(roll, velocities(roll, WALTZ, TRUE), 0), WALTZ)], 6)
+    found = learned(
+        [counts_of(roll, np.where(roll, velocities(roll, WALTZ, TRUE), 0), WALTZ)], WALTZ
+    )
     assert Accents(**json.loads(json.dumps(found._asdict()))) == found
 
 
@@ -183,6 +224,30 @@ def test_collections_learn_the_accents_of_their_metre(folder, tmp_path, weak_pen
     slow = load_midi(folder, time_step=0.1).accents
     assert len(slow.positions) == 1
     assert slow.heights[2] - slow.heights[0] > 10
+
+
+def test_metres_of_as_many_steps_are_not_mixed(tmp_path):
+    roll = struck_only(music(50))
+    for name, meter, accent in (("a", (3, 4), 40.0), ("b", (3, 4), 40.0), ("c", (6, 8), -40.0)):
+        beats = Beats(4, meter=meter)
+        accents = Accents(70.0, [accent] + 11 * [0.0], [0.0] * 3)
+        write(tmp_path / f"{name}.mid", roll, beats, accents)
+    tunes = load_midi(tmp_path, steps_per_beat=4)
+    assert tunes.beats.meter == (3, 4) and tunes.accents.meter == [3, 4]
+    assert tunes.accents == tunes.select([0, 1]).accents
+    assert tunes.select([2]).accents.positions[0] < 0 < tunes.accents.positions[0]
+
+
+def test_files_whose_metre_changes_do_not_count(tmp_path):
+    beats, roll, path = Beats(4, meter=(3, 4)), struck_only(music(60)), tmp_path / "a.mid"
+    midiwrite(path, roll, RANGE, beats=beats, velocity=velocities(roll, beats, FINE), format=1)
+    assert load_midi(path, steps_per_beat=4).accents is not None
+    data = bytearray(path.read_bytes())
+    data[11] += 1  # the number of tracks; the new one has 2/4 after nine quarter notes
+    late = b"\xa1\x60\xff\x58\x04\x02\x02\x18\x08\x00\xff\x2f\x00"
+    path.write_bytes(data + b"MTrk" + len(late).to_bytes(4, "big") + late)
+    changing = load_midi(path, steps_per_beat=4)
+    assert (changing.notations[0].n_meter_changes, changing.accents) == (1, None)
 
 
 def test_tunes_in_c_keep_their_accents(folder):

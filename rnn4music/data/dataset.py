@@ -27,7 +27,7 @@ from midi.onsets import onset_notes
 from midi.text import count, printable
 from rnn4music._utils import checks
 from rnn4music.data import pianoroll
-from rnn4music.data.accents import learned, period_of
+from rnn4music.data.accents import learned
 from rnn4music.data.duplicates import group_near_duplicates
 from rnn4music.data.keys import ALL_KEYS, transpose, validate_semitones
 from rnn4music.data.notation import common_beats, sentences
@@ -132,7 +132,7 @@ class Collection(Sequence):
             for notation in self.notations
             if beats is None or (notation.meter or (4, 4)) == meter
         )
-        return learned(counts, period_of(beats))
+        return learned(counts, beats)
 
     @property
     def tune_beats(self):

@@ -516,21 +516,20 @@ def read_file(sampling, file):
 def _tune(sampling, name, content):
     """Return the `Tune` of the content of a file."""
     _, pitch_range, to_c, onsets = sampling
-    roll, struck = content.piano_roll, content.onset_roll
+    roll, beats, semitones = content.piano_roll, content.beats, 0
     n_out_of_range, is_short = content.n_out_of_range, content.is_too_short
-    beats, velocity = content.beats, content.velocity_roll
-    semitones = 0
+    step, column, velocity = content.strikes
     if to_c:
         key = find_key(roll, lowest_pitch=0)
         semitones = semitones_to_c(key) if key else 0
-        roll, struck, velocity = (
-            transpose(each, semitones)[:, slice(*pitch_range)] for each in (roll, struck, velocity)
-        )
-        pitches = content.pitches + semitones
-        is_inside = (pitches >= pitch_range[0]) & (pitches < pitch_range[1])
+        roll = transpose(roll, semitones)[:, slice(*pitch_range)]
+        is_inside = _are_in(pitch_range, content.pitches + semitones)
         n_out_of_range, is_short = int(np.count_nonzero(~is_inside)), is_short[is_inside]
+        is_struck = _are_in(pitch_range, column + semitones)
+        step, column, velocity = (each[is_struck] for each in (step, column, velocity))
+        column = column + semitones - pitch_range[0]
     n_notes, n_short = len(is_short), int(np.count_nonzero(is_short))
-    n_struck = int(np.count_nonzero(struck))
+    n_struck = len(step)
     dropped = {
         TOO_SHORT: n_short,
         MERGED: n_notes - n_short - n_struck,
@@ -546,11 +545,17 @@ def _tune(sampling, name, content):
     notation = Notation(
         content.tempo, content.meter, content.n_meter_changes, content.key,
         beats.first_step if beats else None,
-        () if content.n_meter_changes else counted(roll, velocity, beats),
+        () if content.n_meter_changes else counted(roll, step, column, velocity, beats),
     ).transposed(semitones)  # fmt: skip
     if onsets:
+        struck = np.zeros_like(roll)
+        struck[step, column] = True
         roll = np.hstack([roll, struck])
     return Tune(name, roll, reason, summary(content.damage), {**counts, **dropped}, notation)
+
+
+def _are_in(pitch_range, pitches):
+    return (pitches >= pitch_range[0]) & (pitches < pitch_range[1])
 
 
 def _without_notes(dropped):
