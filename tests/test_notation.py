@@ -8,7 +8,7 @@ from midi.beats import Score
 from rnn4music.data import RollStore, convert, load_midi, shards
 from rnn4music.data.dataset import Dataset, DatasetWarning
 from rnn4music.data.notation import Notation, common_beats
-from rnn4music.saving.metadata import of_music
+from rnn4music.saving.metadata import of_music, of_reading
 
 WALTZ = Beats(4, tempo=90.0, meter=(3, 4), first_step=8, key=(-1, True))
 MARCH = Beats(4, tempo=120.0, meter=(2, 4), key=(3, False))
@@ -88,7 +88,8 @@ def test_common_beats_weigh_by_steps():
         4, 60.0, (3, 4), 0, (0, True)
     )
     assert common_beats([march, waltz], [30, 30], 4).key is None
-    assert common_beats([march, Notation()], [10, 90], 4) == Beats(4, 120.0, (2, 4))
+    assert common_beats([march, Notation()], [10, 90], 4) == Beats(4, 120.0, (4, 4))
+    assert common_beats([march, Notation()], [90, 10], 4).meter == (2, 4)
     assert Notation(first_step=0).beats(4) == Beats(4)
     upbeat = waltz._replace(first_step=8)
     for several, first_step in (
@@ -152,7 +153,32 @@ def test_datasets_of_rolls_say_nothing():
     assert tunes.select([1]).notations == [] and len(tunes.in_keys([0, 1]).notations) == 0
     assert tunes.summary() == "2 tunes, 11 steps"
     known = Dataset([roll(5)], ["a"], options={"steps_per_beat": 2.5})
-    assert known.beats == Beats(2.5)
+    assert known.beats is known.tune_beats is None and of_music(known) == {}
+
+
+def test_what_files_do_not_say_is_not_made_up(folder, tmp_path, monkeypatch):
+    """A store of an earlier version has no notations; its tempo may be among its options."""
+    monkeypatch.setattr(shards.Notation, "parsed", lambda *values: Notation())
+    for tempo, seconds in ((None, 60 / 120 / 4), (90.0, 60 / 90 / 4)):
+        path = tmp_path / str(tempo)
+        tunes = convert(folder, path, steps_per_beat=4, tempo=tempo, progress=False)
+        assert tunes.beats is tunes.tune_beats is tunes.accents is None
+        assert not {"beats", "accents"} & of_reading(tunes).keys()
+        assert of_reading(tunes)["time_step"] == seconds
+
+
+def test_stores_read_notations_once(folder, tmp_path, monkeypatch):
+    convert(folder, tmp_path / "store", steps_per_beat=4, progress=False)
+    parsed, calls = Notation.parsed, []
+    monkeypatch.setattr(Notation, "parsed", lambda *values: calls.append(1) or parsed(*values))
+    store = RollStore(tmp_path / "store")
+    assert not calls
+    expected = [(3, 4), (3, 4), (2, 4), (4, 4)]
+    assert [beats.meter for beats in store.select([2, 1]).tune_beats] == [(2, 4), (3, 4)]
+    assert store.beats.meter == (3, 4) and store.select([2]).beats.meter == (2, 4)
+    assert [beats.meter for beats in store.in_keys([0]).tune_beats] == expected
+    assert store.beats is store.beats and store.accents is None
+    assert len(calls) == 4
 
 
 def test_the_summary_counts_metres_and_tempos(folder, tmp_path):
@@ -224,7 +250,7 @@ def test_a_shard_keeps_every_notation(tmp_path):
     ]
     shards.write(tmp_path / "shard", "d", 88, tunes)
     index = shards.read_index(tmp_path / "shard")
-    assert [entry.notation for entry in index.entries] == notations
+    assert shards.read_notations(tmp_path / "shard", index) == notations
     assert [tune.notation for tune in shards.read_tunes(tmp_path / "shard", index)] == notations
 
 

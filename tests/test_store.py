@@ -550,7 +550,9 @@ def test_an_invalid_index_is_refused(tmp_path, changes, width):
         text = json.dumps(about).encode()
         end = shards._TRAILER.pack(len(text), 0, zlib.crc32(text), 0, shards._MAGIC)
         (tmp_path / "shard").write_bytes(text + end)
-        return shards.read_index(tmp_path / "shard")
+        index = shards.read_index(tmp_path / "shard")
+        assert len(shards.read_notations(tmp_path / "shard", index)) == 1
+        return index
 
     assert index_of(ENTRY, 88).width == 88 and index_of(ENTRY, 256).width == 256
     with pytest.raises(StoreError, match="shard is damaged: its index"):

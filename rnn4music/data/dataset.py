@@ -19,6 +19,7 @@ from abc import abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -81,10 +82,11 @@ class Collection(Sequence):
     notations : list of notation.Notation
         What each file says about its tempo, metre, key and velocities; empty if unknown.
     tune_beats : list of midi.Beats, or None
-        The beats and bars of each tune; None if the rolls are not read by the beat.
+        The beats and bars of each tune; None if the rolls are not read by the beat, or if the
+        files' notations are unknown, as in a store made by an earlier version.
     beats : midi.Beats or None
         The beats to compose with: the median tempo, the metre of most steps, and the key if more
-        than half of the steps have it. None if the rolls are not read by the beat.
+        than half of the steps have it. None where `tune_beats` is.
     accents : accents.Accents or None
         How hard notes are struck by their place in the bar and in the chord, in the tunes of the
         metre of `beats`; None if no file has different velocities.
@@ -116,7 +118,7 @@ class Collection(Sequence):
         """Whether the rolls have onsets."""
         return bool((self.options or {}).get("onsets"))
 
-    @property
+    @cached_property
     def beats(self):
         """The beats to compose with."""
         steps = self._steps_per_beat
@@ -142,7 +144,10 @@ class Collection(Sequence):
 
     @property
     def _steps_per_beat(self):
+        """Steps per quarter note; None if rolls are in seconds, or their bars are unknown."""
         steps = (self.options or {}).get("steps_per_beat")
+        if steps and all(notation.first_step is None for notation in self.notations):
+            return None
         return int(steps) if steps and steps == int(steps) else steps
 
     @abstractmethod

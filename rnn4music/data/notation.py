@@ -13,6 +13,8 @@ from midi.beats import Beats, checked_beats
 from midi.text import count
 from rnn4music.data.keys import sharps_of
 
+_USUAL_METER = (4, 4)
+
 
 class Notation(NamedTuple):
     """What a file says about its music; None for what it does not say.
@@ -59,7 +61,7 @@ class Notation(NamedTuple):
         """Return the `Beats` of the roll, or None if it is read in seconds."""
         if self.first_step is None:
             return None
-        tempo, meter = self.tempo or 120.0, self.meter or (4, 4)
+        tempo, meter = self.tempo or 120.0, self.meter or _USUAL_METER
         return Beats(steps_per_beat, tempo, meter, self.first_step, self.key)
 
     def transposed(self, semitones):
@@ -73,21 +75,22 @@ class Notation(NamedTuple):
 def common_beats(notations, lengths, steps_per_beat):
     """Return the `Beats` to compose with, from those of tunes and their numbers of steps.
 
-    The tempo is the median. The metre is the one of most steps, 4/4 if no file gives one. The key
-    is that of more than half of the steps, if there is one. `first_step` is the place in the bar
+    The tempo is the median. The metre is the one of most steps; a file without a time signature is
+    in 4/4, as the standard says. The key is that of more than half of the steps, if there is one. `first_step` is the place in the bar
     at which most tunes of the metre begin, since what is composed from silence begins as they do.
     """
     tempos = [notation.tempo for notation in notations if notation.tempo]
     meters, keys = Counter(), Counter()
     for notation, length in zip(notations, lengths):
-        meters[notation.meter] += int(length)
+        meters[notation.meter or _USUAL_METER] += int(length)
         keys[notation.key] += int(length)
     n_steps = sum(keys.values())
-    del meters[None]
-    meter = max(meters, key=meters.__getitem__, default=(4, 4))
+    meter = max(meters, key=meters.__getitem__, default=_USUAL_METER)
     key = max(keys, key=keys.__getitem__, default=None)
     key = key if 2 * keys[key] > n_steps else None
-    places = Counter(each.first_step or 0 for each in notations if (each.meter or (4, 4)) == meter)
+    places = Counter(
+        each.first_step or 0 for each in notations if (each.meter or _USUAL_METER) == meter
+    )
     first_step = max(sorted(places), key=places.__getitem__, default=0)
     tempo = round(median(tempos), 3) if tempos else 120.0
     return Beats(steps_per_beat, tempo, meter, first_step, key)

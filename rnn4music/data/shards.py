@@ -72,7 +72,7 @@ class Entry(NamedTuple):
     crc: int  # of the cells
     level: int  # of the sketch
     n_sketched: int
-    notation: Notation = Notation()
+    notation: Any = ()  # the values of a `Notation`; `read_notations` checks them
 
     @property
     def is_valid(self):
@@ -133,10 +133,7 @@ def read_index(path, **expected):
     try:
         content = json.loads(text)
         digest, width = content["digest"], content["n_pitches"]
-        entries = [
-            Entry(*entry[:8], *(Notation.parsed(*values) for values in entry[8:]))
-            for entry in content["entries"]
-        ]
+        entries = [Entry(*entry) for entry in content["entries"]]
         is_valid = type(digest) is str and type(width) is int and 1 <= width <= 256
         is_valid &= bool(entries) and all(entry.is_valid for entry in entries)
         is_valid &= sum(entry.n_steps for entry in entries) * row_bytes(width) == begin
@@ -161,11 +158,19 @@ def read_roll(path, name, begin, n_steps, width, crc):
 def read_tunes(path, index):
     """Yield a `Tune` for each entry of a shard's index."""
     begin = 0
-    for entry in index.entries:
-        name, reason, damage, counts, n_steps, crc, *_, notation = entry
+    for entry, notation in zip(index.entries, read_notations(path, index)):
+        name, reason, damage, counts, n_steps, crc, *_ = entry
         roll = read_roll(path, name, begin, n_steps, index.width, crc)
         yield Tune(name, None if reason else roll, reason, damage, counts, notation)
         begin += n_steps * row_bytes(index.width)
+
+
+def read_notations(path, index):
+    """Return the `Notation` of each entry; this takes longer than reading the index."""
+    try:
+        return [Notation.parsed(*entry.notation) for entry in index.entries]
+    except INVALID_JSON:
+        raise StoreError(damaged(path, "its index is invalid")) from None
 
 
 def read_sketches(path, index):

@@ -315,6 +315,7 @@ class RollStore(Collection):
         self.width = (1 + self.onsets) * self.n_pitches
         self._digests = [shard["digest"] for shard in manifest["shards"]]
         self._names, places = [], []
+        self._notations = {}  # of the tunes of shards that were asked for; views share it
         entries = self._entries(manifest["shards"], places)
         self._set_outcome(entries)
         self._places = np.array(places, _PLACE)
@@ -376,12 +377,15 @@ class RollStore(Collection):
 
     @property
     def notations(self):
-        """What each file says about its music; read from the disk at each access."""
-        shard_of, of_tune = self._places["shard"], {}
+        """What each file says about its music; read from the disk at the first access."""
+        shard_of, of_tune = self._places["shard"], self._notations
         for shard in np.unique(shard_of[self._chosen]).tolist():
-            index = shards.read_index(self._path(shard))
-            used = (entry.notation for entry in index.entries if not entry.reason)
-            of_tune.update(enumerate(used, int(np.searchsorted(shard_of, shard))))
+            first = int(np.searchsorted(shard_of, shard))
+            if first not in of_tune:
+                index = shards.read_index(self._path(shard))
+                pairs = zip(index.entries, shards.read_notations(self._path(shard), index))
+                used = (notation for entry, notation in pairs if not entry.reason)
+                of_tune.update(enumerate(used, first))
         notations = [of_tune[tune] for tune in self._chosen.tolist()]
         if self._semitones is None:
             return notations
@@ -420,6 +424,7 @@ class RollStore(Collection):
 
     def _view(self, chosen, semitones):
         view = copy.copy(self)
+        vars(view).pop("beats", None)  # of these tunes
         view._chosen, view._semitones = chosen, semitones
         view._set_outcome([])
         return view
