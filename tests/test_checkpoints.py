@@ -175,6 +175,13 @@ def test_the_checkpoint_of_another_training_is_refused(changes, options, message
     assert other.history.cost == [] and (tmp_path / "c.npz").read_bytes() == content
 
 
+def test_a_checkpoint_of_an_earlier_version_has_no_beginnings():
+    options = {"epochs": 3, "dataset": "a"}
+    checkpoints.check_same("a.npz", options, {**options, "beginnings": False})
+    with pytest.raises(checkpoints.AnotherTraining, match="beginnings"):
+        checkpoints.check_same("a.npz", options, {**options, "beginnings": True})
+
+
 def test_a_checkpoint_is_not_overwritten_by_a_training_that_begins(rolls, tmp_path):
     run(model(), rolls, 1, checkpoint=tmp_path / "c")
     content = (tmp_path / "c.npz").read_bytes()

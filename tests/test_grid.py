@@ -115,6 +115,8 @@ def test_notes_kept_have_a_frame_and_an_onset_of_their_own():
     # a unison counts once; 64 lies between two frames; both last strikes are in frame 3
     assert share_kept(notes, 0.3) == 2 / 4
     assert share_kept(notes, 0.05) == 3 / 4
+    # 64 is in frame 1; a note without length has no frame
+    assert share_kept([*notes, (50, 0.4, 0.4)], 0.3, keep_short=True) == 3 / 5
 
 
 def onsets(n_notes, best, kept=(0,) * 5):
@@ -205,6 +207,20 @@ def test_only_pitches_and_drums_that_are_read_count(tmp_path):
     (tmp_path / "drums.mid").write_bytes(drums)
     assert choose_grid(tmp_path / "drums.mid").n_notes == 0
     assert choose_grid(tmp_path / "drums.mid", drums=True).n_notes == 40
+
+
+@pytest.mark.parametrize("option", ("sustain", "keep_short"))
+def test_options_that_lengthen_notes_matter_to_both_calls(tmp_path, option):
+    """A performance of short notes under one pedal, many of them between two frames."""
+    path = write(tmp_path / "a.mid", played(), length=20)
+    data = path.read_bytes()
+    pedal, length = b"\0\xb0\x40\x7f", int.from_bytes(data[18:22], "big")
+    path.write_bytes(data[:18] + (length + 4).to_bytes(4, "big") + pedal + data[22:])
+    for is_on, expected in ((False, 0.05), (True, 0.3)):
+        options = {option: is_on, "keep_silence": True, "to_c": True, "time_step": None}
+        assert choose_grid(path, **options).time_step == expected
+        assert load_midi(path, steps_per_beat="auto", **options).options["time_step"] == expected
+    assert choose_grid(path, steps_per_beat=4, **options).steps_per_beat is None
 
 
 def test_wrong_arguments_are_errors_before_any_file_is_read(tmp_path):

@@ -8,7 +8,7 @@ from midi.beats import Score
 from rnn4music.data import RollStore, convert, load_midi, shards
 from rnn4music.data.dataset import Dataset, DatasetWarning
 from rnn4music.data.notation import Notation, common_beats
-from rnn4music.saving.metadata import of_music, of_reading
+from rnn4music.saving.metadata import of_music, of_reading, with_reading
 
 WALTZ = Beats(4, tempo=90.0, meter=(3, 4), first_step=8, key=(-1, True))
 MARCH = Beats(4, tempo=120.0, meter=(2, 4), key=(3, False))
@@ -165,6 +165,15 @@ def test_what_files_do_not_say_is_not_made_up(folder, tmp_path, monkeypatch):
         assert tunes.beats is tunes.tune_beats is tunes.accents is None
         assert not {"beats", "accents"} & of_reading(tunes).keys()
         assert of_reading(tunes)["time_step"] == seconds
+
+
+def test_a_model_with_steps_of_its_own_gets_no_beats_of_the_music(folder):
+    reading = of_reading(load_midi(folder, steps_per_beat=4))
+    assert reading["beats"]["meter"] == [3, 4]
+    own = {"steps_per_beat": 8, "time_step": 0.0625}
+    facts = with_reading(own, reading)
+    assert facts.items() >= own.items() and "beats" not in facts
+    assert with_reading({}, reading)["beats"] == reading["beats"]
 
 
 def test_stores_read_notations_once(folder, tmp_path, monkeypatch):

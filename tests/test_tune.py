@@ -288,6 +288,13 @@ def test_beats_give_the_time_step_and_reach_the_midi_file(roll, tmp_path):
     assert midi.midiread(alone, (50, 70), steps_per_beat=4).beats.first_step == 10
 
 
+def test_a_time_step_beside_beats_may_be_rounded(roll):
+    for tempo in range(40, 200):
+        for steps in (1, 2, 3, 4, 6, 8, 12):
+            beats = Beats(steps, tempo)
+            assert Tune(roll, 60 / tempo / steps, beats=beats).time_step == beats.time_step
+
+
 def test_a_start_may_end_within_a_step_of_the_bars(roll, tmp_path):
     """A bar of 3/8 has one and a half quarter notes."""
     beats = Beats(1, 120.0, (3, 8))

@@ -11,7 +11,8 @@ not follow its quarter notes. Each file counts by its number of notes, at most b
 If scores have the greater part of this weight, the grid is the coarsest of `GRIDS` that at least
 95 % as many onsets lie on as on the best of them. Ornaments, which lie on none, therefore do not
 turn scores into performances. If performances have the greater part, the step is the longest of
-`TIME_STEPS` at which at least 95 % of their notes have a frame and an onset of their own.
+`TIME_STEPS` at which at least 95 % of their notes have a frame and an onset of their own. With
+`keep_short` a note between two frames has the earlier one.
 """
 
 from fractions import Fraction
@@ -153,7 +154,8 @@ def measure(data, options):
         return None
     if not notes:
         return None
-    return Onsets(len(notes), shares, tuple(share_kept(notes, step) for step in TIME_STEPS))
+    kept = tuple(share_kept(notes, step, options.keep_short) for step in TIME_STEPS)
+    return Onsets(len(notes), shares, kept)
 
 
 def share_on_grid(onsets, steps_per_beat):
@@ -164,13 +166,15 @@ def share_on_grid(onsets, steps_per_beat):
     return float((behind - np.arange(len(place))).max() / len(place))
 
 
-def share_kept(notes, time_step):
+def share_kept(notes, time_step, keep_short=False):
     """Return the share of the notes with a frame and an onset of their own in a roll.
 
     Notes of one pitch that begin together count once.
     """
     pitch, start, end = np.array(notes).T
     first, stop = (np.ceil(each / time_step - _ROUNDING) for each in (start, end))
-    is_on = first < stop
+    if keep_short:
+        first = np.where(first < stop, first, np.floor(start / time_step + _ROUNDING))
+    is_on = (first < stop) & (start < end)
     own = set(zip(pitch[is_on].tolist(), first[is_on].tolist()))
     return len(own) / len(set(zip(pitch.tolist(), start.tolist())))

@@ -459,14 +459,17 @@ def choose_grid(source, pitch_range=PIANO, *, workers=None, **options):
     source, pitch_range, workers
         See `load_midi`.
     **options
-        Other options of `load_midi`, of which ``tempo``, ``drums`` and ``strict`` matter.
+        Other options of `load_midi` that say how files are read. ``tempo``, ``drums``, ``sustain``,
+        ``keep_short``, ``strict`` and ``to_c`` matter: with the last, notes of all pitches count.
+        A step that is given does not.
 
     Returns
     -------
     rnn4music.data.grid.Grid
         ``steps_per_beat`` or ``time_step``, the shares of the notes, and ``sentence()``.
     """
-    sampling = SamplingOptions.validate(pitch_range, None, **options)
+    options = {**options, "time_step": None, "steps_per_beat": None}
+    sampling = SamplingOptions.validate(pitch_range, **options)
     return _grid_of(find_files(source), sampling.options, workers)
 
 

@@ -76,8 +76,9 @@ def common_beats(notations, lengths, steps_per_beat):
     """Return the `Beats` to compose with, from those of tunes and their numbers of steps.
 
     The tempo is the median. The metre is the one of most steps; a file without a time signature is
-    in 4/4, as the standard says. The key is that of more than half of the steps, if there is one. `first_step` is the place in the bar
-    at which most tunes of the metre begin, since what is composed from silence begins as they do.
+    in 4/4, as the standard says. The key is that of more than half of the steps, if there is one.
+    `first_step` is the place in the bar at which most tunes of the metre begin, since what is
+    composed from silence begins as they do.
     """
     tempos = [notation.tempo for notation in notations if notation.tempo]
     meters, keys = Counter(), Counter()

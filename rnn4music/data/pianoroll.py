@@ -7,6 +7,7 @@ sounding columns, then the P struck ones (see `midi.onsets`). No width tells the
 collection's ``onsets``, or an argument of that name, does.
 """
 
+import math
 import os
 import warnings
 
@@ -155,13 +156,13 @@ def halves(roll, onsets):
 def step_seconds(time_step, beats=None):
     """Return the time step in seconds: by default that of the beats (`midi.Beats`), or 0.3.
 
-    A time step that is given beside beats must be theirs.
+    A time step that is given beside beats must be theirs, but for rounding.
     """
     given = None if time_step is None else float(exact_time_step(time_step, "time_step"))
     if beats is None:
         return 0.3 if given is None else given
     seconds = checked_beats(beats).time_step
-    if given not in (None, seconds):
+    if given is not None and not math.isclose(given, seconds):
         raise ValueError(
             f"time_step={time_step}, but a step of the beats lasts {seconds:g} s; leave time_step "
             "out"
