@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from midi.onsets import are_sounding
 from midi.writing import USUAL_VELOCITY
 from rnn4music.data.pianoroll import halves
 
@@ -135,8 +136,8 @@ def learned(counts, beats=None):
     return Accents(mean, positions, heights, [*beats.meter] if beats and period > 1 else None)
 
 
-def _heights(sounding, step, column):
+def _heights(roll, step, column):
     """Return the heights of cells of a roll (T, P) that sound; any value for others."""
-    is_on = np.asarray(sounding) > 0
+    is_on = are_sounding(roll)
     lowest, highest = is_on.argmax(axis=1), is_on.shape[1] - 1 - is_on[:, ::-1].argmax(axis=1)
     return np.where(column == highest[step], 2, np.where(column == lowest[step], 0, 1))
