@@ -1880,7 +1880,13 @@ def test_bars_need_a_model_that_reads_by_the_beat(model, tmp_path, capsys, flag)
 
 def test_metadata_without_sense_give_tunes_without_accents(waltz, tmp_path, capsys):
     model = RNN4Music.from_file(waltz)
-    for beats, accents in (("fast", 7), ({"tempo": 120}, {"mean": None})):
+    empty = {"mean": 90, "positions": [], "heights": []}
+    for beats, accents in (
+        ("fast", 7),
+        ({"tempo": 120}, {"mean": None}),
+        ({}, empty),
+        ({"meter": [3, 4]}, {**empty, "heights": "low"}),
+    ):
         model.metadata |= {"beats": beats, "accents": accents}
         path = model.saveParameters(tmp_path / "odd")
         assert run("info", path) == 0

@@ -235,7 +235,9 @@ def chosen_steps(source, settings, metadata=()):
     }
     if known or getattr(settings, "classic", False):
         return {}
-    grid = choose_grid(source, settings.pitch_range, tempo=settings.tempo)
+    names = ("tempo", "sustain", "keep_short")
+    options = {name: getattr(settings, name) for name in names}
+    grid = choose_grid(source, settings.pitch_range, to_c=settings.keys == "c", **options)
     if not grid.n_notes:  # reading the files reports it
         return {}
     log(f"{grid.sentence()}. --steps-per-beat or --dt sets another length")
@@ -361,12 +363,15 @@ def log_other_meter(metadata, beats):
 
 def learned_accents(metadata):
     """Return the `data.accents.Accents` in a model's metadata, or None."""
+    facts = metadata.get(ACCENTS)
     try:
-        mean, *deviations = (metadata[ACCENTS][name] for name in Accents._fields)
-        deviations = (np.array(each, float).ravel().tolist() for each in deviations)
-        return Accents(float(mean), *deviations)
+        mean, positions, heights = (np.array(facts[name], float) for name in Accents._fields[:3])
     except (KeyError, TypeError, ValueError):  # a file may hold anything
         return None
+    is_whole = mean.ndim == 0 and positions.ndim == 1 and heights.shape == (3,)
+    if not is_whole or not all(map(np.all, map(np.isfinite, (mean, positions, heights)))):
+        return None
+    return Accents(float(mean), positions.tolist(), heights.tolist(), facts.get("meter"))
 
 
 def log_assumed_step(model, metadata, remedy):

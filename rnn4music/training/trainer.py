@@ -72,7 +72,8 @@ class Trainer:
         self.tunes, self.validation, self.config = tunes, validation, config
         self.shape = config.n_steps, config.batch_size, model.io_length  # of a segment
         self.noise = Noise.of(config, self.store)
-        self.interrupted, self.ended_by, self.reading = threading.Event(), None, None
+        self.interrupted, self.ended_by = threading.Event(), None
+        self.reading: dict | None = None
         self._begin()
 
     def _begin(self):
