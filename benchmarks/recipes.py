@@ -79,7 +79,7 @@ CHORDS["JSB_Chorales"] = dataclasses.replace(CHORDS["JSB_Chorales"], dropout=0.5
 CHORDS_IN_KEYS = {
     **CHORDS,
     "JSB_Chorales": dataclasses.replace(
-        CHORDS["JSB_Chorales"], units=150, dropout=0.3, weight_noise=0.2
+        CHORDS["JSB_Chorales"], units=150, dropout=0.4, decay_patience=8, patience=24
     ),
 }
 """Recipes of networks with chords that learn all tunes in all keys, by set."""
