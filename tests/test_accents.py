@@ -103,6 +103,8 @@ def test_accents_of_a_metre_are_for_that_metre():
     roll = np.ones((12, 1), bool)
     assert velocities(roll, jig, found)[0] > velocities(roll, jig, found)[1]
     assert len(set(velocities(roll, jig._replace(meter=(3, 4)), found)[:, 0])) == 1
+    without_bars = Accents(90.0, [5.0], [0.0] * 3, [6, 8])
+    assert velocities(roll, Beats(1, meter=(3, 8)), without_bars)[0] == 95
 
 
 @pytest.mark.parametrize("period", (1, 7))

@@ -72,7 +72,7 @@ def velocities(roll, beats=None, accents=None, *, onsets=False):
         return np.full(sounding.shape, USUAL_VELOCITY)
     period = period_of(beats)
     by_position = np.array(accents.positions)
-    is_other = beats and accents.meter and [*beats.meter] != [*accents.meter]
+    is_other = beats and period > 1 and accents.meter and [*beats.meter] != [*accents.meter]
     if is_other or len(by_position) != period:
         by_position = np.zeros(period)
     first_step = beats.first_step if beats else 0
