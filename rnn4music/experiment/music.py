@@ -371,7 +371,9 @@ def learned_accents(metadata):
     is_whole = mean.ndim == 0 and positions.ndim == 1 and heights.shape == (3,)
     if not is_whole or not all(map(np.all, map(np.isfinite, (mean, positions, heights)))):
         return None
-    return Accents(float(mean), positions.tolist(), heights.tolist(), facts.get("meter"))
+    meter = facts.get("meter")
+    meter = meter if isinstance(meter, list) else None
+    return Accents(float(mean), positions.tolist(), heights.tolist(), meter)
 
 
 def log_assumed_step(model, metadata, remedy):
