@@ -1898,3 +1898,13 @@ def test_metadata_without_sense_give_tunes_without_accents(waltz, tmp_path, caps
     assert (
         "the model's metadata have invalid beats: meter=[3, 7] must be" in capsys.readouterr().err
     )
+
+
+def test_a_score_that_cannot_be_written_is_found_before_composing(waltz, tmp_path, capsys):
+    model = RNN4Music.from_file(waltz)
+    model.metadata["steps_per_beat"] = 5
+    path = model.saveParameters(tmp_path / "fifths")
+    tune = tmp_path / "t.mid"
+    assert run("compose", path, "-o", tune, "--musicxml", tmp_path / "t.xml") == 1
+    assert "a step of 1/5 quarter notes cannot be written in notes" in capsys.readouterr().err
+    assert not tune.exists()

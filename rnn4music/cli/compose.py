@@ -105,6 +105,10 @@ def run(args):
             )
     beats = music.composing_beats(metadata, reading, begin, args.tempo, _meter(args.meter))
     music.log_other_meter(metadata, beats)
+    if args.musicxml:
+        from rnn4music.render import musicxml
+
+        musicxml.checked(beats)
     n_steps = _n_steps(args, beats, 0 if start is None else len(start))
     threshold, has_chords = args.threshold, content["settings"]["chord_units"] is not None
     if threshold is None:

@@ -8,6 +8,7 @@ where its pitch is not that of the key, or of the last note at its place on the 
 a note tied to one before has none.
 """
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from fractions import Fraction
 from itertools import groupby
@@ -36,8 +37,8 @@ class _Piece(NamedTuple):
     is_tied_after: bool = False
 
     def cut(self, points):
-        """Return the parts of the note between these points, in order."""
-        inside = [point for point in points if self.start < point < self.end]
+        """Return the parts of the note between these sorted points, in order."""
+        inside = points[bisect_right(points, self.start) : bisect_left(points, self.end)]
         bounds = [self.start, *inside, self.end]
         return [
             _Piece(
@@ -81,6 +82,24 @@ def write_musicxml(path, roll, lowest_pitch=21, beats=None, title="", onsets=Fal
         If an argument is invalid, as where there are no beats or the steps are no note values.
     """
     roll, lowest_pitch = synthesizer.validate(roll, lowest_pitch, onsets)
+    exporter, step = checked(beats)
+    sounding, struck = split_onsets(roll) if onsets else (roll, None)
+    notes = [
+        _Piece((beats.first_step + first) * step, (beats.first_step + end) * step, pitch)
+        for pitch, first, end in (onset_notes(sounding, struck) + [lowest_pitch, 0, 0]).tolist()
+    ]
+    score = _score(notes, (beats.first_step + len(roll)) * step, beats, title)
+    content = exporter(score).parse()
+    with written_whole(path) as file:
+        file.write(content)
+    return path
+
+
+def checked(beats):
+    """Return music21's exporter, and the length of a step in quarter notes.
+
+    Raises the ImportError or ValueError of `write_musicxml`, before a tune is composed.
+    """
     if beats is None:
         raise ValueError(
             "MusicXML needs steps that are parts of a beat: give "
@@ -96,16 +115,7 @@ def write_musicxml(path, roll, lowest_pitch=21, beats=None, title="", onsets=Fal
         from music21.musicxml.m21ToXml import GeneralObjectExporter
     except ImportError:
         raise ImportError(f'MusicXML needs music21 (the extra "musicxml"); run: {CURE}') from None
-    sounding, struck = split_onsets(roll) if onsets else (roll, None)
-    notes = [
-        _Piece((beats.first_step + first) * step, (beats.first_step + end) * step, pitch)
-        for pitch, first, end in (onset_notes(sounding, struck) + [lowest_pitch, 0, 0]).tolist()
-    ]
-    score = _score(notes, (beats.first_step + len(roll)) * step, beats, title)
-    content = GeneralObjectExporter(score).parse()
-    with written_whole(path) as file:
-        file.write(content)
-    return path
+    return GeneralObjectExporter, step
 
 
 def _score(notes, end, beats, title):
