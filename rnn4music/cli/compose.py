@@ -79,6 +79,7 @@ def run(args):
     from midi.text import count
     from rnn4music._utils.console import Bar
     from rnn4music.data import transpose
+    from rnn4music.experiment import notation
 
     args.model = experiment.inputs.model_path(args.model, "compose")
     outputs = _outputs(args)
@@ -103,8 +104,10 @@ def run(args):
                 f"{args.start_steps}: all of it is read",
                 stacklevel=2,
             )
-    beats = music.composing_beats(metadata, reading, begin, args.tempo, _meter(args.meter))
-    music.log_other_meter(metadata, beats)
+    beats = notation.beats_of(
+        metadata, reading, begin, args.tempo, notation.parsed_meter(args.meter)
+    )
+    notation.log_other_meter(metadata, beats)
     if args.musicxml:
         from rnn4music.render import musicxml
 
@@ -130,8 +133,8 @@ def run(args):
             rolls[0], None if beats else reading.time_step, reading.pitch_range[0], start, rolls[1],
             title if args.count is None else f"{title} {number}",
             with_start=args.with_start and start is not None, onsets=reading.onsets,
-            beats=beats and beats._replace(key=beats.key or _key(rolls[0], reading)),
-            velocity=_velocities(begin, start, rolls[0], reading, beats, metadata),
+            beats=notation.with_key(beats, rolls[0], reading),
+            velocity=notation.velocities_of(metadata, reading, beats, rolls[0], begin),
         )  # fmt: skip
         write = {"output": tune.write_midi, "png": tune.write_picture}
         write["musicxml"] = tune.write_musicxml
@@ -142,21 +145,14 @@ def run(args):
     if args.html:
         shown = settings.keys() - ({"sampling"} if has_chords else set())  # the only one possible
         facts = {name.capitalize(): value for name, value in settings.items() if name in shown}
-        notation = {"Tempo and metre": _notation(tunes[0].beats)} if beats else {}
+        if beats:
+            facts = {"Tempo and metre": notation.in_words(tunes[0].beats), **facts}
         facts = {
-            "Composing": {"Start": begun, "Steps": n_steps, **notation, **facts},
+            "Composing": {"Start": begun, "Steps": n_steps, **facts},
             "Model": saving.model_card.facts(args.model, content),
         }
         files.append(render.write_page(args.html, tunes, facts, title, args.soundfont))
     return _result(files, replaced, tunes, settings, has_chords)
-
-
-def _notation(beats):
-    """Return the tempo, the metre and the key for people."""
-    from rnn4music.data.keys import name_of_signature
-
-    key = f", {name_of_signature(beats.key)}" if beats.key else ""
-    return f"{beats.tempo:.4g} quarter notes per minute, {beats.meter[0]}/{beats.meter[1]}{key}"
 
 
 def _title(args, metadata):
@@ -174,22 +170,6 @@ def _title(args, metadata):
         if music.strip("* "):  # earlier versions recorded the pattern of the files
             return f"In the style of {music}"
     return Path(args.output).stem
-
-
-def _meter(text):
-    """Return the time signature that ``--meter`` gives, or None."""
-    from midi.beats import DENOMINATORS, LONGEST_BAR
-
-    if text is None:
-        return None
-    numbers = [int(part) if part.isdecimal() else 0 for part in text.split("/")]
-    if len(numbers) != 2 or not 1 <= numbers[0] <= LONGEST_BAR or numbers[1] not in DENOMINATORS:
-        allowed = ", ".join(map(str, DENOMINATORS))
-        raise ValueError(
-            f"--meter must be a time signature such as 3/4, with 1 to {LONGEST_BAR} of {allowed}, "
-            f"but is {text!r}"
-        )
-    return tuple(numbers)
 
 
 def _check_beats(args, metadata):
@@ -210,30 +190,6 @@ def _n_steps(args, beats, n_given):
         raise ValueError("--steps and --bars exclude each other: give one of them")
     rest = -(beats.first_step + n_given) % beats.steps_per_bar
     return math.ceil(rest + args.bars * beats.steps_per_bar)
-
-
-def _key(roll, reading):
-    """Return the key signature of a composed roll, or None if it is silent."""
-    from rnn4music.data.keys import find_key, key_signature
-
-    key = find_key(roll, reading.pitch_range[0], onsets=reading.onsets)
-    return key and key_signature(key)
-
-
-def _velocities(begin, start, roll, reading, beats, metadata):
-    """Return the velocities of the start, as played, and of the roll, as in the model's music."""
-    import numpy as np
-
-    from rnn4music.data import transpose
-    from rnn4music.data.accents import velocities
-
-    accents = experiment.music.learned_accents(metadata)
-    if start is None:
-        return velocities(roll, beats, accents, onsets=reading.onsets)
-    whole = velocities(np.vstack([start, roll]), beats, accents, onsets=reading.onsets)
-    played = transpose(begin.velocity, -begin.semitones)
-    whole[: len(start)] = np.where(played > 0, played, whole[: len(start)])
-    return whole
 
 
 def _outputs(args):
@@ -278,19 +234,20 @@ def _all_files(outputs, args):
 def _result(files, replaced, composed, settings, has_chords):
     """Return the result; warn of tunes that are mostly silent, or have very many notes."""
     from midi.text import count
+    from rnn4music.experiment.notation import in_words
 
     tunes, lines, most_unheard = [], [], 0
     for tune in composed:
         sounding = tune.roll[:, : tune.n_pitches].sum(axis=1)
         silent, mean = float((sounding == 0).mean()), float(sounding.mean())
         tunes.append({"seconds": tune.seconds, "notes_at_a_time": mean, "silent": silent})
-        notation = ""
+        words = ""
         if tune.beats:
-            notation = f"{_notation(tune.beats)}, "
+            words = f"{in_words(tune.beats)}, "
             facts = {name: getattr(tune.beats, name) for name in ("tempo", "meter", "key")}
             tunes[-1] |= {"bars": float(len(tune) / tune.beats.steps_per_bar), **facts}
         lines.append(
-            f"{count(len(tune), 'step')}, {tune.seconds:.1f} s, {notation}{mean:.1f} notes at a "
+            f"{count(len(tune), 'step')}, {tune.seconds:.1f} s, {words}{mean:.1f} notes at a "
             f"time, {silent:.0%} of the steps silent"
         )
         if tune.onsets:

@@ -14,21 +14,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from midi.beats import Beats, checked_beats
+from midi.beats import Beats
 from midi.files import expanded
 from midi.reading import MOST_CELLS, PIANO, read_path
 from midi.text import count
 from rnn4music._utils import checks
 from rnn4music._utils.console import log
 from rnn4music._utils.differences import OtherOptions, differences
-from rnn4music.data.accents import Accents
 from rnn4music.data.dataset import OUTSIDE, STRUCK_AGAIN, TOO_SHORT
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.data.midi_files import SamplingOptions, choose_grid, load_midi
 from rnn4music.data.standard_sets import load_standard_set
 from rnn4music.data.store import RollStore, is_store
 from rnn4music.experiment.inputs import is_standard_set
-from rnn4music.saving.metadata import ACCENTS, BEATS, of_music, step_in_seconds
+from rnn4music.saving.metadata import of_music, step_in_seconds
 
 TIME_STEP = 0.3
 """Seconds, if a model's metadata have no time step."""
@@ -315,65 +314,6 @@ def warn_of_dropped_notes(collection):
         f"{'; '.join(remedies)}",
         stacklevel=3,
     )
-
-
-def composing_beats(metadata, reading, start=None, tempo=None, meter=None):
-    """Return the `Beats` of a tune that is composed; None for a model that reads in seconds.
-
-    Tempo and metre are those given, or those of the start, or those of the music that the model was
-    trained on, as its metadata have them. The key is that of the start, None without one.
-
-    Parameters
-    ----------
-    metadata : dict
-        Of the model.
-    reading : ReadingOptions
-    start : Start, optional
-    tempo : float, optional
-        Quarter notes per minute.
-    meter : (int, int), optional
-    """
-    steps_per_beat = reading.steps_per_beat
-    if not steps_per_beat:
-        return None
-    learned = metadata.get(BEATS)
-    learned = learned if isinstance(learned, dict) else {}
-    beats = Beats(steps_per_beat, 60 / (reading.time_step * steps_per_beat))
-    known = {name: learned[name] for name in ("tempo", "meter", "first_step") if name in learned}
-    try:
-        beats = checked_beats(beats._replace(**known))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"the model's metadata have invalid beats: {error}") from None
-    if start is not None and start.beats is not None:
-        beats = start.beats
-    first_step, given = beats.first_step, {"tempo": tempo, "meter": meter}
-    beats = beats._replace(**{name: value for name, value in given.items() if value is not None})
-    beats = checked_beats(beats._replace(meter=tuple(beats.meter), first_step=0))
-    return beats._replace(first_step=int(first_step % beats.steps_per_bar))
-
-
-def log_other_meter(metadata, beats):
-    """Log that a tune is not in the metre of the music that the model learned, if it is not."""
-    learned = metadata.get(BEATS)
-    meter = learned.get("meter") if beats and isinstance(learned, dict) else None
-    if meter and [*meter] != [*beats.meter]:
-        was, now = (f"{n}/{unit}" for n, unit in (meter, beats.meter))
-        log(f"the tune is in {now}; most of the music that the model learned is in {was}")
-
-
-def learned_accents(metadata):
-    """Return the `data.accents.Accents` in a model's metadata, or None."""
-    facts = metadata.get(ACCENTS)
-    try:
-        mean, positions, heights = (np.array(facts[name], float) for name in Accents._fields[:3])
-    except (KeyError, TypeError, ValueError):  # a file may hold anything
-        return None
-    is_whole = mean.ndim == 0 and positions.ndim == 1 and heights.shape == (3,)
-    if not is_whole or not all(map(np.all, map(np.isfinite, (mean, positions, heights)))):
-        return None
-    meter = facts.get("meter")
-    meter = meter if isinstance(meter, list) else None
-    return Accents(float(mean), positions.tolist(), heights.tolist(), meter)
 
 
 def log_assumed_step(model, metadata, remedy):
