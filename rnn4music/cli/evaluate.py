@@ -66,8 +66,7 @@ def run(args):
     if baseline is not None:
         lines[0] += f" ({BASELINE}: {baseline:.3f})"
         if nats > baseline:
-            keys = model.metadata.get("keys")
-            lines.append(worse_than_baseline(nats, baseline, "the score", keys))
+            lines.append(worse_than_baseline(nats, baseline, "the score"))
     return Result(values, "\n".join([*lines, _trained_on(per_tune)]))
 
 

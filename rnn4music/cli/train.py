@@ -62,9 +62,8 @@ def result(trained):
     if trained.problem:
         lines.append(trained.problem)
     elif is_bad:
-        keys, is_improving = trained.music.metadata.get("keys"), best == history.epochs
-        text = worse_than_baseline(score, history.baseline, keys=keys, is_improving=is_improving)
-        lines.append(text)
+        is_improving = best == history.epochs
+        lines.append(worse_than_baseline(score, history.baseline, is_improving=is_improving))
     if history.interrupted:
         lines.append("stopped by Ctrl-C")
     lines += [f"wrote {trained.output}", *trained.music.remarks]

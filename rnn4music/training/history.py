@@ -13,7 +13,7 @@ class BaselineWarning(UserWarning):
     """A training ended with a validation above the baseline, or diverged."""
 
 
-def worse_than_baseline(nats, baseline, score="the best validation", keys=None, is_improving=False):
+def worse_than_baseline(nats, baseline, score="the best validation", is_improving=False):
     """Return a sentence on a score above the baseline, both in nats per step, and the remedies.
 
     Parameters
@@ -21,19 +21,15 @@ def worse_than_baseline(nats, baseline, score="the best validation", keys=None, 
     nats, baseline : float
     score : str
         What the score is.
-    keys : str, optional
-        Keys in which the model was trained, "all" for all; None if unknown.
     is_improving : bool
         Whether its last epoch was the best.
     """
-    first = "all twelve keys first (--keys all, or dataset.in_keys()"
-    first += "), then " if keys else ", unless they are in use), then "
-    first = first * (keys != "all")
-    epochs = ", more epochs, since the last one was the best" * is_improving
+    epochs = "more epochs, since the last one was the best, or " * is_improving
     return (
         f"{score} is {nats:.3f} nats per step, worse than the baseline of {baseline:.3f}, which "
         "predicts each pitch from that pitch alone: the model has not learned the music. Try "
-        f"{first}dropout (0.2) or Adam (rates of 0.002){epochs}, or more music"
+        f"{epochs}more music; where they are not in use, also all twelve keys (--keys all, or "
+        "dataset.in_keys()), Adam (rates of 0.002 to 0.004) and dropout (0.4)"
     )
 
 
