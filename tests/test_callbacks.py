@@ -278,6 +278,7 @@ def test_composing_with_a_seed_and_a_threshold_of_its_own(tunes):
 
 
 def test_tensorboard_sounds_the_strikes_of_a_model_with_onsets(tmp_path):
+    pytest.importorskip("tensorboardX")
     rolls = np.ones((5, 4)) * [1, 1, 1, 0]  # two pitches, of which one is struck at each step
     model = SimpleNamespace(chord_units=2, genMusic=lambda *_, **__: (rolls, rolls))
     history = SimpleNamespace(cost=[1], rate_factor=[1], validation=[None])

@@ -1834,8 +1834,7 @@ def test_a_tune_has_the_tempo_metre_and_bar_of_its_start(waltz, tmp_path, capsys
     roll = np.zeros((11, 88))
     roll[:, 40] = 1
     midiwrite(start, roll, beats=Beats(2, 75.0, (4, 4), 3, (2, True)), onset_roll=roll)
-    files = "-o", tmp_path / "t.mid", "--musicxml", tmp_path / "t.musicxml"
-    flags = *files, "--start", start, "--bars", 2, "--seed", 1
+    flags = "-o", tmp_path / "t.mid", "--start", start, "--bars", 2, "--seed", 1
     for with_start, first_step, n_steps in (
         ([], 3 + 11 - 8, 2 + 16),
         (["--with-start"], 3, 11 + 18),
@@ -1844,12 +1843,17 @@ def test_a_tune_has_the_tempo_metre_and_bar_of_its_start(waltz, tmp_path, capsys
         content = midiread(tmp_path / "t.mid", steps_per_beat=2)
         assert content.beats == Beats(2, 75.0, (4, 4), first_step, (2, True))
         assert len(content.piano_roll) == n_steps
-    score = (tmp_path / "t.musicxml").read_text()
-    assert "<beats>4</beats>" in score and 'tempo="75"' in score
-    capsys.readouterr()
     assert run("compose", waltz, *flags, "--meter", "2/4") == 0
     content = midiread(tmp_path / "t.mid", steps_per_beat=2)
     assert content.beats == Beats(2, 75.0, (2, 4), 2, (2, True))
+
+
+def test_a_score_is_written_beside_the_tune(waltz, tmp_path):
+    pytest.importorskip("music21", reason="the extra `musicxml` is not installed")
+    path = tmp_path / "t.musicxml"
+    assert run("compose", waltz, "-o", tmp_path / "t.mid", "--bars", 2, "--musicxml", path) == 0
+    score = path.read_text()
+    assert "<beats>3</beats>" in score and 'tempo="90"' in score
 
 
 @pytest.mark.parametrize(
