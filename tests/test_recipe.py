@@ -70,9 +70,17 @@ def test_the_length_of_a_training_is_a_number_of_updates(n_rolls):
     assert settings.patience * per_epoch >= recipe.END_AFTER
 
 
-def test_without_validation_there_is_no_patience():
+def test_without_validation_training_is_short_and_has_no_patience():
     settings = chosen(5000, n_validated=0)
     assert settings.patience is None and settings.decay_patience is None
+    assert settings.epochs * (120 // settings.batch_size) < recipe.UPDATES / 2
+
+
+def test_what_is_given_decides_what_fits_it():
+    assert chosen(5000, cost="squared_error").chord_units is None
+    assert chosen(5000, optimiser="rmsprop").learning_rates == (0.001,)
+    assert chosen(5000, optimiser="adam").learning_rates == (0.004,)
+    assert chosen(5000, optimiser="rmsprop", learning_rates=[0.01]).learning_rates == [0.01]
 
 
 def test_files_are_read_with_onsets_in_all_keys(tmp_path):

@@ -28,6 +28,10 @@ UPDATES, DECAY_AFTER, END_AFTER = 20_000, 700, 2000
 All three are rounded up to whole epochs.
 """
 
+UNVALIDATED = 4000
+"""Updates in all if no tunes are held out, so that nothing shows when a network begins to learn
+them by heart."""
+
 OF_THE_MODEL = {"units", "chord_units", "optimiser", "learning_rates"}
 """Settings that a model keeps when it is trained further."""
 
@@ -61,13 +65,15 @@ def for_training(settings, music):
     """Return the settings, with those that suit the `Music` and are not given."""
     if settings.classic:
         return settings
-    tunes = music.parts["train"]
+    tunes, is_validated = music.parts["train"], bool(music.parts["validation"])
     n_keys = 12 if music.metadata["keys"] == "all" else 1
-    suited = by_amount(int(lengths(tunes).sum()) // n_keys, len(tunes))
+    suited = by_amount(int(lengths(tunes).sum()) // n_keys, len(tunes), is_validated)
     suited = {**TRAINING, **suited}
     dropped = set(OF_THE_MODEL) if settings.start_from else set()  # the model keeps what it is
-    if not music.parts["validation"]:
-        dropped |= {"patience", "decay_patience"}
+    if settings.cost == "squared_error":
+        dropped.add("chord_units")  # which learn a probability
+    if settings.optimiser != "adam" and "optimiser" in settings.given:
+        dropped.add("learning_rates")
     suited = {name: value for name, value in suited.items() if name not in dropped}
     completed = _completed(settings, suited)
     flags = [_flag(completed, name) for name in suited if name not in settings.given]
@@ -83,7 +89,7 @@ def _flag(settings, name):
     return " ".join([EVERYTHING[name].flag, *(words if value is not True else [])])
 
 
-def by_amount(n_steps, n_rolls):
+def by_amount(n_steps, n_rolls, is_validated=True):
     """Return the settings that depend on the amount of music.
 
     Parameters
@@ -92,16 +98,22 @@ def by_amount(n_steps, n_rolls):
         Steps to learn from, before they are transposed.
     n_rolls : int
         Tunes, in all their keys.
+    is_validated : bool
+        Whether tunes are held out.
     """
     is_small = n_steps < SMALL
     per_epoch = max(1, n_rolls // TRAINING["batch_size"])  # updates
+    n_updates = UPDATES if is_validated else UNVALIDATED
+    patience = {
+        "decay_patience": -(-DECAY_AFTER // per_epoch),
+        "patience": -(-END_AFTER // per_epoch),
+    }
     return {
         "units": (100, 100, 100) if is_small else (150, 150, 150),
         "dropout": 0.4 if is_small else 0.3,
         "weight_noise": 0.15 if is_small else 0.1,
-        "epochs": -(-UPDATES // per_epoch),
-        "decay_patience": -(-DECAY_AFTER // per_epoch),
-        "patience": -(-END_AFTER // per_epoch),
+        "epochs": -(-n_updates // per_epoch),
+        **(patience if is_validated else {}),
     }
 
 
