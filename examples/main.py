@@ -8,29 +8,30 @@ All settings are at the top of `main`. Change them and run the script again.
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
-from midi.utils import midiwrite
-from rnn4music import RNN4Music, load_midi
+from rnn4music import RNN4Music, Tune, load_midi
 from rnn4music.data import write_chorales
 from rnn4music.plots import plot_piano_roll, plot_probabilities
 
 PITCH_RANGE = (21, 109)  # the piano's 88 keys: MIDI pitches 21 to 108
-TIME_STEP = 0.3  # seconds per row of a piano roll
 CHORALES = Path(__file__).resolve().parent.parent / "data" / "chorales"
 
 
 def main():
-    noOfEpoch = 5  # passes over all tunes in all keys
+    noOfEpoch = 6  # passes over all tunes in all keys
     noOfEpochPerMB = 1  # updates on each minibatch
-    sizeOfMiniBatch = 5  # tunes per minibatch
-    lengthOfMB = 100  # steps of each tune to learn from: 30 seconds
+    sizeOfMiniBatch = 8  # tunes per minibatch
+    lengthOfMB = 65  # steps of each tune to learn from, from a random place
     keys = range(-5, 7)  # transpositions in which each tune is learned, in semitones
     held_out = 0.06  # share of the tunes held out for validation
     which_tune = 0  # index of the held-out tune to continue
-    exampleLength = 50  # steps of that tune that the network reads
-    noOfSteps = 300  # steps to compose
+    exampleLength = 32  # steps of that tune that the network reads
+    noOfSteps = 256  # steps to compose
+    stepsPerBeat = "auto"  # steps per quarter note, or "auto" for what fits the notes
+    onsets = True  # whether a note may be struck again: two columns for each pitch
     chordUnits = 264  # units through which the notes of a chord depend on each other, or None
     seed = 1
 
@@ -39,16 +40,17 @@ def main():
         arguments.output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SystemExit(f"--output {arguments.output}: {error.strerror}") from None
-    dataset = read_tunes(arguments.data or write_chorales(CHORALES))
+    dataset = read_tunes(arguments.data or write_chorales(CHORALES), stepsPerBeat, onsets)
     training, validation, _ = dataset.split(validation=max(held_out, 1 / len(dataset)), test=0)
     training = training.in_keys(keys)
 
-    model = RNN4Music(h1_length=120, h2_length=120, h3_length=120, io_length=88,
-                      R1=0.001, R2=0.001, R3=0.001, Rout=0.001,
+    model = RNN4Music(h1_length=100, h2_length=100, h3_length=100, io_length=88 * (1 + onsets),
+                      R1=0.004, R2=0.004, R3=0.004, Rout=0.004, optimiser="adam",
                       chord_units=chordUnits, seed=seed)  # fmt: skip
     noOfEpoch = noOfEpoch if arguments.epochs is None else arguments.epochs
     history = model.train(training, noOfEpochPerMB, noOfEpoch, sizeOfMiniBatch, lengthOfMB,
-                          validation=validation or None)  # fmt: skip
+                          windows="random", dropout=0.4, weight_noise=0.15, output_noise=0,
+                          averaging=0.995, validation=validation or None)  # fmt: skip
     weights = model.saveParameters(arguments.output / "weights")
     tunes = "1 tune" if len(validation) == 1 else f"{len(validation)} tunes"
     for epoch, nats in enumerate(history.validation, start=1):
@@ -56,10 +58,16 @@ def main():
     if history.baseline:
         print(f"(each pitch's own Markov chain: {history.baseline:.2f})")
 
-    start = (validation or dataset)[which_tune][:exampleLength]
-    tune, probabilities = model.genMusic(start, noOfSteps)
-    midiwrite(arguments.output / "tune.mid", tune, PITCH_RANGE, TIME_STEP)
-    draw(start, tune, probabilities, arguments.output, arguments.show)
+    source = validation or dataset
+    start = source[which_tune][:exampleLength]
+    roll, probabilities = model.genMusic(start, noOfSteps, temperature=0.9)
+    how: dict[str, Any] = {"start": start, "onsets": onsets}
+    if source.tune_beats is None:
+        how["time_step"] = model.metadata["time_step"]
+    else:
+        how["beats"] = source.tune_beats[which_tune]
+    Tune(roll, **how).write_midi(arguments.output / "tune.mid")
+    draw(roll, probabilities, how, arguments.output, arguments.show)
     print(f"wrote {weights}, and tune.mid, probabilities.png and piano_roll.png beside it")
 
 
@@ -77,10 +85,10 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def read_tunes(source):
+def read_tunes(source, steps_per_beat, onsets):
     """Read MIDI files as piano rolls; a warning lists skipped files."""
     try:
-        dataset = load_midi(source, PITCH_RANGE, TIME_STEP)
+        dataset = load_midi(source, PITCH_RANGE, steps_per_beat=steps_per_beat, onsets=onsets)
     except (OSError, ValueError) as error:
         raise SystemExit(f"{error}") from None
     if len(dataset) < 2:
@@ -89,17 +97,17 @@ def read_tunes(source):
     return dataset
 
 
-def draw(start, tune, probabilities, folder, show):
+def draw(roll, probabilities, how, folder, show):
     """Draw the composed tune after its start, and the probability of each note."""
     if not show:
         matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(12, 4), layout="constrained")
-    plot_piano_roll(axes, tune, TIME_STEP, start=start).set_title("given (blue), then composed")
+    plot_piano_roll(axes, roll, **how).set_title("given (blue), then composed")
     figure.savefig(folder / "piano_roll.png", dpi=120)
     figure, axes = plt.subplots(figsize=(12, 4), layout="constrained")
-    plot_probabilities(axes, probabilities, TIME_STEP).set_title("probability of each note")
+    plot_probabilities(axes, probabilities, **how).set_title("probability of each note")
     figure.savefig(folder / "probabilities.png", dpi=120)
     if show:
         plt.show()

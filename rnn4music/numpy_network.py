@@ -219,7 +219,7 @@ class NumpyNetwork:
         n,
         count=None,
         *,
-        temperature=1,
+        temperature=1.0,
         sampling="independent",
         threshold=None,
         seed=None,

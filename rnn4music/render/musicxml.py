@@ -82,7 +82,8 @@ def write_musicxml(path, roll, lowest_pitch=21, beats=None, title="", onsets=Fal
         If an argument is invalid, as where there are no beats or the steps are no note values.
     """
     roll, lowest_pitch = synthesizer.validate(roll, lowest_pitch, onsets)
-    exporter, step = checked(beats)
+    exporter, beats = checked(beats)
+    step = beats.step
     sounding, struck = split_onsets(roll) if onsets else (roll, None)
     notes = [
         _Piece((beats.first_step + first) * step, (beats.first_step + end) * step, pitch)
@@ -96,7 +97,7 @@ def write_musicxml(path, roll, lowest_pitch=21, beats=None, title="", onsets=Fal
 
 
 def checked(beats):
-    """Return music21's exporter, and the length of a step in quarter notes.
+    """Return music21's exporter, and the beats.
 
     Raises the ImportError or ValueError of `write_musicxml`, before a tune is composed.
     """
@@ -105,7 +106,8 @@ def checked(beats):
             "MusicXML needs steps that are parts of a beat: give "
             "beats=midi.Beats(steps_per_beat=4, tempo=120)"
         )
-    step = checked_beats(beats).step
+    beats = checked_beats(beats)
+    step = beats.step
     if _FINEST % step.denominator:
         raise ValueError(
             f"a step of {step} quarter notes cannot be written in notes: steps_per_beat must be "
@@ -115,7 +117,7 @@ def checked(beats):
         from music21.musicxml.m21ToXml import GeneralObjectExporter
     except ImportError:
         raise ImportError(f'MusicXML needs music21 (the extra "musicxml"); run: {CURE}') from None
-    return GeneralObjectExporter, step
+    return GeneralObjectExporter, beats
 
 
 def _score(notes, end, beats, title):
