@@ -789,6 +789,7 @@ def test_the_best_configuration():
     assert best is rows[1]
     assert results.best_settings(space, best) == {
         "epochs": 4, "learning_rates": [0.1], "units": [6, 7, 8], "seed": 3, "log": "a",
+        "classic": True,
     }  # fmt: skip
 
 

@@ -68,7 +68,7 @@ def best_of(rows):
 def best_settings(space, best):
     """Return the settings of the best trial, for `train`: dict of name to value."""
     drawn = {name: best[name] for name in [*space.searched, "seed"]}
-    return {**space.fixed, **drawn, "epochs": best["best_epoch"]}
+    return {"classic": True, **space.fixed, **drawn, "epochs": best["best_epoch"]}
 
 
 def write_tables(folder, space, rows):
