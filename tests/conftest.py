@@ -45,6 +45,19 @@ def give_memory_back():
 SIZES = {"h1_length": 3, "h2_length": 5, "h3_length": 4, "io_length": 7}
 
 
+OF_TINY_MODELS = [
+    pytest.mark.filterwarnings(f"default:{message}")
+    for message in (
+        "the best validation",
+        ".* notes sound at a time",
+        ".* fewer than --start-steps",
+        ".* of the struck notes do not sound",
+        ".* is now trained further",
+    )
+]
+"""Marks for tests of the command line, whose models are trained for a moment."""
+
+
 def small_model(**changes):
     """A float64 model with large weights and states, so that every term matters."""
     from rnn4music import RNN4Music

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import small_model
+from conftest import OF_TINY_MODELS, small_model
 
 from midi import (
     Beats,
@@ -47,13 +47,7 @@ from rnn4music.training import config as training
 from rnn4music.training.checkpoints import AnotherTraining, check_same
 from rnn4music.training.history import History
 
-pytestmark = [  # tiny models, trained for a moment
-    pytest.mark.filterwarnings("default:the best validation"),
-    pytest.mark.filterwarnings("default:.* notes sound at a time"),
-    pytest.mark.filterwarnings("default:.* fewer than --start-steps"),
-    pytest.mark.filterwarnings("default:.* of the struck notes do not sound"),
-    pytest.mark.filterwarnings("default:.* is now trained further"),
-]
+pytestmark = OF_TINY_MODELS
 SMALL = ["--classic", "--units", "3", "4", "5", "--seed", "1", "--quiet", "--validation", "0.2"]
 
 

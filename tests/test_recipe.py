@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import small_model
+from conftest import OF_TINY_MODELS, small_model
 
 from midi import Beats, midiwrite
 from rnn4music import RNN4Music, cli
@@ -12,12 +12,9 @@ from rnn4music.cli._common import ABOVE_BASELINE
 from rnn4music.data import convert
 from rnn4music.experiment import config, recipe
 
-pytestmark = [  # tiny models, trained for a moment
-    pytest.mark.filterwarnings("default:the best validation"),
-    pytest.mark.filterwarnings("default:.* notes sound at a time"),
-    pytest.mark.filterwarnings("default:.* of the struck notes do not sound"),
+pytestmark = [
+    *OF_TINY_MODELS,
     pytest.mark.filterwarnings("default:--validation 0.1 of 4 tunes holds out none"),
-    pytest.mark.filterwarnings("default:old.npz was trained on steps of unknown length"),
 ]
 
 

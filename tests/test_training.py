@@ -625,18 +625,27 @@ def test_many_short_epochs_do_not_flood_a_log(tunes, capsys, monkeypatch):
     assert shown[:3] == [1, 2, 3] and shown[-1] == 40 and len(shown) < 20
 
 
-def test_the_time_left_does_not_count_compiling(monkeypatch, capsys):
-    """Compiling takes 100 s, each of the updates after it 2 s."""
-    now, history = [0.0], History()
-    monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    trainer = SimpleNamespace(
+def planned(n_epochs, n_updates, history):
+    """Return what the progress bar asks of a trainer that compiles, and a clock that it reads."""
+    now = [0.0]
+    return now, SimpleNamespace(
         compiles=lambda: True,
-        updates_per_epoch=lambda: iter([10] * 4),
+        updates_per_epoch=lambda: iter([n_updates] * n_epochs),
         state=TrainingState(),
-        config=TrainConfig(epochs=4, batch_size=1, window=2),
+        config=TrainConfig(epochs=n_epochs, batch_size=1, window=2),
         tunes=[None],
         history=history,
+        interrupted=threading.Event(),
+        ended_by=None,
+        is_over=lambda: False,
     )
+
+
+def test_the_time_left_does_not_count_compiling(monkeypatch, capsys):
+    """Compiling takes 100 s, each of the updates after it 2 s."""
+    history = History()
+    now, trainer = planned(4, 10, history)
+    monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: now[0]))
     bar = callbacks.ProgressBar(trainer, callbacks.TimeLimit(None))
     bar.on_start(None, history)
     lines = []
@@ -658,19 +667,9 @@ def test_the_time_left_does_not_count_compiling(monkeypatch, capsys):
 
 def test_a_time_limit_shortens_the_estimate_and_ends_the_training(monkeypatch, capsys):
     """Compiling takes 30 s, each update 2 s: 90 s are over in the second epoch of 20 updates."""
-    now, history = [0.0], History()
+    history = History()
+    now, trainer = planned(9, 20, history)
     monkeypatch.setattr(callbacks, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    trainer = SimpleNamespace(
-        compiles=lambda: True,
-        updates_per_epoch=lambda: iter([20] * 9),
-        state=TrainingState(),
-        config=TrainConfig(epochs=9, batch_size=1, window=2),
-        tunes=[None],
-        history=history,
-        interrupted=threading.Event(),
-        ended_by=None,
-        is_over=lambda: False,
-    )
     limit = callbacks.TimeLimit(1.5)
     bar = callbacks.ProgressBar(trainer, limit)
     for callback in (limit, bar):

@@ -450,6 +450,11 @@ def is_store(folder):
     return os.path.isfile(expanded(folder) / MANIFEST)
 
 
+def options_of(folder):
+    """Return the options of a store from its manifest alone, without opening its shards."""
+    return read_manifest(expanded(folder))["options"]
+
+
 def shard_path(folder, shard, digest):
     """Return the file of a shard."""
     return folder / SHARDS / f"{shard:05}-{digest}.rolls"

@@ -12,7 +12,7 @@ import copy
 
 from rnn4music._utils.console import log
 from rnn4music.data.pianoroll import lengths
-from rnn4music.data.store import RollStore, is_store
+from rnn4music.data.store import is_store, options_of
 from rnn4music.experiment.config import EVERYTHING
 from rnn4music.experiment.inputs import is_standard_set
 
@@ -29,8 +29,7 @@ All three are rounded up to whole epochs.
 """
 
 UNVALIDATED = 4000
-"""Updates in all if no tunes are held out, so that nothing shows when a network begins to learn
-them by heart."""
+"""Updates in all if no tunes are held out, since no score then shows when tunes are memorised."""
 
 OF_THE_MODEL = {"units", "chord_units", "optimiser", "learning_rates"}
 """Settings that a model keeps when it is trained further."""
@@ -55,7 +54,7 @@ def for_reading(settings):
         return settings
     suited = dict(READING)
     if is_store(settings.data):
-        suited = {} if RollStore(settings.data).options["to_c"] else {"keys": "all"}
+        suited = {} if options_of(settings.data)["to_c"] else {"keys": "all"}
     elif is_standard_set(settings.data):
         del suited["onsets"]
     return _completed(settings, suited)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from midi.files import expanded
 from rnn4music import hyperparameters
 from rnn4music._utils.console import log
-from rnn4music.data.store import RollStore, is_store
+from rnn4music.data.store import is_store, options_of
 from rnn4music.distributed.cluster import parsed
 from rnn4music.experiment import inputs, recipe, training_music
 from rnn4music.experiment.music import Music, read_music
@@ -216,11 +216,11 @@ def n_columns(settings):
     """Return the number of columns of the rolls that a new model reads."""
     (low, high), has_onsets = settings.pitch_range, settings.onsets
     if settings.data and is_store(settings.data):
-        store = RollStore(settings.data)
+        options = options_of(settings.data)
         if "pitch_range" not in settings.given:
-            low, high = store.options["pitch_range"]
+            low, high = options["pitch_range"]
         if "onsets" not in settings.given:
-            has_onsets = store.onsets
+            has_onsets = options["onsets"]
     return (high - low) * (1 + has_onsets)
 
 
