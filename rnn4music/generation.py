@@ -39,21 +39,25 @@ def sampler(network, shape, systematic):
 
     The function takes ``given`` (T, B, P); ``is_given`` (T,), 1 where the network reads a row of
     `given` and 0 where it reads its own last sample; ``uniform`` (T, B, P), random numbers in
-    [0, 1), in systematic sampling the same one for all pitches of a step; the threshold; the
-    inverse temperature; ``last`` (B, P), the sample before the window; and the states. It returns
-    the tune (T, B, P), the probabilities (T, B, P), the last sample, and the states after the
-    window.
+    [0, 1), in systematic sampling the same one for all pitches of a step; if there are any, the
+    conditions (T, B, Q) of the steps that are sampled; the threshold; the inverse temperature;
+    ``last`` (B, P), the sample before the window; and the states. It returns the tune (T, B, P),
+    the probabilities (T, B, P), the last sample, and the states after the window.
     """
     T, B, P = shape
+    Q = network.store.n_conditions
     given, is_given = network.input("given", shape), network.input("is_given", (T,))
     uniform = network.input("uniform", shape)
+    conditions = [network.input("conditions", (T, B, Q))] if Q else []
     threshold, sharpness = network.input("threshold", ()), network.input("sharpness", ())
     last, states = network.input("last", (B, P)), network.state_inputs(B)
     weights, n_states = network.store.weights, len(states)
 
-    def step(given, is_given, uniform, last, *rest):
+    def step(given, is_given, uniform, *rest):
+        known, (last, *rest) = rest[: len(conditions)], rest[len(conditions) :]
         states, (threshold, sharpness, *arrays) = rest[:n_states], rest[n_states:]
         x = backend.switch(is_given > 0, given, last)
+        x = backend.concatenate([x, *known], axis=1) if known else x
         parameters = unnamed(dict(zip(weights, arrays)))
         Y, states = network_step(x, paired(states), parameters)
         if parameters.chords is not None:
@@ -68,13 +72,13 @@ def sampler(network, shape, systematic):
 
     sample, *states_after, probabilities = backend.scan(
         step,
-        sequences=[given, is_given, uniform],
+        sequences=[given, is_given, uniform, *conditions],
         states=[last, *states, None],
         constants=[threshold, sharpness, *weights.values()],
         n_steps=backend.shape_of(given)[0],
     )
     return backend.function(
-        [given, is_given, uniform, threshold, sharpness, last, *states],
+        [given, is_given, uniform, *conditions, threshold, sharpness, last, *states],
         [sample, probabilities, sample[-1], *(state[-1] for state in states_after)],
     )
 
@@ -94,24 +98,29 @@ def _systematic(probabilities, uniform):
     return (n_points > before) * (probabilities > 0)
 
 
-def compose(network, start, n_steps, n_tunes, threshold, temperature, systematic, rng):
+def compose(
+    network, start, n_steps, n_tunes, threshold, temperature, systematic, rng, conditions
+):
     """Read `start`, then sample `n_steps` further steps of each of `n_tunes` tunes.
 
     Parameters
     ----------
     network : graphs.compiled.CompiledNetwork
-    start : (S, P)
+    start : (S, P + Q)
         The beginning of every tune, S at least 1.
     n_steps, n_tunes : int
     threshold, temperature : float
     systematic : bool
     rng : numpy.random.Generator
+    conditions : (n_steps, Q)
+        Those of the steps that are composed, in all tunes.
 
     Returns
     -------
     tunes, probabilities : (n_tunes, n_steps, P)
     """
-    S, P = start.shape
+    S, P = len(start), network.store.n_pitches
+    start, conditions = start[:, :P], np.concatenate([start[1:, P:], conditions])  # of next steps
     dtype = start.dtype
     shape = (WINDOW, 1 << (n_tunes - 1).bit_length(), P)
     tunes = np.zeros((n_tunes, n_steps, P), dtype)
@@ -131,6 +140,10 @@ def compose(network, start, n_steps, n_tunes, threshold, temperature, systematic
         rows = start[first : first + WINDOW]
         given[: len(rows)] = rows[:, None]
         is_given[: len(rows)] = 1
+        known = np.zeros((*shape[:2], network.store.n_conditions), dtype)
+        of_window = conditions[first : first + WINDOW]
+        known[: len(of_window)] = of_window[:, None]
+        known = [known] if known.shape[2] else []
         composed = slice(max(first - S + 1, 0), max(first + WINDOW - S + 1, 0))  # in the tune
         n_new = tunes[:, composed].shape[1]
         in_window = slice(composed.start + S - 1 - first, composed.start + S - 1 - first + n_new)
@@ -138,7 +151,7 @@ def compose(network, start, n_steps, n_tunes, threshold, temperature, systematic
         n_numbers = 1 if systematic else P
         uniform[in_window, :n_tunes] = rng.random((n_new, n_tunes, n_numbers), dtype)
         sample, probability, last, *states = sample_window(
-            given, is_given, uniform, threshold, sharpness, last, *states
+            given, is_given, uniform, *known, threshold, sharpness, last, *states
         )
         tunes[:, composed] = np.asarray(sample)[in_window, :n_tunes].swapaxes(0, 1)
         probabilities[:, composed] = np.asarray(probability)[in_window, :n_tunes].swapaxes(0, 1)

@@ -34,6 +34,7 @@ OPTIONS = (
 
 _FIXED = (
     Option("n_pitches", int, 88, "columns of a piano roll", low=1),
+    Option("conditions", int, 0, "columns of a roll that are known and not predicted", low=0),
     Option("weight_deviation", float, 0.1, "standard deviation of the initial weights", low=0),
     Option("largest_state", float, 0.01, "upper end of the initial states", low=0),
 )
@@ -78,6 +79,7 @@ class Hyperparameters:
     h3_length = Setting("units", fixed=True)
     io_length = Setting("n_pitches", fixed=True)
     chord_units = Setting("chord_units", fixed=True)
+    conditions = Setting("conditions", fixed=True)
     R1 = Setting("learning_rates")
     R2 = Setting("learning_rates")
     R3 = Setting("learning_rates")
@@ -92,7 +94,7 @@ class Hyperparameters:
     seed = Setting("seed", fixed=True)
     dtype = Setting("dtype", fixed=True)
 
-    SIZES = ("h1_length", "h2_length", "h3_length", "io_length", "chord_units")
+    SIZES = ("h1_length", "h2_length", "h3_length", "io_length", "chord_units", "conditions")
 
     def __init__(self, settings):
         for name in self._names():

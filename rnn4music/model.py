@@ -43,6 +43,11 @@ class RNN4Music(Hyperparameters):
         None gives the pitches of a step independent probabilities, as in 2015. With 0 or more, the
         probability of each pitch depends on the pitches below it, directly and through this many
         hidden units; see `chords`.
+    conditions : int
+        Columns that follow the pitches in each row of a roll: what is known of the step, such as
+        its place in the bar, in numbers from 0 to 1. The network reads those of the step that it
+        predicts, and does not predict them; see `network`. Below, Q stands for this number, and P
+        for `io_length`.
     R1, R2, R3, Rout : float
         Learning rates of the three layers and of the whole output layer.
     cost : {"cross_entropy", "squared_error"}
@@ -94,6 +99,7 @@ class RNN4Music(Hyperparameters):
         Rout=1e-4,
         *,
         chord_units=None,
+        conditions=0,
         cost="cross_entropy",
         epsilon=1e-5,
         gradClip=30.0,
@@ -134,8 +140,7 @@ class RNN4Music(Hyperparameters):
 
     def __repr__(self):
         sizes = {name: getattr(self, name) for name in self.SIZES}
-        if self.chord_units is None:
-            del sizes["chord_units"]
+        sizes = {name: size for name, size in sizes.items() if size}
         sizes = ", ".join(f"{name}={value}" for name, value in sizes.items())
         return f"RNN4Music({sizes}, dtype={self.dtype!r}, updates={len(self.history.cost)})"
 
@@ -182,7 +187,7 @@ class RNN4Music(Hyperparameters):
 
         Parameters
         ----------
-        dataset : list of (length, io_length), 3-D array, or rnn4music.data.RollStore
+        dataset : list of (length, P + Q), 3-D array, or rnn4music.data.RollStore
             Piano rolls of zeros and ones. The rolls of a store are read when they are needed. The
             options with which `load_midi` read them go into `metadata`.
         noOfEpochPerMB : int
@@ -203,7 +208,7 @@ class RNN4Music(Hyperparameters):
         beginnings : bool
             Whether a silent step precedes each tune, so that its first step is learned too, and
             composing from silence begins as the tunes do. Scores leave the first step out.
-        validation : list of (length, io_length) or rnn4music.data.RollStore, optional
+        validation : list of (length, P + Q) or rnn4music.data.RollStore, optional
             Tunes to score with `evaluate` after every epoch. The scores go into the history, and
             training leaves the weights that scored best.
         patience : int, optional
@@ -269,11 +274,9 @@ class RNN4Music(Hyperparameters):
             If the first checkpoint, before the first update, cannot be written. If a later one
             cannot be written, a `CheckpointWarning` is issued and training continues.
         """
-        tunes = pianoroll.validate_dataset("dataset", dataset, self.io_length)
+        tunes = self._tunes("dataset", dataset)
         if validation is not None:
-            validation = pianoroll.validate_dataset(
-                "validation", validation, self.io_length, scorable=True
-            )
+            validation = self._tunes("validation", validation, scorable=True)
         resume, progress = checked_flag("resume", resume), checked_flag("progress", progress)
         config = TrainConfig.validate(
             {
@@ -336,6 +339,7 @@ class RNN4Music(Hyperparameters):
         sampling="independent",
         threshold=None,
         seed=None,
+        conditions=None,
     ):
         """Compose: read `start`, then feed back what was sampled, for `n` steps.
 
@@ -347,7 +351,7 @@ class RNN4Music(Hyperparameters):
 
         Parameters
         ----------
-        start : (steps, io_length) or None
+        start : (steps, P + Q) or None
             A piano roll of at least one step; None stands for one silent step.
         n : int
             Steps to compose.
@@ -366,19 +370,27 @@ class RNN4Music(Hyperparameters):
         seed : int, optional
             Seed of a generator for this call. The same seed composes the same tune, and the
             model's own generator does not advance.
+        conditions : (n, Q), optional
+            What is known of each step that is composed; required if Q is not 0.
 
         Returns
         -------
-        tune : (n, io_length), or (count, n, io_length)
+        tune : (n, P), or (count, n, P)
             Zeros and ones, without `start`.
         probabilities : same shape
             The probability with which each note was sampled; 0 where it did not exceed the
             threshold.
         """
         if start is None:
-            start = np.zeros((1, self.io_length))
-        start = pianoroll.validate("start", start, self.io_length)
+            start = np.zeros((1, self.io_length + self.conditions))
+        start = pianoroll.validate("start", start, self.io_length, conditions=self.conditions)
         n = checks.integer("n", n, low=0)
+        known = np.zeros((n, 0)) if conditions is None else np.asarray(conditions, self.dtype)
+        if known.shape != (n, self.conditions) or not ((known >= 0) & (known <= 1)).all():
+            raise ValueError(
+                f"conditions must hold numbers from 0 to 1, with the shape {(n, self.conditions)}: "
+                f"a row for each step that is composed; but their shape is {known.shape}"
+            )
         temperature = checks.number("temperature", temperature, low=0.01, high=100)
         sampling = checks.choice("sampling", sampling, generation.SAMPLINGS)
         if sampling == "systematic" and self.chord_units is not None:
@@ -402,6 +414,7 @@ class RNN4Music(Hyperparameters):
             temperature,
             sampling == "systematic",
             rng,
+            self._array(known),
         )
         return (tunes[0], probabilities[0]) if count is None else (tunes, probabilities)
 
@@ -417,18 +430,24 @@ class RNN4Music(Hyperparameters):
 
         Parameters
         ----------
-        inputs : (T, io_length) or (T, B, io_length)
+        inputs : (T, P + Q) or (T, B, P + Q)
             One tune, or B tunes of equal length.
         following : array of the same shape, optional
-            Row t is the step after row t of the inputs. Without chords it makes no difference.
+            Row t is the step after row t of the inputs. Its pitches matter with chords. Its
+            conditions have to be known: if Q is not 0, this argument is required.
         samples : int
             Steps to draw for the estimate after each row.
 
         Returns
         -------
-        array of the same shape
+        (T, P) or (T, B, P)
             Row t holds the probabilities for step t + 1.
         """
+        if self.conditions and following is None:
+            raise ValueError(
+                "predict needs following with this model: conditions are known of each step that "
+                "is predicted. Pass tune[:-1] and tune[1:]"
+            )
         rolls, samples = {"inputs": inputs}, checks.integer("samples", samples, low=1)
         if following is not None:
             rolls["following"] = following
@@ -439,7 +458,7 @@ class RNN4Music(Hyperparameters):
         else:
             known = Y.reshape(-1, Y.shape[2])
             probabilities = generation.marginals(self._network, known, samples)
-        return probabilities.reshape(np.shape(inputs))
+        return probabilities.reshape(*np.shape(inputs)[:-1], self.io_length)
 
     def evaluate(self, dataset, threshold=scores.THRESHOLD):
         """Score the predictions on whole tunes, without repeating or truncating them.
@@ -450,7 +469,7 @@ class RNN4Music(Hyperparameters):
 
         Parameters
         ----------
-        dataset : list of (length, io_length) or 3-D array
+        dataset : list of (length, P + Q) or 3-D array
         threshold : float
             A note counts as predicted where its probability is at least this.
 
@@ -460,7 +479,7 @@ class RNN4Music(Hyperparameters):
             `nats_per_step` (negative log-likelihood), `accuracy`, `precision`, `recall`,
             `f_measure`, `n_steps` and `per_tune`.
         """
-        tunes = pianoroll.validate_dataset("dataset", dataset, self.io_length)
+        tunes = self._tunes("dataset", dataset)
         threshold = checks.number("threshold", threshold, low=0, high=1)
         return scores.evaluate(self._run, tunes, threshold, self.dtype)
 
@@ -469,8 +488,8 @@ class RNN4Music(Hyperparameters):
 
         Parameters
         ----------
-        inputs, targets : (T, io_length) or (T, B, io_length)
-            The network's input at each step, and the step that it should predict there.
+        inputs, targets : (T, P + Q) or (T, B, P + Q)
+            Each step that the network reads, and the step after it, which it should predict.
 
         Returns
         -------
@@ -619,17 +638,25 @@ class RNN4Music(Hyperparameters):
         """Return a store of zero weights and averages for these settings."""
         sizes = self.h1_length, self.h2_length, self.h3_length
         averages = OPTIMISERS[settings["optimiser"]].averages
-        return ParameterStore(sizes, self.io_length, settings["dtype"], averages, self.chord_units)
+        output = self.chord_units, self.conditions
+        return ParameterStore(sizes, self.io_length, settings["dtype"], averages, *output)
 
     def _connect(self, store, settings):
         self._store = store
         self._network = CompiledNetwork(store, settings["cost"], settings["optimiser"])
 
+    def _tunes(self, name, dataset, scorable=False):
+        """Return the tunes of a dataset, or raise an error that names it."""
+        return pianoroll.validate_dataset(
+            name, dataset, self.io_length, scorable=scorable, conditions=self.conditions
+        )
+
     def _rolls(self, named):
         """Return rolls of the same shape as (T, B, P), or raise an error that names them."""
         rolls = []
         for name, value in named.items():
-            array = pianoroll.validate(name, value, self.io_length, ndims=(2, 3))
+            width = {"n_pitches": self.io_length, "conditions": self.conditions}
+            array = pianoroll.validate(name, value, **width, ndims=(2, 3))
             rolls.append(self._array(array[:, None] if array.ndim == 2 else array))
         if len({roll.shape for roll in rolls}) > 1:
             shapes = " and ".join(str(np.shape(value)) for value in named.values())

@@ -11,11 +11,16 @@ and the output see a layer's hidden state through a mask m (B, H), which is the 
 
 The gradient passes through the same mask on its way back. A network with chords adds (9) to (11)
 of `chords` to Y. Equations (1) to (6) and the conventions are in `lstm`.
+
+A network with *conditions* is told something of each step that it predicts, such as its place in
+the bar. A row then has Q more columns, z_t, and the input at step t is x_t beside z_{t+1}, P + Q
+columns that take the place of x_t in (1) to (5). Conditions are not predicted, and act on (7)
+and (9) through the hidden states alone.
 """
 
 from typing import Any, NamedTuple
 
-from rnn4music.backend import dot
+from rnn4music.backend import concatenate, dot
 from rnn4music.chords import chord_output, chord_output_backward
 from rnn4music.gates import split
 from rnn4music.linear import (
@@ -62,12 +67,17 @@ class NetworkActivations(NamedTuple):
 NO_MASKS = None, None, None
 
 
+def with_conditions(rows, following, P):
+    """Return the pitches of rows beside the conditions of the rows after them; all (T, B, P + Q)."""
+    return concatenate([rows[:, :, :P], following[:, :, P:]], axis=2)
+
+
 def forward(inputs, initial, parameters, masks=NO_MASKS, following=None):
     """Run the network over all steps.
 
     Parameters
     ----------
-    inputs : (T, B, P)
+    inputs : (T, B, P), or with conditions (T, B, P + Q)
     initial : tuple of State of (B, H)
         Each layer's states at t = −1.
     parameters : NetworkParameters
@@ -151,7 +161,7 @@ def network_step(x, states, parameters):
 
     Parameters
     ----------
-    x : (B, P)
+    x : (B, P), or with conditions (B, P + Q)
     states : tuple of State of (B, H)
     parameters : NetworkParameters
 

@@ -13,7 +13,8 @@ model's `genMusic`, note for note.
 
 Conventions
 -----------
-T steps, B tunes, P pitches, H units of a layer, K chord units. The activations of a layer at one
+T steps, B tunes, P pitches, Q conditions, H units of a layer, K chord units. Rows are (P + Q,):
+the network reads the pitches of a row with the conditions of the next. The activations of a layer at one
 step are a dict of (B, H) arrays; among them are the hidden and the cell state, which the next step
 reads.
 """
@@ -35,14 +36,14 @@ def sigmoid(a):
     return 0.5 * np.tanh(0.5 * a) + 0.5
 
 
-def _shapes(P, sizes, K):
+def _shapes(P, sizes, K, Q):
     """Return the shape of each array of a network, and of its initial states, by name.
 
     Without chords K is None; without chord units it is 0.
     """
     shapes: dict = {"output/bias": (P,)}
     for n, H in enumerate(sizes, start=1):
-        layer = {"input_to_gates": (P, 4 * H), "hidden_to_gates": (H, 4 * H), "bias": (4 * H,)}
+        layer = {"input_to_gates": (P + Q, 4 * H), "hidden_to_gates": (H, 4 * H), "bias": (4 * H,)}
         vectors = "peephole_input", "peephole_forget", "peephole_output", "hidden", "cell"
         layer |= dict.fromkeys(vectors, (H,))
         if n > 1:
@@ -87,8 +88,10 @@ class NumpyNetwork:
         self.n_pitches = arrays["output/bias"].size
         has_chords = "chords/pitches_to_output" in arrays
         self.chord_units = arrays.get("chords/bias", np.empty(0)).size if has_chords else None
+        self.conditions = max(0, len(arrays["layer1/input_to_gates"]) - self.n_pitches)
         groups = {group: {} for group in ("layer1", "layer2", "layer3", "output", "chords")}
-        for name, shape in _shapes(self.n_pitches, sizes, self.chord_units).items():
+        shapes = _shapes(self.n_pitches, sizes, self.chord_units, self.conditions)
+        for name, shape in shapes.items():
             is_state = name.endswith(("/hidden", "/cell"))
             array = np.zeros(shape) if is_state and not initial else arrays.pop(name)
             if array.shape != shape or array.size == 0:
@@ -159,16 +162,17 @@ class NumpyNetwork:
 
         Parameters
         ----------
-        inputs : (T, P) or (T, B, P)
+        inputs : (T, P + Q) or (T, B, P + Q)
         following : array of the same shape, optional
             Row t is the step after row t of the inputs. With chords, the probability of each note
-            is that given the lower notes of its row. Without them, it is estimated.
+            is that given the lower notes of its row. Without this argument it is estimated. With
+            conditions, `following` is needed.
         samples : int
             Rows that are drawn to estimate the probabilities of a row.
 
         Returns
         -------
-        array of the same shape
+        (T, P) or (T, B, P)
             Row t holds the probabilities for step t + 1.
         """
         inputs = np.asarray(inputs, float)
@@ -179,10 +183,15 @@ class NumpyNetwork:
                     "inputs and following must have the same shape, but have "
                     f"{inputs.shape} and {following.shape}"
                 )
+        elif self.conditions:
+            raise ValueError("a network with conditions needs following: they are known of each row")
         if samples < 1:
             raise ValueError(f"samples must be at least 1, but is {samples}")
+        rows = inputs
+        if following is not None:
+            rows, following = self._with_conditions(inputs, following)
         Y, a = [], []
-        for own, layers in self._read(inputs[:, None] if inputs.ndim == 2 else inputs):
+        for own, layers in self._read(rows[:, None] if rows.ndim == 2 else rows):
             Y.append(own)
             a.append(self._units_before(layers))
         Y = np.reshape(Y, (-1, self.n_pitches))
@@ -193,21 +202,24 @@ class NumpyNetwork:
             probabilities = sigmoid(self._with_chords(Y, a, following))
         else:
             probabilities = self._marginals(Y, a, samples)
-        return probabilities.reshape(inputs.shape)
+        return probabilities.reshape(*inputs.shape[:-1], self.n_pitches)
 
     def activations(self, inputs):
         """Return the gates and states of each layer at each step of a tune.
 
         Parameters
         ----------
-        inputs : (T, P)
+        inputs : (T, P), or with conditions (T + 1, P + Q)
 
         Returns
         -------
         list of dict of str to (T, H), one for each layer
             ``input``, ``forget``, ``candidate``, ``output`` (the gates), ``cell``, ``hidden``.
         """
-        steps = [layers for _, layers in self._read(np.asarray(inputs, float)[:, None])]
+        rows = np.asarray(inputs, float)
+        if self.conditions:
+            rows, _ = self._with_conditions(rows[:-1], rows[1:])
+        steps = [layers for _, layers in self._read(rows[:, None])]
         return [
             {name: np.concatenate([layers[n][name] for layers in steps]) for name in steps[0][n]}
             for n in range(3)
@@ -223,6 +235,7 @@ class NumpyNetwork:
         sampling="independent",
         threshold=None,
         seed=None,
+        conditions=None,
         track=iter,
     ):
         """Compose as `RNN4Music.genMusic` does, with the same arguments and results.
@@ -244,9 +257,10 @@ class NumpyNetwork:
                 "temperature must be from 0.01 to 100 and threshold from 0 to 1, "
                 f"but they are {temperature} and {threshold}"
             )
-        given = np.zeros((1, self.n_pitches)) if start is None else np.asarray(start, float)
-        if given.ndim != 2 or given.shape[1] != self.n_pitches or len(given) == 0:
-            raise ValueError(f"start must be (steps, {self.n_pitches}), but is {given.shape}")
+        width = self.n_pitches + self.conditions
+        given = np.zeros((1, width)) if start is None else np.asarray(start, float)
+        if given.ndim != 2 or given.shape[1] != width or len(given) == 0:
+            raise ValueError(f"start must be (steps, {width}), but is {given.shape}")
         if not ((given >= 0) & (given <= 1)).all():
             raise ValueError("start must hold zeros and ones; for velocities take (start > 0)")
         n_tunes = 1 if count is None else count
@@ -254,8 +268,14 @@ class NumpyNetwork:
             raise ValueError(
                 f"n must be at least 0 and count at least 1, but they are {n} and {n_tunes}"
             )
+        known = np.zeros((n, 0)) if conditions is None else np.asarray(conditions, float)
+        if known.shape != (n, self.conditions):
+            raise ValueError(f"conditions must be ({n}, {self.conditions}), but are {known.shape}")
         n_random = 1 if sampling == "systematic" else self.n_pitches
         rng = self.rng if seed is None else np.random.default_rng(seed)
+        nothing = np.zeros((1, self.conditions))  # after the last step
+        next_known = np.concatenate([given[1:, self.n_pitches :], known, nothing])
+        given = np.hstack([given[:, : self.n_pitches], next_known[: len(given)]])
         Y, layers = deque(self._read(np.repeat(given[:, None], n_tunes, axis=1)), maxlen=1).pop()
         tunes = np.zeros((n_tunes, n, self.n_pitches))
         probabilities = np.zeros_like(tunes)
@@ -272,8 +292,16 @@ class NumpyNetwork:
                 points = np.ceil(np.cumsum(y, axis=1) - uniform)  # up to the end of each pitch
                 sounds = (np.diff(points, axis=1, prepend=0) > 0) & (y > 0)
             tunes[:, t], probabilities[:, t] = sounds, y
-            Y, layers = self._step(tunes[:, t], layers)
+            if t + 1 < n:
+                of_next = np.broadcast_to(known[t + 1], (n_tunes, self.conditions))
+                Y, layers = self._step(np.hstack([tunes[:, t], of_next]), layers)
         return (tunes[0], probabilities[0]) if count is None else (tunes, probabilities)
+
+    def _with_conditions(self, rows, following):
+        """Return rows with the conditions of those after them, and the pitches of these."""
+        P = self.n_pitches
+        rows = np.concatenate([rows[..., :P], following[..., P:]], axis=-1)
+        return rows, following[..., :P]
 
     def _read(self, rows):
         """Yield the pre-activations (B, P) and the layers' activations for each input row."""

@@ -71,9 +71,13 @@ def run(parameters, initial, inputs, masks=(1, 1, 1), following=None):
     """Run the network over one tune; return pre-activations (T, P) and the layers' activity.
 
     The output and the layer above see a layer's hidden state times its mask (H,). With chords, the
-    pre-activations are those of the rows `following` (T, P).
+    pre-activations are those of the rows `following` (T, P). Columns beyond P are conditions, and
+    those of `following` are read.
     """
     Y = parameters["output/bias"]
+    if inputs.shape[1] > len(Y):
+        pairs = zip(inputs, following)
+        inputs = np.array([[*row[: len(Y)], *after[len(Y) :]] for row, after in pairs])
     below = None
     layers, seen = [], []
     for n in (1, 2, 3):
@@ -88,22 +92,23 @@ def run(parameters, initial, inputs, masks=(1, 1, 1), following=None):
     return Y, layers
 
 
-def compose(parameters, initial, start, uniform, threshold):
-    """Continue `start` (S, P) by one step for each row of uniform numbers.
+def compose(parameters, initial, start, uniform, threshold, conditions):
+    """Continue `start` (S, P + Q) by one step for each row of uniform numbers and conditions.
 
     A row has one number for each pitch, or a single one for systematic sampling. With chords, each
     pitch is drawn by itself, after those below it.
     """
-    tune = list(start)
+    P, tune = len(parameters["output/bias"]), list(start)
     below = {name: v for name, v in parameters.items() if not name.startswith("chords/")}
-    for row in uniform:
-        Y, layers = run(below, initial, np.array(tune))
+    for row, known in zip(uniform, conditions):
+        next_row = np.array([*np.zeros(P), *known])
+        Y, layers = run(below, initial, np.array(tune), following=[*tune[1:], next_row])
         if len(below) < len(parameters):
             seen, drawn = [layer["h"][-1:] for layer in layers], np.zeros((1, len(row)))
             for k, number in enumerate(row):
                 y = sigma(add_chords(parameters, seen, drawn, Y[-1:])[0, k])
                 drawn[0, k] = number < y > threshold
-            tune.append(drawn[0])
+            tune.append(np.array([*drawn[0], *known]))
             continue
         probabilities = sigma(Y[-1])
         probabilities[probabilities <= threshold] = 0
@@ -111,10 +116,11 @@ def compose(parameters, initial, start, uniform, threshold):
             ends = np.cumsum(probabilities)
             points = row + np.arange(len(probabilities))
             sounding = np.searchsorted(ends, points[points < ends[-1]], side="right")
-            tune.append(np.isin(np.arange(len(probabilities)), sounding).astype(float))
+            sounds = np.isin(np.arange(len(probabilities)), sounding)
         else:
-            tune.append((row < probabilities).astype(float))
-    return np.array(tune[len(start) :])
+            sounds = row < probabilities
+        tune.append(np.array([*sounds, *known], float))
+    return np.array(tune[len(start) :])[:, :P]
 
 
 def cost_of(Y, targets, cost):
@@ -129,7 +135,7 @@ def cost(parameters, initial, inputs, targets, name="cross_entropy", masks=None)
     for b in range(inputs.shape[1]):
         own = (1, 1, 1) if masks is None else [mask[b] for mask in masks]
         Y, _ = run(parameters, initial, inputs[:, b], own, targets[:, b])
-        total = total + cost_of(Y, targets[:, b], name)
+        total = total + cost_of(Y, targets[:, b, : Y.shape[1]], name)
     return total / inputs.shape[1]
 
 

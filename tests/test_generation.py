@@ -104,23 +104,26 @@ def test_the_window_does_not_change_the_tune(start, chord_units, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "sampling, n_numbers, chord_units",
+    "sampling, n_numbers, chord_units, Q",
     [
-        ("independent", P, None),
-        ("systematic", 1, None),
-        ("independent", P, 0),
-        ("independent", P, 8),
-        ("independent", P, 20),
+        ("independent", P, None, 0),
+        ("systematic", 1, None, 2),
+        ("independent", P, 0, 0),
+        ("independent", P, 8, 2),
+        ("independent", P, 20, 0),
     ],
 )
-def test_every_engine_composes_the_oracle_s_tune(start, sampling, n_numbers, chord_units):
+def test_every_engine_composes_the_oracle_s_tune(start, sampling, n_numbers, chord_units, Q):
     """The same seed gives the same tune on all engines as in plain NumPy."""
-    model = chord_model(chord_units, seed=12, genProbThreshold=0.3)
+    model = chord_model(chord_units, seed=12, genProbThreshold=0.3, conditions=Q)
+    known = np.random.default_rng(1).random((100 + len(start), Q))
+    start, conditions = np.hstack([start, known[100:]]), known[:100]
     random = np.random.default_rng()
     random.bit_generator.state = model._rng.bit_generator.state
     uniform = random.random((100, n_numbers))
-    expected = oracle.compose(model.get_parameters(), initial_states(model), start, uniform, 0.3)
-    tune, _ = model.genMusic(start, 100, sampling=sampling)
+    of_model = model.get_parameters(), initial_states(model)
+    expected = oracle.compose(*of_model, start, uniform, 0.3, conditions)
+    tune, _ = model.genMusic(start, 100, sampling=sampling, conditions=conditions)
     np.testing.assert_array_equal(tune, expected)
     assert 0 < tune.mean() < 1
 

@@ -21,16 +21,18 @@ pytestmark = pytest.mark.core
 
 COSTS = ("cross_entropy", "squared_error")
 CHORD_UNITS = {"chords": 8, "chords without units": 0, "chords with dropout and weight noise": 8}
+CHORD_UNITS["chords and conditions"] = 8
+CONDITIONS = {"chords and conditions": 2}
 DISTURBED = "dropout and weight noise", "chords with dropout and weight noise"
 T, B, P = 6, 2, SIZES["io_length"]
 
 
-CASES = [*COSTS, "chords", "chords without units", *DISTURBED]
+CASES = [*COSTS, "chords without units", "chords and conditions", *DISTURBED]
 
 
 def model_of(name, **settings):
     """Return the model of a case."""
-    return chord_model(CHORD_UNITS.get(name), seed=5, **settings)
+    return chord_model(CHORD_UNITS.get(name), seed=5, conditions=CONDITIONS.get(name, 0), **settings)
 
 
 class Case:
@@ -39,10 +41,12 @@ class Case:
     KIND = NoiseKind()
 
     def __init__(self, name):
-        rng = np.random.default_rng(CASES.index(name))
+        rng = np.random.default_rng(len(name))
         cost = name if name in COSTS else "cross_entropy"
         self.model = model_of(name, cost=cost)
         self.inputs, self.targets = random_roll(rng, T, B, P), random_roll(rng, T, B, P)
+        known = rng.random((2, T, B, self.model.conditions))
+        self.inputs, self.targets = np.concatenate([[self.inputs, self.targets], known], axis=-1)
         self.parameters = self.model.get_parameters()
         self.initial = initial_states(self.model)
         self.data = self.inputs, self.targets
@@ -145,21 +149,23 @@ def test_output(activity):
         np.testing.assert_allclose(Y[:, b], expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("chord_case", ("chords", "chords without units"))
+@pytest.mark.parametrize("chord_case", ("chords and conditions", "chords without units"))
 def test_the_probabilities_of_all_rows_sum_to_one(built, chord_case):
-    start = random_roll(np.random.default_rng(0), 1, P)
+    rng, n_conditions = np.random.default_rng(0), CONDITIONS.get(chord_case, 0)
+    start, known = random_roll(rng, 1, P), rng.random((2, n_conditions))
     rows = np.array(list(itertools.product((0.0, 1.0), repeat=P)))
-    tunes = [np.vstack([start, row]) for row in rows]
+    tunes = [np.hstack([np.vstack([start, row]), known]) for row in rows]
     each = built(chord_case).model.evaluate(tunes).per_tune
     probabilities = np.exp([-tune.nats_per_step for tune in each])
     np.testing.assert_allclose(probabilities.sum(), 1, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("chord_case", ("chords", "chords without units"))
+@pytest.mark.parametrize("chord_case", ("chords and conditions", "chords without units"))
 def test_a_pitch_changes_only_those_above_it(built, chord_case):
-    model = built(chord_case).model
-    inputs, following = np.repeat(random_roll(np.random.default_rng(0), 2, T, 1, P), P, axis=2)
-    turned = np.abs(following - np.eye(P))  # pitch k in tune k
+    model, n_columns = built(chord_case).model, P + CONDITIONS.get(chord_case, 0)
+    rows = random_roll(np.random.default_rng(0), 2, T, 1, n_columns)
+    inputs, following = np.repeat(rows, P, axis=2)
+    turned = np.abs(following - np.eye(P, n_columns))  # pitch k in tune k
     changed = np.abs(model._run(inputs, turned) - model._run(inputs, following)) > 1e-9
     above = np.arange(P)[:, None] < np.arange(P)
     np.testing.assert_array_equal(changed, np.broadcast_to(above, changed.shape))
@@ -171,7 +177,9 @@ def test_cost(case):
 
 
 EACH = [
-    (case, name) for case in CASES for name in named(shapes((3, 5, 4), P, CHORD_UNITS.get(case)))
+    (case, name)
+    for case in CASES
+    for name in named(shapes((3, 5, 4), P, CHORD_UNITS.get(case), CONDITIONS.get(case, 0)))
 ]
 each_gradient = pytest.mark.parametrize("case, name", EACH, indirect=["case"])
 
@@ -194,7 +202,8 @@ def test_gradient_agrees_with_the_oracle(case, name):
 def automatic_gradients(case):
     """Return the engine's own derivatives of the forward graph's cost."""
     compiled = case.model._network
-    inputs, targets = (backend.tensor(n, "float64", (T, B, P)) for n in ("x", "k"))
+    rows, following = (backend.tensor(n, "float64", case.inputs.shape) for n in ("x", "k"))
+    inputs, targets = compiled._read(rows, following)
     mask = backend.tensor("mask", "float64", (T, B))
     noise, *noisy = compiled._noisy(B, case.KIND)
     values = [*case.masks, case.noise] if noise else []
@@ -206,7 +215,7 @@ def automatic_gradients(case):
     else:
         from pytensor.gradient import grad
     derivatives = grad(total, list(case.model._store.weights.values()))
-    run = backend.function([inputs, targets, mask, *states, *noise], derivatives)
+    run = backend.function([rows, following, mask, *states, *noise], derivatives)
     rows = [np.tile(vector, (B, 1)) for vector in case.initial.values()]
     return dict(zip(case.parameters, run(*case.data, np.full((T, B), 1 / B), *rows, *values)))
 
@@ -245,7 +254,8 @@ def test_all_parameters_have_a_gradient_of_their_shape(case):
 def test_float32_gradients_are_those_of_float64_rounded(case):
     if case.masks is not None:
         pytest.skip("masks and noise exist only in updates")
-    model = small_model(cost=case.model.cost, chord_units=case.model.chord_units, dtype="float32")
+    own = {name: getattr(case.model, name) for name in ("cost", "chord_units", "conditions")}
+    model = small_model(**own, dtype="float32")
     parameters = {name: array.astype("float32") for name, array in case.parameters.items()}
     model.set_parameters(parameters)
     arrays = model._store.arrays()

@@ -15,13 +15,14 @@ import numpy as np
 
 from midi.beats import checked_beats
 from midi.onsets import split_onsets
+from midi.text import count
 from midi.timing import exact_time_step
 
 SILENCE = 1
 """Seconds of silence that a tune keeps after its last note, and at most before its first."""
 
 
-def validate(name, value, n_pitches=None, *, ndims=(2,), binary=False):
+def validate(name, value, n_pitches=None, *, ndims=(2,), binary=False, conditions=0):
     """Return a roll, or probabilities, as an array of numbers or booleans.
 
     Parameters
@@ -36,6 +37,8 @@ def validate(name, value, n_pitches=None, *, ndims=(2,), binary=False):
         Allowed numbers of axes: 2 for (T, P), 3 for (T, B, P).
     binary : bool
         Whether to reject probabilities between 0 and 1.
+    conditions : int
+        Columns after the pitches; their values, too, are from 0 to 1.
 
     Raises
     ------
@@ -43,13 +46,15 @@ def validate(name, value, n_pitches=None, *, ndims=(2,), binary=False):
         If it is not an array of numbers, or its shape or a value is invalid.
     """
     roll = numeric_array(name, value)
-    if roll.ndim not in ndims or n_pitches not in (None, roll.shape[-1]):
-        width = "pitches" if n_pitches is None else n_pitches
+    if roll.ndim not in ndims or n_pitches not in (None, roll.shape[-1] - conditions):
+        width = "pitches" if n_pitches is None else n_pitches + conditions
         shapes = " or ".join(f"(steps, {'tunes, ' * (n - 2)}{width})" for n in ndims)
         remedy = "give one tune at a time"
         if n_pitches is not None:
             remedy = "the model's io_length sets the width: read MIDI files with "
-            remedy += _width(roll.shape[-1] if roll.ndim else 0, n_pitches)
+            remedy += _width(roll.shape[-1] - conditions if roll.ndim else 0, n_pitches)
+            if conditions:
+                remedy += f"; then come the model's conditions, {count(conditions, 'column')}"
         raise ValueError(f"{name} must have the shape {shapes}, but has {roll.shape}; {remedy}")
     if 0 in roll.shape:
         raise ValueError(f"{name} is empty, its shape is {roll.shape}; give at least one step")
@@ -71,7 +76,9 @@ def validate(name, value, n_pitches=None, *, ndims=(2,), binary=False):
     return roll
 
 
-def validate_dataset(name, value, n_pitches=None, *, binary=False, scorable=False):
+def validate_dataset(
+    name, value, n_pitches=None, *, binary=False, scorable=False, conditions=0
+):
     """Return the tunes of a dataset as a list of rolls, or a store on disk unchanged.
 
     Parameters
@@ -80,7 +87,7 @@ def validate_dataset(name, value, n_pitches=None, *, binary=False, scorable=Fals
         Its name in errors, such as "dataset"; a tune is called by this name and its index.
     value : list of (T, P), 3-D array, or store
         A store checks each roll that it reads.
-    n_pitches, binary
+    n_pitches, binary, conditions
         As of `validate`, for each tune.
     scorable : bool
         Whether to reject datasets in which no tune has a step to score or train on.
@@ -91,10 +98,12 @@ def validate_dataset(name, value, n_pitches=None, *, binary=False, scorable=Fals
         As `validate` raises them, and if there are no tunes.
     """
     if is_stored(value):
-        if n_pitches not in (None, value.width):
+        if n_pitches not in (None, value.width - conditions):
+            also = f", and it has {count(conditions, 'condition')}" if conditions else ""
             raise ValueError(
                 f"the rolls of {name} have {value.width} columns, but the model's io_length "
-                f"is {n_pitches}; convert the MIDI files with {_width(value.width, n_pitches)}"
+                f"is {n_pitches}{also}; convert the MIDI files with "
+                f"{_width(value.width - conditions, n_pitches)}"
             )
         tunes = value
     elif isinstance(value, (str, os.PathLike)) or not np.iterable(value):
@@ -109,7 +118,8 @@ def validate_dataset(name, value, n_pitches=None, *, binary=False, scorable=Fals
         )
     else:
         tunes = [
-            validate(f"{name}[{k}]", tune, n_pitches, binary=binary) for k, tune in enumerate(value)
+            validate(f"{name}[{k}]", tune, n_pitches, binary=binary, conditions=conditions)
+            for k, tune in enumerate(value)
         ]
     if not len(tunes):
         raise ValueError(f"{name} is empty; give at least one piano roll")

@@ -33,17 +33,18 @@ def constant_probabilities(training):
     return lambda inputs, following=None: np.broadcast_to(Y, inputs.shape)
 
 
-def markov_probabilities(training, of=None):
+def markov_probabilities(training, of=None, n_pitches=None):
     """Return the baseline of a Markov chain for each pitch: its frequencies after on and after off.
 
     `training` and the result are those of `constant_probabilities`. If `training` yields the tunes
-    of a store `of`, the result is kept for the next call with that store.
+    of a store `of`, the result is kept for the next call with that store. Only the first
+    `n_pitches` columns count, if they are given: conditions may follow.
     """
     if is_stored(training) and training in _chains:
         return _chains[training]
     n_steps, n_before, n_after, n_both = 0, 0, 0, 0  # the last three for each pitch
     for tune in training:
-        roll = np.asarray(tune) >= 0.5
+        roll = np.asarray(tune)[:, :n_pitches] >= 0.5
         sounding = roll.sum(axis=0)
         n_steps += len(roll) - 1
         n_before = n_before + sounding - roll[-1]
@@ -53,7 +54,7 @@ def markov_probabilities(training, of=None):
     if_sounding = _log_odds(n_both, n_before)
 
     def chain(inputs, following=None):
-        return np.where(inputs >= 0.5, if_sounding, if_silent)
+        return np.where(inputs[..., : len(if_silent)] >= 0.5, if_sounding, if_silent)
 
     store = training if of is None else of
     if is_stored(store):

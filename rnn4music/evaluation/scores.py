@@ -49,22 +49,23 @@ def run(network, inputs, following=None):
     network : graphs.compiled.CompiledNetwork
         Its `forward` is called window by window. The number of tunes is rounded up to a power of
         two, so that few sizes are compiled.
-    inputs : (T, B, P)
+    inputs : (T, B, P), or with Q conditions (T, B, P + Q)
         The rows that the network reads.
-    following : (T, B, P), optional
-        The row after each, which only a network with chords looks at.
+    following : array of the same shape, optional
+        The row after each. Networks with chords or conditions look at it; those with conditions
+        need it.
     """
-    T, B, P = inputs.shape
-    compiled, rolls, width = network.forward, [inputs], P
+    T, B, n_columns = inputs.shape
+    compiled, rolls, width = network.forward, [inputs], network.store.n_pitches
     if network.store.has_chords and following is None:
-        compiled, width = network.before_chords, P + network.store.chord_units
-    elif network.store.has_chords:
+        compiled, width = network.before_chords, width + network.store.chord_units
+    elif network.store.reads_following:
         rolls.append(following)
     Y = np.empty((T, B, width), inputs.dtype)
     for first in range(0, B, LARGEST_BATCH):
         columns = slice(first, first + LARGEST_BATCH)
         n_tunes = Y[:, columns].shape[1]
-        shape = WINDOW, min(LARGEST_BATCH, 1 << (n_tunes - 1).bit_length()), P
+        shape = WINDOW, min(LARGEST_BATCH, 1 << (n_tunes - 1).bit_length()), n_columns
         step = compiled(shape)
         states = [np.tile(vector, (shape[1], 1)) for vector in network.store.initial_states()]
         for start in range(0, T, WINDOW):
@@ -81,8 +82,8 @@ def run(network, inputs, following=None):
 def evaluate(run_network, tunes, threshold, dtype):
     """Return the `Evaluation` of next-step predictions on whole tunes, (length, P) each.
 
-    `run_network` takes inputs (T, B, P) in `dtype` and the row after each, (T, B, P), and returns
-    the pre-activations of these. Tunes are accessed one batch at a time. A note counts as predicted
+    With Q conditions the tunes are (length, P + Q). `run_network` takes inputs (T, B, P + Q) in
+    `dtype` and the row after each, and returns the pre-activations of these, (T, B, P). Tunes are accessed one batch at a time. A note counts as predicted
     if its probability is at least `threshold`.
     """
     counts = np.zeros((len(tunes), 5))
@@ -100,7 +101,8 @@ def evaluate(run_network, tunes, threshold, dtype):
             rolls[: len(tune), column] = tune
         Y = run_network(rolls[:-1], rolls[1:])
         for column, (k, tune) in enumerate(zip(chosen, batch)):
-            counts[k] = _counts(Y[: len(tune) - 1, column], tune[1:], threshold)
+            targets = tune[1:, : Y.shape[2]]  # without conditions
+            counts[k] = _counts(Y[: len(tune) - 1, column], targets, threshold)
     if not counts[:, 0].any():
         raise ValueError("nothing to score: every tune has one step, and the first is not scored")
     return _summary(counts.sum(axis=0), map(_summary, counts))

@@ -5,7 +5,7 @@ Window lengths and numbers of tunes are fixed for engines that compile for one s
 
 Conventions
 -----------
-T steps, B tunes, P pitches. `mask` (T, B) is the weight of each step of each tune in the cost:
+T steps, B tunes, P pitches; in networks with Q conditions rows have P + Q columns. `mask` (T, B) is the weight of each step of each tune in the cost:
 1 / number of tunes, and 0 where a minibatch is padded. `states` is the flat list hidden 1,
 cell 1, hidden 2, … of the layers' states, (B, H) each. `noise` is the list of arrays that a
 `NoiseKind` requires.
@@ -88,13 +88,14 @@ class CompiledNetwork:
     def forward(self, shape, kind=NO_NOISE):
         """Compile (inputs, *states, *noise) → [pre-activations (T, B, P), *states after].
 
-        With chords, a second argument after the inputs is the rows that are predicted (T, B, P).
+        If the store `reads_following`, a second argument after the inputs is the rows after them.
         """
-        inputs, states = self.input("inputs", shape), self.state_inputs(shape[1])
-        following = self.input("following", shape) if self.store.has_chords else None
+        rows, states = [self.input("inputs", shape)], self.state_inputs(shape[1])
+        if self.store.reads_following:
+            rows.append(self.input("following", shape))
         noise, parameters, masks = self._noisy(shape[1], kind)
+        inputs, following = self._read(*rows)
         Y, activations = network.forward(inputs, paired(states), parameters, masks, following)
-        rows = [inputs] if following is None else [inputs, following]
         return backend.function(
             [*rows, *states, *noise], [Y, *flattened(_last_states(activations))]
         )
@@ -103,7 +104,8 @@ class CompiledNetwork:
     def before_chords(self, shape):
         """Compile (inputs, *states) → [Y and a side by side (T, B, P + K), *states after].
 
-        They are what `chords.draw_pitches` takes: what is known before any pitch is drawn.
+        They are what `chords.draw_pitches` takes: what is known before any pitch is drawn. Not for
+        networks with conditions.
         """
         inputs, states = self.input("inputs", shape), self.state_inputs(shape[1])
         parameters = self.parameters._replace(chords=None)
@@ -119,11 +121,12 @@ class CompiledNetwork:
     def cost_and_gradients(self, shape, kind):
         """Compile the cost of predicting targets, and its gradients, unclipped.
 
-        The function takes inputs (T, B, P), targets (T, B, P), the mask, the states before, the
+        The function takes rows, the rows after them, the mask, the states before, the
         derivatives with respect to the states after (0 where nothing follows), and the noise. It
         returns [cost, *gradients, *states after, *derivatives with respect to the states before].
         """
-        inputs, targets = self.input("inputs", shape), self.input("targets", shape)
+        rows, following = self.input("inputs", shape), self.input("targets", shape)
+        inputs, targets = self._read(rows, following)
         mask = self.input("mask", shape[:2])
         states, d_after = self.state_inputs(shape[1]), self.state_inputs(shape[1])
         noise, *noisy = self._noisy(shape[1], kind)
@@ -131,7 +134,7 @@ class CompiledNetwork:
             inputs, targets, mask, paired(states), paired(d_after), *noisy
         )
         return backend.function(
-            [inputs, targets, mask, *states, *d_after, *noise],
+            [rows, following, mask, *states, *d_after, *noise],
             [cost, *gradients.values(), *flattened(after), *flattened(d_before)],
         )
 
@@ -162,7 +165,7 @@ class CompiledNetwork:
         initial = paired(states)
         nothing = tuple(State(*map(backend.zeros_like, state)) for state in initial)
         cost, gradients, after, _ = self._cost_and_gradients(
-            windows[:-1], windows[1:], mask, initial, nothing, *noisy
+            *self._read(windows[:-1], windows[1:]), mask, initial, nothing, *noisy
         )
         settings = self._setting_inputs()
         return backend.function(
@@ -180,6 +183,13 @@ class CompiledNetwork:
     def state_inputs(self, n_tunes):
         """Return a flat list of inputs for the states of `n_tunes` tunes."""
         return [self.input(name, (n_tunes, H)) for name, H in self.store.state_sizes.items()]
+
+    def _read(self, rows, following=None):
+        """Return the network's inputs and its targets, for rows and the rows after them."""
+        if not self.store.n_conditions:
+            return rows, following
+        P = self.store.n_pitches
+        return network.with_conditions(rows, following, P), following[:, :, :P]
 
     def _setting_inputs(self):
         names = ("rate1", "rate2", "rate3", "rate_output", "bound", "epsilon", "l1")

@@ -15,14 +15,15 @@ The averages' names begin with the name of the average.
 """
 
 
-def shapes(layer_sizes, n_pitches, chord_units=None):
+def shapes(layer_sizes, n_pitches, chord_units=None, n_conditions=0):
     """Return the shapes of all parameters, as `NetworkParameters`."""
-    P = n_pitches
+    P, n_inputs = n_pitches, n_pitches + n_conditions
     layers = []
     below = None
     for H in layer_sizes:
         beneath = None if below is None else (below, 4 * H)
-        layers.append(LayerParameters((P, 4 * H), beneath, (H, 4 * H), (4 * H,), (H,), (H,), (H,)))
+        matrices = (n_inputs, 4 * H), beneath, (H, 4 * H)
+        layers.append(LayerParameters(*matrices, (4 * H,), (H,), (H,), (H,)))
         below = H
     output = OutputParameters._make([*((H, P) for H in layer_sizes), (P,)])
     chords = None if chord_units is None else chord_shapes(layer_sizes, P, chord_units)
@@ -66,10 +67,13 @@ class ParameterStore:
     averages : tuple of str
         The names of the running averages that the optimiser keeps for each parameter.
     chord_units : int or None
+    n_conditions : int
         As in `RNN4Music`.
 
     Attributes
     ----------
+    reads_following : bool
+        Whether the network reads the row that it predicts, too: its lower pitches, or conditions.
     weights : dict of name to shared variable
         The names are those of `named`.
     averages : dict of average to dict of name to shared variable
@@ -79,10 +83,20 @@ class ParameterStore:
         ``layer1/hidden``, ``layer1/cell``, …: the states at t = −1.
     """
 
-    def __init__(self, layer_sizes, n_pitches, dtype, averages=("mean_squares",), chord_units=None):
-        self.dtype, self.chord_units = dtype, chord_units
+    def __init__(
+        self,
+        layer_sizes,
+        n_pitches,
+        dtype,
+        averages=("mean_squares",),
+        chord_units=None,
+        n_conditions=0,
+    ):
+        self.dtype, self.n_pitches = dtype, n_pitches
+        self.chord_units, self.n_conditions = chord_units, n_conditions
         self.has_chords = chord_units is not None
-        self.shapes = named(shapes(layer_sizes, n_pitches, chord_units))
+        self.reads_following = self.has_chords or n_conditions > 0
+        self.shapes = named(shapes(layer_sizes, n_pitches, chord_units, n_conditions))
         self.state_sizes = {
             f"layer{n}/{field}": H
             for n, H in enumerate(layer_sizes, start=1)

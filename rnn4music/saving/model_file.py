@@ -93,7 +93,8 @@ def read(name):
                 raise ModelFileError(f"{path} is not an .npz file written by saveParameters")
             entries = npz.read(file, MOST_EXPANDED, MOST_TIMES)
         content = read_2015(entries, path) if "Wxi_1" in entries else _read(entries, path)
-        content["settings"].setdefault("chord_units", None)  # older files have independent pitches
+        for name, before in {"chord_units": None, "conditions": 0}.items():
+            content["settings"].setdefault(name, before)  # which older files do not have
         _check_sizes(content["settings"], content["arrays"])
         return content
     except FileNotFoundError:
@@ -117,12 +118,13 @@ def reason(error):
 
 def _check_sizes(settings, arrays):
     """Raise a ValueError if the settings and the arrays disagree on the network's sizes."""
-    for name in ("h1_length", "h2_length", "h3_length", "io_length"):
+    for name in ("h1_length", "h2_length", "h3_length", "io_length", "conditions"):
         if not isinstance(settings[name], int):
             raise ValueError(f"its {name} is {settings[name]!r}, which is not a whole number")
     for n in (1, 2, 3):
         n_units = settings[f"h{n}_length"]
-        for name, n_rows in (("input", settings["io_length"]), ("hidden", n_units)):
+        n_inputs = settings["io_length"] + settings["conditions"]
+        for name, n_rows in (("input", n_inputs), ("hidden", n_units)):
             key, expected = f"layer{n}/{name}_to_gates", (n_rows, 4 * n_units)
             shape = arrays[f"parameters/{key}"].shape
             if shape != expected:

@@ -172,8 +172,8 @@ class ClusterTrainer(Trainer):
             log(f"using {n_parts} of {n_workers} workers: the batch size is {batch_size}")
         self.columns = [slice(k * self.n_columns, (k + 1) * self.n_columns) for k in range(n_parts)]
         sizes = tuple(self.store.state_sizes.values())[::2]
-        network = sizes, self.shape[2], self.store.dtype, self.network.cost_name
-        network += (self.store.chord_units,)
+        network = sizes, self.store.n_pitches, self.store.dtype, self.network.cost_name
+        network += self.store.chord_units, self.store.n_conditions
         self.workers = Workers(client, (network, self.config, self.n_columns), n_parts)
         self.is_first = True  # of its updates, which compiles
         self.traffic: Any = Counter()

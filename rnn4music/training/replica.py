@@ -46,9 +46,9 @@ def packed(roll):
     return np.packbits(cells, axis=-1) if np.array_equal(cells, roll) else roll
 
 
-def unpacked(roll, n_pitches):
+def unpacked(roll, n_columns):
     """Undo `packed`."""
-    return roll if roll.dtype != np.uint8 else np.unpackbits(roll, axis=-1, count=n_pitches)
+    return roll if roll.dtype != np.uint8 else np.unpackbits(roll, axis=-1, count=n_columns)
 
 
 def flattened(arrays):
@@ -75,9 +75,9 @@ another computes."""
 
 
 @functools.lru_cache(maxsize=4)
-def _compiled(layer_sizes, n_pitches, dtype, cost, chord_units):
+def _compiled(layer_sizes, n_pitches, dtype, cost, *others):
     """Return a network with its own weights; a process keeps the last four."""
-    store = ParameterStore(layer_sizes, n_pitches, dtype, (), chord_units)
+    store = ParameterStore(layer_sizes, n_pitches, dtype, (), *others)
     return CompiledNetwork(store, cost)
 
 
@@ -89,19 +89,19 @@ class Replica:
     network : tuple
         The arguments of `_compiled`.
     config : TrainConfig
-    n_columns : int
-        Columns of a part.
+    n_tunes : int
+        Tunes of a part.
     """
 
-    def __init__(self, network, config, n_columns):
+    def __init__(self, network, config, n_tunes):
         with _ALONE:
             self.network = _compiled(*network)
-        _, self.n_pitches, self.dtype, *_ = network
         self.config, self.store = config, self.network.store
+        self.dtype, self.n_columns = self.store.dtype, self.store.n_pitches + self.store.n_conditions
         self.noise = Noise.of(config, self.store)
-        roll = np.zeros((config.window, n_columns, self.n_pitches), self.dtype)
-        states = [np.zeros((n_columns, H), self.dtype) for H in self.store.state_sizes.values()]
-        nothing = Part(slice(0, n_columns), roll, roll[1:, :, 0], states, (0,))
+        roll = np.zeros((config.window, n_tunes, self.n_columns), self.dtype)
+        states = [np.zeros((n_tunes, H), self.dtype) for H in self.store.state_sizes.values()]
+        nothing = Part(slice(0, n_tunes), roll, roll[1:, :, 0], states, (0,))
         weights = flattened(np.zeros(shape, self.dtype) for shape in self.store.shapes.values())
         answer = self.gradient(weights, nothing)  # which compiles
         if isinstance(answer, Exception):
@@ -123,7 +123,7 @@ class Replica:
             n = len(part.states) // 2  # masks, one for each layer
             masks = [widened(mask, part.columns.stop, 0)[part.columns] for mask in noise[:n]]
             noise = [*masks, *noise[n:]]
-        windows = unpacked(part.roll, self.n_pitches).astype(self.dtype)
+        windows = unpacked(part.roll, self.n_columns).astype(self.dtype)
         cost, gradients, after = segment_cost_and_gradients(
             self.network, part.states, windows, part.mask, self.config.n_steps,
             self.noise.kind, noise,

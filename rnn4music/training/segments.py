@@ -41,8 +41,8 @@ def segment_cost_and_gradients(network, states, windows, mask, length, kind, noi
         The states after the last segment: those after the windows if the segments fill them.
     """
     n_steps, B = mask.shape
-    P = windows.shape[2]
-    shape = (length, B, P)
+    n_columns = windows.shape[2]
+    shape = (length, B, n_columns)
     cost_and_gradients = network.cost_and_gradients(shape, kind)
 
     def cut(start):
@@ -50,7 +50,7 @@ def segment_cost_and_gradients(network, states, windows, mask, length, kind, noi
         rows, row_mask = windows[start : start + length + 1], mask[start : start + length]
         missing = length - len(row_mask)
         if missing:
-            rows = np.concatenate([rows, np.zeros((missing, B, P), windows.dtype)])
+            rows = np.concatenate([rows, np.zeros((missing, B, n_columns), windows.dtype)])
             row_mask = np.concatenate([row_mask, np.zeros((missing, B), mask.dtype)])
         return rows[:-1], rows[1:], row_mask
 
@@ -58,7 +58,7 @@ def segment_cost_and_gradients(network, states, windows, mask, length, kind, noi
     between = [states]
     for start in starts[:-1]:
         rows = [windows[start : start + length]]
-        if network.store.has_chords:
+        if network.store.reads_following:
             rows.append(windows[start + 1 : start + length + 1])
         _, *states = network.forward(shape, kind)(*rows, *between[-1], *noise)
         between.append(states)

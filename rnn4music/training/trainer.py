@@ -70,7 +70,8 @@ class Trainer:
     def __init__(self, model, tunes, validation, config):
         self.model, self.network, self.store = model, model._network, model._store
         self.tunes, self.validation, self.config = tunes, validation, config
-        self.shape = config.n_steps, config.batch_size, model.io_length  # of a segment
+        n_columns = self.store.n_pitches + self.store.n_conditions
+        self.shape = config.n_steps, config.batch_size, n_columns  # of a segment
         self.noise = Noise.of(config, self.store)
         self.interrupted, self.ended_by = threading.Event(), None
         self.reading: dict | None = None
@@ -106,7 +107,7 @@ class Trainer:
         """
         self.history.baseline, limit = None, TimeLimit(minutes)
         if self.validation is not None:
-            chain = markov_probabilities(self.tunes)
+            chain = markov_probabilities(self.tunes, n_pitches=self.store.n_pitches)
             self.history.baseline = scores.score(chain, self.validation)
         own = [limit, *([ProgressBar(self, limit)] if progress else [])]
         own += [checkpoints.CheckpointWriter(path, every, self)] if path else []
