@@ -21,7 +21,7 @@ import math
 import operator
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple, SupportsIndex
 
@@ -152,7 +152,7 @@ def midiwrite(
         tick = scaled_round(frames, frame * grid.division)
     text = name.encode("utf-8")
     title = [(0, _meta(0x03, text))] if text else []
-    times = [(0, _meta(META_TEMPO, grid.tempo.to_bytes(3, "big")))]
+    times = [(0, tempo_message(grid.tempo))]
     if beats is not None:
         times += _signatures(beats, grid.division, int(tick[-1]))
     messages = _messages(onset_notes(is_on, struck), loudness, pitch_range[0], tick)
@@ -161,8 +161,18 @@ def midiwrite(
         tracks = [heapq.merge(title + times, notes, key=lambda event: event[0])]
     else:
         tracks = [times, itertools.chain(title, notes)]
-    chunks = [_track(track, int(tick[-1])) for track in tracks]
-    header = struct.pack(">4sIHHH", b"MThd", 6, n_tracks - 1, n_tracks, grid.division)
+    write_messages(path, tracks, grid.division, int(tick[-1]))
+
+
+def write_messages(
+    path: str | os.PathLike[str],
+    tracks: Sequence[Iterable[tuple[int, bytes]]],
+    division: int,
+    end: int,
+) -> None:
+    """Write tracks of (tick, message), in order of their ticks, which end at tick `end`."""
+    chunks = [_track(track, end) for track in tracks]
+    header = struct.pack(">4sIHHH", b"MThd", 6, min(len(tracks) - 1, 1), len(tracks), division)
     with written_whole(path) as file:
         file.write(header + b"".join(chunks))
 
@@ -220,25 +230,36 @@ def _signatures(beats: Beats, division: int, end: int) -> list[tuple[int, bytes]
     """
     upbeat = (beats.steps_per_bar - beats.first_step) * beats.step  # in quarter notes
     bar = math.floor(upbeat * division + Fraction(1, 2))
-    events = [(0, _time_signature(beats.meter))]
+    events = [(0, meter_message(beats.meter))]
     if beats.first_step and bar <= end:
         events.append((bar, events[0][1]))
         denominator = max(beats.meter[1], (upbeat / 4).denominator)
         numerator = upbeat / 4 * denominator
         if denominator in DENOMINATORS and numerator in range(1, LONGEST_BAR + 1):
-            events[0] = 0, _time_signature((int(numerator), denominator))
+            events[0] = 0, meter_message((int(numerator), denominator))
     if beats.key is not None:
-        sharps, is_minor = beats.key
-        events.insert(1, (0, _meta(META_KEY_SIGNATURE, bytes((sharps % 256, is_minor)))))
+        events.insert(1, (0, key_message(beats.key)))
     return events
 
 
-def _time_signature(meter: tuple[int, int]) -> bytes:
+def tempo_message(microseconds: int) -> bytes:
+    """Encode a tempo, in microseconds per quarter note."""
+    return _meta(META_TEMPO, microseconds.to_bytes(3, "big"))
+
+
+def meter_message(meter: tuple[int, int]) -> bytes:
+    """Encode a time signature."""
     numerator, denominator = meter
     # the clicks of a metronome, 24 in a quarter note
     click = max(96 // denominator * (3 if is_compound(meter) else 1), 1)
     power = denominator.bit_length() - 1
     return _meta(META_TIME_SIGNATURE, bytes((numerator, power, click, 8)))
+
+
+def key_message(key: tuple[int, bool]) -> bytes:
+    """Encode a key signature: its sharps, or minus its flats, and whether it is minor."""
+    sharps, is_minor = key
+    return _meta(META_KEY_SIGNATURE, bytes((sharps % 256, is_minor)))
 
 
 def _meta(kind: int, data: bytes) -> bytes:

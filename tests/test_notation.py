@@ -1,11 +1,15 @@
 """What MIDI files say about tempo, metre and key, kept with the tunes and put together."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
 from midi import Beats, midiread, midiwrite
 from midi.beats import Score
 from rnn4music.data import RollStore, convert, load_midi, shards
+from rnn4music.data.chorales import _write_chorale
 from rnn4music.data.dataset import Dataset, DatasetWarning
 from rnn4music.data.notation import Notation, common_beats
 from rnn4music.saving.metadata import of_music, of_reading, with_reading
@@ -202,17 +206,70 @@ def test_the_summary_counts_metres_and_tempos(folder, tmp_path):
     assert "metre: 3/4 in 2 tunes; 2 tunes with several metres" in several.summary()
 
 
-def test_chorales_have_their_metre_key_and_upbeat(tmp_path):
-    pytest.importorskip("music21")
-    from rnn4music.data.chorales import _write_chorale
+@pytest.fixture(scope="module")
+def chorales(tmp_path_factory):
+    music21 = pytest.importorskip("music21")
+    from rnn4music.data import write_chorales
 
-    for name, meter, first_step, key in (
-        ("bach/bwv112.5", (4, 4), 12, (1, False)),  # begins on the fourth beat, in G major
-        ("bach/bwv10.7", (4, 4), 0, (-2, True)),
-    ):
-        _write_chorale(0.5, (name, tmp_path / "a.mid"))
-        beats = midiread(tmp_path / "a.mid", steps_per_beat=4).beats
-        assert beats == Beats(4, 120.0, meter, first_step, key)
+    folder = tmp_path_factory.mktemp("chorales")
+    with pytest.MonkeyPatch.context() as patch:
+        names = ["bach/bwv112.5", "bach/bwv10.7", "bach/bwv41.6"]
+        patch.setattr(music21.corpus.chorales, "Iterator", lambda **_: names)
+        write_chorales(folder, 0.5)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "meter", "first_step", "key"),
+    [
+        ("bwv112.5", (4, 4), 12, (1, False)),  # begins on the fourth beat, in G major
+        ("bwv10.7", (4, 4), 0, (-2, True)),
+    ],
+)
+def test_chorales_have_their_metre_key_and_upbeat(chorales, name, meter, first_step, key):
+    beats = midiread(chorales / f"{name}.mid", steps_per_beat=4).beats
+    assert beats == Beats(4, 120.0, meter, first_step, key)
+
+
+def test_chorales_have_the_notes_that_music21_reads(chorales):
+    from music21 import converter, corpus
+
+    for name in ("bwv112.5", "bwv10.7", "bwv41.6"):  # the last has nine parts and ties
+        score: Any = converter.parse(Path(corpus.__file__).parent / "bach" / f"{name}.mxl")
+        theirs = [
+            (pitch.midi, float(note.offset), float(note.offset + note.quarterLength))
+            for note in score.stripTies().flatten().notes
+            for pitch in note.pitches
+        ]
+        ours = midiread(chorales / f"{name}.mid", (0, 128), 0.5).notes
+        assert sorted((note.pitch, note.start * 2, note.end * 2) for note in ours) == sorted(theirs)
+
+
+def test_ties_chords_voices_and_grace_notes_of_a_chorale(tmp_path):
+    def note(pitch, duration, *ties, chord=""):
+        ties = "".join(f'<tie type="{tie}"/>' for tie in ties)
+        length = f"<duration>{duration}</duration>" if duration else ""
+        return f"<note>{chord}<pitch>{pitch}</pitch>{length}{ties}</note>"
+
+    c, e = (f"<step>{step}</step><octave>4</octave>" for step in "CE")
+    sharp = "<step>F</step><alter>1</alter><octave>4</octave>"
+    time = "<time><beats>3</beats><beat-type>4</beat-type></time>"
+    (tmp_path / "a.xml").write_text(
+        f"<score><part><measure><attributes><divisions>2</divisions>{time}</attributes>"
+        + note(c, 2, "start") + note(e, 2, "start", chord="<chord/>")
+        + f"</measure><measure>{note(c, 2, 'stop')}{note(e, 2, 'stop', 'start', chord='<chord/>')}"
+        + f"<note><rest/><duration>2</duration></note>{note(c, 2, 'stop')}{note(c, 0)}"
+        + f"<backup><duration>4</duration></backup>{note(e, 1, 'stop')}{note(sharp, 1)}"
+        + "<forward><duration>2</duration></forward>"
+        + f"</measure><measure>{note(c, 6)}</measure></part></score>"
+    )  # fmt: skip
+    _write_chorale(tmp_path / "a.xml", tmp_path / "a.mid", 10**6)
+    content = midiread(tmp_path / "a.mid", dt=0.5)
+    assert [tuple(each) for each in content.notes] == [
+        (60, 0, 2), (64, 0, 2.5), (66, 2.5, 3), (60, 3, 4), (60, 4, 7),
+    ]  # fmt: skip
+    assert content.beats is None and len(content.piano_roll) == 16  # a quarter note of silence
+    assert midiread(tmp_path / "a.mid", steps_per_beat=1).beats == Beats(1, 60.0, (3, 4), 2, None)
 
 
 def test_chorales_of_an_earlier_version_are_written_anew(tmp_path, monkeypatch, capsys):
@@ -221,10 +278,7 @@ def test_chorales_of_an_earlier_version_are_written_anew(tmp_path, monkeypatch, 
 
     names = ["bach/bwv112.5", "bach/bwv10.7"]
     monkeypatch.setattr(chorales, "Iterator", lambda **_: names)
-    monkeypatch.setattr(ours, "n_cores", lambda: 1)
-    monkeypatch.setattr(
-        ours, "_write_chorale", lambda _, name_and_path: name_and_path[1].write_bytes(b"new")
-    )
+    monkeypatch.setattr(ours, "_write_chorale", lambda _, path, tempo: path.write_bytes(b"new"))
 
     def files():
         return {path.name: path.read_bytes() for path in tmp_path.glob("*.mid")}

@@ -25,6 +25,7 @@ OPTIONS = (
            "FOLDER"),
     Option("force", bool, False, "replace the files of an earlier demo in DIR"),
 )  # fmt: skip
+REST = 0.5  # minutes that everything except training takes
 
 
 def run(args):
@@ -43,6 +44,11 @@ def run(args):
         raise NotADirectoryError(f"{folder} is a file; give a folder with -o")
     if args.data is not None:
         experiment.inputs.check_music(args.data, experiment.inputs.MUSIC, "demo needs music")
+    music, plural = args.data or "Bach's chorales", "" if args.minutes == 1 else "s"
+    log(
+        f"the demo learns from {music} for {args.minutes:g} minute{plural}, composes a tune, and "
+        f"writes a page: about {args.minutes + REST:g} minutes in all"
+    )
     folder.mkdir(parents=True, exist_ok=True)
     music = args.data
     if music is None:
