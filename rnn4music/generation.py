@@ -98,9 +98,7 @@ def _systematic(probabilities, uniform):
     return (n_points > before) * (probabilities > 0)
 
 
-def compose(
-    network, start, n_steps, n_tunes, threshold, temperature, systematic, rng, conditions
-):
+def compose(network, start, n_steps, n_tunes, threshold, temperature, systematic, rng, conditions):
     """Read `start`, then sample `n_steps` further steps of each of `n_tunes` tunes.
 
     Parameters

@@ -68,7 +68,7 @@ NO_MASKS = None, None, None
 
 
 def with_conditions(rows, following, P):
-    """Return the pitches of rows beside the conditions of the rows after them; all (T, B, P + Q)."""
+    """Return the pitches of rows (T, B, P + Q) with the conditions of the rows after them."""
     return concatenate([rows[:, :, :P], following[:, :, P:]], axis=2)
 
 

@@ -13,10 +13,10 @@ model's `genMusic`, note for note.
 
 Conventions
 -----------
-T steps, B tunes, P pitches, Q conditions, H units of a layer, K chord units. Rows are (P + Q,):
-the network reads the pitches of a row with the conditions of the next. The activations of a layer at one
-step are a dict of (B, H) arrays; among them are the hidden and the cell state, which the next step
-reads.
+T steps, B tunes, P pitches, Q conditions, H units of a layer, K chord units. Rows are (P + Q,): the
+network reads the pitches of a row with the conditions of the next. The activations of a layer at
+one step are a dict of (B, H) arrays; among them are the hidden and the cell state, which the next
+step reads.
 """
 
 import errno
@@ -184,7 +184,9 @@ class NumpyNetwork:
                     f"{inputs.shape} and {following.shape}"
                 )
         elif self.conditions:
-            raise ValueError("a network with conditions needs following: they are known of each row")
+            raise ValueError(
+                "a network with conditions needs following: they are known of each row"
+            )
         if samples < 1:
             raise ValueError(f"samples must be at least 1, but is {samples}")
         rows = inputs

@@ -32,7 +32,9 @@ CASES = [*COSTS, "chords without units", "chords and conditions", *DISTURBED]
 
 def model_of(name, **settings):
     """Return the model of a case."""
-    return chord_model(CHORD_UNITS.get(name), seed=5, conditions=CONDITIONS.get(name, 0), **settings)
+    return chord_model(
+        CHORD_UNITS.get(name), seed=5, conditions=CONDITIONS.get(name, 0), **settings
+    )
 
 
 class Case:

@@ -11,7 +11,7 @@ from midi.beats import Score
 from rnn4music.data import RollStore, convert, load_midi, shards
 from rnn4music.data.chorales import _write_chorale
 from rnn4music.data.dataset import Dataset, DatasetWarning
-from rnn4music.data.notation import Notation, common_beats
+from rnn4music.data.notation import Notation, bar_columns, common_beats
 from rnn4music.saving.metadata import of_music, of_reading, with_reading
 
 WALTZ = Beats(4, tempo=90.0, meter=(3, 4), first_step=8, key=(-1, True))
@@ -106,6 +106,39 @@ def test_common_beats_weigh_by_steps():
         assert common_beats(several, lengths, 4).first_step == first_step
     assert common_beats([waltz, waltz._replace(tempo=60e6 / 909_090)], [9, 9], 4).tempo == 63
     assert common_beats([Notation()], [9], 6) == common_beats([], [], 6) == Beats(6)
+
+
+@pytest.mark.parametrize("beats, bar", (
+    (Beats(4), 16), (Beats(4, meter=(3, 4), first_step=8), 12), (Beats(2, meter=(6, 8)), 6),
+    (Beats(2, meter=(3, 16)), 1.5),
+))  # fmt: skip
+def test_bar_columns_tell_the_place_in_the_bar(beats, bar):
+    sine, cosine = 2 * bar_columns(beats, 50).T.astype(float) - 1
+    phase = np.arctan2(sine, cosine) / (2 * np.pi) % 1
+    expected = (beats.first_step + np.arange(50)) / bar % 1
+    np.testing.assert_allclose(np.abs((phase - expected + 0.5) % 1 - 0.5), 0, atol=1e-6)
+
+
+def test_tunes_with_bars_are_the_tunes_with_their_places(folder, tmp_path):
+    for tunes in collections(folder, tmp_path, steps_per_beat=4, onsets=True):
+        for part in (tunes, tunes.select([2, 0]), tunes.in_keys([0, 5])):
+            with_bars = part.with_bars()
+            assert (len(with_bars), with_bars.width) == (len(part), 178)
+            assert with_bars.names == part.names
+            assert with_bars.lengths.tolist() == part.lengths.tolist()
+            for rows, roll, beats in zip(with_bars, part, part.tune_beats):
+                assert rows.dtype == np.float32
+                np.testing.assert_array_equal(rows[:, :-2], roll)
+                np.testing.assert_array_equal(rows[:, -2:], bar_columns(beats, len(roll)))
+    reading = of_reading(tunes.with_bars())
+    assert reading["bars"] and reading["beats"] == of_music(tunes)["beats"]
+    assert with_bars.fingerprint == tunes.in_keys([0, 5]).with_bars().fingerprint
+    assert with_bars.fingerprint != tunes.in_keys([0, 4]).with_bars().fingerprint
+
+
+def test_rolls_in_seconds_have_no_bars(folder):
+    with pytest.raises(ValueError, match="read MIDI files with steps_per_beat"):
+        load_midi(folder, time_step=0.3).with_bars()
 
 
 def test_keys_move_with_the_tune(folder, tmp_path):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from conftest import chord_model, random_roll
 
 from rnn4music.evaluation import chord_effects, occlusion_effects
 from rnn4music.evaluation import occlusion as module
@@ -166,6 +167,27 @@ def test_what_is_no_roll_is_refused():
         occlusion_effects(LastSteps(), ROLL[0], 1, 0)
     with pytest.raises(ValueError, match="roll holds 0.5"):
         occlusion_effects(LastSteps(), 0.5 * ROLL, 1, 0)
+
+
+def test_conditions_stay_and_are_read_with_the_step_that_they_belong_to(rng):
+    model = chord_model(8, seed=3, conditions=2)
+    rows = np.hstack([random_roll(rng, 6, 7), rng.random((6, 2))])
+    effects = occlusion_effects(model, rows, 5, 4)
+    pitch, first = np.argwhere(effects.T != 0)[0]
+    without = rows.copy()
+    end = first + 1
+    while end < 5 and rows[end, pitch]:
+        end += 1
+    without[first:end, pitch] = 0
+    odds = [model.predict(each[:5], rows[1:])[-1, 4] for each in (rows, without)]
+    odds = np.log(odds) - np.log1p(-np.array(odds))
+    assert effects[first, pitch] == pytest.approx(odds[0] - odds[1], rel=1e-9)
+    with pytest.raises(ValueError, match="step must be at most 5"):
+        occlusion_effects(model, rows, 6, 4)
+    network = chord_model(8, seed=3)
+    with pytest.raises(ValueError, match="roll holds 0"):
+        occlusion_effects(network, rows[:, 1:8], 5, 4)
+    assert np.isfinite(chord_effects(model, rows, widest=3)[0, 1])
 
 
 # ---- chords

@@ -108,6 +108,7 @@ def test_training_without_a_flag_uses_it_and_compose_needs_none(tmp_path, monkey
     assert cli.main(["train", "music", "--minutes", "0.02", "--quiet"]) in (0, ABOVE_BASELINE)
     model = RNN4Music.from_file("model.npz")
     assert model.chord_units == 264 and model.io_length == 176 and model.optimiser == "adam"
+    assert model.conditions == 2 and model.metadata["bars"]
     (trained_on,) = model.metadata["trained_on"]
     assert trained_on["beginnings"] and trained_on["windows"] == "random"
     assert cli.main(["compose", "model.npz", "--bars", "2"]) == 0
@@ -116,6 +117,18 @@ def test_training_without_a_flag_uses_it_and_compose_needs_none(tmp_path, monkey
         ["train", "music", "--start-from", "model.npz", "-o", "further", "--epochs", "1", "--quiet"]
     ) in (0, ABOVE_BASELINE)
     assert RNN4Music.from_file("further.npz").h1_length == model.h1_length
+    assert cli.main(["evaluate", "model.npz", "music"]) == 0
+    assert "trained on 7 of 8 tunes" in capsys.readouterr().out
+    assert cli.main(["compose", "model.npz", "--start", "music/0.mid", "--start-steps", "9"]) == 0
+    for picture in ("activations", "probabilities", "chords"):
+        assert cli.main(["plot", picture, "model.npz", "--tune", "music/0.mid"]) == 0
+    for refused, message in (
+        (["compose", "model.npz", "--dt", "0.3"], "leave out --dt"),
+        (["train", "music", "--start-from", "model.npz", "-o", "x", "--no-bars"], "cannot change"),
+        (["train", "music", "--bars", "--dt", "0.3", "-o", "x"], "leave out --bars"),
+    ):
+        assert cli.main(refused) in (1, 2)
+        assert message in capsys.readouterr().err
 
 
 def test_an_old_model_is_trained_further_as_it_is(tmp_path, monkeypatch):

@@ -86,7 +86,9 @@ def run(args):
     replaced = [str(path) for path in _all_files(outputs, args) if path.exists()]
     network, content = read_network(args.model)
     music, metadata = experiment.music, content["metadata"]
-    reading = music.ReadingOptions.of_model(metadata, network.n_pitches, args.dt)
+    reading = music.ReadingOptions.of_model(
+        metadata, network.n_pitches, args.dt, network.conditions
+    )
     best, _, baseline = saving.model_card.best_validation(content)
     if best is not None and baseline is not None and best > baseline:
         warn_of_baseline(best, baseline, stacklevel=2)
@@ -123,7 +125,12 @@ def run(args):
         "seed": secrets.randbits(32) if args.seed is None else args.seed,
     }
     track = partial(Bar, desc="composing", unit="step", delay=1)
-    composed = network.gen_music(start, n_steps, len(outputs), track=track, **settings)
+    given, known = start, None
+    if reading.bars:
+        given, known = notation.with_bars(start, beats, n_steps)
+    composed = network.gen_music(
+        given, n_steps, len(outputs), conditions=known, track=track, **settings
+    )
     if start is not None:
         start = transpose(start, -semitones, onsets=reading.onsets)
     tunes, files, title = [], [], _title(args, metadata)

@@ -41,12 +41,15 @@ def run(args):
     is_set = inputs.is_standard_set(args.data)
     check_effect(args, "part", is_set, "a standard set")
     model = rnn4music.RNN4Music.from_file(path)
-    reading = experiment.music.ReadingOptions.of_model(model.metadata, model.io_length)
+    reading = experiment.music.ReadingOptions.of_model(
+        model.metadata, model.io_length, n_conditions=model.conditions
+    )
     if not is_set:
         remedy = 'set model.metadata["time_step"]'
         experiment.music.log_assumed_step(path, model.metadata, remedy)
     tunes = reading.read_scored(args.data, args.part)
-    result = asdict(model.evaluate(tunes, args.threshold))
+    scored = tunes.with_bars() if reading.bars else tunes
+    result = asdict(model.evaluate(scored, args.threshold))
     per_tune = [
         {"name": name, "nats_per_step": tune["nats_per_step"], "n_steps": tune["n_steps"]}
         for name, tune in zip(tunes.names, result.pop("per_tune"))

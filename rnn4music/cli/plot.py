@@ -88,9 +88,11 @@ def _plot_network(args, figure):
     """Draw weights, or what a network expects and does while it reads a tune."""
     import numpy as np
 
+    from rnn4music.experiment.notation import with_bars
+
     network, content = read_network(args.file)
     reading = experiment.music.ReadingOptions.of_model(
-        content["metadata"], network.n_pitches, args.dt
+        content["metadata"], network.n_pitches, args.dt, network.conditions
     )
     layer, lowest_pitch = f"layer{args.layer}", reading.pitch_range[0]
     if args.what == "weights":
@@ -103,20 +105,25 @@ def _plot_network(args, figure):
     tune = reading.read_tune(args.tune)
     roll, how = tune.roll, {"time_step": None if tune.beats else reading.time_step}
     how["beats"] = tune.beats
+    rows = roll
+    if reading.bars:
+        rows, of_next = with_bars(roll, tune.beats, n_more=1)
     if args.what == "activations":
-        activations = network.activations(roll)[args.layer - 1]
+        if reading.bars:  # the network reads the last step with what is known of the next
+            rows = np.vstack([rows, np.hstack([np.zeros((1, network.n_pitches)), of_next])])
+        activations = network.activations(rows)[args.layer - 1]
         plots.plot_activations(figure.add_subplot(), activations, args.part, **how)
         return
     if args.what == "chords":
         if network.chord_units is None:
             raise ValueError(f"{args.file} has no chords to draw: train with --chord-units")
         figure.set_size_inches(8, 6)
-        effects = evaluation.chord_effects(network, roll, onsets=reading.onsets)
+        effects = evaluation.chord_effects(network, rows, onsets=reading.onsets)
         plots.plot_chord_effects(figure.add_subplot(), effects)
         return
     figure.set_size_inches(12, 8)
     # at each step the network predicts the next; with chords, given the notes below each pitch
-    probabilities = np.vstack([np.zeros(network.n_pitches), network.predict(roll[:-1], roll[1:])])
+    probabilities = np.vstack([np.zeros(network.n_pitches), network.predict(rows[:-1], rows[1:])])
     panels = figure.subplots(2, sharex=True)
     how |= {"lowest_pitch": lowest_pitch, "onsets": reading.onsets}
     plots.plot_composition(panels, roll, probabilities, **how)

@@ -13,6 +13,7 @@ skipped silently: a warning has a table of the skipped files, and `Collection.sk
 them.
 """
 
+import hashlib
 import re
 import warnings
 from abc import abstractmethod
@@ -31,7 +32,7 @@ from rnn4music.data import pianoroll
 from rnn4music.data.accents import learned
 from rnn4music.data.duplicates import group_near_duplicates
 from rnn4music.data.keys import ALL_KEYS, transpose, validate_semitones
-from rnn4music.data.notation import common_beats, sentences
+from rnn4music.data.notation import BAR_COLUMNS, bar_columns, common_beats, sentences
 
 TOO_SHORT, OUTSIDE = "too short for a step", "outside the pitch range"
 MERGED = "struck in the same step as another of their pitch"
@@ -149,6 +150,20 @@ class Collection(Sequence):
         if steps and all(notation.first_step is None for notation in self.notations):
             return None
         return int(steps) if steps and steps == int(steps) else steps
+
+    def with_bars(self):
+        """Return these tunes for a network that is told the place of each step in its bar.
+
+        Returns
+        -------
+        WithBars
+
+        Raises
+        ------
+        ValueError
+            If the bars are unknown: the rolls are read in seconds, or by an earlier version.
+        """
+        return WithBars(self)
 
     @abstractmethod
     def select(self, indices) -> Any:
@@ -326,6 +341,57 @@ class Dataset(Collection):
             options=self.options,
             notations=[each.transposed(key) for each in self.notations for key in semitones],
         )
+
+
+class WithBars(Sequence):
+    """Tunes whose rows end with their places in the bar: (T, P + 2), see `notation.bar_columns`.
+
+    For a network with ``conditions=notation.BAR_COLUMNS``. The columns are added to a tune whenever
+    it is accessed.
+
+    Parameters
+    ----------
+    tunes : Collection
+        In their parts and keys.
+
+    Attributes
+    ----------
+    names, lengths, beats, accents
+        Those of the tunes.
+    options : dict
+        Those of the tunes, with ``bars``.
+    width : int
+        Columns of a row.
+    """
+
+    def __init__(self, tunes):
+        if tunes.tune_beats is None:
+            raise ValueError(
+                "the bars of these tunes are unknown: read MIDI files with steps_per_beat"
+            )
+        self._tunes, self._beats = tunes, tunes.tune_beats
+        self.names, self.lengths = tunes.names, tunes.lengths
+        self.beats, self.accents = tunes.beats, tunes.accents
+        self.options = {**tunes.options, "bars": True}
+        low, high = self.options["pitch_range"]
+        self.width = (1 + tunes.onsets) * (high - low) + BAR_COLUMNS
+
+    def __len__(self):
+        return len(self._tunes)
+
+    def __getitem__(self, index):
+        """Return the rows of a tune, float32."""
+        roll = self._tunes[index]
+        return np.hstack([roll, bar_columns(self._beats[index], len(roll))])
+
+    @cached_property
+    def fingerprint(self):
+        """A text that identifies the tunes, their order and their bars."""
+        digest = hashlib.sha256(repr(self._beats).encode())
+        for roll in self._tunes:
+            digest.update(repr(roll.shape).encode() + np.packbits(roll).tobytes())
+        # checkpoints have this text
+        return f"{len(self)} tunes, {self.lengths.sum()} steps ({digest.hexdigest()[:16]})"
 
 
 def outcome(files):

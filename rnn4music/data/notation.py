@@ -9,11 +9,14 @@ from collections import Counter
 from statistics import median
 from typing import NamedTuple
 
+import numpy as np
+
 from midi.beats import Beats, checked_beats
 from midi.text import count
 from rnn4music.data.keys import sharps_of
 
 _USUAL_METER = (4, 4)
+BAR_COLUMNS = 2
 
 
 class Notation(NamedTuple):
@@ -95,6 +98,27 @@ def common_beats(notations, lengths, steps_per_beat):
     first_step = max(sorted(places), key=places.__getitem__, default=0)
     tempo = round(median(tempos), 3) if tempos else 120.0
     return Beats(steps_per_beat, tempo, meter, first_step, key)
+
+
+def bar_columns(beats, n_steps):
+    """Return the place of each step in its bar, as a network's conditions.
+
+    Parameters
+    ----------
+    beats : midi.Beats
+        Of the roll.
+    n_steps : int
+
+    Returns
+    -------
+    (n_steps, BAR_COLUMNS) float32
+        (1 + sin φ) / 2 and (1 + cos φ) / 2, where φ goes from 0 to 2π in a bar.
+    """
+    bar = beats.steps_per_bar
+    # in parts of a step, of which a bar has a whole number
+    place = (beats.first_step + np.arange(n_steps)) * bar.denominator % bar.numerator
+    angle = 2 * np.pi * place / bar.numerator
+    return ((1 + np.stack([np.sin(angle), np.cos(angle)], axis=1)) / 2).astype(np.float32)
 
 
 def sentences(notations, in_beats):

@@ -76,9 +76,7 @@ def validate(name, value, n_pitches=None, *, ndims=(2,), binary=False, condition
     return roll
 
 
-def validate_dataset(
-    name, value, n_pitches=None, *, binary=False, scorable=False, conditions=0
-):
+def validate_dataset(name, value, n_pitches=None, *, binary=False, scorable=False, conditions=0):
     """Return the tunes of a dataset as a list of rolls, or a store on disk unchanged.
 
     Parameters

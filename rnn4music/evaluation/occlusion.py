@@ -35,9 +35,11 @@ def occlusion_effects(network, roll, step, column, *, onsets=False):
         Has `predict`, such as `NumpyNetwork` and `RNN4Music`.
     roll : (T, P), or with `onsets` (T, 2P)
         A tune, zeros and ones; the network does not read its rows from `step` on, except that with
-        chords the lower notes of the row `step` count.
+        chords the lower notes of the row `step` count. If the network has conditions, they follow
+        in each row.
     step : int
-        From 1 to T; T is the step after the last row.
+        From 1 to T; T is the step after the last row. With conditions at most T − 1, since those of
+        the step have to be known.
     column : int
         From 0 to P − 1; whether it sounds in the roll does not matter.
     onsets : bool
@@ -54,18 +56,19 @@ def occlusion_effects(network, roll, step, column, *, onsets=False):
     A network with chords predicts the note given the lower notes at `step`, which stay. At T there
     are none, and `predict` estimates the odds by drawing: slower, and inexact.
     """
-    roll = np.asarray(pianoroll.validate("roll", roll, binary=True), float)
+    rows, roll = _rows(network, roll)
     sounding, struck = pianoroll.halves(roll, onsets)
-    step, column = validate_position(sounding, step, column)
-    earlier, P = roll[:step], sounding.shape[1]
+    n_positions = len(rows) - (rows.shape != roll.shape)
+    step, column = validate_position(sounding[:n_positions], step, column)
+    earlier, P = rows[:step], sounding.shape[1]
     notes = onset_notes(sounding[:step], None if struck is None else struck[:step])
     batch_size = max(1, _MOST_CELLS // earlier.size)
 
     def log_odds(tunes):
         """Return the log-odds (B,) of the note after tunes (step, B, P)."""
-        if step == len(roll):
+        if step == len(rows):
             return _log_odds(network.predict(tunes)[-1, :, column])
-        following = np.broadcast_to(roll[1 : step + 1, None], tunes.shape)
+        following = np.broadcast_to(rows[1 : step + 1, None], tunes.shape)
         return _log_odds(network.predict(tunes, following)[-1, :, column])
 
     with_all = log_odds(earlier[:, None])
@@ -73,7 +76,7 @@ def occlusion_effects(network, roll, step, column, *, onsets=False):
     for batch in (notes[k : k + batch_size] for k in range(0, len(notes), batch_size)):
         tunes = np.repeat(earlier[:, None], len(batch), axis=1)  # (step, notes, P)
         for n, (pitch, first, end) in enumerate(batch):
-            tunes[first:end, n, pitch::P] = 0  # sounding, and struck
+            tunes[first:end, n, pitch : roll.shape[1] : P] = 0  # sounding, and struck
         for (pitch, first, end), effect in zip(batch, with_all - log_odds(tunes)):
             effects[first:end, pitch] = effect
     return effects
@@ -90,7 +93,8 @@ def chord_effects(network, roll, widest=24, *, onsets=False):
     network : object
         Has `predict`, and `chord_units`, such as `NumpyNetwork` and `RNN4Music`.
     roll : (T, P), or with `onsets` (T, 2P)
-        A tune, zeros and ones, T at least 2.
+        A tune, zeros and ones, T at least 2. If the network has conditions, they follow in each
+        row.
     widest : int
         Largest interval, in semitones.
     onsets : bool
@@ -114,7 +118,7 @@ def chord_effects(network, roll, widest=24, *, onsets=False):
             "this model gives the pitches of a step independent probabilities: train one with "
             "chord_units"
         )
-    roll = np.asarray(pianoroll.validate("roll", roll, binary=True), float)
+    rows, roll = _rows(network, roll)
     widest = checks.integer("widest", widest, low=1)
     sounding, _ = pianoroll.halves(roll, onsets)
     steps = np.flatnonzero(sounding[1:].any(axis=1))
@@ -124,11 +128,12 @@ def chord_effects(network, roll, widest=24, *, onsets=False):
 
     def log_odds(*intervals):
         """Return the log-odds (steps, P) in chords with these intervals above the lowest note."""
-        following = np.zeros_like(roll[1:])
+        following = rows[1:].copy()
+        following[:, : roll.shape[1]] = 0
         for interval in intervals:
             fits = lowest + interval < P
             following[steps[fits], (lowest + interval)[fits]] = 1
-        return _log_odds(network.predict(roll[:-1], following)[steps])
+        return _log_odds(network.predict(rows[:-1], following)[steps])
 
     effects = np.full((widest + 1, widest + 1), np.nan)
     silent, alone = log_odds(), log_odds(0)
@@ -139,6 +144,13 @@ def chord_effects(network, roll, widest=24, *, onsets=False):
             if len(fits):
                 effects[a, b] = change[fits, (lowest + b)[fits]].mean()
     return effects
+
+
+def _rows(network, roll):
+    """Return the rows of a tune, and the roll that they are without conditions."""
+    rows = pianoroll.validate("roll", roll).astype(float)
+    roll = rows[:, : rows.shape[1] - getattr(network, "conditions", 0)]
+    return rows, pianoroll.validate("roll", roll, binary=True)
 
 
 def validate_position(roll, step, column):

@@ -83,8 +83,9 @@ def evaluate(run_network, tunes, threshold, dtype):
     """Return the `Evaluation` of next-step predictions on whole tunes, (length, P) each.
 
     With Q conditions the tunes are (length, P + Q). `run_network` takes inputs (T, B, P + Q) in
-    `dtype` and the row after each, and returns the pre-activations of these, (T, B, P). Tunes are accessed one batch at a time. A note counts as predicted
-    if its probability is at least `threshold`.
+    `dtype` and the row after each, and returns the pre-activations of these, (T, B, P). Tunes are
+    accessed one batch at a time. A note counts as predicted if its probability is at least
+    `threshold`.
     """
     counts = np.zeros((len(tunes), 5))
     # Tunes of similar length run side by side, so that little of a batch is padding.

@@ -24,6 +24,7 @@ from rnn4music._utils.differences import OtherOptions, differences
 from rnn4music.data.dataset import OUTSIDE, STRUCK_AGAIN, TOO_SHORT
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.data.midi_files import SamplingOptions, choose_grid, load_midi
+from rnn4music.data.notation import BAR_COLUMNS
 from rnn4music.data.standard_sets import load_standard_set
 from rnn4music.data.store import RollStore, is_store
 from rnn4music.experiment.inputs import is_standard_set
@@ -66,20 +67,31 @@ class ReadingOptions(NamedTuple):
     keep_short: bool
     keep_silence: bool
     onsets: bool
+    bars: bool
     to_c: bool
 
     @classmethod
-    def of_model(cls, metadata, width, dt=None):
-        """Return the options in the metadata of a model whose rolls have `width` columns.
+    def of_model(cls, metadata, width, dt=None, n_conditions=None):
+        """Return the options in the metadata of a model that predicts rolls of `width` columns.
 
-        `dt` overrides the length of a step.
+        `dt` overrides the length of a step. `n_conditions` are the model's, to be checked.
         """
         metadata = _of_this_version(metadata)
+        n_bars = BAR_COLUMNS if metadata.get("bars") and metadata.get("steps_per_beat") else 0
+        if n_conditions not in (None, n_bars):
+            raise ValueError(
+                f"the model is told {count(n_conditions, 'condition')} of each step, and its "
+                "metadata do not say which: use it in Python, where they can be given"
+            )
         n_pitches, rest = divmod(width, 2) if metadata.get("onsets") else (width, 0)
         if rest:
             raise ValueError(
                 f"the model's metadata say that its rolls have onsets, but it has {width} columns; "
                 "rolls with onsets have an even number, two for each pitch"
+            )
+        if dt is not None and metadata.get("bars"):
+            raise ValueError(
+                "the model reads where bars begin, so its steps are parts of a beat: leave out --dt"
             )
         if dt is not None:
             metadata = {**metadata, "time_step": dt, "steps_per_beat": None}
@@ -96,7 +108,9 @@ class ReadingOptions(NamedTuple):
     def arguments(self):
         """Return the keyword arguments of `load_midi`."""
         time_step = None if self.steps_per_beat else self.time_step
-        return {**self._asdict(), "time_step": time_step}
+        arguments = {**self._asdict(), "time_step": time_step}
+        del arguments["bars"]  # which are added to what is read
+        return arguments
 
     def read_tune(self, path, n_steps=None):
         """Return the first steps of a MIDI file, as a `Start`.
@@ -132,7 +146,7 @@ class ReadingOptions(NamedTuple):
     def read_scored(self, source, part="test"):
         """Read the tunes that a model is scored on; `part` is the part of a standard set."""
         if is_standard_set(source):
-            _check_set(source, self.onsets)
+            _check_set(source, self.onsets, self.bars)
             return getattr(load_standard_set(source, self.pitch_range), part)
         if not is_store(source):
             tunes = load_midi(source, **self.arguments())
@@ -156,7 +170,8 @@ def read_music(source, settings, model):
     steps = chosen_steps(source, settings, model.metadata) if tunes is None and not is_set else {}
     reading, keys = _reading(settings, model, tunes, steps)
     if is_set:
-        _check_set(source, reading.onsets)
+        _check_set(source, reading.onsets, reading.bars or settings.bars)
+        has_bars = False
         split = load_standard_set(source, reading.pitch_range)
         warn_of_dropped_notes(split.train)
         known = {"dt", "steps_per_beat"} & settings.given
@@ -171,6 +186,7 @@ def read_music(source, settings, model):
             tunes = load_midi(source, **reading.arguments(), cache=settings.cache)
             warn_of_dropped_notes(tunes)
             log_silence(tunes)
+        has_bars = _has_bars(settings, model, tunes)
         share = settings.validation
         if share and len(tunes) < 2:
             warnings.warn(
@@ -196,19 +212,40 @@ def read_music(source, settings, model):
         learned = learned.in_keys()
         warn_of_dropped_notes(learned)
     metadata = {**reading._asdict(), **of_music(split.train)}
-    metadata |= {"keys": keys, "data": _name_of(source)}
+    metadata |= {"keys": keys, "data": _name_of(source), "bars": has_bars}
     metadata["lowest_pitch"], _ = metadata.pop("pitch_range")
     metadata["time_step"] = step_in_seconds(metadata)
     return Music({"train": learned, "validation": split.validation}, metadata, remarks)
 
 
-def _check_set(source, onsets):
-    """Raise a ValueError if a standard set has to have onsets."""
-    if onsets:
+def _check_set(source, onsets, bars):
+    """Raise a ValueError if a standard set has to have onsets or bars."""
+    for name, is_asked, what in (
+        ("onsets", onsets, "where notes are struck"), ("bars", bars, "where bars begin")
+    ):  # fmt: skip
+        if is_asked:
+            raise ValueError(
+                f"{source} is a standard set, which does not say {what}: {name} need MIDI files"
+            )
+
+
+def _has_bars(settings, model, tunes):
+    """Return whether the network is told where bars begin.
+
+    That is as given, or as the model before was told, or else where the tunes know.
+    """
+    known = tunes.tune_beats is not None
+    has_bars = settings.bars if "bars" in settings.given else known and not settings.classic
+    if settings.start_from:
+        has_bars = bool(model.metadata.get("bars"))
+    if has_bars and not known:
+        remedy = "give --steps-per-beat, or leave out --bars"
+        if settings.start_from:
+            remedy = f"{settings.start_from} needs them, since it was told where bars begin"
         raise ValueError(
-            f"{source} is a standard set, which does not say where notes are struck: onsets need "
-            "MIDI files"
+            f"the bars of this music are unknown, since its steps are no parts of a beat: {remedy}"
         )
+    return has_bars
 
 
 def _name_of(source):

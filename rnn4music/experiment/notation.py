@@ -12,6 +12,7 @@ from midi.beats import DENOMINATORS, LONGEST_BAR, Beats, checked_beats
 from rnn4music._utils.console import log
 from rnn4music.data.accents import Accents, velocities
 from rnn4music.data.keys import find_key, key_signature, name_of_signature, transpose
+from rnn4music.data.notation import bar_columns
 from rnn4music.saving.metadata import ACCENTS, BEATS
 
 
@@ -48,6 +49,28 @@ def beats_of(metadata, reading, start=None, tempo=None, meter=None):
     beats = beats._replace(**{name: value for name, value in given.items() if value is not None})
     beats = checked_beats(beats._replace(meter=tuple(beats.meter), first_step=0))
     return beats._replace(first_step=int(first_step % beats.steps_per_bar))
+
+
+def with_bars(roll, beats, n_more=0):
+    """Return a roll with what its steps are in their bars, and the same of `n_more` after it.
+
+    Parameters
+    ----------
+    roll : (T, P) or None
+        None stands for no rows.
+    beats : Beats
+        Of the roll.
+    n_more : int
+
+    Returns
+    -------
+    rows : (T, P + BAR_COLUMNS) or None
+    conditions : (n_more, BAR_COLUMNS)
+    """
+    n_given = 0 if roll is None else len(roll)
+    columns = bar_columns(beats, n_given + n_more)
+    rows = None if roll is None else np.hstack([roll, columns[:n_given]])
+    return rows, columns[n_given:]
 
 
 def log_other_meter(metadata, beats):

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from midi.files import expanded
 from rnn4music import hyperparameters
 from rnn4music._utils.console import log
+from rnn4music.data.notation import BAR_COLUMNS, bar_columns
 from rnn4music.data.store import is_store, options_of
 from rnn4music.distributed.cluster import parsed
 from rnn4music.experiment import inputs, recipe, training_music
@@ -61,14 +62,14 @@ def train(settings, progress=True):
     """Train a model as the settings of `config.complete` describe, and save it."""
     output = _check(settings)
     settings = recipe.for_reading(settings)
-    model = new_model(settings) if settings.start_from else None
+    model = new_model(settings, {}) if settings.start_from else None
     callbacks: list[Callback] = [JsonLines(settings.log)] if settings.log else []
     if settings.tensorboard:
         callbacks.append(TensorBoard(settings.tensorboard))
     music = read_music(settings.data, settings, model or Untrained({}, n_columns(settings)))
     settings = recipe.for_training(settings, music)
     if model is None:
-        model = new_model(settings)
+        model = new_model(settings, music.metadata)
     _warn_of_other_steps(settings, model.metadata, music.metadata)
     learned, validation = (music.parts[part] for part in ("train", "validation"))
     if not len(learned):
@@ -82,10 +83,14 @@ def train(settings, progress=True):
     if len(validation):
         validated = f"validating on {model_card.music(extent(validation))}"
     learned_from = model_card.music(extent(learned), music.metadata["keys"])
+    if music.metadata["bars"]:
+        learned_from += ", told the place of each step in its bar"
     log(f"learning from {learned_from}, {validated}")
     if settings.tensorboard:
         for name in ("time_step", "lowest_pitch", "onsets"):
             setattr(callbacks[-1], name, music.metadata[name])
+        if music.metadata["bars"]:
+            callbacks[-1].conditions = bar_columns(learned.beats, callbacks[-1].n)
     n_before = len(model.history.cost)
     try:
         with warnings.catch_warnings():
@@ -224,8 +229,8 @@ def n_columns(settings):
     return (high - low) * (1 + has_onsets)
 
 
-def new_model(settings):
-    """Return a new model, or the one that is trained further."""
+def new_model(settings, metadata):
+    """Return a new model for music with these metadata, or the one that is trained further."""
     rates = list(settings.learning_rates)
     rates *= 4 // len(rates)
     if settings.start_from is None:
@@ -234,7 +239,8 @@ def new_model(settings):
         own = keywords(settings, others)
         if settings.chord_units is not None and "threshold" not in settings.given:
             del own["genProbThreshold"]  # the model's default
-        return RNN4Music(*sizes, *rates, **own)
+        n_conditions = BAR_COLUMNS if metadata.get("bars") else 0
+        return RNN4Music(*sizes, *rates, **own, conditions=n_conditions)
     fixed = [name for name in FIXED if name in settings.given]
     if fixed:
         raise ValueError(
@@ -242,11 +248,12 @@ def new_model(settings):
             "option, or train a new model without --start-from"
         )
     model = RNN4Music.from_file(settings.start_from)
-    if "onsets" in settings.given and settings.onsets != bool(model.metadata.get("onsets")):
-        raise ValueError(
-            f"onsets cannot change in a model that is trained further: {settings.start_from} has "
-            f"{'some' if model.metadata.get('onsets') else 'none'}"
-        )
+    for name in {"onsets", "bars"} & settings.given:
+        if getattr(settings, name) != bool(model.metadata.get(name)):
+            raise ValueError(
+                f"{name} cannot change in a model that is trained further: {settings.start_from} "
+                f"has {'some' if model.metadata.get(name) else 'none'}"
+            )
     if "learning_rates" in settings.given:
         model.setNewRates(*rates)
     for name, value in keywords(settings, settings.given.intersection(CHANGEABLE)).items():
@@ -257,10 +264,14 @@ def new_model(settings):
 def learn(model, settings, music, progress, callbacks):
     """Train a model on music as settings describe; return the history."""
     names = {option.name for option in training.OPTIONS} - {"validation", "cluster"}
+    learned, validation = (music.parts[part] for part in ("train", "validation"))
+    if music.metadata["bars"]:
+        learned = learned.with_bars()
+        validation = validation.with_bars() if validation else None
     return model.train(
-        music.parts["train"],
+        learned,
         **keywords(settings, names),
-        validation=music.parts["validation"] or None,
+        validation=validation or None,
         minutes=settings.minutes,
         checkpoint=settings.checkpoint,
         checkpoint_every=settings.checkpoint_every,

@@ -5,10 +5,10 @@ Window lengths and numbers of tunes are fixed for engines that compile for one s
 
 Conventions
 -----------
-T steps, B tunes, P pitches; in networks with Q conditions rows have P + Q columns. `mask` (T, B) is the weight of each step of each tune in the cost:
-1 / number of tunes, and 0 where a minibatch is padded. `states` is the flat list hidden 1,
-cell 1, hidden 2, … of the layers' states, (B, H) each. `noise` is the list of arrays that a
-`NoiseKind` requires.
+T steps, B tunes, P pitches; with Q conditions rows have P + Q columns. `mask` (T, B) is the weight
+of each step of each tune in the cost: 1 / number of tunes, and 0 where a minibatch is padded.
+`states` is the flat list hidden 1, cell 1, hidden 2, … of the layers' states, (B, H) each. `noise`
+is the list of arrays that a `NoiseKind` requires.
 """
 
 import functools

@@ -14,7 +14,7 @@ import json
 TRAINED_ON = "trained_on"
 READING = (
     "time_step", "steps_per_beat", "tempo", "sustain", "keep_short", "keep_silence", "to_c",
-    "onsets",
+    "onsets", "bars",
 )  # fmt: skip
 """Options that determine how music is read, besides the pitch range."""
 

@@ -97,7 +97,10 @@ class Replica:
         with _ALONE:
             self.network = _compiled(*network)
         self.config, self.store = config, self.network.store
-        self.dtype, self.n_columns = self.store.dtype, self.store.n_pitches + self.store.n_conditions
+        self.dtype, self.n_columns = (
+            self.store.dtype,
+            self.store.n_pitches + self.store.n_conditions,
+        )
         self.noise = Noise.of(config, self.store)
         roll = np.zeros((config.window, n_tunes, self.n_columns), self.dtype)
         states = [np.zeros((n_tunes, H), self.dtype) for H in self.store.state_sizes.values()]

@@ -27,6 +27,8 @@ class TensorBoard(Callback):
         As for `genMusic`; default systematic for models without chords.
     onsets : bool
         Whether the model's rolls have their struck columns beside the sounding ones.
+    conditions : (n, Q), optional
+        As for `genMusic`, for models with conditions.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class TensorBoard(Callback):
         lowest_pitch=21,
         sampling=None,
         onsets=False,
+        conditions=None,
     ):
         try:
             from tensorboardX import SummaryWriter
@@ -50,9 +53,12 @@ class TensorBoard(Callback):
         self.writer: Any = None
         self.n, self.start, self.sampling = n, start, sampling
         self.time_step, self.lowest_pitch, self.onsets = time_step, lowest_pitch, onsets
+        self.conditions = conditions
 
     def on_start(self, model, history):
         """Open the log."""
+        if self.n and model.conditions and self.conditions is None:
+            raise ValueError("TensorBoard composes: give it the conditions of its n steps, or n=0")
         self.writer = self._open()
         self.writer.add_text("model", repr(model), len(history.cost))
 
@@ -74,7 +80,9 @@ class TensorBoard(Callback):
             sampling = self.sampling or (
                 "systematic" if model.chord_units is None else "independent"
             )
-            tune, probabilities = model.genMusic(self.start, self.n, sampling=sampling)
+            tune, probabilities = model.genMusic(
+                self.start, self.n, sampling=sampling, conditions=self.conditions
+            )
             for name, roll in (("tune", tune), ("probabilities", probabilities)):
                 self.writer.add_image(name, 1 - roll.T[None, ::-1], step)
             sound = synthesise(tune, self.time_step, self.lowest_pitch, onsets=self.onsets)

@@ -193,7 +193,7 @@ class Job(NamedTuple):
 def read_music(space):
     """Return the `Music` of a search; raise ValueError if no tunes are held out."""
     settings = config.complete(space.settings({}))
-    model = experiment_run.new_model(settings)
+    model = experiment_run.new_model(settings, {})
     music = experiment_music.read_music(settings.data, settings, model)
     if not music.parts["validation"]:
         raise ValueError(
@@ -247,7 +247,7 @@ def _score(space, music, trial, monitor):
         drawn = space.settings(trial.params, seed)
         settings = config.complete({name: drawn[name] for name in drawn.keys() - FILES})
         callback = PruningCallback(trial, settings.epochs, monitor)
-        model = experiment_run.new_model(settings)
+        model = experiment_run.new_model(settings, music.metadata)
         history = experiment_run.learn(model, settings, music, False, [callback])
         if history.interrupted:
             raise KeyboardInterrupt
