@@ -150,6 +150,8 @@ def test_no_command_shows_what_there_is(capsys):
             "there is no folder no/folder for no/folder/m.npz",
         ),
         (["train", "x", "--config", "no.toml"], "there is no file no.toml"),
+        (["train", "x", "--html", "page.png"], "page.png must end in .html or .htm"),
+        (["train", "x", "--html", "no/x.html"], "there is no folder no for no/x.html"),
         (["evaluate", "nowhere", "x"], "there is no file nowhere or nowhere.npz"),
         (["render", "nowhere.mid", "-o", "x.wav"], "there is no file nowhere.mid"),
         (["render", "nowhere.mid", "-o", "x.ogg"], "x.ogg must end in .wav or .mp3"),
@@ -1233,7 +1235,11 @@ def test_a_training_that_ends_above_the_baseline_has_an_exit_code_of_its_own(tmp
         history = History(validation=validation, baseline=8.0, epochs=2, **changes)
         return result_of_training(Trained("model.npz", history, Music({}, {})))
 
-    assert status([9.0, 7.9]).status == 0
+    good = status([9.0, 7.9])
+    assert good.status == 0
+    assert good.text.splitlines()[-1].startswith(
+        "the model predicts a step of the tunes held out 0.100 nats better than this baseline"
+    )
     worse = status([39714.9, 8.1])
     assert worse.status == 3 and worse.values["worse_than_baseline"]
     assert "worse than the baseline of 8.000" in worse.text
@@ -1262,9 +1268,44 @@ def test_a_training_that_diverges_names_its_rates(music, tmp_path, capsys):
     flags = [*SMALL, "--window", 20, "--epochs", 3, "--learning-rates", 100, "--clip", 1000]
     for validation in (0.2, 0):
         name = f"{validation}.npz"
-        rates = [*flags, "--validation", validation, "-o", tmp_path / name]
+        page = tmp_path / f"{validation}.html"
+        rates = [*flags, "--validation", validation, "-o", tmp_path / name, "--html", page]
         assert run("train", music, *rates) == _common.ABOVE_BASELINE
-        assert "diverged at learning rates of 100. Try much lower ones" in capsys.readouterr().out
+        out = capsys.readouterr().out
+        assert "diverged at learning rates of 100. Try much lower ones" in out.splitlines()[-1]
+        assert not page.exists()
+
+
+def test_training_writes_a_page_with_three_tunes(music, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run.toml").write_text('html = "tunes.html"\ndt = 0.05\nepochs = 1\n')
+    flags = ["train", music, "--config", "run.toml", *SMALL, "--window", 20, "--json"]
+    with monkeypatch.context() as patch:
+        patch.setattr("soundfile.available_formats", lambda: {"WAV": "WAV"})
+        assert run(*flags) == 1 and "cannot write MP3" in capsys.readouterr().err
+    train = experiment_run.train
+
+    def interrupted(*arguments):
+        trained = train(*arguments)
+        trained.history.interrupted = True
+        return trained
+
+    with monkeypatch.context() as patch:
+        patch.setattr(experiment_run, "train", interrupted)
+        assert run(*flags, "--checkpoint", "state") == 130
+    composed = json.loads(capsys.readouterr().out)["compose"]
+    assert len(composed["tunes"]) == 3 and composed["files"] == ["tunes.html"]
+    files = {"run.toml", "model.npz", "state.npz", "tunes.html"}
+    assert {path.name for path in tmp_path.iterdir()} == files
+    page = (tmp_path / "tunes.html").read_text("utf8")
+    assert page.count("<audio") == 3 and f"In the style of {music.name}" in page
+    (tmp_path / "tunes.html").write_text("older")
+    assert run(*flags, "-o", "other") == 1
+    assert "tunes.html exists already: give another --html" in capsys.readouterr().err
+    assert run(*flags, "--checkpoint", "state", "--resume") in (0, _common.ABOVE_BASELINE)
+    captured = capsys.readouterr()
+    assert (tmp_path / "tunes.html").read_text("utf8") == page  # the seed is that of the training
+    assert "worse than the baseline" not in captured.err  # the result says so
 
 
 def test_evaluating_names_the_tunes_that_were_trained_on(model, music, tmp_path, capsys):
@@ -1603,14 +1644,31 @@ def test_rendering_lasts_as_long_as_the_file(music, tmp_path, capsys):
     assert "12.0 s" in capsys.readouterr().out
 
 
-def test_the_demo_trains_composes_and_writes_a_page(tmp_path, capsys):
+def test_the_demo_trains_composes_and_writes_a_page(tmp_path, capsys, monkeypatch):
     (tmp_path / "demo").mkdir()
     (tmp_path / "music").mkdir()
     for k in range(9):  # of which it holds out 6 %: one
         tune_file(tmp_path / "music" / f"{k}.mid", k, n_steps=20)
-    flags = ["--data", tmp_path / "music", "--minutes", 0.01, "-o", tmp_path / "demo"]
+    folders, results = [], []
+
+    def write_chorales(folder):
+        folders.append(folder)
+        return tmp_path / "music"
+
+    def train(settings, train=experiment_run.train):
+        results.append(train(settings))
+        return results[-1]
+
+    monkeypatch.setattr("rnn4music.data.write_chorales", write_chorales, raising=False)
+    monkeypatch.setattr(experiment_run, "train", train)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    flags = ["--minutes", 0.01, "-o", tmp_path / "demo"]
     assert run("demo", *flags) in (0, _common.ABOVE_BASELINE)
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert folders == [tmp_path / "cache" / "rnn4music" / "chorales"]
+    assert "the demo learns from Bach's chorales for 0.01 minutes" in err
+    assert "about 0.51 minutes in all" in err
+    assert f"Bach's chorales: MIDI files in {tmp_path / 'music'}" in err
     assert {each.name for each in (tmp_path / "demo").iterdir()} == {
         "demo.npz", "demo.mid", "demo.wav", "demo.png", "demo.html",
     }  # fmt: skip
@@ -1630,38 +1688,16 @@ def test_the_demo_trains_composes_and_writes_a_page(tmp_path, capsys):
     assert "give another folder with -o, or --force to replace it" in capsys.readouterr().err
     assert (tmp_path / "demo" / "demo.npz").read_bytes() == before
 
-
-@pytest.mark.parametrize(("is_stopped", "status"), ((False, 0), (True, 130)))
-def test_a_demo_composes_unless_it_is_stopped(is_stopped, status, music, tmp_path, monkeypatch):
-    train = experiment_run.train
-
-    def train_well(settings):
-        trained = train(settings)
+    # with the same result in place of a training: composes unless it was stopped
+    (trained,) = results
+    monkeypatch.setattr(experiment_run, "train", lambda settings: trained)
+    flags += ["--data", tmp_path / "music", "--force"]
+    for is_stopped, status in ((False, 0), (True, 130)):
+        (tmp_path / "demo" / "demo.html").unlink()
         trained.history.baseline, trained.history.interrupted = np.inf, is_stopped
-        return trained
-
-    monkeypatch.setattr(experiment_run, "train", train_well)
-    assert run("demo", "--data", music, "--minutes", 0.01, "-o", tmp_path) == status
-    assert (tmp_path / "demo.npz").exists() and (tmp_path / "demo.html").exists() != is_stopped
-
-
-def test_the_chorales_of_all_demos_are_in_the_cache_directory(music, tmp_path, capsys, monkeypatch):
-    folders = []
-
-    def write(folder):
-        folders.append(folder)
-        return music
-
-    monkeypatch.setattr("rnn4music.data.write_chorales", write, raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    flags = ["--minutes", 0.01, "-o", tmp_path / "demo"]
-    assert run("demo", *flags) in (0, _common.ABOVE_BASELINE)
-    assert len(list((tmp_path / "demo").iterdir())) == 5
-    assert folders == [tmp_path / "cache" / "rnn4music" / "chorales"]
-    said = capsys.readouterr().err
-    assert f"Bach's chorales: MIDI files in {music}" in said
-    assert "the demo learns from Bach's chorales for 0.01 minutes" in said
-    assert "about 0.51 minutes in all" in said
+        assert run("demo", *flags) == status
+        assert (tmp_path / "demo" / "demo.html").exists() != is_stopped
+    assert len(folders) == 1
 
 
 def test_the_cache_directory_is_where_the_system_has_it(tmp_path, monkeypatch):

@@ -100,7 +100,7 @@ ELSEWHERE = {
         (
             "README.md",
             10,
-            "model.npz tune.mid tune.html tune-3.mid chords.png tune.mp3",
+            "model.npz tunes.html tune.mid tune.html tune-3.mid chords.png tune.mp3",
         ),
         (
             "docs/command_line.md",

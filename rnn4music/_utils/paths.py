@@ -5,6 +5,8 @@ import os
 import sys
 from pathlib import Path
 
+PAGES = (".html", ".htm")
+
 
 def check_suffix(name, suffixes):
     """Raise unless a file name has one of these suffixes."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rnn4music import experiment, render, saving
 from rnn4music._utils.options import Option
-from rnn4music._utils.paths import check_suffix
+from rnn4music._utils.paths import PAGES, check_suffix
 from rnn4music.cli._common import (
     PICTURES,
     SOUNDFONT,
@@ -67,22 +67,22 @@ SUFFIXES = {
     "wav": (".wav",),
     "mp3": (".mp3",),
     "png": PICTURES,
-    "html": (".html", ".htm"),
+    "html": PAGES,
 }
 MOSTLY = 0.5  # fraction of silent steps above which there is a warning
 UNHEARD = 0.2  # fraction of the strikes that have no note, above which there is a warning
 DENSE = 10  # mean number of notes at a time above which there is a warning
 
 
-def run(args):
-    """Compose with a model, and write the files that the flags name."""
+def run(args, midi=True):
+    """Compose with a model, and write the files that the flags name; `midi`: with a MIDI file."""
     from midi.text import count
     from rnn4music._utils.console import Bar
     from rnn4music.data import transpose
     from rnn4music.experiment import notation
 
     args.model = experiment.inputs.model_path(args.model, "compose")
-    outputs = _outputs(args)
+    outputs = _outputs(args, midi)
     replaced = [str(path) for path in _all_files(outputs, args) if path.exists()]
     network, content = read_network(args.model)
     music, metadata = experiment.music, content["metadata"]
@@ -176,7 +176,7 @@ def _title(args, metadata):
         music = Path(music).stem if music.lower().endswith(of_files) else music
         if music.strip("* "):  # earlier versions recorded the pattern of the files
             return f"In the style of {music}"
-    return Path(args.output).stem
+    return Path(args.output or args.html).stem
 
 
 def _check_beats(args, metadata):
@@ -199,7 +199,7 @@ def _n_steps(args, beats, n_given):
     return math.ceil(rest + args.bars * beats.steps_per_bar)
 
 
-def _outputs(args):
+def _outputs(args, midi):
     """Return the files of each tune, by option, after checking that all can be written."""
     from midi.files import expanded
 
@@ -211,7 +211,7 @@ def _outputs(args):
     if is_continued:
         midi = experiment.inputs.MIDI
         experiment.inputs.check_input(args.start, (midi,), "--start needs a MIDI file")
-    if args.output is None:
+    if args.output is None and midi:
         stems = itertools.chain(["tune"], (f"tune_{k}" for k in itertools.count(2)))
         suffix = ".mid" if args.count is None else "-1.mid"
         args.output = next(f"{stem}.mid" for stem in stems if not Path(stem + suffix).exists())

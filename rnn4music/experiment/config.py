@@ -58,10 +58,11 @@ FILES = (
     Option("checkpoint_every", int, None, "write the checkpoint every N updates, instead of once "
            "a minute", "N", low=1),
     Option("resume", bool, False, "continue from the checkpoint, if it exists"),
+    Option("html", str, None, "web page with three tunes that the trained model composes", "FILE"),
     Option("log", str, None, "file for a log in JSON Lines", "FILE"),
     Option("tensorboard", str, None, "folder for a TensorBoard log", "DIR"),
     Option("licence", str, None, "licence of the model, saved in its metadata", "TEXT"),
-    Option("force", bool, False, "replace --output if it exists"),
+    Option("force", bool, False, "replace --output and --html if they exist"),
 )  # fmt: skip
 """Files that a run writes or continues from."""
 

@@ -12,12 +12,14 @@ from typing import Any, NamedTuple
 from midi.files import expanded
 from rnn4music import hyperparameters
 from rnn4music._utils.console import log
+from rnn4music._utils.paths import PAGES, check_suffix
 from rnn4music.data.notation import BAR_COLUMNS, bar_columns
 from rnn4music.data.store import is_store, options_of
 from rnn4music.distributed.cluster import parsed
 from rnn4music.experiment import inputs, recipe, training_music
 from rnn4music.experiment.music import Music, read_music
 from rnn4music.model import RNN4Music
+from rnn4music.render import synthesizer
 from rnn4music.saving import model_card, model_file
 from rnn4music.saving.legacy_2015 import OLD_NAMES
 from rnn4music.saving.model_file import npz_path
@@ -140,8 +142,11 @@ def _check(settings):
         inputs.model_path(settings.start_from, "--start-from")
     )
     trains_on = start_from and start_from.resolve() == output.resolve()
-    log = settings.log and expanded(settings.log)
-    outputs = [path for path in (output, checkpoint, log) if path]
+    log, page = (name and expanded(name) for name in (settings.log, settings.html))
+    if page:
+        check_suffix(settings.html, PAGES)
+        synthesizer.check_format("MP3")  # the page's sound
+    outputs = [path for path in (output, checkpoint, log, page) if path]
     read = [getattr(settings, "config", None), not trains_on and start_from]
     read = [path for path in read if path]
     inputs.check_outputs(outputs, itertools.chain(read, inputs.files_of(settings.data)))
@@ -162,6 +167,10 @@ def _check(settings):
         raise FileExistsError(
             f"{output} exists already: give another --output, or --force to replace it; "
             f"--start-from {output} trains it further"
+        )
+    if page and page.exists() and not (settings.force or resumes):
+        raise FileExistsError(
+            f"{page} exists already: give another --html, or --force to replace it"
         )
     return output
 

@@ -200,8 +200,8 @@ def render(midi_path, soundfont=None, seconds=None, keep_silence=False):
     return _without_clipping(sound)
 
 
-def encoded(samples, format):
-    """Return a sound as the bytes of a file; `format` is "WAV" (16 bits per sample) or "MP3"."""
+def check_format(format):
+    """Raise an error if sound files of a format, "WAV" or "MP3", cannot be written."""
     import soundfile
 
     checks.choice("format", format, ("WAV", "MP3"))
@@ -210,6 +210,13 @@ def encoded(samples, format):
             f"libsndfile {soundfile.__libsndfile_version__} cannot write {format}; version 1.1 or "
             "later can. On most systems pip install --upgrade soundfile installs one"
         )
+
+
+def encoded(samples, format):
+    """Return a sound as the bytes of a file; `format` is "WAV" (16 bits per sample) or "MP3"."""
+    import soundfile
+
+    check_format(format)
     sound = pianoroll.numeric_array("samples", samples)
     if sound.ndim != 2 or sound.shape[1] != 2:
         raise ValueError(f"samples must have the shape (n, 2), but has {sound.shape}")
