@@ -17,8 +17,9 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import OF_TINY_MODELS, small_model
+from conftest import OF_TINY_MODELS, random_roll, small_model
 
+from benchmarks import choosing
 from midi import (
     Beats,
     MidiError,
@@ -211,6 +212,8 @@ def test_an_unknown_flag_shows_the_usage_of_the_command_and_a_similar_flag(capsy
     ("arguments", "message"),
     (
         (["compose", "{model}", "--start-steps", "9"], "--start-steps has no effect without --st"),
+        (["compose", "{model}", "--best", "1"], "--best has no effect without --count"),
+        (["compose", "{model}", "--count", "2", "--best", "3"], "--best 3 is more than --count 2"),
         (["compose", "{model}", "--with-start"], "--with-start has no effect without --start"),
         (["compose", "{model}", "--soundfont", "x"], "without --wav, --mp3 or --html"),
         (["plot", "roll", "{tune}", "--tune", "{tune}"], "without probabilities, activations or"),
@@ -1015,6 +1018,77 @@ def test_several_tunes_have_numbers_and_one_page(model, tmp_path, capsys, monkey
     assert (tmp_path / "all.html").read_text("utf8").count("<audio") == 2
 
 
+def test_the_best_tunes_are_kept_and_why(model, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    loaded = RNN4Music.from_file(model)
+    how, metadata = {"sampling": "systematic", "threshold": 0, "seed": 1}, loaded.metadata
+    tunes, _ = loaded.to_numpy().gen_music(None, 30, 4, **how)
+    found = [training_music.likeness(metadata, tune, False) for tune in tunes]
+    order = sorted(range(4), key=lambda k: -found[k].score)
+    flags = ["--steps", 30, "--seed", 1, "--threshold", 0, "--count", 4, "--best", 2]
+    assert run("compose", model, *flags, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["files"] == ["tune-1.mid", "tune-2.mid"] and order[:2] != [0, 1]
+    for name, told, k in zip(result["files"], result["tunes"], order):
+        np.testing.assert_array_equal(midiread(name).piano_roll, tunes[k])
+        assert (told["number"], told["of"]) == (k + 1, 4)
+        assert (told["alike"], told["copied"]) == found[k]
+    assert run("compose", model, *flags) == 0
+    why = f"kept from 4, as number {order[0] + 1}: alike {found[order[0]].alike:.2f} (mean of all: "
+    assert why in capsys.readouterr().out
+
+
+def test_the_best_of_a_model_that_does_not_describe_its_music(model, tmp_path, capsys):
+    loaded = RNN4Music.from_file(model)
+    for statistics in ({}, {"polyphony": "x"}):
+        loaded.metadata["training_statistics"] = statistics
+        path = loaded.saveParameters(tmp_path / "old")
+        assert run("compose", path, "--count", 2, "--best", 1, "--steps", 3) == 1
+        err = capsys.readouterr().err
+        assert "old.npz does not record what its training music is like" in err
+        assert "train it further with rnn4music train --start-from" in err
+
+
+def test_choices_are_compared_with_tunes_that_were_held_out(model, music, capsys, monkeypatch):
+    monkeypatch.setattr(choosing, "SHARE", 0.5)
+    flags = ["--count", "3", "--best", "2", "--steps", "20", "--trials", "2"]
+    choosing.main([str(model), str(music), *flags])
+    out = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in out] == ["best", "random", "all", "best"]
+    assert all(0 < float(line.split()[1]) < 1 for line in out[:3]) and "of 2" in out[3]
+
+
+def test_likeness_to_the_training_music(rng):
+    music = [np.pad(random_roll(rng, 40, 20), ((0, 0), (2, 2))) for _ in range(5)]
+    metadata = training_music.record({}, music)
+    copied = transpose(music[3][5:20], 2)  # 15 chords, so eight passages of eight changes
+    copied[-1] = 1
+    silence = np.zeros((15, 24))
+    for roll, share in ((music[0], 1), (copied, 7 / 8), (1 - copied, 0), (silence, 0)):
+        assert training_music.likeness(metadata, roll, False).copied == share
+    similar = np.pad(random_roll(rng, 40, 20), ((0, 0), (2, 2)))
+    alike = [
+        training_music.likeness(metadata, roll, False).alike
+        for roll in (similar, 1 - similar, silence)
+    ]
+    assert 1 > alike[0] > alike[1] > alike[2] >= 0
+    assert training_music.Likeness(0.8, 0.25).score == pytest.approx(0.6)
+    further = training_music.record(metadata, music[:2])
+    assert further["training_passages"] == metadata["training_passages"]
+    assert further["training_statistics"] != metadata["training_statistics"]
+
+
+def test_the_hashes_of_much_music_are_a_sample(rng, monkeypatch):
+    """Half of the tune is copied, which the smaller half of the hashes shows too."""
+    monkeypatch.setattr(training_music, "_N_HASHES", 200)
+    music = [random_roll(rng, 407, 24)]
+    metadata = training_music.record({}, music)
+    assert len(training_music._passages(metadata)) == 200
+    tune = np.vstack([music[0][:200], random_roll(rng, 200, 24)])
+    assert 0.4 < training_music.likeness(metadata, tune, False).copied < 0.6
+    assert training_music.likeness(metadata, music[0], False).copied == 1
+
+
 def test_each_call_composes_another_tune_and_reports_its_seed(model, tmp_path, capsys):
     seeds = []
     for name in ("a.mid", "b.mid"):
@@ -1494,7 +1568,7 @@ def test_info_has_one_form_for_numbers_keys_and_steps(model, capsys):
     lines = model_card.text("model.npz", content).splitlines()
     names = [line.split("  ")[0] for line in lines]
     assert len([name for name in names if "keys" in name.lower()]) == 0
-    assert "training_tunes" not in names and "baseline" not in names
+    assert not {each for each in names if each.startswith("training_") or each == "baseline"}
 
 
 def test_info_on_a_checkpoint_without_its_state_says_so(files, tmp_path, capsys):

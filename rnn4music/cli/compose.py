@@ -24,6 +24,7 @@ SUMMARY = "compose with a trained model"
 EXAMPLES = """\
   rnn4music compose model.npz                               300 steps from silence, to tune.mid
   rnn4music compose model.npz --count 5 --seed 1 --html five.html
+  rnn4music compose model.npz --count 20 --best 3           the 3 most like the training music
   rnn4music compose model.npz --start bach.mid --with-start --wav bach.wav --png bach.png
 
 Files that exist already are replaced. Composing needs only NumPy.
@@ -50,6 +51,8 @@ OPTIONS = (
     SOUNDFONT,
     Option("title", str, None, "title of the tune, in its files and on its page", "TEXT"),
     Option("count", int, None, "compose K tunes: tune-1.mid, tune-2.mid, …", "K", low=1),
+    Option("best", int, None, "of the K tunes, keep the N that are most like the training music, "
+           "and not copied from it", "N", low=1),
     Option("threshold", float, None, "notes of at most this probability never sound (the model's)",
            "P", low=0, high=1),
     Option("temperature", float, None, "below 1: likely notes become likelier; above 1: less "
@@ -129,16 +132,20 @@ def run(args, midi=True):
     if reading.bars:
         given, known = notation.with_bars(start, beats, n_steps)
     composed = network.gen_music(
-        given, n_steps, len(outputs), conditions=known, track=track, **settings
+        given, n_steps, args.count or 1, conditions=known, track=track, **settings
     )
+    kept, reasons = range(len(outputs)), []
+    if args.best:
+        kept, reasons = _best(args, metadata, composed[0], reading.onsets)
     if start is not None:
         start = transpose(start, -semitones, onsets=reading.onsets)
     tunes, files, title = [], [], _title(args, metadata)
-    for number, (names, *rolls) in enumerate(zip(outputs, *composed), start=1):
+    for number, (names, k) in enumerate(zip(outputs, kept), start=1):
+        rolls = [rolls[k] for rolls in composed]
         rolls = [transpose(roll, -semitones, onsets=reading.onsets) for roll in rolls]
         tune = render.Tune(
             rolls[0], None if beats else reading.time_step, reading.pitch_range[0], start, rolls[1],
-            title if args.count is None else f"{title} {number}",
+            title if len(outputs) == 1 else f"{title} {number}",
             with_start=args.with_start and start is not None, onsets=reading.onsets,
             beats=notation.with_key(beats, rolls[0], reading),
             velocity=notation.velocities_of(metadata, reading, beats, rolls[0], begin),
@@ -159,7 +166,23 @@ def run(args, midi=True):
             "Model": saving.model_card.facts(args.model, content),
         }
         files.append(render.write_page(args.html, tunes, facts, title, args.soundfont))
-    return _result(files, replaced, tunes, settings, has_chords)
+    return _result(files, replaced, tunes, reasons, settings, has_chords)
+
+
+def _best(args, metadata, rolls, onsets):
+    """Return the positions of the best tunes, the best first, and why each was kept."""
+    found = [experiment.training_music.likeness(metadata, roll, onsets) for roll in rolls]
+    if None in found:
+        raise ValueError(
+            f"{args.model} does not record what its training music is like, which --best needs: "
+            f"train it further with rnn4music train --start-from {args.model}, or train again"
+        )
+    order = sorted(range(len(found)), key=lambda k: -found[k].score)
+    mean = sum(each.alike for each in found) / len(found)
+    reasons = [
+        {"number": k + 1, "of": len(found), "mean_alike": mean, **found[k]._asdict()} for k in order
+    ]
+    return order[: args.best], reasons[: args.best]
 
 
 def _title(args, metadata):
@@ -204,6 +227,13 @@ def _outputs(args, midi):
     from midi.files import expanded
 
     is_continued, sounds = args.start != "none", (args.wav, args.mp3, args.html)
+    check_effect(
+        args, "best", args.count is not None, "--count, the number of tunes to choose from"
+    )
+    if args.best and args.best > args.count:
+        raise ValueError(
+            f"--best {args.best} is more than --count {args.count}: give a smaller one"
+        )
     check_effect(args, "start_steps", is_continued, "--start")
     check_effect(args, "with_start", is_continued, "--start")
     check_effect(args, "soundfont", any(sounds), "--wav, --mp3 or --html")
@@ -220,7 +250,8 @@ def _outputs(args, midi):
             check_suffix(getattr(args, name), suffixes)
     names = {name: getattr(args, name) for name in ("output", "musicxml", "wav", "mp3", "png")}
     names = {name: expanded(file) for name, file in names.items() if file is not None}
-    numbers = [""] if args.count is None else [f"-{k}" for k in range(1, args.count + 1)]
+    n_tunes = args.best or args.count
+    numbers = [""] if n_tunes is None else [f"-{k}" for k in range(1, n_tunes + 1)]
     outputs = [
         {name: path.with_name(path.stem + number + path.suffix) for name, path in names.items()}
         for number in numbers
@@ -238,7 +269,7 @@ def _all_files(outputs, args):
     return files + ([] if args.html is None else [expanded(args.html)])
 
 
-def _result(files, replaced, composed, settings, has_chords):
+def _result(files, replaced, composed, reasons, settings, has_chords):
     """Return the result; warn of tunes that are mostly silent, or have very many notes."""
     from midi.text import count
     from rnn4music.experiment.notation import in_words
@@ -263,6 +294,12 @@ def _result(files, replaced, composed, settings, has_chords):
             if unheard:
                 lines[-1] += f"; {unheard:,} of {n_strikes:,} struck notes do not sound: left out"
                 most_unheard = max(most_unheard, unheard / n_strikes)
+    for k, why in enumerate(reasons):
+        tunes[k] |= why
+        lines[k] += (
+            f"\n  kept from {why['of']}, as number {why['number']}: alike {why['alike']:.2f} "
+            f"(mean of all: {why['mean_alike']:.2f}), copied {why['copied']:.0%}"
+        )
     least = min(tune["silent"] for tune in tunes)
     if least > MOSTLY:
         remedy = f"a lower --threshold than {settings['threshold']:g} lets more notes sound"

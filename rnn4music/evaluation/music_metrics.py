@@ -21,6 +21,7 @@ other statistics are ours, and so is `longest_copy`: it measures a passage by th
 changes, since in a chord that is held for 40 steps there is little to copy.
 """
 
+import hashlib
 from dataclasses import dataclass, fields
 from typing import NamedTuple
 
@@ -34,6 +35,7 @@ from rnn4music.data import pianoroll
 WIDEST_INTERVAL = 12  # semitones; larger leaps share the two outer bins of the interval histogram
 NOTE_LENGTHS = (1, 2, 3, 4, 5, 9, 17)  # lower bounds of the bins of the note length histogram
 N_GRAM = 8  # steps of the n-grams of `self_similarity`
+COPIED = 8  # changes in a passage of `passage_hashes`
 _N_CELLS = 1000  # of the grid on which densities are compared
 _MARGIN = 5  # bandwidths beyond the smallest and largest distance
 
@@ -179,10 +181,25 @@ def mean_statistics(rolls, lowest_pitch=21, *, onsets=False):
         A statistic is NaN only if it is NaN for every tune.
     """
     means = {}
-    for name, values in _statistics("rolls", rolls, 1, lowest_pitch, onsets).items():
+    for name, values in statistics("rolls", rolls, 1, lowest_pitch, onsets=onsets).items():
         mean = values.mean(axis=0) if len(values) else np.full(values.shape[1], np.nan)
         means[name] = mean if len(mean) > 1 else float(mean[0])
     return TuneStatistics(**means)
+
+
+def statistics(name, rolls, least=1, lowest_pitch=21, *, onsets=False):
+    """Return the statistics of each roll, a (tunes, numbers) array by name.
+
+    Tunes that lack a statistic have no row. Errors call the rolls `name`, of which there must be
+    at least `least`.
+    """
+    rolls = _validate_rolls(name, rolls, least, onsets)
+    per_tune = [_describe(*each, lowest_pitch, onsets) for each in rolls]
+    result = {}
+    for field in fields(TuneStatistics):
+        values = np.array([np.atleast_1d(getattr(tune, field.name)) for tune in per_tune])
+        result[field.name] = values[~np.isnan(values).any(axis=1)]
+    return result
 
 
 def overlap(generated, real, lowest_pitch=21, *, onsets=False):
@@ -206,13 +223,22 @@ def overlap(generated, real, lowest_pitch=21, *, onsets=False):
     dict of str to Overlap
         By the names of `TuneStatistics`. NaN if fewer than two tunes of a set have that statistic.
     """
+    generated = statistics("generated", generated, 2, lowest_pitch, onsets=onsets)
+    real = statistics("real", real, 2, lowest_pitch, onsets=onsets)
+    few = [name for name in real if min(len(generated[name]), len(real[name])) < 2]
+    return overlap_of_statistics(generated, real) | dict.fromkeys(few, Overlap(np.nan, np.nan))
+
+
+def overlap_of_statistics(generated, real):
+    """Return `overlap` of two sets whose `statistics` are given; of `generated` one tune is enough.
+
+    NaN if no tune of `generated`, or fewer than two of `real`, have a statistic.
+    """
     from scipy.spatial.distance import cdist, pdist
 
-    generated = _statistics("generated", generated, 2, lowest_pitch, onsets)
-    real = _statistics("real", real, 2, lowest_pitch, onsets)
     result = dict.fromkeys(real, Overlap(np.nan, np.nan))
     for name in real:
-        if min(len(generated[name]), len(real[name])) >= 2:
+        if len(generated[name]) and len(real[name]) >= 2:
             within = pdist(real[name])  # each pair once
             between = cdist(generated[name], real[name]).ravel()
             result[name] = _compare(within, between)
@@ -280,6 +306,32 @@ def longest_copy(tune, training, any_key=True, *, onsets=False):
     return best
 
 
+def passage_hashes(roll, *, onsets=False):
+    """Return the hash of each passage of `COPIED` changes, each as long as it takes.
+
+    Two passages have the same hash if they agree in pitches, apart from a transposition, in rhythm,
+    and with `onsets` in strikes. The length of the last chord does not count.
+
+    Returns
+    -------
+    (n,) uint32
+        In the order in which the passages begin; empty for a tune with fewer changes.
+    """
+    roll, struck = _with_strikes(pianoroll.validate("the roll", roll, binary=True), onsets)
+    chords, roots = _chords_and_roots(roll, struck, True, onsets)
+    first = np.flatnonzero(np.concatenate(([True], _changes(roll, struck))))
+    chords, links = chords[first], np.stack([np.diff(first), np.diff(roots[first])], axis=1)
+    parts = chords.astype(np.uint8), links.astype("<i4")
+    hashes = [
+        hashlib.blake2b(
+            parts[0][k : k + COPIED].tobytes() + parts[1][k : k + COPIED - 1].tobytes(),
+            digest_size=4,
+        ).digest()
+        for k in range(len(first) - COPIED + 1)
+    ]
+    return np.frombuffer(b"".join(hashes), "<u4")
+
+
 def _chords_and_roots(roll, struck, any_key, onsets):
     """Return the chords relative to their lowest pitch, as bits, and that pitch.
 
@@ -317,17 +369,6 @@ def _self_similarity(roll, changes):
     return _mean(np.bincount(n_gram)[n_gram] > 1)
 
 
-def _statistics(name, rolls, least, lowest_pitch, onsets):
-    """Return a (tunes, numbers) array for each statistic, without the tunes that lack it."""
-    rolls = _validate_rolls(name, rolls, least, onsets)
-    per_tune = [_describe(*each, lowest_pitch, onsets) for each in rolls]
-    result = {}
-    for field in fields(TuneStatistics):
-        values = np.array([np.atleast_1d(getattr(tune, field.name)) for tune in per_tune])
-        result[field.name] = values[~np.isnan(values).any(axis=1)]
-    return result
-
-
 def _compare(within, between):
     """Return the `Overlap` of two samples of distances."""
     # Scott's rule, as in `scipy.stats.gaussian_kde`; 0 without variance
@@ -338,11 +379,11 @@ def _compare(within, between):
     low = min(within.min(), between.min()) - _MARGIN * widest
     high = max(within.max(), between.max()) + _MARGIN * widest
     edges = np.linspace(low, high, _N_CELLS + 1)
-    centres = (edges[1:] + edges[:-1]) / 2
+    distances_between_cells = (edges[1] - edges[0]) * np.arange(1 - _N_CELLS, _N_CELLS)
     densities = []  # the share of the smoothed distances in each cell
     for distances, bandwidth in zip((within, between), bandwidths):
-        kernel = np.exp(-(((centres[:, None] - centres) / (bandwidth or widest)) ** 2) / 2)
-        density = kernel @ np.histogram(distances, edges)[0]
+        kernel = np.exp(-((distances_between_cells / (bandwidth or widest)) ** 2) / 2)
+        density = np.convolve(np.histogram(distances, edges)[0], kernel, "valid")
         densities.append(density / density.sum())
     p, q = densities
     area = float(np.minimum(p, q).sum())

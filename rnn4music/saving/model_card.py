@@ -15,7 +15,7 @@ from rnn4music.saving.metadata import ACCENTS, BEATS, TRAINED_ON, trainings
 KNOWN = (
     "time_step", "steps_per_beat", "tempo", "sustain", "keep_short", "keep_silence", "keys", "to_c",
     "lowest_pitch", "onsets", BEATS, ACCENTS, "data", "licence", "training_tunes", "baseline",
-    TRAINED_ON,
+    "training_statistics", "training_passages", TRAINED_ON,
 )  # fmt: skip
 """Metadata that are shown under another name, or not at all."""
 
