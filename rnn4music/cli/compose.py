@@ -82,6 +82,7 @@ def run(args, midi=True):
     from midi.text import count
     from rnn4music._utils.console import Bar
     from rnn4music.data import transpose
+    from rnn4music.data.notation import bar_columns
     from rnn4music.experiment import notation
 
     args.model = experiment.inputs.model_path(args.model, "compose")
@@ -129,7 +130,9 @@ def run(args, midi=True):
     }
     track = partial(Bar, desc="composing", unit="step", delay=1)
     given, known = start, None
-    if reading.bars:
+    if reading.bars and start is None:
+        known = bar_columns(beats, n_steps)
+    elif reading.bars:
         given, known = notation.with_bars(start, beats, n_steps)
     composed = network.gen_music(
         given, n_steps, args.count or 1, conditions=known, track=track, **settings
@@ -239,8 +242,8 @@ def _outputs(args, midi):
     check_effect(args, "soundfont", any(sounds), "--wav, --mp3 or --html")
     check_soundfont(args)
     if is_continued:
-        midi = experiment.inputs.MIDI
-        experiment.inputs.check_input(args.start, (midi,), "--start needs a MIDI file")
+        kinds = (experiment.inputs.MIDI,)
+        experiment.inputs.check_input(args.start, kinds, "--start needs a MIDI file")
     if args.output is None and midi:
         stems = itertools.chain(["tune"], (f"tune_{k}" for k in itertools.count(2)))
         suffix = ".mid" if args.count is None else "-1.mid"

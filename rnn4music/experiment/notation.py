@@ -56,21 +56,18 @@ def with_bars(roll, beats, n_more=0):
 
     Parameters
     ----------
-    roll : (T, P) or None
-        None stands for no rows.
+    roll : (T, P)
     beats : Beats
         Of the roll.
     n_more : int
 
     Returns
     -------
-    rows : (T, P + BAR_COLUMNS) or None
+    rows : (T, P + BAR_COLUMNS)
     conditions : (n_more, BAR_COLUMNS)
     """
-    n_given = 0 if roll is None else len(roll)
-    columns = bar_columns(beats, n_given + n_more)
-    rows = None if roll is None else np.hstack([roll, columns[:n_given]])
-    return rows, columns[n_given:]
+    columns = bar_columns(beats, len(roll) + n_more)
+    return np.hstack([roll, columns[: len(roll)]]), columns[len(roll) :]
 
 
 def log_other_meter(metadata, beats):

@@ -66,8 +66,8 @@ def train(settings, progress=True):
     settings = recipe.for_reading(settings)
     model = new_model(settings, {}) if settings.start_from else None
     callbacks: list[Callback] = [JsonLines(settings.log)] if settings.log else []
-    if settings.tensorboard:
-        callbacks.append(TensorBoard(settings.tensorboard))
+    tensorboard = TensorBoard(settings.tensorboard) if settings.tensorboard else None
+    callbacks += [tensorboard] if tensorboard else []
     music = read_music(settings.data, settings, model or Untrained({}, n_columns(settings)))
     settings = recipe.for_training(settings, music)
     if model is None:
@@ -88,11 +88,11 @@ def train(settings, progress=True):
     if music.metadata["bars"]:
         learned_from += ", told the place of each step in its bar"
     log(f"learning from {learned_from}, {validated}")
-    if settings.tensorboard:
+    if tensorboard:
         for name in ("time_step", "lowest_pitch", "onsets"):
-            setattr(callbacks[-1], name, music.metadata[name])
+            setattr(tensorboard, name, music.metadata[name])
         if music.metadata["bars"]:
-            callbacks[-1].conditions = bar_columns(learned.beats, callbacks[-1].n)
+            tensorboard.conditions = bar_columns(learned.beats, tensorboard.n)
     n_before = len(model.history.cost)
     try:
         with warnings.catch_warnings():

@@ -186,7 +186,7 @@ class CompiledNetwork:
 
     def _read(self, rows, following=None):
         """Return the network's inputs and its targets, for rows and the rows after them."""
-        if not self.store.n_conditions:
+        if not self.store.n_conditions or following is None:
             return rows, following
         P = self.store.n_pitches
         return network.with_conditions(rows, following, P), following[:, :, :P]
