@@ -104,7 +104,7 @@ def draw(roll, probabilities, how, folder, show):
     import matplotlib.pyplot as plt
 
     figure, axes = plt.subplots(figsize=(12, 4), layout="constrained")
-    plot_piano_roll(axes, roll, **how).set_title("given (blue), then composed")
+    plot_piano_roll(axes, roll, **how).set_title("given (brown), then composed (blue)")
     figure.savefig(folder / "piano_roll.png", dpi=120)
     figure, axes = plt.subplots(figsize=(12, 4), layout="constrained")
     plot_probabilities(axes, probabilities, **how).set_title("probability of each note")

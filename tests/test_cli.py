@@ -224,7 +224,7 @@ def test_an_unknown_flag_shows_the_usage_of_the_command_and_a_similar_flag(capsy
         (["compose", "{model}", "--soundfont", "x"], "without --wav, --mp3 or --html"),
         (["plot", "roll", "{tune}", "--tune", "{tune}"], "without probabilities, activations or"),
         (["plot", "learning", "{model}", "--dt", "1"], "--dt has no effect without a tune"),
-        (["plot", "weights", "{model}", "--part", "cell"], "--part has no effect without activa"),
+        (["plot", "learning", "{model}", "--part", "cell"], "--part has no effect without activa"),
         (["info", "{tune}", "--markdown"], "--markdown has no effect without a model"),
         (["evaluate", "{model}", "{tune}", "--part", "test"], "without a standard set"),
     ),
@@ -921,7 +921,7 @@ def test_readers_agree_on_what_a_file_is(files, tmp_path):
         (["evaluate", "zip", "midi"], "is a .zip file, but evaluate needs a model"),
         (["evaluate", "model.npz", "model.npz"], "is a model, but evaluate needs music; compose"),
         (["plot", "roll", "model.npz"], "is a model, but plot roll needs a MIDI file"),
-        (["plot", "weights", "after junk"], "is a MIDI file, but plot weights needs a model"),
+        (["plot", "learning", "after junk"], "is a MIDI file, but plot learning needs a model"),
         (["render", "zip", "-o", "x.wav"], "is a .zip file, but render needs a MIDI file"),
         (["render", "midi", "-o", "x.wav", "--soundfont", "wave"], "is a WAV file, but --sound"),
         (["convert", "store", "x"], "is a store of piano rolls, but convert needs MIDI files"),
@@ -1640,20 +1640,20 @@ def test_invalid_metadata_are_shown_or_refused(model, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "texts"),
     (
-        (["roll", "{tune}"], {"seconds", "pitch", "C4"}),
-        (["learning", "{model}"], {"epoch", "nats per step", "validation"}),
-        (
-            ["weights", "{model}", "--layer", "2"],
-            {"layer 1", "layer 2", "layer 2, previous step", "candidate", "C4"},
-        ),
+        (["roll", "{tune}"], {"seconds", "pitch", "C4", "0.mid: 80 notes"}),
+        (["learning", "{model}"], {"epoch", "nats per step", "validation", "training"}),
         (["probabilities", "{model}", "--tune", "{tune}"], {"seconds", "probability", "C4"}),
         (
             ["activations", "{model}", "--tune", "{tune}", "--part", "forget"],
-            {"seconds", "forget gate", "3 units"},  # of the first layer
+            {
+                "forget gate",
+                "3 units, alike ones side by side",  # of the first layer
+                "a row is a unit: yellow keeps its memory, blue erases it",
+            },
         ),
         (
             ["activations", "{model}", "--tune", "{tune}", "--layer", "3", "--dt", "0.6"],
-            {"seconds", "tanh c", "5 units"},
+            {"seconds", "tanh c", "Layer 3 of model.npz reads 0.mid"},
         ),
         (["chords", "{chords}", "--tune", "{tune}"], {"effect (nats)", "with this note", "12"}),
     ),

@@ -14,7 +14,7 @@ from nbclient import NotebookClient  # noqa: E402
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "notebooks"
 
-PICTURES = {"first_steps": 3, "inside_the_network": 6}
+PICTURES = {"first_steps": 3, "inside_the_network": 5}
 
 CHECKS = {
     "first_steps": """

@@ -51,11 +51,15 @@ def value_at(image, x, y):
     return array[row, int((x - left) / (right - left) * array.shape[1])]
 
 
-def lightness(*rgb):
-    """Return CIE L* of an sRGB colour in [0, 1]."""
-    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgb)
-    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
-    return 116 * luminance ** (1 / 3) - 16 if luminance > 0.008856 else 903.3 * luminance
+def cielab(rgb):
+    """Return L*, a*, b* (n, 3) of sRGB colours (n, 3) in [0, 1], for the white point D65."""
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    xyz = linear @ np.array(
+        [[0.4124, 0.2126, 0.0193], [0.3576, 0.7152, 0.1192], [0.1805, 0.0722, 0.9505]]
+    )
+    t = xyz / [0.9505, 1, 1.089]
+    x, y, z = np.where(t > (6 / 29) ** 3, np.cbrt(t), t / (3 * (6 / 29) ** 2) + 4 / 29).T
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
 
 
 # ---- tunes
@@ -187,12 +191,19 @@ def test_probabilities_have_a_colour_bar_that_takes_no_room(axes):
     assert plots.plot_probabilities(axes, np.zeros((10, 88)), 0.3) is axes
     axes.figure.canvas.draw()
     assert axes.get_position().bounds == before
-    ramp = [lightness(*axes.images[0].get_cmap()(p)[:3]) for p in np.linspace(0, 1, 101)]
-    assert ramp[0] == pytest.approx(100, abs=0.1)
-    assert -1 < np.diff(ramp).min() and np.diff(ramp).max() < -0.5  # evenly darker
+    ramp = cielab(axes.images[0].get_cmap()(np.linspace(0, 1, 129))[:, :3])
+    assert ramp[0, 0] == pytest.approx(100, abs=0.1) and ramp[-1, 0] < 30
+    assert (np.diff(ramp[:, 0]) < 0).all()  # ever darker, and evenly so, in colour too
+    for steps in (np.diff(ramp[::8, 0]), np.linalg.norm(np.diff(ramp[::8], axis=0), axis=1)):
+        assert abs(steps).max() < 1.15 * abs(steps).min()
     assert axes.images[0].get_clim() == (0, 1)
     (bar,) = axes.child_axes
     assert bar.get_ylabel() == "probability"
+
+
+def test_probabilities_in_the_colours_of_2015(axes):
+    plots.plot_probabilities(axes, np.zeros((10, 88)), colours="gist_stern_r")
+    assert axes.images[0].get_cmap().name == "gist_stern_r"
 
 
 def test_sampled_notes_are_outlined(axes):
@@ -212,8 +223,9 @@ def test_struck_notes_have_heads(axes):
     ]  # fmt: skip
     assert all(0.1 <= right - left <= 0.25 for left, _, right, _ in heads)  # at most half a step
     colours = axes.collections[0].get_facecolors()
-    assert (colours[:2] == colours[0]).all() and (colours[2:] == (0, 0, 0, 1)).all()
-    assert (colours[0] == axes.images[0].get_cmap()(1.0)).all()
+    of_notes = [image.get_cmap()(1.0) for image in axes.images]
+    for heads, notes in zip((colours[:2], colours[2:]), of_notes):
+        assert (heads == heads[0]).all() and (heads[0, :3] < np.array(notes)[:3]).all()
     held = axes.images[1].get_array()
     assert ((held > 0) == (roll.T > 0)).all() and held.shape == (88, 6) and held.max() < 0.8
 
@@ -278,8 +290,8 @@ def test_notes_are_drawn_at_their_own_times_without_a_grid(axes):
         (start, p - 0.5, pytest.approx(start + length), p + 0.5)
         for (p, start, _), length in zip(notes, lengths)
     ]
-    colours = [each.get_facecolor()[0, 0] for each in axes.collections]
-    assert colours == [0.5, 0]
+    colours = [each.get_facecolor()[0, :3] for each in axes.collections]
+    assert (colours[1] < colours[0]).all()  # darker
     assert axes.get_xlim() == (0, 7.5) and axes.get_ylim() == (57, 67)
     assert axes.get_xlabel() == "seconds" and "C4" in names(axes.yaxis)
 
@@ -386,6 +398,21 @@ def test_history_has_cost_and_validation_in_the_same_unit(axes):
     assert legend(axes) == ["validation", "training", "rates lowered"]
 
 
+def test_the_legend_says_that_training_is_disturbed(axes):
+    plots.plot_history(axes, a_history(), steps=10, disturbed=True)
+    assert legend(axes)[1] == "training, with dropout or noise"
+
+
+def test_the_first_epochs_do_not_determine_the_scale(axes):
+    history = a_history(validation=[80.0, 9, 4, 3], cost=[900.0] * 4 + [40.0] * 12, epochs=4)
+    plots.plot_history(axes, history, steps=10)
+    assert 5 < axes.get_ylim()[1] < 6  # a little above the baseline
+    axes.clear()
+    history.validation[3] = 70.0  # overfitting
+    plots.plot_history(axes, history, steps=10)
+    assert axes.get_ylim()[1] > 70
+
+
 def test_history_without_the_unit_of_the_cost_shows_the_validation_alone(axes):
     plots.plot_history(axes, a_history(rate_factor=[1.0] * 3))
     assert legend(axes) == ["validation"]
@@ -490,78 +517,6 @@ def test_occlusion_colours_the_earlier_notes(axes):
     assert frame.get_paths()[0].get_extents().bounds == (1.5, 61.5, 0.5, 1)
     with pytest.raises(ValueError, match="step must be at most 6 for this roll, but is 7"):
         plots.plot_occlusion(axes, roll, effects, 7, 0, 0.5)
-
-
-@pytest.fixture
-def parameters(rng):
-    """Return parameters of a layer 2 with three units, above two units, for eight pitches."""
-    shapes = {
-        "layer2/input_to_gates": (8, 12),
-        "layer2/below_to_gates": (2, 12),
-        "layer2/hidden_to_gates": (3, 12),
-        "layer2/bias": (12,),
-        "output/layer2_to_output": (3, 8),
-    }
-    return {name: rng.normal(size=shape) for name, shape in shapes.items()}
-
-
-@pytest.mark.parametrize(
-    "source, label", (("input", "pitch"), ("below", "layer 1"), ("hidden", "layer 2, prev"))
-)
-def test_weights_to_gates_are_separated_by_gate(axes, parameters, source, label):
-    name = f"layer2/{source}_to_gates"
-    assert plots.plot_weights(axes, parameters, name, lowest_pitch=60) is axes
-    (image,) = axes.images
-    np.testing.assert_array_equal(image.get_array(), parameters[name])
-    low, high = image.get_clim()
-    assert low == -high and 0 < high <= np.abs(parameters[name]).max()
-    assert [line.get_xdata()[0] for line in axes.lines] == [3, 6, 9]
-    assert names(axes.xaxis) == ["input", "forget", "candidate", "output"]
-    assert list(axes.get_xticks()) == [1.5, 4.5, 7.5, 10.5]
-    assert axes.get_xlabel() == "layer 2" and axes.get_ylabel().startswith(label)
-    if source == "input":
-        assert names(axes.yaxis) == ["C4", "D4", "E4", "F4", "G4"]
-        assert image.get_extent()[2:] == [59.5, 67.5]
-
-
-def test_weights_to_the_output_are_drawn_with_pitch_upwards(axes, parameters):
-    plots.plot_weights(axes, parameters, "output/layer2_to_output", lowest_pitch=60)
-    (image,) = axes.images
-    np.testing.assert_array_equal(image.get_array(), parameters["output/layer2_to_output"].T)
-    assert names(axes.yaxis)[0] == "C4" and axes.get_xlabel() == "layer 2" and not axes.lines
-
-
-def test_weights_that_are_not_a_matrix_are_rejected(axes, parameters):
-    for name in ("layer2/bias", "layer7/bias"):
-        with pytest.raises(ValueError, match="name must be one of 'layer2/input_to_gates'"):
-            plots.plot_weights(axes, parameters, name)
-
-
-def test_weights_that_are_all_zero_can_be_drawn(axes):
-    plots.plot_weights(axes, {"layer1/hidden_to_gates": np.zeros((2, 8))}, "layer1/hidden_to_gates")
-    assert axes.images[0].get_clim() == (-1, 1)
-
-
-@pytest.mark.parametrize(
-    "name, x, y",
-    (
-        ("layer2_to_chords", "chord units", "layer 2"),
-        ("pitches_to_chords", "chord units", "pitch"),
-        ("chords_to_output", "chord units", "pitch"),
-        ("pitches_to_output", "lower pitch (MIDI)", "pitch"),
-    ),
-)
-def test_weights_of_chords_name_what_they_connect(axes, rng, name, x, y):
-    sizes = {"layer2": 3, "pitches": 8, "chords": 5, "output": 8}
-    source, target = name.split("_to_")
-    weights = {f"chords/{name}": rng.normal(size=(sizes[source], sizes[target]))}
-    plots.plot_weights(axes, weights, f"chords/{name}", lowest_pitch=60)
-    (image,) = axes.images
-    assert (axes.get_xlabel(), axes.get_ylabel()) == (x, y)
-    left, right, bottom, top = image.get_extent()
-    assert top - bottom == sizes[target if target == "output" else source]
-    assert right - left == sizes[source if target == "output" else target]
-    assert (bottom == 59.5) == (y == "pitch") and (left == 59.5) == ("lower" in x)
 
 
 def test_chord_effects_are_drawn_with_the_added_note_upwards(axes):

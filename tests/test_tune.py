@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import soundfile
+from matplotlib.colors import to_hex
 from matplotlib.image import imread
 
 import midi
@@ -96,9 +97,9 @@ def test_pictures(tune, tmp_path, monkeypatch, ending, signature):
     np.testing.assert_array_equal(drawn[0][1], tune.roll.T)
     np.testing.assert_array_equal(drawn[1][-1], tune.probabilities.T)
     assert both[0].images[1].get_extent() == [0, 3, 49.5, 69.5]  # seconds, and pitches from 50
-    assert both[0].get_title() == tune.title
+    assert both[0].get_title("left") == tune.title
     np.testing.assert_array_equal(alone[0].images[0].get_array(), tune.roll.T)
-    assert alone[0].get_title() == title and len(alone) < len(both)
+    assert alone[0].get_title("left") == title and len(alone) < len(both)
 
 
 def test_a_picture_with_probabilities_is_as_wide_and_higher(tune, tmp_path):
@@ -165,7 +166,7 @@ def test_with_start_the_files_begin_with_the_start_and_call_it_given(tune, roll,
 
 
 def test_a_picture_labels_the_start_as_given(tune, monkeypatch, tmp_path):
-    figures = []
+    figures, page = [], tune.write_page(tmp_path / "tune.html").read_text("utf-8")
     monkeypatch.setattr(_axes, "write_figure", lambda figure, *_, **__: figures.append(figure))
     for each in (tune, replace(tune, with_start=True), replace(tune, probabilities=None)):
         each.write_picture(tmp_path / "tune.png")
@@ -173,8 +174,10 @@ def test_a_picture_labels_the_start_as_given(tune, monkeypatch, tmp_path):
         given, composed = roll.images
         assert given.get_extent()[:2] == [-1.25, 0] and composed.get_extent()[:2] == [0, 3]
         np.testing.assert_array_equal(composed.get_array(), tune.roll.T)
-        assert [text.get_text() for text in roll.texts] == ["given"]
-        assert given.get_cmap()(1.0) != composed.get_cmap()(1.0)
+        assert [text.get_text() for text in roll.texts] == ["given", "composed"]
+        for image, name in ((given, "given"), (composed, "note")):
+            of_pages = re.findall(rf"--{name}: (#\w+);", page)[0]  # in the light theme
+            assert to_hex(image.get_cmap()(1.0)) == of_pages
 
 
 def with_onsets():

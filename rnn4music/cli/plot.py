@@ -1,11 +1,14 @@
 """``rnn4music plot``."""
 
+from pathlib import Path
+
+from midi.text import count
 from rnn4music import evaluation, experiment, plots, saving, training
 from rnn4music._utils.options import Option
 from rnn4music._utils.paths import check_suffix
 from rnn4music.cli._common import PICTURES, Result, check_effect, read_network
 
-SUMMARY = "draw a tune, or a model's learning curve, weights, activations or chords"
+SUMMARY = "draw a tune, or a model's learning curve, probabilities, activations or chords"
 EXAMPLES = """\
   rnn4music plot roll tune.mid -o tune.png
   rnn4music plot learning model.npz -o learning.pdf
@@ -14,21 +17,28 @@ EXAMPLES = """\
   rnn4music plot chords model.npz --tune tune.mid
 """
 ARGUMENTS = (
-    Option("what", str, ..., "roll, learning, weights, probabilities, activations or "
-           "chords", "PLOT",
-           choices=("roll", "learning", "weights", "probabilities", "activations", "chords")),
+    Option("what", str, ..., "roll, learning, probabilities, activations or chords", "PLOT",
+           choices=("roll", "learning", "probabilities", "activations", "chords")),
     Option("file", str, ..., "a MIDI file for roll, otherwise a model", "FILE"),
 )  # fmt: skip
 OPTIONS = (
     Option("tune", str, None, "MIDI file that the model reads, for probabilities, activations and "
            "chords", "MID"),
-    Option("layer", int, 1, "layer of the network, for weights and activations", choices=(1, 2, 3)),
+    Option("layer", int, 1, "layer of the network, for activations", choices=(1, 2, 3)),
     Option("part", str, "cell", "which activations of the layer",
            choices=("cell", "hidden", "input", "forget", "candidate", "output")),
     Option("dt", float, None, "length of a step of the tune that the model reads, in seconds (the "
            "model's, or 0.3)", "SECONDS", above=0),
     Option("output", str, "picture.png", "picture file, .png, .pdf or .svg", "FILE"),
 )  # fmt: skip
+_HOW_TO_READ = {
+    "cell": "a row is a unit's memory: a colour that lasts is kept, a change is new content",
+    "hidden": "a row is what a unit passes on: white is nothing",
+    "candidate": "a row is what a unit may add to its memory, if the input gate lets it in",
+    "input": "a row is a unit: yellow lets new content in, blue keeps it out",
+    "forget": "a row is a unit: yellow keeps its memory, blue erases it",
+    "output": "a row is a unit: yellow shows its memory to others, blue hides it",
+}
 
 
 def run(args):
@@ -41,8 +51,8 @@ def run(args):
     check_suffix(args.output, PICTURES)
     what, tune = args.what, args.what in ("probabilities", "activations", "chords")
     check_effect(args, "tune", tune, "probabilities, activations or chords")
-    check_effect(args, "layer", what in ("weights", "activations"), "weights or activations")
-    check_effect(args, "part", what == "activations", "activations")
+    for name in ("layer", "part"):
+        check_effect(args, name, what == "activations", "activations")
     check_effect(args, "dt", tune or what == "roll", "a tune")
     if what == "roll":
         kinds.check_input(args.file, (kinds.MIDI,), "plot roll needs a MIDI file")
@@ -63,7 +73,6 @@ def run(args):
 def _plot_roll(args, figure):
     """Draw the notes of a MIDI file, and return how many there are, in words."""
     from midi import midiread
-    from midi.text import count
 
     if args.dt is not None:
         raise ValueError("plot roll draws every note at its own time: leave out --dt")
@@ -73,19 +82,36 @@ def _plot_roll(args, figure):
     omitted = f" ({omitted} not drawn)" if omitted else ""
     if not content.notes:
         raise ValueError(f"{args.file} has no notes to draw{omitted}")
-    plots.plot_notes(figure.add_subplot(), content.notes, content.bars)
-    return f"{count(len(content.notes), 'note')}{omitted}"
+    notes = count(len(content.notes), "note")
+    axes = figure.add_subplot()
+    plots.plot_notes(axes, content.notes, content.bars)
+    _title(axes, f"{Path(args.file).name}: {notes}", "a dark head is where a note is struck")
+    return f"{notes}{omitted}"
 
 
 def _plot_learning(args, figure):
-    history = training.History.from_dict(saving.model_file.read(args.file)["history"])
+    content = saving.model_file.read(args.file)
+    history = training.History.from_dict(content["history"])
     if not history.cost:
         raise ValueError(f"{args.file} has not been trained, so there is no curve to draw")
-    plots.plot_history(figure.add_subplot(), history)
+    past = saving.metadata.trainings(content["metadata"])
+    windows = {training.get("window") for training in past}
+    steps = windows.pop() - 1 if len(windows) == 1 and None not in windows else None
+    noises = ("dropout", "weight_noise", "output_noise")
+    disturbed = any(training.get(name) for training in past for name in noises)
+    axes = plots.plot_history(figure.add_subplot(), history, steps, disturbed)
+    how = "overfitting: training falls and validation rises"
+    _title(axes, f"{Path(args.file).name}: {count(history.epochs, 'epoch')}", how * bool(steps))
+
+
+def _title(axes, text, how):
+    """Write a title, and below it a line on how to read the picture."""
+    axes.set_title(text, loc="left", parse_math=False)
+    axes.set_title(how, loc="right", parse_math=False, fontsize="small", color="0.35")
 
 
 def _plot_network(args, figure):
-    """Draw weights, or what a network expects and does while it reads a tune."""
+    """Draw what a network expects and does while it reads a tune."""
     import numpy as np
 
     from rnn4music.experiment.notation import with_bars
@@ -94,36 +120,31 @@ def _plot_network(args, figure):
     reading = experiment.music.ReadingOptions.of_model(
         content["metadata"], network.n_pitches, args.dt, network.conditions
     )
-    layer, lowest_pitch = f"layer{args.layer}", reading.pitch_range[0]
-    if args.what == "weights":
-        weights = network.layers[args.layer - 1].items()
-        matrices = {f"{layer}/{name}": array for name, array in weights if array.ndim == 2}
-        figure.set_size_inches(12, 5 * len(matrices))
-        for axes, name in zip(figure.subplots(len(matrices)), matrices):
-            plots.plot_weights(axes, matrices, name, lowest_pitch)
-        return
     tune = reading.read_tune(args.tune)
     roll, how = tune.roll, {"time_step": None if tune.beats else reading.time_step}
     how["beats"] = tune.beats
-    rows = roll
+    rows, names = roll, f"{Path(args.file).name} reads {Path(args.tune).name}"
     if reading.bars:
         rows, of_next = with_bars(roll, tune.beats, n_more=1)
     if args.what == "activations":
         if reading.bars:  # the network reads the last step with what is known of the next
             rows = np.vstack([rows, np.hstack([np.zeros((1, network.n_pitches)), of_next])])
         activations = network.activations(rows)[args.layer - 1]
-        plots.plot_activations(figure.add_subplot(), activations, args.part, **how)
+        axes = plots.plot_activations(figure.add_subplot(), activations, args.part, **how)
+        _title(axes, f"Layer {args.layer} of {names}", _HOW_TO_READ[args.part])
         return
     if args.what == "chords":
         if network.chord_units is None:
             raise ValueError(f"{args.file} has no chords to draw: train with --chord-units")
         figure.set_size_inches(8, 6)
         effects = evaluation.chord_effects(network, rows, onsets=reading.onsets)
-        plots.plot_chord_effects(figure.add_subplot(), effects)
+        axes = plots.plot_chord_effects(figure.add_subplot(), effects)
+        _title(axes, names, "red: likelier together")
         return
     figure.set_size_inches(12, 8)
     # at each step the network predicts the next; with chords, given the notes below each pitch
     probabilities = np.vstack([np.zeros(network.n_pitches), network.predict(rows[:-1], rows[1:])])
     panels = figure.subplots(2, sharex=True)
-    how |= {"lowest_pitch": lowest_pitch, "onsets": reading.onsets}
+    how |= {"lowest_pitch": reading.pitch_range[0], "onsets": reading.onsets}
     plots.plot_composition(panels, roll, probabilities, **how)
+    _title(panels[0], names, "above: the tune; below: what the network expects at each step")

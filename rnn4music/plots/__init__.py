@@ -1,4 +1,4 @@
-"""Plots of tunes, of training, and of a network's activations and weights."""
+"""Plots of tunes, of training, and of a network's activations and chords."""
 
 from rnn4music._utils.lazy import lazy_names
 
@@ -14,7 +14,6 @@ __getattr__, __dir__ = lazy_names(
         "plot_occlusion": "network",
         "plot_piano_roll": "pianoroll",
         "plot_probabilities": "pianoroll",
-        "plot_weights": "network",
         "similar_units": "network",
     },
 )

@@ -18,6 +18,8 @@ from midi.files import written_whole
 from midi.pitches import pitch_class_name, pitch_name
 from rnn4music.data import pianoroll
 
+COMPOSED, GIVEN = "#2d6a9a", "#8f6220"  # as on pages
+_GRID = {"color": "0.15", "linewidth": 0.6}
 _MOST_LABELS, _MOST_LINES = 12, 60  # bar numbers; lines of bars, and of beats
 _MOST_COLUMNS = 2000  # of an image; with more, a pixel shows the mean of its columns
 
@@ -101,7 +103,7 @@ def time_axis(axes, first, end, time_step, beats=None):
     others = np.arange(-beats.first_step % beat, end - first, beat)
     if len(others) <= _MOST_LINES * 2:
         axes.set_xticks((first + others) * time_step, minor=True)
-        axes.grid(axis="x", which="minor", color="0.5", alpha=0.3, linewidth=0.5)
+        axes.grid(axis="x", which="minor", alpha=0.12, **_GRID)
 
 
 def bar_lines(axes, seconds):
@@ -113,7 +115,7 @@ def bar_lines(axes, seconds):
     numbers = range(1, len(seconds) + 1, drawn)
     names = [str(number) if (number - 1) % every == 0 else "" for number in numbers]
     axes.set_xticks(seconds[::drawn], names)
-    axes.grid(axis="x", color="0.35", alpha=0.6, linewidth=0.7)
+    axes.grid(axis="x", alpha=0.35, **_GRID)
 
 
 def seconds_on_top(axes):
@@ -135,6 +137,6 @@ def pitch_axis(axes, low, high):
     pitches = [p for p in range(128) if low < p < high and pitch_class_name(p) in named]
     axes.set_yticks(pitches, map(pitch_name, pitches))
     axes.set_yticks([p - 0.5 for p in range(0, 128, 12) if low < p - 0.5 < high], minor=True)
-    axes.grid(axis="y", which="minor", color="0.5", alpha=0.3, linewidth=0.5)  # below each C
+    axes.grid(axis="y", which="minor", alpha=0.35, **_GRID)  # below each C
     axes.tick_params(axis="y", which="minor", length=0)
     axes.set_ylabel("pitch")

@@ -1,4 +1,4 @@
-"""Plots of a network: activations, occlusion, weights.
+"""Plots of a network: activations, occlusion, chords.
 
 Conventions
 -----------
@@ -11,10 +11,7 @@ from midi.text import count
 from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 from rnn4music.evaluation.occlusion import validate_position
-from rnn4music.numpy_network import GATES
 from rnn4music.plots import _axes
-
-_WITHIN = 99.5  # percentage of the weights within the colour scale
 
 
 def plot_activations(
@@ -54,7 +51,8 @@ def plot_activations(
     span = first * time_step, end * time_step
     _axes.draw(axes, values, *span, 0, colours, low, label=label)
     _axes.time_axis(axes, first, end, time_step, beats)
-    axes.set(ylabel=count(values.shape[1], "unit"), yticks=[])
+    alike = ", alike ones side by side" if order is None and values.shape[1] > 1 else ""
+    axes.set(ylabel=count(values.shape[1], "unit") + alike, yticks=[])
     return axes
 
 
@@ -138,56 +136,4 @@ def plot_chord_effects(axes, effects):
     ticks = [k for k in range(n) if k % 12 in (0, 3, 4, 7)]  # octaves, thirds, fifths
     axes.set(xticks=ticks, yticks=ticks)
     axes.set(xlabel="this note (semitones above the lowest)", ylabel="with this note")
-    return axes
-
-
-def plot_weights(axes, parameters, name, lowest_pitch=21):
-    """Draw a weight matrix, with a colour bar.
-
-    Parameters
-    ----------
-    axes : matplotlib.axes.Axes
-    parameters : dict of str to array
-        Parameters as `RNN4Music.get_parameters` returns them.
-    name : str
-        Name of a matrix, such as ``layer1/input_to_gates``. In a matrix to the gates a column is
-        a unit (grouped by gate) and a row is one of its inputs; likewise in one to the chord units.
-        In a matrix to the output a column is a unit, or a lower pitch of the same chord, and a row
-        is the pitch that it excites or inhibits.
-    lowest_pitch : int
-        MIDI pitch of column 0 of the piano rolls.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-    """
-    checks.choice("name", name, [key for key, value in parameters.items() if value.ndim == 2])
-    matrix = _axes.validate_matrix(name, parameters[name])
-    group, _, ends = name.partition("/")
-    source, _, target = ends.partition("_to_")
-    across = source if target == "output" else group  # what the columns are
-    columns = matrix if target == "output" else matrix.T
-    largest = np.abs(matrix).max() or 1.0
-    limit = np.percentile(np.abs(matrix), _WITHIN) or largest
-    names = {"layer1": "layer 1", "layer2": "layer 2", "layer3": "layer 3"}
-    names |= {"chords": "chord units", "pitches": "lower pitch (MIDI)"}
-    if target == "gates":
-        layer = int(group.removeprefix("layer"))
-        names |= {"below": f"layer {layer - 1}", "hidden": f"layer {layer}, previous step"}
-    has_pitches = target == "output" or source in ("input", "pitches")
-    bottom = lowest_pitch - 0.5 if has_pitches else 0
-    bar = {"label": "weight", "extend": "both" if largest > limit else "neither"}
-    left = bottom if across == "pitches" else 0
-    _axes.draw(axes, columns, left, left + len(columns), bottom, "RdBu_r", -limit, limit, **bar)
-    if has_pitches:
-        _axes.pitch_axis(axes, bottom, bottom + columns.shape[1])
-    else:
-        axes.set_ylabel(names[source])
-    axes.set_xlabel(names[across])
-    if target == "gates":
-        n_units = len(columns) // len(GATES)
-        for k in range(1, len(GATES)):
-            axes.axvline(k * n_units, color="black", linewidth=0.8)
-        axes.set_xticks(n_units * (np.arange(len(GATES)) + 0.5), GATES)
-        axes.tick_params(axis="x", length=0)
     return axes

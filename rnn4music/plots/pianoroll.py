@@ -13,29 +13,34 @@ plots stay aligned.
 
 With `onsets`, every roll has twice the columns: first the sounding ones, then the struck ones, as
 `midi.onsets` describes. Notes are then paler, and begin with a dark head where they are struck.
+
+Composed notes are blue and given ones brown, as on pages.
 """
 
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 
 from midi import canonical_onsets, split_onsets
 from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 from rnn4music.plots import _axes
+from rnn4music.plots._axes import COMPOSED, GIVEN
 
-_GIVEN = LinearSegmentedColormap.from_list("given", ["#e8f0f8", "#1f77b4"])
-_PROBABILITY = LinearSegmentedColormap.from_list(  # evenly darker, as in page.html
-    "probability", [(0, "#ffffff"), (0.3, "#e8b973"), (1, "#6d1a37")]
-)
+_PROBABILITY = LinearSegmentedColormap.from_list(  # perceptually uniform; hues of page.html
+    "probability",
+    ["#ffffff", "#f1e2cd", "#e2c59d", "#d3a96f", "#c68a48", "#b56c40", "#9e513d", "#86363a",
+     "#6d1a37"],
+)  # fmt: skip
 _HEAD = 0.3  # of a step, or of a note
 _HEADS = np.array([1 / 1000, 1 / 200])  # the shortest and the longest, of the width of a picture
-_HELD = 0.5  # darkness of what follows a head
+_HELD = 0.7  # strength of the colour that follows a head
+_HEAD_COLOURS = {colour: tuple(0.5 * np.array(to_rgb(colour))) for colour in (COMPOSED, GIVEN)}
 
 
 def plot_piano_roll(
     axes, roll, time_step=None, lowest_pitch=21, start=None, *, beats=None, onsets=False
 ):
-    """Draw a piano roll; sounding notes are black.
+    """Draw a piano roll in blue, after the start in brown, the colours of pages.
 
     Parameters
     ----------
@@ -47,7 +52,7 @@ def plot_piano_roll(
     lowest_pitch : int
         MIDI pitch of column 0.
     start : (S, P), optional
-        Steps before `roll`, drawn before second 0 in blue and labelled "given".
+        Steps before `roll`, drawn before second 0 and labelled "given".
     beats : midi.Beats, optional
         Draw bars and beats as lines, and number the bars, with seconds at the top. `first_step` is
         the place in its bar of the first row drawn, that of the start if there is one. Bar 1 is
@@ -60,14 +65,16 @@ def plot_piano_roll(
     matplotlib.axes.Axes
     """
     roll = _axes.validate_roll("roll", roll)
-    _draw_tune(axes, roll, "gray_r", None, time_step, lowest_pitch, start, beats, onsets)
+    _draw_tune(
+        axes, roll, _from_white(COMPOSED), None, time_step, lowest_pitch, start, beats, onsets
+    )
     if beats is not None:
         _axes.seconds_on_top(axes)
     return axes
 
 
 def plot_notes(axes, notes, bars=None):
-    """Draw notes at their own times, each as a grey box with a black head.
+    """Draw notes at their own times, each as a box with a dark head.
 
     Parameters
     ----------
@@ -100,9 +107,10 @@ def plot_notes(axes, notes, bars=None):
     checks.number("the pitch of a note", pitch.max(), high=127)
     last = end.max() or 1
     shortest, longest = last * _HEADS
-    _axes.boxes(axes, pitch, start, np.maximum(end, start + shortest), color="0.5", linewidths=0.4)
+    held = _from_white(COMPOSED)(_HELD)
+    _axes.boxes(axes, pitch, start, np.maximum(end, start + shortest), color=held, linewidths=0.4)
     heads = np.clip(_HEAD * (end - start), shortest, longest)
-    _axes.boxes(axes, pitch, start, start + heads, color="black", linewidths=0)
+    _axes.boxes(axes, pitch, start, start + heads, color=_HEAD_COLOURS[COMPOSED], linewidths=0)
     axes.set_xlim(0, last)
     axes.set_xlabel("seconds")
     if bars is not None:
@@ -124,6 +132,7 @@ def plot_probabilities(
     roll=None,
     beats=None,
     onsets=False,
+    colours=_PROBABILITY,
 ):
     """Draw the probability that each pitch sounds, with a colour bar.
 
@@ -137,6 +146,8 @@ def plot_probabilities(
         Sampled notes, drawn as outlines. They are visible only if a step is a few pixels wide.
     onsets : bool
         Whether the arrays have twice the columns. The probabilities of strikes are not drawn.
+    colours : str or matplotlib.colors.Colormap
+        Colour map. The default darkens evenly; "gist_stern_r" is that of the program of 2015.
 
     Returns
     -------
@@ -146,7 +157,7 @@ def plot_probabilities(
     if roll is not None:
         roll = _axes.validate_roll("roll", roll, probabilities.shape)
     time_step = pianoroll.step_seconds(time_step, beats)
-    shown = probabilities, _PROBABILITY, "probability"
+    shown = probabilities, colours, "probability"
     _draw_tune(axes, *shown, time_step, lowest_pitch, start, beats, onsets)
     if roll is not None:
         roll, onset_roll = pianoroll.halves(roll, onsets)
@@ -210,22 +221,36 @@ def _draw_tune(axes, rows, colours, label, time_step, lowest_pitch, start, beats
         whole[:n_rolled] *= _HELD
         given, rows = whole[:n_given], whole[n_given:]
     if start is not None:
-        _axes.draw(axes, given, -n_given * time_step, 0, bottom, _GIVEN)
-        axes.axvline(0, color="tab:blue", linewidth=1)
-        inside = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1}
-        where = {"xycoords": axes.get_xaxis_transform(), "textcoords": "offset points"}
-        style = {"color": "tab:blue", "fontsize": "small", "bbox": inside, "clip_on": True}
-        axes.annotate("given", (0, 1), (-4, -3), **where, **style, ha="right", va="top")
+        _axes.draw(axes, given, -n_given * time_step, 0, bottom, _from_white(GIVEN, 0.1))
+        axes.axvline(0, color=GIVEN, linewidth=1)
+        _name(axes, "given", "right", GIVEN)
+        _name(axes, "composed", "left", COMPOSED)
     _axes.draw(axes, rows, 0, len(rows) * time_step, bottom, colours, label=label)
     _axes.time_axis(axes, -n_given, len(rows), time_step, beats)
     _axes.fit_pitches(axes, [given, rows], lowest_pitch)
     return axes
 
 
+def _from_white(colour, tint=0.0):
+    """Return a colour map from white, with a little of the colour, to the colour."""
+    white = 1 - tint * (1 - np.array(to_rgb(colour)))
+    return LinearSegmentedColormap.from_list("notes", [tuple(white), colour])
+
+
+def _name(axes, text, side, colour):
+    """Write what is on one side of second 0, at the top."""
+    inside = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 1}
+    where = {"xycoords": axes.get_xaxis_transform(), "textcoords": "offset points"}
+    style = {"color": colour, "fontsize": "small", "bbox": inside, "clip_on": True}
+    offset = -4 if side == "right" else 4, -3
+    axes.annotate(text, (0, 1), offset, **where, **style, ha=side, va="top")
+
+
 def _draw_heads(axes, roll, onset_roll, n_given, time_step, lowest_pitch):
     """Draw the heads of all struck notes; the first `n_given` rows are the start."""
     step, column = np.nonzero(canonical_onsets(roll, onset_roll))
     head = (step - n_given) * time_step
-    colours = np.where((step < n_given)[:, None], _GIVEN(1.0), (0, 0, 0, 1))
+    of_kind = _HEAD_COLOURS[GIVEN], _HEAD_COLOURS[COMPOSED]
+    colours = np.where((step < n_given)[:, None], *of_kind)
     style = {"facecolors": colours, "linewidths": 0}
     _axes.boxes(axes, column + lowest_pitch, head, head + _HEAD * time_step, **style)

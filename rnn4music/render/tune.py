@@ -187,7 +187,7 @@ class Tune:
             panels = figure.subplots(2, sharex=True)
             rolls = self.roll, self.probabilities
             plots.plot_composition(panels, *rolls, *axes_of_tune, **how)
-        figure.axes[0].set_title(html.valid(self.title), parse_math=False)
+        figure.axes[0].set_title(html.valid(self.title), parse_math=False, loc="left")
         write_figure(figure, path, dpi=120)
         return path
 
