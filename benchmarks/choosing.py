@@ -13,6 +13,7 @@ import numpy as np
 from rnn4music.cli._common import read_network
 from rnn4music.data import load_midi
 from rnn4music.evaluation import mean_overlap, overlap
+from rnn4music.experiment import notation
 from rnn4music.experiment.music import ReadingOptions
 from rnn4music.experiment.training_music import likeness
 
@@ -34,12 +35,16 @@ def main(words=None):
     network, content = read_network(arguments.model)
     metadata = content["metadata"]
     reading = ReadingOptions.of_model(metadata, network.n_pitches)
+    known = None
+    if reading.bars:
+        beats = notation.beats_of(metadata, reading, None)
+        _, known = notation.with_bars(None, beats, arguments.steps)
     held_out = load_midi(arguments.music, **reading.arguments()).split(SHARE, 0).validation
     real = [roll[: arguments.steps] for roll in held_out]
     rng, rows = np.random.default_rng(0), []
     for seed in range(arguments.trials):
         tunes, _ = network.gen_music(
-            None, arguments.steps, arguments.count, temperature=0.9, seed=seed
+            None, arguments.steps, arguments.count, conditions=known, temperature=0.9, seed=seed
         )
         found = [likeness(metadata, tune, reading.onsets) for tune in tunes]
         if None in found:
