@@ -54,7 +54,7 @@ def page(recordings, metadata=None, title=None):
     if not isinstance(metadata, Mapping):
         kind = type(metadata).__name__
         raise TypeError(f"metadata must be a dict of names to values, not {kind}")
-    template = resources.files("rnn4music.render").joinpath("page.html").read_text("utf-8")
+    template = template_of("page.html")
     head, section, tail = template.split("<!-- tune -->\n")
     n_tunes = len(recordings)
     names = [
@@ -63,7 +63,7 @@ def page(recordings, metadata=None, title=None):
     ]
     if title is None:
         title = names[0] if n_tunes == 1 else f"{n_tunes} tunes"
-    values = {"policy": _policy(template), "title": _text(title), "metadata": _metadata(metadata)}
+    values = {"policy": policy(template), "title": _text(title), "metadata": section_of(metadata)}
     sections = [
         _filled(section, _section(recording, name, k, n_tunes))
         for k, (recording, name) in enumerate(zip(recordings, names), start=1)
@@ -248,8 +248,8 @@ def _bars(beats):
     return {"bar": bar, "counts": beats.counts_per_bar, "firstStep": beats.first_step}
 
 
-def _metadata(metadata):
-    """Return the section on how the tunes were made, plain values first, or an empty string."""
+def section_of(metadata, folded=False):
+    """Return the section on how something was made, plain values first, or an empty string."""
     plain = {name: value for name, value in metadata.items() if not isinstance(value, Mapping)}
     parts = [("", plain)] if plain else []
     parts += [(name, value) for name, value in metadata.items() if isinstance(value, Mapping)]
@@ -260,10 +260,12 @@ def _metadata(metadata):
         lists += f"<dl>\n{''.join(rows)}</dl>\n</div>\n"
     if not lists:
         return ""
-    return (
-        '<section class="metadata" aria-labelledby="metadata">\n'
-        f'<h2 id="metadata">How it was made</h2>\n<div class="sections">\n{lists}</div>\n</section>'
-    )
+    lists = f'<div class="sections">\n{lists}</div>\n'
+    if folded:
+        summary = "<summary>How it was made</summary>"
+        return f'<details class="metadata">\n{summary}\n{lists}</details>'
+    heading = '<h2 id="metadata">How it was made</h2>'
+    return f'<section class="metadata" aria-labelledby="metadata">\n{heading}\n{lists}</section>'
 
 
 def valid(text):
@@ -284,10 +286,17 @@ def _data_uri(kind, content):
     return f"data:{kind};base64,{_base64(content)}"
 
 
-def _policy(template):
+def template_of(name):
+    """Return a template with the files that it includes."""
+    files = resources.files("rnn4music.render")
+    text = files.joinpath(name).read_text("utf-8")
+    return re.sub(r"\{\{include (\S+)\}\}\n", lambda match: template_of(match[1]), text)
+
+
+def policy(template, more=""):
     """Return a Content-Security-Policy that allows the template's style sheet and script."""
     policy = "default-src 'none'; base-uri 'none'; form-action 'none'; img-src data:; "
-    policy += "media-src data:"
+    policy += f"media-src data:{more}"
     for tag in ("style", "script"):
         content = template.split(f"<{tag}>")[1].split(f"</{tag}>")[0]
         digest = _base64(hashlib.sha256(content.encode("utf-8")).digest())
