@@ -20,13 +20,14 @@ from rnn4music.cli import _common
 from rnn4music.experiment import config
 
 COMMANDS = (
-    "train", "convert", "evaluate", "search", "compose", "render", "info", "plot", "demo",
+    "train", "convert", "evaluate", "search", "compose", "page", "render", "info", "plot", "demo",
 )  # fmt: skip
 EXAMPLES = """\
   rnn4music demo                              train on Bach's chorales, and compose a tune
   rnn4music train "my music" -o model.npz
   rnn4music compose model.npz -o tune.mid --wav tune.wav --html tune.html
   rnn4music compose model.npz --start bach.mid --start-steps 50 --steps 300
+  rnn4music page model.npz -o page.html       the network itself, composing in a web page
   rnn4music evaluate model.npz JSB_Chorales.mat
   rnn4music info model.npz
 """

@@ -190,19 +190,24 @@ def _best(args, metadata, rolls, onsets):
 
 def _title(args, metadata):
     """Return ``--title``, or a title made from the start, the training music, or the file name."""
-    from midi.files import SUFFIXES as MIDI_SUFFIXES
-
     if args.title is not None:
         return args.title
     if args.start != "none":
         return f"{Path(args.start).stem}, continued"
+    return title_of_music(metadata) or Path(args.output or args.html).stem
+
+
+def title_of_music(metadata):
+    """Return a title made from the name of a model's training music, or None."""
+    from midi.files import SUFFIXES as MIDI_SUFFIXES
+
     music = metadata.get("data")
     if isinstance(music, str):
         of_files = (".zip", *MIDI_SUFFIXES, *experiment.inputs.SUFFIXES_OF_SETS)
         music = Path(music).stem if music.lower().endswith(of_files) else music
         if music.strip("* "):  # earlier versions recorded the pattern of the files
             return f"In the style of {music}"
-    return Path(args.output or args.html).stem
+    return None
 
 
 def _check_beats(args, metadata):

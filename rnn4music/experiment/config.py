@@ -164,12 +164,13 @@ def _checked(name, value, option):
     """Return the value or values of an option, or raise a ValueError that begins with `name`."""
     values = [*value] if option.n and isinstance(value, (list, tuple)) else [value]
     lengths = {None: (1,), "+": (1, 3 if option.name == "units" else 4)}.get(option.n, (option.n,))
-    if len(values) not in lengths:
+    is_list = option.n == "+" and option.kind is str  # of any length
+    if len(values) not in lengths and not is_list:
         n_values = " or ".join(map(str, lengths))
         raise ValueError(f"{name} must have {n_values} values, but is {reprlib.repr(value)}")
     if any(isinstance(each, int) and abs(each) > 1e300 for each in values):  # too large for a float
         raise ValueError(f"{name} is too large a number")
-    if option.kind is str and "" in values and option.name not in ("title", "licence"):
+    if option.kind is str and "" in values and option.name not in ("title", "by", "licence"):
         raise ValueError(f"{name} is empty; give a name")
     try:
         values = [option.check(each, name) for each in values]

@@ -8,6 +8,7 @@ __getattr__, __dir__ = lazy_names(
         "Tune": "tune",
         "render": "synthesizer",
         "synthesise": "synthesizer",
+        "write_live_page": "live",
         "write_musicxml": "musicxml",
         "write_page": "tune",
         "write_wav": "synthesizer",
