@@ -42,6 +42,34 @@ def give_memory_back():
         trim(0)
 
 
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    """A browser without a window; `downloads` is its folder."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
+    chromium, chromedriver = (shutil.which(name) for name in ("chromium", "chromedriver"))
+    if not chromium or not chromedriver:
+        pytest.skip("needs the programs chromium and chromedriver")
+    folder = tmp_path_factory.mktemp("browser")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for argument in (
+        "--headless=new --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
+        "--disable-component-update --disable-sync --mute-audio "
+        "--autoplay-policy=no-user-gesture-required"
+    ).split():
+        options.add_argument(argument)
+    options.add_argument(f"--user-data-dir={folder / 'profile'}")
+    options.add_experimental_option("prefs", {"download.default_directory": str(folder / "down")})
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(
+        options=options, service=webdriver.ChromeService(executable_path=chromedriver)
+    )
+    driver.set_script_timeout(30)
+    driver.downloads = folder / "down"
+    yield driver
+    driver.quit()
+
+
 SIZES = {"h1_length": 3, "h2_length": 5, "h3_length": 4, "io_length": 7}
 
 

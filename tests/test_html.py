@@ -5,7 +5,6 @@ import hashlib
 import html
 import json
 import re
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -205,33 +204,6 @@ def test_downloads_have_distinct_names():
 
 
 # ---- in a browser
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
-    chromium, chromedriver = (shutil.which(name) for name in ("chromium", "chromedriver"))
-    if not chromium or not chromedriver:
-        pytest.skip("needs the programs chromium and chromedriver")
-    folder = tmp_path_factory.mktemp("browser")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for argument in (
-        "--headless=new --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
-        "--disable-component-update --disable-sync --mute-audio "
-        "--autoplay-policy=no-user-gesture-required"
-    ).split():
-        options.add_argument(argument)
-    options.add_argument(f"--user-data-dir={folder / 'profile'}")
-    options.add_experimental_option("prefs", {"download.default_directory": str(folder / "down")})
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(
-        options=options, service=webdriver.ChromeService(executable_path=chromedriver)
-    )
-    driver.set_script_timeout(30)
-    driver.downloads = folder / "down"
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture(scope="module")
@@ -485,10 +457,9 @@ def test_hostile_text_is_shown_as_text(opened):
     assert HOSTILE in js(browser, "document.querySelector('audio').ariaLabel")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_has_contrast_in_both_schemes(opened, scheme):
-    browser = opened(scheme=scheme)
-    ratios = browser.execute_script("""
+def contrasts(browser):
+    """Return the contrast of each visible text and swatch, and the lightness of the paper."""
+    return browser.execute_script("""
         const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
         const light = (colour) => {
             const [r, g, b] = numbers(colour).map((x) => x / 255)
@@ -514,6 +485,12 @@ def test_text_has_contrast_in_both_schemes(opened, scheme):
             paper: light(ground(document.body)),
         };
     """)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_contrast_in_both_schemes(opened, scheme):
+    browser = opened(scheme=scheme)
+    ratios = contrasts(browser)
     assert len(ratios["text"]) > 15 and min(ratios["text"]) >= 4.5
     assert len(ratios["notes"]) == 3 and min(ratios["notes"]) >= 3
     assert (ratios["paper"] > 0.5) is (scheme == "light")

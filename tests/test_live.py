@@ -1,7 +1,8 @@
-"""The page in which a network composes: the network and the MIDI files of its script, in Node."""
+"""The page in which a network composes: its scripts in Node, and the page in a browser."""
 
 import base64
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -10,12 +11,16 @@ import mido
 import numpy as np
 import pytest
 from conftest import SIZES, chord_model, random_roll
+from test_html import contrasts, js, until, wait
 
-from midi import Beats, midiwrite, onset_notes
+from midi import Beats, canonical_onsets, midiread, midiwrite, onset_notes, split_onsets
+from rnn4music import NumpyNetwork, cli
 from rnn4music.data.accents import Accents, velocities
 from rnn4music.data.keys import find_key, key_signature
+from rnn4music.experiment import notation
 from rnn4music.experiment.music import ReadingOptions
 from rnn4music.render import live
+from rnn4music.saving import model_file
 
 P = SIZES["io_length"]
 SCRIPTS = Path(live.__file__).parent
@@ -260,3 +265,341 @@ def test_files_that_cannot_be_read_are_refused_with_a_sentence(tmp_path, rng):
     requests = [{"file": encoded(data), "grid": grid, "most": 9} for data in cases.values()]
     for answer, expected in zip(in_node("read", requests), cases):
         assert isinstance(answer, str) and expected in answer
+
+
+# ---- the page
+
+HOSTILE = '</script><img src=x onerror="hacked=2">\'&amp;{{data}}'
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Models of few notes with their pages, and MIDI files."""
+    folder, rng = tmp_path_factory.mktemp("live"), np.random.default_rng(4)
+    beats = {"tempo": 240, "meter": [3, 4], "first_step": 2}
+    accents = Accents(80.25, [4.5, -2.0, 7, 1, 0, 0], [-3.0, 0.5, 6.25], [3, 4])._asdict()
+    for name, chord_units, width, metadata in (
+        (
+            "beats",
+            9,
+            176,
+            {"steps_per_beat": 2, "onsets": True, "beats": beats, "accents": accents},
+        ),
+        ("seconds", None, 88, {"time_step": 0.1, "licence": "CC BY"}),
+    ):
+        model = chord_model(chord_units, io_length=width, seed=3)
+        model.set_parameters({**model.get_parameters(), "output/bias": rng.normal(-4, 1, width)})
+        model.metadata = {**metadata, "lowest_pitch": 21}
+        model.saveParameters(folder / name)
+    for number in range(2):
+        signature = Beats(4, 90.0 + number, (3, 4), 3 * number, (number, False))
+        midiwrite(folder / f"{number}.mid", random_roll(rng, 40, 88), beats=signature)
+    midiwrite(folder / f"{HOSTILE.replace('/', '')}.mid", random_roll(rng, 9, 88))
+    starts = [
+        str(path) for path in sorted(folder.glob("*.mid"), key=lambda path: (len(path.name), path))
+    ]
+    names = ["--title", HOSTILE, "--by", HOSTILE, "--licence", HOSTILE]
+    pages = {"beats": [*names, "--bars", "4", "--start-steps", "20", "--start", *starts]}
+    pages["seconds"] = ["--steps", "40", "--sampling", "independent"]
+    for name, options in pages.items():
+        arguments = [str(folder / f"{name}.npz"), "-o", str(folder / f"{name}.html"), *options]
+        assert cli.main(["page", *arguments]) == 0
+    return folder
+
+
+@pytest.fixture
+def opened(browser, files):
+    """Open a page; afterwards, assert that it logged and fetched nothing."""
+
+    def open_(name="beats", width=1000, scheme="light"):
+        screen = {"width": width, "height": 800, "deviceScaleFactor": 2, "mobile": width < 500}
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+        features = [{"name": "prefers-color-scheme", "value": scheme}]
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+        browser.get((files / f"{name}.html").as_uri())
+        return browser
+
+    browser.get_log("browser")
+    yield open_
+    assert browser.get_log("browser") == []
+    fetched = js(browser, "performance.getEntriesByType('resource').map((entry) => entry.name)")
+    assert [name for name in fetched if not name.startswith(("data:", "blob:"))] == []
+
+
+def click(browser, name):
+    browser.find_element("id", name).click()
+
+
+def choose(browser, value):
+    """Choose what the music begins with."""
+    menu = browser.find_element("id", "begin")
+    browser.execute_script(
+        "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('change'))",
+        menu,
+        value,
+    )
+
+
+def composed(browser):
+    """Return the rows when all are composed."""
+    until(browser, "!live.isComposing && live.rows.length")
+    return js(browser, "live.rows")
+
+
+def status(browser):
+    return browser.find_element("css selector", ".status[role]").text
+
+
+@pytest.mark.parametrize("name, sampling", [("beats", "independent"), ("seconds", "independent"),
+                                            ("seconds", "systematic")])  # fmt: skip
+def test_the_page_composes_the_tunes_of_numpy(opened, files, name, sampling):
+    browser = opened(name)
+    network = rounded(NumpyNetwork.from_file(files / name), 16)
+    how = {"sampling": sampling, "threshold": 0, "temperature": 0.9, "seed": 7}
+    if name == "seconds":
+        how |= {"threshold": 0.02, "temperature": 1}
+        browser.execute_script("document.getElementById('sampling').value = arguments[0]", sampling)
+        browser.execute_script("document.getElementById('threshold').value = 0.02")
+    reading = ReadingOptions.of_model(model_file.read(files / name)["metadata"], network.n_pitches)
+    for start in (None, reading.read_tune(files / "1.mid", 20).roll):
+        if start is not None and name == "seconds":
+            return  # that page has no openings
+        if start is not None:
+            choose(browser, "1")
+            assert js(browser, "live.start.roll") == columns(start)
+        n_steps = js(browser, "live.planned")
+        assert n_steps == (40 if name == "seconds" else 28 if start is None else 27)
+        uniforms = np.random.default_rng(7).random(
+            (n_steps, network.n_pitches if sampling == "independent" else 1)
+        )
+        browser.execute_script("live.compose(arguments[0])", uniforms.ravel().tolist())
+        tune, _ = network.gen_music(start, n_steps, **how)
+        assert composed(browser) == columns(tune) and tune.any()
+
+
+def test_it_plays_while_it_composes_pauses_stops_and_goes_on(opened):
+    browser = opened()
+    assert js(browser, "['play', 'stop', 'continue', 'download'].every((id) => byId(id).disabled)")
+    click(browser, "compose")
+    assert js(browser, "live.isPlaying")
+    until(browser, "live.now > 0.5")
+    first = composed(browser)
+    until(browser, "live.sound.voices.size")
+    browser.find_element("id", "another").send_keys(" ")  # plays and pauses wherever the focus is
+    assert not js(browser, "live.isPlaying") and composed(browser) == first
+    at = js(browser, "live.now")
+    assert at > 0.5 and js(browser, "live.now") == at
+    browser.find_element("css selector", "canvas").send_keys(" ")
+    assert js(browser, "live.isPlaying") and js(browser, "live.now") >= at
+    browser.find_element("css selector", "details summary").click()
+    browser.find_element("id", "seed").send_keys(" ")  # a field for text
+    assert js(browser, "live.isPlaying")
+    click(browser, "stop")
+    assert not js(browser, "live.isPlaying") and js(browser, "live.now") == 0
+
+    click(browser, "continue")
+    longer = composed(browser)
+    assert longer[: len(first)] == first and len(longer) == len(first) + 24
+    click(browser, "another")
+    other = composed(browser)
+    assert other != first and js(browser, "document.getElementById('seed').value") != "1"
+    browser.execute_script("byId('seed').value = 1; byId('length').value = 8")
+    click(browser, "compose")
+    assert composed(browser)[: len(longer)] == longer  # of the same seed
+
+    browser.execute_script("byId('length').value = 3000")
+    click(browser, "compose")
+    until(browser, "live.rows.length > 20")
+    click(browser, "stop")
+    assert "Stopped after" in status(browser)
+    assert 20 < js(browser, "live.rows.length") < 18000
+
+
+def test_a_part_is_repeated_until_the_loop_is_ended(opened):
+    browser = opened()
+    browser.execute_script("live.compose()")
+    composed(browser)
+    browser.execute_script("live.pause(); live.seek(1)")
+    click(browser, "loop")
+    browser.execute_script("live.seek(1.5)")
+    click(browser, "loop")
+    assert js(browser, "[live.region.begin, live.region.end]") == [8, 12]
+    browser.execute_script("live.play()")
+    begin = js(browser, "live.sound.now")
+    positions = set()
+    while js(browser, "live.sound.now") < begin + 1.5:
+        positions.add(js(browser, "live.now"))
+    assert 0.9 <= min(positions) < 1.2 < max(positions) <= 1.6
+    click(browser, "loop")
+    until(browser, "live.now > 1.7")
+
+
+def test_the_file_is_what_midiwrite_writes(opened, browser, files):
+    opened()
+    choose(browser, "1")
+    browser.execute_script("live.compose()")
+    rows = js(browser, "live.start.roll") + composed(browser)
+    click(browser, "download")
+    name = browser.find_element("id", "download").get_attribute("data-file")
+    path = browser.downloads / name
+    wait(browser, lambda: path.exists() and path.stat().st_size)
+    content = midiread(path, steps_per_beat=2)
+    roll = np.zeros((len(rows), 176))
+    for t, row in enumerate(rows):
+        roll[t, row] = 1
+    np.testing.assert_array_equal(content.piano_roll, roll[:, :88])
+    np.testing.assert_array_equal(content.onset_roll, canonical_onsets(*split_onsets(roll)))
+    metadata = model_file.read(files / "beats")["metadata"]
+    reading = ReadingOptions.of_model(metadata, 176)
+    start = reading.read_tune(files / "1.mid", 20)
+    beats = notation.beats_of(metadata, reading, start)
+    assert content.beats == beats and beats.tempo == 91
+    expected = files / "expected.mid"
+    velocity = notation.velocities_of(metadata, reading, beats, roll[len(start.roll) :], start)
+    how = {"velocity": velocity, "onsets": True, "beats": beats, "name": HOSTILE}
+    midiwrite(expected, roll, **how)
+    assert path.read_bytes() == expected.read_bytes()
+
+
+def test_a_dropped_file_is_continued_or_refused(opened, browser, files):
+    opened("seconds")
+    drop = """
+        const bytes = Uint8Array.from(atob(arguments[0]), (c) => c.charCodeAt(0));
+        const dataTransfer = new DataTransfer();
+        dataTransfer.items.add(new File([bytes], arguments[1]));
+        document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true }));
+    """
+    reading = ReadingOptions((21, 109), 0.1, *(None, None, False, False, False, False, False))
+    for number in (0, 1):
+        path = files / f"{number}.mid"
+        browser.execute_script(drop, encoded(path.read_bytes()), path.name)
+        until(browser, f"live.fileName === '{path.name}'")
+        assert js(browser, "live.start.roll") == columns(reading.read_tune(path, 16).roll)
+        assert path.name in status(browser)
+    browser.execute_script(drop, encoded(path.read_bytes()[:99]), HOSTILE)
+    wait(browser, lambda: "cannot be used" in status(browser))
+    assert status(browser) == f"{HOSTILE} cannot be used. It is damaged: a track ends too early."
+    browser.find_element("id", "file").send_keys(str(files / "0.mid"))
+    until(browser, "live.fileName === '0.mid'")
+
+
+def test_notes_are_typed_on_the_keys_and_on_the_roll(opened, browser):
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    opened()
+    choose(browser, "notes")
+    for name in ("C4", "E4", "F♯4"):
+        browser.find_element("css selector", f'.piano [aria-label="{name}"]').click()
+    assert js(browser, "live.typed.map((note) => [note.pitch, note.step, note.length])") == [
+        [60, 0, 2], [64, 2, 2], [66, 4, 2],
+    ]  # fmt: skip
+    canvas = browser.find_element("css selector", "canvas")
+    x, y = js(browser, "[live.x(-live.given + 1.5), 16 + (live.high - 48 + 0.5) * live.row]")
+    side, top = canvas.size["width"] / 2, canvas.size["height"] / 2
+    move = ActionChains(browser).move_to_element_with_offset
+    move(canvas, round(x - side), round(y - top)).click().perform()
+    assert js(browser, "live.start.roll.slice(0, 4)") == [
+        [39, 127],
+        [27, 39, 115],
+        [27, 43, 131],
+        [43],
+    ]
+    move(canvas, round(x - side), round(y - top)).click().perform()
+    assert js(browser, "live.start.roll.slice(0, 3)") == [[39, 127], [39], [43, 131]]
+    click(browser, "compose")
+    composed(browser)
+    click(browser, "clear")
+    assert js(browser, "live.start.roll.length + live.rows.length") == 0
+
+
+def test_hostile_text_is_shown_as_text(opened, files):
+    browser = opened()
+    assert js(browser, "document.title") == HOSTILE
+    assert js(browser, "document.querySelector('.by').textContent") == (
+        f"by {HOSTILE} · licence: {HOSTILE}"
+    )
+    assert js(browser, "byId('begin').options[3].textContent") == HOSTILE.replace("/", "")
+    assert js(browser, "typeof window.hacked") == "undefined"
+    assert js(browser, "document.images.length") == 0
+    document = (files / "beats.html").read_text("utf8")
+    assert HOSTILE not in document and "<img" not in document
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_shows_all_with_contrast_and_names(opened, scheme):
+    browser = opened(width=360, scheme=scheme)
+    choose(browser, "notes")
+    browser.execute_script(
+        "for (const part of document.querySelectorAll('details')) part.open = true"
+    )
+    click(browser, "compose")
+    composed(browser)
+    assert js(browser, "document.scrollingElement.scrollWidth") <= 360
+    ratios = contrasts(browser)
+    assert min(ratios["text"]) >= 4.5 and min(ratios["notes"]) >= 3
+    nodes = browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    names = [
+        (node["role"]["value"], node["name"]["value"])
+        for node in nodes
+        if any(p["name"] == "focusable" for p in node.get("properties", ())) and not node["ignored"]
+    ]
+    assert len(names) > 30 and [role for role, name in names if not name] == []
+
+
+def test_the_page_cannot_fetch_and_needs_workers(opened, browser, files):
+    opened()
+    script = (
+        "const done = arguments[0]; fetch('data:,x').then(() => done('fetched'), () => done('no'))"
+    )
+    assert browser.execute_async_script(script) == "no"
+    assert all(
+        "Content Security Policy" in entry["message"] for entry in browser.get_log("browser")
+    )
+    (policy,) = re.findall(
+        r'Content-Security-Policy" content="([^"]*)"', (files / "beats.html").read_text("utf8")
+    )
+    assert "default-src 'none'" in policy and "worker-src blob:" in policy
+    without = {"source": "delete window.Worker"}
+    script = browser.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", without)
+    try:
+        opened()
+        assert "no Web Workers" in status(browser)
+        assert js(browser, "byId('compose').disabled")
+    finally:
+        browser.execute_cdp_cmd("Page.removeScriptToEvaluateOnNewDocument", script)
+
+
+# ---- the command
+
+
+def test_the_command_refuses_what_it_cannot_use(files, capsys):
+    model, page = str(files / "seconds"), str(files / "again.html")
+    for options, expected in (
+        (["missing.npz", "-o", page], "there is no file missing.npz"),
+        ([model, "-o", "page.txt"], "page.txt must end in .html or .htm"),
+        ([model, "-o", page, "--bars", "4"], "--bars has no effect without a model whose steps"),
+        ([model, "-o", page, "--start", model + ".npz"], "--start needs a MIDI file"),
+        ([str(files / "beats"), "-o", page, "--steps", "4"], "--steps has no effect without"),
+        (
+            [str(files / "beats"), "-o", page, "--sampling", "systematic"],
+            "--sampling has no effect",
+        ),
+        ([str(files / "0.mid"), "-o", page], "page needs a model"),
+    ):
+        assert cli.main(["page", *options]) == 1
+        assert expected in capsys.readouterr().err
+    assert not Path(page).exists()
+
+
+def test_the_command_says_what_it_wrote(files, capsys):
+    arguments = ["page", str(files / "seconds"), "-o", str(files / "again.html")]
+    assert cli.main(arguments) == 0
+    assert re.search(
+        r"wrote .*again.html, 0\.\d MB; open it in a browser\n$", capsys.readouterr().out
+    )
+    assert cli.main([*arguments, "--json", "--seed", "5", "--temperature", "1.25"]) == 0
+    values = json.loads(capsys.readouterr().out)
+    document = (files / "again.html").read_text("utf8")
+    assert values["replaced"] and values["bytes"] == len(document.encode())
+    assert values["title"] == "seconds" and "<title>seconds</title>" in document
+    assert 'value="5"' in document and 'value="1.25"' in document and "licence: CC BY" in document

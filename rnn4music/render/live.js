@@ -175,6 +175,7 @@ class LiveRoll extends Roll {
 
   /* The bytes of a MIDI file of all that sounds. */
   midi() {
+    if (this.isStale) this.renew();
     const { grid, whole } = this, notes = notesOf(whole, grid);
     const key = this.beats?.key || signatureOf(findKey(whole.slice(this.given), grid));
     return writeMidi(byId("title").textContent, notes, this.velocities(notes), whole.length, grid,
@@ -243,6 +244,7 @@ class LiveRoll extends Roll {
 
   seek(seconds) {
     const wasPlaying = this.isPlaying;
+    if (this.isStale) this.renew();
     this.pause();
     this.at = Math.max(0, Math.min(seconds, this.seconds));
     if (wasPlaying) this.play();
