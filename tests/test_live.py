@@ -30,10 +30,11 @@ const music = require(process.argv[1] + "/music.js");
 const bytes = (text) => new Uint8Array(Buffer.from(text, "base64"));
 const entries = (rows) => rows.map((row) => [...row]);
 const does = {
-  compose({ names, sizes, values, bits, start, steps, uniforms, ...options }) {
+  compose({ names, sizes, values, bits, start, steps, uniforms, conditions, ...options }) {
     let k = 0;
     const network = new Network(names, sizes, unpacked(values, bits));
-    const composer = new Composer(network, start, { ...options, random: () => uniforms[k++] });
+    const known = { random: () => uniforms[k++], conditions: (row) => conditions[row] };
+    const composer = new Composer(network, start, { ...options, ...known });
     return Array.from({ length: steps }, () => Array.from(composer.next()));
   },
   write({ roll, grid, beats, accents, seconds, name }) {
@@ -92,21 +93,31 @@ def trained():
 def test_the_network_in_javascript_composes_the_tunes_of_numpy(trained, rng):
     requests, tunes = [], []
     models = [chord_model(chord_units, seed=6) for chord_units in (None, 0, 3, 8)]
-    for model, bits in zip([*models, trained], (16, 32, 16, 32, 16)):
-        for start in (None, random_roll(rng, 5, model.io_length)):
-            network = model.to_numpy()
-            names, sizes, values, bits = live.packed(network, bits)
-            packed = {"names": names, "sizes": sizes, "values": values, "bits": bits}
-            rounded(network, bits)
+    models += [trained, chord_model(None, conditions=3), chord_model(8, conditions=2)]
+    for model, bits in zip(models, (16, 32, 16, 32, 16, 16, 32)):
+        network = rounded(model.to_numpy(), bits)
+        names, sizes, values, bits = live.packed(network, bits)
+        packed = {"names": names, "sizes": sizes, "values": values, "bits": bits}
+        P = network.n_pitches
+        for n_given in (0, 5):
+            start = random_roll(rng, n_given, P + network.conditions) if n_given else None
+            known = random_roll(rng, 80, network.conditions)
+            every = known if start is None else np.vstack([start[:, P:], known])
             for sampling in ("independent", "systematic")[: 1 + (model.chord_units is None)]:
                 for temperature, threshold in ((1.3, 0.4), (0.8, 0.0)):
                     how = {"temperature": temperature, "threshold": threshold}
-                    tune, _ = network.gen_music(start, 80, sampling=sampling, seed=5, **how)
+                    tune, _ = network.gen_music(
+                        start, 80, sampling=sampling, seed=5, conditions=known, **how
+                    )
                     is_systematic = sampling == "systematic"
-                    n_random = 1 if is_systematic else network.n_pitches
-                    uniforms = np.random.default_rng(5).random((80, n_random))
-                    rows = [] if start is None else start.tolist()
-                    how |= {"start": rows, "uniforms": uniforms.ravel().tolist(), "steps": 80}
+                    uniforms = np.random.default_rng(5).random((80, 1 if is_systematic else P))
+                    rows = [] if start is None else start[:, :P].tolist()
+                    how |= {
+                        "conditions": every.tolist(),
+                        "start": rows,
+                        "uniforms": uniforms.ravel().tolist(),
+                        "steps": 80,
+                    }
                     requests.append({**packed, **how, "isSystematic": is_systematic})
                     tunes.append(tune)
     for ours, theirs in zip(in_node("compose", requests), tunes):
@@ -124,10 +135,10 @@ def test_weights_that_half_precision_cannot_hold_are_packed_in_single_precision(
 # ---- MIDI files
 
 READINGS = [
-    ReadingOptions((21, 109), 0.15, 4, None, False, False, False, True, False),
-    ReadingOptions((21, 109), 0.3, None, None, True, True, False, True, True),
-    ReadingOptions((40, 90), 0.2, 3, None, True, False, True, False, True),
-    ReadingOptions((21, 109), 0.05, None, 100, False, False, False, False, False),
+    ReadingOptions((21, 109), 0.15, 4, None, False, False, False, True, False, False),
+    ReadingOptions((21, 109), 0.3, None, None, True, True, False, True, False, True),
+    ReadingOptions((40, 90), 0.2, 3, None, True, False, True, False, False, True),
+    ReadingOptions((21, 109), 0.05, None, 100, False, False, False, False, False, False),
 ]
 
 
@@ -276,18 +287,15 @@ HOSTILE = '</script><img src=x onerror="hacked=2">\'&amp;{{data}}'
 def files(tmp_path_factory):
     """Models of few notes with their pages, and MIDI files."""
     folder, rng = tmp_path_factory.mktemp("live"), np.random.default_rng(4)
-    beats = {"tempo": 240, "meter": [3, 4], "first_step": 2}
-    accents = Accents(80.25, [4.5, -2.0, 7, 1, 0, 0], [-3.0, 0.5, 6.25], [3, 4])._asdict()
-    for name, chord_units, width, metadata in (
-        (
-            "beats",
-            9,
-            176,
-            {"steps_per_beat": 2, "onsets": True, "beats": beats, "accents": accents},
-        ),
-        ("seconds", None, 88, {"time_step": 0.1, "licence": "CC BY"}),
+    bars = {"steps_per_beat": 2, "onsets": True, "bars": True}
+    bars["beats"] = {"tempo": 240, "meter": [3, 4], "first_step": 2}
+    accents = Accents(80.25, [4.5, -2.0, 7, 1, 0, 0], [-3.0, 0.5, 6.25], [3, 4])
+    bars["accents"] = accents._asdict()
+    for name, chord_units, width, conditions, metadata in (
+        ("beats", 9, 176, 2, bars),
+        ("seconds", None, 88, 0, {"time_step": 0.1, "licence": "CC BY"}),
     ):
-        model = chord_model(chord_units, io_length=width, seed=3)
+        model = chord_model(chord_units, io_length=width, conditions=conditions, seed=3)
         model.set_parameters({**model.get_parameters(), "output/bias": rng.normal(-4, 1, width)})
         model.metadata = {**metadata, "lowest_pitch": 21}
         model.saveParameters(folder / name)
@@ -360,11 +368,13 @@ def test_the_page_composes_the_tunes_of_numpy(opened, files, name, sampling):
         how |= {"threshold": 0.02, "temperature": 1}
         browser.execute_script("document.getElementById('sampling').value = arguments[0]", sampling)
         browser.execute_script("document.getElementById('threshold').value = 0.02")
-    reading = ReadingOptions.of_model(model_file.read(files / name)["metadata"], network.n_pitches)
-    for start in (None, reading.read_tune(files / "1.mid", 20).roll):
-        if start is not None and name == "seconds":
+    metadata = model_file.read(files / name)["metadata"]
+    reading = ReadingOptions.of_model(metadata, network.n_pitches)
+    for begin in (None, reading.read_tune(files / "1.mid", 20)):
+        start, known = begin and begin.roll, None
+        if begin and name == "seconds":
             return  # that page has no openings
-        if start is not None:
+        if begin:
             choose(browser, "1")
             assert js(browser, "live.start.roll") == columns(start)
         n_steps = js(browser, "live.planned")
@@ -373,7 +383,10 @@ def test_the_page_composes_the_tunes_of_numpy(opened, files, name, sampling):
             (n_steps, network.n_pitches if sampling == "independent" else 1)
         )
         browser.execute_script("live.compose(arguments[0])", uniforms.ravel().tolist())
-        tune, _ = network.gen_music(start, n_steps, **how)
+        if name == "beats":
+            beats = notation.beats_of(metadata, reading, begin)
+            start, known = notation.with_bars(start, beats, n_steps)
+        tune, _ = network.gen_music(start, n_steps, conditions=known, **how)
         assert composed(browser) == columns(tune) and tune.any()
 
 
@@ -469,7 +482,9 @@ def test_a_dropped_file_is_continued_or_refused(opened, browser, files):
         dataTransfer.items.add(new File([bytes], arguments[1]));
         document.body.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true }));
     """
-    reading = ReadingOptions((21, 109), 0.1, *(None, None, False, False, False, False, False))
+    reading = ReadingOptions(
+        (21, 109), 0.1, *(None, None, False, False, False, False, False, False)
+    )
     for number in (0, 1):
         path = files / f"{number}.mid"
         browser.execute_script(drop, encoded(path.read_bytes()), path.name)

@@ -47,7 +47,9 @@ def run(args):
     is_replaced = Path(args.output).exists()
     network, content = read_network(args.model)
     metadata, has_chords = content["metadata"], content["settings"]["chord_units"] is not None
-    reading = experiment.music.ReadingOptions.of_model(metadata, network.n_pitches)
+    reading = experiment.music.ReadingOptions.of_model(
+        metadata, network.n_pitches, n_conditions=network.conditions
+    )
     fixed = {"tempo": args.tempo, "meter": notation.parsed_meter(args.meter)}
     beats = notation.beats_of(metadata, reading, None, *fixed.values())
     for name in ("bars", *fixed):

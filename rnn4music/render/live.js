@@ -57,6 +57,7 @@ class LiveRoll extends Roll {
       job: this.piece = ++this.job, start: this.start.roll, steps: this.planned, seed: Number(byId("seed").value),
       temperature: Number(byId("temperature").value), threshold: Number(byId("threshold").value),
       isSystematic: !this.hasChords && byId("sampling").value === "systematic", uniforms,
+      bar: this.grid.bars ? { first: this.firstStep, length: barFraction(this.beats, this.grid) } : null,
     });
     this.begin();
   }

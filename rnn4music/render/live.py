@@ -147,6 +147,7 @@ def _grid(reading):
         "keepShort": reading["keep_short"],
         "keepSilence": reading["keep_silence"],
         "toC": reading["to_c"],
+        "bars": reading["bars"],
     }
 
 

@@ -8,7 +8,8 @@ Conventions
 A roll is a list of rows, and a row the list of its columns that are on: first the P sounding
 columns, then, with onsets, the P struck ones. Column 0 is the pitch `lowest`. A fraction is a list
 of two whole numbers. `grid` describes a model's rolls: pitches (P), lowest, onsets, step (a
-fraction of a quarter note, or of a second), inBeats, sustain, keepShort, keepSilence, toC. `beats`
+fraction of a quarter note, or of a second), inBeats, tempo (of all files, or null), sustain, keepShort,
+keepSilence, toC, and bars, whether the model is told the place of each step in its bar. `beats`
 are { tempo, meter, firstStep, key }, or null for a model that reads in seconds. */
 "use strict";
 
@@ -33,9 +34,14 @@ function barLength([number, unit]) {
   return 4 * number / unit;
 }
 
-/* The steps of a bar. */
+/* The steps of a bar, as a fraction and as a number. */
+function barFraction({ meter: [number, unit] }, { step: [above, below] }) {
+  return [4 * number * below, unit * above];
+}
+
 function barSteps(beats, grid) {
-  return barLength(beats.meter) * grid.step[1] / grid.step[0];
+  const [above, below] = barFraction(beats, grid);
+  return above / below;
 }
 
 /* The notes of a roll as (column, first step, end), by column; sustained notes struck again are two. */

@@ -117,7 +117,7 @@ class Composer {
     this.conditions = conditions || (() => []);
     this.options = [random, temperature, threshold, isSystematic];
     this.states = network.initial;
-    this.n = 0;  // rows read
+    this.n = start.length ? 0 : -1;  // the row that was read last, 0 the first of the tune
     const rows = start.length ? start : [new Float64Array(network.width)];
     for (const row of rows.slice(0, -1)) this.read(row);
     this.last = rows.at(-1);
@@ -171,6 +171,12 @@ function half(b) {
   return b >> 15 ? -size : size;
 }
 
+/* The place of a row in its bar of `length` steps, a fraction (data/notation.py); `first` is that of row 0. */
+function placeInBar({ first, length: [above, below] }, row) {
+  const angle = 2 * Math.PI * ((first + row) * below % above) / above;
+  return [Math.fround((1 + Math.sin(angle)) / 2), Math.fround((1 + Math.cos(angle)) / 2)];
+}
+
 /* The numbers of the columns that are on. */
 function columnsOn(row) {
   return Array.from(row.keys()).filter((k) => row[k]);
@@ -199,7 +205,8 @@ function work(scope) {
       let given = 0;
       const { uniforms } = data, own = generator(data.seed);
       const random = uniforms ? () => uniforms[given++] : own;
-      composer = new Composer(network, start, { ...data, random });
+      const { bar } = data, conditions = bar ? (row) => placeInBar(bar, row) : null;
+      composer = new Composer(network, start, { ...data, random, conditions });
     }
     job = data.job;
     if (data.start) piece = job;
