@@ -753,7 +753,12 @@ def test_a_long_tune_does_not_multiply_the_memory(made, monkeypatch):
     compiled, at_once = set(), []
 
     class Network:
-        store = SimpleNamespace(has_chords=False, initial_states=lambda: [np.zeros(88)])
+        store = SimpleNamespace(
+            n_pitches=88,
+            has_chords=False,
+            reads_following=False,
+            initial_states=lambda: [np.zeros(88)],
+        )
 
         def forward(self, shape):
             compiled.add(shape[1])
