@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from midi.text import count
 from rnn4music import evaluation, experiment, plots, saving, training
 from rnn4music._utils.options import Option
 from rnn4music._utils.paths import check_suffix
@@ -73,6 +72,7 @@ def run(args):
 def _plot_roll(args, figure):
     """Draw the notes of a MIDI file, and return how many there are, in words."""
     from midi import midiread
+    from midi.text import count
 
     if args.dt is not None:
         raise ValueError("plot roll draws every note at its own time: leave out --dt")
@@ -90,6 +90,8 @@ def _plot_roll(args, figure):
 
 
 def _plot_learning(args, figure):
+    from midi.text import count
+
     content = saving.model_file.read(args.file)
     history = training.History.from_dict(content["history"])
     if not history.cost:
