@@ -62,6 +62,11 @@ def cielab(rgb):
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
 
 
+def lightness(*rgb):
+    """Return CIE L* of an sRGB colour in [0, 1]."""
+    return cielab(np.array([rgb]))[0, 0]
+
+
 # ---- tunes
 
 
