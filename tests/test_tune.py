@@ -345,9 +345,11 @@ def test_jupyter_shows_the_roll_and_a_player_without_a_script(tune):
     shown = tune._repr_html_()
     assert "<script" not in shown and "<b>" not in shown and "A &amp; &lt;b&gt;" in shown
     assert duration(shown) == pytest.approx(3, abs=0.1)
-    given, composed = re.findall(r'<path d="([^"]*)"', shown)
-    fills = re.findall(r'<path d="[^"]*" fill="([^"]*)"', shown)
-    assert fills[0] != fills[1] == "currentColor"
+    (given, brown), (composed, own) = re.findall(r'<path d="([^"]*)" fill="([^"]*)"', shown)
+    blue = re.search(r'<div style="color: (#\w+)[^>]*><svg', shown)[1]
+    assert own == "currentColor" and re.findall('<span style="color: (.*?)">', shown) == [
+        brown, blue,
+    ]  # fmt: skip
     drawn = np.zeros((17, 128))
     view = re.search(r'viewBox="-5 0 17 (\d+)"', shown)
     for x, y, length in re.findall(r"M(-?\d+) (\d+)h(\d+)", given + composed):
@@ -358,6 +360,47 @@ def test_jupyter_shows_the_roll_and_a_player_without_a_script(tune):
     first = np.flatnonzero(drawn.any(axis=0))[0] - np.flatnonzero(expected.any(axis=0))[0]
     np.testing.assert_array_equal(drawn[:, first : first + 20], expected)
     assert drawn.sum() == expected.sum()
+
+
+def labels(shown):
+    """Return the labels of the axes, by the percentage where they stand."""
+    found = re.findall(r"(?:top|left): ([\d.]+)%; transform: [^>]*>([^<]*)</span>", shown)
+    return [(float(place), text) for place, text in found]
+
+
+def test_jupyter_names_pitches_and_numbers_bars_or_seconds(roll):
+    shown = Tune(roll, 0.25, 50, start=roll[:5])._repr_html_()
+    height = int(re.search(r'viewBox="-5 0 17 (\d+)"', shown)[1])
+    lines = [int(y) for y in re.findall(r"M-5 (\d+)h17", shown)]
+    pitches = {text: place for place, text in labels(shown) if text[0] == "C"}
+    assert list(pitches) == ["C3", "C4", "C5"]
+    assert [pitches["C4"], pitches["C5"]] == pytest.approx(
+        [100 * (y - 0.5) / height for y in lines], abs=0.01
+    )  # each line is below its C; that of C3 is the frame
+    seconds = [(place, float(text)) for place, text in labels(shown) if text[0] in "-0123"]
+    assert (
+        seconds
+        == [
+            (pytest.approx(100 * (1.25 + second) / 4.25, abs=0.01), second)
+            for second in (-1, -0.5, 0, 0.5, 1, 1.5, 2, 2.5, 3)
+        ]
+        and labels(shown)[-1][1] == "seconds"
+    )
+    shown = Tune(roll, beats=Beats(2, 120, (2, 4), first_step=2))._repr_html_()
+    bars = [each for each in labels(shown) if each[1].isdigit()]
+    assert bars == [(pytest.approx(100 * (2 + 4 * k) / 12, abs=0.01), f"{k + 1}") for k in range(3)]
+    assert labels(shown)[-1][1] == "bar"
+
+
+def test_a_cell_of_jupyter_is_small_and_says_what_it_leaves_out(rng):
+    long = Tune((rng.random((300, 88)) < 0.05), 0.3)
+    shown = long._repr_html_()
+    assert 200_000 < len(shown) < 300_000
+    seconds = int(re.search(r"has the first (\d+) seconds; write_mp3 writes them all", shown)[1])
+    assert 30 < seconds < 89 and duration(shown) == pytest.approx(seconds, abs=1)
+    assert "has the first" not in Tune(long.roll[:40], 0.3)._repr_html_()
+    with pytest.raises(ValueError, match="write_page has a player"):  # which Jupyter shows
+        synthesizer.small_mp3(np.zeros((44100, 2)), 100)
 
 
 @pytest.mark.parametrize(

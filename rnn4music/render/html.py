@@ -33,7 +33,8 @@ from rnn4music.data import pianoroll
 
 _LEAST_PITCHES = 25  # rows drawn, even for a single pitch
 _LEAST_PROBABILITY = 0.05  # that brings a pitch into view
-_GIVEN = "#a8772c"  # visible on light and dark backgrounds
+_GIVEN, _COMPOSED, _LINES = "#a8772c", "#3d82b8", "#808080"  # on light and dark backgrounds
+_MOST_LABELS = 12  # of bars or seconds
 _HEAD = 0.3  # steps
 
 
@@ -74,7 +75,7 @@ def page(recordings, metadata=None, title=None):
 def fragment(tune, audio, reason=""):
     """Return the roll and a player of a tune, as HTML without a style sheet or script.
 
-    `audio` is the MP3; None omits the player and shows the reason.
+    `audio` is the MP3; None omits the player. `reason` says why, or what the player leaves out.
     """
     heading = f"<strong>{_text(tune.title)}</strong><br>" if tune.title else ""
     player = f"<p>There is no player: {_text(reason)}.</p>"
@@ -83,10 +84,52 @@ def fragment(tune, audio, reason=""):
             f'<audio controls preload="metadata" src="{_data_uri("audio/mpeg", audio)}" '
             f'aria-label="Player: {_text(tune.title or "A tune")}" style="width: 100%"></audio>'
         )
+        player += f"<p>{_text(reason)}</p>" if reason else ""
     return (
         f'<div style="max-width: 60em"><p>{heading}{_text(facts(tune))}</p>\n'
-        f"{picture(tune)}\n{_legend(tune)}{player}</div>"
+        f"{_with_axes(tune)}\n{_legend(tune)}{player}</div>"
     )
+
+
+def _with_axes(tune):
+    """Return `picture`, with the names of pitches beside it, and bars or seconds below it."""
+    low, high = _pitches_in_view(tune)
+    n_given, height = _n_given(tune), high - low + 1
+    n_steps, labels = n_given + len(tune.roll), []
+    for pitch in range(low, high + 1):
+        if pitch % 12 == 0:
+            place = f"right: 100%; top: {100 * (high - pitch + 0.5) / height:.4g}%"
+            labels.append((place, "translate(-0.4em, -50%)", pitch_name(pitch)))
+    if tune.beats is None:
+        seconds, every = n_steps * tune.time_step, 10.0 ** np.floor(np.log10(tune.time_step))
+        while seconds > _MOST_LABELS * every:
+            every *= 2.5 if f"{every:e}"[0] == "2" else 2  # 1, 2, 5, 10, …
+        first = np.ceil(round(-tune.start_seconds / every, 6))
+        numbers = every * np.arange(first, seconds / every + first)
+        below, places = "seconds", numbers / tune.time_step + n_given
+    else:
+        places = _bar_lines(tune) + n_given
+        every = -(-len(places) // _MOST_LABELS)
+        below, numbers = "bar", np.arange(1, len(places) + 1)[::every]
+        places = places[::every]
+    for place, number in zip(places.tolist(), numbers.tolist()):
+        if place <= n_steps:
+            where = f"top: 100%; left: {100 * place / n_steps:.4g}%"
+            labels.append((where, "translateX(-50%)", f"{round(number, 6) + 0.0:g}"))
+    labels.append(("top: 100%; left: 50%", "translate(-50%, 1.3em)", below))
+    spans = "".join(
+        f'<span style="position: absolute; {place}; transform: {moved}">{text}</span>'
+        for place, moved, text in labels
+    )
+    frame = f"position: relative; margin: 0 1em 3em 3em; border: 1px solid {_LINES}"
+    drawing = f'<div style="color: {_COMPOSED}; line-height: 0">{picture(tune)}</div>'
+    return f'<div style="{frame}; font-size: 85%; line-height: 1.4">{drawing}{spans}</div>'
+
+
+def _bar_lines(tune):
+    """Return the step at which each bar begins, counted from the first composed one."""
+    bar, n_given = float(tune.beats.steps_per_bar), _n_given(tune)
+    return np.arange(-tune.beats.first_step % bar, n_given + len(tune.roll), bar) - n_given
 
 
 def _legend(tune):
@@ -96,7 +139,7 @@ def _legend(tune):
     played = "played first" if tune.with_start else "not played"
     return (
         f'<p><span style="color: {_GIVEN}">■</span> given start ({played})'
-        "&emsp;<span>■</span> composed</p>\n"
+        f'&emsp;<span style="color: {_COMPOSED}">■</span> composed</p>\n'
     )
 
 
@@ -130,7 +173,7 @@ def picture(tune):
     """
     low, high = _pitches_in_view(tune)
     paths = ""
-    opacity = ' fill-opacity="0.5"' if tune.onsets else ""
+    opacity = ' fill-opacity="0.65"' if tune.onsets else ""
     for notes, colour in zip(_notes(tune), (_GIVEN, "currentColor")):
         outlines = "".join(
             f"M{start} {high - pitch}h{length}v.8h-{length}z"
@@ -143,12 +186,12 @@ def picture(tune):
     for outlines, colour in zip(heads, (_GIVEN, "currentColor")):
         paths += f'<path d="{outlines}" fill="{colour}"/>' * bool(outlines)
     n_given, height = _n_given(tune), high - low + 1
+    stroke = f'stroke="{_LINES}" stroke-opacity="0.5" vector-effect="non-scaling-stroke"'
+    lines = [f"M{-n_given} {high - pitch + 1}h{n_given + len(tune.roll)}"  # below each C
+             for pitch in range(low + 1, high + 1) if pitch % 12 == 0]  # fmt: skip
     if tune.beats is not None:
-        bar = float(tune.beats.steps_per_bar)
-        lines = np.arange(-tune.beats.first_step % bar, n_given + len(tune.roll), bar) - n_given
-        drawn = "".join(f"M{line:g} 0v{height}" for line in lines)
-        stroke = 'stroke="currentColor" stroke-opacity="0.3" vector-effect="non-scaling-stroke"'
-        paths = f'<path d="{drawn}" {stroke}/>' + paths
+        lines += [f"M{line:g} 0v{height}" for line in _bar_lines(tune).tolist()]
+    paths = f'<path d="{"".join(lines)}" {stroke}/>' * bool(lines) + paths
     if n_given:
         place = f'x="{-n_given}" y="0" width="{n_given}" height="{height}"'
         paths = f'<rect {place} fill="{_GIVEN}" fill-opacity="0.15"/>' + paths

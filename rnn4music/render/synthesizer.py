@@ -17,6 +17,7 @@ echoes of a small room follow. A sound whose peak would exceed `PEAK` is scaled 
 """
 
 import io
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -228,6 +229,32 @@ def encoded(samples, format):
     subtype = "PCM_16" if format == "WAV" else None
     soundfile.write(file, sound.astype(np.float32, copy=False), SAMPLE_RATE, subtype, format=format)
     return file.getvalue()
+
+
+def small_mp3(samples, most_bytes):
+    """Return the beginning of a sound as an MP3 file of at most `most_bytes`, and its seconds.
+
+    It has one channel and half of the sample rate. It is compressed more if it does not fit whole.
+    """
+    import soundfile
+    from scipy.signal import resample_poly
+
+    encoded(samples[:1], "MP3")  # raises if it cannot be
+    mono, options = resample_poly(np.mean(samples, axis=1), 1, 2), {}
+    while True:
+        file = io.BytesIO()
+        sound = np.clip(mono, -1, 1)
+        soundfile.write(file, sound, SAMPLE_RATE // 2, format="MP3", **options)
+        size = len(file.getvalue())
+        if size <= most_bytes:
+            return file.getvalue(), 2 * len(mono) / SAMPLE_RATE
+        if not options and "compression_level" in signature(soundfile.write).parameters:
+            options = {"compression_level": 0.8, "bitrate_mode": "VARIABLE"}  # soundfile 0.13
+            continue
+        n = int(0.97 * most_bytes / size * len(mono))
+        if n < SAMPLE_RATE:
+            raise ValueError("the roll alone is large for a notebook; write_page has a player")
+        mono = mono[:n] * np.minimum(1, np.arange(n, 0, -1) / (SAMPLE_RATE // 2))  # fades out
 
 
 def write_wav(path, samples):

@@ -33,6 +33,7 @@ from rnn4music._utils import checks
 from rnn4music.data import pianoroll
 from rnn4music.render import html, musicxml, synthesizer
 
+_MOST_IN_JUPYTER = 300_000  # bytes of a cell, about
 _SHORTEST_STEP, _LONGEST_STEP = 1e-6, 3600  # seconds, limits of a MIDI file
 
 
@@ -205,10 +206,16 @@ class Tune:
         return write_page(path, [self], metadata, soundfont=soundfont)
 
     def _repr_html_(self):
+        without = html.fragment(self, None)
         try:
-            return html.fragment(self, self._sound("MP3", self.with_start))
+            audio, seconds = synthesizer.small_mp3(
+                self._samples(self.with_start), 3 / 4 * (_MOST_IN_JUPYTER - len(without))
+            )
         except (ValueError, RuntimeError) as error:  # too long or short, or no MP3 here
             return html.fragment(self, None, str(error))
+        whole = len(self._steps(self.with_start)) * self.time_step
+        cut = f"The player has the first {seconds:.0f} seconds; write_mp3 writes them all."
+        return html.fragment(self, audio, cut if seconds < whole else "")
 
     def _steps(self, with_start):
         """Return the roll, preceded by the start if `with_start`."""
@@ -270,15 +277,16 @@ class Tune:
 
     def _sound(self, format, with_start, soundfont=None):
         """Return the bytes of a sound file."""
+        return synthesizer.encoded(self._samples(with_start, soundfont), format)
+
+    def _samples(self, with_start, soundfont=None):
         roll = self._steps(with_start)
         if soundfont is None:
             how = {"onsets": self.onsets, "velocity": self._velocity(with_start)}
-            sound = synthesizer.synthesise(roll, self.time_step, self.lowest_pitch, **how)
-        else:
-            with tempfile.TemporaryDirectory() as folder:
-                path = self._write_midi(Path(folder, "tune.mid"), with_start)
-                sound = synthesizer.render(path, soundfont, seconds=len(roll) * self.time_step)
-        return synthesizer.encoded(sound, format)
+            return synthesizer.synthesise(roll, self.time_step, self.lowest_pitch, **how)
+        with tempfile.TemporaryDirectory() as folder:
+            path = self._write_midi(Path(folder, "tune.mid"), with_start)
+            return synthesizer.render(path, soundfont, seconds=len(roll) * self.time_step)
 
     def _recording(self, soundfont):
         with tempfile.TemporaryDirectory() as folder:
