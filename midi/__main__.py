@@ -61,7 +61,7 @@ def draw(name: str, picture: str) -> None:
     head = start + np.minimum(0.3 * (end - start), last / 200)  # shows where a note is struck
     figure = Figure(figsize=(12, 4), layout="constrained")
     axes = figure.add_subplot()
-    for right, colour in ((end, "0.5"), (head, "black")):
+    for right, colour in ((end, "#6c97b8"), (head, "#16354d")):
         corners = np.stack([start, low, right, low, right, high, start, high], axis=1)
         axes.add_collection(PolyCollection(list(corners.reshape(-1, 4, 2)), color=colour, lw=0.4))
     bars = content.bars if content.bars is not None else []
