@@ -37,6 +37,7 @@ const does = {
     const composer = new Composer(network, start, { ...options, ...known });
     return Array.from({ length: steps }, () => Array.from(composer.next()));
   },
+  unpack: (text) => Array.from(unpacked(text, 16)),
   write({ roll, grid, beats, accents, seconds, name }) {
     const notes = music.notesOf(roll, grid);
     const velocities = music.velocitiesOf(notes, roll, grid, beats, accents);
@@ -125,6 +126,11 @@ def test_the_network_in_javascript_composes_the_tunes_of_numpy(trained, rng):
         np.testing.assert_array_equal(ours, theirs)
 
 
+def test_half_precision_is_unpacked():
+    values = np.array([0, 1, -1.5, 65504, 2**-14, 2**-24, -(2**-20), 0.1], "<f2")
+    assert in_node("unpack", [encoded(values.tobytes())]) == [values.astype(float).tolist()]
+
+
 def test_weights_that_half_precision_cannot_hold_are_packed_in_single_precision():
     network = chord_model(None).to_numpy()
     assert live.packed(network)[-1] == 16
@@ -158,13 +164,13 @@ def test_files_have_the_bytes_that_midiwrite_writes(tmp_path, rng, onsets):
         (4, 100.0, (4, 4), 0, None),
         (4, 97.3, (3, 4), 9, (-3, True)),
         (3, 140.0, (6, 8), 2, (2, False)),
-        (0.5, 60.0, (5, 4), 1, None),
+        (0.5, 60.0, (5, 4), 0, None),
+        (2, 60.0, (5, 4), 1, None),
         (7, 88.0, (7, 8), 0, None),
         (None, None, None, None, None),
     ):
-        roll = np.hstack([random_roll(rng, 50, 88), random_roll(rng, 50, 88)])[
-            :, : 88 * (1 + onsets)
-        ]
+        n_steps = 1 if first_step == 1 else 50  # 1: it ends before the first bar line
+        roll = np.hstack([random_roll(rng, n_steps, 88) for _ in range(1 + onsets)])
         reading = READINGS[0]._replace(steps_per_beat=steps_per_beat, time_step=0.3, onsets=onsets)
         beats = steps_per_beat and Beats(steps_per_beat, tempo, meter, first_step, key)
         velocity = velocities(roll, beats, accents, onsets=onsets)
@@ -207,8 +213,8 @@ def random_file(path, rng):
             else:
                 message = mido.Message("sysex", data=[1, 2, 3], **how)
             track.append(message)
-        if number == 0:
-            meters = [(3, 4), (1, 4), (6, 8), (4, 4)]
+        meters = [(3, 4), (1, 4), (6, 8), (4, 4)]
+        if number == 0 or rng.integers(2):
             for k in rng.integers(0, len(track), rng.integers(3)):
                 above, below = meters[rng.integers(4)]
                 signature = {"numerator": above, "denominator": below}
@@ -426,9 +432,17 @@ def test_it_plays_while_it_composes_pauses_stops_and_goes_on(opened):
     click(browser, "stop")
     assert "Stopped after" in status(browser)
     assert 20 < js(browser, "live.rows.length") < 18000
+    browser.execute_script("byId('length').value = 2")
+    click(browser, "continue")
+    whole = composed(browser)
+    browser.execute_script("byId('length').value = Math.ceil(live.rows.length / 6) + 1")
+    click(browser, "compose")
+    assert composed(browser)[: len(whole)] == whole  # none was lost
 
 
 def test_a_part_is_repeated_until_the_loop_is_ended(opened):
+    from selenium.webdriver.common.action_chains import ActionChains
+
     browser = opened()
     browser.execute_script("live.compose()")
     composed(browser)
@@ -445,6 +459,13 @@ def test_a_part_is_repeated_until_the_loop_is_ended(opened):
     assert 0.9 <= min(positions) < 1.2 < max(positions) <= 1.6
     click(browser, "loop")
     until(browser, "live.now > 1.7")
+
+    browser.execute_script("live.pause()")
+    canvas = browser.find_element("css selector", "canvas")
+    begin, end = (js(browser, f"live.x({step}) - live.canvas.clientWidth / 2") for step in (4, 8))
+    drag = ActionChains(browser).move_to_element_with_offset(canvas, round(begin), 0)
+    drag.click_and_hold().move_by_offset(round(end - begin), 9).release().perform()
+    assert js(browser, "[live.region.begin, live.region.end, live.at]") == [4, 8, 0.5]
 
 
 def test_the_file_is_what_midiwrite_writes(opened, browser, files):

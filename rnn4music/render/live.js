@@ -85,7 +85,7 @@ class LiveRoll extends Roll {
     if (job === this.job && isDone) this.say(`Piece ${byId("seed").value}: ${this.summary}.`);
     if (this.isStale) return;
     this.isStale = true;
-    setTimeout(() => { this.renew(); this.update(false); }, 40);
+    setTimeout(() => { this.renew(); this.update(false); }, 40 + this.rows.length / 20);
   }
 
   /* Stop composing, and forget nothing. */
@@ -466,6 +466,7 @@ class LiveRoll extends Roll {
       pitch: this.high - Math.floor((event.clientY - canvas.getBoundingClientRect().top - TOP) / this.row),
     });
     canvas.addEventListener("pointerdown", (event) => {
+      if (event.pointerType === "mouse") canvas.setPointerCapture(event.pointerId);
       this.pressed = event.pointerType === "mouse" ? { x: event.clientX, second: this.secondAt(event) } : null;
     });
     canvas.addEventListener("pointermove", (event) => {

@@ -103,7 +103,7 @@ class Network {
       length += y;
       const before = points;
       points = Math.ceil(length - u);
-      return points > before && y > 0 ? 1 : 0;
+      return points > before ? 1 : 0;
     });
   }
 }
