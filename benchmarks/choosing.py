@@ -38,7 +38,7 @@ def main(words=None):
     known = None
     if reading.bars:
         beats = notation.beats_of(metadata, reading, None)
-        _, known = notation.with_bars(None, beats, arguments.steps)
+        known = bar_columns(beats, arguments.steps)
     held_out = load_midi(arguments.music, **reading.arguments()).split(SHARE, 0).validation
     real = [roll[: arguments.steps] for roll in held_out]
     rng, rows = np.random.default_rng(0), []

@@ -7,6 +7,12 @@ exceed the threshold is returned as 0, and the note does not sound.
 A network with chords draws the pitches of a step from the lowest to the highest, each from its
 probability given those below it; see `chords`.
 
+The log-odds Y of a note are changed to m + (Y − m) / temperature + ln density. Around m = 0 a low
+temperature makes most notes rarer, since most are unlikely. Around m = Σ y (1 − y) Y / Σ y (1 − y),
+the mean over notes of which the network is unsure, the derivative of the expected number of notes
+Σ σ(m + (Y − m) / temperature) at temperature 1 is 0: the temperature changes which notes sound, and
+hardly how many.
+
 Without chords there are two ways. Independent sampling draws a random number for each pitch.
 Systematic sampling draws one number, u, for each step. The pitches are laid end to end on a line,
 lowest first, each as long as its probability, and a pitch sounds if one of the points u, u + 1,
@@ -15,6 +21,8 @@ the expected one, rounded up or down, and neighbours compete: where a voice may 
 pitches, exactly one of them sounds. (W. G. Madow, "On the theory of systematic sampling, II",
 Annals of Mathematical Statistics 20, 1949.)
 """
+
+import math
 
 import numpy as np
 
@@ -40,9 +48,10 @@ def sampler(network, shape, systematic):
     The function takes ``given`` (T, B, P); ``is_given`` (T,), 1 where the network reads a row of
     `given` and 0 where it reads its own last sample; ``uniform`` (T, B, P), random numbers in
     [0, 1), in systematic sampling the same one for all pitches of a step; if there are any, the
-    conditions (T, B, Q) of the steps that are sampled; the threshold; the inverse temperature;
-    ``last`` (B, P), the sample before the window; and the states. It returns the tune (T, B, P),
-    the probabilities (T, B, P), the last sample, and the states after the window.
+    conditions (T, B, Q) of the steps that are sampled; the threshold; the inverse temperature; the
+    number that is added to Y before it is multiplied by that; ``last`` (B, P), the sample before
+    the window; and the states. It returns the tune (T, B, P), the probabilities (T, B, P), the
+    last sample, and the states after the window.
     """
     T, B, P = shape
     Q = network.store.n_conditions
@@ -50,16 +59,18 @@ def sampler(network, shape, systematic):
     uniform = network.input("uniform", shape)
     conditions = [network.input("conditions", (T, B, Q))] if Q else []
     threshold, sharpness = network.input("threshold", ()), network.input("sharpness", ())
+    offset = network.input("offset", ())
     last, states = network.input("last", (B, P)), network.state_inputs(B)
     weights, n_states = network.store.weights, len(states)
 
     def step(given, is_given, uniform, *rest):
         known, (last, *rest) = rest[: len(conditions)], rest[len(conditions) :]
-        states, (threshold, sharpness, *arrays) = rest[:n_states], rest[n_states:]
+        states, (threshold, sharpness, offset, *arrays) = rest[:n_states], rest[n_states:]
         x = backend.switch(is_given > 0, given, last)
         x = backend.concatenate([x, *known], axis=1) if known else x
         parameters = unnamed(dict(zip(weights, arrays)))
         Y, states = network_step(x, paired(states), parameters)
+        Y = Y + offset
         if parameters.chords is not None:
             a = chord_units_before([state.hidden for state in states], parameters.chords)
             drawn = draw_pitches(Y, a, uniform, parameters.chords, sharpness, threshold)
@@ -74,11 +85,11 @@ def sampler(network, shape, systematic):
         step,
         sequences=[given, is_given, uniform, *conditions],
         states=[last, *states, None],
-        constants=[threshold, sharpness, *weights.values()],
+        constants=[threshold, sharpness, offset, *weights.values()],
         n_steps=backend.shape_of(given)[0],
     )
     return backend.function(
-        [given, is_given, uniform, *conditions, threshold, sharpness, last, *states],
+        [given, is_given, uniform, *conditions, threshold, sharpness, offset, last, *states],
         [sample, probabilities, sample[-1], *(state[-1] for state in states_after)],
     )
 
@@ -98,7 +109,19 @@ def _systematic(probabilities, uniform):
     return (n_points > before) * (probabilities > 0)
 
 
-def compose(network, start, n_steps, n_tunes, threshold, temperature, systematic, rng, conditions):
+def compose(
+    network,
+    start,
+    n_steps,
+    n_tunes,
+    threshold,
+    temperature,
+    systematic,
+    rng,
+    conditions,
+    around=0.0,
+    density=1.0,
+):
     """Read `start`, then sample `n_steps` further steps of each of `n_tunes` tunes.
 
     Parameters
@@ -112,6 +135,8 @@ def compose(network, start, n_steps, n_tunes, threshold, temperature, systematic
     rng : numpy.random.Generator
     conditions : (n_steps, Q)
         Those of the steps that are composed, in all tunes.
+    around, density : float
+        m, and the factor of all odds.
 
     Returns
     -------
@@ -127,7 +152,8 @@ def compose(network, start, n_steps, n_tunes, threshold, temperature, systematic
         return tunes, probabilities
 
     sample_window = sampler(network, shape, systematic)
-    threshold, sharpness = np.asarray(threshold, dtype), np.asarray(1 / temperature, dtype)
+    offset = around * (temperature - 1) + temperature * math.log(density)
+    settings = [np.asarray(each, dtype) for each in (threshold, 1 / temperature, offset)]
     last = np.zeros(shape[1:], dtype)
     states = [np.tile(vector, (shape[1], 1)) for vector in network.store.initial_states()]
     # Reading step t gives the probabilities of step t + 1: the first sample follows the last
@@ -149,7 +175,7 @@ def compose(network, start, n_steps, n_tunes, threshold, temperature, systematic
         n_numbers = 1 if systematic else P
         uniform[in_window, :n_tunes] = rng.random((n_new, n_tunes, n_numbers), dtype)
         sample, probability, last, *states = sample_window(
-            given, is_given, uniform, *known, threshold, sharpness, last, *states
+            given, is_given, uniform, *known, *settings, last, *states
         )
         tunes[:, composed] = np.asarray(sample)[in_window, :n_tunes].swapaxes(0, 1)
         probabilities[:, composed] = np.asarray(probability)[in_window, :n_tunes].swapaxes(0, 1)

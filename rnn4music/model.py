@@ -340,6 +340,8 @@ class RNN4Music(Hyperparameters):
         threshold=None,
         seed=None,
         conditions=None,
+        around=0.0,
+        density=1.0,
     ):
         """Compose: read `start`, then feed back what was sampled, for `n` steps.
 
@@ -358,8 +360,9 @@ class RNN4Music(Hyperparameters):
         count : int, optional
             Compose this many tunes together, each continuing `start` in its own way.
         temperature : float
-            From 0.01 to 100. The network's pre-activations are divided by it. Below 1, likely
-            notes become likelier and unlikely ones rarer; above 1, the other way round.
+            From 0.01 to 100. The network's pre-activations, the log-odds of the notes, are divided
+            by it. Below 1, likely notes become likelier and unlikely ones rarer; above 1, the other
+            way round.
         sampling : {"independent", "systematic"}
             "independent" samples each note of a step by itself. "systematic" samples them together:
             each note has the same probability as before, but the number of notes is the expected
@@ -372,6 +375,11 @@ class RNN4Music(Hyperparameters):
             model's own generator does not advance.
         conditions : (n, Q), optional
             What is known of each step that is composed; required if Q is not 0.
+        around : float
+            The log-odds that the temperature leaves as they are. Around 0, fewer notes sound at a
+            low temperature. Around the `log_odds` that `evaluate` returns, about as many do.
+        density : float
+            From 0.001 to 1000. The odds of all notes are multiplied by it: 2 makes a tune denser.
 
         Returns
         -------
@@ -398,6 +406,8 @@ class RNN4Music(Hyperparameters):
                 "sampling must be 'independent' with chord_units: a model with chords draws each "
                 "pitch given those below it, and systematic sampling would draw them all at once"
             )
+        around = checks.number("around", around, low=-100, high=100)
+        density = checks.number("density", density, low=0.001, high=1000)
         n_tunes = 1 if count is None else checks.integer("count", count, low=1)
         if threshold is None:
             threshold = self.genProbThreshold
@@ -415,6 +425,8 @@ class RNN4Music(Hyperparameters):
             sampling == "systematic",
             rng,
             self._array(known),
+            around,
+            density,
         )
         return (tunes[0], probabilities[0]) if count is None else (tunes, probabilities)
 
@@ -477,7 +489,7 @@ class RNN4Music(Hyperparameters):
         -------
         evaluation.Evaluation
             `nats_per_step` (negative log-likelihood), `accuracy`, `precision`, `recall`,
-            `f_measure`, `n_steps` and `per_tune`.
+            `f_measure`, `n_steps`, `per_tune`, and `log_odds`, for the `around` of `genMusic`.
         """
         tunes = self._tunes("dataset", dataset)
         threshold = checks.number("threshold", threshold, low=0, high=1)

@@ -238,6 +238,8 @@ class NumpyNetwork:
         threshold=None,
         seed=None,
         conditions=None,
+        around=0.0,
+        density=1.0,
         track=iter,
     ):
         """Compose as `RNN4Music.genMusic` does, with the same arguments and results.
@@ -259,6 +261,9 @@ class NumpyNetwork:
                 "temperature must be from 0.01 to 100 and threshold from 0 to 1, "
                 f"but they are {temperature} and {threshold}"
             )
+        if not 0.001 <= density <= 1000:
+            raise ValueError(f"density must be from 0.001 to 1000, but is {density}")
+        offset = around * (temperature - 1) + temperature * np.log(density)
         width = self.n_pitches + self.conditions
         given = np.zeros((1, width)) if start is None else np.asarray(start, float)
         if given.ndim != 2 or given.shape[1] != width or len(given) == 0:
@@ -283,6 +288,7 @@ class NumpyNetwork:
         probabilities = np.zeros_like(tunes)
         for t in track(range(n)):
             uniform = rng.random((n_tunes, n_random), self.settings["dtype"])
+            Y = Y + offset
             if self.chord_units is not None:
                 a = self._units_before(layers)
                 sounds, y = self._draw(Y, a, uniform, temperature, threshold)

@@ -1294,7 +1294,7 @@ def test_a_poor_model_or_tune_raises_a_warning(model, tmp_path, capsys):
     parameters["output/bias"] += 100
     loaded.set_parameters(parameters)
     assert run("compose", loaded.saveParameters(tmp_path / "dense"), *flags) == 0
-    assert "a higher --threshold, or --temperature below 1, gives" in capsys.readouterr().err
+    assert "learned too little; --density below 1 gives" in capsys.readouterr().err
 
 
 def test_a_model_with_chords_is_not_told_of_threshold_and_sampling(chords, tmp_path, capsys):
@@ -1302,7 +1302,7 @@ def test_a_model_with_chords_is_not_told_of_threshold_and_sampling(chords, tmp_p
     flags = ["--steps", 9, "-o", tmp_path / "t.mid", "--html", page, "--temperature", 100]
     assert run("compose", chords, *flags) == 0
     err = capsys.readouterr().err
-    assert "learned too little; --temperature below 1 gives" in err and "--threshold" not in err
+    assert "learned too little; --density below 1 gives" in err
     assert "Temperature" in page.read_text("utf8") and "Sampling" not in page.read_text("utf8")
     assert run("info", chords, "--markdown") == 0
     assert "network.gen_music(None, 300)" in capsys.readouterr().out

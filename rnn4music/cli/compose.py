@@ -57,6 +57,8 @@ OPTIONS = (
            "P", low=0, high=1),
     Option("temperature", float, None, "below 1: likely notes become likelier; above 1: less "
            "likely (1, and 0.9 for models with chords)", "X", low=0.01, high=100),
+    Option("density", float, 1.0, "the odds of all notes are multiplied by this: above 1, more of "
+           "them sound", "X", low=0.001, high=1000),
     Option("sampling", str, None, "of models without chords: draw the notes of a step together "
            "(systematic, the default), or each by itself", choices=("systematic", "independent")),
     Option("seed", int, None, "random seed; the same seed composes the same tune", "S", low=0),
@@ -125,6 +127,7 @@ def run(args, midi=True):
     settings = {
         "temperature": args.temperature or (0.9 if has_chords else 1.0),
         "sampling": args.sampling or ("independent" if has_chords else "systematic"),
+        "density": args.density,
         "threshold": threshold,
         "seed": secrets.randbits(32) if args.seed is None else args.seed,
     }
@@ -135,7 +138,13 @@ def run(args, midi=True):
     elif reading.bars:
         given, known = notation.with_bars(start, beats, n_steps)
     composed = network.gen_music(
-        given, n_steps, args.count or 1, conditions=known, track=track, **settings
+        given,
+        n_steps,
+        args.count or 1,
+        conditions=known,
+        around=saving.metadata.log_odds(metadata),
+        track=track,
+        **settings,
     )
     kept, reasons = range(len(outputs)), []
     if args.best:
@@ -316,9 +325,7 @@ def _result(files, replaced, composed, reasons, settings, has_chords):
         warnings.warn(f"{least:.0%} of the steps are silent: {remedy}", stacklevel=2)
     most = max(tune["notes_at_a_time"] for tune in tunes)
     if most > DENSE:
-        remedy = "--temperature below 1 gives fewer"
-        if not has_chords:
-            remedy = "a higher --threshold, or --temperature below 1, gives fewer"
+        remedy = "--density below 1 gives fewer"
         warnings.warn(
             f"{most:.1f} notes sound at a time, more than music usually has: the model may have "
             f"learned too little; {remedy}",

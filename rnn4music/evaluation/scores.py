@@ -30,6 +30,7 @@ class Evaluation:
     recall: float  # TP / (TP + FN)
     f_measure: float  # harmonic mean of precision and recall
     n_steps: int  # scored steps, without the first of each tune
+    log_odds: float  # of pitches of which the network is unsure: mean with weights y (1 - y)
     per_tune: list = field(default_factory=list, repr=False)  # of Evaluation
 
 
@@ -87,7 +88,7 @@ def evaluate(run_network, tunes, threshold, dtype):
     accessed one batch at a time. A note counts as predicted if its probability is at least
     `threshold`.
     """
-    counts = np.zeros((len(tunes), 5))
+    counts = np.zeros((len(tunes), 7))
     # Tunes of similar length run side by side, so that little of a batch is padding.
     lengths = pianoroll.lengths(tunes)
     order, first = np.argsort(lengths, kind="stable"), 0
@@ -115,17 +116,23 @@ def score(run_network, tunes, dtype="float64"):
 
 
 def _counts(Y, targets, threshold):
-    """Return scored steps, nats, true positives, false positives, false negatives."""
+    """Return scored steps, nats, true positives, false positives, false negatives, Σ w, Σ w Y.
+
+    The weights are w = y (1 − y).
+    """
     Y, targets = Y.astype(np.float64), targets.astype(np.float64)
     nats = (np.logaddexp(0, Y) - targets * Y).sum()
-    predicted, sounding = sigmoid(Y) >= threshold, targets >= 0.5
+    y = sigmoid(Y)
+    weight = y * (1 - y)
+    predicted, sounding = y >= threshold, targets >= 0.5
     hits = (predicted & sounding).sum()
-    return len(targets), nats, hits, predicted.sum() - hits, sounding.sum() - hits
+    wrong = predicted.sum() - hits, sounding.sum() - hits
+    return len(targets), nats, hits, *wrong, weight.sum(), (weight * Y).sum()
 
 
 def _summary(counts, per_tune=()):
     """Return the `Evaluation` of the counts of `_counts`; NaN where nothing was counted."""
-    n_steps, nats, hits, extra, missed = counts
+    n_steps, nats, hits, extra, missed, weight, weighted = counts
 
     def share(part, whole):
         return float(part / whole) if whole else float("nan")
@@ -137,5 +144,6 @@ def _summary(counts, per_tune=()):
         recall=share(hits, hits + missed),
         f_measure=share(2 * hits, 2 * hits + extra + missed),
         n_steps=int(n_steps),
+        log_odds=share(weighted, weight),
         per_tune=list(per_tune),
     )

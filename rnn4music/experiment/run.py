@@ -9,6 +9,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from midi.files import expanded
 from rnn4music import hyperparameters
 from rnn4music._utils.console import log
@@ -22,6 +24,7 @@ from rnn4music.model import RNN4Music
 from rnn4music.render import synthesizer
 from rnn4music.saving import model_card, model_file
 from rnn4music.saving.legacy_2015 import OLD_NAMES
+from rnn4music.saving.metadata import LOG_ODDS
 from rnn4music.saving.model_file import npz_path
 from rnn4music.training import config as training
 from rnn4music.training.callbacks import Callback, JsonLines
@@ -37,6 +40,9 @@ OTHER_SUFFIXES = (
 """Suffixes of files that are not models."""
 
 FIXED = ("units", "chord_units", "pitch_range", "optimiser", "cost", "seed", "dtype")
+MANY_STEPS = 10_000
+"""Steps of the training music that say enough of a model, if no tunes are held out."""
+
 CHANGEABLE = ("clip", "epsilon", "threshold")
 """Settings that a model keeps when it is trained further, and settings that may change then.
 
@@ -103,6 +109,7 @@ def train(settings, progress=True):
             log(f"saved what was learned before the error: {model.saveParameters(output)}")
         raise
     model.metadata |= record  # after resuming, which replaces the metadata
+    model.metadata[LOG_ODDS] = round(_log_odds(model, music), 3)
     if settings.licence is not None:
         model.metadata["licence"] = settings.licence
     model.saveParameters(output)
@@ -289,6 +296,16 @@ def learn(model, settings, music, progress, callbacks):
         callbacks=callbacks,
         cluster=parsed(settings.cluster),
     )
+
+
+def _log_odds(model, music):
+    """Return the log-odds that a temperature is to leave as they are; see `generation`."""
+    tunes = music.parts["validation"]
+    if not tunes:
+        tunes = music.parts["train"]
+        tunes = tunes.select(range(1 + int(np.searchsorted(np.cumsum(tunes.lengths), MANY_STEPS))))
+    found = model.evaluate(tunes.with_bars() if music.metadata["bars"] else tunes).log_odds
+    return found if np.isfinite(found) else 0.0
 
 
 def keywords(settings, names: Iterable[str]) -> dict[str, Any]:

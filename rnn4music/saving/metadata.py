@@ -21,6 +21,9 @@ READING = (
 BEATS, ACCENTS = "beats", "accents"
 """Tempo, metre and usual upbeat of the music, and how hard its notes are struck; for composing."""
 
+LOG_ODDS = "log_odds"
+"""The log-odds that a temperature leaves as they are when composing; see `generation`."""
+
 _BEATS_PER_MINUTE = 120  # assumed where steps are parts of a beat and no tempo is given
 
 
@@ -68,6 +71,12 @@ def step_in_seconds(options):
         tempo = tempo or options.get("tempo") or _BEATS_PER_MINUTE
         return 60 / tempo / options["steps_per_beat"]
     return options.get("time_step")
+
+
+def log_odds(metadata):
+    """Return the log-odds that a temperature leaves as they are; 0 if the metadata lack them."""
+    value = metadata.get(LOG_ODDS)
+    return value if isinstance(value, (int, float)) and abs(value) <= 100 else 0.0
 
 
 def of_music(music):
