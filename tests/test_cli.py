@@ -1647,7 +1647,7 @@ def test_invalid_metadata_are_shown_or_refused(model, tmp_path, capsys):
             ["activations", "{model}", "--tune", "{tune}", "--part", "forget"],
             {
                 "forget gate",
-                "3 units, alike ones side by side",  # of the first layer
+                "3 units",  # of the first layer
                 "a row is a unit: yellow keeps its memory, blue erases it",
             },
         ),

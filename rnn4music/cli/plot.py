@@ -31,9 +31,9 @@ OPTIONS = (
     Option("output", str, "picture.png", "picture file, .png, .pdf or .svg", "FILE"),
 )  # fmt: skip
 _HOW_TO_READ = {
-    "cell": "a row is a unit's memory: a colour that lasts is kept, a change is new content",
-    "hidden": "a row is what a unit passes on: white is nothing",
-    "candidate": "a row is what a unit may add to its memory, if the input gate lets it in",
+    "cell": "a row is a unit, beside similar ones: a colour that lasts is kept in memory",
+    "hidden": "a row is a unit, beside similar ones: white passes nothing on",
+    "candidate": "a row is a unit: what it may add to its memory, if the input gate lets it in",
     "input": "a row is a unit: yellow lets new content in, blue keeps it out",
     "forget": "a row is a unit: yellow keeps its memory, blue erases it",
     "output": "a row is a unit: yellow shows its memory to others, blue hides it",
@@ -141,7 +141,7 @@ def _plot_network(args, figure):
         figure.set_size_inches(8, 6)
         effects = evaluation.chord_effects(network, rows, onsets=reading.onsets)
         axes = plots.plot_chord_effects(figure.add_subplot(), effects)
-        _title(axes, names, "red: likelier together")
+        _title(axes, names, "red: likelier together, blue: less likely")
         return
     figure.set_size_inches(12, 8)
     # at each step the network predicts the next; with chords, given the notes below each pitch

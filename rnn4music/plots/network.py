@@ -51,8 +51,7 @@ def plot_activations(
     span = first * time_step, end * time_step
     _axes.draw(axes, values, *span, 0, colours, low, label=label)
     _axes.time_axis(axes, first, end, time_step, beats)
-    alike = ", alike ones side by side" if order is None and values.shape[1] > 1 else ""
-    axes.set(ylabel=count(values.shape[1], "unit") + alike, yticks=[])
+    axes.set(ylabel=count(values.shape[1], "unit"), yticks=[])
     return axes
 
 
