@@ -18,6 +18,7 @@ from rnn4music.evaluation.music_metrics import (
     mean_overlap,
     mean_statistics,
     overlap,
+    passage_hashes,
 )
 
 NAMES = [field.name for field in fields(TuneStatistics)]
@@ -559,3 +560,28 @@ WITH_ONSETS = Dataset([np.eye(4)], ["a"], options={"onsets": True})
 def test_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def test_hashes_of_passages_depend_on_intervals_and_rhythm_but_not_on_the_key():
+    """Nine notes have two passages of eight."""
+    notes = [20, 22, 24, 25, 24, 22, 20, 27, 20]
+    hashes = passage_hashes(melody(*notes))
+    assert len(hashes) == 2 and len(passage_hashes(melody(*notes[:7]))) == 0
+    np.testing.assert_array_equal(passage_hashes(melody(*(note + 5 for note in notes))), hashes)
+    other_interval, other_rhythm = notes.copy(), [*notes[:3], *notes[2:]]
+    other_interval[2] = 23
+    held_longer_at_the_end = [*notes[:8], *notes[7:]]
+    same = [
+        (passage_hashes(melody(*each)) == hashes).tolist()
+        for each in (other_interval, other_rhythm, held_longer_at_the_end)
+    ]
+    assert same == [[False, False], [False, False], [True, False]]
+
+
+def test_strikes_are_changes_of_passages():
+    roll = melody(*range(20, 28))
+    struck = with_onsets(np.repeat(roll, 2, axis=0))
+    again = struck.copy()
+    again[3] = again[2]  # the second note is struck twice
+    (whole,), divided = (passage_hashes(each, onsets=True) for each in (struck, again))
+    assert len(divided) == 2 and whole not in divided
