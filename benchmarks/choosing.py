@@ -12,6 +12,7 @@ import numpy as np
 
 from rnn4music.cli._common import read_network
 from rnn4music.data import load_midi
+from rnn4music.data.notation import bar_columns
 from rnn4music.evaluation import mean_overlap, overlap
 from rnn4music.experiment import notation
 from rnn4music.experiment.music import ReadingOptions

@@ -112,6 +112,7 @@ def test_the_network_in_javascript_composes_the_tunes_of_numpy(trained, rng):
             for sampling in ("independent", "systematic")[: 1 + (model.chord_units is None)]:
                 for temperature, threshold in ((1.3, 0.4), (0.8, 0.0)):
                     how = {"temperature": temperature, "threshold": threshold}
+                    how |= {"around": -0.7 * n_given, "density": 1 + n_given / 20}
                     tune, _ = network.gen_music(
                         start, 80, sampling=sampling, seed=5, conditions=known, **how
                     )

@@ -28,7 +28,10 @@ OPTIONS = (
     _OF_COMPOSE["start_steps"],
     Option("steps", int, None, "number of steps to compose at a time (120)", "N", low=1, high=9999),
     Option("bars", int, None, "number of bars to compose at a time (16)", "N", low=1, high=9999),
-    *(_OF_COMPOSE[name] for name in ("tempo", "meter", "threshold", "temperature", "sampling")),
+    *(
+        _OF_COMPOSE[name]
+        for name in ("tempo", "meter", "threshold", "temperature", "density", "sampling")
+    ),
     Option("seed", int, 1, "seed of the first piece", "S", low=0, high=2**53 - 1),
 )
 
@@ -67,7 +70,8 @@ def run(args):
         beats=beats, fixed={name: value for name, value in fixed.items() if value is not None},
         accents=notation.learned_accents(metadata), length=args.bars or args.steps,
         openings=[(Path(f).stem, reading.read_tune(f, args.start_steps)) for f in starts],
-        seed=args.seed, temperature=args.temperature or (0.9 if has_chords else 1.0),
+        seed=args.seed, density=args.density, around=saving.metadata.log_odds(metadata),
+        temperature=args.temperature or (0.9 if has_chords else 1.0),
         threshold=args.threshold, sampling=args.sampling or "systematic",
         metadata={"Network": facts},
     )  # fmt: skip

@@ -56,6 +56,7 @@ class LiveRoll extends Roll {
     this.worker.postMessage({
       job: this.piece = ++this.job, start: this.start.roll, steps: this.planned, seed: Number(byId("seed").value),
       temperature: Number(byId("temperature").value), threshold: Number(byId("threshold").value),
+      around: this.around, density: Number(byId("density").value),
       isSystematic: !this.hasChords && byId("sampling").value === "systematic", uniforms,
       bar: this.grid.bars ? { first: this.firstStep, length: barFraction(this.beats, this.grid) } : null,
     });
@@ -437,9 +438,11 @@ class LiveRoll extends Roll {
     on("tempo", "change", () => { const at = this.stepNow; this.pause(); this.tune(); this.seek((at + this.given) * this.step); this.layOut(); });
     on("clear", "click", () => { this.typed = []; this.useTyped(); this.layOut(); });
     on("file", "change", ({ target }) => { if (target.files[0]) this.open(target.files[0]); target.value = ""; });
-    const show = () => { byId("temperature-shown").textContent = byId("temperature").value; };
-    on("temperature", "input", show);
-    show();
+    for (const name of ["temperature", "density"]) {
+      const show = () => { byId(`${name}-shown`).textContent = byId(name).value; };
+      on(name, "input", show);
+      show();
+    }
     this.listenToPointer();
     for (const name of ["dragover", "drop", "dragleave"]) {
       document.addEventListener(name, (event) => {

@@ -38,6 +38,8 @@ def write_live_page(
     length=None,
     seed=1,
     temperature=1.0,
+    density=1.0,
+    around=0.0,
     threshold=None,
     sampling="systematic",
     metadata=None,
@@ -63,8 +65,10 @@ def write_live_page(
         Names, and beginnings to choose from.
     length : int, optional
         Bars to compose, or steps if `beats` is None; default 16 bars, or 120 steps.
-    seed, temperature, threshold, sampling
+    seed, temperature, density, threshold, sampling
         Values that the page shows first; the threshold's default is the network's.
+    around : float
+        As for `genMusic`.
     metadata : dict, optional
         How the network was made: values by name, or such dicts by heading.
     """
@@ -74,7 +78,7 @@ def write_live_page(
     data = {"names": names, "sizes": sizes, "bits": bits}
     data |= {"hasChords": network.chord_units is not None, "sampling": sampling}
     data |= {"grid": _grid(reading), "secondsGrid": _seconds_grid(reading)}
-    data |= {"learned": _beats(beats), "fixed": fixed or {}}
+    data |= {"learned": _beats(beats), "fixed": fixed or {}, "around": around}
     data |= {"accents": accents and accents._asdict()}
     data["openings"] = [_opening(start) for _, start in openings]
     stem = re.sub(r"[^\w-]+", "-", title)[:60].strip("-_") or "tune"
@@ -92,7 +96,7 @@ def write_live_page(
         "file_name": _text(f"{stem}.mid"),
         "weights": values,
     }
-    shown = {"seed": seed, "temperature": temperature, "threshold": threshold}
+    shown = {"seed": seed, "temperature": temperature, "density": density, "threshold": threshold}
     shown["length"] = length or (120 if beats is None else 16)
     filled |= {name: f"{value:.15g}" for name, value in shown.items()}
     document = re.sub(r"\{\{(\w+)\}\}", lambda match: filled[match[1]], template)

@@ -111,9 +111,12 @@ class Network {
 /* A tune in the making: the network reads a start, and each `next` draws one more row. */
 class Composer {
   /* `start` is a list of rows, and empty for silence; `random` returns numbers in [0, 1). The Q
-     `conditions` of a row, by its number, are what the network is told of it before it is drawn. */
-  constructor(network, start, { temperature, threshold, isSystematic, random, conditions }) {
+     `conditions` of a row, by its number, are what the network is told of it before it is drawn.
+     The log-odds Y become around + (Y − around) / temperature + ln density (generation.py). */
+  constructor(network, start, options) {
+    const { temperature, threshold, isSystematic, random, conditions, around, density } = options;
     this.network = network;
+    this.offset = around * (temperature - 1) + temperature * Math.log(density);
     this.conditions = conditions || (() => []);
     this.options = [random, temperature, threshold, isSystematic];
     this.states = network.initial;
@@ -132,7 +135,8 @@ class Composer {
   }
 
   next() {
-    const { network, options } = this, Y = this.read(this.last);
+    const { network, options } = this;
+    const Y = this.read(this.last).map((y) => y + this.offset);
     this.last = network.hasChords
       ? network.drawChord(Y, this.states, ...options) : network.drawRow(Y, ...options);
     return this.last;
