@@ -10,7 +10,8 @@ or the minutes are over. Each model composes 24 tunes of 240 steps as ``compose`
 Conventions
 -----------
 nats            nats per step on the tunes that were held out
-minutes         of the training
+minutes, updates
+                of the training
 alike           mean overlapping area with 40 training tunes (`evaluation.mean_overlap`); of the row
                 "real", that of the tunes held out, if there are several
 notes, struck   that sound at a time, over the steps that are not silent; that begin, per step
@@ -49,7 +50,7 @@ def main(words=None):
     )
     parser.add_argument("collections", nargs="+", metavar="NAME=MUSIC")
     parser.add_argument("--minutes", type=float, help="the most that a training may take")
-    parser.add_argument("--temperature", type=float, default=0.9, help="of the first model (0.9)")
+    parser.add_argument("--temperatures", type=float, nargs="+", default=[0.9], help="of the first")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", type=Path, help="file for the report")
     arguments = parser.parse_args(words)
@@ -79,20 +80,22 @@ def compared(music, arguments):
         learned = [np.asarray(roll)[:N_STEPS] for roll in classic.music.parts["train"]][:N_REAL]
         held_out = [np.asarray(roll)[:N_STEPS] for roll in classic.music.parts["validation"]]
         rows = {"real": figures(held_out, learned, known, onsets)}
-        models = {"by itself": trained, "--classic": classic}
-        for name, each in models.items():
+        models = {f"by itself, {each:g}": (trained, each) for each in arguments.temperatures}
+        models["--classic"] = classic, 1
+        for name, (each, temperature) in models.items():
             model = RNN4Music.from_file(each.output)
-            tunes = composed(model, each.music, arguments)
+            tunes = composed(model, each.music, temperature)
             rows[name] = figures(tunes, learned, known, onsets)
             rows[name]["nats"] = min(each.history.validation)
             rows[name]["minutes"] = sum(each.history.seconds) / 60
+            rows[name]["updates"] = len(each.history.cost)
         rows["real"]["baseline"] = trained.history.baseline
     return rows
 
 
-def composed(model, music, arguments):
+def composed(model, music, temperature):
     """Return tunes that a model composes from silence, as ``compose`` does by itself."""
-    known, how = None, {"temperature": arguments.temperature, "around": log_odds(model.metadata)}
+    known, how = None, {"temperature": temperature, "around": log_odds(model.metadata)}
     if model.conditions:
         known = bar_columns(music.parts["train"].beats, N_STEPS)
     if model.chord_units is None:
@@ -143,8 +146,9 @@ def gaps(roll, onsets):
 
 
 COLUMNS = {
-    "nats": "{:.3f}", "minutes": "{:.1f}", "alike": "{:.3f}", "notes": "{:.2f}", "struck": "{:.2f}",
-    "gap": "{:.2f}", "repeated": "{:.1%}", "silent": "{:.1%}", "known": "{:.1%}",
+    "nats": "{:.3f}", "minutes": "{:.1f}", "updates": "{:,}", "alike": "{:.3f}", "notes": "{:.2f}",
+    "struck": "{:.2f}", "gap": "{:.2f}", "repeated": "{:.1%}", "silent": "{:.1%}",
+    "known": "{:.1%}",
 }  # fmt: skip
 
 
