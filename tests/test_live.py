@@ -332,7 +332,7 @@ def opened(browser, files):
     """Open a page; afterwards, assert that it logged and fetched nothing."""
 
     def open_(name="beats", width=1000, scheme="light"):
-        screen = {"width": width, "height": 800, "deviceScaleFactor": 2, "mobile": width < 500}
+        screen = {"width": width, "height": 1200, "deviceScaleFactor": 2, "mobile": width < 500}
         browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
@@ -472,7 +472,8 @@ def test_a_part_is_repeated_until_the_loop_is_ended(opened):
     canvas = browser.find_element("css selector", "canvas")
     begin, end = (js(browser, f"live.x({step}) - live.canvas.clientWidth / 2") for step in (4, 8))
     drag = ActionChains(browser).move_to_element_with_offset(canvas, round(begin), 0)
-    drag.click_and_hold().move_by_offset(round(end - begin), 240).release().perform()
+    below = canvas.size["height"] // 2 + 20  # outside the canvas
+    drag.click_and_hold().move_by_offset(round(end - begin), below).release().perform()
     assert js(browser, "[live.region.begin, live.region.end, live.at]") == [4, 8, 0.5]
 
 

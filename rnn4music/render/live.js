@@ -539,6 +539,12 @@ class LiveRoll extends Roll {
     if (this.hover) this.drawHover();
   }
 
+  rowHeight(pitches) {
+    return Math.max(5, Math.min(12, Math.round(0.42 * innerHeight / pitches)));
+  }
+
+  drawParts() {}  // the legend says what is given
+
   /* The keys at the left edge, lit while they sound. */
   drawNames(top, row) {
     super.drawNames(top, row);

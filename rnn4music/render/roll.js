@@ -50,6 +50,10 @@ class Roll {
     return 0;
   }
 
+  rowHeight(pitches) {
+    return Math.max(4, Math.min(9, Math.round(290 / pitches)));
+  }
+
   press(event) {
     if (event.ctrlKey || event.altKey || event.metaKey) return;
     const target = {
@@ -151,7 +155,7 @@ class Roll {
     const fitting = (this.width - GUTTER - RIGHT) / steps;
     this.longLabel.hidden = fitting >= NARROWEST_STEP;
     this.scale = this.showWhole.checked ? fitting : Math.max(fitting, NARROWEST_STEP);
-    this.row = Math.max(4, Math.min(9, Math.round(290 / pitches)));
+    this.row = this.rowHeight(pitches);
     this.rollHeight = pitches * this.row;
     this.bottom = TOP + this.rollHeight + this.heightBelow(pitches);
     this.height = this.bottom + AXIS + (this.bar ? BARS : 0);
