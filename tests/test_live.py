@@ -11,7 +11,7 @@ import mido
 import numpy as np
 import pytest
 from conftest import SIZES, chord_model, random_roll
-from test_html import contrasts, js, until, wait
+from test_html import contrasts, js, pixels, until, wait
 
 from midi import Beats, canonical_onsets, midiread, midiwrite, onset_notes, split_onsets
 from rnn4music import NumpyNetwork, cli
@@ -412,6 +412,7 @@ def test_it_plays_while_it_composes_pauses_stops_and_goes_on(opened):
     until(browser, "live.now > 0.5")
     first = composed(browser)
     until(browser, "live.sound.voices.size")
+    wait(browser, lambda: (pixels(browser, "sounding", (20, 300)) < 38).any())  # its keys are lit
     browser.find_element("id", "another").send_keys(" ")  # plays and pauses wherever the focus is
     assert not js(browser, "live.isPlaying") and composed(browser) == first
     at = js(browser, "live.now")
@@ -543,6 +544,7 @@ def test_notes_are_typed_on_the_keys_and_on_the_roll(opened, browser):
     side, top = canvas.size["width"] / 2, canvas.size["height"] / 2
     move = ActionChains(browser).move_to_element_with_offset
     move(canvas, round(x - side), round(y - top)).click().perform()
+    assert js(browser, "nameOf(live.hover.pitch)") == "C3"
     assert js(browser, "live.start.roll.slice(0, 4)") == [
         [39, 127],
         [27, 39, 115],

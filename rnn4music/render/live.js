@@ -4,6 +4,7 @@
 const NAMES = ["C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "G♯", "A", "B♭", "B"];
 const LEAST_VIEW = [43, 79], KEYBOARD = [60, 84];  // pitches
 const AHEAD = 0.3, AHEAD_HIDDEN = 1.5;  // seconds of sound that are scheduled; timers of hidden pages are slow
+const IVORY = "#fffefc", EBONY = "#20242a";  // keys at the left edge, in both colour schemes
 const SILENCE = { roll: [], velocities: [], semitones: 0, beats: null };
 const byId = (id) => document.getElementById(id);
 const nameOf = (pitch) => `${NAMES[pitch % 12]}${Math.floor(pitch / 12) - 1}`;
@@ -550,13 +551,16 @@ class LiveRoll extends Roll {
     super.drawNames(top, row);
     const { context, colours, grid } = this, t = Math.floor(this.now / this.step + 1e-6);
     const sounding = this.isHeard && this.whole[t] ? this.whole[t] : [];
-    context.textAlign = "left";
+    context.fillStyle = colours.bar;
+    context.fillRect(GUTTER - 15, top - 1, 15, (this.high - this.low + 1) * row + 2);
     for (let pitch = this.low; pitch <= this.high; pitch++) {
       const y = top + (this.high - pitch) * row, isBlack = BLACK_KEYS.has(pitch % 12);
-      context.fillStyle = sounding.includes(pitch - grid.lowest) ? colours.sounding : isBlack ? colours.muted : colours.surface;
-      context.fillRect(GUTTER - 13, y, isBlack ? 8 : 12, row);
-      context.strokeStyle = colours.line;
-      context.strokeRect(GUTTER - 13, y, isBlack ? 8 : 12, row);
+      const lit = sounding.includes(pitch - grid.lowest) && colours.sounding;
+      const hasEdge = pitch % 12 === 0 || pitch % 12 === 5;  // to the white key below
+      context.fillStyle = (!isBlack && lit) || IVORY;
+      context.fillRect(GUTTER - 14, y, 13, row - (hasEdge ? 1 : 0));
+      context.fillStyle = lit || EBONY;
+      if (isBlack) context.fillRect(GUTTER - 14, y, 8, row);
     }
   }
 
