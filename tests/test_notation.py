@@ -108,28 +108,33 @@ def test_common_beats_weigh_by_steps():
     assert common_beats([Notation()], [9], 6) == common_beats([], [], 6) == Beats(6)
 
 
-@pytest.mark.parametrize("beats, bar", (
-    (Beats(4), 16), (Beats(4, meter=(3, 4), first_step=8), 12), (Beats(2, meter=(6, 8)), 6),
-    (Beats(2, meter=(3, 16)), 1.5),
+@pytest.mark.parametrize("beats, places", (
+    (Beats(2), [(0, 0), (0, 6), (1, 0), (1, 6), (2, 0), (2, 6), (3, 0), (3, 6), (0, 0)]),
+    (Beats(3, meter=(3, 4), first_step=5), [(1, 8), (2, 0), (2, 4), (2, 8), (0, 0), (0, 4)]),
+    (Beats(2, meter=(6, 8)), [(0, 0), (0, 4), (0, 8), (1, 0), (1, 4), (1, 8), (0, 0)]),
+    (Beats(2, meter=(3, 16)), [(0, 0), (2, 0), (1, 0), (0, 0)]),  # a bar of one and a half steps
+    (Beats(1, meter=(14, 4), first_step=10), [(10, 0), (11, 0), (11, 0), (11, 0), (0, 0)]),
+    (Beats(16, first_step=1), [(0, 0), (0, 1), (0, 2), (0, 3), (0, 3), (0, 4)]),
 ))  # fmt: skip
-def test_bar_columns_tell_the_place_in_the_bar(beats, bar):
-    sine, cosine = 2 * bar_columns(beats, 50).T.astype(float) - 1
-    phase = np.arctan2(sine, cosine) / (2 * np.pi) % 1
-    expected = (beats.first_step + np.arange(50)) / bar % 1
-    np.testing.assert_allclose(np.abs((phase - expected + 0.5) % 1 - 0.5), 0, atol=1e-6)
+def test_bar_columns_tell_the_place_in_the_bar(beats, places):
+    columns = bar_columns(beats, len(places))
+    expected = np.zeros((len(places), 24), bool)
+    for row, (beat, twelfth) in zip(expected, places):
+        row[[twelfth, 12 + beat]] = True
+    np.testing.assert_array_equal(columns, expected)
 
 
 def test_tunes_with_bars_are_the_tunes_with_their_places(folder, tmp_path):
     for tunes in collections(folder, tmp_path, steps_per_beat=4, onsets=True):
         for part in (tunes, tunes.select([2, 0]), tunes.in_keys([0, 5])):
             with_bars = part.with_bars()
-            assert (len(with_bars), with_bars.width) == (len(part), 178)
+            assert (len(with_bars), with_bars.width) == (len(part), 176 + 24)
             assert with_bars.names == part.names
             assert with_bars.lengths.tolist() == part.lengths.tolist()
             for rows, roll, beats in zip(with_bars, part, part.tune_beats):
-                assert rows.dtype == np.float32
-                np.testing.assert_array_equal(rows[:, :-2], roll)
-                np.testing.assert_array_equal(rows[:, -2:], bar_columns(beats, len(roll)))
+                assert rows.dtype == bool
+                np.testing.assert_array_equal(rows[:, :-24], roll)
+                np.testing.assert_array_equal(rows[:, -24:], bar_columns(beats, len(roll)))
     reading = of_reading(tunes.with_bars())
     assert reading["bars"] and reading["beats"] == of_music(tunes)["beats"]
     assert with_bars.fingerprint == tunes.in_keys([0, 5]).with_bars().fingerprint

@@ -344,7 +344,7 @@ class Dataset(Collection):
 
 
 class WithBars(Sequence):
-    """Tunes whose rows end with their places in the bar: (T, P + 2), see `notation.bar_columns`.
+    """Tunes whose rows end with their places in the bar; see `notation.bar_columns`.
 
     For a network with ``conditions=notation.BAR_COLUMNS``. The columns are added to a tune whenever
     it is accessed.
@@ -380,7 +380,7 @@ class WithBars(Sequence):
         return len(self._tunes)
 
     def __getitem__(self, index):
-        """Return the rows of a tune, float32."""
+        """Return the rows of a tune, (T, P + BAR_COLUMNS) bool."""
         roll = self._tunes[index]
         return np.hstack([roll, bar_columns(self._beats[index], len(roll))])
 

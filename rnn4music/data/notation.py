@@ -16,7 +16,7 @@ from midi.text import count
 from rnn4music.data.keys import sharps_of
 
 _USUAL_METER = (4, 4)
-BAR_COLUMNS = 2
+BAR_COLUMNS = 24
 
 
 class Notation(NamedTuple):
@@ -106,19 +106,22 @@ def bar_columns(beats, n_steps):
     Parameters
     ----------
     beats : midi.Beats
-        Of the roll.
+        Of the roll. The beats of a bar are those that musicians count: two in 6/8.
     n_steps : int
 
     Returns
     -------
-    (n_steps, BAR_COLUMNS) float32
-        (1 + sin φ) / 2 and (1 + cos φ) / 2, where φ goes from 0 to 2π in a bar.
+    (n_steps, BAR_COLUMNS) bool
+        One of the first twelve columns is on for the twelfth of a beat in which the step begins,
+        and one of the others for the beat; the last stands for all beats from the twelfth on.
     """
-    bar = beats.steps_per_bar
+    bar, step = beats.steps_per_bar, np.arange(n_steps)
     # in parts of a step, of which a bar has a whole number
-    place = (beats.first_step + np.arange(n_steps)) * bar.denominator % bar.numerator
-    angle = 2 * np.pi * place / bar.numerator
-    return ((1 + np.stack([np.sin(angle), np.cos(angle)], axis=1)) / 2).astype(np.float32)
+    place = (beats.first_step + step) * bar.denominator % bar.numerator
+    beat, twelfth = np.divmod(place * beats.counts_per_bar * 12 // bar.numerator, 12)
+    columns = np.zeros((n_steps, BAR_COLUMNS), bool)
+    columns[step, twelfth] = columns[step, 12 + np.minimum(beat, 11)] = True
+    return columns
 
 
 def sentences(notations, in_beats):

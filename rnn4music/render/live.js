@@ -59,7 +59,8 @@ class LiveRoll extends Roll {
       temperature: Number(byId("temperature").value), threshold: Number(byId("threshold").value),
       around: this.around, density: Number(byId("density").value),
       isSystematic: !this.hasChords && byId("sampling").value === "systematic", uniforms,
-      bar: this.grid.bars ? { first: this.firstStep, length: barFraction(this.beats, this.grid) } : null,
+      bar: this.grid.bars
+        ? { first: this.firstStep, counts: this.counts, length: barFraction(this.beats, this.grid) } : null,
     });
     this.begin();
   }

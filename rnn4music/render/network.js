@@ -175,10 +175,13 @@ function half(b) {
   return b >> 15 ? -size : size;
 }
 
-/* The place of a row in its bar of `length` steps, a fraction (data/notation.py); `first` is that of row 0. */
-function placeInBar({ first, length: [above, below] }, row) {
-  const angle = 2 * Math.PI * ((first + row) * below % above) / above;
-  return [Math.fround((1 + Math.sin(angle)) / 2), Math.fround((1 + Math.cos(angle)) / 2)];
+/* The columns on the place of a row in its bar (data/notation.py). The bar has `length` steps, a
+   fraction, and `counts` beats; `first` is the place of row 0. */
+function placeInBar({ first, length: [above, below], counts }, row) {
+  const place = (first + row) * below % above, twelfth = Math.floor(12 * counts * place / above);
+  const columns = new Array(24).fill(0);
+  columns[twelfth % 12] = columns[12 + Math.min(Math.floor(twelfth / 12), 11)] = 1;
+  return columns;
 }
 
 /* The numbers of the columns that are on. */
