@@ -108,7 +108,6 @@ def test_training_without_a_flag_uses_it_and_compose_needs_none(tmp_path, monkey
     assert cli.main(["train", "music", "--minutes", "0.02", "--quiet"]) in (0, ABOVE_BASELINE)
     model = RNN4Music.from_file("model.npz")
     assert model.chord_units == 264 and model.io_length == 176 and model.optimiser == "adam"
-    assert model.conditions == 24 and model.metadata["bars"]
     (trained_on,) = model.metadata["trained_on"]
     assert trained_on["beginnings"] and trained_on["windows"] == "random"
     assert cli.main(["compose", "model.npz", "--bars", "2"]) == 0

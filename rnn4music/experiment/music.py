@@ -230,15 +230,9 @@ def _check_set(source, onsets, bars):
 
 
 def _has_bars(settings, model, tunes):
-    """Return whether the network is told where bars begin.
-
-    That is as given, or as the model before was told, or else where the tunes know.
-    """
-    known = tunes.tune_beats is not None
-    has_bars = settings.bars if "bars" in settings.given else known and not settings.classic
-    if settings.start_from:
-        has_bars = bool(model.metadata.get("bars"))
-    if has_bars and not known:
+    """Return whether the network is told where bars begin, as given or as the model before was."""
+    has_bars = bool(model.metadata.get("bars")) if settings.start_from else settings.bars
+    if has_bars and tunes.tune_beats is None:
         remedy = "give --steps-per-beat, or leave out --bars"
         if settings.start_from:
             remedy = f"{settings.start_from} needs them, since it was told where bars begin"

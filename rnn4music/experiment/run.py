@@ -303,7 +303,7 @@ def _log_odds(model, music):
     tunes = music.parts["validation"]
     if not tunes:
         tunes = music.parts["train"]
-        tunes = tunes.select(range(1 + int(np.searchsorted(np.cumsum(tunes.lengths), MANY_STEPS))))
+        tunes = tunes.select(np.flatnonzero(np.cumsum(tunes.lengths) - tunes.lengths < MANY_STEPS))
     found = model.evaluate(tunes.with_bars() if music.metadata["bars"] else tunes).log_odds
     return found if np.isfinite(found) else 0.0
 

@@ -3,10 +3,11 @@
 
 const NAMES = ["C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "G♯", "A", "B♭", "B"];
 const LEAST_VIEW = [43, 79], KEYBOARD = [60, 84];  // pitches
-const AHEAD = 0.3, AHEAD_HIDDEN = 1.5;  // seconds of sound that are scheduled; timers of hidden pages are slow
+const AHEAD = 0.3, AHEAD_HIDDEN = 1.5;  // seconds of sound to schedule; hidden pages have slow timers
 const IVORY = "#fffefc", EBONY = "#20242a";  // keys at the left edge, in both colour schemes
 const SILENCE = { roll: [], velocities: [], semitones: 0, beats: null };
 const byId = (id) => document.getElementById(id);
+const lengthIn = (id) => Math.max(1, Math.floor(Number(byId(id).value)) || 1);
 const nameOf = (pitch) => `${NAMES[pitch % 12]}${Math.floor(pitch / 12) - 1}`;
 const counted = (n, thing) => `${n} ${thing}${n === 1 ? "" : "s"}`;
 
@@ -55,7 +56,8 @@ class LiveRoll extends Roll {
     this.region = null;
     this.planned = this.wanted(this.start.roll.length);
     this.worker.postMessage({
-      job: this.piece = ++this.job, start: this.start.roll, steps: this.planned, seed: Number(byId("seed").value),
+      job: this.piece = ++this.job, start: this.start.roll, steps: this.planned,
+      seed: Number(byId("seed").value),
       temperature: Number(byId("temperature").value), threshold: Number(byId("threshold").value),
       around: this.around, density: Number(byId("density").value),
       isSystematic: !this.hasChords && byId("sampling").value === "systematic", uniforms,
@@ -103,7 +105,7 @@ class LiveRoll extends Roll {
 
   /* The number of steps to compose after `before` steps; bars follow the end of a bar that is begun. */
   wanted(before) {
-    const length = Math.max(1, Math.floor(Number(byId("length").value)) || 1);
+    const length = lengthIn("length");
     if (!this.bar) return length;
     return Math.ceil(modulo(-(this.firstStep + before), this.bar) + length * this.bar);
   }
@@ -121,7 +123,7 @@ class LiveRoll extends Roll {
     Object.assign(this, { start, rows: [], at: 0, region: null });
     const beats = start.beats || this.learned;
     this.beats = beats && { ...beats, ...this.fixed };
-    if (beats) byId("tempo").value = this.beats.tempo;
+    if (beats && !this.isTyping) byId("tempo").value = this.beats.tempo;
     this.planned = 0;
     this.tune();
   }
@@ -150,16 +152,16 @@ class LiveRoll extends Roll {
     this.lead = this.given * this.step;
     this.whole = transposed([...start.roll, ...this.rows], -start.semitones, grid);
     this.seconds = this.lead + this.rows.length * this.step;
-    this.spans = [...notesOf(this.whole.slice(0, this.given), grid),
-      ...notesOf(this.whole.slice(this.given), grid).map(([c, a, b]) => [c, a + this.given, b + this.given])];
-    this.spans.sort((a, b) => a[1] - b[1]);
-    this.notes = this.spans.flatMap(([c, a, b]) => [c + grid.lowest, a - this.given, b - a]);
-    const isStruck = ([c, a]) => a === 0 || !this.whole[a - 1].includes(c) || this.whole[a].includes(c + grid.pitches);
-    this.heads = grid.onsets
-      ? this.spans.filter(isStruck).flatMap(([c, a]) => [c + grid.lowest, a - this.given]) : [];
-    const pitches = this.spans.map(([c]) => c + grid.lowest), before = [this.low, this.high];
-    this.low = Math.max(grid.lowest, Math.min(least(pitches) - 2, LEAST_VIEW[0], this.low ?? 127));
-    this.high = Math.min(grid.lowest + grid.pitches - 1, Math.max(greatest(pitches) + 2, LEAST_VIEW[1], this.high ?? 0));
+    const { whole, given } = this;  // the given notes and the composed ones have colours of their own
+    const composed = notesOf(whole.slice(given), grid).map(([c, a, b]) => [c, a + given, b + given]);
+    const spans = [...notesOf(whole.slice(0, given), grid), ...composed].sort((a, b) => a[1] - b[1]);
+    this.notes = spans.flatMap(([c, a, b]) => [c + grid.lowest, a - given, b - a]);
+    const struck = spans.filter(([c, a]) => grid.onsets && this.isStruck(c, a));
+    this.heads = struck.flatMap(([c, a]) => [c + grid.lowest, a - given]);
+    const pitches = spans.map(([c]) => c + grid.lowest), before = [this.low, this.high];
+    const highest = grid.lowest + grid.pitches - 1, [low, high] = LEAST_VIEW;
+    this.low = Math.max(grid.lowest, Math.min(least(pitches) - 2, low, this.low ?? 127));
+    this.high = Math.min(highest, Math.max(greatest(pitches) + 2, high, this.high ?? 0));
     if (String(before) !== String([this.low, this.high])) this.layOut();
     this.canvas.setAttribute("aria-valuemax", Math.round(this.seconds));
     const isEmpty = !this.whole.flat().length;
@@ -169,7 +171,13 @@ class LiveRoll extends Roll {
     for (const part of this.section.querySelectorAll(".has-start")) part.hidden = !this.given;
   }
 
-  /* The velocity of each note (column, first step, …): as played in the start, as learned in the rest. */
+  /* Whether a sounding column is struck at a step, and not held. */
+  isStruck(column, t) {
+    const { whole, grid } = this;
+    return t === 0 || !whole[t - 1].includes(column) || whole[t].includes(column + grid.pitches);
+  }
+
+  /* The velocity of each note (column, first step): as played in the start, as learned in the rest. */
   velocities(notes) {
     const { start, whole, grid, beats, accents } = this;
     const learned = velocitiesOf(notes, whole, grid, beats, accents);
@@ -271,7 +279,8 @@ class LiveRoll extends Roll {
       this.sounds(this.next++, this.nextTime);
       this.nextTime += this.step;
     }
-    if (this.next >= this.whole.length && !this.isComposing && this.now >= this.seconds && !this.region?.end) {
+    const isDone = this.next >= this.whole.length && !this.isComposing && !this.region?.end;
+    if (isDone && this.now >= this.seconds) {
       for (const voice of this.voices.values()) this.sound.release(voice, this.nextTime);
       this.voices.clear();
       this.pause();
@@ -290,13 +299,12 @@ class LiveRoll extends Roll {
 
   /* Release and strike the pitches that end and begin at a step. */
   sounds(t, time) {
-    const { grid, whole } = this, row = whole[t].filter((column) => column < grid.pitches);
-    const before = this.isFirst || t === 0 ? [] : whole[t - 1];
+    const { grid, isFirst } = this, row = this.whole[t].filter((column) => column < grid.pitches);
     this.isFirst = false;
-    const isStruck = (column) => !before.includes(column) || whole[t].includes(column + grid.pitches);
-    const struck = row.filter(isStruck).map((column) => [column, t]), velocities = this.velocities(struck);
+    const begins = row.filter((column) => isFirst || this.isStruck(column, t));
+    const struck = begins.map((column) => [column, t]), velocities = this.velocities(struck);
     for (const [column, voice] of [...this.voices]) {
-      if (row.includes(column) && !isStruck(column)) continue;
+      if (row.includes(column) && !begins.includes(column)) continue;
       this.sound.release(voice, time);
       this.voices.delete(column);
     }
@@ -312,8 +320,7 @@ class LiveRoll extends Roll {
   }
 
   get startSteps() {
-    const length = Math.max(1, Math.floor(Number(byId("start-length").value)) || 1);
-    return Math.max(1, Math.round(length * (this.bar || 1)));
+    return Math.max(1, Math.round(lengthIn("start-length") * (this.bar || 1)));
   }
 
   /* The steps of a beat, or about half a second. */
@@ -323,8 +330,11 @@ class LiveRoll extends Roll {
 
   startChanged() {
     const { value } = byId("begin");
-    for (const part of document.querySelectorAll(".of-notes")) part.hidden = value !== "notes";
-    for (const part of document.querySelectorAll(".of-start")) part.hidden = !["notes", "file"].includes(value);
+    const show = (selector, isShown) => {
+      for (const part of document.querySelectorAll(selector)) part.hidden = !isShown;
+    };
+    show(".of-notes", value === "notes");
+    show(".of-start", value === "notes" || value === "file");
     if (value === "notes") this.useTyped();
     else if (value === "file") this.useFile();
     else if (value === "silence") this.choose(SILENCE);
@@ -335,10 +345,12 @@ class LiveRoll extends Roll {
   useTyped() {
     this.choose(SILENCE);
     const cells = Array.from({ length: this.startSteps }, () => new Map());
-    for (const { pitch, step, length } of this.typed) {
-      for (let t = step; t < Math.min(step + length, cells.length); t++) cells[t].set(pitch, t === step ? 90 : 0);
+    const notes = this.typed.filter(({ step }) => step < cells.length);
+    for (const { pitch, step, length } of notes) {
+      const last = Math.min(step + length, cells.length);
+      for (let t = step; t < last; t++) cells[t].set(pitch, t === step ? USUAL_VELOCITY : 0);
     }
-    if (this.typed.length) this.choose({ ...asStart(cells, this.grid, cells.length), beats: null });
+    if (notes.length) this.choose({ ...asStart(cells, this.grid, cells.length), beats: null });
   }
 
   /* Add a note of a beat after the last one, or at a step; remove one that is there. */
@@ -375,12 +387,11 @@ class LiveRoll extends Roll {
 
   useFile() {
     try {
-      const notes = this.file.notes.map((note) => ({ ...note }));
-      const { beats } = startOf({ ...this.file, notes }, this.grid, 1);
-      const length = Math.max(1, Math.floor(Number(byId("start-length").value)) || 1);
-      const meter = beats && { ...beats, ...this.fixed };
-      const most = beats ? Math.round(modulo(-beats.firstStep, barSteps(meter, this.grid)) + length * barSteps(meter, this.grid)) : length;
-      this.choose(startOf({ ...this.file, notes }, this.grid, most));
+      const { beats } = startOf(this.file, this.grid, Infinity);
+      const bar = beats ? barSteps({ ...beats, ...this.fixed }, this.grid) : 1;
+      const upbeat = beats ? modulo(-beats.firstStep, bar) : 0;
+      const steps = Math.round(upbeat + lengthIn("start-length") * bar);
+      this.choose(startOf(this.file, this.grid, steps));
       this.say(`The music goes on after the beginning of ${this.fileName}.`);
     } catch (error) {
       byId("begin").value = "silence";
@@ -404,7 +415,8 @@ class LiveRoll extends Roll {
 
   addKeys() {
     const { lowest, pitches } = this.grid, piano = document.querySelector(".piano");
-    for (let pitch = Math.max(lowest, KEYBOARD[0]); pitch <= Math.min(lowest + pitches - 1, KEYBOARD[1]); pitch++) {
+    const last = Math.min(lowest + pitches - 1, KEYBOARD[1]);
+    for (let pitch = Math.max(lowest, KEYBOARD[0]); pitch <= last; pitch++) {
       const key = document.createElement("button");
       key.setAttribute("aria-label", nameOf(pitch));
       if (BLACK_KEYS.has(pitch % 12)) key.className = "black";
@@ -436,10 +448,28 @@ class LiveRoll extends Roll {
     on("download", "click", () => this.save());
     on("begin", "change", () => this.startChanged());
     on("start-length", "change", () => this.startChanged());
-    on("length", "change", () => { if (!this.rows.length) { this.planned = 0; this.tune(); this.layOut(); } });
-    on("tempo", "change", () => { const at = this.stepNow; this.pause(); this.tune(); this.seek((at + this.given) * this.step); this.layOut(); });
-    on("clear", "click", () => { this.typed = []; this.useTyped(); this.layOut(); });
-    on("file", "change", ({ target }) => { if (target.files[0]) this.open(target.files[0]); target.value = ""; });
+    on("length", "change", () => {
+      if (this.rows.length) return;
+      this.planned = 0;
+      this.tune();
+      this.layOut();
+    });
+    on("tempo", "change", () => {
+      const step = this.now / this.step;
+      this.pause();
+      this.tune();
+      this.seek(step * this.step);
+      this.layOut();
+    });
+    on("clear", "click", () => {
+      this.typed = [];
+      this.useTyped();
+      this.layOut();
+    });
+    on("file", "change", ({ target }) => {
+      if (target.files[0]) this.open(target.files[0]);
+      target.value = "";
+    });
     for (const name of ["temperature", "density"]) {
       const show = () => { byId(`${name}-shown`).textContent = byId(name).value; };
       on(name, "input", show);
@@ -472,14 +502,16 @@ class LiveRoll extends Roll {
     });
     canvas.addEventListener("pointerdown", (event) => {
       if (event.pointerType === "mouse") canvas.setPointerCapture(event.pointerId);
-      this.pressed = event.pointerType === "mouse" ? { x: event.clientX, second: this.secondAt(event) } : null;
+      const isMouse = event.pointerType === "mouse";
+      this.pressed = isMouse ? { x: event.clientX, second: this.secondAt(event) } : null;
     });
     canvas.addEventListener("pointermove", (event) => {
       this.hover = { ...place(event), x: event.clientX - canvas.getBoundingClientRect().left };
       if (this.pressed && event.buttons && Math.abs(event.clientX - this.pressed.x) > 6) {
         const ends = [this.pressed.second, this.hover.second].sort((a, b) => a - b);
         const [begin, end] = ends.map((second) => Math.round(second / this.step));
-        this.dragged = { begin: Math.max(begin, 0), end: Math.min(Math.max(end, begin + 1), this.whole.length) };
+        const last = Math.min(Math.max(end, begin + 1), this.whole.length);
+        this.dragged = { begin: Math.max(begin, 0), end: last };
       }
       if (!this.isPlaying) this.draw();
     });
@@ -529,7 +561,8 @@ class LiveRoll extends Roll {
     this.drawTimes(first, last);
     const region = this.dragged || this.region;
     if (region) {
-      const left = this.x(region.begin - this.given), right = this.x((region.end || region.begin) - this.given);
+      const left = this.x(region.begin - this.given);
+      const right = this.x((region.end || region.begin) - this.given);
       context.globalAlpha = 0.16;
       context.fillStyle = colours.sounding;
       context.fillRect(left, TOP, Math.max(right - left, 2), this.rollHeight);

@@ -114,7 +114,7 @@ function signatureOf(key) {
 
 /* ---- writing */
 
-/* A Standard MIDI File of notes (column, first, end) with velocities; `seconds` has the grid without beats. */
+/* A Standard MIDI File of notes (column, first, end); `seconds` is the grid if there are no beats. */
 function writeMidi(name, notes, velocities, steps, grid, beats, seconds) {
   const tempo = beats ? Math.round(60e6 / beats.tempo) : seconds.tempo;
   const division = beats ? divisionOf(grid, beats) : seconds.division;
@@ -199,8 +199,9 @@ function readMidi(bytes) {
   let at = isAt(0, "RIFF") && isAt(8, "RMID") ? 20 : 0;
   if (!isAt(at, "MThd") || bytes.length < at + 14) throw new MidiError("It is not a MIDI file.");
   const format = view.getUint16(at + 8), division = view.getUint16(at + 12);
-  if (format > 1) throw new MidiError("Its tracks are independent pieces (format 2), which this page does not read.");
-  if (division & 0x8000) throw new MidiError("It counts frames of film (SMPTE), not beats, which this page does not read.");
+  const unread = "which this page does not read.";
+  if (format > 1) throw new MidiError(`Its tracks are independent pieces (format 2), ${unread}`);
+  if (division & 0x8000) throw new MidiError(`It counts frames of film (SMPTE), not beats, ${unread}`);
   if (!division) throw new MidiError("It is damaged: a beat has no ticks.");
   const file = { division, notes: [], pedals: [], tempos: [], meters: [], keys: [], end: 0, sent: 0 };
   at += 8 + view.getUint32(at + 4);
@@ -253,7 +254,9 @@ function readTrack(bytes, track, file) {
       const kind = status & 0xf0, channel = status & 0x0f;
       if (kind < 0x80 || kind === 0xf0) throw new MidiError("It is damaged: an event has no kind.");
       const first = byte(), second = kind === 0xc0 || kind === 0xd0 ? 0 : byte();
-      if (kind === 0xb0 && first === 64) file.pedals.push({ tick, place: place(), channel, isDown: second >= 64 });
+      if (kind === 0xb0 && first === 64) {
+        file.pedals.push({ tick, place: place(), channel, isDown: second >= 64 });
+      }
       if ((kind === 0x80 || kind === 0x90) && channel !== 9) {  // channel 10 is drums
         const voice = 128 * channel + first;
         if (!events.has(voice)) events.set(voice, []);
@@ -287,7 +290,7 @@ function paired(events, pitch, channel) {
 
 /* The beginning of a file as a model reads it: { roll, velocities, semitones, beats }. */
 function startOf(file, grid, most) {
-  const { notes, division } = file;
+  const { division } = file, notes = file.notes.map((note) => ({ ...note }));
   if (grid.sustain) holdNotes(notes, file);
   const firstTick = least(notes.map((note) => note.tick));
   const lastTick = Math.max(firstTick + 1, greatest(notes.map((note) => note.end)));

@@ -27,7 +27,8 @@ class Sound {
     const source = new AudioBufferSourceNode(context, { buffer: this.tone(pitch, timbre) });
     const gain = new GainNode(context, { gain: (velocity / 90) ** 2 });
     const voice = { source, gain, pitch };
-    source.connect(gain).connect(new StereoPannerNode(context, { pan: (pitch - 64) / 127 })).connect(this.output);
+    const place = new StereoPannerNode(context, { pan: (pitch - 64) / 127 });
+    source.connect(gain).connect(place).connect(this.output);
     source.onended = () => this.voices.delete(voice);
     source.start(Math.max(time, this.now));
     this.voices.add(voice);
