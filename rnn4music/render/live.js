@@ -212,17 +212,26 @@ class LiveRoll extends Roll {
     return Math.min(second + Math.max(0, time - begin), this.seconds);
   }
 
+  /* Whether the browser can play; browsers allow that after the user has pressed something. */
+  hasSound() {
+    try {
+      this.sound ??= new Sound();
+    } catch {
+      this.say("This browser has no Web Audio, so nothing is heard. The MIDI file can be saved.", true);
+      return false;
+    }
+    this.sound.context.resume();
+    return true;
+  }
+
   /* Strike a pitch that the user plays. */
   sing(pitch) {
-    this.sound ??= new Sound();
-    this.sound.context.resume();
+    if (!this.hasSound()) return;
     this.sound.release(this.sound.strike(pitch, 90, this.sound.now), this.sound.now + 0.4);
   }
 
   play() {
-    if (this.isPlaying) return;
-    this.sound ??= new Sound();
-    this.sound.context.resume();
+    if (this.isPlaying || !this.hasSound()) return;
     if (this.at >= this.seconds && !this.isComposing) this.at = 0;
     this.next = Math.ceil(this.at / this.step - 1e-6);  // the next step to be scheduled
     this.nextTime = this.sound.now + 0.08 + this.next * this.step - this.at;
