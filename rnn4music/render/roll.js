@@ -120,6 +120,7 @@ class Roll {
   /* Draw what lies over the notes. */
   drawRest() {
     const { context } = this;
+    context.fillStyle = this.colours.muted;
     if (this.bar) {
       context.textAlign = "right";
       context.fillText("bar", GUTTER - 8, this.bottom + 12);
