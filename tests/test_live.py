@@ -17,7 +17,7 @@ from midi import Beats, canonical_onsets, midiread, midiwrite, onset_notes, spli
 from rnn4music import NumpyNetwork, cli
 from rnn4music.data.accents import Accents, velocities
 from rnn4music.data.keys import find_key, key_signature
-from rnn4music.data.notation import bar_columns
+from rnn4music.data.notation import BAR_COLUMNS, bar_columns
 from rnn4music.experiment import notation
 from rnn4music.experiment.music import ReadingOptions
 from rnn4music.render import live
@@ -304,7 +304,7 @@ def files(tmp_path_factory):
     accents = Accents(80.25, [4.5, -2.0, 7, 1, 0, 0], [-3.0, 0.5, 6.25], [3, 4])
     bars["accents"] = accents._asdict()
     for name, chord_units, width, conditions, metadata in (
-        ("beats", 9, 176, 2, bars),
+        ("beats", 9, 176, BAR_COLUMNS, bars),
         ("seconds", None, 88, 0, {"time_step": 0.1, "licence": "CC BY"}),
     ):
         model = chord_model(chord_units, io_length=width, conditions=conditions, seed=3)

@@ -97,14 +97,19 @@ def test_files_are_read_with_onsets_in_all_keys(tmp_path):
     assert recipe.for_reading(further) is further
 
 
-def test_training_without_a_flag_uses_it_and_compose_needs_none(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
+def write_music(folder, monkeypatch):
+    """Write eight tunes of one voice, and work in their folder."""
+    monkeypatch.chdir(folder)
     rng = np.random.default_rng(1)
-    (tmp_path / "music").mkdir()
+    (folder / "music").mkdir()
     for k in range(8):
         roll = np.zeros((32, 88), int)
         roll[np.arange(32), rng.integers(35, 45, 32)] = 1
-        midiwrite(tmp_path / "music" / f"{k}.mid", roll, beats=Beats(2, 80.0, (2, 4)))
+        midiwrite(folder / "music" / f"{k}.mid", roll, beats=Beats(2, 80.0, (2, 4)))
+
+
+def test_training_without_a_flag_uses_it_and_compose_needs_none(tmp_path, monkeypatch, capsys):
+    write_music(tmp_path, monkeypatch)
     assert cli.main(["train", "music", "--minutes", "0.02", "--quiet"]) in (0, ABOVE_BASELINE)
     model = RNN4Music.from_file("model.npz")
     assert model.chord_units == 264 and model.io_length == 176 and model.optimiser == "adam"
@@ -116,10 +121,19 @@ def test_training_without_a_flag_uses_it_and_compose_needs_none(tmp_path, monkey
         ["train", "music", "--start-from", "model.npz", "-o", "further", "--epochs", "1", "--quiet"]
     ) in (0, ABOVE_BASELINE)
     assert RNN4Music.from_file("further.npz").h1_length == model.h1_length
+
+
+def test_a_model_is_told_where_bars_begin_wherever_it_is_used(tmp_path, monkeypatch, capsys):
+    write_music(tmp_path, monkeypatch)
+    small = ["--classic", "--bars", "--steps-per-beat", "2", "--epochs", "1", "--units", "8"]
+    assert cli.main(["train", "music", *small, "--quiet"]) in (0, ABOVE_BASELINE)
+    model = RNN4Music.from_file("model.npz")
+    assert model.conditions == 24 and model.metadata["bars"]
+    assert cli.main(["compose", "model.npz", "--bars", "2"]) == 0
     assert cli.main(["evaluate", "model.npz", "music"]) == 0
     assert "trained on 7 of 8 tunes" in capsys.readouterr().out
     assert cli.main(["compose", "model.npz", "--start", "music/0.mid", "--start-steps", "9"]) == 0
-    for picture in ("activations", "probabilities", "chords"):
+    for picture in ("activations", "probabilities"):
         assert cli.main(["plot", picture, "model.npz", "--tune", "music/0.mid"]) == 0
     for refused, message in (
         (["compose", "model.npz", "--dt", "0.3"], "leave out --dt"),
