@@ -1,4 +1,10 @@
-"""Piano rolls and their sources: MIDI folders, standard sets, stores on disk."""
+"""Piano rolls, and where they come from.
+
+`load_midi` reads a folder of MIDI files into a `Dataset`: one piano roll for each tune, with
+methods that split, transpose and summarise. `convert` writes a large collection to disk once, as a
+`RollStore` that is read tune by tune. `load_standard_set` reads the sets of the literature, and
+`load_chorales` Bach's chorales.
+"""
 
 from rnn4music._utils.lazy import lazy_names
 

@@ -1,4 +1,10 @@
-"""Scores of predictions, statistics of music, and occlusion."""
+"""Scores of predictions, statistics of music, and occlusion.
+
+`RNN4Music.evaluate` returns an `Evaluation`, and `score_baselines` what predictors without a
+network score on the same tunes. `describe`, `overlap` and `longest_copy` compare composed tunes
+with real ones. `occlusion_effects` and `chord_effects` show how notes change the network's
+predictions of others.
+"""
 
 from rnn4music._utils.lazy import lazy_names
 

@@ -1,4 +1,9 @@
-"""Training of a network: configuration, trainer, loop, minibatches, noise, checkpoints."""
+"""The training of a network: its history, callbacks, errors and warnings.
+
+`RNN4Music.train` trains a network and returns a `History`. A `Callback` follows the training, and
+`JsonLines` and `TensorBoard` write logs. The other modules of this package are the training itself:
+configuration, trainer, loop, minibatches, noise, checkpoints.
+"""
 
 from rnn4music._utils.lazy import lazy_names
 
