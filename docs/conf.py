@@ -7,12 +7,15 @@ docstring that has no page is rendered as text, without a warning.
 """
 
 import logging
+import re
+import shutil
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import rnn4music
+from rnn4music.cli import main
 
 logging.getLogger("pytensor").setLevel(logging.WARNING)  # logs each setting it reads
 
@@ -63,7 +66,39 @@ def leave_out_aliases(app, what, name, obj, skip, options):
     return skip or (getattr(obj, "__doc__", None) or "").startswith("Alias for field number")
 
 
+# The site has what GitHub cannot show: the page that composes in place of its picture, and players
+# in place of the links to MIDI files that are paragraphs. Both are made when the site is built.
+COMPOSER = ["--title", "A network composes chorales", "--licence", ""]
+PICTURE = re.compile(r"^!\[([^]\n]+)\]\(live\.png\)$", re.MULTILINE)
+FRAME = r"""<figure class="player"><iframe src="live.html" title="\1" loading="lazy"></iframe>
+<figcaption><a href="live.html">The page by itself</a></figcaption></figure>"""
+TUNE = re.compile(r"^\[([^]\n]+)\]\((\w+)\.mid\)$", re.MULTILINE)
+PLAYER = r"""<figure class="player"><figcaption>\1 (<a href="\2.mid" download>MIDI</a>)</figcaption>
+<audio controls preload="metadata" src="\2.mp3" aria-label="\1"></audio></figure>"""
+
+
+def embed(app, page, source):
+    """Replace pictures and links in the text of a page."""
+    source[0] = PICTURE.sub(FRAME, TUNE.sub(PLAYER, source[0]))
+
+
+def write_music(app, exception):
+    """Write the page that composes, the tunes, and their sounds."""
+    if exception or app.builder.name != "html":
+        return
+    docs, site = Path(app.srcdir), Path(app.outdir)
+    commands = [["page", str(docs / "bach.npz"), "-o", str(site / "live.html"), *COMPOSER]]
+    for tune in docs.glob("*.mid"):
+        shutil.copy(tune, site)
+        commands.append(["render", str(tune), "-o", str(site / f"{tune.stem}.mp3")])
+    for command in commands:
+        if main(command):
+            raise RuntimeError(f"this command failed: rnn4music {' '.join(command)}")
+
+
 def setup(app):
-    """Connect the two functions to Sphinx's events."""
+    """Connect the functions to Sphinx's events."""
     app.connect("autodoc-process-docstring", keep_equations)
     app.connect("autodoc-skip-member", leave_out_aliases)
+    app.connect("source-read", embed)
+    app.connect("build-finished", write_music)

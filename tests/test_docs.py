@@ -349,6 +349,11 @@ def test_the_site_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_
         )
         assert loaded and not [url for url in loaded if re.match(r"(\w+:)?//", url)], name
         assert not re.search(r"@import|url\((['\"]?)(https?:)?//", html), name
+    assert "worker-src blob:" in pages[Path("live.html")].read_text("utf8")
+    for name in ("index", "music"):
+        html = pages[Path(f"{name}.html")].read_text("utf8")
+        played = re.findall(r'<(?:audio|iframe)[^>]* src="(.*?)"', html)
+        assert played and all((tmp_path / "site" / file).stat().st_size > 1e5 for file in played)
     tutorial = pages[Path("tutorial.html")].read_text("utf8")
     assert "c_t = f_t ⊙ c_{t−1} + i_t ⊙ g_t" in tutorial
     heart = pages[Path("api/heart.html")].read_text("utf8")
