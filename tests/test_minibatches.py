@@ -83,6 +83,17 @@ def test_random_windows_are_drawn_anew_and_reach_every_place():
     assert starts == set(range(100, 121))
 
 
+@pytest.mark.parametrize(
+    "length, share", [(12, 1 / 3), (22, 1 / 13), (24, 2 / 16), (500, 33 / 523)]
+)
+def test_windows_begin_a_tune_often_enough_to_learn_it(length, share):
+    tunes = [tune + 1 for tune in numbered([length])] * 6000
+    rng = np.random.default_rng(0)
+    windows = minibatches.epoch(tunes, 6000, 11, "float64", rng, "random", True)
+    begins = ~next(windows).windows[0].any(axis=1)
+    assert begins.mean() == pytest.approx(share, abs=0.015)
+
+
 @pytest.mark.core
 def test_padding_changes_neither_cost_nor_gradient_by_a_bit():
     """A short tune in a long window, beside an empty column, acts as in a window of its own."""
@@ -137,10 +148,12 @@ def test_beginnings_put_a_silent_row_before_each_tune(windows, lengths, size, wi
     tunes = [tune + 1 for tune in numbered(lengths)]
     begun = [np.vstack([[[0]], tune]) for tune in tunes]
     cut = size, window, "float64"
-    found, expected = (
-        list(minibatches.epoch(rolls, *cut, np.random.default_rng(seed), windows, *beginnings))
-        for rolls, beginnings in ((tunes, [True]), (begun, []))
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(minibatches, "BEGINNINGS", 1000)  # no more than by chance
+        found, expected = (
+            list(minibatches.epoch(rolls, *cut, np.random.default_rng(seed), windows, *beginnings))
+            for rolls, beginnings in ((tunes, [True]), (begun, []))
+        )
     assert minibatches.n_minibatches(tunes, size, window, windows, seed, True) == len(found)
     assert len(found) == len(expected)
     for pair in zip(found, expected):

@@ -33,7 +33,8 @@ ARGUMENTS = (Option("model", str, ..., "model to compose with", "MODEL"),)
 OPTIONS = (
     Option("start", str, "none", "MIDI file to continue, or none to begin from silence", "FILE"),
     Option("start_steps", int, 50, "number of steps of the start to read", "N", low=1),
-    Option("steps", int, 300, "number of steps to compose", "N", low=1, high=10**6),
+    Option("steps", int, 300, "number of steps to compose; by default up to the end of a bar", "N",
+           low=1, high=10**6),
     Option("bars", int, None, "number of whole bars to compose, instead of --steps", "N", low=1,
            high=10**4),
     Option("tempo", float, None, "quarter notes per minute (the start's, or that of the music "
@@ -230,13 +231,19 @@ def _check_beats(args, metadata):
 
 
 def _n_steps(args, beats, n_given):
-    """Return the number of steps to compose; ``--bars`` follow the end of a bar that is begun."""
-    if args.bars is None:
-        return args.steps
-    if "steps" in args.given:
+    """Return the number of steps to compose: whole bars, if none is given and they are known.
+
+    They follow the end of a bar that is begun.
+    """
+    n_bars = args.bars
+    if n_bars is None:
+        if beats is None or "steps" in args.given:
+            return args.steps
+        n_bars = math.ceil(args.steps / beats.steps_per_bar)
+    elif "steps" in args.given:
         raise ValueError("--steps and --bars exclude each other: give one of them")
     rest = -(beats.first_step + n_given) % beats.steps_per_bar
-    return math.ceil(rest + args.bars * beats.steps_per_bar)
+    return math.ceil(rest + n_bars * beats.steps_per_bar)
 
 
 def _outputs(args, midi):

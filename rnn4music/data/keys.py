@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from midi.onsets import split_onsets
-from midi.pitches import pitch_class_name
+from midi.pitches import key_name, pitch_class_name
 from rnn4music._utils import checks
 from rnn4music.data.pianoroll import halves
 
@@ -74,8 +74,7 @@ def sharps_of(fifths):
 
 def name_of_signature(signature):
     """Return the name of a key signature's key, such as ``Bb major``."""
-    sharps, is_minor = signature
-    return str(Key((7 * sharps + 9 * is_minor) % 12, "minor" if is_minor else "major"))
+    return key_name(*signature)
 
 
 def semitones_to_c(key):

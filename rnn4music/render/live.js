@@ -54,6 +54,7 @@ class LiveRoll extends Roll {
     this.at = 0;
     this.rows = [];
     this.region = null;
+    this.nameLoop();
     this.planned = this.wanted(this.start.roll.length);
     this.worker.postMessage({
       job: this.piece = ++this.job, start: this.start.roll, steps: this.planned,
@@ -69,6 +70,7 @@ class LiveRoll extends Roll {
 
   /* Compose more after the end. */
   extend() {
+    if (!this.isPlaying) this.at = this.seconds;  // what is new is heard
     const steps = this.wanted(this.given + this.rows.length);
     this.planned = this.rows.length + steps;
     this.worker.postMessage({ job: ++this.job, steps });
@@ -121,6 +123,7 @@ class LiveRoll extends Roll {
     this.halt();
     if (this.sound) this.pause();
     Object.assign(this, { start, rows: [], at: 0, region: null });
+    this.nameLoop();
     const beats = start.beats || this.learned;
     this.beats = beats && { ...beats, ...this.fixed };
     if (beats && !this.isTyping) byId("tempo").value = this.beats.tempo;
@@ -544,9 +547,14 @@ class LiveRoll extends Roll {
     else this.repeat(null);
   }
 
+  nameLoop() {
+    const { region } = this;
+    byId("loop").textContent = !region ? "Loop from here" : region.end ? "End the loop" : "Loop to here";
+  }
+
   repeat(region) {
     this.region = region;
-    byId("loop").textContent = !region ? "Loop from here" : region.end ? "End the loop" : "Loop to here";
+    this.nameLoop();
     if (region?.end && (this.now < region.begin * this.step || this.now > region.end * this.step)) {
       this.seek(region.begin * this.step);
     }

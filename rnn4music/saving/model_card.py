@@ -10,12 +10,12 @@ from pathlib import Path
 from midi.beats import Beats, checked_beats
 from midi.pitches import pitch_name
 from midi.text import count, printable
-from rnn4music.saving.metadata import ACCENTS, BEATS, TRAINED_ON, trainings
+from rnn4music.saving.metadata import ACCENTS, BEATS, LOG_ODDS, TRAINED_ON, trainings
 
 KNOWN = (
     "time_step", "steps_per_beat", "tempo", "sustain", "keep_short", "keep_silence", "keys", "to_c",
     "lowest_pitch", "onsets", BEATS, ACCENTS, "data", "licence", "training_tunes", "baseline",
-    "training_statistics", "training_passages", TRAINED_ON,
+    "training_statistics", "training_passages", "bars", LOG_ODDS, TRAINED_ON,
 )  # fmt: skip
 """Metadata that are shown under another name, or not at all."""
 
@@ -46,6 +46,7 @@ def facts(name, content):
         "Network": f"three LSTM layers with peepholes and skip connections: {units} units",
         "Output": output,
         "Pitches": _pitches(settings["io_length"], metadata),
+        "Told of a step": "its place in the bar" if metadata.get("bars") else None,
         "Weights": f"{n_weights:,}",
         "Time step": _step(metadata),
         "Music": metadata.get("data"),

@@ -20,6 +20,9 @@ from rnn4music.data import pianoroll
 WINDOWS = ("start", "random", "all")
 """Ways to cut windows: see `epoch`."""
 
+BEGINNINGS = 16
+"""Windows for each that begins a tune, where beginnings are learned, at most."""
+
 
 class Minibatch(NamedTuple):
     """The windows of B tunes, the weight of each prediction, and which windows begin a tune."""
@@ -34,9 +37,16 @@ def fit_window(tune, length):
     return np.resize(tune, (length, tune.shape[1]))
 
 
-def random_window(tune, length, rng):
-    """Return `length` rows from a random place, or all rows of a shorter tune."""
-    return tune[rng.integers(max(0, len(tune) - length) + 1) :][:length]
+def random_window(tune, length, rng, often_first=False):
+    """Return `length` rows from a random place, or all rows of a shorter tune.
+
+    With `often_first`, at least one window in `BEGINNINGS` is the first of its tune. Of long tunes
+    it would hardly ever be drawn.
+    """
+    n_places = max(0, len(tune) - length) + 1
+    n_more = n_places // (BEGINNINGS - 1) if often_first else 0
+    place = rng.integers(n_places + n_more)
+    return tune[place if place < n_places else 0 :][:length]
 
 
 def make_minibatch(windows, size, length, dtype, is_first: Any = True):
@@ -77,7 +87,8 @@ def epoch(tunes, size, length, dtype, rng, windows="start", beginnings=False):
         in consecutive windows, with the states carried from one to the next; they overlap by a
         row, which is the last to be predicted in one and the first to be read in the next.
     beginnings : bool
-        Whether a silent row precedes each tune, so that its first row is predicted too.
+        Whether a silent row precedes each tune, so that its first row is predicted too. Random
+        windows then begin a tune at least once in `BEGINNINGS`.
 
     Yields
     ------
@@ -91,7 +102,7 @@ def epoch(tunes, size, length, dtype, rng, windows="start", beginnings=False):
     for _ in range(0, len(order), size):
         chosen = list(itertools.islice(visited, size))
         if windows == "random":
-            cut = [random_window(tune, length, rng) for tune in chosen]
+            cut = [random_window(tune, length, rng, beginnings) for tune in chosen]
         else:
             cut = [fit_window(tune, length) for tune in chosen]
         yield make_minibatch(cut, size, length, dtype)
