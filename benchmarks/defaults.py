@@ -38,7 +38,6 @@ from rnn4music.experiment import config, run
 from rnn4music.saving.metadata import log_odds
 
 N_TUNES, N_STEPS, N_REAL = 24, 240, 40
-BY_ITSELF = ("steps_per_beat", "dt", "onsets")  # what the flags of --classic repeat
 
 
 def main(words=None):

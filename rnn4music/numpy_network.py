@@ -261,8 +261,11 @@ class NumpyNetwork:
                 "temperature must be from 0.01 to 100 and threshold from 0 to 1, "
                 f"but they are {temperature} and {threshold}"
             )
-        if not 0.001 <= density <= 1000:
-            raise ValueError(f"density must be from 0.001 to 1000, but is {density}")
+        if not (0.001 <= density <= 1000 and -100 <= around <= 100):
+            raise ValueError(
+                "density must be from 0.001 to 1000 and around from -100 to 100, "
+                f"but they are {density} and {around}"
+            )
         offset = around * (temperature - 1) + temperature * np.log(density)
         width = self.n_pitches + self.conditions
         given = np.zeros((1, width)) if start is None else np.asarray(start, float)
@@ -276,8 +279,11 @@ class NumpyNetwork:
                 f"n must be at least 0 and count at least 1, but they are {n} and {n_tunes}"
             )
         known = np.zeros((n, 0)) if conditions is None else np.asarray(conditions, float)
-        if known.shape != (n, self.conditions):
-            raise ValueError(f"conditions must be ({n}, {self.conditions}), but are {known.shape}")
+        if known.shape != (n, self.conditions) or not ((known >= 0) & (known <= 1)).all():
+            raise ValueError(
+                f"conditions must be ({n}, {self.conditions}) numbers from 0 to 1, but their shape "
+                f"is {known.shape}"
+            )
         n_random = 1 if sampling == "systematic" else self.n_pitches
         rng = self.rng if seed is None else np.random.default_rng(seed)
         nothing = np.zeros((1, self.conditions))  # after the last step

@@ -123,5 +123,6 @@ def test_errors_name_what_is_missing(model, rng):
     for known in (None, np.zeros((4, Q)), np.full((5, Q), 1.5), np.full((5, Q), np.nan)):
         with pytest.raises(ValueError, match=r"from 0 to 1, with the shape \(5, 2\)"):
             model.genMusic(tune, 5, conditions=known)
-    with pytest.raises(ValueError, match=r"conditions must be \(5, 2\)"):
-        model.to_numpy().gen_music(tune, 5)
+    for known in (None, np.full((5, Q), np.nan)):
+        with pytest.raises(ValueError, match=r"conditions must be \(5, 2\) numbers from 0 to 1"):
+            model.to_numpy().gen_music(tune, 5, conditions=known)

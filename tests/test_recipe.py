@@ -1,15 +1,17 @@
 """The settings that `train` chooses, and those that a user gives instead."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from conftest import OF_TINY_MODELS, small_model
 
-from midi import Beats, midiwrite
+from midi import Beats, midiread, midiwrite
 from rnn4music import RNN4Music, cli
 from rnn4music.cli._common import ABOVE_BASELINE
-from rnn4music.data import convert
+from rnn4music.data import convert, load_midi
+from rnn4music.evaluation import score_baselines
 from rnn4music.experiment import config, recipe
 
 pytestmark = [
@@ -117,6 +119,16 @@ def test_training_without_a_flag_uses_it_and_compose_needs_none(tmp_path, monkey
     assert trained_on["beginnings"] and trained_on["windows"] == "random"
     assert cli.main(["compose", "model.npz", "--bars", "2"]) == 0
     assert "80 quarter notes per minute, 2/4" in capsys.readouterr().out
+    m, how = model.metadata["log_odds"], {"seed": 1, "density": 3.0, "temperature": 0.6}
+    assert m < 0
+    flags = [str(word) for name, value in how.items() for word in (f"--{name}", value)]
+    assert cli.main(["compose", "model.npz", "--steps", "20", "-o", "dense.mid", *flags]) == 0
+    expected, _ = model.to_numpy().gen_music(None, 20, around=m, **how)
+    found = midiread("dense.mid", steps_per_beat=2).piano_roll
+    np.testing.assert_array_equal(found, expected[: len(found), :88])
+    assert cli.main(["page", "model.npz", "-o", "page.html", "--density", "3"]) == 0
+    page = Path("page.html").read_text("utf8")
+    assert f'"around":{m}' in page and 'id="density"' in page and 'value="3"' in page
     assert cli.main(
         ["train", "music", "--start-from", "model.npz", "-o", "further", "--epochs", "1", "--quiet"]
     ) in (0, ABOVE_BASELINE)
@@ -125,10 +137,26 @@ def test_training_without_a_flag_uses_it_and_compose_needs_none(tmp_path, monkey
 
 def test_a_model_is_told_where_bars_begin_wherever_it_is_used(tmp_path, monkeypatch, capsys):
     write_music(tmp_path, monkeypatch)
-    small = ["--classic", "--bars", "--steps-per-beat", "2", "--epochs", "1", "--units", "8"]
-    assert cli.main(["train", "music", *small, "--quiet"]) in (0, ABOVE_BASELINE)
+    small = [
+        "--classic",
+        "--bar-positions",
+        "--steps-per-beat",
+        "2",
+        "--epochs",
+        "1",
+        "--units",
+        "8",
+    ]
+    log = ["--tensorboard", "log"]
+    assert cli.main(["train", "music", *small, *log, "--quiet"]) in (0, ABOVE_BASELINE)
     model = RNN4Music.from_file("model.npz")
     assert model.conditions == 24 and model.metadata["bars"]
+    held_out = load_midi("music", steps_per_beat=2).split(1 / 8, 0).validation
+    assert model.metadata["log_odds"] == pytest.approx(
+        model.evaluate(held_out.with_bars()).log_odds, abs=0.001
+    )
+    bare, with_bars = (score_baselines(each, each) for each in (held_out, held_out.with_bars()))
+    assert str(bare) == str(with_bars)
     assert cli.main(["compose", "model.npz", "--bars", "2"]) == 0
     assert cli.main(["evaluate", "model.npz", "music"]) == 0
     assert "trained on 7 of 8 tunes" in capsys.readouterr().out
@@ -137,8 +165,11 @@ def test_a_model_is_told_where_bars_begin_wherever_it_is_used(tmp_path, monkeypa
         assert cli.main(["plot", picture, "model.npz", "--tune", "music/0.mid"]) == 0
     for refused, message in (
         (["compose", "model.npz", "--dt", "0.3"], "leave out --dt"),
-        (["train", "music", "--start-from", "model.npz", "-o", "x", "--no-bars"], "cannot change"),
-        (["train", "music", "--bars", "--dt", "0.3", "-o", "x"], "leave out --bars"),
+        (
+            ["train", "music", "--start-from", "model.npz", "-o", "x", "--no-bar-positions"],
+            "cannot change",
+        ),
+        (["train", "music", "--bar-positions", "--dt", "0.3", "-o", "x"], "and no --dt, or leave"),
     ):
         assert cli.main(refused) in (1, 2)
         assert message in capsys.readouterr().err

@@ -46,9 +46,13 @@ def _composed(trained, settings):
     options = {"model": trained.output, "html": settings.html, "count": N_TUNES}
     if settings.seed is not None:
         options["seed"] = settings.seed
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", BaselineWarning)  # the result says so
-        return compose.run(config.complete(options, compose.OPTIONS), midi=False)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", BaselineWarning)  # the result says so
+            return compose.run(config.complete(options, compose.OPTIONS), midi=False)
+    except (ValueError, OSError) as error:  # the model is saved; its result is what counts
+        warnings.warn(f"there is no {settings.html}: {error}", stacklevel=2)
+        return None
 
 
 def result(trained, composed=None):

@@ -360,9 +360,11 @@ class WithBars(Sequence):
         Those of the tunes.
     options : dict
         Those of the tunes, with ``bars``.
-    width : int
-        Columns of a row.
+    width, n_added : int
+        Columns of a row, and how many of them are on its place in the bar.
     """
+
+    n_added = BAR_COLUMNS
 
     def __init__(self, tunes):
         if tunes.tune_beats is None:
@@ -380,7 +382,9 @@ class WithBars(Sequence):
         return len(self._tunes)
 
     def __getitem__(self, index):
-        """Return the rows of a tune, (T, P + BAR_COLUMNS) bool."""
+        """Return the rows of a tune, (T, P + BAR_COLUMNS) bool, or for a slice such tunes."""
+        if isinstance(index, slice):
+            return WithBars(self._tunes[index])
         roll = self._tunes[index]
         return np.hstack([roll, bar_columns(self._beats[index], len(roll))])
 
@@ -388,8 +392,11 @@ class WithBars(Sequence):
     def fingerprint(self):
         """A text that identifies the tunes, their order and their bars."""
         digest = hashlib.sha256(repr(self._beats).encode())
-        for roll in self._tunes:
-            digest.update(repr(roll.shape).encode() + np.packbits(roll).tobytes())
+        if pianoroll.is_stored(self._tunes):  # without reading any
+            digest.update(self._tunes.fingerprint.encode())
+        else:
+            for roll in self._tunes:
+                digest.update(repr(roll.shape).encode() + np.packbits(roll).tobytes())
         # checkpoints have this text
         return f"{len(self)} tunes, {self.lengths.sum()} steps ({digest.hexdigest()[:16]})"
 

@@ -79,10 +79,8 @@ class ReadingOptions(NamedTuple):
         metadata = _of_this_version(metadata)
         n_bars = BAR_COLUMNS if metadata.get("bars") and metadata.get("steps_per_beat") else 0
         if n_conditions not in (None, n_bars):
-            raise ValueError(
-                f"the model is told {count(n_conditions, 'condition')} of each step, and its "
-                "metadata do not say which: use it in Python, where they can be given"
-            )
+            raise ValueError(_conditions_unknown(n_conditions))
+        metadata = {**metadata, "bars": n_bars > 0}
         n_pitches, rest = divmod(width, 2) if metadata.get("onsets") else (width, 0)
         if rest:
             raise ValueError(
@@ -170,7 +168,7 @@ def read_music(source, settings, model):
     steps = chosen_steps(source, settings, model.metadata) if tunes is None and not is_set else {}
     reading, keys = _reading(settings, model, tunes, steps)
     if is_set:
-        _check_set(source, reading.onsets, reading.bars or settings.bars)
+        _check_set(source, reading.onsets, reading.bars or settings.bar_positions)
         has_bars = False
         split = load_standard_set(source, reading.pitch_range)
         warn_of_dropped_notes(split.train)
@@ -229,11 +227,25 @@ def _check_set(source, onsets, bars):
             )
 
 
+def _conditions_unknown(n_conditions):
+    """Return an error on metadata that do not describe the model's conditions."""
+    if not n_conditions:
+        return "the model's metadata say that it is told the place in the bar, but it is not"
+    return (
+        f"the model is told {count(n_conditions, 'condition')} of each step, and its metadata do "
+        "not say which: use it in Python, where they can be given"
+    )
+
+
 def _has_bars(settings, model, tunes):
     """Return whether the network is told where bars begin, as given or as the model before was."""
-    has_bars = bool(model.metadata.get("bars")) if settings.start_from else settings.bars
+    has_bars = settings.bar_positions
+    if settings.start_from:
+        has_bars = bool(model.metadata.get("bars"))
+        if model.conditions != (BAR_COLUMNS if has_bars else 0):
+            raise ValueError(_conditions_unknown(model.conditions))
     if has_bars and tunes.tune_beats is None:
-        remedy = "give --steps-per-beat, or leave out --bars"
+        remedy = "give --steps-per-beat and no --dt, or leave out --bar-positions"
         if settings.start_from:
             remedy = f"{settings.start_from} needs them, since it was told where bars begin"
         raise ValueError(

@@ -109,9 +109,10 @@ def train(settings, progress=True):
             log(f"saved what was learned before the error: {model.saveParameters(output)}")
         raise
     model.metadata |= record  # after resuming, which replaces the metadata
-    model.metadata[LOG_ODDS] = round(_log_odds(model, music), 3)
     if settings.licence is not None:
         model.metadata["licence"] = settings.licence
+    model.saveParameters(output)  # first, so that nothing is lost
+    model.metadata[LOG_ODDS] = round(_log_odds(model, music), 3)
     model.saveParameters(output)
     rates = model.R1, model.R2, model.R3, model.Rout
     problem = divergence(history, model.io_length, settings.window, rates)
@@ -264,11 +265,11 @@ def new_model(settings, metadata):
             "option, or train a new model without --start-from"
         )
     model = RNN4Music.from_file(settings.start_from)
-    for name in {"onsets", "bars"} & settings.given:
-        if getattr(settings, name) != bool(model.metadata.get(name)):
+    for name, key in {"onsets": "onsets", "bar_positions": "bars"}.items():
+        if name in settings.given and getattr(settings, name) != bool(model.metadata.get(key)):
             raise ValueError(
                 f"{name} cannot change in a model that is trained further: {settings.start_from} "
-                f"has {'some' if model.metadata.get(name) else 'none'}"
+                f"has {'some' if model.metadata.get(key) else 'none'}"
             )
     if "learning_rates" in settings.given:
         model.setNewRates(*rates)
@@ -304,6 +305,8 @@ def _log_odds(model, music):
     if not tunes:
         tunes = music.parts["train"]
         tunes = tunes.select(np.flatnonzero(np.cumsum(tunes.lengths) - tunes.lengths < MANY_STEPS))
+    if max(tunes.lengths) < 2:
+        return 0.0  # there is no step to predict
     found = model.evaluate(tunes.with_bars() if music.metadata["bars"] else tunes).log_odds
     return found if np.isfinite(found) else 0.0
 
