@@ -13,7 +13,15 @@ import pytest
 from conftest import SIZES, chord_model, random_roll
 from test_html import contrasts, js, pixels, until, wait
 
-from midi import Beats, canonical_onsets, midiread, midiwrite, onset_notes, split_onsets
+from midi import (
+    Beats,
+    MidiWarning,
+    canonical_onsets,
+    midiread,
+    midiwrite,
+    onset_notes,
+    split_onsets,
+)
 from rnn4music import NumpyNetwork, cli
 from rnn4music.data.accents import Accents, velocities
 from rnn4music.data.keys import find_key, key_signature
@@ -261,6 +269,19 @@ def test_files_are_read_as_python_reads_them(tmp_path, rng):
             starts.append(reading.read_tune(path, 40))
     for ours, start in zip(in_node("read", requests), starts):
         assert_read_alike(ours, start)
+
+
+def test_a_tempo_of_zero_is_ignored(tmp_path):
+    path, requests = tmp_path / "tune.mid", []
+    tempos = [mido.MetaMessage("set_tempo", tempo=tempo) for tempo in (700_000, 0)]
+    notes = [mido.Message("note_on", note=60), mido.Message("note_off", note=60, time=960)]
+    mido.MidiFile(tracks=[mido.MidiTrack(tempos + notes)]).save(path)
+    for reading in READINGS:
+        grid = live._grid(reading._asdict())
+        requests.append({"file": encoded(path.read_bytes()), "grid": grid, "most": 40})
+    for ours, reading in zip(in_node("read", requests), READINGS):
+        with pytest.warns(MidiWarning, match="tempo"):
+            assert_read_alike(ours, reading.read_tune(path, 40))
 
 
 def test_files_that_cannot_be_read_are_refused_with_a_sentence(tmp_path, rng):

@@ -242,7 +242,8 @@ function readTrack(bytes, track, file) {
     if (next === 0xff) {
       const kind = byte(), [a, b, c] = data();
       if (kind === 0x2f) break;
-      if (kind === 0x51 && c !== undefined) file.tempos.push({ tick, value: a * 65536 + b * 256 + c });
+      const tempo = a * 65536 + b * 256 + c;
+      if (kind === 0x51 && tempo) file.tempos.push({ tick, value: tempo });
       if (kind === 0x58 && a && b < 7) file.meters.push({ tick, track, value: [a, 2 ** b] });
       if (kind === 0x59 && b < 2 && (a <= MOST_SHARPS || a >= 256 - MOST_SHARPS)) {
         file.keys.push({ tick, track, value: [a > 127 ? a - 256 : a, b === 1] });
