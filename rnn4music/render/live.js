@@ -279,8 +279,8 @@ class LiveRoll extends Roll {
   /* Schedule the notes of the next steps; wait where they are not composed yet. */
   schedule() {
     const horizon = this.sound.now + (document.hidden ? AHEAD_HIDDEN : AHEAD);
-    if (this.isStale) this.renew();
     while (this.nextTime < horizon) {
+      if (this.isStale && this.next >= this.whole.length) this.renew();
       const isLoopEnd = this.region?.end && this.next >= this.region.end;
       if (isLoopEnd) this.jump(this.region.begin);
       else if (this.next >= this.whole.length && this.isComposing) {
@@ -292,7 +292,7 @@ class LiveRoll extends Roll {
       this.nextTime += this.step;
     }
     const isDone = this.next >= this.whole.length && !this.isComposing && !this.region?.end;
-    if (isDone && this.now >= this.seconds) {
+    if (isDone && !this.isStale && this.now >= this.seconds) {
       for (const voice of this.voices.values()) this.sound.release(voice, this.nextTime);
       this.voices.clear();
       this.pause();

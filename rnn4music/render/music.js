@@ -74,9 +74,9 @@ function velocitiesOf(notes, roll, grid, beats, accents) {
   const period = Number.isInteger(steps) && steps <= 500 ? steps : 1;
   const isOther = beats && period > 1 && accents.meter && String(beats.meter) !== String(accents.meter);
   const { positions, heights, mean } = accents, hasPositions = !isOther && positions.length === period;
-  const sounding = roll.map((row) => row.filter((column) => column < grid.pitches));
   return notes.map(([column, first]) => {
-    const chord = sounding[first], position = ((beats ? beats.firstStep : 0) + first) % period;
+    const chord = roll[first].filter((column) => column < grid.pitches);
+    const position = ((beats ? beats.firstStep : 0) + first) % period;
     const height = column === Math.max(...chord) ? 2 : column === Math.min(...chord) ? 0 : 1;
     const value = mean + (hasPositions ? positions[position] : 0) + heights[height];
     return Math.max(1, Math.min(127, rounded(value)));
@@ -347,14 +347,19 @@ function asStart(cells, grid, most) {
 
 /* Lengthen notes that end while the sustain pedal is down until it is lifted. */
 function holdNotes(notes, { pedals, end }) {
-  pedals.sort((a, b) => a.place - b.place);
-  for (const note of notes) {
-    const own = pedals.filter((pedal) => pedal.channel === note.channel);
-    const before = own.filter((pedal) => pedal.place < note.endPlace).pop();
-    if (!before || !before.isDown) continue;
-    const lift = own.find((pedal) => pedal.place > note.endPlace && !pedal.isDown);
-    note.end = lift ? lift.tick : end;
+  const held = new Map();  // channels whose pedal is down, to their notes that have ended since
+  const release = (channel, tick) => {
+    for (const note of held.get(channel) || []) note.end = tick;
+    held.delete(channel);
+  };
+  const ends = notes.map((note) => ({ note, place: note.endPlace, channel: note.channel }));
+  const events = [...pedals, ...ends].sort((a, b) => a.place - b.place);
+  for (const { note, channel, tick, isDown } of events) {
+    if (note) held.get(channel)?.push(note);
+    else if (!isDown) release(channel, tick);
+    else if (!held.has(channel)) held.set(channel, []);
   }
+  for (const channel of [...held.keys()]) release(channel, end);
 }
 
 /* A function from a tick to millionths of a second, times the ticks of a quarter note. */
