@@ -452,6 +452,11 @@ def test_it_plays_while_it_composes_pauses_stops_and_goes_on(opened):
     click(browser, "another")
     other = composed(browser)
     assert other != first and js(browser, "document.getElementById('seed').value") != "1"
+    seed = js(browser, "byId('seed').value")
+    browser.execute_script("byId('seed').value = 77")  # of the next piece
+    click(browser, "continue")
+    composed(browser)
+    assert status(browser).startswith(f"Piece {seed}: ")
     browser.execute_script("byId('seed').value = 1; byId('length').value = 8")
     click(browser, "compose")
     assert composed(browser)[: len(longer)] == longer  # of the same seed
@@ -468,6 +473,23 @@ def test_it_plays_while_it_composes_pauses_stops_and_goes_on(opened):
     browser.execute_script("byId('length').value = Math.ceil(live.rows.length / 6) + 1")
     click(browser, "compose")
     assert composed(browser)[: len(whole)] == whole  # none was lost
+
+
+def test_fields_show_the_values_that_are_used(opened):
+    browser = opened()
+    for name, written, used in (
+        ("length", "1e12", 9999), ("length", "", 4), ("length", "-3", 1), ("length", "2.7", 2),
+        ("start-length", "0", 1), ("seed", "-5", 0), ("seed", "", 1), ("threshold", "7", 1),
+        ("tempo", "1e9", 1000), ("tempo", "0", 4),
+    ):  # fmt: skip
+        assert written != js(browser, f"byId('{name}').value")
+        field = f"byId('{name}')"
+        browser.execute_script(
+            f"{field}.value = '{written}'; {field}.dispatchEvent(new Event('change'))"
+        )
+        assert js(browser, f"{field}.value") == str(used)
+    assert js(browser, "live.beats.tempo") == 4
+    assert js(browser, "live.planned") == 4 + 2 * 6  # an upbeat and two bars
 
 
 def test_a_part_is_repeated_until_the_loop_is_ended(opened):
@@ -506,7 +528,7 @@ def test_the_file_is_what_midiwrite_writes(opened, browser, files):
     rows = js(browser, "live.start.roll") + composed(browser)
     click(browser, "download")
     name = browser.find_element("id", "download").get_attribute("data-file")
-    path = browser.downloads / name
+    path = browser.downloads / name.replace(".mid", "-1.mid")  # of seed 1
     wait(browser, lambda: path.exists() and path.stat().st_size)
     content = midiread(path, steps_per_beat=2)
     roll = np.zeros((len(rows), 176))
@@ -670,4 +692,8 @@ def test_the_command_says_what_it_wrote(files, capsys):
     document = (files / "again.html").read_text("utf8")
     assert values["replaced"] and values["bytes"] == len(document.encode())
     assert values["title"] == "seconds" and "<title>seconds</title>" in document
+    assert cli.main([*arguments, "--temperature", "5", "--density", "0.93"]) == 0
+    sliders = (files / "again.html").read_text("utf8")
+    assert 'min="0.1" max="5" step="0.05" value="5"' in sliders
+    assert 'min="0.25" max="4" step="0.01" value="0.93"' in sliders
     assert 'value="5"' in document and 'value="1.25"' in document and "licence: CC BY" in document

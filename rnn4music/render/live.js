@@ -7,9 +7,17 @@ const AHEAD = 0.3, AHEAD_HIDDEN = 1.5;  // seconds of sound to schedule; hidden 
 const IVORY = "#fffefc", EBONY = "#20242a";  // keys at the left edge, in both colour schemes
 const SILENCE = { roll: [], velocities: [], semitones: 0, beats: null };
 const byId = (id) => document.getElementById(id);
-const lengthIn = (id) => Math.max(1, Math.floor(Number(byId(id).value)) || 1);
 const nameOf = (pitch) => `${NAMES[pitch % 12]}${Math.floor(pitch / 12) - 1}`;
 const counted = (n, thing) => `${n} ${thing}${n === 1 ? "" : "s"}`;
+
+/* The number in a field, within its limits, which the field then shows; `usual` replaces none. */
+function numberIn(id, usual = byId(id).defaultValue) {
+  const field = byId(id), written = field.value === "" ? Number(usual) : Number(field.value);
+  const whole = field.step === "any" ? written : Math.floor(written);
+  const value = Math.max(field.min, Math.min(field.max, whole));
+  if (field.value === "" || Number(field.value) !== value) field.value = value;
+  return value;
+}
 
 class LiveRoll extends Roll {
   constructor(section, data) {
@@ -56,10 +64,11 @@ class LiveRoll extends Roll {
     this.region = null;
     this.nameLoop();
     this.planned = this.wanted(this.start.roll.length);
+    this.seed = numberIn("seed");
     this.worker.postMessage({
       job: this.piece = ++this.job, start: this.start.roll, steps: this.planned,
-      seed: Number(byId("seed").value),
-      temperature: Number(byId("temperature").value), threshold: Number(byId("threshold").value),
+      seed: this.seed,
+      temperature: Number(byId("temperature").value), threshold: numberIn("threshold"),
       around: this.around, density: Number(byId("density").value),
       isSystematic: !this.hasChords && byId("sampling").value === "systematic", uniforms,
       bar: this.grid.bars
@@ -89,7 +98,7 @@ class LiveRoll extends Roll {
     if (piece !== this.piece) return;
     this.rows.push(...rows);  // even after `halt`: the network has read them
     if (job === this.job) this.isComposing = !isDone;
-    if (job === this.job && isDone) this.say(`Piece ${byId("seed").value}: ${this.summary}.`);
+    if (job === this.job && isDone) this.say(`Piece ${this.seed}: ${this.summary}.`);
     if (this.isStale) return;
     this.isStale = true;
     setTimeout(() => { this.renew(); this.update(false); }, 40 + this.rows.length / 20);
@@ -107,7 +116,7 @@ class LiveRoll extends Roll {
 
   /* The number of steps to compose after `before` steps; bars follow the end of a bar that is begun. */
   wanted(before) {
-    const length = lengthIn("length");
+    const length = numberIn("length");
     if (!this.bar) return length;
     return Math.ceil(modulo(-(this.firstStep + before), this.bar) + length * this.bar);
   }
@@ -133,8 +142,8 @@ class LiveRoll extends Roll {
 
   /* Take over the tempo and the metre, and draw all anew. */
   tune() {
-    const { beats, grid } = this, tempo = beats && Number(byId("tempo").value);
-    if (beats && tempo >= 4 && tempo <= 1000) beats.tempo = tempo;
+    const { beats, grid } = this;
+    if (beats) beats.tempo = numberIn("tempo", beats.tempo);
     const isCompound = beats && beats.meter[1] >= 8 && beats.meter[0] > 3 && beats.meter[0] % 3 === 0;
     this.bar = beats ? barSteps(beats, grid) : 0;
     this.counts = beats ? beats.meter[0] / (isCompound ? 3 : 1) : 0;
@@ -332,7 +341,7 @@ class LiveRoll extends Roll {
   }
 
   get startSteps() {
-    return Math.max(1, Math.round(lengthIn("start-length") * (this.bar || 1)));
+    return Math.max(1, Math.round(numberIn("start-length") * (this.bar || 1)));
   }
 
   /* The steps of a beat, or about half a second. */
@@ -402,7 +411,7 @@ class LiveRoll extends Roll {
       const { beats } = startOf(this.file, this.grid, Infinity);
       const bar = beats ? barSteps({ ...beats, ...this.fixed }, this.grid) : 1;
       const upbeat = beats ? modulo(-beats.firstStep, bar) : 0;
-      const steps = Math.round(upbeat + lengthIn("start-length") * bar);
+      const steps = Math.round(upbeat + numberIn("start-length") * bar);
       this.choose(startOf(this.file, this.grid, steps));
       this.say(`The music goes on after the beginning of ${this.fileName}.`);
     } catch (error) {
@@ -443,7 +452,7 @@ class LiveRoll extends Roll {
     document.querySelector(".has-sampling").hidden = this.hasChords;
     for (const part of document.querySelectorAll(".of-notes, .of-start")) part.hidden = true;
     byId("sampling").value = this.sampling;
-    if (!this.bar) byId("start-length").value = 16;
+    if (!this.bar) byId("start-length").value = byId("start-length").defaultValue = 16;
   }
 
   listen() {
@@ -459,8 +468,10 @@ class LiveRoll extends Roll {
     on("loop", "click", () => this.loop());
     on("download", "click", () => this.save());
     on("begin", "change", () => this.startChanged());
-    on("start-length", "change", () => this.startChanged());
+    on("start-length", "change", () => { numberIn("start-length"); this.startChanged(); });
+    for (const id of ["seed", "threshold"]) on(id, "change", () => numberIn(id));
     on("length", "change", () => {
+      numberIn("length");
       if (this.rows.length) return;
       this.planned = 0;
       this.tune();
@@ -564,7 +575,7 @@ class LiveRoll extends Roll {
   save() {
     const link = document.createElement("a");
     link.href = URL.createObjectURL(new Blob([this.midi()], { type: "audio/midi" }));
-    link.download = byId("download").dataset.file;
+    link.download = byId("download").dataset.file.replace(/(?=\.mid$)/, `-${this.seed}`);
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10000);
   }

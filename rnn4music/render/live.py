@@ -12,6 +12,7 @@ import base64
 import html
 import json
 import re
+from decimal import Decimal
 from fractions import Fraction
 
 import numpy as np
@@ -96,9 +97,11 @@ def write_live_page(
         "file_name": _text(f"{stem}.mid"),
         "weights": values,
     }
-    shown = {"seed": seed, "temperature": temperature, "density": density, "threshold": threshold}
+    shown = {"seed": seed, "threshold": threshold}
     shown["length"] = length or (120 if beats is None else 16)
     filled |= {name: f"{value:.15g}" for name, value in shown.items()}
+    filled["temperature"] = _slider(temperature, "0.1", "2")
+    filled["density"] = _slider(density, "0.25", "4")
     document = re.sub(r"\{\{(\w+)\}\}", lambda match: filled[match[1]], template)
     with written_whole(path) as file:
         file.write(document.encode("utf-8"))
@@ -134,6 +137,15 @@ def packed(network, bits=16):
 
 def _text(value):
     return html.escape(valid(value))
+
+
+def _slider(value, low, high):
+    """Return the attributes of a slider from `low` to `high`, or farther, that has `value`."""
+    value, step = Decimal(f"{value:.15g}"), Decimal("0.05")
+    if value % step:
+        step = Decimal(1).scaleb(min(int(value.as_tuple().exponent), -2))
+    low, high = min(Decimal(low), value), max(Decimal(high), value)
+    return f'min="{low}" max="{high}" step="{step}" value="{value}"'
 
 
 def _grid(reading):
