@@ -681,6 +681,31 @@ def test_the_command_refuses_what_it_cannot_use(files, capsys):
     assert not Path(page).exists()
 
 
+def test_the_command_refuses_metadata_that_compose_refuses(files, tmp_path, capsys):
+    model, path = chord_model(None, io_length=88), str(tmp_path / "model")
+    start = ["--start", str(files / "0.mid")]
+    for facts, flags in (
+        ({"lowest_pitch": 100}, []),
+        ({"lowest_pitch": 21, "time_step": 1e-9}, []),
+        ({"lowest_pitch": 21, "time_step": 0.1, "tempo": "fast"}, start),
+        ({"lowest_pitch": 21, "time_step": 0.1, "tempo": -5}, start),
+    ):
+        model.metadata = facts
+        model.saveParameters(path)
+        tune, page = tmp_path / "tune.mid", tmp_path / "page.html"
+        assert cli.main(["compose", path, "--steps", "1", "-o", str(tune), *flags]) == 1
+        expected = capsys.readouterr().err.splitlines()[-1]
+        assert cli.main(["page", path, "-o", str(page)]) == 1
+        assert capsys.readouterr().err.splitlines()[-1] == expected
+        assert not page.exists()
+
+
+def test_a_page_is_written_to_the_home_folder(files, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cli.main(["page", str(files / "seconds"), "-o", "~/page.html"]) == 0
+    assert (tmp_path / "page.html").exists()
+
+
 def test_the_command_says_what_it_wrote(files, capsys):
     arguments = ["page", str(files / "seconds"), "-o", str(files / "again.html")]
     assert cli.main(arguments) == 0

@@ -38,10 +38,14 @@ OPTIONS = (
 
 def run(args):
     """Write a page with a model's network."""
+    import numpy as np
+
+    from midi.files import expanded
     from rnn4music.experiment import notation
 
     args.model = experiment.inputs.model_path(args.model, "page")
     check_suffix(args.output, compose.SUFFIXES["html"])
+    args.output = str(expanded(args.output))
     starts, midi = args.start or [], experiment.inputs.MIDI
     check_effect(args, "start_steps", starts, "--start")
     for file in starts:
@@ -59,6 +63,10 @@ def run(args):
         check_effect(args, name, beats, "a model whose steps are parts of a beat")
     check_effect(args, "steps", not beats, "a model whose steps are seconds; give --bars")
     check_effect(args, "sampling", not has_chords, "a model without chords")
+    reading.sampling()
+    row = np.zeros((1, network.n_pitches))  # a tune has the checks of the pitches and the step
+    step = None if beats else reading.time_step
+    render.Tune(row, step, reading.pitch_range[0], onsets=reading.onsets, beats=beats)
     title = args.title
     if title is None:
         title = compose.title_of_music(metadata) or Path(args.model).stem

@@ -110,19 +110,23 @@ class ReadingOptions(NamedTuple):
         del arguments["bars"]  # which are added to what is read
         return arguments
 
+    def sampling(self):
+        """Return the `SamplingOptions` of all pitches; raise an error for invalid metadata."""
+        options = self.arguments()
+        for name in ("pitch_range", "to_c", "onsets"):
+            del options[name]
+        return SamplingOptions.validate((0, 128), **options, most_cells=MOST_CELLS)
+
     def read_tune(self, path, n_steps=None):
         """Return the first steps of a MIDI file, as a `Start`.
 
         Tunes are transposed for a model that was trained in C major and A minor only.
         """
-        options = self.arguments()
-        pitches, to_c = options.pop("pitch_range"), options.pop("to_c")
-        has_onsets = options.pop("onsets")
-        sampling = SamplingOptions.validate((0, 128), **options, most_cells=MOST_CELLS)
-        content = read_path(path, sampling.options)
-        key = find_key(content.piano_roll, lowest_pitch=0) if to_c else None
+        pitches = self.pitch_range
+        content = read_path(path, self.sampling().options)
+        key = find_key(content.piano_roll, lowest_pitch=0) if self.to_c else None
         semitones = semitones_to_c(key) if key else 0
-        halves = [content.piano_roll, content.onset_roll][: 1 + has_onsets]
+        halves = [content.piano_roll, content.onset_roll][: 1 + self.onsets]
         whole, velocity = (
             np.hstack([transpose(roll, semitones)[:, slice(*pitches)] for roll in rolls])
             for rolls in (halves, [content.velocity_roll])
