@@ -1070,7 +1070,7 @@ def test_likeness_to_the_training_music(rng):
     copied = transpose(music[3][5:20], 2)  # 15 chords, so eight passages of eight changes
     copied[-1] = 1
     silence = np.zeros((15, 24))
-    for roll, share in ((music[0], 1), (copied, 7 / 8), (1 - copied, 0), (silence, 0)):
+    for roll, share in ((music[0], 1), (copied, 7 / 8), (1 - copied, 0), (silence, None)):
         assert training_music.likeness(metadata, roll, False).copied == share
     similar = np.pad(random_roll(rng, 40, 20), ((0, 0), (2, 2)))
     alike = [
@@ -1079,7 +1079,8 @@ def test_likeness_to_the_training_music(rng):
     ]
     assert 1 > alike[0] > alike[1] > alike[2] >= 0
     assert training_music.Likeness(0.8, 0.25).score == pytest.approx(0.6)
-    further = training_music.record(metadata, music[:2])
+    assert training_music.Likeness(0.8, None).score == 0.8
+    further = training_music.record(metadata, music[:2], further=True)
     assert further["training_passages"] == metadata["training_passages"]
     assert further["training_statistics"] != metadata["training_statistics"]
 
@@ -1093,6 +1094,21 @@ def test_the_hashes_of_much_music_are_a_sample(rng, monkeypatch):
     tune = np.vstack([music[0][:200], random_roll(rng, 200, 24)])
     assert 0.4 < training_music.likeness(metadata, tune, False).copied < 0.6
     assert training_music.likeness(metadata, music[0], False).copied == 1
+    assert training_music.likeness(metadata, music[0][:40], False).copied is None  # too few
+
+
+def test_copies_of_an_earlier_training_that_did_not_record_its_music_are_unknown(
+    model, music, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    loaded = RNN4Music.from_file(model)
+    del loaded.metadata["training_passages"]
+    loaded.saveParameters("old")
+    for _ in range(2):  # the second time the model's file says that passages are missing
+        flags = ["--start-from", "old.npz", "-o", "old.npz", "--epochs", 1, "--window", 20]
+        train(music, *flags, "--quiet", "--force")
+    assert run("compose", "old.npz", "--count", 2, "--best", 1, "--steps", 30) == 0
+    assert "copied: unknown" in capsys.readouterr().out
 
 
 def test_each_call_composes_another_tune_and_reports_its_seed(model, tmp_path, capsys):

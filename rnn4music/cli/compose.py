@@ -188,7 +188,8 @@ def _best(args, metadata, rolls, onsets):
     if None in found:
         raise ValueError(
             f"{args.model} does not record what its training music is like, which --best needs: "
-            f"train it further with rnn4music train --start-from {args.model}, or train again"
+            f"train it further with rnn4music train --start-from {args.model}, which leaves copies "
+            "unknown, or train again"
         )
     order = sorted(range(len(found)), key=lambda k: -found[k].score)
     mean = sum(each.alike for each in found) / len(found)
@@ -320,9 +321,10 @@ def _result(files, replaced, composed, reasons, settings, has_chords):
                 most_unheard = max(most_unheard, unheard / n_strikes)
     for k, why in enumerate(reasons):
         tunes[k] |= why
+        copied = "copied: unknown" if why["copied"] is None else f"copied {why['copied']:.0%}"
         lines[k] += (
             f"\n  kept from {why['of']}, as number {why['number']}: alike {why['alike']:.2f} "
-            f"(mean of all: {why['mean_alike']:.2f}), copied {why['copied']:.0%}"
+            f"(mean of all: {why['mean_alike']:.2f}), {copied}"
         )
     least = min(tune["silent"] for tune in tunes)
     if least > MOSTLY:

@@ -85,7 +85,7 @@ def train(settings, progress=True):
             f"--validation {settings.validation:g} leaves no tune to learn from: give a smaller "
             "fraction, or more tunes"
         )
-    record = training_music.record(model.metadata, learned)
+    record = training_music.record(model.metadata, learned, bool(settings.start_from))
     model.metadata |= {**music.metadata, **record}
     validated = "no tune is held out"
     if len(validation):

@@ -11,7 +11,8 @@ does not change with a transposition, or with silence before and after the tune.
 steps, drawn from all tunes: a list of rows by name. ``training_passages`` is the base64 of the
 sorted `passage_hashes` of the tunes, of which the 10,000 smallest are kept: these are a random
 sample, and for any tune the share of its hashes up to the largest kept that are among them
-estimates the share of its passages that occur in the training music.
+estimates the share of its passages that occur in the training music. It is None if the passages of
+an earlier training are missing.
 """
 
 import base64
@@ -28,11 +29,17 @@ TUNES, BASELINE = "training_tunes", "baseline"
 STATISTICS, PASSAGES = "training_statistics", "training_passages"
 _LENGTH = 8  # characters
 _N_STEPS, _N_DESCRIBED, _N_HASHES = 64, 100, 10_000
+_LEAST = 20  # hashes of a tune to compare with a sample; fewer tell too little
 
 
-def record(metadata, tunes):
-    """Return the metadata of `tunes`, and of those that the model was trained on before."""
+def record(metadata, tunes, further=False):
+    """Return the metadata of `tunes`, and of those that the model was trained on before.
+
+    `further` if it was trained before.
+    """
     hashes, passages, seen = known_hashes(metadata) or set(), _passages(metadata), set()
+    is_known = passages is not None or not further
+    passages = np.zeros(0, "<u4") if passages is None else passages
     onsets = bool(getattr(tunes, "onsets", False))
 
     def hashed():
@@ -56,7 +63,7 @@ def record(metadata, tunes):
             name: [[float(f"{value:.3g}") for value in row] for row in rows.tolist()]
             for name, rows in _statistics_of_some(tunes, onsets).items()
         },
-        PASSAGES: base64.b64encode(passages.astype("<u4").tobytes()).decode(),
+        PASSAGES: base64.b64encode(passages.astype("<u4").tobytes()).decode() if is_known else None,
     }
 
 
@@ -80,17 +87,18 @@ class Likeness(NamedTuple):
     alike : float
         Mean overlapping area, from 0 to 1, of the statistics of its passages of 64 steps with those
         of the training music; see `evaluation.overlap`. 0 for a statistic that the tune lacks.
-    copied : float
-        Share of its passages of eight changes that occur in the training music, in any key.
+    copied : float or None
+        Share of its passages of eight changes that occur in the training music, in any key. None if
+        it is unknown: too few were compared, or not all training music is recorded.
     """
 
     alike: float
-    copied: float
+    copied: float | None
 
     @property
     def score(self):
         """What is high for a tune that is like the music and not copied from it."""
-        return self.alike * (1 - self.copied)
+        return self.alike * (1 - (self.copied or 0))
 
 
 def likeness(metadata, roll, onsets):
@@ -111,19 +119,26 @@ def likeness(metadata, roll, onsets):
         for name, overlap in overlaps.items()
         if len(described[name]) >= 2
     ]
-    known, hashes = _passages(metadata), music_metrics.passage_hashes(roll, onsets=onsets)
-    if len(known) == _N_HASHES:
-        hashes = hashes[hashes <= known[-1]]
-    copied = np.isin(hashes, known).mean() if len(hashes) else 0.0
-    return Likeness(float(np.mean(areas)), float(copied)) if areas else None
+    copied = _copied(_passages(metadata), music_metrics.passage_hashes(roll, onsets=onsets))
+    return Likeness(float(np.mean(areas)), copied) if areas else None
+
+
+def _copied(known, hashes):
+    """Return the share of hashes that are known, or None if that is unknown."""
+    if known is None:
+        return None
+    least = 1
+    if len(known) == _N_HASHES:  # a sample
+        hashes, least = hashes[hashes <= known[-1]], _LEAST
+    return float(np.isin(hashes, known).mean()) if len(hashes) >= least else None
 
 
 def _passages(metadata):
-    """Return the sorted hashes of passages in metadata; none if there are none."""
+    """Return the sorted hashes of passages in metadata, or None if they have none."""
     try:
         return np.frombuffer(base64.b64decode(metadata[PASSAGES]), "<u4")
     except (KeyError, TypeError, ValueError):
-        return np.zeros(0, "<u4")
+        return None
 
 
 def hash_of(roll):
