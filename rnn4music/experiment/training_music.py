@@ -37,9 +37,8 @@ def record(metadata, tunes, further=False):
 
     `further` if it was trained before.
     """
-    hashes, passages, seen = known_hashes(metadata) or set(), _passages(metadata), set()
-    is_known = passages is not None or not further
-    passages = np.zeros(0, "<u4") if passages is None else passages
+    hashes, known, seen = known_hashes(metadata) or set(), _passages(metadata), set()
+    passages = np.zeros(0, "<u4") if known is None else known
     onsets = bool(getattr(tunes, "onsets", False))
 
     def hashed():
@@ -63,7 +62,7 @@ def record(metadata, tunes, further=False):
             name: [[float(f"{value:.3g}") for value in row] for row in rows.tolist()]
             for name, rows in _statistics_of_some(tunes, onsets).items()
         },
-        PASSAGES: base64.b64encode(passages.astype("<u4").tobytes()).decode() if is_known else None,
+        PASSAGES: None if known is None and further else _text(passages),
     }
 
 
@@ -131,6 +130,10 @@ def _copied(known, hashes):
     if len(known) == _N_HASHES:  # a sample
         hashes, least = hashes[hashes <= known[-1]], _LEAST
     return float(np.isin(hashes, known).mean()) if len(hashes) >= least else None
+
+
+def _text(passages):
+    return base64.b64encode(passages.astype("<u4").tobytes()).decode()
 
 
 def _passages(metadata):
