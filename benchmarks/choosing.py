@@ -17,6 +17,7 @@ from rnn4music.evaluation import mean_overlap, overlap
 from rnn4music.experiment import notation
 from rnn4music.experiment.music import ReadingOptions
 from rnn4music.experiment.training_music import likeness
+from rnn4music.saving.metadata import log_odds
 
 SHARE = 0.1  # of the tunes, which train holds out by itself
 
@@ -35,7 +36,7 @@ def main(words=None):
     arguments = parser.parse_args(words)
     network, content = read_network(arguments.model)
     metadata = content["metadata"]
-    reading = ReadingOptions.of_model(metadata, network.n_pitches)
+    reading = ReadingOptions.of_model(metadata, network.n_pitches, n_conditions=network.conditions)
     known = None
     if reading.bars:
         beats = notation.beats_of(metadata, reading, None)
@@ -45,7 +46,13 @@ def main(words=None):
     rng, rows = np.random.default_rng(0), []
     for seed in range(arguments.trials):
         tunes, _ = network.gen_music(
-            None, arguments.steps, arguments.count, conditions=known, temperature=0.9, seed=seed
+            None,
+            arguments.steps,
+            arguments.count,
+            conditions=known,
+            temperature=0.9,
+            around=log_odds(metadata),
+            seed=seed,
         )
         found = [likeness(metadata, tune, reading.onsets) for tune in tunes]
         if None in found:

@@ -32,7 +32,7 @@ from midi import (
 )
 from rnn4music import RNN4Music, cli, hyperparameters, plots, tuning
 from rnn4music._utils import paths
-from rnn4music.cli import _common, compose, evaluate
+from rnn4music.cli import _common, compose, evaluate, plot
 from rnn4music.cli.train import result as result_of_training
 from rnn4music.data.keys import find_key, semitones_to_c, transpose
 from rnn4music.data.midi_files import load_midi
@@ -1681,6 +1681,43 @@ def test_pictures(model, chords, music, tmp_path, arguments, texts, capsys):
     drawn = set(re.findall("<!-- (.*?) -->", (tmp_path / "p.svg").read_text("utf8")))
     assert texts <= drawn, drawn
     assert str(tmp_path / "p.svg") in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "title"),
+    (
+        (os.fsdecode(b"caf\xe9.mid"), "caf?.mid: 80 notes"),
+        (f"begin {'x' * 150} end.mid", f"begin {'x' * 13}…xx end.mid: 80 notes"),
+    ),
+)
+def test_titles_have_odd_and_long_names(music, tmp_path, name, title):
+    try:
+        shutil.copy(music / "0.mid", tmp_path / name)
+    except OSError:
+        pytest.skip("file names are Unicode here")
+    assert run("plot", "roll", tmp_path / name, "-o", tmp_path / "p.svg") == 0
+    assert title in (tmp_path / "p.svg").read_text("utf8")
+
+
+def test_long_titles_stand_above_the_line_on_how_to_read_the_picture():
+    from matplotlib.figure import Figure
+
+    axes = Figure((12, 4), layout="constrained").add_subplot()
+    for text, is_above in (("m.npz reads a.mid", False), ("m" * 30 + " reads " + "a" * 30, True)):
+        plot._title(axes, text, "how " * 19)
+        axes.figure.draw_without_rendering()
+        title, how = axes._left_title.get_window_extent(), axes._right_title.get_window_extent()
+        first_line = (title.y0 + title.y1) / 2 if is_above else title.y0
+        assert (title.x1 > how.x0) == is_above and (first_line >= how.y1 - 2) == is_above
+
+
+@pytest.mark.parametrize("window", ("50", [1], 1, True))
+def test_a_learning_curve_of_windows_of_unknown_length(model, tmp_path, window):
+    loaded = RNN4Music.from_file(model)
+    loaded.metadata["trained_on"] = [{"window": window}]
+    path = loaded.saveParameters(tmp_path / "odd")
+    assert run("plot", "learning", path, "-o", tmp_path / "p.svg") == 0
+    assert "<!-- overfitting" not in (tmp_path / "p.svg").read_text("utf8")
 
 
 def test_probabilities_are_drawn_at_the_step_that_they_predict(model, music, tmp_path, monkeypatch):

@@ -30,6 +30,7 @@ OPTIONS = (
            "model's, or 0.3)", "SECONDS", above=0),
     Option("output", str, "picture.png", "picture file, .png, .pdf or .svg", "FILE"),
 )  # fmt: skip
+_LONGEST = 30  # characters of a name in a title
 _HOW_TO_READ = {
     "cell": "a row is a unit, beside similar ones: a colour that lasts is kept in memory",
     "hidden": "a row is a unit, beside similar ones: white passes nothing on",
@@ -85,7 +86,7 @@ def _plot_roll(args, figure):
     notes = count(len(content.notes), "note")
     axes = figure.add_subplot()
     plots.plot_notes(axes, content.notes, content.bars)
-    _title(axes, f"{Path(args.file).name}: {notes}", "a dark head is where a note is struck")
+    _title(axes, f"{_name(args.file)}: {notes}", "a dark head is where a note is struck")
     return f"{notes}{omitted}"
 
 
@@ -97,17 +98,29 @@ def _plot_learning(args, figure):
     if not history.cost:
         raise ValueError(f"{args.file} has not been trained, so there is no curve to draw")
     past = saving.metadata.trainings(content["metadata"])
-    windows = {training.get("window") for training in past}
-    steps = windows.pop() - 1 if len(windows) == 1 and None not in windows else None
+    windows = [training.get("window") for training in past]
+    is_known = windows and all(type(n) is int and n > 1 and n == windows[0] for n in windows)
+    steps = windows[0] - 1 if is_known else None
     noises = ("dropout", "weight_noise", "output_noise")
     disturbed = any(training.get(name) for training in past for name in noises)
     axes = plots.plot_history(figure.add_subplot(), history, steps, disturbed)
     how = "overfitting: training falls and validation rises"
-    _title(axes, f"{Path(args.file).name}: {count(history.epochs, 'epoch')}", how * bool(steps))
+    _title(axes, f"{_name(args.file)}: {count(history.epochs, 'epoch')}", how * bool(steps))
+
+
+def _name(path):
+    """Return the name of a file for a title: the ends of a long one, with Unicode text alone."""
+    from rnn4music.render.html import valid
+
+    name = valid(Path(path).name)
+    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 11]}…{name[-10:]}"
 
 
 def _title(axes, text, how):
-    """Write a title, and below it a line on how to read the picture."""
+    """Write a title, and at its right, or below a long one, how to read the picture."""
+    inches = len(text) / 10 + len(how) / 17  # about
+    if inches > axes.figure.get_figwidth() - 1.6:  # which leaves room for axis and colour bar
+        text += "\n"
     axes.set_title(text, loc="left", parse_math=False)
     axes.set_title(how, loc="right", parse_math=False, fontsize="small", color="0.35")
 
@@ -125,7 +138,7 @@ def _plot_network(args, figure):
     tune = reading.read_tune(args.tune)
     roll, how = tune.roll, {"time_step": None if tune.beats else reading.time_step}
     how["beats"] = tune.beats
-    rows, names = roll, f"{Path(args.file).name} reads {Path(args.tune).name}"
+    rows, names = roll, f"{_name(args.file)} reads {_name(args.tune)}"
     if reading.bars:
         rows, of_next = with_bars(roll, tune.beats, n_more=1)
     if args.what == "activations":
