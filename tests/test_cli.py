@@ -135,7 +135,7 @@ def test_help_shows_defaults(capsys):
             run(command, "--help")
         shown += " ".join(capsys.readouterr().out.split())
     units = " ".join(map(str, config.OPTIONS["units"].default))
-    for text in ("number of steps to compose (300)", "to begin from silence (none)", f"({units})"):
+    for text in ("up to the end of a bar (300)", "to begin from silence (none)", f"({units})"):
         assert text in shown
     assert not re.search(r"\((None|False|Ellipsis|)\)", shown)
 
@@ -360,7 +360,8 @@ def test_onsets_reach_every_command(music, tmp_path, capsys, monkeypatch):
     start = "--start", folder / "0.mid", "--with-start", "--start-steps", 8
     assert run("compose", "o.npz", "--steps", 60, "--seed", 1, *start, "--json") == 0
     said = json.loads(capsys.readouterr().out)["tunes"][0]
-    composed, _ = model.to_numpy().gen_music(tunes[0][:8], 60, temperature=0.9, seed=1)
+    how = {"temperature": 0.9, "around": model.metadata["log_odds"], "seed": 1}
+    composed, _ = model.to_numpy().gen_music(tunes[0][:8], 60, **how)
     content = midiread("tune.mid", (40, 90), 0.3)
     np.testing.assert_array_equal(content.onset_roll[:8], tunes[0][:8, 50:])
     np.testing.assert_array_equal(
