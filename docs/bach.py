@@ -39,7 +39,7 @@ def train(path):
         status = main(["train", str(music), "-o", str(trained), *OPTIONS.split()])
         if status:
             raise SystemExit(status)
-        with np.load(trained) as arrays:
+        with np.load(trained, allow_pickle=False) as arrays:
             few = {name: reduced(name, array) for name, array in arrays.items()}
         np.savez_compressed(path, **few)
 

@@ -28,6 +28,7 @@ from rnn4music.data import store
 from rnn4music.experiment import config
 from rnn4music.experiment import music as experiment_music
 from rnn4music.experiment import run as experiment_run
+from rnn4music.experiment.music import Music
 from rnn4music.training.history import History
 from rnn4music.training.loop import TrainingDiverged
 
@@ -342,7 +343,7 @@ def test_a_password_is_not_shown():
 class Model:
     """Stand-in for a network: its validation falls fastest with a learning rate of 0.01."""
 
-    def __init__(self, settings):
+    def __init__(self, settings, metadata):
         self.badness = abs(np.log10(settings.learning_rates[0]) + 2)
 
     def learn(self, n_epochs, callbacks):
@@ -362,7 +363,7 @@ def learn(model, settings, music, progress, callbacks):
 
 def tunes(n_steps=9):
     parts = {"train": [np.ones((n_steps, 88))], "validation": [np.ones((4, 88))]}
-    return lambda data, settings, model: SimpleNamespace(parts=parts)
+    return lambda data, settings, model: SimpleNamespace(parts=parts, metadata={})
 
 
 def only_count(replace=setattr):
@@ -650,11 +651,11 @@ def test_a_process_that_was_taken_for_dead_goes_on_with_another_trial(
         if n == 1:
             while not let_hearts_stop(tmp_path):  # the first beat may be under way
                 pass
-            trials.run_trial(*job_and_study(tmp_path), None)  # runs it again
+            trials.run_trial(*job_and_study(tmp_path), Music({}, {}))  # runs it again
         return learn(model, settings, music, progress, callbacks)
 
     monkeypatch.setattr(experiment_run, "learn", taken)
-    trials.run_trial(*job_and_study(tmp_path), None)
+    trials.run_trial(*job_and_study(tmp_path), Music({}, {}))
     found = results.rows(read(SPACE), job_and_study(tmp_path)[1].trials)
     assert [row["state"] for row in found] == ["interrupted", "complete"]
     assert found[0]["learning_rates"] == found[1]["learning_rates"]
@@ -917,7 +918,7 @@ def test_a_store_says_which_pitches(music, tmp_path, monkeypatch):
 
     def count(model, settings, *others):
         widths.append(model.io_length)
-        return learn(Model(settings), settings, *others)
+        return learn(Model(settings, {}), settings, *others)
 
     monkeypatch.setattr(experiment_run, "learn", count)
     data, space = tmp_path / "store", {**SPACE, "validation": 0.5}
