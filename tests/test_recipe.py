@@ -12,7 +12,7 @@ from rnn4music import RNN4Music, cli
 from rnn4music.cli._common import ABOVE_BASELINE
 from rnn4music.data import convert, load_midi
 from rnn4music.evaluation import score_baselines
-from rnn4music.experiment import config, recipe
+from rnn4music.experiment import config, recipe, run
 
 pytestmark = [
     *OF_TINY_MODELS,
@@ -173,6 +173,17 @@ def test_a_model_is_told_where_bars_begin_wherever_it_is_used(tmp_path, monkeypa
     ):
         assert cli.main(refused) in (1, 2)
         assert message in capsys.readouterr().err
+
+
+def test_what_was_learned_is_saved_if_what_follows_fails(tmp_path, monkeypatch):
+    def fail(model, music):
+        raise ValueError("no score")
+
+    write_music(tmp_path, monkeypatch)
+    monkeypatch.setattr(run, "_log_odds", fail)
+    small = ["--classic", "--dt", "0.3", "--epochs", "1", "--units", "8", "--quiet"]
+    assert cli.main(["train", "music", *small]) == 1
+    assert len(RNN4Music.from_file("model.npz").history.cost) > 0
 
 
 def test_an_old_model_is_trained_further_as_it_is(tmp_path, monkeypatch):

@@ -179,7 +179,7 @@ def run(args, midi=True):
             "Model": saving.model_card.facts(args.model, content),
         }
         files.append(render.write_page(args.html, tunes, facts, title, args.soundfont))
-    return _result(files, replaced, tunes, reasons, settings, has_chords)
+    return _result(files, replaced, tunes, reasons, settings)
 
 
 def _best(args, metadata, rolls, onsets):
@@ -294,7 +294,7 @@ def _all_files(outputs, args):
     return files + ([] if args.html is None else [expanded(args.html)])
 
 
-def _result(files, replaced, composed, reasons, settings, has_chords):
+def _result(files, replaced, composed, reasons, settings):
     """Return the result; warn of tunes that are mostly silent, or have very many notes."""
     from midi.text import count
     from rnn4music.experiment.notation import in_words
@@ -334,10 +334,9 @@ def _result(files, replaced, composed, reasons, settings, has_chords):
         warnings.warn(f"{least:.0%} of the steps are silent: {remedy}", stacklevel=2)
     most = max(tune["notes_at_a_time"] for tune in tunes)
     if most > DENSE:
-        remedy = "--density below 1 gives fewer"
         warnings.warn(
             f"{most:.1f} notes sound at a time, more than music usually has: the model may have "
-            f"learned too little; {remedy}",
+            "learned too little; --density below 1 gives fewer",
             stacklevel=2,
         )
     if most_unheard > UNHEARD:

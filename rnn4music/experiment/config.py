@@ -30,7 +30,7 @@ MUSIC = (
            ("LOW", "HIGH"), 2, low=0),
     Option("sustain", bool, False, "let the sustain pedal lengthen notes"),
     Option("onsets", bool, False, "tell notes that are struck again from notes that are held"),
-    Option("bar_positions", bool, False, "tell the network the place of each step in its bar"),
+    Option("bar_positions", bool, False, "let the network read the place of each step in its bar"),
     Option("keep_short", bool, False, "keep notes that begin and end between two steps"),
     Option("keep_silence", bool, False, "keep silence longer than a second before the first note "
            "and after the last"),

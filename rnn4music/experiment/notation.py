@@ -52,7 +52,7 @@ def beats_of(metadata, reading, start=None, tempo=None, meter=None):
 
 
 def with_bars(roll, beats, n_more=0):
-    """Return a roll with what its steps are in their bars, and the same of `n_more` after it.
+    """Return a roll with the columns of `bar_columns`, and those of the `n_more` steps after it.
 
     Parameters
     ----------

@@ -39,10 +39,10 @@ OTHER_SUFFIXES = (
 )  # fmt: skip
 """Suffixes of files that are not models."""
 
-FIXED = ("units", "chord_units", "pitch_range", "optimiser", "cost", "seed", "dtype")
 MANY_STEPS = 10_000
-"""Steps of the training music that say enough of a model, if no tunes are held out."""
+"""Steps of the training music to evaluate after training, if no tunes are held out."""
 
+FIXED = ("units", "chord_units", "pitch_range", "optimiser", "cost", "seed", "dtype")
 CHANGEABLE = ("clip", "epsilon", "threshold")
 """Settings that a model keeps when it is trained further, and settings that may change then.
 
@@ -111,9 +111,10 @@ def train(settings, progress=True):
     model.metadata |= record  # after resuming, which replaces the metadata
     if settings.licence is not None:
         model.metadata["licence"] = settings.licence
-    model.saveParameters(output)  # first, so that nothing is lost
-    model.metadata[LOG_ODDS] = round(_log_odds(model, music), 3)
-    model.saveParameters(output)
+    try:
+        model.metadata[LOG_ODDS] = round(_log_odds(model, music), 3)
+    finally:  # whatever happens, what was learned is saved
+        model.saveParameters(output)
     rates = model.R1, model.R2, model.R3, model.Rout
     problem = divergence(history, model.io_length, settings.window, rates)
     return Trained(str(output), history, music, problem)

@@ -29,7 +29,7 @@ TUNES, BASELINE = "training_tunes", "baseline"
 STATISTICS, PASSAGES = "training_statistics", "training_passages"
 _LENGTH = 8  # characters
 _N_STEPS, _N_DESCRIBED, _N_HASHES = 64, 100, 10_000
-_LEAST = 20  # hashes of a tune to compare with a sample; fewer tell too little
+_LEAST = 20  # hashes of a tune to compare with a sample
 
 
 def record(metadata, tunes, further=False):

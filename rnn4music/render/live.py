@@ -59,7 +59,7 @@ def write_live_page(
     beats : midi.Beats, optional
         Tempo and metre of what is composed from silence, if steps are parts of a beat.
     fixed : dict, optional
-        ``tempo`` and ``meter`` of all that is composed, whatever a start says.
+        ``tempo`` and ``meter`` of all that is composed, in place of a start's.
     accents : data.accents.Accents, optional
         How hard notes are struck; by default all velocities are 90.
     openings : list of (str, experiment.music.Start)

@@ -328,7 +328,7 @@ function startOf(file, grid, most) {
 }
 
 /* The first steps of a tune, given as the velocities of its pitches (0 where a note is held) at each
-   step: { roll, velocities, semitones }, transposed for a model that knows C major and A minor only. */
+   step: { roll, velocities, semitones }, transposed for a model of C major and A minor alone. */
 function asStart(cells, grid, most) {
   const every = { pitches: 128, lowest: 0 };
   const key = grid.toC ? findKey(cells.map((row) => [...row.keys()]), every) : null;
