@@ -16,14 +16,13 @@ import pytest
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-_COMPILED = "JAX_COMPILATION_CACHE_DIR"
+_COMPILED = "RNN4MUSIC_CODE_CACHE"
 
 
 def pytest_configure(config):
-    """Let all processes of a run share what XLA compiles: half of the time would go there."""
+    """Let all processes of a run share what is compiled: half of the time would go there."""
     if _COMPILED not in os.environ:
         config.made_for_this_run = os.environ[_COMPILED] = tempfile.mkdtemp()
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 
 def pytest_unconfigure(config):

@@ -220,7 +220,7 @@ class Copy:
             **os.environ,
             "PYTHONPATH": self.folder,
             "PYTHONDONTWRITEBYTECODE": "1",
-            "JAX_COMPILATION_CACHE_DIR": f"{self.folder}/.compiled",
+            "RNN4MUSIC_CODE_CACHE": f"{self.folder}/.compiled",
             # the plain functions; tests/test_kernels.py compares the kernels with them
             **({} if kernels else {"RNN4MUSIC_KERNELS": "0"}),
         }

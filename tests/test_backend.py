@@ -21,8 +21,8 @@ print("composed")
 def run(script, home, engine="jax", **options):
     """Run a script with this HOME, None being none, and return its output."""
     changes = {"PYTHONPATH": os.pathsep.join(sys.path), "RNN4MUSIC_BACKEND": engine}
-    # an unknown user cannot read what other users' XLA compiled
-    kept = os.environ.keys() - {"HOME", "JAX_COMPILATION_CACHE_DIR"}
+    # an unknown user must not read what other users compiled
+    kept = os.environ.keys() - {"HOME", "RNN4MUSIC_CODE_CACHE"}
     environment = {name: os.environ[name] for name in kept} | changes
     environment |= {} if home is None else {"HOME": str(home)}
     command = [options.pop("python", sys.executable), "-c", script]

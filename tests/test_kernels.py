@@ -259,7 +259,7 @@ def test_the_runtime_is_valid_by_itself():
 def test_kernels_that_do_not_work_are_not_used(monkeypatch):
     """Training must work even with an LLVM version that rejects the code."""
 
-    def broken(_):
+    def broken(*_):
         raise RuntimeError("LLVM is too new")
 
     monkeypatch.setattr(jit, "Compiled", broken)

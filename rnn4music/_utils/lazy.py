@@ -1,7 +1,21 @@
 """Names of a package that load their modules on first use, so that imports stay light."""
 
+import contextlib
+import gc
 import importlib
 import sys
+
+
+@contextlib.contextmanager
+def paused_collector():
+    """Pause the garbage collector: it would look again and again at what this block builds."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def lazy_names(package, homes):
@@ -18,7 +32,8 @@ def lazy_names(package, homes):
     def get(name):
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
+        with paused_collector():
+            value = getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
         setattr(sys.modules[package], name, value)
         return value
 

@@ -12,6 +12,8 @@ import tempfile
 import warnings
 from typing import Any
 
+from rnn4music._utils.lazy import paused_collector
+
 ENGINES = {
     "jax": ("pytensor", "jax"),
     "numba": ("pytensor", "numba"),
@@ -133,15 +135,16 @@ def function(inputs, outputs, updates=()):
 
     The function returns a list of arrays and applies `updates`.
     """
-    updates, full_precision = list(updates), contextlib.nullcontext
+    updates = list(updates)
+    full_precision, compiling = contextlib.nullcontext, paused_collector
     if ENGINE == "jax":
         from rnn4music.backend import xla
 
-        full_precision = xla.full_precision
+        full_precision, compiling = xla.full_precision, xla.compiling
         mode = xla.mode(inputs, [*outputs, *(new for _, new in updates)])
     else:
         mode = "NUMBA" if ENGINE == "numba" else "FAST_RUN"
-    with full_precision():
+    with full_precision(), compiling():
         # not every optimiser reads every setting
         compiled = library.function(
             inputs, outputs, updates=updates, mode=mode, on_unused_input="ignore"
@@ -149,7 +152,10 @@ def function(inputs, outputs, updates=()):
 
     @functools.wraps(compiled)
     def call(*arrays):
-        with full_precision():
-            return compiled(*arrays)
+        nonlocal compiling  # in the first call only
+        with full_precision(), compiling():
+            results = compiled(*arrays)
+        compiling = contextlib.nullcontext
+        return results
 
     return call

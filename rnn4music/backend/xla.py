@@ -1,8 +1,11 @@
 """PyTensor on JAX: compilation modes, precision, and machine code inside graphs."""
 
+import contextlib
 import ctypes
+import importlib
 import math
 import threading
+import warnings
 from typing import Any
 
 import jax
@@ -14,6 +17,8 @@ from pytensor.graph.op import Op
 from pytensor.graph.traversal import applys_between
 from pytensor.scan.op import Scan
 
+from rnn4music._utils import code_cache, processes
+from rnn4music._utils.lazy import paused_collector
 from rnn4music.backend.engine import fork
 
 # Its first import sets JAX's global precision from PyTensor's floatX: restore it afterwards.
@@ -22,6 +27,12 @@ from pytensor.link.jax.dispatch.basic import jax_funcify  # noqa: E402
 from pytensor.link.jax.linker import JAXLinker  # noqa: E402
 
 jax.config.update("jax_enable_x64", _before)
+
+_jax_cache: Any = None
+with contextlib.suppress(ImportError):  # there are no public names for these
+    from jax._src.config import persistent_cache_min_compile_time_secs as _least_seconds
+
+    _jax_cache = importlib.import_module("jax._src.compilation_cache")
 
 
 def full_precision():
@@ -33,6 +44,44 @@ def full_precision():
             "rnn4music.NumpyNetwork, which needs no engine"
         )
     return jax.enable_x64(True)
+
+
+class _Programs:
+    """Our cache on disk, with the methods of JAX's own."""
+
+    def get(self, key):
+        return code_cache.read(self._full(key))
+
+    def put(self, key, value):
+        code_cache.write(self._full(key), value)
+
+    def _full(self, key):
+        return f"{key} {processes.n_cores()} {code_cache.processor()}"
+
+
+_programs, _users, _changing = _Programs(), [], threading.Lock()
+
+
+@contextlib.contextmanager
+def compiling():
+    """Keep what XLA compiles in this block in our cache, unless the user has set one for JAX."""
+    if _jax_cache is None or _jax_cache.is_persistent_cache_enabled() or not code_cache.exists():
+        with paused_collector():
+            yield
+        return
+    with _changing:
+        _jax_cache._cache = _programs
+        _users.append(None)
+    try:
+        with paused_collector(), _least_seconds(0), warnings.catch_warnings():
+            # XLA cannot write a program whose memory is in several blocks
+            warnings.filterwarnings("ignore", "Error writing persistent compilation cache")
+            yield
+    finally:
+        with _changing:
+            _users.pop()
+            if not _users:
+                _jax_cache._cache = None
 
 
 KEPT = 30_000_000
@@ -82,10 +131,11 @@ class MachineCode(Op):
 
     Parameters
     ----------
-    address : int
-        Address of the function, which takes XLA's call frame.
+    code : Future
+        Of an object whose `address()` is that of the function, which takes XLA's call frame.
     name : str
-        Unique name for what the function computes: the key in JAX's cache on disk.
+        Unique name for what the function computes, in all processes: XLA's programs on the
+        disk call it by this name.
     shapes : tuple of tuple of int
         Shapes of the results.
     dtype : str
@@ -95,10 +145,10 @@ class MachineCode(Op):
         needs it.
     """
 
-    __props__ = ("address", "name", "shapes", "dtype", "in_place")
+    __props__ = ("code", "name", "shapes", "dtype", "in_place")
 
-    def __init__(self, address, name, shapes, dtype, in_place):
-        self.address, self.name, self.shapes = address, name, shapes
+    def __init__(self, code, name, shapes, dtype, in_place):
+        self.code, self.name, self.shapes = code, name, shapes
         self.dtype, self.in_place = dtype, in_place
 
     def make_node(self, *inputs):
@@ -113,20 +163,27 @@ class MachineCode(Op):
         raise NotImplementedError("this operation is compiled by JAX only")
 
 
-_registered, _registering = {}, threading.Lock()  # addresses by the names registered with XLA
+_registered, _registering = set(), threading.Lock()  # names of functions that XLA knows
+
+
+def _register(op):
+    """Make a function known to XLA by its name, as soon as its machine code is there."""
+    address = op.code.result().address()
+    with _registering:
+        if op.name not in _registered:
+            pointer = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(address)
+            jax.ffi.register_ffi_target(op.name, jax.ffi.pycapsule(pointer), platform="cpu")
+            _registered.add(op.name)
 
 
 @jax_funcify.register(MachineCode)  # pyright: ignore[reportArgumentType]
 def _convert(op, **_):
-    name = op.name
-    with _registering:
-        if _registered.get(name, op.address) != op.address:
-            name = f"{name}_{op.address}"
-        if name not in _registered:
-            pointer = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(op.address)
-            jax.ffi.register_ffi_target(name, jax.ffi.pycapsule(pointer), platform="cpu")
-            _registered[name] = op.address
     results = [jax.ShapeDtypeStruct(shape, op.dtype) for shape in op.shapes]
-    call = jax.ffi.ffi_call(name, results, input_output_aliases=dict(op.in_place))
-    # JAX may take a constant scalar for a number of another precision
-    return lambda *arrays: tuple(call(*(jax.numpy.asarray(x, op.dtype) for x in arrays)))
+
+    def call(*arrays):
+        _register(op)
+        call = jax.ffi.ffi_call(op.name, results, input_output_aliases=dict(op.in_place))
+        # JAX may take a constant scalar for a number of another precision
+        return tuple(call(*(jax.numpy.asarray(x, op.dtype) for x in arrays)))
+
+    return call

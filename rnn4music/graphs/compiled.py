@@ -15,6 +15,7 @@ import functools
 from typing import NamedTuple
 
 from rnn4music import backend, network, updates
+from rnn4music._utils.lazy import paused_collector
 from rnn4music.chords import chord_units_before
 from rnn4music.costs import COSTS
 from rnn4music.graphs.parameters import named, unnamed
@@ -47,6 +48,7 @@ _GROUPS = "layer1", "layer2", "layer3", "output"  # of parameters, one learning 
 
 def compiled_once(build):
     """Cache in the network what a function compiles for a shape and options."""
+    build = paused_collector()(build)
 
     @functools.wraps(build)
     def compiled(network, shape, *options):

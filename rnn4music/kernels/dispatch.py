@@ -74,15 +74,16 @@ def _try_out():
     roll = np.array([[1, 0, 1], [0, 1, 0]], "float32")
     matrix, row = np.arange(6, dtype="float32").reshape(3, 2), np.ones(2, "float32")
     result, scratch = np.zeros((2, 2), "float32"), np.zeros(1, "float32")
-    kernel = matmul.roll_product(2, 3, 2, "row", "float32", 1)
-    jit.Compiled(kernel).run(roll, matrix, row, result, scratch)
+    sizes = 2, 3, 2, "row", "float32", 1
+    _, code = jit.compiled(f"test {sizes}", lambda: matmul.roll_product(*sizes))
+    code.result().run(roll, matrix, row, result, scratch)
     if not np.array_equal(result, roll @ matrix + row):
         raise ArithmeticError("a test product is wrong")
 
 
 @functools.cache
 def _compiled(name, *sizes):
-    """Return a kernel's results and `in_place`, the address of its machine code, and its name.
+    """Return a kernel's description, the future of its machine code, and its name.
 
     The kernel itself, megabytes of LLVM's instructions as Python objects, is not kept.
     """
@@ -90,9 +91,9 @@ def _compiled(name, *sizes):
 
     module = next(each for each in (chord_loops, lstm_loops, matmul) if name in vars(each))
     sizes = *sizes, processes.n_cores()
-    kernel = getattr(module, name)(*sizes)
-    label = "_".join(map(str, ("rnn4music", name, *sizes)))
-    return kernel.results, kernel.in_place, jit.Compiled(kernel).address(), label
+    label = "_".join(map(str, ("rnn4music", name, *sizes, jit.version())))
+    kernel, code = jit.compiled(label, lambda: getattr(module, name)(*sizes))
+    return kernel, code, label
 
 
 def _call(name, sizes, inputs, shapes=None):
@@ -101,10 +102,10 @@ def _call(name, sizes, inputs, shapes=None):
 
     dtype = inputs[0].dtype
     with _COMPILING:
-        results, in_place, address, label = _compiled(name, *sizes, dtype)
-    shapes = tuple(map(tuple, [*(shapes or results[:-1]), results[-1]]))
-    code: Any = xla.MachineCode(address, label, shapes, dtype, tuple(in_place.items()))
-    return code(*inputs, return_list=True)[:-1]
+        kernel, code, label = _compiled(name, *sizes, dtype)
+    shapes = tuple(map(tuple, [*(shapes or kernel.results[:-1]), kernel.results[-1]]))
+    node: Any = xla.MachineCode(code, label, shapes, dtype, tuple(kernel.in_place.items()))
+    return node(*inputs, return_list=True)[:-1]
 
 
 def run_steps(a, initial, parameters):
