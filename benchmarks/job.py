@@ -38,6 +38,14 @@ def update_once(hidden, batch, steps):
     print("updated", flush=True)
 
 
+def save_model(path, hidden, batch, steps):
+    """Save an untrained model and print "saved"."""
+    model, _ = model_and_tunes(hidden, batch, steps)
+    model.metadata["time_step"] = 0.2
+    model.saveParameters(path)
+    print("saved", flush=True)
+
+
 def update_from_folder(folder, cache, hidden, batch, steps):
     """Build a model, update it once with MIDI files of a folder, and print "updated".
 

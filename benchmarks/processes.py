@@ -24,13 +24,12 @@ def seconds_until_said(command, word, changes=None):
 
     `changes` are changes to the environment; the value None removes a variable.
     """
-    environment = {**os.environ, **(changes or {})}
     with tempfile.TemporaryFile("w+") as errors:
         started = time.perf_counter()
         process = subprocess.Popen(
             [sys.executable, "-c", command],
             cwd=ROOT,
-            env={name: value for name, value in environment.items() if value is not None},
+            env=_changed(changes),
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,
@@ -44,8 +43,32 @@ def seconds_until_said(command, word, changes=None):
     return seconds
 
 
+def seconds_of(arguments, changes=None):
+    """Return the seconds from the start of Python with these arguments until it ends."""
+    started = time.perf_counter()
+    ended = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=ROOT,
+        env=_changed(changes),
+        capture_output=True,
+        text=True,
+    )
+    seconds = time.perf_counter() - started
+    if ended.returncode:
+        raise Failed(ended.stderr)
+    return seconds
+
+
+def _changed(changes):
+    environment = {**os.environ, **(changes or {})}
+    return {name: value for name, value in environment.items() if value is not None}
+
+
 def caches_in(folder):
-    """Return changes to the environment that move all caches to a folder."""
+    """Return changes to the environment that move all caches to a folder.
+
+    Python's own are kept elsewhere: modules are compiled to bytecode when they are installed.
+    """
     flags = os.environ.get("PYTENSOR_FLAGS", "")
     return {
         "HOME": folder,
@@ -54,6 +77,8 @@ def caches_in(folder):
         "XDG_DATA_HOME": None,
         "MPLCONFIGDIR": None,
         "JAX_COMPILATION_CACHE_DIR": None,
+        "RNN4MUSIC_CODE_CACHE": None,
+        "PYTHONDONTWRITEBYTECODE": None,
         "PYTENSOR_FLAGS": ",".join(filter(None, [flags, f"base_compiledir={folder}/pytensor"])),
         "PYTHONUSERBASE": site.getuserbase(),  # packages of the user
     }
@@ -79,6 +104,12 @@ def update_from_folder(folder, cache, size):
         f"from benchmarks import job\nif __name__ == '__main__': job.update_from_folder{arguments}"
     )
     return seconds_until_said(command, "updated")
+
+
+def save_model(path, size):
+    """Save an untrained model."""
+    arguments = str(path), *size
+    seconds_until_said(f"from benchmarks import job; job.save_model{arguments}", "saved")
 
 
 def generate_tunes(folder, n_files):
