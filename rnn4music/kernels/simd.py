@@ -134,7 +134,9 @@ def _exponential(x):
     """Return (s, r) with e^x = s (1 + r), s a power of two: e^x = 2^n e^(x − n log 2).
 
     r is the Taylor series, cut off where the next term is below the rounding error. x is
-    limited to the range in which e^x is neither 0 nor infinite.
+    limited to the range in which e^x is neither 0 nor infinite. n is rounded by the addition of a
+    number so large that its last digit is 1; with the exponent's bias added too, the sum's last
+    bits are the exponent of s.
     """
     code = x.code
     single = code.n_bytes == 4
@@ -145,19 +147,17 @@ def _exponential(x):
     first = round(math.log(2) * scale) / scale
     second = float(Decimal(2).ln() - Decimal(first))
     x = _limited(_limited(x, bound, ">"), -bound, "<")
-    n = code.intrinsic("rint", x * (1 / math.log(2)))
-    is_number = code.builder.fcmp_ordered("ord", n.value, n.value)
-    n = code.select(is_number, n, code.vector(0))
+    large = 1.5 * 2**mantissa + bias
+    rounded = x.fma(1 / math.log(2), large)
+    n = rounded - large
     x = n.fma(-second, n.fma(-first, x))
     series = code.vector(1 / math.factorial(n_terms))
     for k in range(n_terms - 1, 0, -1):
         series = series.fma(x, 1 / math.factorial(k))
     integers = ir.VectorType(ir.IntType(8 * code.n_bytes), code.n_lanes)
-    exponent = code.builder.add(
-        code.builder.fptosi(n.value, integers), ir.Constant(integers, [bias] * code.n_lanes)
-    )
-    exponent = code.builder.shl(exponent, ir.Constant(integers, [mantissa] * code.n_lanes))
-    return Vector(code, code.builder.bitcast(exponent, code.vector_type)), series * x
+    bits = code.builder.bitcast(rounded.value, integers)
+    bits = code.builder.shl(bits, ir.Constant(integers, [mantissa] * code.n_lanes))
+    return Vector(code, code.builder.bitcast(bits, code.vector_type)), series * x
 
 
 def _limited(x, bound, beyond):
