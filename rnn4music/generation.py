@@ -27,13 +27,17 @@ import math
 import numpy as np
 
 from rnn4music import backend
+from rnn4music.backend import accelerated, shape_of
 from rnn4music.chords import chord_units_before, draw_pitches
 from rnn4music.graphs.compiled import compiled_once, flattened, paired
-from rnn4music.graphs.parameters import unnamed
+from rnn4music.graphs.parameters import named, unnamed
 from rnn4music.network import network_step
 
-WINDOW = 64
-"""Steps in one call of the compiled sampler; one compilation serves tunes of every length."""
+WINDOW, ROWS = 64, 384
+"""Least number of steps, and of steps times tunes, in one call of the compiled sampler.
+
+One compilation serves tunes of every length.
+"""
 
 DRAWN_AT_ONCE = 1000
 """Rows in one call of the compiled function that `marginals` draws with."""
@@ -43,31 +47,61 @@ SAMPLINGS = ("independent", "systematic")
 
 @compiled_once
 def sampler(network, shape, systematic):
-    """Compile the sampler of one window.
+    """Compile the sampler of one window of (T, B, P) steps, tunes and pitches.
 
-    The function takes ``given`` (T, B, P); ``is_given`` (T,), 1 where the network reads a row of
-    `given` and 0 where it reads its own last sample; ``uniform`` (T, B, P), random numbers in
-    [0, 1), in systematic sampling the same one for all pitches of a step; if there are any, the
-    conditions (T, B, Q) of the steps that are sampled; the threshold; the inverse temperature; the
-    number that is added to Y before it is multiplied by that; ``last`` (B, P), the sample before
-    the window; and the states. It returns the tune (T, B, P), the probabilities (T, B, P), the
-    last sample, and the states after the window.
+    The function takes the arguments of `run_window` except the parameters, all in one list, and
+    returns [sample, probabilities, the last sample, *states after].
     """
     T, B, P = shape
-    Q = network.store.n_conditions
-    given, is_given = network.input("given", shape), network.input("is_given", (T,))
-    uniform = network.input("uniform", shape)
-    conditions = [network.input("conditions", (T, B, Q))] if Q else []
-    threshold, sharpness = network.input("threshold", ()), network.input("sharpness", ())
-    offset = network.input("offset", ())
+    rows = network.input("rows", (T, P + network.store.n_conditions))
+    is_given, uniform = network.input("is_given", (T,)), network.input("uniform", shape)
+    settings = [network.input(name, ()) for name in ("threshold", "sharpness", "offset")]
     last, states = network.input("last", (B, P)), network.state_inputs(B)
-    weights, n_states = network.store.weights, len(states)
+    sample, probabilities, states_after = run_window(
+        rows, is_given, uniform, settings, last, paired(states), network.parameters, systematic
+    )
+    return backend.function(
+        [rows, is_given, uniform, *settings, last, *states],
+        [sample, probabilities, sample[:, -1], *flattened(states_after)],
+    )
 
-    def step(given, is_given, uniform, *rest):
-        known, (last, *rest) = rest[: len(conditions)], rest[len(conditions) :]
+
+@accelerated(by="rnn4music.kernels.dispatch")
+def run_window(rows, is_given, uniform, settings, last, states, parameters, systematic):
+    """Compose the steps of a window.
+
+    Parameters
+    ----------
+    rows : (T, P + Q)
+        What the network reads, the same in all tunes: the pitches of the steps that are given, and
+        the conditions of the step after each.
+    is_given : (T,)
+        1 where the network reads the pitches of a row, 0 where it reads its own last sample, −1
+        where a step is not needed: there and after it, the results may be anything.
+    uniform : (T, B, P)
+        Random numbers in [0, 1), in systematic sampling the same one for all pitches of a step.
+    settings : list of scalars
+        The threshold, the inverse temperature, and the number that is added to Y before it is
+        multiplied by that.
+    last : (B, P)
+        The sample before the window.
+    states : tuple of State of (B, H)
+        Those before the window.
+    parameters : NetworkParameters
+    systematic : bool
+
+    Returns
+    -------
+    sample, probabilities : (B, T, P)
+    states : tuple of State of (B, H)
+        Those after the window.
+    """
+    P, weights, n_states = shape_of(last)[1], named(parameters), 2 * len(states)
+
+    def step(row, is_given, uniform, last, *rest):
         states, (threshold, sharpness, offset, *arrays) = rest[:n_states], rest[n_states:]
-        x = backend.switch(is_given > 0, given, last)
-        x = backend.concatenate([x, *known], axis=1) if known else x
+        known = 0 * last[:, :1] + row[P:]  # (B, Q)
+        x = backend.concatenate([backend.switch(is_given > 0, row[:P], last), known], axis=1)
         parameters = unnamed(dict(zip(weights, arrays)))
         Y, states = network_step(x, paired(states), parameters)
         Y = Y + offset
@@ -78,20 +112,18 @@ def sampler(network, shape, systematic):
         probabilities = backend.sigmoid(Y * sharpness)
         probabilities = probabilities * (probabilities > threshold)
         sounds = _systematic if systematic else _independent
-        sample = backend.cast(sounds(probabilities, uniform), network.store.dtype)
+        sample = backend.cast(sounds(probabilities, uniform), last.dtype)
         return [sample, *flattened(states), probabilities]
 
     sample, *states_after, probabilities = backend.scan(
         step,
-        sequences=[given, is_given, uniform, *conditions],
-        states=[last, *states, None],
-        constants=[threshold, sharpness, offset, *weights.values()],
-        n_steps=backend.shape_of(given)[0],
+        sequences=[rows, is_given, uniform],
+        states=[last, *flattened(states), None],
+        constants=[*settings, *weights.values()],
+        n_steps=shape_of(rows)[0],
     )
-    return backend.function(
-        [given, is_given, uniform, *conditions, threshold, sharpness, offset, last, *states],
-        [sample, probabilities, sample[-1], *(state[-1] for state in states_after)],
-    )
+    states = paired([state[-1] for state in states_after])
+    return sample.swapaxes(0, 1), probabilities.swapaxes(0, 1), states
 
 
 def _independent(probabilities, uniform):
@@ -145,7 +177,8 @@ def compose(
     S, P = len(start), network.store.n_pitches
     start, conditions = start[:, :P], np.concatenate([start[1:, P:], conditions])  # of next steps
     dtype = start.dtype
-    shape = (WINDOW, 1 << (n_tunes - 1).bit_length(), P)
+    n_padded = 1 << (n_tunes - 1).bit_length()
+    shape = max(WINDOW, ROWS // n_padded), n_padded, P
     tunes = np.zeros((n_tunes, n_steps, P), dtype)
     probabilities = np.zeros_like(tunes)
     if n_steps == 0:
@@ -158,27 +191,26 @@ def compose(
     states = [np.tile(vector, (shape[1], 1)) for vector in network.store.initial_states()]
     # Reading step t gives the probabilities of step t + 1: the first sample follows the last
     # row of the start, and the last sample is never read.
-    for first in range(0, S + n_steps - 1, WINDOW):
-        given = np.zeros(shape, dtype)
-        is_given = np.zeros(WINDOW, dtype)
-        rows = start[first : first + WINDOW]
-        given[: len(rows)] = rows[:, None]
-        is_given[: len(rows)] = 1
-        known = np.zeros((*shape[:2], network.store.n_conditions), dtype)
-        of_window = conditions[first : first + WINDOW]
-        known[: len(of_window)] = of_window[:, None]
-        known = [known] if known.shape[2] else []
-        composed = slice(max(first - S + 1, 0), max(first + WINDOW - S + 1, 0))  # in the tune
+    n_read, uniform = S + n_steps - 1, np.zeros(shape, dtype)
+    is_given = np.repeat(np.array([1, 0, -1], dtype), [S, n_steps - 1, shape[0]])
+    rows = np.zeros((len(is_given), P + network.store.n_conditions), dtype)
+    rows[:S, :P], rows[:n_read, P:] = start, conditions
+    for first in range(0, n_read, shape[0]):
+        window = slice(first, first + shape[0])
+        composed = slice(max(first - S + 1, 0), max(first + shape[0] - S + 1, 0))  # in the tune
         n_new = tunes[:, composed].shape[1]
         in_window = slice(composed.start + S - 1 - first, composed.start + S - 1 - first + n_new)
-        uniform = np.zeros(shape, dtype)
-        n_numbers = 1 if systematic else P
-        uniform[in_window, :n_tunes] = rng.random((n_new, n_tunes, n_numbers), dtype)
+        if systematic:
+            uniform[in_window, :n_tunes] = rng.random((n_new, n_tunes, 1), dtype)
+        elif n_tunes == n_padded:
+            rng.random(dtype=dtype, out=uniform[in_window])
+        else:
+            uniform[in_window, :n_tunes] = rng.random((n_new, n_tunes, P), dtype)
         sample, probability, last, *states = sample_window(
-            given, is_given, uniform, *known, *settings, last, *states
+            rows[window], is_given[window], uniform, *settings, last, *states
         )
-        tunes[:, composed] = np.asarray(sample)[in_window, :n_tunes].swapaxes(0, 1)
-        probabilities[:, composed] = np.asarray(probability)[in_window, :n_tunes].swapaxes(0, 1)
+        tunes[:, composed] = np.asarray(sample)[:n_tunes, in_window]
+        probabilities[:, composed] = np.asarray(probability)[:n_tunes, in_window]
     return tunes, probabilities
 
 

@@ -79,7 +79,8 @@ def test_none_is_one_silent_step(start):
 
 
 @pytest.mark.parametrize("length", (1, 2, generation.WINDOW, generation.WINDOW + 1, 150))
-def test_long_starts_and_tunes_cross_windows_unnoticed(model, length):
+def test_long_starts_and_tunes_cross_windows_unnoticed(model, length, monkeypatch):
+    monkeypatch.setattr(generation, "ROWS", 1)
     start = random_roll(np.random.default_rng(length), length, P)
     tune, probabilities = model.genMusic(start, 130)
     odds = odds_of(model, np.vstack([start, tune]))[length - 1 :]
@@ -96,6 +97,7 @@ def test_each_of_many_tunes_follows_its_own_notes(model, start):
 
 @pytest.mark.parametrize("chord_units", (None, 8))
 def test_the_window_does_not_change_the_tune(start, chord_units, monkeypatch):
+    monkeypatch.setattr(generation, "ROWS", 1)
     tunes = []
     for window in (generation.WINDOW, 7):
         monkeypatch.setattr(generation, "WINDOW", window)

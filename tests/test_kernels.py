@@ -12,14 +12,22 @@ import numpy as np
 import pytest
 from conftest import SIZES, random_roll, small_model
 
-from rnn4music import RNN4Music, backend, chords, linear, lstm
+from rnn4music import RNN4Music, backend, chords, generation, linear, lstm
 from rnn4music._utils import processes
+from rnn4music.graphs import compiled
 from rnn4music.kernels import dispatch
 
 pytest.importorskip("llvmlite", reason="the kernels need llvmlite")
 from llvmlite import binding  # noqa: E402
 
-from rnn4music.kernels import chord_loops, jit, lstm_loops, matmul, tiling  # noqa: E402
+from rnn4music.kernels import (  # noqa: E402
+    chord_loops,
+    composing_loops,
+    jit,
+    lstm_loops,
+    matmul,
+    tiling,
+)
 
 TOLERANCE = {"float32": 2e-6, "float64": 1e-14}
 DTYPES = tuple(TOLERANCE)
@@ -28,7 +36,8 @@ DTYPES = tuple(TOLERANCE)
 def run(name, *sizes_and_inputs, dtype, n_threads):
     """Run a kernel chunk by chunk; all memory that it must not read holds NaN."""
     sizes, inputs = sizes_and_inputs[:-1], sizes_and_inputs[-1]
-    module = next(each for each in (chord_loops, lstm_loops, matmul) if name in vars(each))
+    modules = composing_loops, lstm_loops, matmul, chord_loops
+    module = next(each for each in modules if name in vars(each))
     kernel = getattr(module, name)(*sizes, dtype, n_threads)
     results = [np.full(shape, np.nan, dtype) for shape in kernel.results]
     jit.Compiled(kernel).run(*(np.ascontiguousarray(x, dtype) for x in inputs), *results)
@@ -157,20 +166,61 @@ def test_drawing_pitches(B, P, K, n_threads, dtype, rng, monkeypatch):
     monkeypatch.setattr(tiling, "OPERATIONS_PER_THREAD", 1)
     Y, uniform, L = rng.normal(size=(B, P)) - 1, rng.random((B, P)), rng.normal(size=(P, P))
     a, V, U = rng.normal(size=(B, K)), rng.normal(size=(P, K)), rng.normal(size=(K, P)) / 4
-    names = "Y", "uniform", "L", "sharpness", "threshold", "a", "V", "U"
-    arrays = [Y, uniform, L, np.array(1.3), np.array(0.4), *([a, V, U] if K else [])]
+    names = "Y", "uniform", "sharpness", "threshold", "L", "a", "V", "U"
+    arrays = [Y, uniform, np.array(1.3), np.array(0.4), L, *([a, V, U] if K else [])]
     arrays = [array.astype(dtype) for array in arrays]
     symbols = [backend.tensor(n, dtype, x.shape) for n, x in zip(names, arrays)]
-    *known, sharpness, threshold, a, V, U = [*symbols, *[None] * (len(names) - len(symbols))]
-    parameters = chords.ChordParameters(None, None, None, V, U, known[2], None)
+    known, L, a, V, U = symbols[:4], *[*symbols[4:], *[None] * (len(names) - len(symbols))]
+    parameters = chords.ChordParameters(None, None, None, V, U, L, None)
     with dispatch.plain_graphs():
-        drawn = chords.draw_pitches(known[0], a, known[1], parameters, sharpness, threshold)
+        drawn = chords.draw_pitches(known[0], a, known[1], parameters, *known[2:])
     plain = backend.function(symbols, list(drawn))
     sample, probabilities = map(np.asarray, plain(*arrays))
     assert (B, P) == (1, 1) or 0 < sample.mean() < 1
     got = run("draw_pitches", B, P, K, arrays, dtype=dtype, n_threads=n_threads)
     np.testing.assert_array_equal(got[0], sample)
     assert_equal(got[1], probabilities, dtype, scale=10)
+
+
+COMPOSED = [
+    (1, 1, 1, 0, None, (1, 1, 1), False), (5, 1, 7, 2, None, (3, 5, 4), True),
+    (4, 3, 20, 0, 0, (9, 17, 8), False), (5, 13, 9, 1, None, (33, 20, 40), False),
+    (4, 26, 18, 3, 40, (16, 8, 20), False), (3, 19, 40, 0, None, (130, 20, 7), True),
+]  # fmt: skip
+"""T, B, P, Q, K, units, systematic: below and above a vector, a tile, a panel of several sizes."""
+
+
+@pytest.mark.parametrize("dtype, n_threads", [("float32", 1), ("float64", 3)])
+@pytest.mark.parametrize("T, B, P, Q, K, sizes, systematic", COMPOSED)
+def test_composing_loop(T, B, P, Q, K, sizes, systematic, n_threads, dtype, rng, monkeypatch):
+    monkeypatch.setattr(tiling, "OPERATIONS_PER_THREAD", 1)
+    is_given = np.resize([1, 0, 0, 1], T)
+    rows = rng.random((T, P + Q)) * (rng.random((T, P + Q)) < 0.5)
+    rows[is_given == 0, :P] = 0
+    uniform = rng.random((T, B, P))
+    uniform = uniform[:, :, :1] + 0 * uniform if systematic else uniform
+    model = RNN4Music(*sizes, P, chord_units=K, conditions=Q, dtype=dtype)
+    shapes = {name: array.shape for name, array in model.get_parameters().items()}
+    model.set_parameters({n: rng.normal(size=shape) / 2 for n, shape in shapes.items()})
+    network, states = model._network, rng.normal(size=(6, B, 1))
+    arrays = [rows, is_given, uniform, 0.3, 1.3, -0.5, random_roll(rng, B, P)]
+    arrays += [np.tile(state, (1, H)) for state, H in zip(states, np.repeat(sizes, 2))]
+    arrays = [np.asarray(array, dtype) for array in arrays]
+    symbols = [backend.tensor(f"x{n}", dtype, x.shape) for n, x in enumerate(arrays)]
+    arguments = [*symbols[:3], symbols[3:6], symbols[6], compiled.paired(symbols[7:])]
+    calls = []
+    monkeypatch.setattr(dispatch, "_call", lambda *call: calls.append(call) or [None] * 8)
+    with dispatch.plain_graphs():
+        monkeypatch.setattr(dispatch, "apply_to_roll", linear.apply_to_roll)
+        *expected, after = generation.run_window(*arguments, network.parameters, systematic)
+        dispatch.run_window(*arguments, network.parameters, systematic)
+    expected += compiled.flattened(after)
+    ((name, sizes, inputs),) = calls
+    values = list(map(np.asarray, backend.function(symbols, [*expected, *inputs])(*arrays)))
+    got = run(name, *sizes, values[len(expected) :], dtype=dtype, n_threads=n_threads)
+    assert len(got) == len(expected) == 8
+    for ours, theirs in zip(got, values):
+        assert_equal(ours, theirs, dtype, scale=100)
 
 
 needs_kernels = pytest.mark.skipif(
@@ -377,6 +427,7 @@ def test_every_accelerated_function_has_a_namesake_of_its_signature():
         for name, function in vars(module).items()
         if hasattr(function, "__wrapped__") and function.__module__ == module.__name__
     }
+    accelerated["run_window"] = generation.run_window
     assert {"run_steps", "run_steps_backward", "apply_matrix", "draw_pitches"} < accelerated.keys()
     for name, function in accelerated.items():
         fast_one = getattr(dispatch, name)

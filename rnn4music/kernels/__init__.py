@@ -1,1 +1,1 @@
-"""Machine code for the recurrent loops, the matrix products and the drawing of chords."""
+"""Machine code for the recurrent loops, the matrix products, drawing chords and composing."""

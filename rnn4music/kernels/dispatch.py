@@ -1,8 +1,8 @@
 """Machine-code versions of the functions that take most of an update's time.
 
-`lstm`, `linear` and `chords` name this module in `@accelerated`: a call of one of those functions
-is a call of its namesake here while the kernels are `in_use()`. The namesake adds one node for a
-whole loop or product to the graph, and XLA calls a kernel's machine code at run time. This needs
+`lstm`, `linear`, `chords` and `generation` name this module in `@accelerated`: a call of one of
+those functions is a call of its namesake here while the kernels are `in_use()`. The namesake adds
+one node for a whole loop or product to the graph, and XLA calls a kernel's machine code. This needs
 JAX on a CPU (on a GPU, XLA has kernels of its own) and llvmlite, which PyTensor depends on.
 Elsewhere, with ``RNN4MUSIC_KERNELS=0`` and within `plain_graphs()`, the function's own plain
 graph is used.
@@ -87,9 +87,10 @@ def _compiled(name, *sizes):
 
     The kernel itself, megabytes of LLVM's instructions as Python objects, is not kept.
     """
-    from rnn4music.kernels import chord_loops, jit, lstm_loops, matmul
+    from rnn4music.kernels import chord_loops, composing_loops, jit, lstm_loops, matmul
 
-    module = next(each for each in (chord_loops, lstm_loops, matmul) if name in vars(each))
+    modules = composing_loops, lstm_loops, matmul, chord_loops
+    module = next(each for each in modules if name in vars(each))
     sizes = *sizes, processes.n_cores()
     label = "_".join(map(str, ("rnn4music", name, *sizes, jit.version())))
     kernel, code = jit.compiled(label, lambda: getattr(module, name)(*sizes))
@@ -186,8 +187,31 @@ def roll_gradient(roll, d_product):
 
 def draw_pitches(Y, a, uniform, parameters, sharpness, threshold):
     """See `chords.draw_pitches`."""
-    inputs = [Y, uniform, parameters.pitches_to_output, sharpness, threshold]
+    inputs = [Y, uniform, sharpness, threshold, parameters.pitches_to_output]
     if a is not None:
         inputs += [a, parameters.pitches_to_chords, parameters.chords_to_output]
     K = 0 if a is None else shape_of(a)[1]
     return _call("draw_pitches", (*shape_of(Y), K), inputs)
+
+
+def run_window(rows, is_given, uniform, settings, last, states, parameters, systematic):
+    """See `generation.run_window`."""
+    threshold, sharpness, offset = settings
+    inputs = [is_given, uniform, threshold, sharpness, last]
+
+    for state, layer in zip(states, parameters.layers):
+        known = apply_to_roll(rows[:, None], layer.input_to_gates, layer.bias)
+        matrices = layer.input_to_gates, layer.below_to_gates, layer.hidden_to_gates
+        inputs += [*state, known, *(each for each in matrices if each is not None)]
+        inputs += peepholes(layer)
+    *matrices, bias = parameters.output
+    inputs += [*matrices, bias + offset]
+    K = None
+    if parameters.chords is not None:
+        *matrices, V, U, L, bias = parameters.chords
+        K = 0 if bias is None else shape_of(bias)[0]
+        inputs += [*matrices, bias, L, V, U] if K else [L]
+    T, B, P = shape_of(uniform)
+    sizes = T, B, P, K, *(shape_of(state.hidden)[1] for state in states), systematic
+    sample, probabilities, *after = _call("run_window", sizes, inputs)
+    return sample, probabilities, tuple(map(State, after[::2], after[1::2]))

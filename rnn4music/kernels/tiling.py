@@ -123,30 +123,34 @@ def reverse(code, k, first, last, turned):
     return code.select(turned.compare("==", 1), first + last - k - 1, k)
 
 
-def panels(code, n_columns, first, last):
+def panels(code, n_columns, first, last, vectors=TILE_VECTORS):
     """Emit loops over the panels from `first` to `last`; yield (panel, columns) in each.
 
-    `columns` has a pair for each vector of the panel: its first column and its number of lanes.
+    `columns` has a pair for each vector of the panel, of which there are at most `vectors`: its
+    first column and its number of lanes.
     """
     lanes = code.n_lanes
-    width = TILE_VECTORS * lanes
+    width = vectors * lanes
     full, rest = divmod(n_columns, width)
     for panel, is_full in loops(code, first, last, full, full + (rest > 0)):
         n = width if is_full else rest
         yield panel, [(panel * width + k, min(lanes, n - k)) for k in range(0, n, lanes)]
 
 
-def tile_product(code, depth, sums, left, right, n_rows, n_vectors):
+def tile_product(code, depth, sums, left, right, n_rows, counts):
     """Return sums + left · right for a tile: Vectors, row after row.
 
     `left` has the strides (row, k), `right` (k, 1); k counts the `depth` terms of each sum.
+    `counts` are the numbers of lanes of the tile's vectors that are loaded, or the number of
+    vectors if these are whole.
     """
     sums = list(sums)
+    counts = [None] * counts if isinstance(counts, int) else counts
     with code.loop(0, depth, sums) as k:
-        columns = [right[k, vector * code.n_lanes].load() for vector in range(n_vectors)]
+        columns = [right[k, v * code.n_lanes].load(count) for v, count in enumerate(counts)]
         for row in range(n_rows):
             factor = left[row, k].broadcast()
-            for n, column in enumerate(columns, start=row * n_vectors):
+            for n, column in enumerate(columns, start=row * len(columns)):
                 sums[n] = factor.fma(column, sums[n])
     return sums
 
