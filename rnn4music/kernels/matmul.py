@@ -22,8 +22,8 @@ from rnn4music.kernels.tiling import (
     worth_sharing,
 )
 
-DEPTH = 256
-"""Terms of a part; a multiple of the lanes of every kind of vector."""
+DEPTH = 512
+"""Most terms of a part."""
 BLOCK_TILES = 32
 
 
@@ -37,12 +37,13 @@ def product(M, N, K, transposed, added, skipped, dtype, n_threads):
     lanes = lanes_of(dtype)
     width = TILE_VECTORS * lanes
     n_panels, n_parts = -(-N // width), -(-K // DEPTH)
+    part_size = -(-K // (n_parts * lanes)) * lanes  # n_parts times this covers K
     n_threads = worth_sharing(M * N * K, n_threads)
     by_columns = n_panels >= 2 * n_threads
     n_chunks = min(n_threads, n_panels if by_columns else M)
     row_chunks = 1 if by_columns else n_chunks
     rows = Rows(M, row_chunks, TILE_ROWS)
-    panel_size = min(K, DEPTH) * width
+    panel_size = min(K, part_size) * width
     stripe = n_panels * panel_size  # the panels of a chunk of rows
     strides = [
         (1, M) if transposed == "left" else (K, 1),
@@ -96,8 +97,8 @@ def product(M, N, K, transposed, added, skipped, dtype, n_threads):
             result[row, column].store(value, count)
 
     with code.loop(0, n_parts) as part:
-        first_k = part * DEPTH
-        depth = code.index(DEPTH).at_most(code.index(K) - first_k)
+        first_k = part * part_size
+        depth = code.index(part_size).at_most(code.index(K) - first_k)
         for panel in panels(code, N, *part_of_columns):
             pack(first_k, depth, *panel)
         n_blocks = (tiles[1] - tiles[0] + (BLOCK_TILES - 1)) // BLOCK_TILES
