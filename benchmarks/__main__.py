@@ -3,6 +3,7 @@
     python -m benchmarks                         all parts, on one core and on all cores
     python -m benchmarks updates --threads 1     one part, on one core
     python -m benchmarks --quick                 all parts at tiny sizes, as a trial
+    python -m benchmarks updates --grid          a grid of sizes, as one table, in about an hour
     python -m benchmarks --json r.json --plot r.png
 
 Run it from the repository's root. The parts:
@@ -52,6 +53,10 @@ def main():
     if arguments.json:
         report = {"machine": host, "settings": settings.to_dict(), "runs": runs}
         arguments.json.write_text(json.dumps(report, indent=2) + "\n")
+    if arguments.grid and any(run["parts"] for run in runs):
+        from benchmarks import updates
+
+        print(f"\nTime of an update in ms, and that of the peers:\n\n{updates.grid_report(runs)}")
     if arguments.plot:
         plotted = [run for run in runs if "updates" in run["parts"]]
         if plotted:
@@ -87,7 +92,10 @@ def parse_arguments():
         help=f"sizes of the updates ({shown(SUBSET)})",
     )
     add(
-        "--all-sizes", action="store_true", help="measure the full grid of sizes, which takes hours"
+        "--grid",
+        action="store_true",
+        help="time updates over a grid of sizes, beside the fastest peers, in at least three "
+        "rounds and three seconds instead of five and ten, and print one table of all medians",
     )
     add(
         "--chord-units",
@@ -96,7 +104,7 @@ def parse_arguments():
         help="give the networks of the part updates a chord output of K units, and time rnn4music "
         "without it too",
     )
-    add("--peers", nargs="*", choices=peers.PEERS, default=list(peers.PEERS), help="peers (all)")
+    add("--peers", nargs="*", choices=peers.PEERS, help="peers (all)")
     add("--rounds", type=positive, help="number of rounds (10)")
     add(
         "--quick",
@@ -113,6 +121,10 @@ def parse_arguments():
     add("--json", type=Path, help="write the figures to this file")
     add("--plot", type=Path, help="draw the table of ratios to this .png file")
     arguments = parser.parse_args()
+    if arguments.grid:
+        arguments.parts = arguments.parts or ["updates"]
+    if arguments.grid and list(arguments.parts) != ["updates"]:
+        parser.error("--grid measures the part updates only")
     unknown = [part for part in arguments.parts if part not in PARTS]
     if unknown:
         parser.error(f"unknown part {unknown[0]!r}; choose from {', '.join(PARTS)}")
@@ -143,9 +155,12 @@ def shown(sizes):
 def chosen_settings(arguments):
     """Return the settings given by the command line."""
     settings = Settings.quick() if arguments.quick else Settings()
-    settings.peers, settings.chord_units = arguments.peers, arguments.chord_units
-    if arguments.all_sizes:
-        settings.sizes = list(GRID)
+    settings.peers, settings.chord_units = list(peers.PEERS), arguments.chord_units
+    if arguments.grid and not arguments.quick:
+        settings.sizes, settings.peers = list(GRID), list(peers.FASTEST)
+        settings.fewest_rounds, settings.seconds = 3, 3.0
+    if arguments.peers is not None:
+        settings.peers = arguments.peers
     if arguments.sizes:
         settings.sizes = arguments.sizes
     if arguments.rounds:

@@ -9,6 +9,7 @@ from rnn4music.evaluation import scores
 
 RATE = 0.001
 DENSITY = 0.04  # of notes in a piano roll: three or four at a time
+STABLE_UNITS = 120  # gradients do not grow from step to step with at most this many units
 TOLERANCE = 1e-4  # relative, float32
 UPDATES_BEFORE = 3
 TOLERANCE_AFTER_UPDATES = 5e-3  # relative; at H = 800, weights changed by 1e-7 change it by 1e-3
@@ -19,14 +20,21 @@ class Disagreement(ValueError):
 
 
 def model_and_tunes(hidden, batch, steps, chord_units=None):
-    """Return an untrained model and a minibatch of random tunes (B, T + 1, P)."""
+    """Return an untrained model and a minibatch of random tunes (B, T + 1, P).
+
+    The matrices between many units are scaled down: otherwise the gradients would grow from step
+    to step, and rounding errors with them, so that no two programs in float32 would agree.
+    """
     sizes = hidden, hidden, hidden, N_PITCHES
     model = RNN4Music(*sizes, RATE, RATE, RATE, RATE, seed=1, chord_units=chord_units)
-    if chord_units is not None:  # its pitches begin independent, and no other gradient reaches them
-        weights, rng = model.get_parameters(), np.random.default_rng(2)
-        for name in {"chords/chords_to_output", "chords/pitches_to_output"} & weights.keys():
+    weights, rng = model.get_parameters(), np.random.default_rng(2)
+    for name in weights:
+        if name.endswith(("/hidden_to_gates", "/below_to_gates")):
+            weights[name] = weights[name] * min(1, (STABLE_UNITS / hidden) ** 0.5)
+        # pitches begin independent, and no other gradient reaches these
+        if name in ("chords/chords_to_output", "chords/pitches_to_output"):
             weights[name] = rng.normal(0, 0.1, weights[name].shape)
-        model.set_parameters(weights)
+    model.set_parameters(weights)
     sounds = np.random.default_rng(1).random((batch, steps + 1, N_PITCHES)) < DENSITY
     return model, sounds.astype("float32")
 

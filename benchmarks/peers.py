@@ -56,6 +56,9 @@ PEERS = {
 }
 """All peers, by their names on the command line."""
 
+FASTEST = "torch-lstm", "torch-cell", "jax"
+"""The peers of which one was the fastest at some size."""
+
 
 def title(name):
     """Return the name of a program in tables."""

@@ -4,6 +4,7 @@ This module imports only the standard library, so that a process that starts oth
 """
 
 import dataclasses
+import math
 from typing import NamedTuple
 
 N_PITCHES = 88
@@ -34,13 +35,15 @@ class Size(NamedTuple):
         return cls(*numbers)
 
 
+LARGEST = Size(800, 32, 100)  # whose update is about 0.25 TFlop
 GRID = [
     Size(hidden, batch, steps)
     for hidden in (64, 120, 200, 400, 800)
     for batch in (1, 5, 32, 128)
-    for steps in (50, 100, 400)
+    for steps in (100, 400)
+    if steps == 100 or hidden**2 * batch * steps <= math.prod(LARGEST) * LARGEST.hidden
 ]
-"""The full grid of sizes."""
+"""The grid of sizes: all with 100 steps, and those with 400 that are no larger than `LARGEST`."""
 
 SUBSET = [
     Size(64, 5, 100),
@@ -65,7 +68,8 @@ class Settings:
     chord_units: int | None = None  # of the updates; None: independent outputs
     peers: list = dataclasses.field(default_factory=list)  # names
     rounds: int = 10  # at most; programs alternate in rounds
-    seconds: float = 10.0  # for the rounds of one size, after the first five
+    fewest_rounds: int = 5
+    seconds: float = 10.0  # for the rounds of one size, after the fewest
     product: int = 2048  # rows and columns of the matrices multiplied for the peak rate
     main: Size = Size(120, 5, 100)  # size of all other parts
     starts: int = 3  # new processes of each kind

@@ -17,7 +17,6 @@ from benchmarks.settings import N_PITCHES
 
 MOST_UPDATES = 10  # per program and round
 ROUND_SECONDS = 0.3  # at most, for the updates of rnn4music in a round
-FEWEST_ROUNDS = 5
 
 
 def measure(settings):
@@ -79,7 +78,8 @@ def measure_size(size, names, settings):
         for name in rounds
     }
     times = {name: summary(sum(rounds[name], [])) for name in rounds}
-    print(f"{len(rounds[OURS])} rounds of {n_updates}", flush=True)
+    shown = ", ".join(f"{name} {times[name]['median']:.4g} ms" for name in times)
+    print(f"{len(rounds[OURS])} rounds of {n_updates}, {shown}", flush=True)
     return {
         "size": size._asdict(),
         "rounds": len(rounds[OURS]),
@@ -144,7 +144,7 @@ def in_rounds(programs, n_updates, settings):
     rounds = {name: [] for name in programs}
     started = time.perf_counter()
     for n in range(settings.rounds):
-        if n >= FEWEST_ROUNDS and time.perf_counter() - started > settings.seconds:
+        if n >= settings.fewest_rounds and time.perf_counter() - started > settings.seconds:
             break
         for name, one_round in programs.items():
             # the first update is slowed by memory of the previous program
@@ -196,3 +196,20 @@ def report(results):
             *refusals,
         ]
     ).strip()
+
+
+def grid_report(runs):
+    """Return one table of the medians of several runs, each on its own number of cores."""
+    measured = [(run, run["parts"]["updates"]["sizes"]) for run in runs if run["parts"]]
+    names = dict.fromkeys(
+        name for _, sizes in measured for one in sizes for name in one["times_as_fast"]
+    )
+    head, rows = ["H", "B", "T"], [list(one["size"].values()) for one in measured[0][1]]
+    for run, sizes in measured:
+        cores = "one core" if run["threads"] == "1" else f"{run['machine']['cores_used']} cores"
+        head += [f"{cores}: ms", *map(peers.title, names)]
+        for row, one in zip(rows, sizes):
+            row.append(f"{one['update_ms'][OURS]['median']:,.2f}")
+            ratios = [one["times_as_fast"].get(name) for name in names]
+            row += ["—" if ratio is None else f"{ratio['median']:.2f} ×" for ratio in ratios]
+    return "\n".join(markdown(head, rows))

@@ -150,7 +150,10 @@ def test_settings_round_trip_through_json():
 
 def test_sizes():
     assert Size.parse("120,5,100") == Size(hidden=120, batch=5, steps=100)
-    assert len(set(GRID)) == 5 * 4 * 3 and len(set(SUBSET)) == len(SUBSET)
+    assert len(set(SUBSET)) == len(SUBSET)
+    assert len({size for size in GRID if size.steps == 100}) == 5 * 4
+    longer = {size[:2] for size in GRID if size.steps == 400}
+    assert (400, 32) in longer and (800, 32) not in longer and len(GRID) == 5 * 4 + len(longer)
     for text in ("120,5", "120,5,0", "120,5,x"):
         with pytest.raises(ValueError):
             Size.parse(text)
@@ -166,6 +169,28 @@ def run(*arguments, environment=None):
         capture_output=True,
         text=True,
     )
+
+
+def test_the_grid_of_two_runs_is_one_table():
+    from benchmarks import updates
+
+    def run(threads, ms, *ratios):
+        names = ("torch-lstm", "jax")[: len(ratios)]
+        one = {
+            "size": TINY._asdict(),
+            "update_ms": {"rnn4music": {"median": ms}},
+            "times_as_fast": {name: {"median": ratio} for name, ratio in zip(names, ratios)},
+        }
+        return {
+            "threads": threads,
+            "machine": {"cores_used": 3},
+            "parts": {"updates": {"sizes": [one]}},
+        }
+
+    head, _, row = updates.grid_report([run("1", 8.0, 2.5), run("all", 4.0, 1.5, 1.25)]).split("\n")
+    titles = "torch nn.LSTM | JAX autodiff"
+    assert head == f"| H | B | T | one core: ms | {titles} | 3 cores: ms | {titles} |"
+    assert row == "| 5 | 3 | 4 | 8.00 | 2.50 × | — | 4.00 | 1.50 × | 1.25 × |"
 
 
 @pytest.mark.slow
