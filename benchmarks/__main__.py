@@ -4,6 +4,7 @@
     python -m benchmarks updates --threads 1     one part, on one core
     python -m benchmarks --quick                 all parts at tiny sizes, as a trial
     python -m benchmarks updates --grid          a grid of sizes, as one table, in about an hour
+    python -m benchmarks updates --grid --avx2   the same with the instructions of most laptops
     python -m benchmarks --json r.json --plot r.png
 
 Run it from the repository's root. The parts:
@@ -27,6 +28,7 @@ T predictions. Tables are in Markdown.
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -38,6 +40,16 @@ from benchmarks.settings import GRID, SUBSET, Settings, Size
 
 PARTS = ("updates", "start", "memory", "generation", "evaluation", "folder")
 
+AVX2 = {
+    "RNN4MUSIC_WITHOUT": "avx512 avx10 amx",
+    "XLA_FLAGS": "--xla_cpu_max_isa=AVX2",
+    "ATEN_CPU_CAPABILITY": "avx2",
+    "DNNL_MAX_CPU_ISA": "AVX2",
+    "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+    "OPENBLAS_CORETYPE": "Haswell",
+}
+"""Variables that keep rnn4music, JAX, PyTorch and NumPy to AVX2."""
+
 BUSY = 0.5  # load above which other processes disturb the measurement
 
 
@@ -45,6 +57,8 @@ def main():
     """Measure and print; exit with 1 if a part failed or a peer gave other results."""
     arguments = parse_arguments()
     settings = chosen_settings(arguments)
+    if arguments.avx2:
+        os.environ.update(AVX2)
     host = {**machine.describe(), "versions": versions()}
     print_machine(host)
     runs = []
@@ -96,6 +110,11 @@ def parse_arguments():
         action="store_true",
         help="time updates over a grid of sizes, beside the fastest peers, in at least three "
         "rounds and three seconds instead of five and ten, and print one table of all medians",
+    )
+    add(
+        "--avx2",
+        action="store_true",
+        help="let all programs use AVX2 and no later vector instructions (x86)",
     )
     add(
         "--chord-units",
