@@ -64,12 +64,26 @@ def write(key, content):
 
 
 @functools.cache
+def features():
+    """Return the features of this processor that code may use: a dict of name to bool.
+
+    ``RNN4MUSIC_WITHOUT``, if set, lists the beginnings of the names of others: ``avx512 avx10 amx``
+    leaves those of a laptop.
+    """
+    from llvmlite import binding
+
+    others = tuple(os.environ.get("RNN4MUSIC_WITHOUT", "").split())
+    has = binding.get_host_cpu_features().items()
+    return {name: is_there and not name.startswith(others) for name, is_there in sorted(has)}
+
+
+@functools.cache
 def processor():
     """Return LLVM's names of the system, the processor and its features."""
     from llvmlite import binding
 
-    cpu = binding.get_host_cpu_name(), binding.get_host_cpu_features().flatten()
-    return binding.get_default_triple(), *cpu
+    flags = ",".join("+-"[not has] + name for name, has in features().items())
+    return binding.get_default_triple(), binding.get_host_cpu_name(), flags
 
 
 def _place(key):

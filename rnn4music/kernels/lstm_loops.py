@@ -29,7 +29,7 @@ from rnn4music.kernels.tiling import (
 
 N_GATES = len(Gates._fields)
 N_SUMS = N_GATES + 3  # gradients of the bias and of three peepholes
-GATE_ROWS = TILE_ROWS if N_GATES <= TILE_VECTORS else 2
+GATE_ROWS = TILE_ROWS if N_GATES <= TILE_VECTORS else 3
 """Rows of a tile; it has one vector of each gate as its columns."""
 UNITS_FROM = 256
 """Least number of units that threads share: the matrix no longer fits into one core's cache."""

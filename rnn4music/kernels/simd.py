@@ -21,12 +21,13 @@ import math
 from decimal import Decimal
 from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import ir
+
+from rnn4music._utils import code_cache
 
 
-def _registers():
+def _registers(has):
     """Return the number of vector registers of this processor, and the size of each in bytes."""
-    has = binding.get_host_cpu_features()
     if has.get("avx512f"):
         return 32, 64
     if has.get("avx"):
@@ -34,8 +35,9 @@ def _registers():
     return (32 if has.get("neon") else 16), 16
 
 
-N_REGISTERS, REGISTER_BYTES = _registers()
-HAS_FMA = any(map(binding.get_host_cpu_features().get, ("fma", "neon")))
+FEATURES = code_cache.features()
+N_REGISTERS, REGISTER_BYTES = _registers(FEATURES)
+HAS_FMA = any(map(FEATURES.get, ("fma", "neon")))
 """Whether a product and a sum are one instruction; x86 processors have it since 2013."""
 
 N_BYTES = {"float32": 4, "float64": 8}

@@ -18,8 +18,10 @@ from llvmlite import ir
 
 from rnn4music.kernels.simd import N_BYTES, N_REGISTERS, FunctionBuilder
 
-TILE_ROWS, TILE_VECTORS = (6, 4) if N_REGISTERS == 32 else (3, 3)
+TILE_ROWS, TILE_VECTORS = (6, 4) if N_REGISTERS == 32 else (4, 3)
 """Size of a tile, which with a row of the panel and a factor just fits into the registers."""
+SUMS_AT_ONCE = 8
+"""Sums that keep a core busy: two additions begin in each cycle, and each takes four."""
 OPERATIONS_PER_THREAD = 4_000_000
 """Multiplications that are worth another thread: about 40 microseconds."""
 
@@ -142,17 +144,39 @@ def tile_product(code, depth, sums, left, right, n_rows, counts):
 
     `left` has the strides (row, k), `right` (k, 1); k counts the `depth` terms of each sum.
     `counts` are the numbers of lanes of the tile's vectors that are loaded, or the number of
-    vectors if these are whole.
+    vectors if these are whole. Each sum of a small tile is computed in two halves, so that an
+    addition need not wait for the one before it.
     """
-    sums = list(sums)
     counts = [None] * counts if isinstance(counts, int) else counts
-    with code.loop(0, depth, sums) as k:
-        columns = [right[k, v * code.n_lanes].load(count) for v, count in enumerate(counts)]
-        for row in range(n_rows):
-            factor = left[row, k].broadcast()
-            for n, column in enumerate(columns, start=row * len(columns)):
-                sums[n] = factor.fma(column, sums[n])
-    return sums
+    n_vectors = len(counts)
+    n, depth = n_rows * n_vectors, code.index(depth)
+    parts = 2 if n < SUMS_AT_ONCE else 1
+    sums = [*sums, *[code.vector(0)] * (n * (parts - 1))]
+
+    def add(k, first):
+        """Add term k to the n sums from the first on."""
+        columns = (right[k, v * code.n_lanes].load(count) for v, count in enumerate(counts))
+        factors = (left[row, k].broadcast() for row in range(n_rows))
+        places = range(first, first + n)
+        if n_vectors <= n_rows:  # the fewer of the two are held in registers
+            columns = list(columns)
+            for row, factor in enumerate(factors):
+                for place, column in zip(places[row * n_vectors :], columns):
+                    sums[place] = factor.fma(column, sums[place])
+        else:
+            factors = list(factors)
+            for vector, column in enumerate(columns):
+                for place, factor in zip(places[vector::n_vectors], factors):
+                    sums[place] = factor.fma(column, sums[place])
+
+    with code.loop(0, depth // parts, sums) as k:
+        for part in range(parts):
+            add(k * parts + part, part * n)
+    if parts == 1:
+        return sums
+    with code.loop(depth // 2 * 2, depth, sums) as k:
+        add(k, 0)
+    return [one + other for one, other in zip(sums[:n], sums[n:])]
 
 
 def pack_transposed(code, matrix, packed, first_row, n_rows, first_k, n_k):
