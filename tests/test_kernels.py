@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 
+import emulated_arm
 import numpy as np
 import pytest
 from conftest import SIZES, random_roll, small_model
@@ -348,24 +349,6 @@ def test_numbers_of_another_precision_are_refused():
         linear.apply_to_roll(roll, matrix, row)
 
 
-SMALLER = """
-import sys
-from llvmlite import binding
-
-class Features(dict):
-    def flatten(self):
-        return ",".join(("+" if has else "-") + name for name, has in sorted(self.items()))
-
-missing = sys.argv[1].split()
-features = dict(binding.get_host_cpu_features())
-features |= {name: False for name in features if name.startswith(tuple(missing))}
-binding.get_host_cpu_features = lambda: Features(features)
-binding.get_host_cpu_name = lambda: "x86-64"
-import pytest
-sys.exit(pytest.main(sys.argv[2:]))
-"""
-
-
 @pytest.mark.slow
 @needs_kernels
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="x86 only")
@@ -374,11 +357,29 @@ def test_the_kernels_of_processors_with_smaller_registers():
     chosen = "(recurrent_loops or test_product or drawing_pitches) and float32 or elementary"
     options = ["-q", "-p", "no:cacheprovider", __file__, "-k", chosen]
     result = subprocess.run(
-        [sys.executable, "-c", SMALLER, "avx512 avx10 amx", *options],
+        [sys.executable, "-m", "pytest", *options],
         capture_output=True,
         text=True,
+        env={**os.environ, "RNN4MUSIC_WITHOUT": "avx512 avx10 amx"},
     )
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+@pytest.mark.slow
+def test_the_kernels_of_arm_processors():
+    """Run a test of each kernel under emulation; `emulated_arm.py` by itself runs all of them."""
+    if emulated_arm.missing():
+        pytest.skip(f"this needs {' and '.join(emulated_arm.missing())}")
+    cases = (
+        "elementary and 32", "product and row-left-3-float32", "of_a_roll and 3-float64",
+        "recurrent and 3-5-260-3-float32", "recurrent and 4-13-37-1-float64",
+        "drawing and 16-20-19-3-float32",
+    )  # fmt: skip
+    chosen = " or ".join(f"({case})" for case in cases)
+    command = [sys.executable, emulated_arm.__file__, "-k", chosen]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "7 passed" in result.stdout
 
 
 SCRIPT = """
