@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from conftest import SIZES, random_roll, small_model
+from scipy.special import ndtr
 
 from rnn4music import RNN4Music, TrainingDiverged
 from rnn4music.evaluation import score_baselines
@@ -34,6 +35,17 @@ def test_noise_has_its_deviation(dtype):
     assert noise.shape == (5000,) and noise.dtype == dtype
     assert abs(noise.std() - 0.2) < 0.01 and abs(noise.mean()) < 0.015
     assert 0.6 < (np.abs(noise) < 0.2).mean() < 0.76  # 0.68 for a Gaussian
+
+
+def test_elements_of_the_noise_are_gaussian_and_independent():
+    drawn = Noise(0, 1, [], 400_002, 1, "float64")
+    (noise,), (next_noise,) = drawn.draw(1, 2), drawn.draw(1, 3)
+    ranks = ndtr(noise) * 2**16 - 0.5  # each a whole number, and equally likely
+    np.testing.assert_allclose(ranks, ranks.round(), atol=1e-6)
+    counts = np.bincount(ranks.round().astype(int) // 256, minlength=256)
+    assert len(counts) == 256 and ((counts - 400_002 / 256) ** 2).sum() / (400_002 / 256) < 340
+    for other in [*(np.roll(noise, k) for k in (1, 2, 3, 4)), next_noise]:
+        assert abs(np.mean(noise * other)) < 5 * np.sqrt(np.mean(other**2) / 400_002)
 
 
 @pytest.mark.parametrize("chord_units", (None, 40))

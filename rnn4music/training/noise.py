@@ -9,12 +9,24 @@ without any change.
 Weight noise (Graves 2013, arXiv 1308.0850, section 4.1): Gaussian noise on the weight matrices,
 drawn anew for each update. The gradient is taken at the noisy weights and changes the clean ones.
 The matrices of the output layer may have a deviation of their own. All layers and chord units add
-up in every pitch, so that noise that suits the other matrices hides much of what they say.
+up in every pitch, so that noise that suits the other matrices hides much of what they say. Each
+element is one of 65,536 equally likely quantiles of the Gaussian. They are drawn several times as
+fast as NumPy draws Gaussian numbers, which took a quarter of an update.
 """
+
+import functools
+from statistics import NormalDist
 
 import numpy as np
 
 from rnn4music.graphs.compiled import NoiseKind
+
+
+@functools.cache
+def quantiles(dtype):
+    """Return the 65,536 quantiles of the standard Gaussian at (k + ½) / 65,536, rising."""
+    below = [NormalDist().inv_cdf((k + 0.5) / 2**16) for k in range(2**15)]
+    return np.concatenate([below, np.negative(below[::-1])]).astype(dtype)
 
 
 class Noise:
@@ -70,6 +82,7 @@ class Noise:
                 kept = rng.random((self.n_tunes, H), self.dtype) >= self.dropout
                 arrays.append(kept.astype(self.dtype) / self.dtype.type(1 - self.dropout))
         if self.kind.weight_noise:
-            noise = rng.standard_normal(self.n_in_matrices, self.dtype)
-            arrays.append(noise * self.weight_noise)
+            words = rng.bit_generator.random_raw(-(-self.n_in_matrices // 4))  # of 64 bits
+            chosen = words.view(np.uint16)[: self.n_in_matrices]
+            arrays.append(quantiles(self.dtype).take(chosen, mode="clip") * self.weight_noise)
         return arrays
