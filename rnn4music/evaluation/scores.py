@@ -14,8 +14,9 @@ import numpy as np
 
 from rnn4music.data import pianoroll
 
-WINDOW = 100  # steps that one call of the compiled network takes; longer tunes take several calls
-LARGEST_BATCH = 64  # tunes that run side by side
+WINDOW = 100  # steps of a tune that one call of the compiled network takes; of several tunes half,
+# since they end at different steps and the rest is padding
+LARGEST_BATCH = 32  # tunes that run side by side
 MOST_CELLS = 2**24  # steps times tunes times pitches in a batch of more than one tune
 THRESHOLD = 0.5  # probability at which a note counts as predicted
 
@@ -34,9 +35,14 @@ class Evaluation:
     per_tune: list = field(default_factory=list, repr=False)  # of Evaluation
 
 
+def softplus(Y):
+    """Return log(1 + exp Y) of an array, exact to the last digits for every Y."""
+    return np.maximum(Y, 0) + np.log1p(np.exp(-np.abs(Y)))  # a quarter of logaddexp's time
+
+
 def sigmoid(Y):
     """Return the logistic function of an array, exact to the last digits for every Y."""
-    return np.exp(-np.logaddexp(0, -Y))
+    return np.exp(-softplus(-Y))
 
 
 def run(network, inputs, following=None):
@@ -66,11 +72,12 @@ def run(network, inputs, following=None):
     for first in range(0, B, LARGEST_BATCH):
         columns = slice(first, first + LARGEST_BATCH)
         n_tunes = Y[:, columns].shape[1]
-        shape = WINDOW, min(LARGEST_BATCH, 1 << (n_tunes - 1).bit_length()), n_columns
+        n_steps = WINDOW if n_tunes == 1 else WINDOW // 2
+        shape = n_steps, min(LARGEST_BATCH, 1 << (n_tunes - 1).bit_length()), n_columns
         step = compiled(shape)
         states = [np.tile(vector, (shape[1], 1)) for vector in network.store.initial_states()]
-        for start in range(0, T, WINDOW):
-            rows = slice(start, start + WINDOW)
+        for start in range(0, T, n_steps):
+            rows = slice(start, start + n_steps)
             n_rows = len(Y[rows])
             windows = [np.zeros(shape, inputs.dtype) for _ in rolls]
             for window, roll in zip(windows, rolls):
@@ -121,8 +128,9 @@ def _counts(Y, targets, threshold):
     The weights are w = y (1 − y).
     """
     Y, targets = Y.astype(np.float64), targets.astype(np.float64)
-    nats = (np.logaddexp(0, Y) - targets * Y).sum()
-    y = sigmoid(Y)
+    logs = softplus(Y)
+    nats = (logs - targets * Y).sum()
+    y = np.exp(Y - logs)
     weight = y * (1 - y)
     predicted, sounding = y >= threshold, targets >= 0.5
     hits = (predicted & sounding).sum()
