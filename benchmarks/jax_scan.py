@@ -79,8 +79,8 @@ def run_layer(a, state, hidden_to_gates, p_i, p_f, p_o):
     return lax.scan(step, start, a)[1]
 
 
-def forward(states, weights, inputs, following):
-    """Return the pre-activations of the output, (T, B, P)."""
+def forward(states, weights, inputs, following, masks=None):
+    """Return the pre-activations of the output, (T, B, P); `masks` (B, H) are dropout's."""
     Y, units = weights["output/bias"], weights.get("chords/bias", 0)
     below = None
     for n, state in enumerate(states, start=1):
@@ -90,6 +90,8 @@ def forward(states, weights, inputs, following):
             a = a + below @ weights[f"{layer}/below_to_gates"]
         peepholes = [weights[f"{layer}/peephole_{gate}"] for gate in ("input", "forget", "output")]
         below = run_layer(a, state, weights[f"{layer}/hidden_to_gates"], *peepholes)
+        if masks is not None:
+            below = below * masks[n - 1]
         Y = Y + below @ weights[f"output/{layer}_to_output"]
         if "chords/bias" in weights:
             units = units + below @ weights[f"chords/{layer}_to_chords"]

@@ -9,7 +9,8 @@ states to the output and the chord units, and one masked matrix from the pitches
 Conventions
 -----------
 Arrays are time-major, (T, B, feature). PyTorch stores its matrices transposed, (4H, inputs), with
-the gates in the order of rnn4music: input, forget, candidate, output.
+the gates in the order of rnn4music: input, forget, candidate, output. Everything is on PyTorch's
+default device.
 """
 
 # pyright: reportMissingImports=false
@@ -73,13 +74,14 @@ class TorchLSTM(nn.Module):
             self.trained, lr=rate, alpha=0.9, eps=EPSILON, foreach=True
         )
 
-    def forward(self, inputs, following):
-        """Return the pre-activations of the output, (T, B, P)."""
+    def forward(self, inputs, following, masks=None):
+        """Return the pre-activations of the output, (T, B, P); `masks` (B, H) are dropout's."""
         n_tunes = inputs.shape[1]
         hidden = []
-        for layer, state in zip(self.layers, self.initial):
+        for n, (layer, state) in enumerate(zip(self.layers, self.initial)):
             state = tuple(vector.expand(1, n_tunes, -1).contiguous() for vector in state)
-            hidden.append(layer(torch.cat([inputs, *hidden[-1:]], dim=2), state)[0])
+            states = layer(torch.cat([inputs, *hidden[-1:]], dim=2), state)[0]
+            hidden.append(states if masks is None else states * masks[n])
         outputs = self.to_output(torch.cat(hidden, dim=2))
         if not self.has_chords:
             return outputs
@@ -95,7 +97,7 @@ class TorchLSTM(nn.Module):
 
     def update(self, windows):
         """Update the weights once, and return the cost before the update."""
-        cost = self.cost(torch.from_numpy(windows))
+        cost = self.cost(torch.as_tensor(windows))
         self.optimizer.zero_grad(set_to_none=True)
         cost.backward()
         nn.utils.clip_grad_value_(self.trained, self.bound, foreach=True)
@@ -105,18 +107,18 @@ class TorchLSTM(nn.Module):
     def gradients(self, windows):
         """Return the cost and the gradients by name."""
         self.zero_grad()
-        cost = self.cost(torch.from_numpy(windows))
+        cost = self.cost(torch.as_tensor(windows))
         cost.backward()
         views = self._under_our_names(lambda weight: weight.grad)
-        return cost.item(), {name: view.numpy().copy() for name, view in views.items()}
+        return cost.item(), {name: view.cpu().numpy().copy() for name, view in views.items()}
 
     def probabilities(self, inputs, following=None):
         """Return the probabilities of the notes at each next step, (T, B, P)."""
         with torch.no_grad():
             rolls = (
-                None if roll is None else torch.from_numpy(roll) for roll in (inputs, following)
+                None if roll is None else torch.as_tensor(roll) for roll in (inputs, following)
             )
-            return torch.sigmoid(self(*rolls)).numpy()
+            return torch.sigmoid(self(*rolls)).cpu().numpy()
 
     def set_parameters(self, mapping):
         """Set the weights and reset RMSprop; the network is the same only if peepholes are 0."""

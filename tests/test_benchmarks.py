@@ -322,3 +322,61 @@ def test_the_learning_benchmark_reports_the_scores_of_the_models(tiny_set, tmp_p
 def test_the_learning_benchmark_names_missing_arguments(arguments, message):
     result = learning(*arguments)
     assert result.returncode == 2 and message in result.stderr
+
+
+@pytest.mark.parametrize("name", ("torch-lstm", "jax"))
+def test_a_whole_training_of_a_peer_has_the_scores_of_ours(job, name, tmp_path):
+    import numpy as np
+
+    from benchmarks import trainings
+    from benchmarks.recipes import Recipe
+
+    if peers.present([name])[1]:
+        pytest.skip(f"{name} is not installed")
+    rng = np.random.default_rng(0)
+    tunes = [(rng.random((n, 88)) < 0.05).astype("float32") for n in (9, 12, 5, 7, 60, 8, 3)]
+    recipe = Recipe(units=5, chord_units=100, rate=0.02, windows="start", batch=4, length=9,
+                    epochs=4, dropout=0, weight_noise=0, averaging=0.5, decay_patience=1,
+                    patience=None)  # fmt: skip
+    task = {"program": name, "seed": 1, "weights": tmp_path / "weights.npz", "profile": False}
+    ours = trainings.train_ours(tunes[:4], tunes[4:], recipe, task)
+    theirs = trainings.train_peer(tunes[:4], tunes[4:], recipe, task)
+    assert ours["updates"] == theirs["updates"] == len(ours["seconds"]) == 4
+    close = 1e-5 if peers.PEERS[name].has_peepholes else 0.02
+    np.testing.assert_allclose(theirs["validation"], ours["validation"], rtol=close)
+    np.testing.assert_allclose(theirs["cost"], ours["cost"], rtol=close)
+
+
+def test_the_noise_of_the_peer_of_whole_trainings(job):
+    import jax
+    import numpy as np
+
+    from benchmarks.jax_training import noisy
+    from benchmarks.recipes import Recipe
+
+    weights = {name: np.ones((40, 50), "float32") for name in ("layer1/a", "output/b")}
+    weights["layer1/bias"] = np.ones(4, "float32")
+    for output_noise, of_output in ((None, 0.2), (0, 0), (0.1, 0.1)):
+        recipe = Recipe(weight_noise=0.2, output_noise=output_noise)
+        drawn = noisy(recipe, weights, jax.random.key(1))
+        deviations = {"layer1/a": 0.2, "output/b": of_output, "layer1/bias": 0}
+        for name, deviation in deviations.items():
+            assert np.std(drawn[name]) == pytest.approx(deviation, abs=0.01), name
+
+
+def test_the_command_for_gpus_runs_dry(job, tmp_path):
+    files = ["--json", tmp_path / "gpu.json", "--markdown", tmp_path / "gpu.md"]
+    ran = subprocess.run(
+        [sys.executable, "-m", "benchmarks.gpu", "--dry", *map(str, files)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    report = json.loads((tmp_path / "gpu.json").read_text())
+    assert report["tests"]["passed"] > 1 and report["tests"]["complete"]
+    assert report["peak_gflops"] > 0 and len(report["composing"]) == 1
+    (size,) = report["updates"]
+    assert "jax" in size["times_as_fast"] and not report["failed"] and not report["left_out"]
+    assert (tmp_path / "gpu.md").read_text() in ran.stdout
+    assert "a processor (dry run)" in ran.stdout
