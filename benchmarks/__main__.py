@@ -12,7 +12,7 @@ Run it from the repository's root. The parts:
     updates       time of an update, and its fraction of the machine's peak rate
     start         time from process start to the end of the first update, cold and warm caches
     memory        peak memory as a function of the numbers of steps and tunes
-    generation    time of composing
+    generation    time of composing, compared with the peers
     evaluation    time of predicting and scoring long tunes
     folder        time from a folder of MIDI files to the end of the first update
 
@@ -239,8 +239,9 @@ def run_parts(parts, threads, settings):
 def refused(run):
     """Return whether a peer was refused because its results differ."""
     updates = run["parts"].get("updates", {"sizes": []})
-    evaluation = run["parts"].get("evaluation", {"refused": {}})
-    return any(one["refused"] for one in updates["sizes"]) or bool(evaluation["refused"])
+    others = (run["parts"].get(part, {"refused": {}}) for part in ("evaluation", "generation"))
+    refusals = [one["refused"] for one in (*updates["sizes"], *others)]
+    return any(refusals)
 
 
 if __name__ == "__main__":

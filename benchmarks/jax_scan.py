@@ -40,6 +40,14 @@ class JaxScan:
             lambda weights, *rolls: jax.nn.sigmoid(forward(states, weights, *rolls))
         )
 
+        self._compose = jax.jit(functools.partial(compose, states), static_argnums=(3, 4))
+        self._key = jax.random.key(1)
+
+    def compose(self, start, n, n_tunes):
+        """Return `n_tunes` tunes (B, n, P) after a start (S, P), and their probabilities."""
+        self._key, key = jax.random.split(self._key)
+        return tuple(map(np.asarray, self._compose(self.weights, key, start, n, n_tunes)))
+
     def set_parameters(self, mapping):
         """Set the weights and reset the averages of RMSprop."""
         self.weights = {name: jnp.array(array, jnp.float32) for name, array in mapping.items()}
@@ -62,17 +70,28 @@ class JaxScan:
         return np.asarray(self._forward(self.weights, inputs, following))
 
 
-def run_layer(a, state, hidden_to_gates, p_i, p_f, p_o):
+def cell(a, state, hidden_to_gates, p_i, p_f, p_o):
+    """Return the states (B, H) after a step, given its pre-activations (B, 4H)."""
+    h, c = state
+    i, f, g, o = jnp.split(a + h @ hidden_to_gates, 4, axis=1)
+    i = jax.nn.sigmoid(i + p_i * c)
+    f = jax.nn.sigmoid(f + p_f * c)
+    c = f * c + i * jnp.tanh(g)
+    return jax.nn.sigmoid(o + p_o * c) * jnp.tanh(c), c
+
+
+def recurrent(weights, layer):
+    """Return the weights that `cell` takes."""
+    peepholes = (f"peephole_{gate}" for gate in ("input", "forget", "output"))
+    return [weights[f"{layer}/{name}"] for name in ("hidden_to_gates", *peepholes)]
+
+
+def run_layer(a, state, hidden_to_gates, *peepholes):
     """Return the hidden states (T, B, H) of a layer, given its pre-activations (T, B, 4H)."""
 
-    def step(carried, a):
-        h, c = carried
-        i, f, g, o = jnp.split(a + h @ hidden_to_gates, 4, axis=1)
-        i = jax.nn.sigmoid(i + p_i * c)
-        f = jax.nn.sigmoid(f + p_f * c)
-        c = f * c + i * jnp.tanh(g)
-        h = jax.nn.sigmoid(o + p_o * c) * jnp.tanh(c)
-        return (h, c), h
+    def step(state, a):
+        state = cell(a, state, hidden_to_gates, *peepholes)
+        return state, state[0]
 
     n_tunes, n_units = a.shape[1], hidden_to_gates.shape[0]
     start = tuple(jnp.broadcast_to(vector, (n_tunes, n_units)) for vector in state)
@@ -88,8 +107,7 @@ def forward(states, weights, inputs, following, masks=None):
         a = inputs @ weights[f"{layer}/input_to_gates"] + weights[f"{layer}/bias"]
         if below is not None:
             a = a + below @ weights[f"{layer}/below_to_gates"]
-        peepholes = [weights[f"{layer}/peephole_{gate}"] for gate in ("input", "forget", "output")]
-        below = run_layer(a, state, weights[f"{layer}/hidden_to_gates"], *peepholes)
+        below = run_layer(a, state, *recurrent(weights, layer))
         if masks is not None:
             below = below * masks[n - 1]
         Y = Y + below @ weights[f"output/{layer}_to_output"]
@@ -111,6 +129,66 @@ def add_chords(Y, units, weights, following):
     reads, acts = pitch[:, None] <= degree, degree[:, None] < pitch
     units = jnp.tanh(units + following @ (weights["chords/pitches_to_chords"] * reads))
     return Y + units @ (weights["chords/chords_to_output"] * acts)
+
+
+def compose(states, weights, key, start, n, n_tunes):
+    """Return tunes (B, n, P) and their probabilities; the start (S, P) is read by one tune."""
+
+    def read(states, x):
+        Y, units = weights["output/bias"], weights.get("chords/bias", 0)
+        below, after = None, []
+        for k, state in enumerate(states, start=1):
+            layer = f"layer{k}"
+            a = x @ weights[f"{layer}/input_to_gates"] + weights[f"{layer}/bias"]
+            if below is not None:
+                a = a + below @ weights[f"{layer}/below_to_gates"]
+            after.append(cell(a, state, *recurrent(weights, layer)))
+            below = after[-1][0]
+            Y = Y + below @ weights[f"output/{layer}_to_output"]
+            if "chords/bias" in weights:
+                units = units + below @ weights[f"chords/{layer}_to_chords"]
+        return after, (Y, units)
+
+    def step(carried, uniform):
+        x, states = carried
+        states, outputs = read(states, x)
+        x, y = draw(*outputs, uniform, weights)
+        return (x, states), (x, y)
+
+    states = [tuple(vector[None] for vector in state) for state in states]
+    states, _ = lax.scan(lambda states, x: (read(states, x[None])[0], None), states, start[:-1])
+    wide = jax.tree.map(lambda row: jnp.repeat(row, n_tunes, axis=0), (start[-1:], states))
+    uniform = jax.random.uniform(key, (n, n_tunes, start.shape[1]))
+    _, (tunes, probabilities) = lax.scan(step, wide, uniform)
+    return tunes.swapaxes(0, 1), probabilities.swapaxes(0, 1)
+
+
+def draw(Y, units, uniform, weights):
+    """Return a sample (B, P) and its probabilities; with chords, pitch after pitch."""
+    if "chords/pitches_to_output" not in weights:
+        y = jax.nn.sigmoid(Y)
+        return (uniform < y).astype(Y.dtype), y
+    P = Y.shape[1]
+    K = 0 if isinstance(units, int) else units.shape[1]
+    filled = -K % (P - 1)  # so that there are equally many units of each degree
+    V, U = (weights.get(f"chords/{name}") for name in ("pitches_to_chords", "chords_to_output"))
+    if K:
+        units, V = (jnp.pad(array, ((0, 0), (0, filled))) for array in (units, V))
+        U = jnp.pad(U, ((0, filled), (0, 0))).reshape(-1, P - 1, P)
+
+    def step(carried, k):
+        Y, units = carried
+        y = jax.nn.sigmoid(Y[:, k])
+        x = (uniform[:, k] < y).astype(Y.dtype)
+        Y = Y + x[:, None] * weights["chords/pitches_to_output"][k]
+        if K:
+            units = units + x[:, None] * V[k]
+            degree = k % (P - 1)
+            Y = Y + jnp.tanh(units.reshape(len(Y), -1, P - 1)[:, :, degree]) @ U[:, degree]
+        return (Y, units), (x, y)
+
+    _, (sample, probabilities) = lax.scan(step, (Y, units), jnp.arange(P))
+    return sample.T, probabilities.T
 
 
 def cross_entropy(states, weights, windows):

@@ -120,6 +120,10 @@ class TorchLSTM(nn.Module):
             )
             return torch.sigmoid(self(*rolls)).cpu().numpy()
 
+    def composer(self):
+        """Return a `Composer` of this network."""
+        return Composer(self)
+
     def set_parameters(self, mapping):
         """Set the weights and reset RMSprop; the network is the same only if peepholes are 0."""
         self.optimizer.state.clear()
@@ -150,3 +154,70 @@ class TorchLSTM(nn.Module):
             views["chords/chords_to_output"] = part(self.from_units).T
             views["chords/bias"] = bias[P:]
         return views
+
+
+class Composer(nn.Module):
+    """Composing step by step: the network reads a start in one call, then its own samples.
+
+    `torch.jit.script` compiles it as it is.
+
+    Parameters
+    ----------
+    network : TorchLSTM
+    """
+
+    def __init__(self, network):
+        super().__init__()
+        self.layers, self.to_output, self.initial = (
+            network.layers,
+            network.to_output,
+            network.initial,
+        )
+        self.n_pitches, self.has_chords = network.n_pitches, network.has_chords
+        P, K = network.n_pitches, network.n_chord_units
+        self.from_pitches, self.from_units = torch.zeros(P, P + K), torch.zeros(K, P)
+        if network.has_chords:
+            with torch.no_grad():
+                self.from_pitches = (network.from_pitches * network.pitches_mask).T.contiguous()
+                self.from_units = (network.from_units * network.units_mask).T.contiguous()
+
+    def forward(self, start: torch.Tensor, n: int, n_tunes: int):
+        """Return `n_tunes` tunes (B, n, P) after a start (S, P), and their probabilities."""
+        states = [
+            (h.expand(1, n_tunes, -1).contiguous(), c.expand(1, n_tunes, -1).contiguous())
+            for h, c in self.initial
+        ]
+        read = start[:, None].expand(-1, n_tunes, -1)
+        tunes: list[torch.Tensor] = []
+        probabilities: list[torch.Tensor] = []
+        for _ in range(n):
+            hidden: list[torch.Tensor] = []
+            for k, layer in enumerate(self.layers):
+                inputs = read if k == 0 else torch.cat([read, hidden[k - 1]], dim=2)
+                outputs, states[k] = layer(inputs, states[k])
+                hidden.append(outputs)
+            Y = self.to_output(torch.cat([outputs[-1] for outputs in hidden], dim=1))
+            sample, y = self.draw(Y)
+            tunes.append(sample)
+            probabilities.append(y)
+            read = sample[None]
+        return torch.stack(tunes, dim=1), torch.stack(probabilities, dim=1)
+
+    def draw(self, outputs: torch.Tensor):
+        """Return the sample (B, P) and its probabilities, from Y and the units side by side."""
+        P = self.n_pitches
+        uniform = torch.rand(outputs.shape[0], P)
+        if not self.has_chords:
+            y = torch.sigmoid(outputs)
+            return (uniform < y).to(y.dtype), y
+        Y, uniform = outputs[:, :P], uniform.T.contiguous()
+        sample, probabilities = torch.empty_like(uniform), torch.empty_like(uniform)
+        for k in range(P):
+            y = torch.sigmoid(Y[:, k])
+            drawn = (uniform[k] < y).to(y.dtype)
+            probabilities[k], sample[k] = y, drawn
+            outputs.addr_(drawn, self.from_pitches[k])
+            if k < P - 1 and P + k < outputs.shape[1]:
+                units = torch.tanh(outputs[:, P + k :: P - 1])  # of degree k
+                Y.addmm_(units, self.from_units[k :: P - 1])
+        return sample.T, probabilities.T

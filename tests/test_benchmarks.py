@@ -109,6 +109,20 @@ def test_refused_peers_are_named_and_not_timed(job, ours, monkeypatch):
     assert "output/bias" in refused["jax"]
 
 
+def test_a_peer_that_composes_with_other_probabilities_is_refused(job):
+    from benchmarks import generation
+
+    model = generation.composer(TINY.hidden, 100)
+    start = job.model_and_tunes(TINY.hidden, batch=1, steps=4)[1][0]
+
+    def wrong(*arguments):
+        tunes, probabilities = model.genMusic(*arguments)
+        return tunes, 1.001 * probabilities
+
+    refused = generation.disagreeing({"right": model.genMusic, "wrong": wrong}, model, start)
+    assert list(refused) == ["wrong"] and "differ: relative 1.0e-03" in refused["wrong"]
+
+
 def test_missing_peers_are_skipped_with_the_command_that_installs_them(monkeypatch):
     monkeypatch.setattr(machine, "installed", lambda package: package != "torch")
     present, skipped = peers.present(list(peers.PEERS))
