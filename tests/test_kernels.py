@@ -354,7 +354,8 @@ def test_numbers_of_another_precision_are_refused():
 @pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="x86 only")
 def test_the_kernels_of_processors_with_smaller_registers():
     """Run tests of this file with code that uses only features of older processors."""
-    chosen = "(recurrent_loops or test_product or drawing_pitches) and float32 or elementary"
+    chosen = "recurrent_loops or test_product or drawing_pitches or composing_loop"
+    chosen = f"({chosen}) and float32 or elementary"
     options = ["-q", "-p", "no:cacheprovider", __file__, "-k", chosen]
     result = subprocess.run(
         [sys.executable, "-m", "pytest", *options],
