@@ -394,3 +394,23 @@ def test_the_command_for_gpus_runs_dry(job, tmp_path):
     assert "jax" in size["times_as_fast"] and not report["failed"] and not report["left_out"]
     assert (tmp_path / "gpu.md").read_text() in ran.stdout
     assert "a processor (dry run)" in ran.stdout
+
+
+@pytest.mark.slow
+def test_the_command_for_whole_trainings_reports_each_program(job, tiny_set, tmp_path):
+    command = ["JSB_Chorales", "--data", tiny_set, "--quick", "--epochs", 2, "--rounds", 1,
+               "--threads", 1, "--peers", "jax", "--profile", "--json", tmp_path / "r.json",
+               ]  # fmt: skip
+    ran = subprocess.run(
+        [sys.executable, "-m", "benchmarks.trainings", *map(str, command)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    trainings = json.loads((tmp_path / "r.json").read_text())["runs"]["1"]
+    assert set(trainings) == {"rnn4music", "jax"}
+    for (training,) in trainings.values():
+        assert training["updates"] == 2 * 2 and len(training["validation"]) == 2
+        assert 0 < training["seconds"][0] < training["seconds"][1]
+    assert "| JAX autodiff | 4 |" in ran.stdout and "validation  " in ran.stdout
