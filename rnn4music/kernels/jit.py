@@ -119,9 +119,9 @@ def _runtime_code():
 
 def version():
     """Return a digest of all that the kernels' code depends on, besides their sizes."""
-    from rnn4music.kernels import chord_loops, lstm_loops, matmul, simd, tiling
+    from rnn4music.kernels import chord_loops, composing_loops, lstm_loops, matmul, simd, tiling
 
-    modules = chord_loops, lstm_loops, matmul, simd, tiling
+    modules = chord_loops, composing_loops, lstm_loops, matmul, simd, tiling
     constants = [
         f"{name}={value}" for m in modules for name, value in vars(m).items() if name.isupper()
     ]
