@@ -32,7 +32,9 @@ _jax_cache: Any = None
 with contextlib.suppress(ImportError):  # there are no public names for these
     from jax._src.config import persistent_cache_min_compile_time_secs as _least_seconds
 
-    _jax_cache = importlib.import_module("jax._src.compilation_cache")
+    _module: Any = importlib.import_module("jax._src.compilation_cache")
+    if {"_cache", "is_persistent_cache_enabled"} <= vars(_module).keys():
+        _jax_cache = _module
 
 
 def full_precision():
