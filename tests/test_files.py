@@ -218,4 +218,5 @@ def test_files_are_replaced_in_one_place():
     root = Path(__file__).parents[1]
     sources = [path for part in ("midi", "rnn4music") for path in (root / part).rglob("*.py")]
     found = [path for path in sources if RENAME.search(path.read_text("utf8"))]
-    assert len(sources) > 60 and [path.name for path in found] == ["files.py"]
+    # files of the cache have a checksum in the place of the syncs, which would delay each start
+    assert len(sources) > 60 and {path.name for path in found} == {"files.py", "code_cache.py"}
