@@ -29,6 +29,11 @@ _BESIDE = ThreadPoolExecutor(1, "rnn4music-llvm")
 """The thread that compiles while the graph is built; LLVM computes on one thread at a time."""
 
 
+_PLACES = (ctypes.c_int64 * (64 * 8))()  # where threads wait for jobs of all kernels: runtime.ll
+ctypes.pythonapi.Py_IncRef(ctypes.py_object(_PLACES))  # threads may outlive the interpreter
+binding.add_symbol("rnn4music_places", ctypes.addressof(_PLACES))
+
+
 class Description(NamedTuple):
     """What is known of a kernel without its code: see `tiling.Kernel`."""
 

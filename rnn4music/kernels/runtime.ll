@@ -9,6 +9,11 @@
 ; Every thread takes the next chunk until none is left. So nothing waits for a thread that has
 ; not started, and threads that come late find nothing to do. The last thread that releases a job
 ; frees it.
+;
+; To wake a sleeping core takes as long as a small job. So a thread of XLA's that has done its part
+; waits for the next job for about a tenth of a millisecond, not longer, since XLA may have other
+; work for it. It does so at one of @rnn4music_places, which holds 0 if it is free, 1 if a thread
+; waits there, and else the address of the job that the thread is given.
 
 %Extension = type { i64, i32, ptr }              ; size, type (1: XLA asks for metadata), next
 %Request   = type { %Extension, ptr }            ; metadata
@@ -31,6 +36,7 @@ declare void @free(ptr)
 declare i32 @sched_yield()
 declare i64 @llvm.smax.i64(i64, i64)
 declare i32 @madvise(ptr, i64, i32)
+@rnn4music_places = external global [64 x [8 x i64]]  ; each in a line of the cache of its own
 declare void @run_phases(ptr, ptr, ptr)        ; frame, addresses, those of the results
 
 define ptr @called_by_xla(ptr %frame) {
@@ -153,6 +159,9 @@ ask:                          ; as many helpers as there are chunks, less one
   %more = icmp slt i64 %asked, %chunks
   br i1 %more, label %ask_one, label %work
 ask_one:
+  %has_waited = call i1 @hand_over(ptr %job)
+  br i1 %has_waited, label %asked_one, label %ask_xla
+ask_xla:
   store %Schedule %request_4, ptr %request
   %error = call ptr %schedule(ptr %request)
   %granted = icmp eq ptr %error, null
@@ -182,9 +191,68 @@ end:
   ret void
 }
 
-define void @task(ptr %job) {
+define i1 @hand_over(ptr %job) {           ; to a thread that waits; false if none does
+  %value = ptrtoint ptr %job to i64
+  br label %look
+look:
+  %k = phi i64 [0, %0], [%next, %other]
+  %place = getelementptr [64 x [8 x i64]], ptr @rnn4music_places, i64 0, i64 %k
+  %now = load atomic i64, ptr %place monotonic, align 8
+  %waits = icmp eq i64 %now, 1
+  br i1 %waits, label %try, label %other
+try:
+  %exchange = cmpxchg ptr %place, i64 1, i64 %value acq_rel monotonic
+  %is_taken = extractvalue { i64, i1 } %exchange, 1
+  br i1 %is_taken, label %yes, label %other
+other:
+  %next = add i64 %k, 1
+  %more = icmp slt i64 %next, 64
+  br i1 %more, label %look, label %no
+yes:
+  ret i1 true
+no:
+  ret i1 false
+}
+
+define void @task(ptr %first) {
+  br label %do
+do:
+  %job = phi ptr [%first, %0], [%next_job, %given]
   call void @work(ptr %job)
   call void @release(ptr %job)
+  br label %look
+look:                         ; for a free place
+  %k = phi i64 [0, %do], [%next, %other]
+  %place = getelementptr [64 x [8 x i64]], ptr @rnn4music_places, i64 0, i64 %k
+  %exchange = cmpxchg ptr %place, i64 0, i64 1 acq_rel monotonic
+  %is_ours = extractvalue { i64, i1 } %exchange, 1
+  br i1 %is_ours, label %wait, label %other
+other:
+  %next = add i64 %k, 1
+  %more = icmp slt i64 %next, 64
+  br i1 %more, label %look, label %end
+wait:
+  %waited = phi i64 [0, %look], [%waited_next, %spin]
+  %waited_next = add i64 %waited, 1
+  %value = load atomic i64, ptr %place acquire, align 8
+  %has_job = icmp ne i64 %value, 1
+  br i1 %has_job, label %given, label %idle
+given:
+  %now = load atomic i64, ptr %place acquire, align 8
+  %next_job = inttoptr i64 %now to ptr
+  store atomic i64 0, ptr %place release, align 8
+  br label %do
+idle:
+  %is_late = icmp sgt i64 %waited, 1000
+  br i1 %is_late, label %leave, label %spin
+spin:
+  call void @pause()
+  br label %wait
+leave:
+  %last = cmpxchg ptr %place, i64 1, i64 0 acq_rel monotonic
+  %is_free = extractvalue { i64, i1 } %last, 1
+  br i1 %is_free, label %end, label %given
+end:
   ret void
 }
 
