@@ -116,6 +116,9 @@ def test_a_full_disk_leaves_no_rest(folder, monkeypatch):
 def test_the_files_unused_for_longest_are_removed(folder, monkeypatch):
     monkeypatch.setattr(code_cache, "LIMIT", 350)
     monkeypatch.setattr(code_cache, "_EVERY", 1)
+    folder.mkdir(0o700)
+    (folder / "diary.txt").write_bytes(bytes(1000))
+    os.utime(folder / "diary.txt", (0, 0))
     for n in range(3):
         code_cache.write(str(n), bytes(68))  # 100 bytes with the checksum
         for file in folder.iterdir():
@@ -123,6 +126,7 @@ def test_the_files_unused_for_longest_are_removed(folder, monkeypatch):
     assert code_cache.read("0") == bytes(68)
     code_cache.write("3", bytes(68))
     assert [code_cache.read(str(n)) is not None for n in range(4)] == [True, False, True, True]
+    assert (folder / "diary.txt").exists(), "not written by the program"
 
 
 AT_ONCE = """

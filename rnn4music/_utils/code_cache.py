@@ -21,6 +21,7 @@ VARIABLE = "RNN4MUSIC_CODE_CACHE"
 LIMIT = 200_000_000
 """Size of all files in bytes, above which those unused for longest are removed."""
 _EVERY = 32  # writes between two looks at the size
+_SUFFIX = ".rnn4music"  # the folder may hold files of others, which must not be removed
 
 _n_written = 0
 
@@ -50,7 +51,7 @@ def write(key, content):
     if place is None:
         return
     with contextlib.suppress(OSError):  # the disk is full
-        handle, name = tempfile.mkstemp(dir=place.parent)
+        handle, name = tempfile.mkstemp(_SUFFIX, dir=place.parent)
         try:
             with open(handle, "wb") as file:
                 file.write(_checksum(key, content) + content)
@@ -88,7 +89,7 @@ def processor():
 
 def _place(key):
     folder = _folder(os.environ.get(VARIABLE, "").strip())
-    return folder and folder / hashlib.sha256(key.encode()).hexdigest()
+    return folder and folder / (hashlib.sha256(key.encode()).hexdigest() + _SUFFIX)
 
 
 @functools.cache
@@ -124,7 +125,7 @@ def _checksum(key, content):
 
 
 def _remove_oldest(folder):
-    files = [(entry.stat(), entry.path) for entry in os.scandir(folder)]
+    files = [(path.lstat(), path) for path in folder.glob("*" + _SUFFIX)]
     size = sum(status.st_size for status, _ in files)
     for status, path in sorted(files, key=lambda file: file[0].st_mtime):
         if size <= LIMIT:
