@@ -188,6 +188,7 @@ COMPOSED = [
     (1, 1, 1, 0, None, (1, 1, 1), False), (5, 1, 7, 2, None, (3, 5, 4), True),
     (4, 3, 20, 0, 0, (9, 17, 8), False), (5, 13, 9, 1, None, (33, 20, 40), False),
     (4, 26, 18, 3, 40, (16, 8, 20), False), (3, 19, 40, 0, None, (130, 20, 7), True),
+    (3, 5, 9, 1, None, (97, 20, 7), False),
 ]  # fmt: skip
 """T, B, P, Q, K, units, systematic: below and above a vector, a tile, a panel of several sizes."""
 

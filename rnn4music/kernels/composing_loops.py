@@ -62,7 +62,8 @@ def run_window(T, B, P, K, H1, H2, H3, systematic, dtype, n_threads):
         """Return the number of panels of n columns for tiles of n_rows, and vectors of each."""
         n_vectors = padded(n) // lanes
         n_panels = -(-n_vectors * n_rows // (TILE_ROWS * TILE_VECTORS))
-        return n_panels, -(-n_vectors // n_panels)
+        width = -(-n_vectors // n_panels)  # rounded up, so that fewer panels may be enough
+        return -(-n_vectors // width), width
 
     cuts = [in_panels(N, TILE_ROWS if is_packed else most_rows) for _, N in products]
     in_scratch = {
