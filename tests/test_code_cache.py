@@ -31,6 +31,27 @@ def test_what_was_written_is_read(folder):
     assert code_cache.read("a") is None
 
 
+def test_files_that_can_only_be_read_are_used(folder, monkeypatch):
+    code_cache.write("a", b"one")
+
+    def refuse(*_):
+        raise OSError(30, "Read-only file system")
+
+    monkeypatch.setattr(os, "utime", refuse)
+    assert code_cache.read("a") == b"one"
+
+
+def test_a_folder_stays_the_same_in_another_working_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv(code_cache.VARIABLE, "code")
+    monkeypatch.chdir(tmp_path)
+    code_cache._folder.cache_clear()
+    code_cache.write("a", b"one")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir("elsewhere")
+    assert code_cache.read("a") == b"one"
+    code_cache._folder.cache_clear()
+
+
 @pytest.mark.parametrize(
     "damage",
     (

@@ -39,7 +39,8 @@ def read(key):
             with open(place, "rb") as file:
                 checksum, content = file.read(32), file.read()
                 if _is_own(os.fstat(file.fileno())) and checksum == _checksum(key, content):
-                    os.utime(place)
+                    with contextlib.suppress(OSError):  # files that can only be read are used too
+                        os.utime(place)
                     return content
     return None
 
@@ -98,7 +99,8 @@ def _folder(chosen):
     if chosen == "0" or not hasattr(os, "geteuid"):
         return None
     cache = paths.user_cache()
-    folder = Path(chosen).expanduser() if chosen else cache and cache / "code"
+    whole = os.path.abspath(os.path.expanduser(chosen))  # the working directory may change
+    folder = Path(whole) if chosen else cache and cache / "code"
     if folder is None:
         return None
     with contextlib.suppress(OSError):
