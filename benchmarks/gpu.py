@@ -69,8 +69,11 @@ def main(words=None):
                    arguments.seconds, "--precision", arguments.precision]  # fmt: skip
         command += ["--dry"] if arguments.dry else []
         limit = SHARES["composing"] * arguments.seconds + 30
-        run([sys.executable, *map(str, command)], environment, limit)
-        report: Any = json.loads(file.read_text()) if file.exists() else {"failed": ["all"]}
+        status = run([sys.executable, *map(str, command)], environment, limit)
+        report: Any = json.loads(file.read_text()) if file.exists() else {"failed": []}
+        if status != 0:
+            how = "was stopped, for lack of time" if status is None else f"ended with {status}"
+            report["failed"].append(f"the process that measures {how}")
         if "no_gpu" in report:
             raise SystemExit(report["no_gpu"])
         left = arguments.seconds - (time.monotonic() - started)
@@ -114,15 +117,14 @@ def surroundings(arguments):
 
 
 def run(command, environment, seconds, **files):
-    """Run a command for at most these seconds; return whether it ended by itself."""
+    """Run a command for at most these seconds; return its status, or None if it was stopped."""
     process = subprocess.Popen(command, cwd=ROOT, env=environment, **files)
     try:
-        process.wait(max(seconds, 1))
+        return process.wait(max(seconds, 1))
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-        return False
-    return True
+        return None
 
 
 # ---- the measurements, in a process of their own
@@ -228,7 +230,7 @@ def core_tests(environment, seconds, dry, file):
     environment = {**environment, "JAX_DEFAULT_MATMUL_PRECISION": "highest"}
     with open(file, "w") as output:
         files = {"stdout": output, "stderr": subprocess.STDOUT}
-        is_complete = run([sys.executable, *command], environment, seconds, **files)
+        status = run([sys.executable, *command], environment, seconds, **files)
     text = file.read_text()
     names = re.findall(r"(?:FAILED|ERROR) (tests/\S+)", text)
     failed = sorted({*names, *re.findall(r"(tests/\S+) (?:FAILED|ERROR)", text)})
@@ -236,7 +238,7 @@ def core_tests(environment, seconds, dry, file):
     if not passed:
         print(text[-2000:])
         failed = failed or ["no test ran"]
-    return {"complete": is_complete, "passed": passed, "failed": failed}
+    return {"complete": status is not None, "passed": passed, "failed": failed}
 
 
 # ---- output

@@ -396,6 +396,23 @@ def test_the_command_for_gpus_runs_dry(job, tmp_path):
     assert "a processor (dry run)" in ran.stdout
 
 
+@pytest.mark.parametrize("status, said", [(-9, "ended with -9"), (None, "was stopped")])
+def test_the_command_for_gpus_tells_of_measurements_that_crashed(status, said, monkeypatch, capsys):
+    from benchmarks import gpu
+
+    def crash(command, *_):
+        report = {"failed": [], "device": "a GPU"}
+        Path(command[command.index("--json") + 1]).write_text(json.dumps(report))
+        return status
+
+    tests = {"complete": True, "passed": 1, "failed": []}
+    monkeypatch.setattr(gpu, "run", crash)
+    monkeypatch.setattr(gpu, "core_tests", lambda *_: tests)
+    with pytest.raises(SystemExit, match="1"):
+        gpu.main([])
+    assert f"failed: the process that measures {said}" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_the_command_for_whole_trainings_reports_each_program(job, tiny_set, tmp_path):
     command = ["JSB_Chorales", "--data", tiny_set, "--quick", "--epochs", 2, "--rounds", 1,
