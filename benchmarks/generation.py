@@ -80,7 +80,7 @@ def composer(hidden, chord_units):
 
 def with_torch(peer, weights):
     """Return functions that compose with `nn.LSTM`, by their names."""
-    import torch
+    import torch  # pyright: ignore[reportMissingImports]
 
     peer.set_parameters(weights)
     step_by_step = peer.composer()
