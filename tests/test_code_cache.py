@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -194,6 +195,26 @@ def test_training_gives_the_same_bits_with_what_was_kept(folder, monkeypatch):
     assert same(train(), first)
     assert n_files + least <= len(written) == n_files + len(dict(written[n_files:]))
     assert len(dict(written)) == n_files, "the same keys"
+
+
+def test_threads_that_compile_at_the_same_time_leave_settings_as_they_were(folder):
+    pytest.importorskip("jax", reason="only the engine jax keeps code")
+    from rnn4music.backend import xla
+
+    if xla._jax_cache is None:
+        pytest.skip("JAX has no place for a cache")
+    own, filters, before = object(), list(warnings.filters), xla._jax_cache._cache
+    xla._jax_cache._cache = own
+    try:
+        first, second = xla.compiling(), xla.compiling()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert xla._jax_cache._cache is xla._programs
+        second.__exit__(None, None, None)
+        assert xla._jax_cache._cache is own and warnings.filters == filters
+    finally:
+        xla._jax_cache._cache = before
 
 
 def test_other_sources_need_other_code(monkeypatch):

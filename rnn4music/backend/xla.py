@@ -62,6 +62,7 @@ class _Programs:
 
 
 _programs, _users, _changing = _Programs(), [], threading.Lock()
+_changes = contextlib.ExitStack()  # of the first thread that compiles, undone by the last
 
 
 @contextlib.contextmanager
@@ -72,18 +73,21 @@ def compiling():
             yield
         return
     with _changing:
-        _jax_cache._cache = _programs
-        _users.append(None)
-    try:
-        with paused_collector(), _least_seconds(0), warnings.catch_warnings():
+        if not _users:
+            _changes.callback(setattr, _jax_cache, "_cache", _jax_cache._cache)
+            _changes.enter_context(warnings.catch_warnings())
             # XLA cannot write a program whose memory is in several blocks
             warnings.filterwarnings("ignore", "Error writing persistent compilation cache")
+            _jax_cache._cache = _programs
+        _users.append(None)
+    try:
+        with paused_collector(), _least_seconds(0):
             yield
     finally:
         with _changing:
             _users.pop()
             if not _users:
-                _jax_cache._cache = None
+                _changes.close()
 
 
 KEPT = 30_000_000
