@@ -13,8 +13,9 @@ the same weights and make as many updates, with minibatches of the same function
 random numbers, with their own generators. Each training is a new process, and the programs
 alternate.
 
-With --whole each training ends as the recipe says, after 20 epochs without a better score; the
-seconds are those to the best. Otherwise all trainings have the same number of epochs.
+With --whole each training ends as the recipe says, for JSB after 20 epochs without a better score.
+The number of epochs then depends on chance, and only the seconds of later epochs compare the speed.
+Otherwise all trainings have the same number of epochs.
 
 A peer is a class::
 
@@ -28,8 +29,10 @@ A peer is a class::
 Conventions
 -----------
 Seconds are counted from the start of the process: imports, reading the set, compilation and the
-first epochs included. "later epochs" are those after the first, without compilation. Figures are
-medians over the rounds, with quartiles.
+first epochs included. rnn4music finds its compiled code in the user's cache if it has run before,
+as in every round but perhaps the first. JAX compiles in each, unless JAX_COMPILATION_CACHE_DIR is
+set. "later epochs" are those after the first, without compilation. Figures are medians over the
+rounds, with quartiles.
 """
 
 import argparse
