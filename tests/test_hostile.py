@@ -591,6 +591,7 @@ ALLOWED = {
     ("safe_pickle.py", "pickle"),
     ("numpy_network.py", "np.load"),
     ("bach.py", "np.load"),  # a file that it has written itself
+    ("trainings.py", "np.load"),  # the same
 }
 
 
