@@ -50,7 +50,7 @@ def sampler(network, shape, systematic):
     """Compile the sampler of one window of (T, B, P) steps, tunes and pitches.
 
     The function takes the arguments of `run_window` except the parameters, all in one list, and
-    returns [sample, probabilities, the last sample, *states after].
+    returns ``[sample, probabilities, the last sample, *states after]``.
     """
     T, B, P = shape
     rows = network.input("rows", (T, P + network.store.n_conditions))
