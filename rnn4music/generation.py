@@ -100,7 +100,8 @@ def run_window(rows, is_given, uniform, settings, last, states, parameters, syst
 
     def step(row, is_given, uniform, last, *rest):
         states, (threshold, sharpness, offset, *arrays) = rest[:n_states], rest[n_states:]
-        known = 0 * last[:, :1] + row[P:]  # (B, Q)
+        shape = shape_of(last)[0], shape_of(row)[0] - P
+        known = backend.zeros(shape, last.dtype) + row[P:]  # (B, Q)
         x = backend.concatenate([backend.switch(is_given > 0, row[:P], last), known], axis=1)
         parameters = unnamed(dict(zip(weights, arrays)))
         Y, states = network_step(x, paired(states), parameters)
