@@ -3,7 +3,7 @@
     python -m benchmarks                         all parts, on one core and on all cores
     python -m benchmarks updates --threads 1     one part, on one core
     python -m benchmarks --quick                 all parts at tiny sizes, as a trial
-    python -m benchmarks updates --grid          a grid of sizes, as one table, in about an hour
+    python -m benchmarks updates --grid          a grid of sizes, as one table
     python -m benchmarks updates --grid --avx2   the same with the instructions of most laptops
     python -m benchmarks --json r.json --plot r.png
 

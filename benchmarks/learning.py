@@ -122,16 +122,21 @@ def parse_arguments():
     parser.add_argument("--job", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if not arguments.job:
-        if not arguments.set or not arguments.data:
-            parser.error("give a set and --data with your file of the set")
-        if not arguments.data.is_file():
-            parser.error(f"there is no file {arguments.data}")
+        check_data(parser, arguments)
         if arguments.seeds < 1 or arguments.processes < 1:
             parser.error("--seeds and --processes must be at least 1")
         for row in arguments.rows:
             if ENSEMBLES.get(row, row) not in arguments.rows:
                 parser.error(f"the row {row} needs the networks of {ENSEMBLES[row]}; add that row")
     return arguments
+
+
+def check_data(parser, arguments):
+    """End with an error unless there are a set and its file."""
+    if not arguments.set or not arguments.data:
+        parser.error("give a set and --data with your file of the set")
+    if not arguments.data.is_file():
+        parser.error(f"there is no file {arguments.data}")
 
 
 def print_machine():

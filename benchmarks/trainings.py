@@ -48,7 +48,7 @@ from typing import Any
 
 from benchmarks import machine, peers
 from benchmarks.figures import cell, markdown, summary
-from benchmarks.learning import ROOT, print_machine
+from benchmarks.learning import ROOT, check_data, print_machine
 from benchmarks.peers import OURS
 from benchmarks.recipes import CHORDS, RECIPES, Recipe
 
@@ -102,10 +102,7 @@ def parse_arguments():
     add("--job", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if not arguments.job:
-        if not arguments.set or not arguments.data:
-            parser.error("give a set and --data with your file of the set")
-        if not arguments.data.is_file():
-            parser.error(f"there is no file {arguments.data}")
+        check_data(parser, arguments)
         if arguments.epochs < 2 or arguments.rounds < 1:
             parser.error("--epochs must be at least 2, and --rounds at least 1")
     return arguments
@@ -147,11 +144,11 @@ def start(job):
 
 def told(name, result):
     """Return a line on a training."""
-    best = min(result["validation"])
-    at = result["seconds"][result["validation"].index(best)]
+    best = lowest(result)
     return (
         f"{name}: {result['updates']} updates, {len(result['seconds'])} epochs in "
-        f"{result['seconds'][-1]:.1f} s; best {best:.3f} nats after {at:.1f} s"
+        f"{result['seconds'][-1]:.1f} s; best {result['validation'][best]:.3f} nats after "
+        f"{result['seconds'][best]:.1f} s"
     )
 
 
@@ -317,15 +314,9 @@ def table(results):
     for name, trainings in results.items():
         whole = [one["seconds"][-1] for one in trainings]
         best = [one["seconds"][lowest(one)] for one in trainings]
-        later = [
-            1000 * (one["seconds"][-1] - one["seconds"][0]) / (len(one["seconds"]) - 1)
-            for one in trainings
-        ]
+        later = list(map(later_epoch, trainings))
         ratios = [a / one["seconds"][-1] for a, one in zip(whole, ours)]
-        later_ratios = [
-            a * (len(one["seconds"]) - 1) / (one["seconds"][-1] - one["seconds"][0]) / 1000
-            for a, one in zip(later, ours)
-        ]
+        later_ratios = [a / later_epoch(one) for a, one in zip(later, ours)]
         nats = [min(one["validation"]) for one in trainings]
         rows.append([
             peers.title(name),
@@ -340,6 +331,12 @@ def table(results):
     head = ["", "updates", "seconds", "/ ours", "later epochs, ms each", "/ ours", "seconds to the "
             "best", "nats per step"]  # fmt: skip
     return "\n".join(markdown(head, rows))
+
+
+def later_epoch(training):
+    """Return the milliseconds of an epoch after the first."""
+    first, *later = training["seconds"]
+    return 1000 * (later[-1] - first) / len(later)
 
 
 def lowest(training):

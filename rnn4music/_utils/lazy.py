@@ -1,4 +1,4 @@
-"""Names of a package that load their modules on first use, so that imports stay light."""
+"""A quick start: names that load their modules on first use, without garbage collection."""
 
 import contextlib
 import gc

@@ -15,12 +15,14 @@ import math
 from rnn4music import lstm
 from rnn4music.gates import Gates
 from rnn4music.kernels import chord_loops
+from rnn4music.kernels.lstm_loops import N_GATES
 from rnn4music.kernels.simd import Positions, lanes_of
 from rnn4music.kernels.tiling import (
     TILE_ROWS,
     TILE_VECTORS,
     Kernel,
     Rows,
+    pack,
     panels,
     share,
     tile_product,
@@ -28,8 +30,6 @@ from rnn4music.kernels.tiling import (
     whole,
     worth_sharing,
 )
-
-N_GATES = len(Gates._fields)
 
 
 def run_window(T, B, P, K, H1, H2, H3, systematic, dtype, n_threads):
@@ -118,9 +118,7 @@ def run_window(T, B, P, K, H1, H2, H3, systematic, dtype, n_threads):
         for panel, columns in panels(code, N, *whole(code, cuts[n][0]), cuts[n][1]):
             packed = scratch[f"packed{n}"][panel]
             for matrix, depth in zip(matrices[n], depths):
-                with code.loop(0, depth) as k:
-                    for v, (column, count) in enumerate(columns):
-                        packed[k, v * lanes].store(matrix[k, column].load(count))
+                pack(code, matrix, packed, columns, 0, depth)
                 packed = packed[depth].view(*packed.strides)
     code.end()
 

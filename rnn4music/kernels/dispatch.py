@@ -75,7 +75,7 @@ def _try_out():
     matrix, row = np.arange(6, dtype="float32").reshape(3, 2), np.ones(2, "float32")
     result, scratch = np.zeros((2, 2), "float32"), np.zeros(1, "float32")
     sizes = 2, 3, 2, "row", "float32", 1
-    _, code = jit.compiled(f"test {sizes}", lambda: matmul.roll_product(*sizes))
+    _, code, _ = jit.compiled(f"test {sizes}", lambda: matmul.roll_product(*sizes))
     code.result().run(roll, matrix, row, result, scratch)
     if not np.array_equal(result, roll @ matrix + row):
         raise ArithmeticError("a test product is wrong")
@@ -92,9 +92,8 @@ def _compiled(name, *sizes):
     modules = composing_loops, lstm_loops, matmul, chord_loops
     module = next(each for each in modules if name in vars(each))
     sizes = *sizes, processes.n_cores()
-    label = "_".join(map(str, ("rnn4music", name, *sizes, jit.version())))
-    kernel, code = jit.compiled(label, lambda: getattr(module, name)(*sizes))
-    return kernel, code, label
+    label = "_".join(map(str, ("rnn4music", name, *sizes)))
+    return jit.compiled(label, lambda: getattr(module, name)(*sizes))
 
 
 def _call(name, sizes, inputs, shapes=None):

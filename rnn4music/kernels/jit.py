@@ -43,22 +43,22 @@ class Description(NamedTuple):
 
 
 def compiled(name, make):
-    """Return the description of a kernel, and the future of its machine code.
+    """Return the description of a kernel, the future of its machine code, and its full name.
 
     Parameters
     ----------
     name : str
-        Names the kernel and its sizes.
+        Names the kernel and its sizes; `version` is added.
     make : callable
         Returns the kernel; it is not called if the machine code is on the disk.
     """
-    key = f"{name} {version()}"
-    kept = code_cache.read(key)
+    name = f"{name}_{version()}"
+    kept = code_cache.read(name)
     if kept is not None:
         head, _, code = kept.partition(b"\n")
         results, in_place, phases = json.loads(head)
         kernel = Description(results, dict(in_place), phases)
-        return kernel, _BESIDE.submit(Compiled, kernel, code)
+        return kernel, _BESIDE.submit(Compiled, kernel, code), name
     kernel = make()
     description = Description(kernel.results, kernel.in_place, kernel.phases)
     assembly = str(kernel.module) + _run_phases(kernel)
@@ -66,10 +66,10 @@ def compiled(name, make):
     def compile_and_keep():
         code = _object_code(assembly)
         head = json.dumps([kernel.results, list(kernel.in_place.items()), kernel.phases])
-        code_cache.write(key, head.encode() + b"\n" + code)
+        code_cache.write(name, head.encode() + b"\n" + code)
         return Compiled(description, code)
 
-    return description, _BESIDE.submit(compile_and_keep)
+    return description, _BESIDE.submit(compile_and_keep), name
 
 
 class Compiled:

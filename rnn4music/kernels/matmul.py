@@ -14,6 +14,7 @@ from rnn4music.kernels.tiling import (
     TILE_VECTORS,
     Kernel,
     Rows,
+    pack,
     pack_transposed,
     panels,
     share,
@@ -69,13 +70,11 @@ def product(M, N, K, transposed, added, skipped, dtype, n_threads):
         tiles, part_of_columns = share(code.number, n_chunks, rows.n_tiles), whole(code, n_panels)
         packed = packed[code.number]
 
-    def pack(first_k, depth, panel, columns):
+    def pack_part(first_k, depth, panel, columns):
         if transposed == "right":
             pack_transposed(code, right, packed[panel], panel * width, N, first_k, depth)
-            return
-        with code.loop(0, depth) as k:
-            for v, (column, count) in enumerate(columns):
-                packed[panel, k, v * lanes].store(right[first_k + k, column].load(count))
+        else:
+            pack(code, right, packed[panel], columns, first_k, depth)
 
     def begin(first_k, row, column, count):
         """Return the initial value of a sum: the addend, or in a later part the sum so far."""
@@ -100,7 +99,7 @@ def product(M, N, K, transposed, added, skipped, dtype, n_threads):
         first_k = part * part_size
         depth = code.index(part_size).at_most(code.index(K) - first_k)
         for panel in panels(code, N, *part_of_columns):
-            pack(first_k, depth, *panel)
+            pack_part(first_k, depth, *panel)
         n_blocks = (tiles[1] - tiles[0] + (BLOCK_TILES - 1)) // BLOCK_TILES
         with code.loop(0, n_blocks) as block:
             first = tiles[0] + block * BLOCK_TILES

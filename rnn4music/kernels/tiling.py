@@ -179,6 +179,13 @@ def tile_product(code, depth, sums, left, right, n_rows, counts):
     return [one + other for one, other in zip(sums[:n], sums[n:])]
 
 
+def pack(code, matrix, packed, columns, first_k, n_k):
+    """Copy n_k rows of a matrix from `first_k` to a panel; `columns` are those of `panels`."""
+    with code.loop(0, n_k) as k:
+        for v, (column, count) in enumerate(columns):
+            packed[k, v * code.n_lanes].store(matrix[k + first_k, column].load(count))
+
+
 def pack_transposed(code, matrix, packed, first_row, n_rows, first_k, n_k):
     """Copy rows of a matrix into the columns of a panel, a square of lanes at a time.
 
