@@ -9,7 +9,7 @@ from rnn4music import generation
 from rnn4music._utils import checks
 from rnn4music._utils.differences import differences
 from rnn4music.data import pianoroll
-from rnn4music.distributed.cluster import connected
+from rnn4music.distributed.replicas import replicas
 from rnn4music.evaluation import scores
 from rnn4music.graphs.compiled import NO_NOISE, CompiledNetwork
 from rnn4music.graphs.parameters import WEIGHTS, ParameterStore, print_summary
@@ -20,7 +20,7 @@ from rnn4music.saving.legacy_2015 import OLD_NAMES
 from rnn4music.training.callbacks import checked_callbacks
 from rnn4music.training.checkpoints import AnotherTraining, checked_path
 from rnn4music.training.config import TrainConfig
-from rnn4music.training.data_parallel import ClusterTrainer
+from rnn4music.training.replicated import ReplicatedTrainer
 from rnn4music.training.history import History
 from rnn4music.training.trainer import Trainer
 from rnn4music.updates import OPTIMISERS
@@ -172,6 +172,7 @@ class RNN4Music(Hyperparameters):
         resume=False,
         progress=True,
         callbacks=None,
+        devices=None,
         cluster=None,
     ):
         """Learn to predict each step of the tunes from the steps before it.
@@ -303,8 +304,8 @@ class RNN4Music(Hyperparameters):
             minutes = checks.number("minutes", minutes, above=0)
         path = checked_path(checkpoint, every, resume)
         callbacks = checked_callbacks(callbacks)
-        with connected(cluster) as client:
-            kind = Trainer if client is None else partial(ClusterTrainer, client=client)
+        with replicas(devices, cluster) as found:
+            kind = Trainer if found is None else partial(ReplicatedTrainer, replicas=found)
             trainer = kind(self, tunes, validation, config)
             trainer.reading = metadata.of_reading(dataset)
             if path and resume and path.exists():

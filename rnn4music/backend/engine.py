@@ -130,10 +130,11 @@ def snapshot(variable):
     return variable.get_value(borrow=ENGINE == "jax")
 
 
-def function(inputs, outputs, updates=()):
+def function(inputs, outputs, updates=(), mesh=None):
     """Compile a graph to a function of arrays, which must have the inputs' dtypes.
 
-    The function returns a list of arrays and applies `updates`.
+    The function returns a list of arrays and applies `updates`. With a `mesh` (see `xla`) all its
+    devices run it, each on its share of the arrays that are `over_tunes`.
     """
     updates = list(updates)
     full_precision, compiling = contextlib.nullcontext, paused_collector
@@ -141,7 +142,7 @@ def function(inputs, outputs, updates=()):
         from rnn4music.backend import xla
 
         full_precision, compiling = xla.full_precision, xla.compiling
-        mode = xla.mode(inputs, [*outputs, *(new for _, new in updates)])
+        mode = xla.mode(inputs, outputs, [new for _, new in updates], mesh)
     else:
         mode = "NUMBA" if ENGINE == "numba" else "FAST_RUN"
     with full_precision(), compiling():
@@ -149,6 +150,8 @@ def function(inputs, outputs, updates=()):
         compiled = library.function(
             inputs, outputs, updates=updates, mode=mode, on_unused_input="ignore"
         )
+    if mesh is not None:  # PyTensor knows the shape of a share only
+        compiled.trust_input = True
 
     @functools.wraps(compiled)
     def call(*arrays):

@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import math
 
 import numpy as np
 
@@ -63,6 +64,26 @@ def tensor(name, dtype, shape):
         return symbolic.TensorType(dtype, (False,) * len(shape))(name)
     fixed = shape if ENGINE == "jax" else (None,) * len(shape)
     return symbolic.tensor(name, dtype=dtype, shape=fixed)
+
+
+def over_tunes(variable, axis):
+    """Mark an input or result of which each device of a mesh has some tunes, along `axis`."""
+    variable.tag.tunes = axis
+    return variable
+
+
+def sum_over_replicas(arrays):
+    """Return the sums of expressions over the devices of a mesh, made in a single step."""
+    from rnn4music.backend import xla
+
+    flat = xla.SumOverReplicas()(concatenate([array.flatten() for array in arrays], axis=0))
+    sums, start = [], 0
+    for array in arrays:
+        shape = shape_of(array)
+        size = math.prod(shape)
+        sums.append(flat[start : start + size].reshape(shape))
+        start += size
+    return sums
 
 
 def shape_of(expression):

@@ -11,7 +11,9 @@ from typing import Any
 import jax
 import numpy as np
 import pytensor.tensor as symbolic
-from pytensor.compile.mode import Mode
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as Spec
+from pytensor.compile.mode import Mode, get_mode
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.graph.traversal import applys_between
@@ -98,27 +100,102 @@ again. That took a fifth of an update.
 """
 
 
-class BlockwiseLinker(JAXLinker):
-    """PyTensor's linker to JAX, with XLA's temporary memory in blocks of `KEPT` bytes at most."""
+class Linker(JAXLinker):
+    """PyTensor's linker to JAX, for programs of our own.
+
+    Parameters
+    ----------
+    in_blocks : bool
+        Whether XLA's temporary memory is in blocks of `KEPT` bytes at most.
+    mesh : jax.sharding.Mesh, optional
+        The devices that run the program at the same time, each on its share of the tunes.
+    of_inputs, of_outputs : list of (int or None)
+        With a mesh: the axis of tunes of each input and each output, and None for the others,
+        which are the same on all devices, as all shared variables are.
+    """
+
+    def __init__(self, in_blocks, mesh=None, of_inputs=(), of_outputs=()):
+        super().__init__()
+        self.options = {"xla_multiheap_size_constraint_per_heap": KEPT} if in_blocks else {}
+        self.mesh, self.of_inputs, self.of_outputs = mesh, of_inputs, of_outputs
 
     def jit_compile(self, fn):
         """Compile a function of arrays; see `JAXLinker`."""
-        options = {"xla_multiheap_size_constraint_per_heap": KEPT}
-        return jax.jit(fn, compiler_options=options)
+        if self.mesh is None:
+            return jax.jit(fn, compiler_options=self.options)
+
+        def specs(axes, n):
+            axes = [*axes, *(None for _ in range(n - len(axes)))]
+            return [Spec(*([None] * axis), TUNES) if axis is not None else Spec() for axis in axes]
+
+        into, out_of = specs(self.of_inputs, len(self.fgraph.inputs)), self.fgraph.outputs
+        by_device = jax.shard_map(
+            lambda *arrays: list(fn(*arrays)),
+            mesh=self.mesh,
+            in_specs=tuple(into),
+            out_specs=specs(self.of_outputs, len(out_of)),
+            check_vma=False,
+        )
+        places = [NamedSharding(self.mesh, spec) for spec in into]
+        compiled = jax.jit(
+            by_device,
+            in_shardings=tuple(places),
+            out_shardings=NamedSharding(self.mesh, Spec()),
+            compiler_options=self.options,
+        )
+        return lambda *arrays: compiled(*map(placed, arrays, places))
 
 
-def mode(inputs, outputs):
-    """Return PyTensor's mode for a graph.
+TUNES = "tunes"  # the axis of a mesh
+
+
+def mesh_of(devices):
+    """Return devices of this process, or of several that have joined, as a mesh."""
+    return jax.make_mesh((len(devices),), (TUNES,), devices=devices)
+
+
+def placed(array, place):
+    """Return an array that this process has whole on the devices of a sharding."""
+    if isinstance(array, jax.Array) and array.sharding == place:
+        return array
+    whole = np.asarray(array)
+    return jax.make_array_from_callback(whole.shape, place, lambda index: whole[index])
+
+
+class SumOverReplicas(Op):
+    """The sum of an array over the devices of a mesh; all of them then have it."""
+
+    __props__ = ()
+
+    def make_node(self, array):
+        """See `Op`."""
+        return Apply(self, [array], [array.type()])
+
+    def perform(self, node, inputs, outputs):
+        """See `Op`."""
+        raise NotImplementedError("this operation is compiled by JAX only")
+
+
+@jax_funcify.register(SumOverReplicas)  # pyright: ignore[reportArgumentType]
+def _convert_sum(op, **_):
+    return lambda array: jax.lax.psum(array, TUNES)
+
+
+def mode(inputs, outputs, new_values=(), mesh=None):
+    """Return PyTensor's mode for a graph, for one device or for all of a mesh.
 
     XLA optimises nearly everything by itself, and PyTensor's own rewrites would only cost time.
     Only graphs with loops need them.
     """
-    nodes = list(applys_between(inputs, outputs))
-    if any(isinstance(node.op, Scan) for node in nodes):
-        return "JAX"
+    nodes = list(applys_between(inputs, [*outputs, *new_values]))
     arrays = [array for node in nodes for array in node.outputs]
     in_blocks = runs_on_processor() and all(n_bytes(array) <= KEPT for array in arrays)
-    return Mode(linker=BlockwiseLinker() if in_blocks else "jax", optimizer="merge")
+    axes = ([getattr(array.tag, TUNES, None) for array in them] for them in (inputs, outputs))
+    if any(isinstance(node.op, Scan) for node in nodes):
+        if mesh is None:
+            return "JAX"
+        return Mode(Linker(False, mesh, *axes), get_mode("JAX").provided_optimizer)
+    return Mode(Linker(in_blocks, mesh, *axes), "merge")
 
 
 def n_bytes(array):

@@ -34,6 +34,11 @@ def flattened(states):
     return [array for state in states for array in state]
 
 
+def of_tunes(states):
+    """Return `flattened` results, of which each device has those of its tunes."""
+    return [backend.over_tunes(array, 0) for array in flattened(states)]
+
+
 class NoiseKind(NamedTuple):
     """The noise in an update; each kind adds inputs to the function, in this order."""
 
@@ -73,14 +78,22 @@ class CompiledNetwork:
         A key of `costs.COSTS`.
     optimiser : str
         A key of `updates.OPTIMISERS`.
+    mesh : jax.sharding.Mesh, optional
+        Devices that run each function together. Shapes are then those of a device's share of the
+        tunes, and the functions take and return the arrays of all tunes.
     """
 
-    def __init__(self, store, cost, optimiser="rmsprop"):
-        self.store = store
+    def __init__(self, store, cost, optimiser="rmsprop", mesh=None):
+        self.store, self.mesh = store, mesh
+        self.n_devices = 1 if mesh is None else mesh.size
         self.cost_name, self.cost = cost, COSTS[cost]
-        self.optimiser = OPTIMISERS[optimiser]
+        self.optimiser_name, self.optimiser = optimiser, OPTIMISERS[optimiser]
         self.parameters = unnamed(store.weights)
         self.compiled = {}
+
+    def on(self, mesh):
+        """Return this network on the devices of a mesh."""
+        return CompiledNetwork(self.store, self.cost_name, self.optimiser_name, mesh)
 
     def is_compiled(self, name, shape, *options):
         """Return whether the method of this name has its function for this shape."""
@@ -92,14 +105,15 @@ class CompiledNetwork:
 
         If the store `reads_following`, a second argument after the inputs is the rows after them.
         """
-        rows, states = [self.input("inputs", shape)], self.state_inputs(shape[1])
+        rows, states = [self.input("inputs", shape, tunes=1)], self.state_inputs(shape[1])
         if self.store.reads_following:
-            rows.append(self.input("following", shape))
+            rows.append(self.input("following", shape, tunes=1))
         noise, parameters, masks = self._noisy(shape[1], kind)
         inputs, following = self._read(*rows)
         Y, activations = network.forward(inputs, paired(states), parameters, masks, following)
-        return backend.function(
-            [*rows, *states, *noise], [Y, *flattened(_last_states(activations))]
+        return self.function(
+            [*rows, *states, *noise],
+            [backend.over_tunes(Y, 1), *of_tunes(_last_states(activations))],
         )
 
     @compiled_once
@@ -117,7 +131,7 @@ class CompiledNetwork:
         if a is not None:
             a = a.reshape((*backend.shape_of(known)[:2], self.store.chord_units))
             known = backend.concatenate([known, a], axis=2)
-        return backend.function([inputs, *states], [known, *flattened(_last_states(activations))])
+        return self.function([inputs, *states], [known, *flattened(_last_states(activations))])
 
     @compiled_once
     def cost_and_gradients(self, shape, kind):
@@ -127,17 +141,17 @@ class CompiledNetwork:
         derivatives with respect to the states after (0 where nothing follows), and the noise. It
         returns [cost, *gradients, *states after, *derivatives with respect to the states before].
         """
-        rows, following = self.input("inputs", shape), self.input("targets", shape)
+        rows, following = (self.input(name, shape, tunes=1) for name in ("inputs", "targets"))
         inputs, targets = self._read(rows, following)
-        mask = self.input("mask", shape[:2])
+        mask = self.input("mask", shape[:2], tunes=1)
         states, d_after = self.state_inputs(shape[1]), self.state_inputs(shape[1])
         noise, *noisy = self._noisy(shape[1], kind)
         cost, gradients, after, d_before = self._cost_and_gradients(
             inputs, targets, mask, paired(states), paired(d_after), *noisy
         )
-        return backend.function(
+        return self.function(
             [rows, following, mask, *states, *d_after, *noise],
-            [cost, *gradients.values(), *flattened(after), *flattened(d_before)],
+            [cost, *gradients.values(), *of_tunes(after), *of_tunes(d_before)],
         )
 
     @compiled_once
@@ -149,7 +163,7 @@ class CompiledNetwork:
         gradients = {name: self.input(name, shape) for name, shape in self.store.shapes.items()}
         settings = self._setting_inputs()
         changes = self._changes(gradients, settings)
-        return backend.function([*gradients.values(), *settings], [], changes)
+        return self.function([*gradients.values(), *settings], [], changes)
 
     @compiled_once
     def update(self, shape, kind):
@@ -161,7 +175,8 @@ class CompiledNetwork:
         [cost, *gradients, *states after]; the gradients are unclipped.
         """
         T, B, P = shape
-        windows, mask = self.input("windows", (T + 1, B, P)), self.input("mask", (T, B))
+        windows = self.input("windows", (T + 1, B, P), tunes=1)
+        mask = self.input("mask", (T, B), tunes=1)
         states = self.state_inputs(B)
         noise, *noisy = self._noisy(B, kind)
         initial = paired(states)
@@ -170,21 +185,26 @@ class CompiledNetwork:
             *self._read(windows[:-1], windows[1:]), mask, initial, nothing, *noisy
         )
         settings = self._setting_inputs()
-        return backend.function(
+        return self.function(
             [windows, mask, *states, *noise, *settings],
-            [cost, *gradients.values(), *flattened(after)],
+            [cost, *gradients.values(), *of_tunes(after)],
             self._changes(gradients, settings),
         )
 
     # ---- parts of these functions
 
-    def input(self, name, shape):
-        """Return an input in the store's dtype."""
-        return backend.tensor(name, self.store.dtype, shape)
+    def function(self, inputs, outputs, changes=()):
+        """Compile a graph for the devices of this network."""
+        return backend.function(inputs, outputs, changes, self.mesh)
+
+    def input(self, name, shape, tunes=None):
+        """Return an input in the store's dtype; `tunes` is its axis of tunes, if it has one."""
+        return backend.over_tunes(backend.tensor(name, self.store.dtype, shape), tunes)
 
     def state_inputs(self, n_tunes):
         """Return a flat list of inputs for the states of `n_tunes` tunes."""
-        return [self.input(name, (n_tunes, H)) for name, H in self.store.state_sizes.items()]
+        sizes = self.store.state_sizes.items()
+        return [self.input(name, (n_tunes, H), tunes=0) for name, H in sizes]
 
     def _read(self, rows, following=None):
         """Return the network's inputs and its targets, for rows and the rows after them."""
@@ -206,7 +226,11 @@ class CompiledNetwork:
         gradients, d_before = network.backward(
             d_Y, d_after, inputs, initial, activations, parameters, masks, targets
         )
-        return cost, named(gradients), _last_states(activations), d_before
+        gradients = named(gradients)
+        if self.mesh is not None:  # a tune counts 1 / tunes of the minibatch on all devices
+            cost, *sums = backend.sum_over_replicas([cost, *gradients.values()])
+            gradients = dict(zip(gradients, sums))
+        return cost, gradients, _last_states(activations), d_before
 
     def _changes(self, gradients, settings):
         """Return the new expression of each weight and average: clip, L1, optimiser's rule."""
@@ -234,7 +258,7 @@ class CompiledNetwork:
         inputs, parameters, masks = [], self.parameters, network.NO_MASKS
         if kind.dropout:
             units = list(self.store.state_sizes.values())[::2]
-            masks = tuple(self.input("dropout", (n_tunes, H)) for H in units)
+            masks = tuple(self.input("dropout", (n_tunes, H), tunes=0) for H in units)
             inputs += masks
         if kind.weight_noise:
             noise = self.input("noise", (self.store.n_in_matrices(),))

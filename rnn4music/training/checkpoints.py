@@ -17,7 +17,7 @@ from midi.text import count
 from rnn4music._utils.console import log
 from rnn4music._utils.differences import OtherOptions, differences
 from rnn4music.data import pianoroll
-from rnn4music.distributed.cluster import ClusterLost
+from rnn4music.distributed.replicas import PeersLost
 from rnn4music.saving import model_file
 from rnn4music.training.callbacks import Callback
 
@@ -63,10 +63,10 @@ class CheckpointWriter(Callback):
             self._try_to_write()
 
     def on_end(self, model, history):
-        """Write what was learned, unless an error other than a lost cluster ended the training."""
+        """Write what was learned, unless an error other than lost processes ended the training."""
         error = self.trainer.ended_by
         stopped = error is not None or self.trainer.interrupted.is_set()
-        if error is None or isinstance(error, ClusterLost):
+        if error is None or isinstance(error, PeersLost):
             self._try_to_write(is_last=True, stopped=stopped)
 
     def _write(self):

@@ -15,7 +15,7 @@ cost or gradient. States are flat lists of (B, H) arrays, as in `graphs.compiled
 import numpy as np
 
 
-def segment_cost_and_gradients(network, states, windows, mask, length, kind, noise):
+def segment_cost_and_gradients(network, states, windows, mask, shape, kind, noise):
     """Return the cost of a minibatch, its gradients, and the states after it.
 
     Parameters
@@ -26,8 +26,9 @@ def segment_cost_and_gradients(network, states, windows, mask, length, kind, noi
     windows : (T + 1, B, P)
     mask : (T, B)
         Weight of each prediction.
-    length : int
-        Steps of a segment; T or more for a window that is not divided.
+    shape : tuple of int
+        Steps of a segment, T or more for a window that is not divided; tunes of a device; columns
+        of a row.
     kind : graphs.compiled.NoiseKind
     noise : list of arrays
         The arrays that `kind` requires.
@@ -41,8 +42,7 @@ def segment_cost_and_gradients(network, states, windows, mask, length, kind, noi
         The states after the last segment: those after the windows if the segments fill them.
     """
     n_steps, B = mask.shape
-    n_columns = windows.shape[2]
-    shape = (length, B, n_columns)
+    length, _, n_columns = shape
     cost_and_gradients = network.cost_and_gradients(shape, kind)
 
     def cut(start):

@@ -33,9 +33,8 @@ from rnn4music.training.callbacks import (
 )
 from rnn4music.training.history import BaselineWarning, History, divergence, warn_of_baseline
 from rnn4music.training.loop import TrainingDiverged, train
-from rnn4music.training.noise import Noise
-from rnn4music.training.segments import segment_cost_and_gradients
 from rnn4music.training.state import TrainingState
+from rnn4music.training.update import Updater
 
 AHEAD = 4
 """Number of minibatches that are read ahead if tunes are on disk."""
@@ -70,9 +69,7 @@ class Trainer:
     def __init__(self, model, tunes, validation, config):
         self.model, self.network, self.store = model, model._network, model._store
         self.tunes, self.validation, self.config = tunes, validation, config
-        n_columns = self.store.n_pitches + self.store.n_conditions
-        self.shape = config.n_steps, config.batch_size, n_columns  # of a segment
-        self.noise = Noise.of(config, self.store)
+        self.updater = Updater(self.network, config)
         self.interrupted, self.ended_by = threading.Event(), None
         self.reading: dict | None = None
         self._begin()
@@ -133,8 +130,7 @@ class Trainer:
 
     def compiles(self):
         """Return whether the first update has to compile."""
-        name = "cost_and_gradients" if self.config.in_segments else "update"
-        return not self.network.is_compiled(name, self.shape, self.noise.kind)
+        return not self.updater.is_compiled()
 
     def is_over(self):
         """Return whether all epochs are done."""
@@ -232,17 +228,8 @@ class Trainer:
 
     def _change(self, windows, mask, states, key):
         """Change the weights; return the cost before, and leave the states after."""
-        noise = self.noise.draw(*key)
-        if not self.config.in_segments:
-            update = self.network.update(self.shape, self.noise.kind)
-            cost, *results = update(windows, mask, *states, *noise, *self._settings())
-            self.last_gradients = results[: -len(states)]
-            self.states_after = results[-len(states) :]
-            return float(cost)
-        cost, gradients, self.states_after = segment_cost_and_gradients(
-            self.network, states, windows, mask, self.shape[0], self.noise.kind, noise
-        )
-        self._apply(gradients, cost)
+        changed = self.updater(windows, mask, states, key, self._settings())
+        cost, self.last_gradients, self.states_after = changed
         return cost
 
     def _settings(self):
@@ -251,12 +238,6 @@ class Trainer:
         rates = [factor * rate for rate in (model.R1, model.R2, model.R3, model.Rout)]
         settings = [*rates, model.gradClip, model.epsilon, self.config.l1]
         return [np.asarray(value, self.store.dtype) for value in settings]
-
-    def _apply(self, gradients, cost):
-        """Change the weights by these gradients, unless the cost is not finite."""
-        self.last_gradients = gradients
-        if math.isfinite(cost):
-            self.network.apply_gradients(())(*gradients, *self._settings())
 
     def _diverged(self, what):
         """Restore the last good weights; return the error."""
