@@ -20,8 +20,8 @@ from rnn4music.saving.legacy_2015 import OLD_NAMES
 from rnn4music.training.callbacks import checked_callbacks
 from rnn4music.training.checkpoints import AnotherTraining, checked_path
 from rnn4music.training.config import TrainConfig
-from rnn4music.training.replicated import ReplicatedTrainer
 from rnn4music.training.history import History
+from rnn4music.training.replicated import ReplicatedTrainer
 from rnn4music.training.trainer import Trainer
 from rnn4music.updates import OPTIMISERS
 

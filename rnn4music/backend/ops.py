@@ -3,6 +3,7 @@
 import functools
 import importlib
 import math
+from typing import Any
 
 import numpy as np
 
@@ -76,7 +77,7 @@ def sum_over_replicas(arrays):
     """Return the sums of expressions over the devices of a mesh, made in a single step."""
     from rnn4music.backend import xla
 
-    flat = xla.SumOverReplicas()(concatenate([array.flatten() for array in arrays], axis=0))
+    flat: Any = xla.SumOverReplicas()(concatenate([array.flatten() for array in arrays], axis=0))
     sums, start = [], 0
     for array in arrays:
         shape = shape_of(array)

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import functools
 import importlib
 import math
 import threading
@@ -128,7 +129,8 @@ class Linker(JAXLinker):
             axes = [*axes, *(None for _ in range(n - len(axes)))]
             return [Spec(*([None] * axis), TUNES) if axis is not None else Spec() for axis in axes]
 
-        into, out_of = specs(self.of_inputs, len(self.fgraph.inputs)), self.fgraph.outputs
+        graph: Any = self.fgraph
+        into, out_of = specs(self.of_inputs, len(graph.inputs)), graph.outputs
         by_device = jax.shard_map(
             lambda *arrays: list(fn(*arrays)),
             mesh=self.mesh,
@@ -160,6 +162,17 @@ def placed(array, place):
         return array
     whole = np.asarray(array)
     return jax.make_array_from_callback(whole.shape, place, lambda index: whole[index])
+
+
+@functools.cache
+def sum_of_rows(mesh):
+    """Return the compiled sum of arrays (1, …), of which each device has one."""
+
+    def add(row):
+        return jax.lax.psum(row, TUNES)
+
+    by_device = jax.shard_map(add, mesh=mesh, in_specs=Spec(TUNES), out_specs=Spec())
+    return jax.jit(by_device)
 
 
 class SumOverReplicas(Op):

@@ -21,8 +21,7 @@ TERMINAL = (
     Option("debug", bool, False, "show the traceback of an error"),
 )
 QUIET = Option("quiet", bool, False, "show no progress bar")
-CLUSTER = Option("cluster", str, None, "run on the workers of a Dask scheduler, or on this many "
-                 "local Dask workers", "ADDRESS|N")  # fmt: skip
+CLUSTER = Option("cluster", str, None, "run on the workers of a Dask scheduler", "ADDRESS")
 SOUNDFONT = Option("soundfont", str, None, "SoundFont to play with, instead of the built-in "
                    "synthesiser", "SF2")  # fmt: skip
 

@@ -14,6 +14,7 @@ EXAMPLES = """\
   rnn4music train music -o model.npz
   rnn4music train music.zip --minutes 3 --html tunes.html
   rnn4music train music --checkpoint night --resume       repeat it after an interruption
+  srun -N 4 rnn4music train music --devices all           on four machines of a SLURM cluster
   rnn4music train --config run.toml --epochs 100          flags override the file
   rnn4music train JSB_Chorales.mat --windows random --dropout 0.3 --weight-noise 0.1
 
@@ -35,6 +36,10 @@ def run(args):
     settings = config.merged(vars(args), args.config)
     if settings.data is None:
         args.parser.error(experiment.run.NO_MUSIC)
+    if settings.devices is not None:
+        from rnn4music.training.replicated import join
+
+        join()
     trained = experiment.run.train(settings, not args.quiet)
     return result(trained, _composed(trained, settings))
 

@@ -1,9 +1,4 @@
-"""Connections to Dask: to workers on this machine, or to an existing cluster.
-
->>> from rnn4music.distributed.cluster import connected
->>> with connected(2) as client:                                        # doctest: +SKIP
-...     model.train(dataset, 1, 30, 64, 100, cluster=client)
-...     model.train(dataset, 1, 30, 64, 100, windows="all", cluster=client)
+"""Connections to Dask, whose workers run the trials of a search and convert files.
 
 Dask pickles what it sends to workers and back: anyone who can reach a scheduler can run any
 program on its workers and on this machine. On a shared network pass a `distributed.Client` with
@@ -14,19 +9,12 @@ import asyncio
 import concurrent.futures
 import contextlib
 import logging
-import os
-import signal
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from rnn4music._utils import version
 from rnn4music._utils.console import log
-from rnn4music._utils.processes import share_of_cores
 
 SECONDS_TO_BEGIN = 60
 """Seconds to wait for workers at the start, and again when all of them are lost."""
@@ -36,8 +24,6 @@ SECONDS_TO_ANSWER = 10
 
 _SECONDS_TO_CONNECT = 10
 _SECONDS_TO_LOOK = 2  # for results, between two checks that there are workers
-_SECONDS_TO_END = 5
-_SECONDS_ALONE = 15  # until a worker without a scheduler ends
 
 
 class ClusterLost(ConnectionError):
@@ -45,41 +31,22 @@ class ClusterLost(ConnectionError):
 
 
 def parsed(text):
-    """Parse ``--cluster``: a number of local workers, an address, or None."""
-    if text is None:
-        return None
-    if text.strip().lstrip("+-").isdecimal() and int(text) > 0:
-        return int(text)
-    if ":" not in text:
-        raise ValueError(
-            f"--cluster {text} is neither a number of workers on this machine, at least 1, nor a "
-            "scheduler's address, such as tcp://192.168.0.10:8786"
-        )
-    return text
-
-
-def _checked(cluster):
-    """Return `cluster`, or raise if `connected` does not accept it."""
-    if isinstance(cluster, int) and not isinstance(cluster, bool):
-        if cluster < 1:
-            raise ValueError(f"cluster={cluster} must be at least 1: the number of local workers")
-    elif not isinstance(cluster, str) and not hasattr(cluster, "scheduler_address"):
-        raise TypeError(
-            "cluster must be a number of workers on this machine, a scheduler's address, "
-            f"a distributed.Client, or a Dask cluster, not {cluster!r}"
-        )
-    return cluster
+    """Return what ``--cluster`` names: an address, or None; raise ValueError for anything else."""
+    if text is None or ":" in text:
+        return text
+    raise ValueError(
+        f"--cluster {text} is not a scheduler's address, such as tcp://192.168.0.10:8786"
+    )
 
 
 @contextlib.contextmanager
 def connected(cluster) -> Iterator[Any]:
-    """Connect to workers; workers that are started here end with the block.
+    """Connect to the workers of a scheduler.
 
     Parameters
     ----------
-    cluster : int, str, distributed.Client, Dask cluster, or None
-        The number of workers to start on this machine, each bound to its share of the cores; the
-        address of a scheduler, such as ``"tcp://host:8786"``; a client, which stays open; or a
+    cluster : str, distributed.Client, Dask cluster, or None
+        The address of a scheduler, such as ``"tcp://host:8786"``; a client, which stays open; or a
         cluster object of Dask or dask-jobqueue, such as a ``SLURMCluster``.
 
     Yields
@@ -106,10 +73,12 @@ def connected(cluster) -> Iterator[Any]:
     with contextlib.ExitStack() as at_the_end:
         client = cluster
         if not isinstance(cluster, distributed.Client):
-            address = _checked(cluster)
-            if isinstance(address, int):
-                address = at_the_end.enter_context(_local(address))
-            client = at_the_end.enter_context(_client(address))
+            if not isinstance(cluster, str) and not hasattr(cluster, "scheduler_address"):
+                raise TypeError(
+                    "cluster must be a scheduler's address, a distributed.Client, or a Dask "
+                    f"cluster, not {cluster!r}; for processes of this machine give workers"
+                )
+            client = at_the_end.enter_context(_client(cluster))
         _wait_for_workers(client)
         _check_versions(client)
         with client.as_current():  # so that actors belong to it even if there are other clients
@@ -133,72 +102,10 @@ def _client(address):
         except (OSError, ValueError) as error:
             raise ConnectionError(
                 f"there is no Dask scheduler at {address} ({error}); start one with `dask "
-                "scheduler` and give the address that it prints, or give a number of workers to "
-                "start on this machine"
+                "scheduler` and give the address that it prints"
             ) from error
         at_the_end.callback(client.close)
         yield client
-
-
-@contextlib.contextmanager
-def _local(n_workers):
-    """Start a scheduler in this process and workers on this machine; yield Dask's cluster."""
-    import distributed
-
-    if getattr(sys, "frozen", False) or not sys.executable:
-        raise ConnectionError(
-            f"cluster={n_workers} starts Python processes, which a frozen program cannot do: start "
-            "workers with `dask worker`, and give the scheduler's address"
-        )
-    options: Any = {"dashboard_address": "127.0.0.1:0", "silence_logs": logging.CRITICAL}
-    with (
-        tempfile.TemporaryDirectory(prefix="rnn4music-", ignore_cleanup_errors=True) as folder,
-        contextlib.closing(distributed.LocalCluster(n_workers=0, **options)) as scheduler,
-    ):
-        logs, workers = Path(folder) / "workers.log", []
-        try:
-            for k in range(n_workers):
-                workers.append(_start(str(scheduler.scheduler_address), folder, logs))
-                cores = share_of_cores(k, n_workers)
-                if cores is not None:
-                    os.sched_setaffinity(workers[-1].pid, cores)
-            try:
-                scheduler.wait_for_workers(n_workers, timeout=SECONDS_TO_BEGIN)
-            except TimeoutError:
-                reasons = logs.read_text()[-1000:]
-                raise ConnectionError(f"the local workers did not start: {reasons}") from None
-            yield scheduler
-        finally:
-            for worker in workers:
-                worker.terminate()
-            for worker in workers:
-                _end(worker)
-
-
-def _start(address, folder, logs):
-    """Start a worker: a process that restarts the actual worker whenever that dies."""
-    command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-dashboard"]
-    # a worker runs whatever it receives, so it listens on this machine alone
-    command += ["--host", "127.0.0.1", "--dashboard-address", "127.0.0.1:0"]
-    command += ["--nthreads", "1", "--death-timeout", str(_SECONDS_ALONE)]
-    command += ["--local-directory", folder]
-    with open(logs, "ab") as log:
-        # in a session of its own, so that Ctrl-C reaches the caller alone
-        return subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
-
-
-def _end(worker):
-    """Wait a few seconds for a process that was asked to end, then kill it."""
-    try:
-        worker.wait(_SECONDS_TO_END)
-    except subprocess.TimeoutExpired:
-        with contextlib.suppress(OSError):
-            if hasattr(os, "killpg"):
-                os.killpg(worker.pid, signal.SIGKILL)
-            worker.kill()
-        worker.wait()
 
 
 def in_cluster(client, function, items):
@@ -262,12 +169,6 @@ def addresses(client):
             "continue when there is another scheduler"
         ) from error
     return list(scheduler["workers"])
-
-
-def n_requested(client):
-    """Return the number of workers, including queued jobs of a cluster object."""
-    requested = getattr(client.cluster, "requested", ())
-    return max(1, len(requested), len(addresses(client)))
 
 
 def _wait_for_workers(client):

@@ -1,17 +1,16 @@
-"""Devices that compute each update together: of this process, or of several processes.
+"""Devices that make each update together: of this process, or of several processes.
 
-Every process runs the same program on its devices; XLA sums over them (NCCL on GPUs, gloo on
-processors). The first process decides what is computed. The others do it; see
-`training.replicated`.
+    with replicas(devices="all") as them: ...     this machine's, or those of a launcher's processes
+    with replicas(cluster=2) as them: ...         of two processes on this machine
+    with replicas(cluster=client) as them: ...    of this process and one on each Dask worker
 
-    with replicas(devices="all") as them: ...     all devices of this machine, or of a launcher's
-    with replicas(cluster=2) as them: ...         two processes on this machine
-    with replicas(cluster=client) as them: ...    this process and one on each Dask worker
-
-Everyone who reaches the port of the first process can disturb a training, and read its music and
-weights: neither JAX nor gloo asks who is there. Nothing that arrives is executed.
+All processes run the same program, in which XLA sums over the devices (NCCL on GPUs, gloo on
+processors). The first process decides what is run, and sends it to the others; see
+`training.replicated`. Whoever reaches its port can disturb a training and read its music and
+weights, since neither JAX nor gloo asks who is there. Nothing that arrives is executed.
 """
 
+import atexit
 import contextlib
 import functools
 import json
@@ -23,7 +22,6 @@ import sys
 import tempfile
 import threading
 import time
-from typing import Any
 
 import numpy as np
 
@@ -38,18 +36,19 @@ SECONDS_TO_BEGIN = 60
 SILENCE = 20
 """Seconds without a sign of life after which a process counts as lost."""
 
-LAUNCHERS = {
-    "torchrun": ("WORLD_SIZE", "RANK"),
-    "SLURM": ("SLURM_NTASKS", "SLURM_PROCID"),
-    "Open MPI": ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
-}
-"""The variables in which launchers give the number of processes, and which one this is."""
+LAUNCHERS = (
+    ("WORLD_SIZE", "RANK"),  # torchrun
+    ("SLURM_NTASKS", "SLURM_PROCID"),
+    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),  # Open MPI
+)
+"""The variables with the number of processes that a launcher has started, and which this is."""
 
-MODULE = "rnn4music.training.replicated"  # what another process runs
+COMMAND = [sys.executable, "-m", "rnn4music.training.replicated"]
+"""The command of another process; its arguments are those of `connect`."""
 
 
 class PeersLost(ConnectionError):
-    """Another process that computes the updates has ended or cannot be reached."""
+    """Another process that makes the updates has ended, or cannot be reached."""
 
 
 class Replicas:
@@ -64,8 +63,6 @@ class Replicas:
     ----------
     mesh : jax.sharding.Mesh
     n_processes : int
-    is_first : bool
-        Whether this is the process that decides.
     """
 
     def __init__(self, devices):
@@ -74,18 +71,20 @@ class Replicas:
         from rnn4music.backend import xla
 
         self.mesh, self.n_processes = xla.mesh_of(devices), jax.process_count()
-        self.is_first = jax.process_index() == 0
         if self.n_processes == 1:
             return
-        own = {device.process_index: device for device in reversed(devices)}
-        self._processes = xla.mesh_of([own[k] for k in sorted(own)])
-        self._n_words, self._lost = 64, set()
+        firsts = {device.process_index: device for device in reversed(devices)}
+        self._processes = xla.mesh_of([firsts[k] for k in sorted(firsts)])
+        self._n_words, self._lost = 0, set()  # words of the last message; numbers of processes
         self._asked, self._answers = queue.SimpleQueue(), queue.SimpleQueue()
         for loop in (self._work, self._watch):
             threading.Thread(target=loop, daemon=True).start()
+        with _silenced(1):  # gloo prints that it has connected
+            for mesh in (self._processes, self.mesh):
+                self.run(_summed, np.zeros(1, "<u4"), mesh)
 
     def run(self, function, *arguments):
-        """Return function(*arguments), which waits for the other processes.
+        """Return function(*arguments), which all processes call.
 
         Raises
         ------
@@ -102,59 +101,51 @@ class Replicas:
                 result, error = self._answers.get(timeout=1)
                 break
             if self._lost:
+                atexit.register(leave, 1)
                 raise PeersLost(f"process {min(self._lost)} of {self.n_processes} is lost")
         if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
             reason = str(error).splitlines()[0]
-            raise PeersLost(f"another of {self.n_processes} processes is lost ({reason})")
+            raise PeersLost(f"one of {self.n_processes} processes is lost ({reason})") from error
         if error is not None:
             raise error
         return result
 
-    def send(self, what, *arrays):
-        """Send a text and arrays to the other processes, which `receive` them."""
+    def send(self, what, task=None, arrays=()):
+        """Send a text, plain values and arrays to the other processes, which `receive` them."""
         if self.n_processes == 1:
             return
         arrays = [np.asarray(array) for array in arrays]
-        head = json.dumps([what, [[a.dtype.str, a.shape] for a in arrays]]).encode()
-        body = b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
-        self.run(self._exchange, len(head).to_bytes(8, "little") + head + body)
+        kinds = [(array.dtype.str, array.shape) for array in arrays]
+        head = json.dumps([what, task, kinds]).encode()
+        parts = [len(head).to_bytes(8, "little"), head, *(array.tobytes() for array in arrays)]
+        self.run(self._exchange, b"".join(parts))
 
     def receive(self):
-        """Return the text and the arrays that the first process sends next."""
+        """Return the text, the values and the arrays that the first process sends next."""
         message = self.run(self._exchange, b"")
         start = 8 + int.from_bytes(message[:8], "little")
-        what, kinds = json.loads(message[8:start])
+        what, task, kinds = json.loads(message[8:start])
         arrays = []
         for dtype, shape in kinds:
-            array = np.frombuffer(message, dtype, np.prod(shape, dtype=int), start).reshape(shape)
-            arrays.append(array)
-            start += array.nbytes
-        return what, arrays
+            size = np.prod(shape, dtype=int)
+            arrays.append(np.frombuffer(message, dtype, size, start).reshape(shape))
+            start += arrays[-1].nbytes
+        return what, task, arrays
 
     def _exchange(self, message):
-        """Return the first process's message; the messages of others are empty.
+        """Return the message of the first process; those of the others are empty.
 
-        It travels as a sum with zeros. Messages of a training have few sizes, so that the length of
-        the one before usually suffices; else the message is sent again at its own length.
+        It travels as a sum with zeros, first of the length of the message before: those of a
+        training are alike. A longer one is sent again.
         """
         words = np.frombuffer(message + bytes(-len(message) % 4), "<u4")
         while True:
-            given = np.zeros(1 + self._n_words, "<u4")
-            given[0] = len(words)
-            given[1 : 1 + len(words)] = words[: self._n_words]
-            summed, room = self._summed(given), self._n_words
+            n, given = self._n_words, np.zeros(1 + self._n_words, "<u4")
+            given[0], given[1 : 1 + len(words)] = len(words), words[:n]
+            summed = _summed(given, self._processes)
             self._n_words = int(summed[0])
-            if summed[0] <= room:
-                return summed[1 : 1 + summed[0]].tobytes()
-
-    def _summed(self, array):
-        import jax
-
-        from rnn4music.backend import xla
-
-        place = jax.sharding.NamedSharding(self._processes, jax.sharding.PartitionSpec(xla.TUNES))
-        rows = jax.make_array_from_process_local_data(place, array[None])
-        return np.asarray(_sum_over(self._processes)(rows))[0]
+            if self._n_words <= n:
+                return summed[1 : 1 + self._n_words].tobytes()
 
     def _work(self):
         """Run what is asked in a thread of its own, which may have to wait forever."""
@@ -167,13 +158,13 @@ class Replicas:
 
     def _watch(self):
         """Note processes that give no sign of life: a dead machine closes no connection."""
-        client, everyone = _client(), range(self.n_processes)
+        client, everyone = _client(), {*range(self.n_processes)}
         while client is not None and not self._lost:
             try:
-                alive = set(client.get_live_nodes([*everyone]))
+                alive = client.get_live_nodes([*everyone])
             except Exception:  # the first process, which coordinates, is gone
-                alive = {k for k in everyone if k}
-            self._lost = {*everyone} - alive
+                alive = everyone - {0}
+            self._lost = everyone - {*alive}
             time.sleep(SILENCE / 4)
 
 
@@ -181,54 +172,61 @@ def _client():
     """Return JAX's client of the coordinating process, which has no public name."""
     try:
         from jax._src.distributed import global_state
-
-        return global_state.client
-    except (ImportError, AttributeError):
+    except ImportError:
         return None
+    return getattr(global_state, "client", None)
 
 
-@functools.lru_cache
-def _sum_over(mesh):
-    """Return the compiled sum of the rows that the devices of a mesh have."""
+def _summed(array, mesh):
+    """Return the sum of the arrays of the devices of a mesh."""
     import jax
 
     from rnn4music.backend import xla
 
-    spec = jax.sharding.PartitionSpec(xla.TUNES)
-    by_device = jax.shard_map(
-        lambda row: jax.lax.psum(row, xla.TUNES),
-        mesh=mesh,
-        in_specs=spec,
-        out_specs=jax.sharding.PartitionSpec(),
-    )
-    return jax.jit(by_device)
+    place = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(xla.TUNES))
+    rows = np.broadcast_to(array, (len(mesh.local_devices), *array.shape))
+    rows = jax.make_array_from_process_local_data(place, rows)
+    return np.asarray(xla.sum_of_rows(mesh)(rows))[0]
 
 
 # ---- where the devices come from
 
+_joined = []  # the `Replicas` of the processes to which this one is connected
+
+
+def parsed(devices, cluster):
+    """Return the arguments of `replicas` that ``--devices`` and ``--cluster`` mean, as a dict."""
+    if devices not in (None, "all"):
+        devices = _number("--devices", devices, "'all' nor a number of devices")
+    if cluster is not None and ":" not in cluster:
+        what = "a number of processes nor a scheduler's address, such as tcp://192.168.0.10:8786"
+        cluster = _number("--cluster", cluster, what)
+    return {"devices": devices, "cluster": cluster}
+
+
+def _number(flag, text, what):
+    if text.strip().isdecimal() and int(text) > 0:
+        return int(text)
+    raise ValueError(f"{flag} {text} is neither {what}")
+
 
 @contextlib.contextmanager
 def replicas(devices=None, cluster=None):
-    """Connect to the devices; processes that are started here end with the block.
+    """Yield `Replicas`, or None if there is one device; processes started here end with the block.
 
     Parameters
     ----------
     devices : {"all"}, int or None
-        All devices of this process and of those that have joined it (see `training.join`), or as
-        many of them.
+        All devices of this process and of those that have joined it (see
+        `training.replicated.join`), or as many of this process.
     cluster : int, str, distributed.Client, Dask cluster, or None
         The number of processes on this machine, this one included, each bound to its share of the
-        cores; or a Dask scheduler, on each of whose workers a process is started.
-
-    Yields
-    ------
-    Replicas
-        None if there is only one device.
+        cores. Or a Dask scheduler, which starts a process on each of its workers.
 
     Raises
     ------
     ConnectionError
-        If processes do not start, or not within a minute.
+        If not all processes are there within a minute.
     """
     if devices is None and cluster is None:
         yield None
@@ -237,120 +235,140 @@ def replicas(devices=None, cluster=None):
         raise ValueError(f"give devices={devices!r} or cluster={cluster!r}, not both")
     if backend.ENGINE != "jax":
         raise ValueError(
-            f"the engine {backend.ENGINE!r} computes on one device: leave out devices and cluster, "
-            "or install jax"
+            f"devices and cluster need the engine 'jax', but the engine is {backend.ENGINE!r}"
         )
-    with contextlib.nullcontext() if cluster is None else _started(cluster):
-        import jax
+    if cluster is not None:
+        with _started(cluster):
+            yield _joined[0] if _joined else None
+        return
+    import jax
 
-        found = jax.devices()
-        if devices not in (None, "all"):
-            n = checks.integer("devices", devices, low=1)
-            if n > len(found) or jax.process_count() > 1:
-                raise ValueError(
-                    f"devices={n} must be 'all' or at most {len(found)}, all there are"
-                )
-            found = found[:n]
-        them = Replicas(found) if len(found) > 1 else None
-        try:
-            yield them
-        finally:
-            if them is not None:
-                with contextlib.suppress(PeersLost):
-                    them.send("leave" if cluster is None else "end")
+    found = jax.devices()
+    if devices != "all":
+        n = checks.integer("devices", devices, low=1)
+        if n > len(found) or _joined:
+            raise ValueError(f"devices={n} must be 'all', or at most {len(found)} in one process")
+        found = found[:n]
+    yield _joined[0] if _joined else Replicas(found) if len(found) > 1 else None
 
 
 @contextlib.contextmanager
 def _started(cluster):
     """Start the other processes, and connect to them as the first."""
+    if _joined:
+        raise ValueError("this process has joined others already: give devices='all', no cluster")
     with contextlib.ExitStack() as at_the_end:
-        port, host, check = _free_port(), "127.0.0.1", None
         if isinstance(cluster, int) and not isinstance(cluster, bool):
             n = checks.integer("cluster", cluster, low=1)
-            start = functools.partial(_on_this_machine, n, f"{host}:{port}")
+            host, start = "127.0.0.1", _on_this_machine
         else:
             client = at_the_end.enter_context(dask.connected(cluster))
-            workers = dask.addresses(client)
-            n, host = 1 + len(workers), _own_address(client.scheduler.address)
-            start = functools.partial(_on_workers, client, workers, f"{host}:{port}")
-        check = at_the_end.enter_context(start())
-        connect(f"{host}:{port}", n, 0, check)
-        at_the_end.callback(disconnect)
-        yield
+            n = 1 + len(dask.addresses(client))
+            host, start = _own_address(client), functools.partial(_on_workers, client)
+        if n > 1:
+            with socket.socket() as listener:
+                listener.bind(("", 0))
+                address = f"{host}:{listener.getsockname()[1]}"
+            said = at_the_end.enter_context(start(address, n))
+            at_the_end.callback(disconnect)
+            connect(address, n, 0, said)
+        try:
+            yield
+        except PeersLost as error:
+            text = said().strip() if n > 1 else ""
+            raise PeersLost(f"{error}. Others wrote: {text}" if text else str(error)) from error
 
 
-def connect(address, n, k, check=lambda: None):
-    """Become process `k` of `n`; the first one listens at `address`. None: ask the launcher."""
+def connect(address, n, k, said=lambda: ""):
+    """Become process `k` of `n`, of which the first listens at an address.
+
+    If they are None, JAX asks the launcher. `said` returns what the others wrote to standard error.
+    """
     import jax
     from jax.extend.backend import clear_backends
 
     # so that this process goes on when another dies, and Ctrl-C and SIGTERM stay ours
     jax.config.update("jax_enable_recoverability", True)
     jax.config.update("jax_enable_preemption_service", False)
-    clear_backends()  # JAX chooses its devices again
-    bind = None if address is None else f"{address.rsplit(':', 1)[0]}:{address.rsplit(':', 1)[1]}"
+    clear_backends()  # JAX has other devices from now on
+    is_local = address is not None and address.startswith("127.")
     try:
-        jax.distributed.initialize(
-            address,
-            n,
-            k,
-            coordinator_bind_address=bind,
-            initialization_timeout=SECONDS_TO_BEGIN,
-            heartbeat_timeout_seconds=SILENCE,
-        )
-        jax.devices()  # which waits for the others
+        with _silenced(2):  # the coordinator warns of recoverability
+            jax.distributed.initialize(
+                address,
+                n,
+                k,
+                coordinator_bind_address=address if is_local else None,
+                initialization_timeout=SECONDS_TO_BEGIN,
+                heartbeat_timeout_seconds=SILENCE,
+            )
+        _joined.append(Replicas(jax.devices()))
     except Exception as error:
         disconnect()
-        reason = check() or str(error).splitlines()[0]
-        raise ConnectionError(f"the {n} processes did not all start: {reason}") from error
+        reason = said().strip() or str(error).splitlines()[0]
+        raise ConnectionError(f"not all processes have started: {reason}") from error
 
 
 def disconnect():
-    """Undo `connect`."""
+    """Undo `connect`; the others end."""
     import jax
     from jax.extend.backend import clear_backends
 
+    if _joined:
+        with contextlib.suppress(PeersLost):
+            _joined.pop().send("end")
     with contextlib.suppress(Exception):
         jax.distributed.shutdown()
     clear_backends()
 
 
-def _free_port():
-    with socket.socket() as listener:
-        listener.bind(("", 0))
-        return listener.getsockname()[1]
-
-
-def _own_address(scheduler):
-    """Return the address of this machine under which a Dask scheduler's machine sees it."""
-    host = scheduler.split("://")[-1].rsplit(":", 1)[0].strip("[]")
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.connect((host, 9))
-        return s.getsockname()[0]
+def leave(status):
+    """End this process at once; some of its threads may wait forever for a lost one."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(status)
 
 
 @contextlib.contextmanager
-def _on_this_machine(n, address):
+def _silenced(descriptor):
+    """Drop what libraries write to standard output (1) or standard error (2) in this block."""
+    kept = os.dup(descriptor)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), descriptor)
+        yield
+    finally:
+        os.dup2(kept, descriptor)
+        os.close(kept)
+
+
+@contextlib.contextmanager
+def _on_this_machine(address, n):
     """Start n - 1 processes, each on its share of the cores, as is then this one."""
     with tempfile.TemporaryFile() as log, contextlib.ExitStack() as at_the_end:
-        shares = [share_of_cores(k, n) for k in range(n)]
         for k in range(1, n):
-            command = [sys.executable, "-m", MODULE, address, str(n), str(k)]
+            command = [*COMMAND, address, str(n), str(k)]
+            # in a session of its own, so that Ctrl-C reaches the caller alone
             other = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
             at_the_end.callback(_end, other)
-            if shares[k] is not None:
-                os.sched_setaffinity(other.pid, shares[k])
-        if shares[0] is not None:
-            at_the_end.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
-            os.sched_setaffinity(0, shares[0])
+            _bind(other.pid, share_of_cores(k, n))
+        own = share_of_cores(0, 1)
+        _bind(0, share_of_cores(0, n))
+        at_the_end.callback(_bind, 0, own)
 
         def said():
             log.seek(0)
             return log.read()[-1000:].decode(errors="replace")
 
         yield said
+
+
+def _bind(process, cores):
+    if cores is not None:
+        os.sched_setaffinity(process, cores)
 
 
 def _end(process):
@@ -363,9 +381,9 @@ def _end(process):
 
 
 @contextlib.contextmanager
-def _on_workers(client, workers, address):
+def _on_workers(client, address, n):
     """Start a process on each worker of a Dask scheduler."""
-    n = 1 + len(workers)
+    workers = dask.addresses(client)[: n - 1]
     runs = [
         client.submit(_run, address, n, k, workers=[worker], pure=False)
         for k, worker in enumerate(workers, start=1)
@@ -377,24 +395,35 @@ def _on_workers(client, workers, address):
 
 
 def _run(address, n, k):
-    """Run process `k` on a Dask worker until it ends; return the end of what it said."""
-    command = [sys.executable, "-m", MODULE, address, str(n), str(k)]
-    run: Any = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    return run.stderr[-1000:].decode(errors="replace")
+    """Run process `k` on a Dask worker until it ends; return the end of what it wrote."""
+    command = [*COMMAND, address, str(n), str(k)]
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+    return ended.stderr[-1000:].decode(errors="replace")
 
 
-def launched():
-    """Return the number of processes that a launcher has started, this one included; else 1."""
-    for n_name, k_name in LAUNCHERS.values():
-        if n_name in os.environ and k_name in os.environ:
-            return int(os.environ[n_name])
-    return 1
+def _own_address(client):
+    """Return the address of this machine towards the scheduler of a Dask client."""
+    host = client.scheduler.address.split("://")[-1].rsplit(":", 1)[0].strip("[]")
+    kind = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(kind, socket.SOCK_DGRAM) as towards:
+        towards.connect((host, 9))
+        return towards.getsockname()[0]
 
 
 def connect_to_launched():
-    """Connect to the other processes of a launcher, which JAX finds by itself, or torchrun's."""
-    here, address, n, k = os.environ, None, None, None
+    """Connect to the other processes of a launcher, if it has started some; return whether."""
+    here = os.environ
+    counts = [int(here[n]) for n, k in LAUNCHERS if {n, k} <= here.keys()]
+    if max(counts, default=1) == 1 or _joined:
+        return False
     if {"MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK"} <= here.keys():
         address = f"{here['MASTER_ADDR']}:{here['MASTER_PORT']}"
-        n, k = int(here["WORLD_SIZE"]), int(here["RANK"])
-    connect(address, n, k)
+        connect(address, int(here["WORLD_SIZE"]), int(here["RANK"]))
+    else:
+        connect(None, None, None)
+    return True
+
+
+def joined():
+    """Return the `Replicas` of the processes to which this one is connected."""
+    return _joined[0]

@@ -17,7 +17,7 @@ from rnn4music._utils.console import log
 from rnn4music._utils.paths import PAGES, check_suffix
 from rnn4music.data.notation import BAR_COLUMNS, bar_columns
 from rnn4music.data.store import is_store, options_of
-from rnn4music.distributed.cluster import parsed
+from rnn4music.distributed.replicas import parsed
 from rnn4music.experiment import inputs, recipe, training_music
 from rnn4music.experiment.music import Music, read_music
 from rnn4music.model import RNN4Music
@@ -48,6 +48,8 @@ CHANGEABLE = ("clip", "epsilon", "threshold")
 
 The learning rates may change too.
 """
+
+PLACES = ("devices", "cluster")  # options of where a training computes
 
 
 class Untrained(NamedTuple):
@@ -143,8 +145,7 @@ def _check(settings):
         if is_asked and not settings.checkpoint:
             raise ValueError(f"{option} needs a file: give --checkpoint")
 
-    parsed(settings.cluster)
-
+    parsed(settings.devices, settings.cluster)
     output = npz_path(settings.output)
     checkpoint = settings.checkpoint and npz_path(settings.checkpoint)
     start_from = settings.start_from and Path(
@@ -281,7 +282,7 @@ def new_model(settings, metadata):
 
 def learn(model, settings, music, progress, callbacks):
     """Train a model on music as settings describe; return the history."""
-    names = {option.name for option in training.OPTIONS} - {"validation", "cluster"}
+    names = {option.name for option in training.OPTIONS} - {"validation", *PLACES}
     learned, validation = (music.parts[part] for part in ("train", "validation"))
     if music.metadata["bars"]:
         learned = learned.with_bars()
@@ -296,7 +297,7 @@ def learn(model, settings, music, progress, callbacks):
         resume=settings.resume,
         progress=progress,
         callbacks=callbacks,
-        cluster=parsed(settings.cluster),
+        **parsed(settings.devices, settings.cluster),
     )
 
 

@@ -37,11 +37,13 @@ OPTIONS = (
     Option("l1", float, 0.0, "strength of the L1 penalty on the weights", "L1", low=0),
     Option("segment", int, None, "process a window in segments of this many steps: less memory, "
            "the same gradient", "N", low=1),
-    Option("cluster", str, None, "train on the workers of a Dask scheduler, or on this many local "
-           "Dask workers", "ADDRESS|N"),
+    Option("devices", str, None, "share each minibatch among all devices: this machine's, or those "
+           "of all processes that srun, mpirun or torchrun started", "all|N"),
+    Option("cluster", str, None, "share each minibatch among this many processes on this machine, "
+           "or this one and one on each worker of a Dask scheduler", "N|ADDRESS"),
 )  # fmt: skip
-"""Options of a training. Two of them are not part of a `TrainConfig`: ``validation``, the share of
-the tunes, and ``cluster``."""
+"""Options of a training. Not part of a `TrainConfig` are ``validation``, the share of the tunes,
+and where it computes: ``devices`` and ``cluster``."""
 
 _BY_NAME = by_name(OPTIONS)
 

@@ -1,32 +1,27 @@
-"""Training on several devices: each makes every update, on its share of the tunes.
+"""Training on several devices: each makes every update, from its share of the minibatch.
 
 The weights and the optimiser's averages are on all devices. A device runs forward and backward
 through its columns of a minibatch. The gradients are summed over the devices, and each changes its
 weights by the sum. A column has the weight 1 / number of tunes in the whole minibatch, so the sum
 is the gradient of the minibatch (Dean et al. 2012 and many since; no device is ever ahead).
 
-The first process has the training: it reads the music, validates, writes checkpoints, and decides
-when to stop. For each update it sends the windows of the minibatch, one bit for a pitch. Noise is
-drawn in each process from the update's key. It sends the weights when something else than an
-update has changed them, and once an epoch, since processors of different kinds round differently.
+With several processes the first one has the training: it reads the music, validates, writes
+checkpoints, and decides when to stop. For each update it sends the windows, a bit for each pitch,
+and the states before them. Noise is drawn in each process, from the update's key. The first process
+sends the weights when anything but an update has changed them, and once an epoch, since processors
+of different kinds round differently.
 
-    python -m rnn4music.training.replicated ADDRESS N K      process K of N, for the first one
+    python -m rnn4music.training.replicated ADDRESS N K       process K of N, for the first one
 """
 
+import atexit
 import dataclasses
-import json
 import sys
 
 import numpy as np
 
 from rnn4music._utils.console import log
-from rnn4music.distributed.replicas import (
-    PeersLost,
-    Replicas,
-    connect,
-    connect_to_launched,
-    launched,
-)
+from rnn4music.distributed import replicas as processes
 from rnn4music.graphs.compiled import CompiledNetwork
 from rnn4music.graphs.parameters import ParameterStore
 from rnn4music.training.config import TrainConfig
@@ -47,22 +42,21 @@ class ReplicatedTrainer(Trainer):
     def __init__(self, *arguments, replicas):
         super().__init__(*arguments)
         self.replicas, network, store = replicas, self.network, self.store
-        self.updater = Updater(network.on(replicas.mesh), self.config)
         n, B = replicas.mesh.size, self.config.batch_size
         if B % n:
             log(
-                f"a minibatch of {B} tunes does not divide by {n} devices: each computes "
-                f"{self.updater.n_tunes}, some of them empty"
+                f"{B} tunes are not divisible by {n} devices: they take as long as {-(-B // n) * n}"
             )
+        self.updater = Updater(network.on(replicas.mesh), self.config)
         self.left = None  # the values of the weights and averages after the last update
-        sizes = list(store.state_sizes.values())[::2]
+        sizes = [*store.state_sizes.values()][::2]
+        others = store.chord_units, store.n_conditions
         task = {
-            "store": [sizes, store.n_pitches, store.dtype, list(store.averages)],
-            "others": [store.chord_units, store.n_conditions],
+            "store": [sizes, store.n_pitches, store.dtype, [*store.averages], *others],
             "network": [network.cost_name, network.optimiser_name],
             "config": dataclasses.asdict(self.config),
         }
-        replicas.send(json.dumps(["begin", task]))
+        replicas.send("begin", task)
 
     def run(self, *arguments, **options):
         """See `Trainer`."""
@@ -79,83 +73,73 @@ class ReplicatedTrainer(Trainer):
         self.left = None
 
     def _change(self, windows, mask, states, key):
-        settings, values = self._settings(), self.store.snapshot()
+        values, settings = self.store.snapshot(), self._settings()
         if self.left is None or any(a is not b for a, b in zip(values, self.left)):
-            self.replicas.send(json.dumps(["weights", None]), *values)
-        cells = windows.astype(bool)
-        is_binary = np.array_equal(cells, windows)
-        sent = np.packbits(cells, axis=-1) if is_binary else windows
-        what = json.dumps(["update", [key, is_binary]])
-        self.replicas.send(what, sent, mask, *settings, *states)
-        cost, gradients, after = self.replicas.run(
-            self.updater, windows, mask, states, key, settings
-        )
-        self.last_gradients, self.states_after = gradients, after
+            self.replicas.send("weights", None, values)
+        bits = windows.astype(bool)
+        is_binary = np.array_equal(bits, windows)
+        sent = np.packbits(bits, axis=-1) if is_binary else windows
+        self.replicas.send("update", [key, is_binary], [sent, mask, *settings, *states])
+        given = windows, mask, states, key, settings
+        cost, self.last_gradients, self.states_after = self.replicas.run(self.updater, *given)
         self.left = self.store.snapshot()
         return cost
 
 
 def serve(replicas):
     """Do what the first process asks, until it ends."""
-    updater, store = None, None
+    updater = None
     while True:
-        what, arrays = replicas.receive()
-        what, task = json.loads(what)
+        what, task, arrays = replicas.receive()
         if what == "end":
             return
         if what == "begin":
-            store = ParameterStore(*task["store"], *task["others"])
-            network = CompiledNetwork(store, *task["network"], replicas.mesh)
+            store, (cost, optimiser) = ParameterStore(*task["store"]), task["network"]
+            network = CompiledNetwork(store, cost, optimiser, replicas.mesh)
             updater = Updater(network, TrainConfig(**task["config"]))
-        elif what == "weights":
-            store.restore(arrays)
-        elif what == "update":
-            (*key,), is_binary = task
-            windows, mask, *others = arrays
+        elif updater is not None and what == "weights":
+            updater.store.restore(arrays)
+        elif updater is not None and what == "update":
+            (key, is_binary), (windows, mask, *others) = task, arrays
             if is_binary:
-                n = updater.shape[2]
-                windows = np.unpackbits(windows, axis=-1, count=n).astype(store.dtype)
-            settings, states = others[:7], others[7:]
-            replicas.run(updater, windows, mask, states, key, settings)
+                windows = np.unpackbits(windows, axis=-1, count=updater.shape[2])
+                windows = windows.astype(updater.store.dtype)
+            n = len(updater.store.state_sizes)
+            replicas.run(updater, windows, mask, others[-n:], key, others[:-n])
 
 
 def join():
-    """Join the processes of a launcher: `srun`, `mpirun`, `torchrun`, or what sets its variables.
+    """Join the processes of a launcher: srun, mpirun, or one that sets torchrun's variables.
 
-    The first process returns; ``train(…, devices="all")`` then uses the devices of all. The others
-    compute for it, and exit when it ends. Call it at the top of a script, before anything is read
-    or written. A process that no launcher started just returns.
+    In the first process the function returns; ``train(…, devices="all")`` then uses the devices of
+    all. The others compute for it, and exit when it ends. Call it at the top of a script, before
+    anything is read or written. It does nothing in a process that no launcher has started.
 
     Raises
     ------
     ConnectionError
         If not all processes are there within a minute.
     """
-    if launched() == 1 or _joined:
-        return
-    connect_to_launched()
-    _joined.append(True)
-    _follow()
-
-
-_joined = []
+    if processes.connect_to_launched():
+        _follow()
+        atexit.register(processes.disconnect)
 
 
 def _follow():
-    """Serve the first process, and exit; return in the first process."""
+    """Serve the first process and exit, or return if this is the first one."""
     import jax
 
     if jax.process_index() == 0:
         return
     try:
-        serve(Replicas(jax.devices()))
-    except PeersLost as error:
-        log(f"error: {error}")
-        sys.exit(1)
-    sys.exit(0)
+        serve(processes.joined())
+    except processes.PeersLost as error:
+        log(f"rnn4music: error: {error}; this is process {jax.process_index()}, which ends, too")
+        processes.leave(1)
+    processes.leave(0)
 
 
 if __name__ == "__main__":
     address, n, k = sys.argv[1:]
-    connect(address, int(n), int(k))
+    processes.connect(address, int(n), int(k))
     _follow()

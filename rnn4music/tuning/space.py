@@ -26,7 +26,7 @@ UNSEARCHABLE = {
         "scores on music that is read differently cannot be compared",
     ),
     **dict.fromkeys(
-        ["threshold", "segment", "cluster", *(option.name for option in config.FILES)],
+        ["threshold", "segment", "devices", "cluster", *(option.name for option in config.FILES)],
         "it has no effect on what is learned",
     ),
     "validation": "scores on different tunes cannot be compared",
@@ -36,7 +36,7 @@ UNSEARCHABLE = {
 }
 """Settings that must have a single value, with the reason."""
 
-FILES = {option.name for option in config.FILES} - {"start_from"} | {"cluster"}
+FILES = {option.name for option in config.FILES} - {"start_from"} | {"devices", "cluster"}
 """Settings that only the best configuration has, for `train`; trials write no files."""
 
 _SUGGEST = {
