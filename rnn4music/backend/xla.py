@@ -130,19 +130,20 @@ class Linker(JAXLinker):
             return [Spec(*([None] * axis), TUNES) if axis is not None else Spec() for axis in axes]
 
         graph: Any = self.fgraph
-        into, out_of = specs(self.of_inputs, len(graph.inputs)), graph.outputs
+        into = specs(self.of_inputs, len(graph.inputs))
+        out_of = specs(self.of_outputs, len(graph.outputs))
         by_device = jax.shard_map(
             lambda *arrays: list(fn(*arrays)),
             mesh=self.mesh,
             in_specs=tuple(into),
-            out_specs=specs(self.of_outputs, len(out_of)),
+            out_specs=out_of,
             check_vma=False,
         )
         places = [NamedSharding(self.mesh, spec) for spec in into]
         compiled = jax.jit(
             by_device,
             in_shardings=tuple(places),
-            out_shardings=NamedSharding(self.mesh, Spec()),
+            out_shardings=[NamedSharding(self.mesh, spec) for spec in out_of],
             compiler_options=self.options,
         )
         return lambda *arrays: compiled(*map(placed, arrays, places))
@@ -162,6 +163,17 @@ def placed(array, place):
         return array
     whole = np.asarray(array)
     return jax.make_array_from_callback(whole.shape, place, lambda index: whole[index])
+
+
+def gathered(arrays, mesh):
+    """Return arrays of which each device of a mesh has a share whole, on all devices."""
+    with full_precision():
+        return _gathering(mesh)(arrays)
+
+
+@functools.cache
+def _gathering(mesh):
+    return jax.jit(lambda arrays: arrays, out_shardings=NamedSharding(mesh, Spec()))
 
 
 @functools.cache

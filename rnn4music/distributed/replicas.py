@@ -22,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+from typing import Any
 
 import numpy as np
 
@@ -75,7 +76,7 @@ class Replicas:
             return
         firsts = {device.process_index: device for device in reversed(devices)}
         self._processes = xla.mesh_of([firsts[k] for k in sorted(firsts)])
-        self._n_words, self._lost = 0, set()  # words of the last message; numbers of processes
+        self._n_words, self._loss = 0, None  # words of the last message; a sentence
         self._asked, self._answers = queue.SimpleQueue(), queue.SimpleQueue()
         for loop in (self._work, self._watch):
             threading.Thread(target=loop, daemon=True).start()
@@ -96,16 +97,19 @@ class Replicas:
         import jax
 
         self._asked.put((function, arguments))
-        while True:
+        result: Any = None
+        error: Any = None
+        while self._loss is None:
             with contextlib.suppress(queue.Empty):
                 result, error = self._answers.get(timeout=1)
                 break
-            if self._lost:
-                atexit.register(leave, 1)
-                raise PeersLost(f"process {min(self._lost)} of {self.n_processes} is lost")
-        if isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" not in str(error):
-            reason = str(error).splitlines()[0]
-            raise PeersLost(f"one of {self.n_processes} processes is lost ({reason})") from error
+        else:
+            atexit.register(leave, 1)
+        text, from_jax = str(error), isinstance(error, jax.errors.JaxRuntimeError)
+        if "Gloo" in text or (from_jax and "RESOURCE_EXHAUSTED" not in text):
+            self._loss = f"one of {self.n_processes} processes is lost ({text.splitlines()[0]})"
+        if self._loss is not None:
+            raise PeersLost(self._loss) from error
         if error is not None:
             raise error
         return result
@@ -159,12 +163,13 @@ class Replicas:
     def _watch(self):
         """Note processes that give no sign of life: a dead machine closes no connection."""
         client, everyone = _client(), {*range(self.n_processes)}
-        while client is not None and not self._lost:
+        while client is not None and self._loss is None:
             try:
                 alive = client.get_live_nodes([*everyone])
             except Exception:  # the first process, which coordinates, is gone
                 alive = everyone - {0}
-            self._lost = everyone - {*alive}
+            if lost := everyone - {*alive}:
+                self._loss = f"process {min(lost)} of {self.n_processes} gives no sign of life"
             time.sleep(SILENCE / 4)
 
 
@@ -265,24 +270,53 @@ def _started(cluster):
             client = at_the_end.enter_context(dask.connected(cluster))
             n = 1 + len(dask.addresses(client))
             host, start = _own_address(client), functools.partial(_on_workers, client)
-        if n > 1:
-            with socket.socket() as listener:
-                listener.bind(("", 0))
-                address = f"{host}:{listener.getsockname()[1]}"
-            said = at_the_end.enter_context(start(address, n))
-            at_the_end.callback(disconnect)
-            connect(address, n, 0, said)
+        if n == 1:
+            yield
+            return
+        with socket.create_server((host, 0)) as listener:
+            address = f"{host}:{listener.getsockname()[1]}"
+            ended = at_the_end.enter_context(start(address, n))
+            address = f"{host}:{_met(listener, n, ended)}"
+        at_the_end.callback(disconnect)
+        connect(address, n, 0)
         try:
             yield
         except PeersLost as error:
-            text = said().strip() if n > 1 else ""
-            raise PeersLost(f"{error}. Others wrote: {text}" if text else str(error)) from error
+            text = ended()
+            raise PeersLost(f"{error}; it wrote: {text}" if text else str(error)) from error
 
 
-def connect(address, n, k, said=lambda: ""):
-    """Become process `k` of `n`, of which the first listens at an address.
+def _met(listener, n, ended):
+    """Wait until the others ask for the port at which JAX's coordinator will listen; return it."""
+    until, asking = time.monotonic() + SECONDS_TO_BEGIN, []
+    listener.settimeout(0.2)
+    while len(asking) < n - 1:
+        with contextlib.suppress(TimeoutError):
+            asking.append(listener.accept()[0])
+        text = ended()
+        if text is not None or time.monotonic() > until:
+            text = text or f"{len(asking) + 1} are here after {SECONDS_TO_BEGIN} s"
+            raise ConnectionError(f"not all of {n} processes have started: {text}")
+    with socket.create_server(("", 0)) as free:
+        port = free.getsockname()[1]
+    for other in asking:
+        other.sendall(str(port).encode())
+        other.close()
+    return port
 
-    If they are None, JAX asks the launcher. `said` returns what the others wrote to standard error.
+
+def follow(address, n, k):
+    """Become process `k` of `n` of those that the process at an address has started."""
+    host, port = address.rsplit(":", 1)
+    with socket.create_connection((host, int(port)), SECONDS_TO_BEGIN) as first:
+        port = first.recv(8).decode()
+    connect(f"{host}:{port}", n, k)
+
+
+def connect(address, n, k):
+    """Become process `k` of `n`, whose first listens at an address; JAX asks a launcher for None.
+
+    JAX ends the process if the others do not come within `SECONDS_TO_BEGIN`.
     """
     import jax
     from jax.extend.backend import clear_backends
@@ -305,8 +339,7 @@ def connect(address, n, k, said=lambda: ""):
         _joined.append(Replicas(jax.devices()))
     except Exception as error:
         disconnect()
-        reason = said().strip() or str(error).splitlines()[0]
-        raise ConnectionError(f"not all processes have started: {reason}") from error
+        raise ConnectionError(f"the processes cannot connect: {error}") from error
 
 
 def disconnect():
@@ -345,25 +378,32 @@ def _silenced(descriptor):
 
 @contextlib.contextmanager
 def _on_this_machine(address, n):
-    """Start n - 1 processes, each on its share of the cores, as is then this one."""
+    """Start n - 1 processes, each on its share of the cores, as is then this one.
+
+    The context is a function that returns what they wrote once one has ended, and None before.
+    """
     with tempfile.TemporaryFile() as log, contextlib.ExitStack() as at_the_end:
+        others = []
         for k in range(1, n):
             command = [*COMMAND, address, str(n), str(k)]
             # in a session of its own, so that Ctrl-C reaches the caller alone
             other = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
             )
+            others.append(other)
             at_the_end.callback(_end, other)
             _bind(other.pid, share_of_cores(k, n))
         own = share_of_cores(0, 1)
         _bind(0, share_of_cores(0, n))
         at_the_end.callback(_bind, 0, own)
 
-        def said():
+        def ended():
+            if all(other.poll() is None for other in others):
+                return None
             log.seek(0)
-            return log.read()[-1000:].decode(errors="replace")
+            return log.read()[-1000:].decode(errors="replace").strip()
 
-        yield said
+        yield ended
 
 
 def _bind(process, cores):
@@ -389,7 +429,7 @@ def _on_workers(client, address, n):
         for k, worker in enumerate(workers, start=1)
     ]
     try:
-        yield lambda: "; ".join(run.result() for run in runs if run.done())
+        yield lambda: next((str(run.result()) for run in runs if run.done()), None)
     finally:
         client.cancel(runs)
 
@@ -398,7 +438,7 @@ def _run(address, n, k):
     """Run process `k` on a Dask worker until it ends; return the end of what it wrote."""
     command = [*COMMAND, address, str(n), str(k)]
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    return ended.stderr[-1000:].decode(errors="replace")
+    return ended.stderr[-1000:].decode(errors="replace").strip()
 
 
 def _own_address(client):

@@ -48,6 +48,9 @@ class NoiseKind(NamedTuple):
 
 NO_NOISE = NoiseKind()
 
+SETTINGS = "rate1", "rate2", "rate3", "rate_output", "bound", "epsilon", "l1"
+"""The names of what `CompiledNetwork.update` takes as settings, in their order."""
+
 _GROUPS = "layer1", "layer2", "layer3", "output"  # of parameters, one learning rate each
 
 
@@ -214,8 +217,7 @@ class CompiledNetwork:
         return network.with_conditions(rows, following, P), following[:, :, :P]
 
     def _setting_inputs(self):
-        names = ("rate1", "rate2", "rate3", "rate_output", "bound", "epsilon", "l1")
-        return [self.input(name, ()) for name in names]
+        return [self.input(name, ()) for name in SETTINGS]
 
     def _cost_and_gradients(self, inputs, targets, mask, initial, d_after, parameters, masks):
         """Return the cost, a dict of gradients, the states after, the derivatives before."""

@@ -7,22 +7,23 @@ is the gradient of the minibatch (Dean et al. 2012 and many since; no device is 
 
 With several processes the first one has the training: it reads the music, validates, writes
 checkpoints, and decides when to stop. For each update it sends the windows, a bit for each pitch,
-and the states before them. Noise is drawn in each process, from the update's key. The first process
-sends the weights when anything but an update has changed them, and once an epoch, since processors
-of different kinds round differently.
+and states that are carried on. Noise is drawn in each process, from the update's key. The first
+process sends the weights when anything but an update has changed them, and once an epoch, since
+processors of different kinds round differently.
 
     python -m rnn4music.training.replicated ADDRESS N K       process K of N, for the first one
 """
 
 import atexit
 import dataclasses
+import signal
 import sys
 
 import numpy as np
 
 from rnn4music._utils.console import log
 from rnn4music.distributed import replicas as processes
-from rnn4music.graphs.compiled import CompiledNetwork
+from rnn4music.graphs.compiled import SETTINGS, CompiledNetwork
 from rnn4music.graphs.parameters import ParameterStore
 from rnn4music.training.config import TrainConfig
 from rnn4music.training.trainer import Trainer
@@ -56,7 +57,7 @@ class ReplicatedTrainer(Trainer):
             "network": [network.cost_name, network.optimiser_name],
             "config": dataclasses.asdict(self.config),
         }
-        replicas.send("begin", task)
+        replicas.send("begin", task, self.initial)
 
     def run(self, *arguments, **options):
         """See `Trainer`."""
@@ -79,7 +80,8 @@ class ReplicatedTrainer(Trainer):
         bits = windows.astype(bool)
         is_binary = np.array_equal(bits, windows)
         sent = np.packbits(bits, axis=-1) if is_binary else windows
-        self.replicas.send("update", [key, is_binary], [sent, mask, *settings, *states])
+        carried = [] if states is self.initial else states
+        self.replicas.send("update", [key, is_binary], [sent, mask, *settings, *carried])
         given = windows, mask, states, key, settings
         cost, self.last_gradients, self.states_after = self.replicas.run(self.updater, *given)
         self.left = self.store.snapshot()
@@ -88,7 +90,7 @@ class ReplicatedTrainer(Trainer):
 
 def serve(replicas):
     """Do what the first process asks, until it ends."""
-    updater = None
+    updater, initial = None, []
     while True:
         what, task, arrays = replicas.receive()
         if what == "end":
@@ -96,7 +98,7 @@ def serve(replicas):
         if what == "begin":
             store, (cost, optimiser) = ParameterStore(*task["store"]), task["network"]
             network = CompiledNetwork(store, cost, optimiser, replicas.mesh)
-            updater = Updater(network, TrainConfig(**task["config"]))
+            updater, initial = Updater(network, TrainConfig(**task["config"])), arrays
         elif updater is not None and what == "weights":
             updater.store.restore(arrays)
         elif updater is not None and what == "update":
@@ -104,8 +106,8 @@ def serve(replicas):
             if is_binary:
                 windows = np.unpackbits(windows, axis=-1, count=updater.shape[2])
                 windows = windows.astype(updater.store.dtype)
-            n = len(updater.store.state_sizes)
-            replicas.run(updater, windows, mask, others[-n:], key, others[:-n])
+            settings, carried = others[: len(SETTINGS)], others[len(SETTINGS) :]
+            replicas.run(updater, windows, mask, carried or initial, key, settings)
 
 
 def join():
@@ -131,6 +133,8 @@ def _follow():
 
     if jax.process_index() == 0:
         return
+    for number in (signal.SIGINT, signal.SIGTERM):  # the first process stops, and lets this one end
+        signal.signal(number, signal.SIG_IGN)
     try:
         serve(processes.joined())
     except processes.PeersLost as error:
@@ -141,5 +145,5 @@ def _follow():
 
 if __name__ == "__main__":
     address, n, k = sys.argv[1:]
-    processes.connect(address, int(n), int(k))
+    processes.follow(address, int(n), int(k))
     _follow()

@@ -56,7 +56,7 @@ class Updater:
             Before the update.
         gradients : list of arrays
         after : list of (B, H)
-            The states after the windows.
+            The states after the windows. On several devices none, unless they are carried on.
         """
         kind, noise = self.noise.kind, self.noise.draw(*key)
         B, width = mask.shape[1], self.n_tunes * self.network.n_devices
@@ -75,8 +75,15 @@ class Updater:
             update = self.network.update(self.shape, kind)
             cost, *results = update(windows, mask, *states, *noise, *settings)
             gradients, after = results[: -len(states)], results[-len(states) :]
-        after = after if width == B else [np.asarray(state)[:B] for state in after]
+        if self.network.mesh is not None:
+            after = self._whole(after, B) if self.config.windows == "all" else []
         return float(cost), gradients, after
+
+    def _whole(self, states, B):
+        """Return the states of all devices, without padding."""
+        from rnn4music.backend import xla
+
+        return [np.asarray(state)[:B] for state in xla.gathered(states, self.network.mesh)]
 
 
 def _widened(array, n_columns, axis):

@@ -1,0 +1,413 @@
+"""Training on several devices and processes equals training on one, and ends when one is lost."""
+
+import functools
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+import types
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rnn4music import RNN4Music, backend
+from rnn4music.distributed import cluster, replicas
+from rnn4music.training import replicated
+from rnn4music.training.callbacks import Callback
+
+pytestmark = pytest.mark.skipif(backend.ENGINE != "jax", reason="other engines have one device")
+
+P = 7
+RATES: dict = {"R1": 0.01, "R2": 0.01, "R3": 0.01, "Rout": 0.01}
+NOISY = {"windows": "all", "dropout": 0.3, "weight_noise": 0.1}
+OPTIONS: dict = {
+    "plain": {},
+    "averaged": {**NOISY, "output_noise": 0.05, "averaging": 0.9},
+    "in segments": {"windows": "all", "steps_at_once": 6, "dropout": 0.2},
+    "chords": NOISY,
+}
+EPOCHS = 7
+DRAWN = np.random.default_rng(0)
+TUNES = [(DRAWN.random((length, P)) < 0.3).astype(float) for length in DRAWN.integers(12, 40, 13)]
+
+
+@pytest.fixture(scope="module")
+def four_devices():
+    """Let JAX compute on four devices, which are threads of this process."""
+    import jax
+    from jax.extend.backend import clear_backends
+
+    before = jax.config.jax_num_cpu_devices  # pyright: ignore[reportAttributeAccessIssue]
+    clear_backends()
+    jax.config.update("jax_num_cpu_devices", 4)
+    yield jax.devices()
+    clear_backends()
+    jax.config.update("jax_num_cpu_devices", before)
+
+
+def new_model(name):
+    units = 8 if name == "chords" else None
+    return RNN4Music(5, 4, 6, io_length=P, **RATES, seed=3, dtype="float64", chord_units=units)
+
+
+def trained(name, **options: Any):
+    model = new_model(name)
+    epochs = 18 if name == "plain" else EPOCHS  # so that there are fifty updates
+    model.train(TUNES, 1, epochs, 5, 13, 0.001, progress=False, **options, **OPTIONS[name])
+    return model
+
+
+@functools.cache
+def trained_alone(name):
+    return trained(name)
+
+
+def assert_alike(model, other, tolerance=1e-10):
+    assert len(model.history.cost) == len(other.history.cost) >= 50
+    np.testing.assert_allclose(model.history.cost, other.history.cost, rtol=tolerance)
+    for name, array in model.get_parameters().items():
+        error = np.abs(array - other.get_parameters()[name]).max()
+        assert error <= tolerance * np.abs(array).max(), name
+    for one, two in zip(model._last_gradients, other._last_gradients, strict=True):
+        np.testing.assert_allclose(one, two, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("n", [2, 4])
+@pytest.mark.parametrize("name", OPTIONS)
+def test_devices_learn_what_one_learns(four_devices, name, n):
+    assert_alike(trained_alone(name), trained(name, devices=n))
+
+
+def test_all_devices_are_used_and_one_is_no_replica(four_devices, capsys):
+    with replicas.replicas("all") as found:
+        assert found is not None and found.mesh.size == 4
+    with replicas.replicas(1) as found:
+        assert found is None
+    trained("plain", devices="all")
+    assert "5 tunes are not divisible by 4 devices" in capsys.readouterr().err
+
+
+def test_a_model_goes_on_alone_after_training_on_devices(four_devices):
+    one, two = (new_model("plain") for _ in range(2))
+    for devices in ({"devices": 2}, {}):
+        one.train(TUNES, 1, 6, 5, 13, progress=False, **devices)
+        two.train(TUNES, 1, 6, 5, 13, progress=False)
+    for name, array in one.get_parameters().items():
+        np.testing.assert_allclose(array, two.get_parameters()[name], rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(one.predict(TUNES[0]), two.predict(TUNES[0]), rtol=1e-9)
+
+
+def test_a_callback_that_changes_weights_and_rates_is_obeyed(four_devices):
+    class Changing(Callback):
+        def on_update(self, model, history):
+            if len(history.cost) == 9:
+                model.setNewRates(0.001, 0.002, 0.003, 0.004)
+                store = model._store
+                store.set_weights({"output/bias": np.full(P, 0.3)})
+
+    one = trained("plain", callbacks=Changing())
+    assert_alike(one, trained("plain", devices=4, callbacks=Changing()))
+    assert one.history.cost != trained_alone("plain").history.cost
+
+
+def test_a_lost_process_leaves_a_checkpoint_with_every_complete_update(
+    four_devices, tmp_path, monkeypatch
+):
+    calls, run = [], replicas.Replicas.run
+
+    def losing(self, function, *arguments):
+        calls.append(function)
+        if len(calls) == 30:
+            raise replicas.PeersLost("process 1 of 2 is lost")
+        return run(self, function, *arguments)
+
+    path = tmp_path / "night.npz"
+    with monkeypatch.context() as patched:
+        patched.setattr(replicas.Replicas, "run", losing)
+        with pytest.raises(ConnectionError, match="process 1 of 2 is lost"):
+            trained("averaged", devices=2, checkpoint=path, checkpoint_every=1000)
+    assert len(RNN4Music.from_file(path).history.cost) == 29
+    resumed = trained("averaged", devices=2, checkpoint=path, resume=True)
+    whole = trained("averaged", devices=2)
+    assert resumed.history.cost == whole.history.cost
+    for name, array in whole.get_parameters().items():
+        np.testing.assert_array_equal(resumed.get_parameters()[name], array)
+
+
+# ---- messages between processes
+
+
+class Both:
+    """Two ends of a connection; `summed` adds what they give, as the processes' devices do."""
+
+    def __init__(self):
+        self.barrier, self.given = threading.Barrier(2), []
+
+    def summed(self, array, end):
+        self.given.append(array)
+        self.barrier.wait()
+        total = sum(self.given)
+        if self.barrier.wait() == 0:
+            self.given.clear()
+        self.barrier.wait()
+        return total
+
+
+class End(replicas.Replicas):
+    """One of two processes, without devices."""
+
+    def __init__(self):
+        self.n_processes, self._n_words, self._processes = 2, 0, None
+
+    def run(self, function, *arguments):
+        return function(*arguments)
+
+
+def test_messages_of_any_sizes_arrive(monkeypatch):
+    rng = np.random.default_rng(1)
+    messages: list = [("begin", {"a": [1, None, 0.5]}, [])]
+    for shape in ((), (3,), (2, 3), (200, 17), (1, 1), (5, 0), (31, 2, 3)):
+        arrays = [rng.random(shape), rng.integers(0, 255, shape).astype("uint8")]
+        messages.append(("update", [[7, 2**62], True], arrays))
+    both, first, other = Both(), End(), End()
+    monkeypatch.setattr(replicas, "_summed", both.summed)
+    received = []
+    follower = threading.Thread(target=lambda: received.extend(other.receive() for _ in messages))
+    follower.start()
+    for message in messages:
+        first.send(*message)
+    follower.join(20)
+    for (what, task, arrays), (same_what, same_task, same) in zip(messages, received, strict=True):
+        assert (what, task) == (same_what, same_task)
+        for array, copy in zip(arrays, same, strict=True):
+            assert array.dtype == copy.dtype
+            np.testing.assert_array_equal(array, copy)
+
+
+def test_a_silent_process_is_lost(monkeypatch):
+    """A machine that lost its power closes no connection: the call would wait forever."""
+    told = threading.Event()
+    client = types.SimpleNamespace(get_live_nodes=lambda them: told.wait() and them[:1])
+    monkeypatch.setattr(replicas, "_client", lambda: client)
+    monkeypatch.setattr(replicas.atexit, "register", lambda *_: None)
+    waiting = End()
+    waiting._asked, waiting._answers = (replicas.queue.SimpleQueue() for _ in range(2))
+    waiting._loss = None
+    for loop in (waiting._work, waiting._watch):
+        threading.Thread(target=loop, daemon=True).start()
+    assert replicas.Replicas.run(waiting, lambda: 5) == 5
+    with pytest.raises(ZeroDivisionError):
+        replicas.Replicas.run(waiting, lambda: 1 / 0)
+    told.set()
+    with pytest.raises(replicas.PeersLost, match="process 1 of 2 gives no sign of life"):
+        replicas.Replicas.run(waiting, threading.Event().wait)
+
+
+# ---- where processes come from
+
+
+def test_what_is_no_place_to_compute(four_devices, monkeypatch):
+    for wrong, said in (
+        ({"devices": 0}, "devices must be at least 1"),
+        ({"devices": 5}, "devices=5 must be 'all', or at most 4"),
+        ({"cluster": 0}, "cluster must be at least 1"),
+        ({"devices": "all", "cluster": 2}, "not both"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            trained("plain", **wrong)
+    with pytest.raises(TypeError, match="cluster must be a scheduler's address.*not True"):
+        trained("plain", cluster=True)
+    with monkeypatch.context() as patched:
+        patched.setattr(backend, "ENGINE", "numba")
+        with pytest.raises(ValueError, match="the engine is 'numba'"):
+            replicas.replicas("all").__enter__()
+    monkeypatch.setattr(replicas, "_joined", [object()])
+    with pytest.raises(ValueError, match="has joined others already"):
+        trained("plain", cluster=2)
+
+
+def test_flags_name_numbers_and_addresses():
+    assert replicas.parsed(None, None) == {"devices": None, "cluster": None}
+    assert replicas.parsed("all", None)["devices"] == "all"
+    assert replicas.parsed("2", None)["devices"] == 2
+    assert replicas.parsed(None, "3")["cluster"] == 3
+    assert replicas.parsed(None, "tcp://10.0.0.1:8786")["cluster"] == "tcp://10.0.0.1:8786"
+    for devices, where in (("some", None), ("0", None), (None, "here"), (None, "-1")):
+        with pytest.raises(ValueError, match="is neither"):
+            replicas.parsed(devices, where)
+    assert cluster.parsed("tcp://10.0.0.1:8786") == "tcp://10.0.0.1:8786"
+    with pytest.raises(ValueError, match="--cluster 2 is not a scheduler's address"):
+        cluster.parsed("2")
+
+
+TORCHRUN = {"MASTER_ADDR": "node1", "MASTER_PORT": "29500", "WORLD_SIZE": "4", "RANK": "2"}
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, []),
+        (TORCHRUN, [("node1:29500", 4, 2)]),
+        ({**TORCHRUN, "WORLD_SIZE": "1"}, []),
+        ({"SLURM_NTASKS": "3", "SLURM_PROCID": "1"}, [(None, None, None)]),
+        ({"SLURM_NTASKS": "1", "SLURM_PROCID": "0"}, []),
+        ({"SLURM_NTASKS": "3"}, []),  # a batch script outside of srun
+        ({"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "0"}, [(None, None, None)]),
+    ],
+)
+def test_launchers_are_known_by_their_variables(monkeypatch, variables, expected):
+    for name in {*TORCHRUN, *(name for pair in replicas.LAUNCHERS for name in pair)}:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    asked = []
+    monkeypatch.setattr(replicas, "connect", lambda *arguments: asked.append(arguments))
+    assert replicas.connect_to_launched() == bool(expected)
+    assert asked == expected
+
+
+# ---- processes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OPTIONS)
+def test_two_processes_learn_what_one_learns(name):
+    assert_alike(trained_alone(name), trained(name, cluster=2))
+
+
+@pytest.mark.slow
+def test_four_processes_learn_what_one_learns():
+    assert_alike(trained_alone("averaged"), trained("averaged", cluster=4))
+
+
+def others():
+    """Return the numbers of the processes that serve this one."""
+    command = " ".join(replicas.COMMAND[1:])
+    listed = subprocess.run(["ps", "-ww", "-o", "pid=,args=", "--ppid", str(os.getpid())],
+                            capture_output=True, text=True, check=True)  # fmt: skip
+    return [int(line.split()[0]) for line in listed.stdout.splitlines() if command in line]
+
+
+class Killing(Callback):
+    """Kills another process after some updates."""
+
+    def on_update(self, model, history):
+        if len(history.cost) == 20:
+            os.kill(others()[0], signal.SIGKILL)
+
+
+@pytest.mark.slow
+def test_a_killed_process_ends_the_training_which_goes_on_bit_for_bit(tmp_path):
+    path, started = tmp_path / "night.npz", time.monotonic()
+    with pytest.raises(replicas.PeersLost, match="one of 2 processes is lost"):
+        trained("averaged", cluster=2, checkpoint=path, callbacks=Killing())
+    assert time.monotonic() - started < 60
+    assert not others()
+    assert len(RNN4Music.from_file(path).history.cost) >= 20
+    resumed = trained("averaged", cluster=2, checkpoint=path, resume=True)
+    whole = trained("averaged", cluster=2)
+    assert resumed.history.cost == whole.history.cost
+    for name, array in whole.get_parameters().items():
+        np.testing.assert_array_equal(resumed.get_parameters()[name], array)
+
+
+@pytest.mark.slow
+def test_dask_workers_start_the_processes():
+    distributed = pytest.importorskip("distributed", reason="the extra `cluster` is missing")
+    with (
+        distributed.LocalCluster(
+            n_workers=1, threads_per_worker=1, dashboard_address=None, silence_logs=50
+        ) as workers,
+        distributed.Client(workers, set_as_default=False) as client,
+    ):
+        assert_alike(trained_alone("chords"), trained("chords", cluster=client))
+
+
+PROGRAM = """
+import json, sys
+import numpy as np
+from rnn4music import RNN4Music
+from rnn4music.training.replicated import join
+
+join()
+print("once")
+tunes = [np.random.default_rng(k).random((20, 7)) < 0.3 for k in range(6)]
+model = RNN4Music(5, 4, 6, io_length=7, seed=3, dtype="float64")
+for _ in range(2):
+    model.train(tunes, 1, 2, 4, 13, devices=None if sys.argv[1:] else "all", progress=False)
+print(json.dumps(model.history.cost))
+"""
+
+
+def launched(variables, n=2):
+    """Run the program in n processes with a launcher's variables; return the processes."""
+    processes = []
+    for k in range(n):
+        own = {name: value.format(k=k) for name, value in variables.items()}
+        environment = {**os.environ, **own, "PYTHONWARNINGS": "ignore"}
+        run = [sys.executable, "-c", PROGRAM]
+        processes.append(
+            subprocess.Popen(
+                run, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+        )
+    return processes
+
+
+def free_port():
+    with replicas.socket.socket() as listener:
+        listener.bind(("", 0))
+        return str(listener.getsockname()[1])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["torchrun", "SLURM"])
+def test_a_script_under_a_launcher_runs_once(launcher):
+    alone = subprocess.run([sys.executable, "-W", "ignore", "-c", PROGRAM, "alone"],
+                           capture_output=True, text=True, check=True)  # fmt: skip
+    variables = {
+        "torchrun": {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(),
+                     "WORLD_SIZE": "2", "RANK": "{k}"},
+        "SLURM": {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_NODELIST": "localhost",
+                  "SLURM_NTASKS": "2", "SLURM_PROCID": "{k}", "SLURM_LOCALID": "{k}",
+                  "SLURM_STEP_NUM_NODES": "1"},
+    }[launcher]  # fmt: skip
+    processes = launched(variables)
+    answers = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], answers
+    (said, _), (nothing, _) = answers
+    assert said.startswith("once\n[") and nothing == ""
+    np.testing.assert_allclose(
+        json.loads(said.splitlines()[1]), json.loads(alone.stdout.splitlines()[1]), rtol=1e-10
+    )
+
+
+@pytest.mark.slow
+def test_others_end_with_a_sentence_when_the_first_is_killed():
+    variables = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port(), "WORLD_SIZE": "2",
+                 "RANK": "{k}"}  # fmt: skip
+    first, other = launched(variables)
+    assert first.stdout.readline() == "once\n"
+    first.kill()
+    first.communicate()
+    _, said = other.communicate(timeout=60)
+    assert other.returncode not in (0, None)
+    assert re.search("one of 2 processes is lost|another task died", said)
+
+
+@pytest.mark.slow
+def test_processes_that_do_not_come_are_an_error(monkeypatch):
+    monkeypatch.setattr(replicas, "COMMAND", [sys.executable, "-c", "raise SystemExit('no luck')"])
+    with pytest.raises(ConnectionError, match="not all of 2 processes have started: no luck"):
+        trained("plain", cluster=2)
+    assert_alike(trained_alone("plain"), trained("plain"), 0)  # JAX works as before
+
+
+def test_serving_ends_when_the_first_process_says_so():
+    told = iter([("other", None, []), ("end", None, [])])
+    replicated.serve(types.SimpleNamespace(receive=lambda: next(told)))
