@@ -250,9 +250,13 @@ class RNN4Music(Hyperparameters):
             Whether to show a progress bar on standard error.
         callbacks : callbacks.Callback, or list of them, optional
             Called at the start, after each update and each epoch, and at the end.
+        devices : {"all"} or int, optional
+            Spread each minibatch over all devices of this process, or as many of them; after
+            `training.replicated.join`, over those of all processes of a launcher. The gradients
+            are those of one device.
         cluster : int, str, distributed.Client or a Dask cluster, optional
-            Spread each minibatch over this many workers on this machine, or over the workers of a
-            scheduler; see `distributed.cluster`. The gradients are those of one process.
+            Spread each minibatch over this many processes on this machine, of which this is one;
+            or over this process and one on each worker of a Dask scheduler.
 
         Returns
         -------
@@ -266,7 +270,7 @@ class RNN4Music(Hyperparameters):
             If the cost becomes NaN or infinite. The model has the best weights, or without
             validation the last good ones.
         ConnectionError
-            If there is no such cluster, or it is lost. The model keeps what it has learned by then.
+            If processes do not start, or one is lost. The model keeps what it has learned by then.
         ValueError
             If `resume` finds a checkpoint that is damaged or belongs to another training.
         FileExistsError

@@ -163,19 +163,20 @@ class End(replicas.Replicas):
 
     def __init__(self):
         self.n_processes, self._n_words, self._processes = 2, 0, None
+        self.jax: Any = types.SimpleNamespace(is_loss=lambda error: False)
 
     def run(self, function, *arguments):
         return function(*arguments)
 
 
-def test_messages_of_any_sizes_arrive(monkeypatch):
+def test_messages_of_any_sizes_arrive():
     rng = np.random.default_rng(1)
     messages: list = [("begin", {"a": [1, None, 0.5]}, [])]
     for shape in ((), (3,), (2, 3), (200, 17), (1, 1), (5, 0), (31, 2, 3)):
         arrays = [rng.random(shape), rng.integers(0, 255, shape).astype("uint8")]
         messages.append(("update", [[7, 2**62], True], arrays))
     both, first, other = Both(), End(), End()
-    monkeypatch.setattr(replicas, "_summed", both.summed)
+    first.jax.summed = other.jax.summed = both.summed
     received = []
     follower = threading.Thread(target=lambda: received.extend(other.receive() for _ in messages))
     follower.start()
@@ -192,12 +193,10 @@ def test_messages_of_any_sizes_arrive(monkeypatch):
 def test_a_silent_process_is_lost(monkeypatch):
     """A machine that lost its power closes no connection: the call would wait forever."""
     told = threading.Event()
-    client = types.SimpleNamespace(get_live_nodes=lambda them: told.wait() and them[:1])
-    monkeypatch.setattr(replicas, "_client", lambda: client)
     monkeypatch.setattr(replicas.atexit, "register", lambda *_: None)
     waiting = End()
     waiting._asked, waiting._answers = (replicas.queue.SimpleQueue() for _ in range(2))
-    waiting._loss = None
+    waiting._loss, waiting.jax.alive = None, lambda them: told.wait() and them[:1]
     for loop in (waiting._work, waiting._watch):
         threading.Thread(target=loop, daemon=True).start()
     assert replicas.Replicas.run(waiting, lambda: 5) == 5
@@ -212,6 +211,7 @@ def test_a_silent_process_is_lost(monkeypatch):
 
 
 def test_what_is_no_place_to_compute(four_devices, monkeypatch):
+    wrong: dict
     for wrong, said in (
         ({"devices": 0}, "devices must be at least 1"),
         ({"devices": 5}, "devices=5 must be 'all', or at most 4"),

@@ -2,7 +2,6 @@
 
 import contextlib
 import ctypes
-import functools
 import importlib
 import math
 import threading
@@ -13,7 +12,6 @@ import jax
 import numpy as np
 import pytensor.tensor as symbolic
 from jax.sharding import NamedSharding
-from jax.sharding import PartitionSpec as Spec
 from pytensor.compile.mode import Mode, get_mode
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
@@ -22,6 +20,7 @@ from pytensor.scan.op import Scan
 
 from rnn4music._utils import code_cache, processes
 from rnn4music._utils.lazy import paused_collector
+from rnn4music.backend.devices import TUNES, Spec, placed
 from rnn4music.backend.engine import fork
 
 # Its first import sets JAX's global precision from PyTensor's floatX: restore it afterwards.
@@ -147,44 +146,6 @@ class Linker(JAXLinker):
             compiler_options=self.options,
         )
         return lambda *arrays: compiled(*map(placed, arrays, places))
-
-
-TUNES = "tunes"  # the axis of a mesh
-
-
-def mesh_of(devices):
-    """Return devices of this process, or of several that have joined, as a mesh."""
-    return jax.make_mesh((len(devices),), (TUNES,), devices=devices)
-
-
-def placed(array, place):
-    """Return an array that this process has whole on the devices of a sharding."""
-    if isinstance(array, jax.Array) and array.sharding == place:
-        return array
-    whole = np.asarray(array)
-    return jax.make_array_from_callback(whole.shape, place, lambda index: whole[index])
-
-
-def gathered(arrays, mesh):
-    """Return arrays of which each device of a mesh has a share whole, on all devices."""
-    with full_precision():
-        return _gathering(mesh)(arrays)
-
-
-@functools.cache
-def _gathering(mesh):
-    return jax.jit(lambda arrays: arrays, out_shardings=NamedSharding(mesh, Spec()))
-
-
-@functools.cache
-def sum_of_rows(mesh):
-    """Return the compiled sum of arrays (1, …), of which each device has one."""
-
-    def add(row):
-        return jax.lax.psum(row, TUNES)
-
-    by_device = jax.shard_map(add, mesh=mesh, in_specs=Spec(TUNES), out_specs=Spec())
-    return jax.jit(by_device)
 
 
 class SumOverReplicas(Op):

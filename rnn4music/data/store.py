@@ -79,7 +79,7 @@ def convert(
     workers : int
         Number of processes on this machine. By default one process reads up to 16 MiB, and one per
         core more.
-    cluster : int, str, distributed.Client or Dask cluster, optional
+    cluster : str, distributed.Client or Dask cluster, optional
         Dask workers that convert instead; see `cluster.connected`. All machines need `source` and
         `folder` under the same paths, on a shared file system.
     progress : bool

@@ -64,25 +64,26 @@ class Replicas:
     ----------
     mesh : jax.sharding.Mesh
     n_processes : int
+    is_first : bool
+        Whether this is the process that decides.
     """
 
     def __init__(self, devices):
-        import jax
+        from rnn4music.backend import devices as jax_devices
 
-        from rnn4music.backend import xla
-
-        self.mesh, self.n_processes = xla.mesh_of(devices), jax.process_count()
+        self.jax, self.mesh = jax_devices, jax_devices.mesh_of(devices)
+        self.n_processes, k = jax_devices.n_processes()
+        self.is_first = k == 0
         if self.n_processes == 1:
             return
-        firsts = {device.process_index: device for device in reversed(devices)}
-        self._processes = xla.mesh_of([firsts[k] for k in sorted(firsts)])
+        self._processes = jax_devices.first_of_each_process(devices)
         self._n_words, self._loss = 0, None  # words of the last message; a sentence
         self._asked, self._answers = queue.SimpleQueue(), queue.SimpleQueue()
         for loop in (self._work, self._watch):
             threading.Thread(target=loop, daemon=True).start()
-        with _silenced(1):  # gloo prints that it has connected
+        with jax_devices.silenced(1):  # gloo prints that it has connected
             for mesh in (self._processes, self.mesh):
-                self.run(_summed, np.zeros(1, "<u4"), mesh)
+                self.run(jax_devices.summed, np.zeros(1, "<u4"), mesh)
 
     def run(self, function, *arguments):
         """Return function(*arguments), which all processes call.
@@ -94,8 +95,6 @@ class Replicas:
         """
         if self.n_processes == 1:
             return function(*arguments)
-        import jax
-
         self._asked.put((function, arguments))
         result: Any = None
         error: Any = None
@@ -105,9 +104,9 @@ class Replicas:
                 break
         else:
             atexit.register(leave, 1)
-        text, from_jax = str(error), isinstance(error, jax.errors.JaxRuntimeError)
-        if "Gloo" in text or (from_jax and "RESOURCE_EXHAUSTED" not in text):
-            self._loss = f"one of {self.n_processes} processes is lost ({text.splitlines()[0]})"
+        if error is not None and self.jax.is_loss(error):
+            text = str(error).splitlines()[0]
+            self._loss = f"one of {self.n_processes} processes is lost ({text})"
         if self._loss is not None:
             raise PeersLost(self._loss) from error
         if error is not None:
@@ -146,7 +145,7 @@ class Replicas:
         while True:
             n, given = self._n_words, np.zeros(1 + self._n_words, "<u4")
             given[0], given[1 : 1 + len(words)] = len(words), words[:n]
-            summed = _summed(given, self._processes)
+            summed = self.jax.summed(given, self._processes)
             self._n_words = int(summed[0])
             if self._n_words <= n:
                 return summed[1 : 1 + self._n_words].tobytes()
@@ -162,36 +161,11 @@ class Replicas:
 
     def _watch(self):
         """Note processes that give no sign of life: a dead machine closes no connection."""
-        client, everyone = _client(), {*range(self.n_processes)}
-        while client is not None and self._loss is None:
-            try:
-                alive = client.get_live_nodes([*everyone])
-            except Exception:  # the first process, which coordinates, is gone
-                alive = everyone - {0}
-            if lost := everyone - {*alive}:
+        everyone = range(self.n_processes)
+        while self._loss is None and (alive := self.jax.alive(everyone)) is not None:
+            if lost := {*everyone} - {*alive}:
                 self._loss = f"process {min(lost)} of {self.n_processes} gives no sign of life"
             time.sleep(SILENCE / 4)
-
-
-def _client():
-    """Return JAX's client of the coordinating process, which has no public name."""
-    try:
-        from jax._src.distributed import global_state
-    except ImportError:
-        return None
-    return getattr(global_state, "client", None)
-
-
-def _summed(array, mesh):
-    """Return the sum of the arrays of the devices of a mesh."""
-    import jax
-
-    from rnn4music.backend import xla
-
-    place = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(xla.TUNES))
-    rows = np.broadcast_to(array, (len(mesh.local_devices), *array.shape))
-    rows = jax.make_array_from_process_local_data(place, rows)
-    return np.asarray(xla.sum_of_rows(mesh)(rows))[0]
 
 
 # ---- where the devices come from
@@ -246,9 +220,9 @@ def replicas(devices=None, cluster=None):
         with _started(cluster):
             yield _joined[0] if _joined else None
         return
-    import jax
+    from rnn4music.backend import devices as jax_devices
 
-    found = jax.devices()
+    found = jax_devices.devices()
     if devices != "all":
         n = checks.integer("devices", devices, low=1)
         if n > len(found) or _joined:
@@ -318,25 +292,11 @@ def connect(address, n, k):
 
     JAX ends the process if the others do not come within `SECONDS_TO_BEGIN`.
     """
-    import jax
-    from jax.extend.backend import clear_backends
+    from rnn4music.backend import devices as jax_devices
 
-    # so that this process goes on when another dies, and Ctrl-C and SIGTERM stay ours
-    jax.config.update("jax_enable_recoverability", True)
-    jax.config.update("jax_enable_preemption_service", False)
-    clear_backends()  # JAX has other devices from now on
-    is_local = address is not None and address.startswith("127.")
     try:
-        with _silenced(2):  # the coordinator warns of recoverability
-            jax.distributed.initialize(
-                address,
-                n,
-                k,
-                coordinator_bind_address=address if is_local else None,
-                initialization_timeout=SECONDS_TO_BEGIN,
-                heartbeat_timeout_seconds=SILENCE,
-            )
-        _joined.append(Replicas(jax.devices()))
+        jax_devices.connect(address, n, k, SECONDS_TO_BEGIN, SILENCE)
+        _joined.append(Replicas(jax_devices.devices()))
     except Exception as error:
         disconnect()
         raise ConnectionError(f"the processes cannot connect: {error}") from error
@@ -344,15 +304,12 @@ def connect(address, n, k):
 
 def disconnect():
     """Undo `connect`; the others end."""
-    import jax
-    from jax.extend.backend import clear_backends
+    from rnn4music.backend import devices as jax_devices
 
     if _joined:
         with contextlib.suppress(PeersLost):
             _joined.pop().send("end")
-    with contextlib.suppress(Exception):
-        jax.distributed.shutdown()
-    clear_backends()
+    jax_devices.disconnect()
 
 
 def leave(status):
@@ -361,19 +318,6 @@ def leave(status):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
     os._exit(status)
-
-
-@contextlib.contextmanager
-def _silenced(descriptor):
-    """Drop what libraries write to standard output (1) or standard error (2) in this block."""
-    kept = os.dup(descriptor)
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), descriptor)
-        yield
-    finally:
-        os.dup2(kept, descriptor)
-        os.close(kept)
 
 
 @contextlib.contextmanager

@@ -129,16 +129,15 @@ def join():
 
 def _follow():
     """Serve the first process and exit, or return if this is the first one."""
-    import jax
-
-    if jax.process_index() == 0:
+    replicas = processes.joined()
+    if replicas.is_first:
         return
     for number in (signal.SIGINT, signal.SIGTERM):  # the first process stops, and lets this one end
         signal.signal(number, signal.SIG_IGN)
     try:
-        serve(processes.joined())
+        serve(replicas)
     except processes.PeersLost as error:
-        log(f"rnn4music: error: {error}; this is process {jax.process_index()}, which ends, too")
+        log(f"rnn4music: error: {error}; this process ends, too")
         processes.leave(1)
     processes.leave(0)
 

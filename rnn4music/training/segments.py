@@ -65,7 +65,7 @@ def segment_cost_and_gradients(network, states, windows, mask, shape, kind, nois
 
     n_weights, n_states = len(network.store.shapes), len(states)
     cost, after = 0.0, []
-    d_states = [np.zeros_like(state) for state in states]
+    d_states = [np.zeros(state.shape, mask.dtype) for state in states]
     gradients = [np.zeros(shape, mask.dtype) for shape in network.store.shapes.values()]
     for start, states in zip(reversed(starts), reversed(between)):
         cost_here, *results = cost_and_gradients(*cut(start), *states, *d_states, *noise)

@@ -81,9 +81,9 @@ class Updater:
 
     def _whole(self, states, B):
         """Return the states of all devices, without padding."""
-        from rnn4music.backend import xla
+        from rnn4music.backend import devices
 
-        return [np.asarray(state)[:B] for state in xla.gathered(states, self.network.mesh)]
+        return [state[:B] for state in devices.gathered(states, self.network.mesh)]
 
 
 def _widened(array, n_columns, axis):

@@ -82,7 +82,7 @@ def search(
         detect dead processes: their trials are replaced by others instead of being run again.
     workers : int
         Number of processes, each bound to its share of the cores. One is this process.
-    cluster : int, str, distributed.Client or Dask cluster, optional
+    cluster : str, distributed.Client or Dask cluster, optional
         Run each trial on a Dask worker instead; see `cluster.connected`. The workers need the
         storage and the music under the same names.
     seed : int, optional
