@@ -103,6 +103,8 @@ again. That took a fifth of an update.
 class Linker(JAXLinker):
     """PyTensor's linker to JAX, for programs of our own.
 
+    XLA compiles a program while LLVM compiles the `MachineCode` in it.
+
     Parameters
     ----------
     in_blocks : bool
@@ -118,11 +120,38 @@ class Linker(JAXLinker):
         super().__init__()
         self.options = {"xla_multiheap_size_constraint_per_heap": KEPT} if in_blocks else {}
         self.mesh, self.of_inputs, self.of_outputs = mesh, of_inputs, of_outputs
+        self.awaited = []
+
+    def fgraph_convert(self, fgraph, *, storage_map, **others):
+        """Convert a graph to a function of arrays; see `JAXLinker`.
+
+        PyTensor would compile a copy of each shared variable's value, which nothing uses.
+        """
+        inputs = set(fgraph.inputs)
+        constants = {name: cell for name, cell in storage_map.items() if name not in inputs}
+        return super().fgraph_convert(fgraph, storage_map=constants, awaited=self.awaited, **others)
 
     def jit_compile(self, fn):
         """Compile a function of arrays; see `JAXLinker`."""
+        compiled, places = self._compiled(fn)
+        awaited = self.awaited
+
+        def call(*arrays):
+            nonlocal awaited
+            arrays = arrays if places is None else tuple(map(placed, arrays, places))
+            if awaited:
+                compiled.lower(*arrays).compile()
+                for code in awaited:
+                    code.result()
+                awaited = ()
+            return compiled(*arrays)
+
+        return call
+
+    def _compiled(self, fn):
+        """Return JAX's function, and on a mesh the sharding of each input."""
         if self.mesh is None:
-            return jax.jit(fn, compiler_options=self.options)
+            return jax.jit(fn, compiler_options=self.options), None
 
         def specs(axes, n):
             axes = [*axes, *(None for _ in range(n - len(axes)))]
@@ -145,7 +174,7 @@ class Linker(JAXLinker):
             out_shardings=[NamedSharding(self.mesh, spec) for spec in out_of],
             compiler_options=self.options,
         )
-        return lambda *arrays: compiled(*map(placed, arrays, places))
+        return compiled, places
 
 
 class SumOverReplicas(Op):
@@ -171,7 +200,8 @@ def mode(inputs, outputs, new_values=(), mesh=None):
     """Return PyTensor's mode for a graph, for one device or for all of a mesh.
 
     XLA optimises nearly everything by itself, and PyTensor's own rewrites would only cost time.
-    Only graphs with loops need them.
+    Only graphs with loops need them. XLA's temporary memory is divided into blocks of `KEPT` bytes
+    if all arrays are smaller.
     """
     nodes = list(applys_between(inputs, [*outputs, *new_values]))
     arrays = [array for node in nodes for array in node.outputs]
@@ -200,8 +230,9 @@ class MachineCode(Op):
 
     Parameters
     ----------
-    code : Future
-        Of an object whose `address()` is that of the function, which takes XLA's call frame.
+    code : object
+        `entry` is the address of the function, which takes XLA's call frame. It may be called
+        after `result()` has returned.
     name : str
         Unique name for what the function computes, in all processes: XLA's programs on the
         disk call it by this name.
@@ -236,20 +267,23 @@ _registered, _registering = set(), threading.Lock()  # names of functions that X
 
 
 def _register(op):
-    """Make a function known to XLA by its name, as soon as its machine code is there."""
-    address = op.code.result().address()
+    """Make a function known to XLA by its name."""
     with _registering:
         if op.name not in _registered:
-            pointer = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(address)
+            pointer = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p)(op.code.entry)
             jax.ffi.register_ffi_target(op.name, jax.ffi.pycapsule(pointer), platform="cpu")
             _registered.add(op.name)
 
 
 @jax_funcify.register(MachineCode)  # pyright: ignore[reportArgumentType]
-def _convert(op, **_):
+def _convert(op, awaited=None, **_):
     results = [jax.ShapeDtypeStruct(shape, op.dtype) for shape in op.shapes]
+    if awaited is not None:
+        awaited.append(op.code)
 
     def call(*arrays):
+        if awaited is None:
+            op.code.result()
         _register(op)
         call = jax.ffi.ffi_call(op.name, results, input_output_aliases=dict(op.in_place))
         # JAX may take a constant scalar for a number of another precision

@@ -83,14 +83,13 @@ def _try_out():
 
 @functools.cache
 def _compiled(name, *sizes):
-    """Return a kernel's description, the future of its machine code, and its name.
+    """Return a kernel's description, its `jit.Code`, and its name.
 
     The kernel itself, megabytes of LLVM's instructions as Python objects, is not kept.
     """
-    from rnn4music.kernels import chord_loops, composing_loops, jit, lstm_loops, matmul
+    from rnn4music.kernels import jit
 
-    modules = composing_loops, lstm_loops, matmul, chord_loops
-    module = next(each for each in modules if name in vars(each))
+    module = next(each for each in jit.MODULES if name in vars(each))
     sizes = *sizes, processes.n_cores()
     label = "_".join(map(str, ("rnn4music", name, *sizes)))
     return jit.compiled(label, lambda: getattr(module, name)(*sizes))

@@ -1,15 +1,17 @@
 """Compilation of a kernel to machine code that XLA calls.
 
-The phases of a kernel are already in LLVM's assembly language. The entry point that XLA calls,
+The phases of a kernel are already in LLVM's assembly language. The entry points that XLA calls,
 and the code that shares the chunks of a phase among threads, are the same for all kernels:
-``kernels/runtime.ll``. Machine code is kept on disk for later processes, which then need not
-write the kernel's phases either.
+``kernels/runtime.ll``. XLA gets a kernel's entry point at once, so that it compiles the graph
+while LLVM compiles the kernels. Machine code is kept on disk for later processes, which then need
+not write the kernel's phases either.
 """
 
 import ctypes
 import functools
 import hashlib
 import importlib.resources
+import itertools
 import json
 import os
 import sys
@@ -20,6 +22,17 @@ import llvmlite
 from llvmlite import binding
 
 from rnn4music._utils import code_cache
+from rnn4music.kernels import (
+    chord_loops,
+    composing_loops,
+    lstm_loops,
+    matmul,
+    simd,
+    tiling,
+)
+
+MODULES = chord_loops, composing_loops, lstm_loops, matmul
+"""The modules that make kernels."""
 
 LARGE = 2**20
 """Size of a result in bytes from which large pages are requested."""
@@ -43,7 +56,7 @@ class Description(NamedTuple):
 
 
 def compiled(name, make):
-    """Return the description of a kernel, the future of its machine code, and its full name.
+    """Return the description of a kernel, its `Code`, and its full name.
 
     Parameters
     ----------
@@ -58,10 +71,10 @@ def compiled(name, make):
         head, _, code = kept.partition(b"\n")
         results, in_place, phases = json.loads(head)
         kernel = Description(results, dict(in_place), phases)
-        return kernel, _BESIDE.submit(Compiled, kernel, code), name
+        return kernel, Code(lambda: Compiled(kernel, code)), name
     kernel = make()
     description = Description(kernel.results, kernel.in_place, kernel.phases)
-    assembly = str(kernel.module) + _run_phases(kernel)
+    assembly = _assembly(kernel)
 
     def compile_and_keep():
         code = _object_code(assembly)
@@ -69,7 +82,37 @@ def compiled(name, make):
         code_cache.write(name, head.encode() + b"\n" + code)
         return Compiled(description, code)
 
-    return description, _BESIDE.submit(compile_and_keep), name
+    return description, Code(compile_and_keep), name
+
+
+class Code:
+    """The machine code of a kernel that is compiled meanwhile.
+
+    Parameters
+    ----------
+    compile : callable
+        Returns a `Compiled`; called by another thread.
+
+    Attributes
+    ----------
+    entry : int
+        Address of the function that XLA calls, but not before `result` has returned.
+    """
+
+    def __init__(self, compile):
+        copy, number = divmod(next(_NUMBERS), N_ENTRIES)
+        entries, kernels = _runtime(copy)
+        self.entry, self._place = entries[number], kernels + 8 * number
+        self._future = _BESIDE.submit(self._finish, compile)
+
+    def _finish(self, compile):
+        code = compile()
+        ctypes.c_void_p.from_address(self._place).value = code.address("run_phases")
+        return code
+
+    def result(self):
+        """Wait for the `Compiled` kernel and return it."""
+        return self._future.result()
 
 
 class Compiled:
@@ -84,15 +127,10 @@ class Compiled:
 
     def __init__(self, kernel, code=None):
         self.phases = kernel.phases
-        if code is None:
-            code = _object_code(str(kernel.module) + _run_phases(kernel))
-        self._engine = binding.create_mcjit_compiler(binding.parse_assembly(""), _machine())
-        for each in (code, _runtime_code()):
-            self._engine.add_object_file(binding.ObjectFileRef.from_data(each))
-        self._engine.finalize_object()
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self))
+        _runtime(0)
+        self._engine = _loaded(_object_code(_assembly(kernel)) if code is None else code)
 
-    def address(self, name="called_by_xla"):
+    def address(self, name):
         """Return the address of a function."""
         return self._engine.get_function_address(name)
 
@@ -105,6 +143,15 @@ class Compiled:
                 phase(ctypes.addressof(addresses), chunk)
 
 
+def _loaded(code):
+    """Load object code for the rest of the process."""
+    engine = binding.create_mcjit_compiler(binding.parse_assembly(""), _machine())
+    engine.add_object_file(binding.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(engine))
+    return engine
+
+
 def _object_code(assembly):
     module = binding.parse_assembly(assembly)
     module.verify()
@@ -112,23 +159,37 @@ def _object_code(assembly):
     return _machine().emit_object(module)
 
 
+N_ENTRIES = 64  # as in runtime.ll
+_NUMBERS = itertools.count()  # of the kernels
+
+
 @functools.cache
-def _runtime_code():
-    key = f"runtime {version()}"
-    code = code_cache.read(key)
-    if code is None:
-        code = _object_code(_runtime())
-        code_cache.write(key, code)
-    return code
+def _runtime(copy):
+    """Load the code that kernels share.
+
+    Returns
+    -------
+    entries : list of int
+        The addresses of entry points for `N_ENTRIES` more kernels. All are looked up here, since
+        LLVM would let this thread wait for what it compiles.
+    kernels : int
+        The address at which those of these kernels are to be stored.
+    """
+    engine = _loaded(_runtime_code())
+    if copy == 0:
+        for name in ("parallel_for", "prefer_large_pages"):
+            binding.add_symbol(name, engine.get_function_address(name))
+    entries = [engine.get_function_address(f"entry_{k}") for k in range(N_ENTRIES)]
+    return entries, engine.get_global_value_address("kernels")
 
 
 def version():
     """Return a digest of all that the kernels' code depends on, besides their sizes."""
-    from rnn4music.kernels import chord_loops, composing_loops, lstm_loops, matmul, simd, tiling
-
-    modules = chord_loops, composing_loops, lstm_loops, matmul, simd, tiling
     constants = [
-        f"{name}={value}" for m in modules for name, value in vars(m).items() if name.isupper()
+        f"{name}={value}"
+        for m in (*MODULES, simd, tiling)
+        for name, value in vars(m).items()
+        if name.isupper()
     ]
     libraries = llvmlite.__version__, *binding.llvm_version_info, *code_cache.processor()
     return hashlib.sha256(repr([_sources(), libraries, constants]).encode()).hexdigest()[:16]
@@ -149,8 +210,8 @@ def _sources():
         return os.urandom(16)  # a program without its sources, whose code is not found again
 
 
-def _run_phases(kernel):
-    """Return the LLVM assembly of the function that runs a kernel's phases."""
+def _assembly(kernel):
+    """Return the LLVM assembly of a kernel, with the function that runs its phases."""
     advice = [
         f"call void @prefer_large_pages(ptr %results, i64 {k}, i64 {n_bytes})"
         for k, n_bytes in enumerate(kernel.result_bytes())
@@ -164,6 +225,7 @@ def _run_phases(kernel):
         for name, n_chunks, n_steps in kernel.phases
     ]
     lines = [
+        str(kernel.module),
         "declare void @prefer_large_pages(ptr, i64, i64)",
         "declare void @parallel_for(ptr, ptr, ptr, i64, i64)",
         "define void @run_phases(ptr %frame, ptr %addresses, ptr %results) {",
@@ -176,10 +238,24 @@ def _run_phases(kernel):
 
 
 @functools.cache
-def _runtime():
+def _runtime_code():
+    key = f"runtime {version()}"
+    code = code_cache.read(key)
+    if code is None:
+        code = _object_code(_runtime_assembly())
+        code_cache.write(key, code)
+    return code
+
+
+def _runtime_assembly():
     """Return the LLVM assembly that all kernels share."""
     file = importlib.resources.files("rnn4music.kernels") / "runtime.ll"
-    return file.read_text("utf8")
+    entries = (
+        f"define ptr @entry_{k}(ptr %frame) {{\n"
+        f"%error = tail call ptr @called_by_xla(ptr %frame, i64 {k})\nret ptr %error\n}}"
+        for k in range(N_ENTRIES)
+    )
+    return "\n".join([file.read_text("utf8"), *entries])
 
 
 def _machine():

@@ -1,10 +1,11 @@
-; The function that XLA calls, and the sharing of a kernel's chunks among threads.
+; The functions that XLA calls, and the sharing of a kernel's chunks among threads.
 ;
 ; XLA passes a call frame, a C structure (jaxlib's include/xla/ffi/api/c_api.h, version 0.x,
-; whose structures are only extended at their ends). @called_by_xla reads the arrays' addresses
-; from the frame and calls @run_phases, which jit.py generates for each kernel. It runs the
-; kernel's phases one after the other; @parallel_for shares the chunks of a phase among XLA's own
-; threads and the calling thread.
+; whose structures are only extended at their ends). Each kernel has an entry of its own, which
+; jit.py adds: it calls @called_by_xla, which reads the arrays' addresses from the frame and calls
+; the kernel's own @run_phases. So XLA can be given the entry before the kernel is compiled.
+; @run_phases runs the kernel's phases one after the other; @parallel_for shares the chunks of a
+; phase among XLA's own threads and the calling thread.
 ;
 ; Every thread takes the next chunk until none is left. So nothing waits for a thread that has
 ; not started, and threads that come late find nothing to do. The last thread that releases a job
@@ -37,9 +38,9 @@ declare i32 @sched_yield()
 declare i64 @llvm.smax.i64(i64, i64)
 declare i32 @madvise(ptr, i64, i32)
 @rnn4music_places = external global [64 x [8 x i64]]  ; each in a line of the cache of its own
-declare void @run_phases(ptr, ptr, ptr)        ; frame, addresses, those of the results
+@kernels = global [64 x ptr] zeroinitializer   ; each kernel's @run_phases, stored by jit.py
 
-define ptr @called_by_xla(ptr %frame) {
+define ptr @called_by_xla(ptr %frame, i64 %k) {
   %at_extension = getelementptr %Frame, ptr %frame, i64 0, i32 1
   %extension = load ptr, ptr %at_extension
   %plain = icmp eq ptr %extension, null
@@ -76,7 +77,9 @@ work:
   %addresses = alloca ptr, i64 %n
   %after = call ptr @gather(ptr %arguments, ptr %addresses)
   %end = call ptr @gather(ptr %results, ptr %after)
-  call void @run_phases(ptr %frame, ptr %addresses, ptr %after)
+  %at_kernel = getelementptr [64 x ptr], ptr @kernels, i64 0, i64 %k
+  %run_phases = load atomic ptr, ptr %at_kernel acquire, align 8
+  call void %run_phases(ptr %frame, ptr %addresses, ptr %after)
   ret ptr null
 }
 
