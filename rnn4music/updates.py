@@ -34,7 +34,12 @@ import math
 from typing import Any, NamedTuple
 
 from rnn4music import backend
-from rnn4music.backend import constant, expm1, maximum, sign, sqrt
+from rnn4music.backend import accelerated, constant, expm1, maximum, sign, sqrt
+
+
+def number(value, like):
+    """Return a number in the precision of an expression; numbers of kernels have one only."""
+    return constant(value, like.dtype) if hasattr(like, "dtype") else value
 
 
 def clip(gradient, bound):
@@ -56,15 +61,15 @@ class Optimiser(NamedTuple):
 
 def running_mean(average, value, kept):
     """Return kept · average + (1 − kept) · value."""
-    return constant(kept, value.dtype) * average + constant(1 - kept, value.dtype) * value
+    return number(kept, value) * average + number(1 - kept, value) * value
 
 
 def rmsprop(parameter, gradient, averages, rate, epsilon, n_updates):
     """Divide the step by a running root mean square of the gradient: the rule of 2015."""
     (mean_square,) = averages
-    kept, added = (constant(share, parameter.dtype) for share in (0.9, 0.1))
+    kept, added = (number(share, parameter) for share in (0.9, 0.1))
     mean_square = kept * mean_square + added * gradient * gradient
-    return parameter - rate * gradient / sqrt(maximum(epsilon, mean_square)), (mean_square,)
+    return parameter - rate * gradient / sqrt(maximum(mean_square, epsilon)), (mean_square,)
 
 
 def graves(parameter, gradient, averages, rate, epsilon, n_updates):
@@ -72,7 +77,7 @@ def graves(parameter, gradient, averages, rate, epsilon, n_updates):
     mean_square, mean, step = averages
     mean_square = running_mean(mean_square, gradient * gradient, 0.95)
     mean = running_mean(mean, gradient, 0.95)
-    momentum, added = (constant(value, gradient.dtype) for value in (0.9, 1e-4))
+    momentum, added = (number(value, gradient) for value in (0.9, 1e-4))
     variance = maximum(mean_square - mean * mean, 0)
     step = momentum * step - rate * gradient / sqrt(variance + added)
     return parameter + step, (mean_square, mean, step)
@@ -84,13 +89,13 @@ def adam(parameter, gradient, averages, rate, epsilon, n_updates):
     mean_square = running_mean(mean_square, gradient * gradient, 0.999)
     mean = running_mean(mean, gradient, 0.9)
     root = sqrt(mean_square / started(0.999, n_updates))
-    step = mean / started(0.9, n_updates) / (root + constant(1e-8, gradient.dtype))
+    step = mean / started(0.9, n_updates) / (root + number(1e-8, gradient))
     return parameter - rate * step, (mean_square, mean)
 
 
 def started(kept, n_updates):
     """Return 1 − keptⁿ, the total weight of the values in a running mean after n updates."""
-    return -expm1(constant(math.log(kept), n_updates.dtype) * n_updates)
+    return -expm1(number(math.log(kept), n_updates) * n_updates)
 
 
 OPTIMISERS = {
@@ -99,3 +104,22 @@ OPTIMISERS = {
     "adam": Optimiser(adam, ("mean_squares", "mean_gradients")),
 }
 """The optimisers by name."""
+
+
+def changed(optimiser, parameter, gradient, averages, rate, strength, bound, epsilon, n_updates):
+    """Return a parameter and its averages after an update; `strength` None is no penalty."""
+    gradient = clip(gradient, bound)
+    if strength is not None:
+        gradient = gradient + l1_penalty(parameter, strength)
+    rule = OPTIMISERS[optimiser].rule
+    return rule(parameter, gradient, averages, rate, epsilon, n_updates)
+
+
+@accelerated(by="rnn4music.kernels.dispatch")
+def all_changed(optimiser, parameters, gradients, averages, rates, strengths, settings):
+    """Apply `changed` to each parameter: to lists of expressions, tuples of them for `averages`.
+
+    `settings` are the scalars bound, epsilon and n_updates. Returns a list of results of `changed`.
+    """
+    each = zip(parameters, gradients, averages, rates, strengths)
+    return [changed(optimiser, *one, *settings) for one in each]

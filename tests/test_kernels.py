@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from conftest import SIZES, random_roll, small_model
 
-from rnn4music import RNN4Music, backend, chords, generation, linear, lstm
+from rnn4music import RNN4Music, backend, chords, generation, linear, lstm, updates
 from rnn4music._utils import processes
 from rnn4music.graphs import compiled
 from rnn4music.kernels import dispatch
@@ -221,6 +221,32 @@ def test_composing_loop(T, B, P, Q, K, sizes, systematic, n_threads, dtype, rng,
     assert len(got) == len(expected) == 8
     for ours, theirs in zip(got, values):
         assert_equal(ours, theirs, dtype, scale=100)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_threads", (1, 3))
+@pytest.mark.parametrize("optimiser", updates.OPTIMISERS)
+def test_change_of_parameters(optimiser, n_threads, dtype, rng, monkeypatch):
+    monkeypatch.setattr(tiling, "OPERATIONS_PER_THREAD", 1)
+    sizes, n_averages = (1, 40, 16, 333), len(updates.OPTIMISERS[optimiser].averages)
+    means = [0, 0, 4, 0, 0]  # of parameters, gradients, their squares' averages, …
+    arrays = [rng.normal(mean, 1, n) for mean in means[: 2 + n_averages] for n in sizes]
+    arrays[0][:] = 0  # no penalty
+    scalars = [0.1, 0.2, 0.3, 0.4, 0.0, 1.5, 0.01, 0.02, 0.7, 1e-5, 3.0]
+    inputs = [*arrays, *map(np.asarray, scalars)]
+    got = run("change_parameters", optimiser, *sizes, inputs, dtype=dtype, n_threads=n_threads)
+    symbols = [backend.tensor("x", "float64", array.shape) for array in inputs]
+    n = len(sizes)
+    *fields, rates, strengths = (symbols[k : k + n] for k in range(0, n * (4 + n_averages), n))
+    parameters, gradients, *averages = fields
+    with dispatch.plain_graphs():
+        results = updates.all_changed(
+            optimiser, parameters, gradients, list(zip(*averages)), rates, strengths, symbols[-3:]
+        )
+    new, new_averages = zip(*results)
+    outputs = [*new, *(average for kind in zip(*new_averages) for average in kind)]
+    for ours, theirs in zip(got, backend.function(symbols, outputs)(*inputs)):
+        assert_equal(ours, theirs, dtype, scale=2)
 
 
 needs_kernels = pytest.mark.skipif(
@@ -439,12 +465,12 @@ def test_nan_in_the_weights_reaches_the_cost():
 def test_every_accelerated_function_has_a_namesake_of_its_signature():
     accelerated = {
         name: function
-        for module in (lstm, linear, chords)
+        for module in (lstm, linear, chords, updates)
         for name, function in vars(module).items()
         if hasattr(function, "__wrapped__") and function.__module__ == module.__name__
     }
     accelerated["run_window"] = generation.run_window
-    assert {"run_steps", "apply_matrix", "draw_pitches"} < accelerated.keys()
+    assert {"run_steps", "apply_matrix", "draw_pitches", "all_changed"} < accelerated.keys()
     for name, function in accelerated.items():
         fast_one = getattr(dispatch, name)
         assert inspect.signature(fast_one) == inspect.signature(function.__wrapped__), name

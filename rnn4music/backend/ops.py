@@ -12,30 +12,32 @@ from rnn4music.backend.engine import ENGINE, library, symbolic
 abs_ = symbolic.abs_ if ENGINE == "theano" else symbolic.abs
 arange = symbolic.arange
 cast = symbolic.cast
-clip = symbolic.clip
 concatenate = symbolic.concatenate
 dot = symbolic.dot
 exp = symbolic.exp
-expm1 = symbolic.expm1
 log1p = symbolic.log1p
-maximum = symbolic.maximum
-sign = symbolic.sgn if ENGINE == "theano" else symbolic.sign
-sqrt = symbolic.sqrt
 switch = symbolic.switch
 zeros = symbolic.zeros
 zeros_like = symbolic.zeros_like
 
 
-def sigmoid(x):
-    """Logistic function of an expression, or of any object with a `sigmoid` method."""
-    if hasattr(x, "sigmoid"):
-        return x.sigmoid()
-    return symbolic.nnet.sigmoid(x) if ENGINE == "theano" else symbolic.sigmoid(x)
+def _generic(name, of_expressions):
+    """Return a function of expressions, or of any object with a method of this name."""
+
+    def function(x, *others):
+        own = getattr(x, name, None)
+        return own(*others) if own else of_expressions(x, *others)
+
+    return function
 
 
-def tanh(x):
-    """Hyperbolic tangent of an expression, or of any object with a `tanh` method."""
-    return x.tanh() if hasattr(x, "tanh") else symbolic.tanh(x)
+clip = _generic("clip", symbolic.clip)
+expm1 = _generic("expm1", symbolic.expm1)
+maximum = _generic("maximum", symbolic.maximum)
+sigmoid = _generic("sigmoid", (symbolic.nnet if ENGINE == "theano" else symbolic).sigmoid)
+sign = _generic("sign", symbolic.sgn if ENGINE == "theano" else symbolic.sign)
+sqrt = _generic("sqrt", symbolic.sqrt)
+tanh = _generic("tanh", symbolic.tanh)
 
 
 def accelerated(by):

@@ -21,7 +21,6 @@ from rnn4music.costs import COSTS
 from rnn4music.graphs.parameters import named, unnamed
 from rnn4music.linear import flat
 from rnn4music.lstm import State
-from rnn4music.updates import OPTIMISERS
 
 
 def paired(states):
@@ -90,13 +89,13 @@ class CompiledNetwork:
         self.store, self.mesh = store, mesh
         self.n_devices = 1 if mesh is None else mesh.size
         self.cost_name, self.cost = cost, COSTS[cost]
-        self.optimiser_name, self.optimiser = optimiser, OPTIMISERS[optimiser]
+        self.optimiser = optimiser
         self.parameters = unnamed(store.weights)
         self.compiled = {}
 
     def on(self, mesh):
         """Return this network on the devices of a mesh."""
-        return CompiledNetwork(self.store, self.cost_name, self.optimiser_name, mesh)
+        return CompiledNetwork(self.store, self.cost_name, self.optimiser, mesh)
 
     def is_compiled(self, name, shape, *options):
         """Return whether the method of this name has its function for this shape."""
@@ -237,18 +236,22 @@ class CompiledNetwork:
     def _changes(self, gradients, settings):
         """Return the new expression of each weight and average: clip, L1, optimiser's rule."""
         *rates, bound, epsilon, l1 = settings
+        names, parameters = self.store.weights.keys(), self.store.weights.values()
+        groups = [name.split("/")[0].replace("chords", "output") for name in names]
+        averages = list(zip(*(variables.values() for variables in self.store.averages.values())))
         n_updates = self.store.n_updates + backend.constant(1, self.store.dtype)
+        results = updates.all_changed(
+            self.optimiser,
+            list(parameters),
+            [gradients[name] for name in names],
+            averages,
+            [rates[_GROUPS.index(group)] for group in groups],
+            [None if name.endswith("/bias") else l1 for name in names],
+            (bound, epsilon, n_updates),
+        )
         changes = [(self.store.n_updates, n_updates)]
-        for name, parameter in self.store.weights.items():
-            gradient = updates.clip(gradients[name], bound)
-            if not name.endswith("/bias"):
-                gradient = gradient + updates.l1_penalty(parameter, l1)
-            averages = [variables[name] for variables in self.store.averages.values()]
-            rate = rates[_GROUPS.index(name.split("/")[0].replace("chords", "output"))]
-            new_parameter, new_averages = self.optimiser.rule(
-                parameter, gradient, averages, rate, epsilon, n_updates
-            )
-            changes += [(parameter, new_parameter), *zip(averages, new_averages)]
+        for parameter, own, (new_parameter, new_averages) in zip(parameters, averages, results):
+            changes += [(parameter, new_parameter), *zip(own, new_averages)]
         return changes
 
     def _noisy(self, n_tunes, kind):

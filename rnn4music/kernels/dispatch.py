@@ -1,16 +1,17 @@
 """Machine-code versions of the functions that take most of an update's time.
 
-`lstm`, `linear`, `chords` and `generation` name this module in `@accelerated`: a call of one of
-those functions is a call of its namesake here while the kernels are `in_use()`. The namesake adds
-one node for a whole loop or product to the graph, and XLA calls a kernel's machine code. This needs
-JAX on a CPU (on a GPU, XLA has kernels of its own) and llvmlite, which PyTensor depends on.
-Elsewhere, with ``RNN4MUSIC_KERNELS=0`` and within `plain_graphs()`, the function's own plain
-graph is used.
+`lstm`, `linear`, `chords`, `updates` and `generation` name this module in `@accelerated`: a call of
+one of those functions is a call of its namesake here while the kernels are `in_use()`. The namesake
+adds one node for a whole loop or product to the graph, and XLA calls a kernel's machine code. This
+needs JAX on a CPU (on a GPU, XLA has kernels of its own) and llvmlite, which PyTensor depends on.
+Elsewhere, with ``RNN4MUSIC_KERNELS=0`` and within `plain_graphs()`, the function's own plain graph
+is used.
 """
 
 import contextlib
 import contextvars
 import functools
+import math
 import os
 import sys
 import threading
@@ -20,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from rnn4music._utils import processes
-from rnn4music.backend import ENGINE, shape_of
+from rnn4music.backend import ENGINE, constant, shape_of
 from rnn4music.lstm import Activations, State, peepholes
 
 _plain = contextvars.ContextVar("plain", default=False)
@@ -181,6 +182,18 @@ def roll_gradient(roll, d_product):
     T, B, P = shape_of(roll)
     N = shape_of(d_product)[2]
     return _call("roll_gradient", (T * B, P, N), [roll, d_product])[0]
+
+
+def all_changed(optimiser, parameters, gradients, averages, rates, strengths, settings):
+    """See `updates.all_changed`."""
+    inputs = [*parameters, *gradients, *(each for kind in zip(*averages) for each in kind), *rates]
+    zero = constant(0, inputs[0].dtype)
+    inputs += [*(zero if strength is None else strength for strength in strengths), *settings]
+    shapes = [shape_of(parameter) for parameter in parameters]
+    sizes = optimiser, *map(math.prod, shapes)
+    n = len(shapes)
+    results = _call("change_parameters", sizes, inputs, shapes * (1 + len(averages[0])))
+    return list(zip(results, zip(*(results[k : k + n] for k in range(n, len(results), n)))))
 
 
 def draw_pitches(Y, a, uniform, parameters, sharpness, threshold):

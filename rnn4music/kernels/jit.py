@@ -29,9 +29,10 @@ from rnn4music.kernels import (
     matmul,
     simd,
     tiling,
+    update_loops,
 )
 
-MODULES = chord_loops, composing_loops, lstm_loops, matmul
+MODULES = chord_loops, composing_loops, lstm_loops, matmul, update_loops
 """The modules that make kernels."""
 
 LARGE = 2**20

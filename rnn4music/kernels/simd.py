@@ -6,7 +6,8 @@ compiler.
 
     Index    an integer known at run time: an index, a size
     Vector   as many floating-point numbers as one instruction handles, with +, −, ·, /,
-             `sigmoid` and `tanh`, so that generic formulas such as `lstm.lstm_step` work on it
+             `sigmoid`, `sqrt` and others, so that generic formulas such as `lstm.lstm_step` work
+             on it
     Array    an address, and the strides of its elements
 
 Conventions
@@ -104,6 +105,9 @@ class Vector:
     def __rtruediv__(self, other):
         return self.same(other) / self
 
+    def __neg__(self):
+        return 0 - self
+
     def fma(self, factor, summand):
         """Return self · factor + summand, rounded once."""
         return self.code.intrinsic("fma", self, self.same(factor), self.same(summand))
@@ -120,6 +124,27 @@ class Vector:
         bits = ir.IntType(code.n_lanes)
         return code.builder.icmp_unsigned("!=", code.builder.bitcast(flags, bits), bits(0))
 
+    def sqrt(self):
+        """Square root."""
+        return self.code.intrinsic("sqrt", self)
+
+    def sign(self):
+        """−1, 0 or 1; 0 for NaN."""
+        return self.exceeds(0) - self.same(0).exceeds(self)
+
+    def maximum(self, other):
+        """Return the larger of the two, NaN where self is."""
+        return _limited(self, other, "<")
+
+    def clip(self, low, high):
+        """Limit to [low, high]; NaN stays."""
+        return _limited(_limited(self, low, "<"), high, ">")
+
+    def expm1(self):
+        """e^x − 1, exact near 0 too."""
+        scale, rest = _exponential(self)
+        return rest.fma(scale, scale - 1)
+
     def sigmoid(self):
         """Logistic function: 1 / (1 + e^−x)."""
         scale, rest = _exponential(0 - self)
@@ -127,8 +152,7 @@ class Vector:
 
     def tanh(self):
         """Hyperbolic tangent: m / (m + 2) with m = e^2x − 1, exact near 0 too."""
-        scale, rest = _exponential(self + self)
-        m = rest.fma(scale, scale - 1)
+        m = (self + self).expm1()
         return m / (m + 2)
 
 
@@ -287,13 +311,24 @@ class FunctionBuilder:
 
     def arrays(self, strides):
         """Return an Array for each address, in order, with these strides."""
-        arrays = []
-        for position, own in enumerate(strides):
-            slot = self.builder.gep(
-                self.addresses, [ir.Constant(_INT64, position)], source_etype=_POINTER
-            )
-            arrays.append(Array(self, self.builder.load(slot, typ=_POINTER), own))
-        return arrays
+        return [self.array(position, own) for position, own in enumerate(strides)]
+
+    def array(self, position, strides):
+        """Return the Array whose address has this position, an Index or an int."""
+        slot = self.builder.gep(self.addresses, [self.index(position).value], source_etype=_POINTER)
+        return Array(self, self.builder.load(slot, typ=_POINTER), strides)
+
+    def table(self, numbers):
+        """Return a function from a place, an Index, to the integer there in a list."""
+        kind = ir.ArrayType(_INT64, len(numbers))
+        table: Any = ir.GlobalVariable(self.module, kind, self.module.get_unique_name("table"))
+        table.initializer, table.linkage = ir.Constant(kind, numbers), "internal"
+
+        def look_up(place):
+            slot = self.builder.gep(table, [place.value], source_etype=_INT64)
+            return Index(self, self.builder.load(slot, typ=_INT64))
+
+        return look_up
 
     def end(self):
         """End the function."""

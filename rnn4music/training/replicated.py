@@ -54,7 +54,7 @@ class ReplicatedTrainer(Trainer):
         others = store.chord_units, store.n_conditions
         task = {
             "store": [sizes, store.n_pitches, store.dtype, [*store.averages], *others],
-            "network": [network.cost_name, network.optimiser_name],
+            "network": [network.cost_name, network.optimiser],
             "config": dataclasses.asdict(self.config),
         }
         replicas.send("begin", task, self.initial)
