@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from rnn4music._utils import processes
-from rnn4music.backend import ENGINE, constant, shape_of
+from rnn4music.backend import ENGINE, constant, dot, shape_of, zeros
 from rnn4music.lstm import Activations, State, peepholes
 
 _plain = contextvars.ContextVar("plain", default=False)
@@ -104,7 +104,9 @@ def _call(name, sizes, inputs, shapes=None):
     with _COMPILING:
         kernel, code, label = _compiled(name, *sizes, dtype)
     shapes = tuple(map(tuple, [*(shapes or kernel.results[:-1]), kernel.results[-1]]))
-    node: Any = xla.MachineCode(code, label, shapes, dtype, tuple(kernel.in_place.items()))
+    pairs = kernel.in_place.items()
+    in_place = tuple((x, result) for x, result in pairs if shape_of(inputs[x]) == shapes[result])
+    node: Any = xla.MachineCode(code, label, shapes, dtype, in_place)
     return node(*inputs, return_list=True)[:-1]
 
 
@@ -123,38 +125,39 @@ def run_steps_backward(d_hidden, d_after, initial, activations, parameters):
     inputs += [*peepholes(parameters), *d_after]
     results = _call("run_steps_backward", shape_of(d_hidden), inputs)
     d_a, d_bias, *d_peepholes, d_cell = results
-    d_hidden = apply_transposed(d_a[:1], parameters.hidden_to_gates)[0]
+    # not in machine code, which would be compiled even where this result is not used
+    d_hidden = dot(d_a[0], parameters.hidden_to_gates.T)
     return d_a, d_bias, d_peepholes, State(d_hidden, d_cell)
 
 
-def _kind(added):
-    """Return the name of the kind of addend that a product's kernel takes."""
-    return "nothing" if added is None else "row" if added.ndim == 1 else "matrix"
-
-
-def _product(sequence, matrix, added, transposed):
-    T, B, K = shape_of(sequence)
-    N = shape_of(matrix)[0 if transposed else 1]
-    inputs = [sequence, matrix, *([] if added is None else [added])]
-    sizes = T * B, N, K, transposed, _kind(added), 0
-    return _call("product", sizes, inputs, [(T, B, N)])[0]
+def _product(inputs, added, sizes, shape):
+    """Return a product plus a matrix, a row, or None."""
+    N, dtype = shape[-1], inputs[0].dtype
+    if added is None:
+        added = zeros(N, dtype)
+    distance = constant(N if added.ndim > 1 else 0, dtype)
+    return _call("product", sizes, [*inputs, added, distance], [shape])[0]
 
 
 def apply_matrix(sequence, matrix, added=None):
     """See `linear.apply_matrix`."""
-    return _product(sequence, matrix, added, "")
+    T, B, K = shape_of(sequence)
+    N = shape_of(matrix)[1]
+    return _product([sequence, matrix], added, (T * B, N, K, "", 0), (T, B, N))
 
 
 def apply_transposed(sequence, matrix, added=None):
     """See `linear.apply_transposed`."""
-    return _product(sequence, matrix, added, "right")
+    T, B, K = shape_of(sequence)
+    N = shape_of(matrix)[0]
+    return _product([sequence, matrix], added, (T * B, N, K, "right", 0), (T, B, N))
 
 
 def matrix_gradient(sequence, d_product):
     """See `linear.matrix_gradient`."""
     T, B, M = shape_of(sequence)
     N = shape_of(d_product)[2]
-    return _call("product", (M, N, T * B, "left", "nothing", 0), [sequence, d_product])[0]
+    return _product([sequence, d_product], None, (M, N, T * B, "left", 0), (M, N))
 
 
 def recurrent_gradient(hidden, initial, d_product):
@@ -165,15 +168,14 @@ def recurrent_gradient(hidden, initial, d_product):
     if T == 1:
         return first
     # hidden states are multiplied by the derivatives of the next step, which are B rows below
-    sizes = M, N, (T - 1) * B, "left", "matrix", B
-    return _call("product", sizes, [hidden, d_product, first])[0]
+    return _product([hidden, d_product], first, (M, N, (T - 1) * B, "left", B), (M, N))
 
 
 def apply_to_roll(roll, matrix, added):
     """See `linear.apply_to_roll`; non-finite weights of silent pitches have no effect."""
     T, B, P = shape_of(roll)
     N = shape_of(matrix)[1]
-    sizes = T * B, P, N, _kind(added)
+    sizes = T * B, P, N, "row" if added.ndim == 1 else "matrix"
     return _call("roll_product", sizes, [roll, matrix, added], [(T, B, N)])[0]
 
 

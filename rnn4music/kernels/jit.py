@@ -160,7 +160,7 @@ def _object_code(assembly):
     return _machine().emit_object(module)
 
 
-N_ENTRIES = 64  # as in runtime.ll
+N_ENTRIES = 32  # as in runtime.ll
 _NUMBERS = itertools.count()  # of the kernels
 
 

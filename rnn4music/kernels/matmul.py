@@ -28,12 +28,13 @@ DEPTH = 512
 BLOCK_TILES = 32
 
 
-def product(M, N, K, transposed, added, skipped, dtype, n_threads):
-    """Make the kernel of left · right + added.
+def product(M, N, K, transposed, skipped, dtype, n_threads):
+    """Make the kernel of left · right + addend.
 
-    Inputs: left (M, K), right (K, N), preceded in memory by `skipped` unused rows, and the addend:
-    a row (N,), a matrix (M, N), or nothing, as `added` says. Result: (M, N). `transposed` says
-    which input is stored transposed: "left" (K, M), "right" (N, K), or "" for neither.
+    Inputs: left (M, K), right (K, N), preceded in memory by `skipped` unused rows, the addend, and
+    the distance of its rows: N for a matrix (M, N), 0 for a row (N,) that is added to all rows.
+    Result: (M, N). `transposed` says which input is stored transposed: "left" (K, M), "right"
+    (N, K), or "" for neither.
     """
     lanes = lanes_of(dtype)
     width = TILE_VECTORS * lanes
@@ -49,7 +50,8 @@ def product(M, N, K, transposed, added, skipped, dtype, n_threads):
     strides = [
         (1, M) if transposed == "left" else (K, 1),
         (K, 1) if transposed == "right" else (N, 1),
-        *{"nothing": [], "row": [(0, 1)], "matrix": [(N, 1)]}[added],
+        (),
+        (),
         (N, 1),
         (stripe, panel_size, width, 1),
     ]
@@ -57,11 +59,12 @@ def product(M, N, K, transposed, added, skipped, dtype, n_threads):
         "product",
         dtype,
         results=[(M, N), (row_chunks * stripe,)],
-        in_place={2: 0} if added == "matrix" else {},
+        in_place={2: 0},
     )
 
     code = kernel.phase("product", n_chunks)
-    left, right, *addend, result, packed = code.arrays(strides)
+    left, right, addend, distance, result, packed = code.arrays(strides)
+    addend = addend.view(distance.integer(), 1)
     right = right[skipped].view(*right.strides)
     if by_columns:
         tiles, part_of_columns = whole(code, rows.n_tiles), share(code.number, n_chunks, n_panels)
@@ -70,22 +73,21 @@ def product(M, N, K, transposed, added, skipped, dtype, n_threads):
         tiles, part_of_columns = share(code.number, n_chunks, rows.n_tiles), whole(code, n_panels)
         packed = packed[code.number]
 
-    def pack_part(first_k, depth, panel, columns):
+    def pack_parts(first_k, depth):
+        """Copy the right matrix; transposed, the last panel needs no code of its own."""
         if transposed == "right":
-            pack_transposed(code, right, packed[panel], panel * width, N, first_k, depth)
+            with code.loop(*part_of_columns) as panel:
+                pack_transposed(code, right, packed[panel], panel * width, N, first_k, depth)
         else:
-            pack(code, right, packed[panel], columns, first_k, depth)
+            for panel, columns in panels(code, N, *part_of_columns):
+                pack(code, right, packed[panel], columns, first_k, depth)
 
     def begin(first_k, row, column, count):
         """Return the initial value of a sum: the addend, or in a later part the sum so far."""
-        so_far = result[row, column]
-        start = addend[0][row, column] if addend else None
-        if n_parts == 1:
-            return start.load(count) if start else code.vector(0)
-        is_first = first_k.compare("==", 0)
-        if start:
-            return code.select(is_first, start, so_far).load(count)
-        return code.select(is_first, code.vector(0), so_far.load(count))
+        start = addend[row, column]
+        if n_parts > 1:
+            start = code.select(first_k.compare("==", 0), start, result[row, column])
+        return start.load(count)
 
     def tile(first_k, depth, panel, columns, row, n_rows):
         places = [(row + m, column, count) for m in range(n_rows) for column, count in columns]
@@ -98,8 +100,7 @@ def product(M, N, K, transposed, added, skipped, dtype, n_threads):
     with code.loop(0, n_parts) as part:
         first_k = part * part_size
         depth = code.index(part_size).at_most(code.index(K) - first_k)
-        for panel in panels(code, N, *part_of_columns):
-            pack_part(first_k, depth, *panel)
+        pack_parts(first_k, depth)
         n_blocks = (tiles[1] - tiles[0] + (BLOCK_TILES - 1)) // BLOCK_TILES
         with code.loop(0, n_blocks) as block:
             first = tiles[0] + block * BLOCK_TILES

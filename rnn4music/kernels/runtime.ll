@@ -38,7 +38,7 @@ declare i32 @sched_yield()
 declare i64 @llvm.smax.i64(i64, i64)
 declare i32 @madvise(ptr, i64, i32)
 @rnn4music_places = external global [64 x [8 x i64]]  ; each in a line of the cache of its own
-@kernels = global [64 x ptr] zeroinitializer   ; each kernel's @run_phases, stored by jit.py
+@kernels = global [32 x ptr] zeroinitializer   ; each kernel's @run_phases, stored by jit.py
 
 define ptr @called_by_xla(ptr %frame, i64 %k) {
   %at_extension = getelementptr %Frame, ptr %frame, i64 0, i32 1
@@ -77,7 +77,7 @@ work:
   %addresses = alloca ptr, i64 %n
   %after = call ptr @gather(ptr %arguments, ptr %addresses)
   %end = call ptr @gather(ptr %results, ptr %after)
-  %at_kernel = getelementptr [64 x ptr], ptr @kernels, i64 0, i64 %k
+  %at_kernel = getelementptr [32 x ptr], ptr @kernels, i64 0, i64 %k
   %run_phases = load atomic ptr, ptr %at_kernel acquire, align 8
   call void %run_phases(ptr %frame, ptr %addresses, ptr %after)
   ret ptr null

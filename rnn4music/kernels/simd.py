@@ -18,6 +18,7 @@ caller guarantees that every address is valid.
 """
 
 import contextlib
+import functools
 import math
 from decimal import Decimal
 from typing import Any
@@ -51,6 +52,12 @@ def lanes_of(dtype):
 
 _INT64 = ir.IntType(64)
 _POINTER = ir.PointerType()
+
+
+@functools.cache
+def _constant(kind, numbers):
+    """Return a constant vector; llvmlite formats each one once, which takes long."""
+    return ir.Constant(ir.VectorType(kind, len(numbers)), list(numbers))
 
 
 def _operator(instruction, **options):
@@ -241,13 +248,19 @@ class Array:
             arguments = [vector.value, self.pointer, *code.lanes(count)]
             code.call(f"llvm.masked.store.{code.suffix}.p0", ir.VoidType(), arguments)
 
+    def integer(self):
+        """Return the whole number here as an Index."""
+        code, builder = self.code, self.code.builder
+        number = builder.load(self.pointer, typ=code.real_type, align=code.n_bytes)
+        return Index(code, builder.fptosi(number, _INT64))
+
     def broadcast(self):
         """Return a Vector with the number here in all lanes."""
         code, builder = self.code, self.code.builder
         number = builder.load(self.pointer, typ=code.real_type, align=code.n_bytes)
         nothing = ir.Constant(code.vector_type, ir.Undefined)
         first = builder.insert_element(nothing, number, ir.Constant(ir.IntType(32), 0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), code.n_lanes), [0] * code.n_lanes)
+        zeros = _constant(ir.IntType(32), (0,) * code.n_lanes)
         return Vector(code, builder.shuffle_vector(first, nothing, zeros))
 
 
@@ -347,7 +360,7 @@ class FunctionBuilder:
         """Return a Vector with a number in all lanes; return a Vector unchanged."""
         if isinstance(number, Vector):
             return number
-        return Vector(self, ir.Constant(self.vector_type, [float(number)] * self.n_lanes))
+        return Vector(self, _constant(self.real_type, (float(number),) * self.n_lanes))
 
     def select(self, condition, first, second) -> Any:
         """Return `first` if the condition holds, else `second`: Indices, Vectors or Arrays."""
@@ -396,8 +409,7 @@ class FunctionBuilder:
 
     def lanes(self, count):
         """Return arguments of LLVM's masked intrinsics: alignment, mask of `count` lanes."""
-        flags = [int(k < count) for k in range(self.n_lanes)]
-        mask = ir.Constant(ir.VectorType(ir.IntType(1), self.n_lanes), flags)
+        mask = _constant(ir.IntType(1), tuple(int(k < count) for k in range(self.n_lanes)))
         return ir.Constant(ir.IntType(32), self.n_bytes), mask
 
     def transposed(self, rows):
@@ -412,7 +424,7 @@ class FunctionBuilder:
                     stay = [n + m - distance if m & distance else m for m in range(n)]
                     swap = [n + m if m & distance else m + distance for m in range(n)]
                     for position, order in ((k, stay), (k + distance, swap)):
-                        mask = ir.Constant(ir.VectorType(ir.IntType(32), n), order)
+                        mask = _constant(ir.IntType(32), tuple(order))
                         rows[position] = self.builder.shuffle_vector(*pair, mask)
             distance //= 2
         return [Vector(self, row) for row in rows]
