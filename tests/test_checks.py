@@ -69,6 +69,24 @@ def test_optional_numbers_and_choices():
         checks.choice("kind", "c", ("a", "b"))
 
 
+def test_a_module_loaded_on_use_is_the_real_one(tmp_path, monkeypatch):
+    (tmp_path / "lazy_package").mkdir()
+    (tmp_path / "lazy_package" / "slow.py").write_text("import loaded_too; number = 5")
+    (tmp_path / "loaded_too.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("lazy_package", "lazy_package.slow", "loaded_too"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    finders = list(sys.meta_path)
+    with lazy.loaded_on_use("lazy_package.slow"):
+        import lazy_package.slow as slow  # pyright: ignore[reportMissingImports]
+    assert sys.meta_path == finders
+    assert "loaded_too" not in sys.modules
+    assert slow.number == 5
+    assert "loaded_too" in sys.modules
+    for name in ("lazy_package", "lazy_package.slow", "loaded_too"):
+        sys.modules.pop(name)
+
+
 def test_a_lazy_name_is_loaded_once(monkeypatch):
     package, module = types.ModuleType("lazy_package"), types.ModuleType("lazy_package.home")
     module.thing = object()

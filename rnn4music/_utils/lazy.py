@@ -3,7 +3,9 @@
 import contextlib
 import gc
 import importlib
+import importlib.util
 import sys
+from importlib.machinery import PathFinder
 
 
 @contextlib.contextmanager
@@ -16,6 +18,25 @@ def paused_collector():
     finally:
         if was_enabled:
             gc.enable()
+
+
+@contextlib.contextmanager
+def loaded_on_use(module):
+    """Let imports of this module in the block succeed at once; it is loaded when it is used."""
+
+    class Finder:
+        @staticmethod
+        def find_spec(name, path, target=None):
+            spec = PathFinder.find_spec(name, path, target) if name == module else None
+            if spec and spec.loader:
+                spec.loader = importlib.util.LazyLoader(spec.loader)
+            return spec
+
+    sys.meta_path.insert(0, Finder)
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(Finder)
 
 
 def lazy_names(package, homes):

@@ -19,13 +19,14 @@ from pytensor.graph.traversal import applys_between
 from pytensor.scan.op import Scan
 
 from rnn4music._utils import code_cache, processes
-from rnn4music._utils.lazy import paused_collector
+from rnn4music._utils.lazy import loaded_on_use, paused_collector
 from rnn4music.backend.devices import TUNES, Spec, placed
 from rnn4music.backend.engine import fork
 
 # Its first import sets JAX's global precision from PyTensor's floatX: restore it afterwards.
 _before = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
-from pytensor.link.jax.dispatch.basic import jax_funcify  # noqa: E402
+with loaded_on_use("jax.experimental.sparse"):  # its dispatch of sparse matrices, which takes long
+    from pytensor.link.jax.dispatch.basic import jax_funcify
 from pytensor.link.jax.linker import JAXLinker  # noqa: E402
 
 jax.config.update("jax_enable_x64", _before)
