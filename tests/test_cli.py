@@ -45,6 +45,7 @@ from rnn4music.experiment.music import Music, read_music
 from rnn4music.experiment.run import Trained, _warn_of_other_steps
 from rnn4music.saving import model_card, model_file
 from rnn4music.training import config as training
+from rnn4music.training import trainer
 from rnn4music.training.checkpoints import AnotherTraining, check_same
 from rnn4music.training.history import History
 
@@ -683,13 +684,26 @@ def test_resuming_replaces_only_models_of_the_same_training(model, music, tmp_pa
     assert RNN4Music.from_file(precious).history.epochs == 2
 
 
-def test_resuming_without_the_model_writes_it(music, tmp_path):
-    """As after a power cut, which leaves only the checkpoint."""
-    flags = ["-o", tmp_path / "m.npz", *SMALL, "--window", 20, "--checkpoint", tmp_path / "night"]
+def test_resuming_without_the_model_writes_it(music, tmp_path, monkeypatch):
+    """As after a power cut, which leaves only the checkpoint; it has the record of the music."""
+    path, checkpoint = tmp_path / "m.npz", tmp_path / "night.npz"
+    flags = ["-o", path, *SMALL, "--window", 20, "--checkpoint", checkpoint]
     train(music, *flags, "--epochs", 1)
-    (tmp_path / "m.npz").unlink()
-    train(music, *flags, "--epochs", 2, "--resume")
-    assert RNN4Music.from_file(tmp_path / "m.npz").history.epochs == 2
+    first = RNN4Music.from_file(path)
+    path.unlink()
+    with monkeypatch.context() as patch:
+        for module, name in ((training_music, "record"), (trainer, "markov_probabilities")):
+            patch.setattr(module, name, None)
+        train(music, *flags, "--epochs", 2, "--resume")
+    content = model_file.read(checkpoint)
+    passages = content["metadata"].pop(training_music.PASSAGES)  # as of an earlier version
+    model_file.write(checkpoint, **content)
+    train(music, *flags, "--epochs", 3, "--resume")
+    resumed = RNN4Music.from_file(path)
+    assert resumed.history.epochs == 3 and resumed.history.baseline == first.history.baseline
+    assert resumed.metadata[training_music.PASSAGES] == passages
+    for name in (training_music.TUNES, training_music.STATISTICS, training_music.BASELINE):
+        assert resumed.metadata[name] == first.metadata[name]
 
 
 def test_resuming_does_not_replace_a_copy_of_the_model_that_is_trained_further(

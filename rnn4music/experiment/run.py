@@ -87,7 +87,10 @@ def train(settings, progress=True):
             f"--validation {settings.validation:g} leaves no tune to learn from: give a smaller "
             "fraction, or more tunes"
         )
-    record = training_music.record(model.metadata, learned, bool(settings.start_from))
+    resumes, record = settings.resume and npz_path(settings.checkpoint).exists(), {}
+    if not resumes:  # the checkpoint has it
+        further = bool(settings.start_from)
+        record = training_music.record(model.metadata, learned, further, progress)
     model.metadata |= {**music.metadata, **record}
     validated = "no tune is held out"
     if len(validation):
@@ -110,7 +113,8 @@ def train(settings, progress=True):
         if len(model.history.cost) > n_before:
             log(f"saved what was learned before the error: {model.saveParameters(output)}")
         raise
-    model.metadata |= record  # after resuming, which replaces the metadata
+    if not training_music.is_recorded(model.metadata):  # an earlier version's checkpoint
+        model.metadata |= training_music.record(model.metadata, learned, bool(settings.start_from))
     if settings.licence is not None:
         model.metadata["licence"] = settings.licence
     try:

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from rnn4music._utils.console import Bar
 from rnn4music.data.pianoroll import lengths
 from rnn4music.evaluation import music_metrics
 from rnn4music.evaluation.baselines import markov_probabilities
@@ -29,26 +30,27 @@ TUNES, BASELINE = "training_tunes", "baseline"
 STATISTICS, PASSAGES = "training_statistics", "training_passages"
 _LENGTH = 8  # characters
 _N_STEPS, _N_DESCRIBED, _N_HASHES = 64, 100, 10_000
+_BATCH = 100  # tunes whose hashes are sorted together
 _LEAST = 20  # hashes of a tune to compare with a sample
 
 
-def record(metadata, tunes, further=False):
+def record(metadata, tunes, further=False, progress=False):
     """Return the metadata of `tunes`, and of those that the model was trained on before.
 
-    `further` if it was trained before.
+    `further` if it was trained before; `progress` to show a bar if this takes long.
     """
     hashes, known, seen = known_hashes(metadata) or set(), _passages(metadata), set()
-    passages = np.zeros(0, "<u4") if known is None else known
+    passages = [np.zeros(0, "<u4") if known is None else known]
     onsets = bool(getattr(tunes, "onsets", False))
 
     def hashed():
-        nonlocal passages
-        for tune in tunes:
+        for tune in Bar(tunes, "reading the music", unit="tune", disable=not progress, delay=5):
             hash = hash_of(tune)
             if hash not in seen:  # not a transposition of an earlier tune
                 seen.add(hash)
-                new = music_metrics.passage_hashes(tune, onsets=onsets)
-                passages = np.union1d(passages, new)[:_N_HASHES]
+                passages.append(music_metrics.passage_hashes(tune, onsets=onsets))
+                if len(passages) == _BATCH:
+                    passages[:] = [_smallest(passages)]
             yield tune
         hashes.update(seen)
 
@@ -62,8 +64,18 @@ def record(metadata, tunes, further=False):
             name: [[float(f"{value:.3g}") for value in row] for row in rows.tolist()]
             for name, rows in _statistics_of_some(tunes, onsets).items()
         },
-        PASSAGES: None if known is None and further else _text(passages),
+        PASSAGES: None if known is None and further else _text(_smallest(passages)),
     }
+
+
+def is_recorded(metadata):
+    """Return whether metadata have everything that `record` returns."""
+    return {TUNES, BASELINE, STATISTICS, PASSAGES} <= metadata.keys()
+
+
+def _smallest(passages):
+    """Return the smallest hashes of several arrays, sorted."""
+    return np.unique(np.concatenate(passages))[:_N_HASHES]
 
 
 def _statistics_of_some(tunes, onsets):

@@ -102,8 +102,8 @@ class Trainer:
         minutes : float, optional
             See `TimeLimit`.
         """
-        self.history.baseline, limit = None, TimeLimit(minutes)
-        if self.validation is not None:
+        limit = TimeLimit(minutes)
+        if self.validation is not None and self.history.baseline is None:  # not from a checkpoint
             chain = markov_probabilities(self.tunes, n_pitches=self.store.n_pitches)
             self.history.baseline = scores.score(chain, self.validation)
         own = [limit, *([ProgressBar(self, limit)] if progress else [])]
