@@ -1,20 +1,23 @@
-"""Speed-up of spreading minibatches over workers: measured here, estimated for up to 64 machines.
+"""The time of an update on several devices and processes: measured, and estimated for 64 machines.
 
-    python -m benchmarks.scaling                              takes a few minutes on two cores
-    python -m benchmarks.scaling --sizes 120,5,100 400,64,100 --rounds 8
+    python -m benchmarks.scaling                     on this machine; takes some minutes
+    python -m benchmarks.scaling --network 1,0.1 10,1
+                                                     over links of so many Gbit/s and milliseconds
+    python -m benchmarks.scaling --sizes 400,512,100 --rounds 3 --paper
 
-Run it from the repository's root. The first part measures updates in one process on one core and on
-all cores, and with one and two workers of one core each, alternating in rounds. The second part
-measures the time of an update on one core for different numbers of tunes, and estimates from it the
-time with n machines of one such core each, for different bandwidths of the network:
+Run it from the repository's root. The programs alternate in rounds, each in processes of its own.
+With `--network` two processes of a core each are in two network namespaces, joined by a link with a
+limited rate, and a delay in each direction (see `benchmarks.link`; needs root). Their times stand
+beside the estimate by which more machines are judged:
 
-    t(n) = c(B / n) + n · (a + 64 · N / W) + m
+    t(n) = c(B / n) + 2 (n - 1) / n · 8 (4 N + M) / W + 4 (n - 1) · d + m
 
-Here c(b) is the measured time of an update of b tunes on one core, and a the measured time of an
-empty call of a worker. N is the number of parameters, each sent as 32 bits to the worker and 32
-bits back, all through the one link of the process that sums the gradients, with the bandwidth W in
-bit/s. The measured time m is that of summing the gradients and changing the weights. Nothing
-overlaps: workers wait for the weights, and the sum waits for the last gradient.
+Here c(b) is the measured time of an update of b tunes on one core, in which it also changes the
+weights. N is the number of parameters; their gradients are summed in float32. M is the number of
+bytes of the message in which the first process sends the windows of the minibatch; it travels as a
+sum, too. A ring of n machines makes each of the two sums in 2 (n - 1) steps. In a step each machine
+sends an n-th of the array over a link of W bit/s with the delay d. The time m is that of both over
+the loopback device, measured with two processes: what the processors need. Nothing overlaps.
 
 Conventions
 -----------
@@ -22,22 +25,31 @@ Figures are medians, with the quartiles in brackets; ratios are those of medians
 """
 
 import argparse
-import multiprocessing
+import contextlib
+import json
 import os
+import signal
+import socket
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
-from benchmarks import machine
+from benchmarks import link, machine
 from benchmarks.figures import cell, markdown, summary
+from benchmarks.processes import ROOT, Failed
 from benchmarks.settings import Size
 
-SIZES = [Size(120, 5, 100), Size(120, 64, 100), Size(400, 64, 100)]
+SIZES = [Size(120, 64, 100), Size(400, 64, 100), Size(400, 512, 100)]
 ON_PAPER = [Size(120, 64, 100), Size(120, 512, 100), Size(400, 64, 100), Size(400, 512, 100)]
 MACHINES = (2, 4, 8, 16, 32, 64)
-GIGABITS = (1, 10, 25)
+NETWORKS = ((1, 0.1), (10, 0.1), (25, 0.1))  # on paper: Gbit/s, ms
 SECONDS = 0.7  # per program and round
-ALONE, ALL_CORES, ONE, TWO = "one core", "all cores", "1 worker", "2 workers"
+ALONE, HALF, TWO = "one core", "half the tunes on one core", "two processes"
+TWO_DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
 
 
 def main():
@@ -49,236 +61,331 @@ def main():
     )
     parser.add_argument("--sizes", nargs="+", type=Size.parse, default=SIZES, metavar="H,B,T",
                         help="sizes to measure")  # fmt: skip
-    parser.add_argument("--paper", nargs="*", type=Size.parse, default=ON_PAPER, metavar="H,B,T",
-                        help="sizes to estimate")  # fmt: skip
+    parser.add_argument("--network", nargs="+", type=_link, default=[], metavar="GBIT/S,MS",
+                        help="measure over these links")  # fmt: skip
+    parser.add_argument("--paper", nargs="*", type=Size.parse, metavar="H,B,T",
+                        help="sizes to estimate; none of them with --network")  # fmt: skip
     parser.add_argument("--rounds", type=int, default=8, help="number of rounds (%(default)s)")
     arguments = parser.parse_args()
+    on_paper = arguments.paper
+    if on_paper is None:
+        on_paper = [] if arguments.network else ON_PAPER
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # in order, as after Ctrl-C
     host = machine.describe()
     print(f"{host['processor']}, {host['cores_used']} cores, load {host['load_before']}\n")
-    cores = sorted(os.sched_getaffinity(0))
-    one_core, all_cores = Elsewhere(cores[-1:]), Elsewhere(cores)
-    try:
-        here = measure(arguments.sizes, arguments.rounds, one_core, all_cores)
-        print("\n".join(report_here(here)), flush=True)
-        if arguments.paper:
-            latency, megabytes = latency_and_rate()
-            print(f"\nAn empty call of a worker: {latency:.2f} ms; 2 MB to a worker and back: "
-                  f"{megabytes:.0f} MB/s\n")  # fmt: skip
-            print("\n".join(on_paper(arguments.paper, one_core, latency, here)), flush=True)
-    finally:
-        for process in (one_core, all_cores):
-            process.end()
+    with contextlib.ExitStack() as at_the_end:
+        try:
+            between = at_the_end.enter_context(link.joined()) if arguments.network else None
+        except PermissionError as error:
+            parser.error(f"--network: {error}")
+        programs = started(at_the_end, between, arguments.network)
+        results = {size: measure(programs, size, arguments.rounds) for size in arguments.sizes}
+        limits_of = {name: limits for name, (_, limits) in programs.items()}
+        print("\n".join(report(results, limits_of)), flush=True)
+        if on_paper:
+            print("\n".join(["", *estimates(programs, on_paper)]))
 
 
-class Elsewhere:
-    """A process on the given cores that trains on request."""
+def _link(text):
+    rate, delay = map(float, text.split(","))
+    return rate, delay
 
-    def __init__(self, cores):
-        context = multiprocessing.get_context("spawn")
-        self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, cores), daemon=True)
-        self.process.start()
 
-    def seconds(self, size, n):
-        """Return the durations of `n` updates in seconds."""
-        self.connection.send((size, n))
-        return self.connection.recv()
+# ---- programs
+
+
+class Program:
+    """Processes that make updates on request, alone or together.
+
+    Parameters
+    ----------
+    cores : list of list of int
+        Of each process.
+    devices : str, optional
+        Those that a single process uses.
+    between : link.Link, optional
+        What joins two processes, instead of the loopback device.
+    environment : dict of str to str
+    """
+
+    def __init__(self, cores, devices=None, between=None, environment=()):
+        self.log, self.n_processes, self.between = tempfile.TemporaryFile("w+"), len(cores), between
+        with socket.socket() as listener:
+            listener.bind(("", 0))
+            port = listener.getsockname()[1]
+        address = f"{between.addresses[0] if between else '127.0.0.1'}:{port}"
+        self.processes = []
+        for k, own in enumerate(cores):
+            enter = ["ip", "netns", "exec", between.names[k]] if between else []
+            task = json.dumps([own, devices, address, len(cores), k])
+            process = subprocess.Popen(
+                [*enter, sys.executable, "-m", "benchmarks.scaling", "--serve", task],
+                cwd=ROOT,
+                env={**os.environ, **dict(environment)},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self.log,
+                text=True,
+            )
+            self.processes.append(process)
+
+    def ask(self, *request):
+        """Return what the first process answers."""
+        first = self.processes[0]
+        with contextlib.suppress(BrokenPipeError):
+            print(json.dumps(request), file=first.stdin, flush=True)
+        answer = first.stdout.readline()
+        if not answer:
+            self.log.seek(0)
+            raise Failed(self.log.read()[-2000:])
+        return json.loads(answer)
+
+    def updates(self, size, n, limits=None):
+        """Make n updates after a first one; return medians of what is known of them, as a dict.
+
+        The first one is slowed by memory of the program before. The limits are those of the link.
+        """
+        if limits:
+            self.between.limit(*limits)
+        known = self.ask("updates", size, n + 1)
+        if self.n_processes > 1:
+            known["sum"] = self.ask("sum", known["n_parameters"], 5)
+            known["sent"] /= 1e6 * (1 if self.between else 2)  # loopback counts that of both
+        medians = (k for k in ("ms", "message", "sum") if k in known)
+        return known | {name: statistics.median(known[name]) for name in medians}
 
     def end(self):
-        """End the process."""
-        self.connection.send(None)
-        self.process.join()
+        """End the processes."""
+        for process in self.processes:
+            process.kill()
+            process.communicate()
+        self.log.close()
 
 
-def _serve(connection, cores):
+def started(at_the_end, between, links):
+    """Start the programs, which end with the block: dict of name to (program, limits)."""
+
+    def program(*arguments, **options):
+        found = Program(*arguments, **options)
+        at_the_end.callback(found.end)
+        return found
+
+    cores = sorted(os.sched_getaffinity(0))
+    one_each = [cores[:1], cores[-1:]]
+    programs = {ALONE: (program(one_each[1:]), None), TWO: (program(one_each), None)}
+    if between is None:
+        programs["all cores"] = program([cores]), None
+        two_devices = program([cores], devices="all", environment=TWO_DEVICES)
+        programs["two devices"] = two_devices, None
+    else:
+        over = program(one_each, between=between)
+        for rate, delay in links:
+            programs[f"{rate:g} Gbit/s, {delay:g} ms"] = over, (rate, delay)
+    return programs
+
+
+def serve(task):
+    """Answer requests on the standard input, as a process of a `Program`."""
+    cores, devices, address, n, k = task
     os.sched_setaffinity(0, cores)
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # libraries print, too
     from benchmarks import job
+    from rnn4music.distributed import replicas
+    from rnn4music.training import Callback, replicated
 
-    models: dict[Any, Any] = {}
-    while (asked := connection.recv()) is not None:
-        size, n = asked
-        if size not in models:
-            models.clear()
-            models[size] = job.model_and_tunes(*size)
-        model, tunes = models[size]
-        connection.send(_updates(model, tunes, n))
+    them: Any = None
+    if n > 1:
+        replicas.connect(address, n, k)
+        devices, them = "all", replicas.joined()
+    if k:
+        replicated.serve(Follower(them))
+        return
+    models, messages, counts = {}, [], []
+    send = replicas.Replicas.send
 
+    def timed(self, what, task=None, arrays=()):
+        started = time.perf_counter()
+        send(self, what, task, arrays)
+        if what == "update":
+            size = sum(array.nbytes for array in arrays)
+            messages.append((1000 * (time.perf_counter() - started), size))
 
-def _updates(model, tunes, n, cluster=None):
-    batch, length = tunes.shape[:2]
-    history = model.train(tunes, n, 1, batch, length, cluster=cluster, progress=False)
-    return history.seconds
+    class Count(Callback):
+        def on_update(self, model, history):
+            counts.append(_bytes_sent())
 
-
-def measure(sizes, rounds, one_core, all_cores):
-    """Measure all programs at all sizes: {size: {program: ms of the updates of each round}}."""
-    from benchmarks import job
-    from rnn4music import model as model_module
-    from rnn4music.distributed import cluster
-    from rnn4music.training import data_parallel
-
-    kept = []
-
-    class Kept(data_parallel.ClusterTrainer):
-        def __init__(self, *arguments, **options):
-            super().__init__(*arguments, **options)
-            kept.append(self)
-
-    model_module.ClusterTrainer = Kept
-    cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(cores)})  # so that one worker has one core
-    with cluster.connected(1) as one:
-        os.sched_setaffinity(0, cores)
-        with cluster.connected(2) as two:
-            results = {}
-            for size in sizes:
-                model, tunes = job.model_and_tunes(*size)
-                programs = {
-                    ALONE: lambda n, size=size: one_core.seconds(size, n),
-                    ALL_CORES: lambda n, size=size: all_cores.seconds(size, n),
-                    ONE: lambda n, m=model, t=tunes: _updates(m, t, n, one),
-                    TWO: lambda n, m=model, t=tunes: _updates(m, t, n, two),
-                }
-                for program in programs.values():
-                    program(2)
-                n = max(2, min(40, int(SECONDS / min(programs[ALONE](3)))))
-                results[size] = {name: [] for name in programs}
-                kept.clear()
-                for _ in range(rounds):
-                    for name, program in programs.items():
-                        # the first update of a call is slowed by memory of the previous program
-                        seconds = program(n + 1)[1:]
-                        results[size][name].append([1000 * second for second in seconds])
-                results[size]["traffic"] = [run.traffic for run in kept]
-                results[size]["n_parameters"] = sum(
-                    array.size for array in model.get_parameters().values()
-                )
-    return results
+    replicas.Replicas.send = timed
+    for line in sys.stdin:
+        what, asked, n_times = json.loads(line)
+        if what == "sum":
+            answer = sums(them, asked, n_times)
+        else:
+            if (size := tuple(asked)) not in models:
+                models[size] = job.model_and_tunes(*asked)
+            model, tunes = models[size]
+            messages.clear()
+            counts.clear()
+            options: Any = {"devices": devices, "callbacks": Count(), "progress": False}
+            history = model.train(tunes, n_times, 1, *tunes.shape[:2], **options)
+            answer = {
+                "ms": [1000 * second for second in history.seconds[1:]],
+                "message": [ms for ms, _ in messages[1:]] or [0],
+                "message bytes": messages[-1][1] if messages else 0,
+                "sent": (counts[-1] - counts[0]) / (n_times - 1),
+                "n_parameters": sum(array.size for array in model.get_parameters().values()),
+            }
+        print(json.dumps(answer), file=answers, flush=True)
 
 
-def _medians(rounds):
-    return [statistics.median(round_) for round_ in rounds]
+class Follower:
+    """The other processes of a `Replicas`, for `replicated.serve`; they take part in sums, too."""
+
+    def __init__(self, them):
+        self.mesh, self.run, self._them = them.mesh, them.run, them
+
+    def receive(self):
+        """See `Replicas`."""
+        while True:
+            what, task, arrays = self._them.receive()
+            if what != "sum":
+                return what, task, arrays
+            _sums(self._them.mesh, *task)
 
 
-def report_here(results):
-    """Return the tables of the first part."""
-    rows, sent = [], []
-    for size, programs in results.items():
-        medians = {name: _medians(programs[name]) for name in (ALONE, ALL_CORES, ONE, TWO)}
-        ratios = [
-            summary([a / b for a, b in zip(medians[one], medians[other])])
-            for one, other in ((ALONE, ALL_CORES), (ALONE, ONE), (ALONE, TWO))
-        ]
-        rows.append([size, cell(summary(medians[ALONE])), *(cell(ratio, " ×") for ratio in ratios)])
-        for n_workers in (1, 2):
-            epochs = [
-                epoch for epoch in programs["traffic"][n_workers - 1 :: 2] if epoch["updates"]
-            ]
-            total, computing, out, back = (
-                statistics.median(scale * epoch[name] / epoch["updates"] for epoch in epochs)
-                for name, scale in
-                (("seconds", 1e3), ("computing", 1e3), ("sent", 1e-6), ("received", 1e-6))
-            )  # fmt: skip
-            share = f"{(total - computing) / total:.0%}"
-            figures = [f"{total:.1f}", f"{computing:.1f}", share, f"{out:.2f}", f"{back:.2f}"]
-            sent.append([size, n_workers, *figures])
+def sums(them, n_floats, n):
+    """Return the ms of sums over the devices of all processes."""
+    them.send("sum", [n_floats, n])
+    return _sums(them.mesh, n_floats, n)
+
+
+def _sums(mesh, n_floats, n):
+    import jax
+    import numpy as np
+
+    from rnn4music.backend import xla
+
+    place = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(xla.TUNES))
+    rows = jax.make_array_from_process_local_data(place, np.ones((1, n_floats), "float32"))
+    durations = []
+    for _ in range(n + 1):
+        started = time.perf_counter()
+        xla.sum_of_rows(mesh)(rows).block_until_ready()
+        durations.append(1000 * (time.perf_counter() - started))
+    return durations[1:]
+
+
+def _bytes_sent():
+    lines = Path("/proc/self/net/dev").read_text().splitlines()[2:]
+    return sum(int(line.split()[9]) for line in lines)
+
+
+# ---- measurements
+
+
+def measure(programs, size, rounds):
+    """Measure all programs at a size: {name: list of what is known of each round}."""
+    half = Size(size.hidden, -(-size.batch // 2), size.steps)
+    calls = {name: (program, size, limits) for name, (program, limits) in programs.items()}
+    alone = programs[ALONE][0]
+    calls[HALF] = alone, half, None
+    for program, *asked in calls.values():
+        program.updates(asked[0], 1, asked[1])
+    n = max(1, min(40, int(1000 * SECONDS / alone.updates(size, 2)["ms"])))
+    found = {name: [] for name in calls}
+    for _ in range(rounds):
+        for name, (program, asked, limits) in calls.items():
+            found[name].append(program.updates(asked, n, limits))
+    return found
+
+
+def report(results, limits_of):
+    """Return a table of updates, and of what they consist in two processes."""
+    rows = []
+    for size, found in results.items():
+        medians = {name: statistics.median(_each(found, name)) for name in (ALONE, HALF)}
+        own = sum(statistics.median(_each(found, TWO, part)) for part in ("message", "sum"))
+        for name, rounds in found.items():
+            speeds = [a / b for a, b in zip(_each(found, ALONE), _each(found, name))]
+            row = [size, name, cell(summary(_each(found, name)), digits=1)]
+            row += [cell(summary(speeds), " ×")] if name not in (ALONE, HALF) else [""]
+            if "sum" in rounds[0]:
+                limits = limits_of[name] or (float("inf"), 0)
+                row.append(f"{estimate(medians[HALF], 2, n_bytes(rounds[0]), limits, own):.1f}")
+                parts = (_each(found, name, part) for part in ("message", "sum"))
+                row += [cell(summary(part), digits=1) for part in parts]
+                row.append(f"{statistics.median(_each(found, name, 'sent')):.2f}")
+            else:
+                row += [""] * 4
+            rows.append(row)
+    head = ["size", "program", "ms", f"to {ALONE}", "estimate", "message", "sum", "MB sent"]
     return [
-        "Time of an update in one process on one core, and the speed-up of the others:",
+        f"An update: ms, speed relative to {ALONE}, estimated ms, of which the message and the "
+        "sum of the gradients take",
         "",
-        *markdown(["size", f"{ALONE}, ms", ALL_CORES, ONE, TWO], rows),
-        "",
-        "Time per update, of which computing (by the slowest worker), and MB sent and received:",
-        "",
-        *markdown(
-            ["size", "workers", "ms", "computing", "not computing", "sent", "received"], sent
-        ),
+        *markdown(head, rows),
     ]
 
 
-class Nothing:
-    """An actor that returns its argument."""
-
-    def echo(self, value):
-        """Return the value."""
-        return value
+def _each(found, name, part="ms"):
+    return [known[part] for known in found[name]]
 
 
-def latency_and_rate():
-    """Return the ms of an empty call of a worker, and the MB/s to a worker and back."""
-    import numpy as np
-
-    from rnn4music.distributed import cluster
-
-    with cluster.connected(1) as client:
-        actor: Any = client.submit(Nothing, actor=True, pure=False).result()
-        times = {}
-        for size in (0, 500_000):
-            value = np.zeros(size, "float32")
-            seconds = []
-            for _ in range(60):
-                started = time.perf_counter()
-                actor.echo(value).result()
-                seconds.append(time.perf_counter() - started)
-            times[size] = statistics.median(seconds[10:])
-    return 1e3 * times[0], 4.0 / (times[500_000] - times[0])
+# ---- on paper
 
 
-def on_paper(sizes, one_core, latency, here):
-    """Return the table of estimated speed-ups with n machines."""
-    lines, rows = [], []
+def estimate(computing, n, n_sent, limits, own):
+    """Return the ms of an update on n machines; see the top of this file.
+
+    Parameters
+    ----------
+    computing, own : float
+        c(B / n) and m.
+    n : int
+    n_sent : float
+        4 N + M, in bytes.
+    limits : tuple of float
+        W in Gbit/s, and d in ms.
+    """
+    rate, delay = limits
+    return computing + 2 * (n - 1) / n * 8e-6 * n_sent / rate + 4 * (n - 1) * delay + own
+
+
+def n_bytes(known):
+    """Return 4 N + M."""
+    return 4 * known["n_parameters"] + known["message bytes"]
+
+
+def estimates(programs, sizes):
+    """Return a table of estimated speeds of n machines."""
+    (alone, _), (two, _) = programs[ALONE], programs[TWO]
+    rows, constants = [], []
     for size in sizes:
-        parts = sorted({-(-size.batch // n) for n in (1, *MACHINES)})
         computing = {}
-        for batch in parts:
-            part = Size(size.hidden, batch, size.steps)
-            first = one_core.seconds(part, 2)[1]  # after the update that compiles
-            more = one_core.seconds(part, 6)[1:] if first < 1 else []
-            computing[batch] = 1e3 * statistics.median([first, *more])
-        n_parameters, own = _parameters_and_own_time(size.hidden)
-        for gigabits in GIGABITS:
-            sending = 1e3 * 64 * n_parameters / (gigabits * 1e9)
-            times = {
-                n: computing[-(-size.batch // n)] + n * (latency + sending) + own for n in MACHINES
-            }
-            alone = computing[size.batch]
-            best = max(times, key=lambda n: alone / times[n])
-            pays = f"{best} ({alone / times[best]:.1f} ×)" if times[best] < alone else "none"
-            ratios = [f"{alone / times[n]:.2f}" for n in MACHINES]
-            rows.append([size, f"{alone:.0f}", f"{gigabits} Gbit/s", *ratios, pays])
-        own = f"{own:.1f} ms to sum two gradients and change the weights"
-        lines.append(f"- H {size.hidden}: {n_parameters / 1e6:.2f} million parameters, {own}")
-    head = ["size", "alone, ms", "network", *(f"{n} machines" for n in MACHINES), "best"]
+        for n in (1, *MACHINES):
+            part = Size(size.hidden, -(-size.batch // n), size.steps)
+            first = alone.updates(part, 1)["ms"]
+            computing[n] = alone.updates(part, 5)["ms"] if first < 1000 else first
+        two.updates(size, 1)
+        known = two.updates(size, 3)
+        n_sent, own = n_bytes(known), known["message"] + known["sum"]
+        for limits in NETWORKS:
+            times = [estimate(computing[n], n, n_sent, limits, own) for n in MACHINES]
+            ratios = [f"{computing[1] / ms:.2f}" for ms in times]
+            rows.append([size, f"{computing[1]:.0f}", f"{limits[0]} Gbit/s", *ratios])
+        constants.append(f"- {size}: 4 N + M = {n_sent / 1e6:.2f} MB, m = {own:.1f} ms")
+    head = ["size", f"{ALONE}, ms", "network", *(f"{n} machines" for n in MACHINES)]
     return [
-        "Estimated speed-up of n machines with one such core each:",
+        f"Estimated speed of n machines with one such core each, d = {NETWORKS[0][1]} ms:",
         "",
         *markdown(head, rows),
         "",
-        *dict.fromkeys(lines),
+        *constants,
     ]
 
 
-def _parameters_and_own_time(hidden):
-    """Return the number of parameters, and the ms of summing gradients and changing weights."""
-    import numpy as np
-
-    from rnn4music import RNN4Music
-    from rnn4music.training import replica
-
-    model = RNN4Music(hidden, hidden, hidden, seed=1)
-    store, change = model._store, model._network.apply_gradients(())
-    shapes = store.shapes.values()
-    weights = [np.asarray(variable.get_value()) for variable in store.weights.values()]
-    settings = [np.float32(value) for value in (1e-6, 1e-6, 1e-6, 1e-6, 30, 1e-5, 0)]
-    seconds = []
-    for _ in range(12):
-        started = time.perf_counter()
-        flat = replica.flattened(weights)
-        total = np.sum([flat, flat], axis=0)
-        change(*replica.split(total, shapes), *settings)
-        np.asarray(next(iter(store.weights.values())).get_value())
-        seconds.append(time.perf_counter() - started)
-    return sum(array.size for array in weights), 1e3 * statistics.median(seconds[2:])
-
-
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--serve"]:
+        serve(json.loads(sys.argv[2]))
+    else:
+        main()
