@@ -145,7 +145,7 @@ class Program:
 
         The first one is slowed by memory of the program before. The limits are those of the link.
         """
-        if limits:
+        if limits and self.between:
             self.between.limit(*limits)
         known = self.ask("updates", size, n + 1)
         if self.n_processes > 1:
@@ -172,7 +172,10 @@ def started(at_the_end, between, links):
 
     cores = sorted(os.sched_getaffinity(0))
     one_each = [cores[:1], cores[-1:]]
-    programs = {ALONE: (program(one_each[1:]), None), TWO: (program(one_each), None)}
+    programs: dict[str, Any] = {
+        ALONE: (program(one_each[1:]), None),
+        TWO: (program(one_each), None),
+    }
     if between is None:
         programs["all cores"] = program([cores]), None
         two_devices = program([cores], devices="all", environment=TWO_DEVICES)

@@ -431,3 +431,50 @@ def test_the_command_for_whole_trainings_reports_each_program(job, tiny_set, tmp
         assert training["updates"] == 2 * 2 and len(training["validation"]) == 2
         assert 0 < training["seconds"][0] < training["seconds"][1]
     assert "| JAX autodiff | 4 |" in ran.stdout and "validation  " in ran.stdout
+
+
+@pytest.fixture
+def scaling():
+    return pytest.importorskip("benchmarks.scaling", reason="Linux alone has network devices")
+
+
+def test_an_update_on_several_machines_on_paper(scaling):
+    assert scaling.estimate(10, 1, 5e6, (1, 7), 3) == 13
+    # 1 MB, that is 8 ms at 1 Gbit/s; each of two sums waits twice for 1 ms
+    assert scaling.estimate(10, 2, 1e6, (1, 1), 3) == pytest.approx(10 + 8 + 4 + 3)
+    assert scaling.estimate(10, 4, 1e6, (2, 1), 3) == pytest.approx(10 + 6 + 12 + 3)
+
+
+def test_programs_alternate_and_stand_beside_the_estimate(scaling):
+    asked = []
+
+    class Program:
+        def __init__(self, name, speed):
+            self.name, self.speed = name, speed
+
+        def updates(self, size, n, limits=None):
+            asked.append((self.name, size.batch, n, limits))
+            known = {"ms": size.batch / self.speed, "n_parameters": 200_000, "sent": 1.5}
+            if self.speed > 1:
+                known |= {"message": 2, "message bytes": 200_000, "sum": 3}
+            return known
+
+    one, two = Program("one", 1), Program("two", 1.6)
+    programs = {scaling.ALONE: (one, None), scaling.TWO: (two, None), "slow": (two, (1, 0.5))}
+    results = {TINY: scaling.measure(programs, TINY, 2)}
+    once = [("one", TINY.batch), ("two", TINY.batch), ("two", TINY.batch), ("one", 2)]
+    assert [each[:2] for each in asked[-8:]] == 2 * once
+    assert [each[3] for each in asked[-4:]] == [None, None, (1, 0.5), None]
+    lines = scaling.report(results, {name: limits for name, (_, limits) in programs.items()})
+    rows = [[part.strip() for part in line.split("|")[2:-1]] for line in lines if "| H" in line]
+    ms = TINY.batch / 1.6
+    assert rows[1][1:3] == [f"{ms:.1f} ({ms:.1f}–{ms:.1f})", "1.60 × (1.60–1.60)"]
+    expected = 2 + 2 + 3, 2 + 2 + 3 + 8 + 2
+    assert [row[3] for row in rows[:4]] == ["", *(f"{each:.1f}" for each in expected), ""]
+
+
+def test_a_link_needs_root(monkeypatch):
+    link = pytest.importorskip("benchmarks.link")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(PermissionError, match="Linux and root"), link.joined():
+        pass
