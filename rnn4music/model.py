@@ -252,7 +252,7 @@ class RNN4Music(Hyperparameters):
             Called at the start, after each update and each epoch, and at the end.
         devices : {"all"} or int, optional
             Spread each minibatch over all devices of this process, or as many of them; after
-            `training.replicated.join`, over those of all processes of a launcher. The gradients
+            `training.join`, over those of all processes of a launcher. The gradients
             are those of one device.
         cluster : int, str, distributed.Client or a Dask cluster, optional
             Spread each minibatch over this many processes on this machine, of which this is one;

@@ -94,8 +94,8 @@ def test_all_devices_are_used_and_one_is_no_replica(four_devices, capsys):
 
 def test_a_model_goes_on_alone_after_training_on_devices(four_devices):
     one, two = (new_model("plain") for _ in range(2))
-    for devices in ({"devices": 2}, {}):
-        one.train(TUNES, 1, 6, 5, 13, progress=False, **devices)
+    for devices in (2, None):
+        one.train(TUNES, 1, 6, 5, 13, progress=False, devices=devices)
         two.train(TUNES, 1, 6, 5, 13, progress=False)
     for name, array in one.get_parameters().items():
         np.testing.assert_allclose(array, two.get_parameters()[name], rtol=1e-10, atol=1e-12)
@@ -332,7 +332,7 @@ PROGRAM = """
 import json, sys
 import numpy as np
 from rnn4music import RNN4Music
-from rnn4music.training.replicated import join
+from rnn4music.training import join
 
 join()
 print("once")

@@ -280,9 +280,10 @@ def test_a_cluster_without_workers_ends_the_conversion(monkeypatch, n_done):
 
 def test_a_cluster_that_is_not_there_leaves_no_store(tunes, tmp_path):
     pytest.importorskip("distributed")
-    for wrong, error in (({"workers": 0}, ValueError), ({"cluster": 2}, TypeError)):
-        with pytest.raises(error, match="must be at least 1"):
-            convert(tunes, tmp_path / "rolls", progress=False, **wrong)
+    with pytest.raises(ValueError, match="must be at least 1"):
+        convert(tunes, tmp_path / "rolls", progress=False, workers=0)
+    with pytest.raises(TypeError, match="for processes of this machine give workers"):
+        convert(tunes, tmp_path / "rolls", progress=False, cluster=2)
     with pytest.raises(ConnectionError, match="there is no Dask scheduler at nonsense://"):
         convert(tunes, tmp_path / "rolls", progress=False, cluster="nonsense://")
     assert not (tmp_path / "rolls").exists()

@@ -197,7 +197,7 @@ def replicas(devices=None, cluster=None):
     ----------
     devices : {"all"}, int or None
         All devices of this process and of those that have joined it (see
-        `training.replicated.join`), or as many of this process.
+        `training.join`), or as many of this process.
     cluster : int, str, distributed.Client, Dask cluster, or None
         The number of processes on this machine, this one included, each bound to its share of the
         cores. Or a Dask scheduler, which starts a process on each of its workers.

@@ -1,7 +1,7 @@
 """The training of a network: its history, callbacks, errors and warnings.
 
 `RNN4Music.train` trains a network and returns a `History`. A `Callback` follows the training, and
-`JsonLines` and `TensorBoard` write logs. The other modules of this package are the training itself:
+`JsonLines` and `TensorBoard` write logs. `join` lets the processes of a launcher train together. The other modules of this package are the training itself:
 configuration, trainer, loop, minibatches, noise, checkpoints.
 """
 
@@ -17,5 +17,6 @@ __getattr__, __dir__ = lazy_names(
         "JsonLines": "callbacks",
         "TensorBoard": "tensorboard",
         "TrainingDiverged": "loop",
+        "join": "replicated",
     },
 )
