@@ -226,6 +226,10 @@ def test_what_is_no_place_to_compute(four_devices, monkeypatch):
         patched.setattr(backend, "ENGINE", "numba")
         with pytest.raises(ValueError, match="the engine is 'numba'"):
             replicas.replicas("all").__enter__()
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "frozen", True, raising=False)
+        with pytest.raises(ValueError, match="cluster=2 starts .* a frozen program"):
+            trained("plain", cluster=2)
     monkeypatch.setattr(replicas, "_joined", [object()])
     with pytest.raises(ValueError, match="has joined others already"):
         trained("plain", cluster=2)

@@ -28,7 +28,7 @@ import numpy as np
 
 from rnn4music import backend
 from rnn4music._utils import checks
-from rnn4music._utils.processes import share_of_cores
+from rnn4music._utils.processes import can_start_processes, share_of_cores
 from rnn4music.distributed import cluster as dask
 
 SECONDS_TO_BEGIN = 60
@@ -239,6 +239,11 @@ def _started(cluster):
     with contextlib.ExitStack() as at_the_end:
         if isinstance(cluster, int) and not isinstance(cluster, bool):
             n = checks.integer("cluster", cluster, low=1)
+            if n > 1 and not can_start_processes():
+                raise ValueError(
+                    f"cluster={n} starts Python processes, which a frozen program or a daemonic "
+                    "process cannot do: leave it out"
+                )
             host, start = "127.0.0.1", _on_this_machine
         else:
             client = at_the_end.enter_context(dask.connected(cluster))
