@@ -19,6 +19,7 @@ from rnn4music import RNN4Music, backend
 from rnn4music.distributed import cluster, replicas
 from rnn4music.training import replicated
 from rnn4music.training.callbacks import Callback
+from rnn4music.training.config import TrainConfig
 
 pytestmark = pytest.mark.skipif(backend.ENGINE != "jax", reason="other engines have one device")
 
@@ -115,6 +116,31 @@ def test_a_callback_that_changes_weights_and_rates_is_obeyed(four_devices):
     assert one.history.cost != trained_alone("plain").history.cost
 
 
+def test_an_interrupted_update_is_forgotten_everywhere(four_devices, monkeypatch):
+    """The other processes may have made it: the weights before it are sent again."""
+    sent, calls, run = [], [], replicas.Replicas.run
+
+    def interrupting(self, function, *arguments):
+        calls.append(function)
+        result = run(self, function, *arguments)
+        if len(calls) == 30:
+            raise KeyboardInterrupt
+        return result
+
+    monkeypatch.setattr(replicas.Replicas, "run", interrupting)
+    monkeypatch.setattr(replicas.Replicas, "send", lambda self, what, *_: sent.append(what))
+    model = new_model("plain")
+    with replicas.replicas(2) as found:
+        config = TrainConfig(epochs=18, batch_size=5, window=13)
+        trainer = replicated.ReplicatedTrainer(model, TUNES, None, config, replicas=found)
+        with pytest.raises(KeyboardInterrupt):
+            trainer.run([], False)
+        assert len(model.history.cost) == 29
+        del sent[:]
+        trainer.update(next(iter(trainer.minibatches(1))), 0)
+    assert sent == ["weights", "update"]
+
+
 def test_a_lost_process_leaves_a_checkpoint_with_every_complete_update(
     four_devices, tmp_path, monkeypatch
 ):
@@ -202,6 +228,8 @@ def test_a_silent_process_is_lost(monkeypatch):
     assert replicas.Replicas.run(waiting, lambda: 5) == 5
     with pytest.raises(ZeroDivisionError):
         replicas.Replicas.run(waiting, lambda: 1 / 0)
+    waiting._answers.put(("of a call that Ctrl-C interrupted", 7, None))
+    assert replicas.Replicas.run(waiting, lambda: 6) == 6
     told.set()
     with pytest.raises(replicas.PeersLost, match="process 1 of 2 gives no sign of life"):
         replicas.Replicas.run(waiting, threading.Event().wait)

@@ -95,15 +95,17 @@ class Replicas:
         """
         if self.n_processes == 1:
             return function(*arguments)
-        self._asked.put((function, arguments))
-        result: Any = None
-        error: Any = None
-        while self._loss is None:
+        if self._loss is not None:
+            raise PeersLost(self._loss)
+        ticket = object()
+        self._asked.put((ticket, function, arguments))
+        answered: Any = (None, None, None)
+        while self._loss is None and answered[0] is not ticket:  # that of an interrupted call
             with contextlib.suppress(queue.Empty):
-                result, error = self._answers.get(timeout=1)
-                break
-        else:
+                answered = self._answers.get(timeout=1)
+        if answered[0] is not ticket:  # our thread waits forever, which the end would not survive
             atexit.register(leave, 1)
+        _, result, error = answered
         if error is not None and self.jax.is_loss(error):
             text = str(error).splitlines()[0]
             self._loss = f"one of {self.n_processes} processes is lost ({text})"
@@ -135,6 +137,13 @@ class Replicas:
             start += arrays[-1].nbytes
         return what, task, arrays
 
+    def close(self):
+        """Let the other processes end, and the threads of this one."""
+        with contextlib.suppress(PeersLost):
+            self.send("end")
+        self._loss = self._loss or "the connection is closed"
+        self._asked.put(None)
+
     def _exchange(self, message):
         """Return the message of the first process; those of the others are empty.
 
@@ -152,12 +161,12 @@ class Replicas:
 
     def _work(self):
         """Run what is asked in a thread of its own, which may have to wait forever."""
-        while True:
-            function, arguments = self._asked.get()
+        while asked := self._asked.get():
+            ticket, function, arguments = asked
             try:
-                self._answers.put((function(*arguments), None))
+                self._answers.put((ticket, function(*arguments), None))
             except BaseException as error:
-                self._answers.put((None, error))
+                self._answers.put((ticket, None, error))
 
     def _watch(self):
         """Note processes that give no sign of life: a dead machine closes no connection."""
@@ -312,8 +321,7 @@ def disconnect():
     from rnn4music.backend import devices as jax_devices
 
     if _joined:
-        with contextlib.suppress(PeersLost):
-            _joined.pop().send("end")
+        _joined.pop().close()
     jax_devices.disconnect()
 
 

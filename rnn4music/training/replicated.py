@@ -82,6 +82,7 @@ class ReplicatedTrainer(Trainer):
         sent = np.packbits(bits, axis=-1) if is_binary else windows
         carried = [] if states is self.initial else states
         self.replicas.send("update", [key, is_binary], [sent, mask, *settings, *carried])
+        self.left = None  # if it is interrupted, the others may have finished
         given = windows, mask, states, key, settings
         cost, self.last_gradients, self.states_after = self.replicas.run(self.updater, *given)
         self.left = self.store.snapshot()
