@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 
 import emulated_arm
 import numpy as np
@@ -329,6 +330,32 @@ def test_the_runtime_is_valid_by_itself():
     assert undefined == {
         "calloc", "free", "sched_yield", "llvm.smax.i64", "madvise",
     }  # fmt: skip
+
+
+@pytest.mark.skipif(backend.ENGINE != "jax", reason="about JAX")
+def test_jax_is_asked_where_it_may_compute_elsewhere(monkeypatch):
+    from rnn4music.backend import machine_code
+
+    fake = types.SimpleNamespace(default_backend=lambda: "gpu")
+    monkeypatch.setitem(sys.modules, "jax", fake)
+    assert not machine_code.runs_on_processor(), "JAX is there"
+    monkeypatch.setattr(machine_code, "sys", types.SimpleNamespace(modules={}))
+    monkeypatch.delenv("JAX_PLATFORMS", raising=False)
+    util, metadata = machine_code.importlib.util, machine_code.importlib.metadata
+    with monkeypatch.context() as nothing:
+        nothing.setattr(util, "find_spec", lambda name: None)
+        nothing.setattr(metadata, "entry_points", lambda group: ())
+        assert machine_code.runs_on_processor()
+        nothing.setenv("JAX_PLATFORMS", "cpu")
+        assert machine_code.runs_on_processor()
+        nothing.setenv("JAX_PLATFORMS", "cuda,cpu")
+        assert not machine_code.runs_on_processor()
+        nothing.delenv("JAX_PLATFORMS")
+        nothing.setattr(util, "find_spec", lambda name: name == "libtpu" or None)
+        assert not machine_code.runs_on_processor()
+        nothing.setattr(util, "find_spec", lambda name: None)
+        nothing.setattr(metadata, "entry_points", lambda group: (group,))
+        assert not machine_code.runs_on_processor()
 
 
 @needs_kernels

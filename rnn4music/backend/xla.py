@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import numpy as np
-import pytensor.tensor as symbolic
 from jax.sharding import NamedSharding
 from pytensor.compile.mode import Mode, get_mode
 from pytensor.graph.basic import Apply
@@ -22,6 +21,7 @@ from rnn4music._utils import code_cache, processes
 from rnn4music._utils.lazy import loaded_on_use, paused_collector
 from rnn4music.backend.devices import TUNES, Spec, placed
 from rnn4music.backend.engine import fork
+from rnn4music.backend.machine_code import MachineCode, runs_on_processor
 
 # Its first import sets JAX's global precision from PyTensor's floatX: restore it afterwards.
 _before = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
@@ -219,49 +219,6 @@ def n_bytes(array):
     """Return the size of an expression's array, if its shape is known; else 0."""
     shape: Any = getattr(array.type, "shape", (None,))
     return 0 if None in shape else math.prod(shape) * np.dtype(array.type.dtype).itemsize
-
-
-def runs_on_processor():
-    """Return whether JAX computes on the processor, not on a GPU."""
-    return jax.default_backend() == "cpu"
-
-
-class MachineCode(Op):
-    """A graph node for a machine-code function that XLA calls.
-
-    Parameters
-    ----------
-    code : object
-        `entry` is the address of the function, which takes XLA's call frame. It may be called
-        after `result()` has returned.
-    name : str
-        Unique name for what the function computes, in all processes: XLA's programs on the
-        disk call it by this name.
-    shapes : tuple of tuple of int
-        Shapes of the results.
-    dtype : str
-        Of the inputs and the results.
-    in_place : tuple of (int, int)
-        Pairs (input, result): the result may overwrite the input's memory if nothing else
-        needs it.
-    """
-
-    __props__ = ("code", "name", "shapes", "dtype", "in_place")
-
-    def __init__(self, code, name, shapes, dtype, in_place):
-        self.code, self.name, self.shapes = code, name, shapes
-        self.dtype, self.in_place = dtype, in_place
-
-    def make_node(self, *inputs):
-        """See `Op`."""
-        for dtype in {given.type.dtype for given in inputs} - {self.dtype}:
-            raise TypeError(f"{self.name} takes {self.dtype}, not {dtype}")
-        outputs = [symbolic.tensor(dtype=self.dtype, shape=shape) for shape in self.shapes]
-        return Apply(self, [symbolic.as_tensor_variable(x) for x in inputs], outputs)
-
-    def perform(self, node, inputs, outputs):
-        """See `Op`."""
-        raise NotImplementedError("this operation is compiled by JAX only")
 
 
 _registered, _registering = set(), threading.Lock()  # names of functions that XLA knows

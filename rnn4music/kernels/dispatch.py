@@ -49,9 +49,9 @@ def is_available():
     is_forbidden = os.environ.get("RNN4MUSIC_KERNELS", "").strip() == "0"
     if ENGINE != "jax" or is_forbidden or sys.platform not in ("linux", "darwin"):
         return False
-    from rnn4music.backend import xla
+    from rnn4music.backend.machine_code import runs_on_processor
 
-    if not xla.runs_on_processor():
+    if not runs_on_processor():
         return False
     try:
         _try_out()
@@ -98,7 +98,7 @@ def _compiled(name, *sizes):
 
 def _call(name, sizes, inputs, shapes=None):
     """Return the expressions of a kernel's results, without the scratch memory."""
-    from rnn4music.backend import xla
+    from rnn4music.backend.machine_code import MachineCode
 
     dtype = inputs[0].dtype
     with _COMPILING:
@@ -106,7 +106,7 @@ def _call(name, sizes, inputs, shapes=None):
     shapes = tuple(map(tuple, [*(shapes or kernel.results[:-1]), kernel.results[-1]]))
     pairs = kernel.in_place.items()
     in_place = tuple((x, result) for x, result in pairs if shape_of(inputs[x]) == shapes[result])
-    node: Any = xla.MachineCode(code, label, shapes, dtype, in_place)
+    node: Any = MachineCode(code, label, shapes, dtype, in_place)
     return node(*inputs, return_list=True)[:-1]
 
 
