@@ -91,7 +91,7 @@ class Code:
 
     Parameters
     ----------
-    compile : callable
+    make : callable
         Returns a `Compiled`; called by another thread.
 
     Attributes
@@ -100,14 +100,14 @@ class Code:
         Address of the function that XLA calls, but not before `result` has returned.
     """
 
-    def __init__(self, compile):
+    def __init__(self, make):
         copy, number = divmod(next(_NUMBERS), N_ENTRIES)
         entries, kernels = _runtime(copy)
         self.entry, self._place = entries[number], kernels + 8 * number
-        self._future = _BESIDE.submit(self._finish, compile)
+        self._future = _BESIDE.submit(self._finish, make)
 
-    def _finish(self, compile):
-        code = compile()
+    def _finish(self, make):
+        code = make()
         ctypes.c_void_p.from_address(self._place).value = code.address("run_phases")
         return code
 

@@ -103,7 +103,9 @@ class Trainer:
             See `TimeLimit`.
         """
         limit = TimeLimit(minutes)
-        if self.validation is not None and self.history.baseline is None:  # not from a checkpoint
+        if self.validation is None:
+            self.history.baseline = None  # not that of an earlier training
+        elif self.history.baseline is None:  # a checkpoint has it
             chain = markov_probabilities(self.tunes, n_pitches=self.store.n_pitches)
             self.history.baseline = scores.score(chain, self.validation)
         own = [limit, *([ProgressBar(self, limit)] if progress else [])]
