@@ -11,6 +11,7 @@ if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))  # last, so that an installed package is tested where there is one
 
 from benchmarks import machine, peers  # noqa: E402
+from benchmarks.collection import lines_of_long_training  # noqa: E402
 from benchmarks.settings import GRID, SUBSET, Settings, Size  # noqa: E402
 
 TINY = Size(hidden=5, batch=3, steps=4)
@@ -478,3 +479,31 @@ def test_a_link_needs_root(monkeypatch):
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     with pytest.raises(PermissionError, match="Linux and root"), link.joined():
         pass
+
+
+def test_what_is_said_of_a_long_training_that_was_killed(tmp_path):
+    """Two updates a second of 20 steps; the third is lost, and differs when it is repeated."""
+    starts, rows = (100.0, 200.0), []
+    for start, numbers, third in zip(starts, ((1, 2, 3), (3, 4, 5)), (7.0, 7.5)):
+        rows.append({"opened": start + 4, "begun": start + 5, "steps_per_update": 20.0})
+        for update, n in enumerate(numbers, start=1):
+            at, cost = start + 10 + update / 2, third if n == 3 else float(n)
+            row = {"n": n, "update": update, "at": at, "cost": cost}
+            rows.append({**row, "seconds": 0.4, "cpu": update / 4, "mb": 500.0 + n})
+    rows.append({"validation": 6.5, "baseline": 9.5, "validated": 217.5})
+    log = tmp_path / "log"
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    *said, validated = lines_of_long_training(log, starts)
+    assert "4.0 s after the start of the process" in said[0] and "(1) after 10.5 s" in said[0]
+    assert "training begun after 5.0 s, first update (3) after 10.5 s" in said[1]
+    assert "killed after update 3: 1 updates lost and repeated, 0 of them with" in said[2]
+    assert said[3].startswith("6 updates of 20 steps in 1.9 minutes")
+    assert "2.0 updates and 40 steps per second, 4.0 and 80 per second of comp" in said[3]
+    assert said[6:] == [
+        "| 0–0 | 2.0 | 40 | 100.00 | 100.00 | 100 | 503 |",
+        "| 2–2 | 2.0 | 40 | 100.00 | 100.00 | 100 | 505 |",
+    ]
+    assert "after 2.0 minutes, scored in 6 s: 6.500 nats" in validated
+    rows[5]["cost"] = 7.0
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert "1 of them with the same cost" in lines_of_long_training(log, starts)[2]
