@@ -277,6 +277,7 @@ def test_flags_name_numbers_and_addresses():
         cluster.parsed("2")
 
 
+SRUN = {"SLURM_PROCID": "0", "SLURM_STEP_NODELIST": "node[1-3]"}
 TORCHRUN = {"MASTER_ADDR": "node1", "MASTER_PORT": "29500", "WORLD_SIZE": "4", "RANK": "2"}
 
 
@@ -286,20 +287,21 @@ TORCHRUN = {"MASTER_ADDR": "node1", "MASTER_PORT": "29500", "WORLD_SIZE": "4", "
         ({}, []),
         (TORCHRUN, [("node1:29500", 4, 2)]),
         ({**TORCHRUN, "WORLD_SIZE": "1"}, []),
-        ({"SLURM_NTASKS": "3", "SLURM_PROCID": "1"}, [(None, None, None)]),
-        ({"SLURM_NTASKS": "1", "SLURM_PROCID": "0"}, []),
-        ({"SLURM_NTASKS": "3"}, []),  # a batch script outside of srun
+        ({**SRUN, "SLURM_NTASKS": "3"}, [(None, None, None)]),
+        ({**SRUN, "SLURM_NTASKS": "1"}, []),
+        ({"SLURM_NTASKS": "3", "SLURM_PROCID": "0"}, []),  # a batch script outside of srun
         ({"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "0"}, [(None, None, None)]),
     ],
 )
 def test_launchers_are_known_by_their_variables(monkeypatch, variables, expected):
-    for name in {*TORCHRUN, *(name for pair in replicas.LAUNCHERS for name in pair)}:
+    for name in {*TORCHRUN, *(name for names in replicas.LAUNCHERS for name in names)}:
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     asked = []
     monkeypatch.setattr(replicas, "connect", lambda *arguments: asked.append(arguments))
     assert replicas.connect_to_launched() == bool(expected)
+    assert (replicas.n_launched() > 1) == bool(expected)
     assert asked == expected
 
 

@@ -6,6 +6,7 @@ from rnn4music import experiment
 from rnn4music._utils.options import Option
 from rnn4music.cli import compose
 from rnn4music.cli._common import ABOVE_BASELINE, BASELINE, QUIET, Result
+from rnn4music.distributed.replicas import n_launched
 from rnn4music.experiment import config
 from rnn4music.training.history import BaselineWarning, worse_than_baseline
 
@@ -40,6 +41,12 @@ def run(args):
         from rnn4music.training.replicated import join
 
         join()
+    elif n_launched() > 1:
+        warnings.warn(
+            f"this is one of {n_launched()} processes, each of which trains a model of its own; "
+            "with --devices all they train one together",
+            stacklevel=2,
+        )
     trained = experiment.run.train(settings, not args.quiet)
     return result(trained, _composed(trained, settings))
 

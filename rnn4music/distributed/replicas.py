@@ -39,10 +39,10 @@ SILENCE = 20
 
 LAUNCHERS = (
     ("WORLD_SIZE", "RANK"),  # torchrun
-    ("SLURM_NTASKS", "SLURM_PROCID"),
+    ("SLURM_NTASKS", "SLURM_PROCID", "SLURM_STEP_NODELIST"),  # the last is set by srun alone
     ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),  # Open MPI
 )
-"""The variables with the number of processes that a launcher has started, and which this is."""
+"""The variables that a launcher sets: the number of processes, which of them this is, others."""
 
 COMMAND = [sys.executable, "-m", "rnn4music.training.replicated"]
 """The command of another process; its arguments are those of `connect`."""
@@ -407,11 +407,16 @@ def _own_address(client):
         return towards.getsockname()[0]
 
 
+def n_launched():
+    """Return the number of processes that a launcher has started, this one included; else 1."""
+    counts = [int(os.environ[names[0]]) for names in LAUNCHERS if {*names} <= os.environ.keys()]
+    return max(counts, default=1)
+
+
 def connect_to_launched():
     """Connect to the other processes of a launcher, if it has started some; return whether."""
     here = os.environ
-    counts = [int(here[n]) for n, k in LAUNCHERS if {n, k} <= here.keys()]
-    if max(counts, default=1) == 1 or _joined:
+    if n_launched() == 1 or _joined:
         return False
     if {"MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK"} <= here.keys():
         address = f"{here['MASTER_ADDR']}:{here['MASTER_PORT']}"
