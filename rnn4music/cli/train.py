@@ -6,7 +6,6 @@ from rnn4music import experiment
 from rnn4music._utils.options import Option
 from rnn4music.cli import compose
 from rnn4music.cli._common import ABOVE_BASELINE, BASELINE, QUIET, Result
-from rnn4music.distributed.replicas import n_launched
 from rnn4music.experiment import config
 from rnn4music.training.history import BaselineWarning, worse_than_baseline
 
@@ -37,6 +36,8 @@ def run(args):
     settings = config.merged(vars(args), args.config)
     if settings.data is None:
         args.parser.error(experiment.run.NO_MUSIC)
+    from rnn4music.distributed.replicas import n_launched
+
     if settings.devices is not None:
         from rnn4music.training.replicated import join
 
