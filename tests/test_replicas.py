@@ -118,7 +118,8 @@ def test_a_callback_that_changes_weights_and_rates_is_obeyed(four_devices):
 
 def test_an_interrupted_update_is_forgotten_everywhere(four_devices, monkeypatch):
     """The other processes may have made it: the weights before it are sent again."""
-    sent, calls, run = [], [], replicas.Replicas.run
+    sent, calls = [], []
+    run, send = replicas.Replicas.run, replicas.Replicas.send
 
     def interrupting(self, function, *arguments):
         calls.append(function)
@@ -128,7 +129,12 @@ def test_an_interrupted_update_is_forgotten_everywhere(four_devices, monkeypatch
         return result
 
     monkeypatch.setattr(replicas.Replicas, "run", interrupting)
-    monkeypatch.setattr(replicas.Replicas, "send", lambda self, what, *_: sent.append(what))
+
+    def noting(self, what, *arguments, **options):
+        sent.append(what)
+        return send(self, what, *arguments, **options)
+
+    monkeypatch.setattr(replicas.Replicas, "send", noting)
     model = new_model("plain")
     with replicas.replicas(2) as found:
         config = TrainConfig(epochs=18, batch_size=5, window=13)
@@ -233,6 +239,31 @@ def test_a_silent_process_is_lost(monkeypatch):
     told.set()
     with pytest.raises(replicas.PeersLost, match="process 1 of 2 gives no sign of life"):
         replicas.Replicas.run(waiting, threading.Event().wait)
+
+
+def test_an_interrupted_call_ends_before_the_interruption():
+    """Else the others would wait for it, and it would change weights that are given back."""
+
+    class Interrupting(replicas.queue.SimpleQueue):
+        def __init__(self):
+            self.is_first = True
+
+        def get(self, *arguments, **options):
+            if self.is_first:
+                self.is_first = False
+                raise KeyboardInterrupt
+            return super().get(*arguments, **options)
+
+    done, waiting = [], End()
+    waiting.run = functools.partial(replicas.Replicas.run, waiting)
+    waiting._asked, waiting._answers = replicas.queue.SimpleQueue(), Interrupting()
+    waiting._loss, waiting._exchange = None, lambda message: done.append("sent")
+    threading.Thread(target=waiting._work, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        waiting.send("update", then=lambda: time.sleep(0.3) or done.append("changed"))
+    assert done == ["sent", "changed"]
+    assert waiting.run(lambda: 4) == 4
+    waiting.close()
 
 
 # ---- where processes come from

@@ -37,6 +37,9 @@ SECONDS_TO_BEGIN = 60
 SILENCE = 20
 """Seconds without a sign of life after which a process counts as lost."""
 
+SECONDS_TO_FINISH = 5
+"""Seconds to wait for the rest of a call that is interrupted."""
+
 LAUNCHERS = (
     ("WORLD_SIZE", "RANK"),  # torchrun
     ("SLURM_NTASKS", "SLURM_PROCID", "SLURM_STEP_NODELIST"),  # the last is set by srun alone
@@ -100,9 +103,14 @@ class Replicas:
         ticket = object()
         self._asked.put((ticket, function, arguments))
         answered: Any = (None, None, None)
-        while self._loss is None and answered[0] is not ticket:  # that of an interrupted call
+        try:
+            while self._loss is None and answered[0] is not ticket:  # that of an interrupted call
+                with contextlib.suppress(queue.Empty):
+                    answered = self._answers.get(timeout=1)
+        except BaseException:  # Ctrl-C: what is under way must change nothing afterwards
             with contextlib.suppress(queue.Empty):
-                answered = self._answers.get(timeout=1)
+                self._answers.get(timeout=SECONDS_TO_FINISH)
+            raise
         if answered[0] is not ticket:  # our thread waits forever, which the end would not survive
             atexit.register(leave, 1)
         _, result, error = answered
@@ -115,15 +123,22 @@ class Replicas:
             raise error
         return result
 
-    def send(self, what, task=None, arrays=()):
-        """Send a text, plain values and arrays to the other processes, which `receive` them."""
+    def send(self, what, task=None, arrays=(), then=None, given=()):
+        """Send a text, plain values and arrays to the other processes, which `receive` them.
+
+        Return then(*given). The others call it, too: Ctrl-C does not come between.
+        """
         if self.n_processes == 1:
-            return
+            return then and self.run(then, *given)
         arrays = [np.asarray(array) for array in arrays]
         kinds = [(array.dtype.str, array.shape) for array in arrays]
         head = json.dumps([what, task, kinds]).encode()
         parts = [len(head).to_bytes(8, "little"), head, *(array.tobytes() for array in arrays)]
-        self.run(self._exchange, b"".join(parts))
+        return self.run(self._exchange_and_call, b"".join(parts), then, given)
+
+    def _exchange_and_call(self, message, then, given):
+        self._exchange(message)
+        return then and then(*given)
 
     def receive(self):
         """Return the text, the values and the arrays that the first process sends next."""

@@ -81,10 +81,15 @@ class ReplicatedTrainer(Trainer):
         is_binary = np.array_equal(bits, windows)
         sent = np.packbits(bits, axis=-1) if is_binary else windows
         carried = [] if states is self.initial else states
-        self.replicas.send("update", [key, is_binary], [sent, mask, *settings, *carried])
         self.left = None  # if it is interrupted, the others may have finished
-        given = windows, mask, states, key, settings
-        cost, self.last_gradients, self.states_after = self.replicas.run(self.updater, *given)
+        changed = self.replicas.send(
+            "update",
+            [key, is_binary],
+            [sent, mask, *settings, *carried],
+            then=self.updater,
+            given=(windows, mask, states, key, settings),
+        )
+        cost, self.last_gradients, self.states_after = changed
         self.left = self.store.snapshot()
         return cost
 
