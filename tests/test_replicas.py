@@ -147,6 +147,25 @@ def test_an_interrupted_update_is_forgotten_everywhere(four_devices, monkeypatch
     assert sent == ["weights", "update"]
 
 
+def test_other_processes_begin_with_the_states_of_the_checkpoint(
+    four_devices, tmp_path, monkeypatch
+):
+    begun = []
+
+    def send(self, what, task=None, arrays=(), then=None, given=()):
+        if what == "begin":
+            begun.append(arrays)
+        return then and then(*given)
+
+    monkeypatch.setattr(replicas.Replicas, "send", send)
+    path, options = tmp_path / "night.npz", {"devices": 2, "progress": False, "resume": True}
+    for epochs in (1, 2):  # without a seed, each model draws initial states of its own
+        model = RNN4Music(5, 4, 6, io_length=P, seed=None)
+        model.train(TUNES, 1, epochs, 5, 13, checkpoint=path, **options)
+    for one, two in zip(*begun, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
 def test_a_lost_process_leaves_a_checkpoint_with_every_complete_update(
     four_devices, tmp_path, monkeypatch
 ):

@@ -42,14 +42,18 @@ class ReplicatedTrainer(Trainer):
 
     def __init__(self, *arguments, replicas):
         super().__init__(*arguments)
-        self.replicas, network, store = replicas, self.network, self.store
+        self.replicas = replicas
         n, B = replicas.mesh.size, self.config.batch_size
         if B % n:
             log(
                 f"{B} tunes are not divisible by {n} devices: they take as long as {-(-B // n) * n}"
             )
-        self.updater = Updater(network.on(replicas.mesh), self.config)
+        self.updater = Updater(self.network.on(replicas.mesh), self.config)
         self.left = None  # the values of the weights and averages after the last update
+
+    def run(self, *arguments, **options):
+        """See `Trainer`."""
+        store, network = self.store, self.network
         sizes = [*store.state_sizes.values()][::2]
         others = store.chord_units, store.n_conditions
         task = {
@@ -57,10 +61,7 @@ class ReplicatedTrainer(Trainer):
             "network": [network.cost_name, network.optimiser],
             "config": dataclasses.asdict(self.config),
         }
-        replicas.send("begin", task, self.initial)
-
-    def run(self, *arguments, **options):
-        """See `Trainer`."""
+        self.replicas.send("begin", task, self.initial)  # those of the checkpoint, if there is one
         try:
             return super().run(*arguments, **options)
         finally:  # the devices may not be there afterwards
