@@ -327,7 +327,6 @@ def test_flags_name_numbers_and_addresses():
         cluster.parsed("2")
 
 
-SRUN = {"SLURM_PROCID": "0", "SLURM_STEP_NODELIST": "node[1-3]"}
 TORCHRUN = {"MASTER_ADDR": "node1", "MASTER_PORT": "29500", "WORLD_SIZE": "4", "RANK": "2"}
 
 
@@ -337,14 +336,14 @@ TORCHRUN = {"MASTER_ADDR": "node1", "MASTER_PORT": "29500", "WORLD_SIZE": "4", "
         ({}, []),
         (TORCHRUN, [("node1:29500", 4, 2)]),
         ({**TORCHRUN, "WORLD_SIZE": "1"}, []),
-        ({**SRUN, "SLURM_NTASKS": "3"}, [(None, None, None)]),
-        ({**SRUN, "SLURM_NTASKS": "1"}, []),
+        ({"SLURM_STEP_NUM_TASKS": "3", "SLURM_PROCID": "1"}, [(None, None, None)]),
+        ({"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}, []),
         ({"SLURM_NTASKS": "3", "SLURM_PROCID": "0"}, []),  # a batch script outside of srun
         ({"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "0"}, [(None, None, None)]),
     ],
 )
 def test_launchers_are_known_by_their_variables(monkeypatch, variables, expected):
-    for name in {*TORCHRUN, *(name for names in replicas.LAUNCHERS for name in names)}:
+    for name in {*TORCHRUN, *(name for pair in replicas.LAUNCHERS for name in pair)}:
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
@@ -361,7 +360,11 @@ def test_launchers_are_known_by_their_variables(monkeypatch, variables, expected
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIONS)
 def test_two_processes_learn_what_one_learns(name):
-    assert_alike(trained_alone(name), trained(name, cluster=2))
+    from jax import config
+
+    alone, settings = trained_alone(name), dict(config.values)
+    assert_alike(alone, trained(name, cluster=2))
+    assert config.values == settings
 
 
 @pytest.mark.slow
@@ -459,7 +462,7 @@ def test_a_script_under_a_launcher_runs_once(launcher):
                      "WORLD_SIZE": "2", "RANK": "{k}"},
         "SLURM": {"SLURM_JOB_ID": str(os.getpid()), "SLURM_STEP_NODELIST": "localhost",
                   "SLURM_NTASKS": "2", "SLURM_PROCID": "{k}", "SLURM_LOCALID": "{k}",
-                  "SLURM_STEP_NUM_NODES": "1"},
+                  "SLURM_STEP_NUM_NODES": "1", "SLURM_STEP_NUM_TASKS": "2"},
     }[launcher]  # fmt: skip
     processes = launched(variables)
     answers = [process.communicate(timeout=120) for process in processes]

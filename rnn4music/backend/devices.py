@@ -82,15 +82,22 @@ def _sum_of_rows(mesh):
 # ---- other processes
 
 
+CONNECTED = {"jax_enable_recoverability": True, "jax_enable_preemption_service": False}
+"""Settings of JAX's with which this process goes on when another dies, and with which Ctrl-C and
+SIGTERM stay ours."""
+
+_before = {}  # the settings outside of a connection
+
+
 def connect(address, n, k, seconds, silence):
     """Become process `k` of `n`, whose first listens at an address; JAX asks a launcher for None.
 
     JAX ends this process if the others do not come within some seconds. One that gives no sign of
     life for the seconds of `silence` is then no longer `alive`.
     """
-    # so that this process goes on when another dies, and Ctrl-C and SIGTERM stay ours
-    jax.config.update("jax_enable_recoverability", True)
-    jax.config.update("jax_enable_preemption_service", False)
+    for name, value in CONNECTED.items():
+        _before[name] = getattr(jax.config, name)
+        jax.config.update(name, value)
     clear_backends()  # JAX has other devices from now on
     is_local = address is not None and address.startswith("127.")
     with silenced(2):  # the first process warns of recoverability
@@ -108,7 +115,11 @@ def disconnect():
     """Undo `connect`."""
     with contextlib.suppress(Exception):
         jax.distributed.shutdown()
+    for name in [*_before]:
+        jax.config.update(name, _before.pop(name))
     clear_backends()
+    _side_by_side.cache_clear()  # they refer to a mesh
+    _sum_of_rows.cache_clear()
 
 
 def alive(processes):

@@ -28,6 +28,7 @@ import numpy as np
 
 from rnn4music import backend
 from rnn4music._utils import checks
+from rnn4music._utils.console import log
 from rnn4music._utils.processes import can_start_processes, share_of_cores
 from rnn4music.distributed import cluster as dask
 
@@ -42,10 +43,10 @@ SECONDS_TO_FINISH = 5
 
 LAUNCHERS = (
     ("WORLD_SIZE", "RANK"),  # torchrun
-    ("SLURM_NTASKS", "SLURM_PROCID", "SLURM_STEP_NODELIST"),  # the last is set by srun alone
+    ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),  # srun; a batch script has SLURM_NTASKS, too
     ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),  # Open MPI
 )
-"""The variables that a launcher sets: the number of processes, which of them this is, others."""
+"""The variables with the number of processes that a launcher has started, and which this is."""
 
 COMMAND = [sys.executable, "-m", "rnn4music.training.replicated"]
 """The command of another process; its arguments are those of `connect`."""
@@ -236,10 +237,7 @@ def replicas(devices=None, cluster=None):
         return
     if devices is not None and cluster is not None:
         raise ValueError(f"give devices={devices!r} or cluster={cluster!r}, not both")
-    if backend.ENGINE != "jax":
-        raise ValueError(
-            f"devices and cluster need the engine 'jax', but the engine is {backend.ENGINE!r}"
-        )
+    _check_engine()
     if cluster is not None:
         with _started(cluster):
             yield _joined[0] if _joined else None
@@ -253,6 +251,13 @@ def replicas(devices=None, cluster=None):
             raise ValueError(f"devices={n} must be 'all', or at most {len(found)} in one process")
         found = found[:n]
     yield _joined[0] if _joined else Replicas(found) if len(found) > 1 else None
+
+
+def _check_engine():
+    if backend.ENGINE != "jax":
+        raise ValueError(
+            f"devices and cluster need the engine 'jax', but the engine is {backend.ENGINE!r}"
+        )
 
 
 @contextlib.contextmanager
@@ -424,7 +429,7 @@ def _own_address(client):
 
 def n_launched():
     """Return the number of processes that a launcher has started, this one included; else 1."""
-    counts = [int(os.environ[names[0]]) for names in LAUNCHERS if {*names} <= os.environ.keys()]
+    counts = [int(os.environ[n]) for n, k in LAUNCHERS if {n, k} <= os.environ.keys()]
     return max(counts, default=1)
 
 
@@ -433,6 +438,11 @@ def connect_to_launched():
     here = os.environ
     if n_launched() == 1 or _joined:
         return False
+    _check_engine()
+    log(
+        f"waiting for all {n_launched()} processes: JAX aborts this one if they are not there "
+        f"within {SECONDS_TO_BEGIN} s"
+    )
     if {"MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK"} <= here.keys():
         address = f"{here['MASTER_ADDR']}:{here['MASTER_PORT']}"
         connect(address, int(here["WORLD_SIZE"]), int(here["RANK"]))

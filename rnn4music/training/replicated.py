@@ -124,10 +124,12 @@ def join():
     all. The others compute for it, and exit when it ends. Call it at the top of a script, before
     anything is read or written. It does nothing in a process that no launcher has started.
 
+    JAX aborts the process if not all are there within a minute.
+
     Raises
     ------
     ConnectionError
-        If not all processes are there within a minute.
+        If the processes cannot connect.
     """
     if processes.connect_to_launched():
         _follow()
