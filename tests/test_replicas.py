@@ -243,13 +243,16 @@ def test_messages_of_any_sizes_arrive():
 
 def test_a_silent_process_is_lost(monkeypatch):
     """A machine that lost its power closes no connection: the call would wait forever."""
-    told = threading.Event()
-    monkeypatch.setattr(replicas.atexit, "register", lambda *_: None)
+    told, connection_reset = threading.Event(), threading.Event()
+    at_exit, left = [], []
+    monkeypatch.setattr(replicas.atexit, "register", at_exit.append)
+    monkeypatch.setattr(replicas, "leave", left.append)
     waiting = End()
     waiting._asked, waiting._answers = (replicas.queue.SimpleQueue() for _ in range(2))
     waiting._loss, waiting.jax.alive = None, lambda them: told.wait() and them[:1]
-    for loop in (waiting._work, waiting._watch):
-        threading.Thread(target=loop, daemon=True).start()
+    waiting._worker = threading.Thread(target=waiting._work, daemon=True)
+    waiting._worker.start()
+    threading.Thread(target=waiting._watch, daemon=True).start()
     assert replicas.Replicas.run(waiting, lambda: 5) == 5
     with pytest.raises(ZeroDivisionError):
         replicas.Replicas.run(waiting, lambda: 1 / 0)
@@ -257,7 +260,14 @@ def test_a_silent_process_is_lost(monkeypatch):
     assert replicas.Replicas.run(waiting, lambda: 6) == 6
     told.set()
     with pytest.raises(replicas.PeersLost, match="process 1 of 2 gives no sign of life"):
-        replicas.Replicas.run(waiting, threading.Event().wait)
+        replicas.Replicas.run(waiting, connection_reset.wait)
+    at_exit[0]()
+    assert left == [1]
+    connection_reset.set()
+    waiting._asked.put(None)
+    waiting._worker.join(10)
+    at_exit[0]()  # nothing waits: the program's own exit status
+    assert left == [1]
 
 
 def test_an_interrupted_call_ends_before_the_interruption():

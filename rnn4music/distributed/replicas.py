@@ -83,8 +83,11 @@ class Replicas:
         self._processes = jax_devices.first_of_each_process(devices)
         self._n_words, self._loss = 0, None  # words of the last message; a sentence
         self._asked, self._answers = queue.SimpleQueue(), queue.SimpleQueue()
-        for loop in (self._work, self._watch):
-            threading.Thread(target=loop, daemon=True).start()
+        self._worker, watch = (
+            threading.Thread(target=loop, daemon=True) for loop in (self._work, self._watch)
+        )
+        self._worker.start()
+        watch.start()
         with jax_devices.silenced(1):  # gloo prints that it has connected
             for mesh in (self._processes, self.mesh):
                 self.run(jax_devices.summed, np.zeros(1, "<u4"), mesh)
@@ -112,8 +115,8 @@ class Replicas:
             with contextlib.suppress(queue.Empty):
                 self._answers.get(timeout=SECONDS_TO_FINISH)
             raise
-        if answered[0] is not ticket:  # our thread waits forever, which the end would not survive
-            atexit.register(leave, 1)
+        if answered[0] is not ticket:  # the end would not survive a thread that waits forever
+            atexit.register(lambda: self._worker.is_alive() and leave(1))
         _, result, error = answered
         if error is not None and self.jax.is_loss(error):
             text = str(error).splitlines()[0]
