@@ -9,6 +9,7 @@ devices, or divided among them along its axis of tunes.
 import contextlib
 import functools
 import os
+import threading
 
 import jax
 import numpy as np
@@ -100,7 +101,7 @@ def connect(address, n, k, seconds, silence):
         jax.config.update(name, value)
     clear_backends()  # JAX has other devices from now on
     is_local = address is not None and address.startswith("127.")
-    with silenced(2):  # the first process warns of recoverability
+    with silenced(2, 2):  # at first, of recoverability; JAX may say later why it ends this process
         jax.distributed.initialize(
             address,
             n,
@@ -146,13 +147,21 @@ def is_loss(error):
 
 
 @contextlib.contextmanager
-def silenced(descriptor):
-    """Drop what libraries write to standard output (1) or standard error (2) in this block."""
+def silenced(descriptor, seconds=3600):
+    """Drop what libraries write to standard output (1) or standard error (2) in this block.
+
+    Some seconds later it is written again.
+    """
     kept = os.dup(descriptor)
+    again = threading.Timer(seconds, os.dup2, (kept, descriptor))
+    again.daemon = True
+    again.start()
     try:
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), descriptor)
         yield
     finally:
+        again.cancel()
+        again.join()
         os.dup2(kept, descriptor)
         os.close(kept)

@@ -318,6 +318,8 @@ def _met(listener, n, ended):
 
 def follow(address, n, k):
     """Become process `k` of `n` of those that the process at an address has started."""
+    from rnn4music.backend import devices  # noqa: F401  takes long, and the first now waits
+
     host, port = address.rsplit(":", 1)
     with socket.create_connection((host, int(port)), SECONDS_TO_BEGIN) as first:
         port = first.recv(8).decode()
