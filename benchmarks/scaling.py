@@ -205,20 +205,19 @@ def serve(task):
         replicated.serve(Follower(them))
         return
     models, messages, counts = {}, [], []
-    send = replicas.Replicas.send
+    exchange = replicas.Replicas._exchange
 
-    def timed(self, what, task=None, arrays=()):
+    def timed(self, message):
         started = time.perf_counter()
-        send(self, what, task, arrays)
-        if what == "update":
-            size = sum(array.nbytes for array in arrays)
-            messages.append((1000 * (time.perf_counter() - started), size))
+        received = exchange(self, message)
+        messages.append((1000 * (time.perf_counter() - started), len(message)))
+        return received
 
     class Count(Callback):
         def on_update(self, model, history):
             counts.append(_bytes_sent())
 
-    replicas.Replicas.send = timed
+    replicas.Replicas._exchange = timed
     for line in sys.stdin:
         what, asked, n_times = json.loads(line)
         if what == "sum":
@@ -233,7 +232,7 @@ def serve(task):
             history = model.train(tunes, n_times, 1, *tunes.shape[:2], **options)
             answer = {
                 "ms": [1000 * second for second in history.seconds[1:]],
-                "message": [ms for ms, _ in messages[1:]] or [0],
+                "message": [ms for ms, _ in messages[3:]] or [0],
                 "message bytes": messages[-1][1] if messages else 0,
                 "sent": (counts[-1] - counts[0]) / (n_times - 1),
                 "n_parameters": sum(array.size for array in model.get_parameters().values()),

@@ -248,8 +248,6 @@ def test_a_command_of_the_pages_is_understood(command):
     words = shlex.split(command, comments=True)
     while "=" in words[0]:
         words = words[1:]
-    if words[0] == "srun":
-        words = words[words.index("rnn4music") :]
     program, *words = words
     program = Path(program).name
     if program == "rnn4music":

@@ -90,7 +90,7 @@ def test_all_devices_are_used_and_one_is_no_replica(four_devices, capsys):
     with replicas.replicas(1) as found:
         assert found is None
     trained("plain", devices="all")
-    assert "5 tunes are not divisible by 4 devices" in capsys.readouterr().err
+    assert "divided among 4 devices\nits 5 tunes take as long as 8" in capsys.readouterr().err
 
 
 def test_a_model_goes_on_alone_after_training_on_devices(four_devices):
@@ -302,13 +302,13 @@ def test_what_is_no_place_to_compute(four_devices, monkeypatch):
     wrong: dict
     for wrong, said in (
         ({"devices": 0}, "devices must be at least 1"),
-        ({"devices": 5}, "devices=5 must be 'all', or at most 4"),
+        ({"devices": 5}, "devices=5 must be at most 4, which JAX has here"),
         ({"cluster": 0}, "cluster must be at least 1"),
         ({"devices": "all", "cluster": 2}, "not both"),
     ):
         with pytest.raises(ValueError, match=said):
             trained("plain", **wrong)
-    with pytest.raises(TypeError, match="cluster must be a scheduler's address.*not True"):
+    with pytest.raises(TypeError, match="cluster must be a number of processes.*not True"):
         trained("plain", cluster=True)
     with monkeypatch.context() as patched:
         patched.setattr(backend, "ENGINE", "numba")
@@ -345,6 +345,7 @@ TORCHRUN = {"MASTER_ADDR": "node1", "MASTER_PORT": "29500", "WORLD_SIZE": "4", "
     [
         ({}, []),
         (TORCHRUN, [("node1:29500", 4, 2)]),
+        ({**TORCHRUN, "TORCHELASTIC_RUN_ID": "none"}, [("node1:29501", 4, 2)]),
         ({**TORCHRUN, "WORLD_SIZE": "1"}, []),
         ({"SLURM_STEP_NUM_TASKS": "3", "SLURM_PROCID": "1"}, [(None, None, None)]),
         ({"SLURM_STEP_NUM_TASKS": "1", "SLURM_PROCID": "0"}, []),
@@ -358,10 +359,32 @@ def test_launchers_are_known_by_their_variables(monkeypatch, variables, expected
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     asked = []
-    monkeypatch.setattr(replicas, "connect", lambda *arguments: asked.append(arguments))
+    for name in ("connect", "follow"):
+        monkeypatch.setattr(replicas, name, lambda *arguments: asked.append(arguments))
     assert replicas.connect_to_launched() == bool(expected)
     assert (replicas.n_launched() > 1) == bool(expected)
     assert asked == expected
+
+
+def test_launched_processes_that_cannot_meet(monkeypatch):
+    monkeypatch.setattr(replicas, "SECONDS_TO_BEGIN", 0.3)
+    with replicas.socket.create_server(("", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        for name, value in {**TORCHRUN, "MASTER_PORT": port, "MASTER_ADDR": "127.0.0.1"}.items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setenv("RANK", "0")
+        with pytest.raises(ConnectionError, match=f"port {port} .* set another MASTER_PORT"):
+            replicas.connect_to_launched()
+    with pytest.raises(ConnectionError, match=r"not all of 4 .* 1 are here after 0\.3 s"):
+        replicas.connect_to_launched()
+    monkeypatch.setenv("RANK", "1")
+    with pytest.raises(ConnectionError, match=f"does not answer at 127.0.0.1:{port} within"):
+        replicas.connect_to_launched()
+    monkeypatch.setenv("RANK", "4")
+    with pytest.raises(ValueError, match="RANK=4 must be below WORLD_SIZE=4"):
+        replicas.connect_to_launched()
+    with pytest.warns(UserWarning, match="one of 4 processes.*join"):
+        replicas.replicas(1).__enter__()
 
 
 # ---- processes
@@ -384,10 +407,9 @@ def test_four_processes_learn_what_one_learns():
 
 def others():
     """Return the numbers of the processes that serve this one."""
-    command = " ".join(replicas.COMMAND[1:])
     listed = subprocess.run(["ps", "-ww", "-o", "pid=,args=", "--ppid", str(os.getpid())],
                             capture_output=True, text=True, check=True)  # fmt: skip
-    return [int(line.split()[0]) for line in listed.stdout.splitlines() if command in line]
+    return [int(line.split()[0]) for line in listed.stdout.splitlines() if replicas.PROGRAM in line]
 
 
 class Killing(Callback):
@@ -499,7 +521,7 @@ def test_others_end_with_a_sentence_when_the_first_is_killed():
 
 @pytest.mark.slow
 def test_processes_that_do_not_come_are_an_error(monkeypatch):
-    monkeypatch.setattr(replicas, "COMMAND", [sys.executable, "-c", "raise SystemExit('no luck')"])
+    monkeypatch.setattr(replicas, "PROGRAM", "raise SystemExit('no luck')")
     with pytest.raises(ConnectionError, match="not all of 2 processes have started: no luck"):
         trained("plain", cluster=2)
     assert_alike(trained_alone("plain"), trained("plain"), 0)  # JAX works as before

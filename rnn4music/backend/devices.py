@@ -142,8 +142,8 @@ def alive(processes):
 
 def is_loss(error):
     """Return whether an error of JAX's means that another process is lost."""
-    from_jax = isinstance(error, jax.errors.JaxRuntimeError)
-    return "Gloo" in str(error) or (from_jax and "RESOURCE_EXHAUSTED" not in str(error))
+    words = "Gloo", "NCCL", "UNAVAILABLE", "ABORTED", "DEADLINE_EXCEEDED", "onnection"
+    return any(word in str(error) for word in words)
 
 
 @contextlib.contextmanager

@@ -35,7 +35,8 @@ def parsed(text):
     if text is None or ":" in text:
         return text
     raise ValueError(
-        f"--cluster {text} is not a scheduler's address, such as tcp://192.168.0.10:8786"
+        f"--cluster {text} is not a scheduler's address, such as tcp://192.168.0.10:8786; for "
+        "processes of this machine give --workers"
     )
 
 

@@ -22,6 +22,7 @@ import sys
 import tempfile
 import threading
 import time
+import warnings
 from typing import Any
 
 import numpy as np
@@ -48,8 +49,13 @@ LAUNCHERS = (
 )
 """The variables with the number of processes that a launcher has started, and which this is."""
 
-COMMAND = [sys.executable, "-m", "rnn4music.training.replicated"]
-"""The command of another process; its arguments are those of `connect`."""
+PROGRAM = (
+    "import sys; sys.path[:] = sys.argv[4:]; from rnn4music.training.replicated import main; main()"
+)
+"""What another process runs, with the arguments of `follow` and where Python finds modules."""
+
+
+REMEDY = "with a checkpoint, the same call resumes there (--checkpoint FILE --resume)"
 
 
 class PeersLost(ConnectionError):
@@ -119,8 +125,7 @@ class Replicas:
             atexit.register(lambda: self._worker.is_alive() and leave(1))
         _, result, error = answered
         if error is not None and self.jax.is_loss(error):
-            text = str(error).splitlines()[0]
-            self._loss = f"one of {self.n_processes} processes is lost ({text})"
+            self._loss = f"one of {self.n_processes} processes is lost; {REMEDY}"
         if self._loss is not None:
             raise PeersLost(self._loss) from error
         if error is not None:
@@ -138,7 +143,13 @@ class Replicas:
         kinds = [(array.dtype.str, array.shape) for array in arrays]
         head = json.dumps([what, task, kinds]).encode()
         parts = [len(head).to_bytes(8, "little"), head, *(array.tobytes() for array in arrays)]
-        return self.run(self._exchange_and_call, b"".join(parts), then, given)
+        try:
+            return self.run(self._exchange_and_call, b"".join(parts), then, given)
+        except PeersLost:
+            raise
+        except Exception as error:  # the others wait for what did not happen here
+            self._loss = f"an error ended the work of {self.n_processes} processes ({error})"
+            raise
 
     def _exchange_and_call(self, message, then, given):
         self._exchange(message)
@@ -192,7 +203,8 @@ class Replicas:
         everyone = range(self.n_processes)
         while self._loss is None and (alive := self.jax.alive(everyone)) is not None:
             if lost := {*everyone} - {*alive}:
-                self._loss = f"process {min(lost)} of {self.n_processes} gives no sign of life"
+                lost = f"process {min(lost)} of {self.n_processes}"
+                self._loss = f"{lost} gives no sign of life; {REMEDY}"
             time.sleep(SILENCE / 4)
 
 
@@ -203,6 +215,8 @@ _joined = []  # the `Replicas` of the processes to which this one is connected
 
 def parsed(devices, cluster):
     """Return the arguments of `replicas` that ``--devices`` and ``--cluster`` mean, as a dict."""
+    if devices is not None and cluster is not None:
+        raise ValueError("give --devices or --cluster, not both")
     if devices not in (None, "all"):
         devices = _number("--devices", devices, "'all' nor a number of devices")
     if cluster is not None and ":" not in cluster:
@@ -241,6 +255,12 @@ def replicas(devices=None, cluster=None):
     if devices is not None and cluster is not None:
         raise ValueError(f"give devices={devices!r} or cluster={cluster!r}, not both")
     _check_engine()
+    if n_launched() > 1 and not _joined and devices is not None:
+        warnings.warn(
+            f"this is one of {n_launched()} processes, each of which trains a model of its own; "
+            "after rnn4music.training.join() they train one together",
+            stacklevel=4,
+        )
     if cluster is not None:
         with _started(cluster):
             yield _joined[0] if _joined else None
@@ -250,8 +270,10 @@ def replicas(devices=None, cluster=None):
     found = jax_devices.devices()
     if devices != "all":
         n = checks.integer("devices", devices, low=1)
-        if n > len(found) or _joined:
-            raise ValueError(f"devices={n} must be 'all', or at most {len(found)} in one process")
+        if _joined:
+            raise ValueError(f"devices={n} must be 'all' in processes that have joined")
+        if n > len(found):
+            raise ValueError(f"devices={n} must be at most {len(found)}, which JAX has here")
         found = found[:n]
     yield _joined[0] if _joined else Replicas(found) if len(found) > 1 else None
 
@@ -266,6 +288,8 @@ def _check_engine():
 @contextlib.contextmanager
 def _started(cluster):
     """Start the other processes, and connect to them as the first."""
+    from rnn4music.backend.machine_code import runs_on_processor
+
     if _joined:
         raise ValueError("this process has joined others already: give devices='all', no cluster")
     with contextlib.ExitStack() as at_the_end:
@@ -276,7 +300,17 @@ def _started(cluster):
                     f"cluster={n} starts Python processes, which a frozen program or a daemonic "
                     "process cannot do: leave it out"
                 )
+            if n > 1 and not runs_on_processor():
+                raise ValueError(
+                    f"cluster={n} would give {n} processes the same accelerators: give "
+                    "devices='all' instead"
+                )
             host, start = "127.0.0.1", _on_this_machine
+        elif isinstance(cluster, bool | float) or (isinstance(cluster, str) and ":" not in cluster):
+            raise TypeError(
+                "cluster must be a number of processes, a scheduler's address (tcp://host:8786), "
+                f"a distributed.Client or a Dask cluster, not {cluster!r}"
+            )
         else:
             client = at_the_end.enter_context(dask.connected(cluster))
             n = 1 + len(dask.addresses(client))
@@ -317,12 +351,22 @@ def _met(listener, n, ended):
 
 
 def follow(address, n, k):
-    """Become process `k` of `n` of those that the process at an address has started."""
+    """Become process `k` of `n`, whose first one is `_met` at an address."""
     from rnn4music.backend import devices  # noqa: F401  takes long, and the first now waits
 
-    host, port = address.rsplit(":", 1)
-    with socket.create_connection((host, int(port)), SECONDS_TO_BEGIN) as first:
-        port = first.recv(8).decode()
+    (host, port), until = address.rsplit(":", 1), time.monotonic() + SECONDS_TO_BEGIN
+    while True:
+        try:
+            with socket.create_connection((host, int(port)), SECONDS_TO_BEGIN) as first:
+                port = first.recv(8).decode()
+            break
+        except OSError as error:
+            if time.monotonic() > until:
+                raise ConnectionError(
+                    f"the first of {n} processes does not answer at {address} within "
+                    f"{SECONDS_TO_BEGIN} s ({error})"
+                ) from None
+            time.sleep(0.5)
     connect(f"{host}:{port}", n, k)
 
 
@@ -367,7 +411,7 @@ def _on_this_machine(address, n):
     with tempfile.TemporaryFile() as log, contextlib.ExitStack() as at_the_end:
         others = []
         for k in range(1, n):
-            command = [*COMMAND, address, str(n), str(k)]
+            command = _command(address, n, k)
             # in a session of its own, so that Ctrl-C reaches the caller alone
             other = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -386,6 +430,10 @@ def _on_this_machine(address, n):
             return log.read()[-1000:].decode(errors="replace").strip()
 
         yield ended
+
+
+def _command(address, n, k):
+    return [sys.executable, "-c", PROGRAM, address, str(n), str(k), *map(str, sys.path)]
 
 
 def _bind(process, cores):
@@ -418,7 +466,7 @@ def _on_workers(client, address, n):
 
 def _run(address, n, k):
     """Run process `k` on a Dask worker until it ends; return the end of what it wrote."""
-    command = [*COMMAND, address, str(n), str(k)]
+    command = _command(address, n, k)
     ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     return ended.stderr[-1000:].decode(errors="replace").strip()
 
@@ -444,14 +492,27 @@ def connect_to_launched():
     if n_launched() == 1 or _joined:
         return False
     _check_engine()
-    log(
-        f"waiting for all {n_launched()} processes: JAX aborts this one if they are not there "
-        f"within {SECONDS_TO_BEGIN} s"
-    )
     if {"MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK"} <= here.keys():
-        address = f"{here['MASTER_ADDR']}:{here['MASTER_PORT']}"
-        connect(address, int(here["WORLD_SIZE"]), int(here["RANK"]))
+        host, n, k = here["MASTER_ADDR"], int(here["WORLD_SIZE"]), int(here["RANK"])
+        # torchrun itself listens at its port
+        port = int(here["MASTER_PORT"]) + ("TORCHELASTIC_RUN_ID" in here)
+        if not 0 <= k < n:
+            raise ValueError(f"RANK={k} must be below WORLD_SIZE={n}")
+        if k > 0:
+            follow(f"{host}:{port}", n, k)
+            return True
+        try:
+            listener = socket.create_server(("", port))
+        except OSError as error:
+            raise ConnectionError(
+                f"this machine cannot listen at the port {port} ({error.strerror}): set another "
+                "MASTER_PORT"
+            ) from None
+        with listener:
+            port = _met(listener, n, lambda: None)
+        connect(f"{host}:{port}", n, 0)
     else:
+        log(f"waiting for {n_launched()} processes, which JAX ends after {SECONDS_TO_BEGIN} s")
         connect(None, None, None)
     return True
 

@@ -10,8 +10,6 @@ checkpoints, and decides when to stop. For each update it sends the windows, a b
 and states that are carried on. Noise is drawn in each process, from the update's key. The first
 process sends the weights when anything but an update has changed them, and once an epoch, since
 processors of different kinds round differently.
-
-    python -m rnn4music.training.replicated ADDRESS N K       process K of N, for the first one
 """
 
 import atexit
@@ -44,10 +42,10 @@ class ReplicatedTrainer(Trainer):
         super().__init__(*arguments)
         self.replicas = replicas
         n, B = replicas.mesh.size, self.config.batch_size
+        of = f" of {replicas.n_processes} processes" * (replicas.n_processes > 1)
+        log(f"each minibatch is divided among {n} devices{of}")
         if B % n:
-            log(
-                f"{B} tunes are not divisible by {n} devices: they take as long as {-(-B // n) * n}"
-            )
+            log(f"its {B} tunes take as long as {-(-B // n) * n}, a multiple of {n}")
         self.updater = Updater(self.network.on(replicas.mesh), self.config)
         self.left = None  # the values of the weights and averages after the last update
 
@@ -71,8 +69,8 @@ class ReplicatedTrainer(Trainer):
 
     def complete_epoch(self):
         """See `Trainer`."""
+        self.store.restore(self.store.snapshot())  # this process validates alone
         super().complete_epoch()
-        self.left = None
 
     def _change(self, windows, mask, states, key):
         values, settings = self.store.snapshot(), self._settings()
@@ -124,12 +122,12 @@ def join():
     all. The others compute for it, and exit when it ends. Call it at the top of a script, before
     anything is read or written. It does nothing in a process that no launcher has started.
 
-    JAX aborts the process if not all are there within a minute.
+    With SLURM's or Open MPI's variables JAX aborts the process if not all are there in a minute.
 
     Raises
     ------
     ConnectionError
-        If the processes cannot connect.
+        If not all processes are there within a minute, or they cannot connect.
     """
     if processes.connect_to_launched():
         _follow()
@@ -151,7 +149,8 @@ def _follow():
     processes.leave(0)
 
 
-if __name__ == "__main__":
-    address, n, k = sys.argv[1:]
+def main():
+    """Be process K of N, which the first one has started: see `replicas.PROGRAM`."""
+    address, n, k = sys.argv[1:4]
     processes.follow(address, int(n), int(k))
     _follow()

@@ -19,7 +19,7 @@ class QuickNetwork:
     """Stand-in for `graphs.compiled.CompiledNetwork`, with the methods that training calls."""
 
     def __init__(self, store):
-        self.store = store
+        self.store, self.mesh, self.n_devices = store, None, 1
 
     def is_compiled(self, *_):
         """Return True, since nothing is compiled."""
