@@ -383,6 +383,9 @@ def test_launched_processes_that_cannot_meet(monkeypatch):
     monkeypatch.setenv("RANK", "4")
     with pytest.raises(ValueError, match="RANK=4 must be below WORLD_SIZE=4"):
         replicas.connect_to_launched()
+    monkeypatch.setenv("MASTER_PORT", "http")
+    with pytest.raises(ValueError, match="MASTER_PORT='http' must be a whole number"):
+        replicas.connect_to_launched()
     with pytest.warns(UserWarning, match="one of 4 processes.*join"):
         replicas.replicas(1).__enter__()
 

@@ -482,8 +482,16 @@ def _own_address(client):
 
 def n_launched():
     """Return the number of processes that a launcher has started, this one included; else 1."""
-    counts = [int(os.environ[n]) for n, k in LAUNCHERS if {n, k} <= os.environ.keys()]
+    counts = [_variable(n) for n, k in LAUNCHERS if {n, k} <= os.environ.keys()]
     return max(counts, default=1)
+
+
+def _variable(name):
+    """Return the number that an environment variable holds."""
+    text = os.environ[name]
+    if not text.isdecimal():
+        raise ValueError(f"the environment variable {name}={text!r} must be a whole number")
+    return int(text)
 
 
 def connect_to_launched():
@@ -493,9 +501,9 @@ def connect_to_launched():
         return False
     _check_engine()
     if {"MASTER_ADDR", "MASTER_PORT", "WORLD_SIZE", "RANK"} <= here.keys():
-        host, n, k = here["MASTER_ADDR"], int(here["WORLD_SIZE"]), int(here["RANK"])
+        host, n, k = here["MASTER_ADDR"], _variable("WORLD_SIZE"), _variable("RANK")
         # torchrun itself listens at its port
-        port = int(here["MASTER_PORT"]) + ("TORCHELASTIC_RUN_ID" in here)
+        port = _variable("MASTER_PORT") + ("TORCHELASTIC_RUN_ID" in here)
         if not 0 <= k < n:
             raise ValueError(f"RANK={k} must be below WORLD_SIZE={n}")
         if k > 0:
