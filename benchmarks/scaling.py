@@ -194,13 +194,13 @@ def serve(task):
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # libraries print, too
     from benchmarks import job
-    from rnn4music.distributed import replicas
+    from rnn4music.distributed import launch, replicas
     from rnn4music.training import Callback, replicated
 
     them: Any = None
     if n > 1:
-        replicas.connect(address, n, k)
-        devices, them = "all", replicas.joined()
+        launch.connect(address, n, k)
+        devices, them = "all", launch.joined()
     if k:
         replicated.serve(Follower(them))
         return

@@ -9,7 +9,7 @@ from rnn4music import generation
 from rnn4music._utils import checks
 from rnn4music._utils.differences import differences
 from rnn4music.data import pianoroll
-from rnn4music.distributed.replicas import replicas
+from rnn4music.distributed.launch import replicas
 from rnn4music.evaluation import scores
 from rnn4music.graphs.compiled import NO_NOISE, CompiledNetwork
 from rnn4music.graphs.parameters import WEIGHTS, ParameterStore, print_summary

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from rnn4music import RNN4Music, backend
-from rnn4music.distributed import cluster, replicas
+from rnn4music.distributed import cluster, launch, replicas
 from rnn4music.training import replicated
 from rnn4music.training.callbacks import Callback
 from rnn4music.training.config import TrainConfig
@@ -85,9 +85,9 @@ def test_devices_learn_what_one_learns(four_devices, name, n):
 
 
 def test_all_devices_are_used_and_one_is_no_replica(four_devices, capsys):
-    with replicas.replicas("all") as found:
+    with launch.replicas("all") as found:
         assert found is not None and found.mesh.size == 4
-    with replicas.replicas(1) as found:
+    with launch.replicas(1) as found:
         assert found is None
     trained("plain", devices="all")
     assert "divided among 4 devices\nits 5 tunes take as long as 8" in capsys.readouterr().err
@@ -136,7 +136,7 @@ def test_an_interrupted_update_is_forgotten_everywhere(four_devices, monkeypatch
 
     monkeypatch.setattr(replicas.Replicas, "send", noting)
     model = new_model("plain")
-    with replicas.replicas(2) as found:
+    with launch.replicas(2) as found:
         config = TrainConfig(epochs=18, batch_size=5, window=13)
         trainer = replicated.ReplicatedTrainer(model, TUNES, None, config, replicas=found)
         with pytest.raises(KeyboardInterrupt):
@@ -313,25 +313,25 @@ def test_what_is_no_place_to_compute(four_devices, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(backend, "ENGINE", "numba")
         with pytest.raises(ValueError, match="the engine is 'numba'"):
-            replicas.replicas("all").__enter__()
+            launch.replicas("all").__enter__()
     with monkeypatch.context() as patched:
         patched.setattr(sys, "frozen", True, raising=False)
         with pytest.raises(ValueError, match="cluster=2 starts .* a frozen program"):
             trained("plain", cluster=2)
-    monkeypatch.setattr(replicas, "_joined", [object()])
+    monkeypatch.setattr(launch, "_joined", [object()])
     with pytest.raises(ValueError, match="has joined others already"):
         trained("plain", cluster=2)
 
 
 def test_flags_name_numbers_and_addresses():
-    assert replicas.parsed(None, None) == {"devices": None, "cluster": None}
-    assert replicas.parsed("all", None)["devices"] == "all"
-    assert replicas.parsed("2", None)["devices"] == 2
-    assert replicas.parsed(None, "3")["cluster"] == 3
-    assert replicas.parsed(None, "tcp://10.0.0.1:8786")["cluster"] == "tcp://10.0.0.1:8786"
+    assert launch.parsed(None, None) == {"devices": None, "cluster": None}
+    assert launch.parsed("all", None)["devices"] == "all"
+    assert launch.parsed("2", None)["devices"] == 2
+    assert launch.parsed(None, "3")["cluster"] == 3
+    assert launch.parsed(None, "tcp://10.0.0.1:8786")["cluster"] == "tcp://10.0.0.1:8786"
     for devices, where in (("some", None), ("0", None), (None, "here"), (None, "-1")):
         with pytest.raises(ValueError, match="is neither"):
-            replicas.parsed(devices, where)
+            launch.parsed(devices, where)
     assert cluster.parsed("tcp://10.0.0.1:8786") == "tcp://10.0.0.1:8786"
     with pytest.raises(ValueError, match="--cluster 2 is not a scheduler's address"):
         cluster.parsed("2")
@@ -354,40 +354,40 @@ TORCHRUN = {"MASTER_ADDR": "node1", "MASTER_PORT": "29500", "WORLD_SIZE": "4", "
     ],
 )
 def test_launchers_are_known_by_their_variables(monkeypatch, variables, expected):
-    for name in {*TORCHRUN, *(name for pair in replicas.LAUNCHERS for name in pair)}:
+    for name in {*TORCHRUN, *(name for pair in launch.LAUNCHERS for name in pair)}:
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     asked = []
     for name in ("connect", "follow"):
-        monkeypatch.setattr(replicas, name, lambda *arguments: asked.append(arguments))
-    assert replicas.connect_to_launched() == bool(expected)
-    assert (replicas.n_launched() > 1) == bool(expected)
+        monkeypatch.setattr(launch, name, lambda *arguments: asked.append(arguments))
+    assert launch.connect_to_launched() == bool(expected)
+    assert (launch.n_launched() > 1) == bool(expected)
     assert asked == expected
 
 
 def test_launched_processes_that_cannot_meet(monkeypatch):
-    monkeypatch.setattr(replicas, "SECONDS_TO_BEGIN", 0.3)
-    with replicas.socket.create_server(("", 0)) as taken:
+    monkeypatch.setattr(launch, "SECONDS_TO_BEGIN", 0.3)
+    with launch.socket.create_server(("", 0)) as taken:
         port = str(taken.getsockname()[1])
         for name, value in {**TORCHRUN, "MASTER_PORT": port, "MASTER_ADDR": "127.0.0.1"}.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("RANK", "0")
         with pytest.raises(ConnectionError, match=f"port {port} .* set another MASTER_PORT"):
-            replicas.connect_to_launched()
+            launch.connect_to_launched()
     with pytest.raises(ConnectionError, match=r"not all of 4 .* 1 are here after 0\.3 s"):
-        replicas.connect_to_launched()
+        launch.connect_to_launched()
     monkeypatch.setenv("RANK", "1")
     with pytest.raises(ConnectionError, match=f"does not answer at 127.0.0.1:{port} within"):
-        replicas.connect_to_launched()
+        launch.connect_to_launched()
     monkeypatch.setenv("RANK", "4")
     with pytest.raises(ValueError, match="RANK=4 must be below WORLD_SIZE=4"):
-        replicas.connect_to_launched()
+        launch.connect_to_launched()
     monkeypatch.setenv("MASTER_PORT", "http")
     with pytest.raises(ValueError, match="MASTER_PORT='http' must be a whole number"):
-        replicas.connect_to_launched()
+        launch.connect_to_launched()
     with pytest.warns(UserWarning, match="one of 4 processes.*join"):
-        replicas.replicas(1).__enter__()
+        launch.replicas(1).__enter__()
 
 
 # ---- processes
@@ -412,7 +412,7 @@ def others():
     """Return the numbers of the processes that serve this one."""
     listed = subprocess.run(["ps", "-ww", "-o", "pid=,args=", "--ppid", str(os.getpid())],
                             capture_output=True, text=True, check=True)  # fmt: skip
-    return [int(line.split()[0]) for line in listed.stdout.splitlines() if replicas.PROGRAM in line]
+    return [int(line.split()[0]) for line in listed.stdout.splitlines() if launch.PROGRAM in line]
 
 
 class Killing(Callback):
@@ -482,7 +482,7 @@ def launched(variables, n=2):
 
 
 def free_port():
-    with replicas.socket.socket() as listener:
+    with launch.socket.socket() as listener:
         listener.bind(("", 0))
         return str(listener.getsockname()[1])
 
@@ -524,7 +524,7 @@ def test_others_end_with_a_sentence_when_the_first_is_killed():
 
 @pytest.mark.slow
 def test_processes_that_do_not_come_are_an_error(monkeypatch):
-    monkeypatch.setattr(replicas, "PROGRAM", "raise SystemExit('no luck')")
+    monkeypatch.setattr(launch, "PROGRAM", "raise SystemExit('no luck')")
     with pytest.raises(ConnectionError, match="not all of 2 processes have started: no luck"):
         trained("plain", cluster=2)
     assert_alike(trained_alone("plain"), trained("plain"), 0)  # JAX works as before

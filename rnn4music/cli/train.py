@@ -36,7 +36,7 @@ def run(args):
     settings = config.merged(vars(args), args.config)
     if settings.data is None:
         args.parser.error(experiment.run.NO_MUSIC)
-    from rnn4music.distributed.replicas import n_launched
+    from rnn4music.distributed.launch import n_launched
 
     if settings.devices is not None:
         from rnn4music.training.replicated import join

@@ -17,7 +17,7 @@ from rnn4music._utils.console import log
 from rnn4music._utils.paths import PAGES, check_suffix
 from rnn4music.data.notation import BAR_COLUMNS, bar_columns
 from rnn4music.data.store import is_store, options_of
-from rnn4music.distributed.replicas import parsed
+from rnn4music.distributed.launch import parsed
 from rnn4music.experiment import inputs, recipe, training_music
 from rnn4music.experiment.music import Music, read_music
 from rnn4music.model import RNN4Music

@@ -20,7 +20,8 @@ import sys
 import numpy as np
 
 from rnn4music._utils.console import log
-from rnn4music.distributed import replicas as processes
+from rnn4music.distributed import launch
+from rnn4music.distributed.replicas import PeersLost, leave
 from rnn4music.graphs.compiled import SETTINGS, CompiledNetwork
 from rnn4music.graphs.parameters import ParameterStore
 from rnn4music.training.config import TrainConfig
@@ -129,28 +130,28 @@ def join():
     ConnectionError
         If not all processes are there within a minute, or they cannot connect.
     """
-    if processes.connect_to_launched():
+    if launch.connect_to_launched():
         _follow()
-        atexit.register(processes.disconnect)
+        atexit.register(launch.disconnect)
 
 
 def _follow():
     """Serve the first process and exit, or return if this is the first one."""
-    replicas = processes.joined()
+    replicas = launch.joined()
     if replicas.is_first:
         return
     for number in (signal.SIGINT, signal.SIGTERM):  # the first process stops, and lets this one end
         signal.signal(number, signal.SIG_IGN)
     try:
         serve(replicas)
-    except processes.PeersLost as error:
+    except PeersLost as error:
         log(f"rnn4music: error: {error}; this process ends, too")
-        processes.leave(1)
-    processes.leave(0)
+        leave(1)
+    leave(0)
 
 
 def main():
-    """Be process K of N, which the first one has started: see `replicas.PROGRAM`."""
+    """Be process K of N, which the first one has started: see `launch.PROGRAM`."""
     address, n, k = sys.argv[1:4]
-    processes.follow(address, int(n), int(k))
+    launch.follow(address, int(n), int(k))
     _follow()
