@@ -81,7 +81,6 @@ class ReplicatedTrainer(Trainer):
         is_binary = np.array_equal(bits, windows)
         sent = np.packbits(bits, axis=-1) if is_binary else windows
         carried = [] if states is self.initial else states
-        self.left = None  # if it is interrupted, the others may have finished
         changed = self.replicas.send(
             "update",
             [key, is_binary],
