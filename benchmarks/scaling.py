@@ -2,7 +2,7 @@
 
     python -m benchmarks.scaling                     on this machine; takes some minutes
     python -m benchmarks.scaling --network 1,0.1 10,1
-                                                     over links of so many Gbit/s and milliseconds
+                                                     over links with these Gbit/s and milliseconds
     python -m benchmarks.scaling --sizes 400,512,100 --rounds 3 --paper
 
 Run it from the repository's root. The programs alternate in rounds, each in processes of its own.
@@ -265,12 +265,12 @@ def _sums(mesh, n_floats, n):
     import jax
     import numpy as np
 
-    from rnn4music.backend.devices import TUNES
+    from rnn4music.backend.devices import TUNES, sum_of_rows
 
-    shared, whole = jax.sharding.PartitionSpec(TUNES), jax.sharding.PartitionSpec()
-    add = jax.jit(jax.shard_map(lambda row: jax.lax.psum(row, TUNES), mesh=mesh,
-                                in_specs=shared, out_specs=whole))  # fmt: skip
-    place = jax.sharding.NamedSharding(mesh, shared)
+    add, place = (
+        sum_of_rows(mesh),
+        jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(TUNES)),
+    )
     rows = jax.make_array_from_process_local_data(place, np.ones((1, n_floats), "float32"))
     durations = []
     for _ in range(n + 1):

@@ -25,8 +25,8 @@ def devices():
     return jax.devices()
 
 
-def n_processes():
-    """Return the number of processes, and the number of this one."""
+def process_numbers():
+    """Return how many processes are connected, and the number of this one."""
     return jax.process_count(), jax.process_index()
 
 
@@ -65,15 +65,17 @@ def _side_by_side(mesh):
 
 
 def summed(array, mesh):
-    """Return the sum of the arrays that the devices of a mesh have, one for each process's own."""
+    """Return the sum of an array over the devices of a mesh; each process passes its own array."""
     rows = np.broadcast_to(array, (len(mesh.local_devices), *array.shape))
     place = NamedSharding(mesh, Spec(TUNES))
     rows = jax.make_array_from_process_local_data(place, rows, (mesh.size, *array.shape))
-    return np.asarray(_sum_of_rows(mesh)(rows))[0]
+    return np.asarray(sum_of_rows(mesh)(rows))[0]
 
 
 @functools.cache
-def _sum_of_rows(mesh):
+def sum_of_rows(mesh):
+    """Return the compiled sum of arrays (1, …), one on each device of a mesh."""
+
     def add(row):
         return jax.lax.psum(row, TUNES)
 
@@ -91,7 +93,7 @@ _before = {}  # the settings outside of a connection
 
 
 def connect(address, n, k, seconds, silence):
-    """Become process `k` of `n`, whose first listens at an address; JAX asks a launcher for None.
+    """Become process `k` of `n`; the first listens at an address. None comes from a launcher.
 
     JAX ends this process if the others do not come within some seconds. One that gives no sign of
     life for the seconds of `silence` is then no longer `alive`.
@@ -101,7 +103,7 @@ def connect(address, n, k, seconds, silence):
         jax.config.update(name, value)
     clear_backends()  # JAX has other devices from now on
     is_local = address is not None and address.startswith("127.")
-    with silenced(2, 2):  # at first, of recoverability; JAX may say later why it ends this process
+    with silenced(2, 2):  # its warning of recoverability, but not why JAX later aborts
         jax.distributed.initialize(
             address,
             n,
@@ -120,22 +122,22 @@ def disconnect():
         jax.config.update(name, _before.pop(name))
     clear_backends()
     _side_by_side.cache_clear()  # they refer to a mesh
-    _sum_of_rows.cache_clear()
+    sum_of_rows.cache_clear()
 
 
 def alive(processes):
-    """Return those of the processes that give signs of life; None if JAX has no way to tell.
+    """Return the processes that give signs of life, or None if this JAX does not list them.
 
-    All processes have to ask. The first one keeps the list.
+    The call returns when all living processes have made it. The first one keeps the list.
     """
     try:
         from jax._src.distributed import global_state  # it has no public name
 
-        ask = global_state.client.get_live_nodes  # pyright: ignore[reportOptionalMemberAccess]
+        listed = global_state.client.get_live_nodes  # pyright: ignore[reportOptionalMemberAccess]
     except (ImportError, AttributeError):
         return None
     try:
-        return [*ask([*processes])]
+        return [*listed([*processes])]
     except Exception:  # the first process is gone
         return [*processes][1:]
 

@@ -150,7 +150,7 @@ def function(inputs, outputs, updates=(), mesh=None):
         compiled = library.function(
             inputs, outputs, updates=updates, mode=mode, on_unused_input="ignore"
         )
-    if mesh is not None:  # PyTensor knows the shape of a share only
+    if mesh is not None:  # PyTensor's shapes are those of a share
         compiled.trust_input = True
 
     @functools.wraps(compiled)

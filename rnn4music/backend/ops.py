@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import itertools
 import math
 from typing import Any
 
@@ -80,13 +81,14 @@ def sum_over_replicas(arrays):
     from rnn4music.backend import xla
 
     flat: Any = xla.SumOverReplicas()(concatenate([array.flatten() for array in arrays], axis=0))
-    sums, start = [], 0
-    for array in arrays:
-        shape = shape_of(array)
-        size = math.prod(shape)
-        sums.append(flat[start : start + size].reshape(shape))
-        start += size
-    return sums
+    return cut(flat, [shape_of(array) for array in arrays])
+
+
+def cut(flat, shapes):
+    """Return arrays of these shapes that follow each other in a vector."""
+    ends = list(itertools.accumulate(map(math.prod, shapes), initial=0))
+    parts = (flat[start:end] for start, end in itertools.pairwise(ends))
+    return [part.reshape(shape) for part, shape in zip(parts, shapes)]
 
 
 def shape_of(expression):

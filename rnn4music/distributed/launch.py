@@ -5,7 +5,7 @@
     with replicas(cluster=client) as them: ...    of this process and one on each Dask worker
 
 Whoever reaches the ports can disturb a training and read its music and weights, since neither JAX
-nor gloo asks who is there.
+nor gloo authenticates.
 """
 
 import contextlib
@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import warnings
+from typing import Any
 
 from rnn4music import backend
 from rnn4music._utils import checks
@@ -69,8 +70,8 @@ def replicas(devices=None, cluster=None):
     Parameters
     ----------
     devices : {"all"}, int or None
-        All devices of this process and of those that have joined it (see
-        `training.join`), or as many of this process.
+        All devices of this process and of those that have joined it (see `training.join`), or the
+        number of devices of this process to use.
     cluster : int, str, distributed.Client, Dask cluster, or None
         The number of processes on this machine, this one included, each bound to its share of the
         cores. Or a Dask scheduler, which starts a process on each of its workers.
@@ -94,7 +95,7 @@ def replicas(devices=None, cluster=None):
         )
     if cluster is not None:
         with _started(cluster):
-            yield _joined[0] if _joined else None
+            yield joined()
         return
     from rnn4music.backend import devices as jax_devices
 
@@ -106,7 +107,7 @@ def replicas(devices=None, cluster=None):
         if n > len(found):
             raise ValueError(f"devices={n} must be at most {len(found)}, which JAX has here")
         found = found[:n]
-    yield _joined[0] if _joined else Replicas(found) if len(found) > 1 else None
+    yield joined() or (Replicas(found) if len(found) > 1 else None)
 
 
 def _check_engine():
@@ -163,7 +164,10 @@ def _started(cluster):
 
 
 def _met(listener, n, ended):
-    """Wait until the others ask for the port at which JAX's coordinator will listen; return it."""
+    """Send the others the port at which JAX's coordinator will listen; return it.
+
+    `ended` returns a text once one of them has ended, and None before.
+    """
     until, asking = time.monotonic() + SECONDS_TO_BEGIN, []
     listener.settimeout(0.2)
     while len(asking) < n - 1:
@@ -202,7 +206,7 @@ def follow(address, n, k):
 
 
 def connect(address, n, k):
-    """Become process `k` of `n`, whose first listens at an address; JAX asks a launcher for None.
+    """Become process `k` of `n`; the first listens at an address. None comes from a launcher.
 
     JAX ends the process if the others do not come within `SECONDS_TO_BEGIN`.
     """
@@ -231,14 +235,13 @@ def _on_this_machine(address, n):
 
     The context is a function that returns what they wrote once one has ended, and None before.
     """
-    with tempfile.TemporaryFile() as log, contextlib.ExitStack() as at_the_end:
+    with tempfile.TemporaryFile() as wrote, contextlib.ExitStack() as at_the_end:
         others = []
         for k in range(1, n):
             command = _command(address, n, k)
             # in a session of its own, so that Ctrl-C reaches the caller alone
-            other = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
+            streams: Any = {"stdin": subprocess.DEVNULL, "stdout": wrote, "stderr": wrote}
+            other = subprocess.Popen(command, start_new_session=True, **streams)
             others.append(other)
             at_the_end.callback(_end, other)
             _bind(other.pid, share_of_cores(k, n))
@@ -249,8 +252,8 @@ def _on_this_machine(address, n):
         def ended():
             if all(other.poll() is None for other in others):
                 return None
-            log.seek(0)
-            return log.read()[-1000:].decode(errors="replace").strip()
+            wrote.seek(0)
+            return wrote.read()[-1000:].decode(errors="replace").strip()
 
         yield ended
 
@@ -327,7 +330,7 @@ def connect_to_launched():
         host, n, k = here["MASTER_ADDR"], _variable("WORLD_SIZE"), _variable("RANK")
         # torchrun itself listens at its port
         port = _variable("MASTER_PORT") + ("TORCHELASTIC_RUN_ID" in here)
-        if not 0 <= k < n:
+        if k >= n:
             raise ValueError(f"RANK={k} must be below WORLD_SIZE={n}")
         if k > 0:
             follow(f"{host}:{port}", n, k)
@@ -349,5 +352,5 @@ def connect_to_launched():
 
 
 def joined():
-    """Return the `Replicas` of the processes to which this one is connected."""
-    return _joined[0]
+    """Return the `Replicas` of the processes to which this one is connected, or None."""
+    return _joined[0] if _joined else None

@@ -50,7 +50,7 @@ class Replicas:
         from rnn4music.backend import devices as jax_devices
 
         self.jax, self.mesh = jax_devices, jax_devices.mesh_of(devices)
-        self.n_processes, k = jax_devices.n_processes()
+        self.n_processes, k = jax_devices.process_numbers()
         self.is_first = k == 0
         if self.n_processes == 1:
             return

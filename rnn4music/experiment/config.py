@@ -155,7 +155,7 @@ def known(path, content):
 
 def validate(path, key, value, option):
     """Return a value from a file, checked like that of a flag, or raise ValueError."""
-    if option.name in ("devices", "cluster") and type(value) is int:  # a number without quotes
+    if option.name in training.PLACES and type(value) is int:  # a number without quotes
         value = str(value)
     return _checked(f"{path}: {key}", value, option)
 

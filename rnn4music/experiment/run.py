@@ -49,8 +49,6 @@ CHANGEABLE = ("clip", "epsilon", "threshold")
 The learning rates may change too.
 """
 
-PLACES = ("devices", "cluster")  # options of where a training computes
-
 
 class Untrained(NamedTuple):
     """What reading music asks of a model that is not built yet."""
@@ -286,7 +284,7 @@ def new_model(settings, metadata):
 
 def learn(model, settings, music, progress, callbacks):
     """Train a model on music as settings describe; return the history."""
-    names = {option.name for option in training.OPTIONS} - {"validation", *PLACES}
+    names = {option.name for option in training.OPTIONS} - {"validation", *training.PLACES}
     learned, validation = (music.parts[part] for part in ("train", "validation"))
     if music.metadata["bars"]:
         learned = learned.with_bars()

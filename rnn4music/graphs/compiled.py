@@ -268,14 +268,10 @@ class CompiledNetwork:
         if kind.weight_noise:
             noise = self.input("noise", (self.store.n_in_matrices(),))
             inputs.append(noise)
-            noisy, start = {}, 0
-            for name, shape in self.store.shapes.items():
-                noisy[name] = self.store.weights[name]
-                if len(shape) == 2:
-                    size = shape[0] * shape[1]
-                    noisy[name] = noisy[name] + noise[start : start + size].reshape(shape)
-                    start += size
-            parameters = unnamed(noisy)
+            shapes = {n: shape for n, shape in self.store.shapes.items() if len(shape) == 2}
+            added = zip(shapes, backend.cut(noise, list(shapes.values())))
+            noisy = {name: self.store.weights[name] + part for name, part in added}
+            parameters = unnamed({**self.store.weights, **noisy})
         return inputs, parameters, masks
 
 

@@ -43,7 +43,10 @@ OPTIONS = (
            "or this one and one on each worker of a Dask scheduler", "N|ADDRESS"),
 )  # fmt: skip
 """Options of a training. Not part of a `TrainConfig` are ``validation``, the share of the tunes,
-and where it computes: ``devices`` and ``cluster``."""
+and `PLACES`."""
+
+PLACES = "devices", "cluster"
+"""The options of where a training computes."""
 
 _BY_NAME = by_name(OPTIONS)
 

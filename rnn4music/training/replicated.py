@@ -94,7 +94,7 @@ class ReplicatedTrainer(Trainer):
 
 
 def serve(replicas):
-    """Do what the first process asks, until it ends."""
+    """Carry out the messages of the first process, until it ends."""
     updater, initial = None, []
     while True:
         what, task, arrays = replicas.receive()
@@ -137,7 +137,7 @@ def join():
 def _follow():
     """Serve the first process and exit, or return if this is the first one."""
     replicas = launch.joined()
-    if replicas.is_first:
+    if replicas is None or replicas.is_first:
         return
     for number in (signal.SIGINT, signal.SIGTERM):  # the first process stops, and lets this one end
         signal.signal(number, signal.SIG_IGN)

@@ -19,6 +19,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, Int
 from midi.files import opened
 from rnn4music._utils.options import Option
 from rnn4music.experiment import config
+from rnn4music.training.config import PLACES
 
 UNSEARCHABLE = {
     **dict.fromkeys(
@@ -26,7 +27,7 @@ UNSEARCHABLE = {
         "scores on music that is read differently cannot be compared",
     ),
     **dict.fromkeys(
-        ["threshold", "segment", "devices", "cluster", *(option.name for option in config.FILES)],
+        ["threshold", "segment", *PLACES, *(option.name for option in config.FILES)],
         "it has no effect on what is learned",
     ),
     "validation": "scores on different tunes cannot be compared",
@@ -36,7 +37,7 @@ UNSEARCHABLE = {
 }
 """Settings that must have a single value, with the reason."""
 
-FILES = {option.name for option in config.FILES} - {"start_from"} | {"devices", "cluster"}
+FILES = {option.name for option in config.FILES} - {"start_from"} | {*PLACES}
 """Settings that only the best configuration has, for `train`; trials write no files."""
 
 _SUGGEST = {
