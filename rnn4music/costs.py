@@ -3,21 +3,12 @@
 Conventions
 -----------
 Y is the output layer's pre-activation, y = σ(Y) the probability that a pitch sounds, k the
-target, 0 or 1. All arrays are (T, B, P). The functions work elementwise; the caller sums over
-steps, tunes and pitches.
+target, 0 or 1. All arrays are (T, B, P). The functions work elementwise, except
+`total_and_derivative`, which sums over steps, tunes and pitches.
 """
 
-from typing import Any, NamedTuple
-
-from rnn4music.backend import abs_, exp, log1p, maximum, sigmoid
+from rnn4music.backend import abs_, accelerated, column_sums, exp, log1p, maximum, sigmoid
 from rnn4music.gates import sigmoid_slope
-
-
-class Cost(NamedTuple):
-    """A cost's value and its derivative, both functions of (Y, k)."""
-
-    value: Any
-    derivative: Any
 
 
 def softplus(Y):
@@ -48,7 +39,15 @@ def squared_error_derivative(Y, k):
 
 
 COSTS = {
-    "cross_entropy": Cost(cross_entropy, cross_entropy_derivative),
-    "squared_error": Cost(squared_error, squared_error_derivative),
+    "cross_entropy": (cross_entropy, cross_entropy_derivative),
+    "squared_error": (squared_error, squared_error_derivative),
 }
-"""The costs by the name that `RNN4Music(cost=…)` takes."""
+"""Each cost and its derivative by the name that `RNN4Music(cost=…)` takes."""
+
+
+@accelerated(by="rnn4music.kernels.dispatch")
+def total_and_derivative(name, Y, targets, weights):
+    """Return the sum of a cost with weights (T, B), and its derivative with respect to Y."""
+    (cost, derivative), weights = COSTS[name], weights[:, :, None]
+    total = column_sums((cost(Y, targets) * weights).flatten())
+    return total, derivative(Y, targets) * weights

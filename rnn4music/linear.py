@@ -9,7 +9,7 @@ Time-major sequences (T steps, B tunes, features). `@accelerated` functions are 
 `kernels.dispatch` has a machine-code version of each, which is used where it is available.
 """
 
-from rnn4music.backend import accelerated, column_sums, concatenate, dot, shape_of
+from rnn4music.backend import accelerated, column_sums, concatenate, cut, dot, shape_of
 
 
 def shift(sequence, initial):
@@ -17,9 +17,17 @@ def shift(sequence, initial):
     return concatenate([initial[None, :, :], sequence[:-1]], axis=0)
 
 
+@accelerated(by="rnn4music.kernels.dispatch")
 def masked(sequence, mask):
     """Multiply each step of a (T, B, N) sequence by a mask (B, N), unless the mask is None."""
     return sequence if mask is None else sequence * mask[None, :, :]
+
+
+@accelerated(by="rnn4music.kernels.dispatch")
+def noise_added(noise, matrices):
+    """Add a vector to the elements of matrices, one matrix after the other."""
+    added = cut(noise, [shape_of(matrix) for matrix in matrices])
+    return [matrix + part for matrix, part in zip(matrices, added)]
 
 
 def flat(sequence):
@@ -72,6 +80,7 @@ def roll_gradient(roll, d_product):
     return matrix_gradient(roll, d_product)
 
 
+@accelerated(by="rnn4music.kernels.dispatch")
 def vector_gradient(d_sum):
     """Gradient with respect to a vector (N,) added to each row of a (T, B, N) sequence."""
     return column_sums(flat(d_sum))

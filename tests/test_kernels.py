@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from conftest import SIZES, random_roll, small_model
 
-from rnn4music import RNN4Music, backend, chords, generation, linear, lstm, updates
+from rnn4music import RNN4Music, backend, chords, costs, generation, linear, lstm, updates
 from rnn4music._utils import processes
 from rnn4music.graphs import compiled
 from rnn4music.kernels import dispatch
@@ -48,10 +48,15 @@ def assert_equal(got, expected, dtype, scale=1):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", ("sigmoid", "tanh"))
+@pytest.mark.parametrize("name", ("sigmoid", "tanh", "exp", "log1p"))
 def test_elementary_functions(name, dtype):
     x = np.concatenate([np.linspace(-100, 100, 4001), np.geomspace(1e-30, 1, 61), [800, -800, 0]])
     x = np.concatenate([x, [np.inf, -np.inf, np.nan, 0, 0]]).astype(dtype)
+    if name == "exp":  # neither 0 nor infinite
+        x = x[~(abs(x) > 80)]
+    elif name == "log1p":
+        x = np.append(np.concatenate([np.linspace(0, 1, 999), np.geomspace(1e-30, 1, 61)]), np.nan)
+        x = x.astype(dtype)
     x = np.resize(x, -(-len(x) // 16) * 16)
     kernel = tiling.Kernel("function", dtype, results=[x.shape])
     code = kernel.phase("function", 1)
@@ -64,7 +69,7 @@ def test_elementary_functions(name, dtype):
     jit.Compiled(kernel).run(x, got)
     exact = x.astype("longdouble")
     with np.errstate(over="ignore"):
-        expected = np.tanh(exact) if name == "tanh" else 1 / (1 + np.exp(-exact))
+        expected = 1 / (1 + np.exp(-exact)) if name == "sigmoid" else getattr(np, name)(exact)
     digits = np.finfo(dtype).eps
     np.testing.assert_allclose(got, expected.astype(dtype), rtol=6 * digits, atol=digits**4)
 
@@ -222,6 +227,43 @@ def test_composing_loop(T, B, P, Q, K, sizes, systematic, n_threads, dtype, rng,
     assert len(got) == len(expected) == 8
     for ours, theirs in zip(got, values):
         assert_equal(ours, theirs, dtype, scale=100)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_threads", (1, 3))
+def test_functions_of_each_number(n_threads, dtype, rng, monkeypatch):
+    monkeypatch.setattr(tiling, "OPERATIONS_PER_THREAD", 1)
+    options = {"dtype": dtype, "n_threads": n_threads}
+    for T, B, N in [(1, 1, 1), (3, 2, 5), (4, 3, 40), (2, 7, 66)]:
+        a, d, mask = (rng.normal(size=shape) for shape in ((T, B, N), (T, B, N), (B, N)))
+        (got,) = run("masked", T, B, N, [a, mask], **options)
+        assert_equal(got, a * mask, dtype)
+        (got,) = run("vector_gradient", T * B, N, [a], **options)
+        assert_equal(got, a.sum((0, 1)), dtype, scale=10)
+        noise = rng.normal(size=2 * a.size + mask.size)
+        added = run("noise_added", a.size, mask.size, a.size, [noise, a, mask, d], **options)
+        matrices = np.concatenate([a.ravel(), mask.ravel(), d.ravel()])
+        assert_equal(np.concatenate(added), noise + matrices, dtype, scale=2)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_threads", (1, 3))
+@pytest.mark.parametrize("name", costs.COSTS)
+def test_cost(name, n_threads, dtype, rng, monkeypatch):
+    monkeypatch.setattr(tiling, "OPERATIONS_PER_THREAD", 1)
+    for T, B, P in [(1, 1, 1), (3, 2, 5), (4, 1, 88)]:
+        Y, weights = rng.normal(0, 8, (T, B, P)), rng.random((T, B))
+        targets = random_roll(rng, T, B, P)
+        sizes = name, T * B, P
+        got = run(
+            "total_and_derivative", *sizes, [Y, targets, weights], dtype=dtype, n_threads=n_threads
+        )
+        symbols = [backend.tensor("x", "float64", x.shape) for x in (Y, targets, weights)]
+        with dispatch.plain_graphs():
+            results = list(costs.total_and_derivative(name, *symbols))
+        total, d_Y = backend.function(symbols, results)(Y, targets, weights)
+        assert_equal(got[0], total, dtype, scale=10 + float(total))
+        assert_equal(got[1].reshape(Y.shape), d_Y, dtype, scale=2)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -492,7 +534,7 @@ def test_nan_in_the_weights_reaches_the_cost():
 def test_every_accelerated_function_has_a_namesake_of_its_signature():
     accelerated = {
         name: function
-        for module in (lstm, linear, chords, updates)
+        for module in (lstm, linear, costs, chords, updates)
         for name, function in vars(module).items()
         if hasattr(function, "__wrapped__") and function.__module__ == module.__name__
     }

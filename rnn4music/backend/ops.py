@@ -10,13 +10,10 @@ import numpy as np
 
 from rnn4music.backend.engine import ENGINE, library, symbolic
 
-abs_ = symbolic.abs_ if ENGINE == "theano" else symbolic.abs
 arange = symbolic.arange
 cast = symbolic.cast
 concatenate = symbolic.concatenate
 dot = symbolic.dot
-exp = symbolic.exp
-log1p = symbolic.log1p
 switch = symbolic.switch
 zeros = symbolic.zeros
 zeros_like = symbolic.zeros_like
@@ -32,8 +29,11 @@ def _generic(name, of_expressions):
     return function
 
 
+abs_ = _generic("abs_", symbolic.abs_ if ENGINE == "theano" else symbolic.abs)
 clip = _generic("clip", symbolic.clip)
+exp = _generic("exp", symbolic.exp)
 expm1 = _generic("expm1", symbolic.expm1)
+log1p = _generic("log1p", symbolic.log1p)
 maximum = _generic("maximum", symbolic.maximum)
 sigmoid = _generic("sigmoid", (symbolic.nnet if ENGINE == "theano" else symbolic).sigmoid)
 sign = _generic("sign", symbolic.sgn if ENGINE == "theano" else symbolic.sign)

@@ -17,9 +17,9 @@ from typing import NamedTuple
 from rnn4music import backend, network, updates
 from rnn4music._utils.lazy import paused_collector
 from rnn4music.chords import chord_units_before
-from rnn4music.costs import COSTS
+from rnn4music.costs import total_and_derivative
 from rnn4music.graphs.parameters import named, unnamed
-from rnn4music.linear import flat
+from rnn4music.linear import flat, noise_added
 from rnn4music.lstm import State
 
 
@@ -88,14 +88,13 @@ class CompiledNetwork:
     def __init__(self, store, cost, optimiser="rmsprop", mesh=None):
         self.store, self.mesh = store, mesh
         self.n_devices = 1 if mesh is None else mesh.size
-        self.cost_name, self.cost = cost, COSTS[cost]
-        self.optimiser = optimiser
+        self.cost, self.optimiser = cost, optimiser
         self.parameters = unnamed(store.weights)
         self.compiled = {}
 
     def on(self, mesh):
         """Return this network on the devices of a mesh."""
-        return CompiledNetwork(self.store, self.cost_name, self.optimiser, mesh)
+        return CompiledNetwork(self.store, self.cost, self.optimiser, mesh)
 
     def is_compiled(self, name, shape, *options):
         """Return whether the method of this name has its function for this shape."""
@@ -221,9 +220,7 @@ class CompiledNetwork:
     def _cost_and_gradients(self, inputs, targets, mask, initial, d_after, parameters, masks):
         """Return the cost, a dict of gradients, the states after, the derivatives before."""
         Y, activations = network.forward(inputs, initial, parameters, masks, targets)
-        mask = mask[:, :, None]
-        cost = backend.column_sums((self.cost.value(Y, targets) * mask).flatten())
-        d_Y = self.cost.derivative(Y, targets) * mask
+        cost, d_Y = total_and_derivative(self.cost, Y, targets, mask)
         gradients, d_before = network.backward(
             d_Y, d_after, inputs, initial, activations, parameters, masks, targets
         )
@@ -268,9 +265,9 @@ class CompiledNetwork:
         if kind.weight_noise:
             noise = self.input("noise", (self.store.n_in_matrices(),))
             inputs.append(noise)
-            shapes = {n: shape for n, shape in self.store.shapes.items() if len(shape) == 2}
-            added = zip(shapes, backend.cut(noise, list(shapes.values())))
-            noisy = {name: self.store.weights[name] + part for name, part in added}
+            names = [name for name, shape in self.store.shapes.items() if len(shape) == 2]
+            added = noise_added(noise, [self.store.weights[name] for name in names])
+            noisy = dict(zip(names, added))
             parameters = unnamed({**self.store.weights, **noisy})
         return inputs, parameters, masks
 

@@ -1,11 +1,11 @@
 """Machine-code versions of the functions that take most of an update's time.
 
-`lstm`, `linear`, `chords`, `updates` and `generation` name this module in `@accelerated`: a call of
-one of those functions is a call of its namesake here while the kernels are `in_use()`. The namesake
-adds one node for a whole loop or product to the graph, and XLA calls a kernel's machine code. This
-needs JAX on a CPU (on a GPU, XLA has kernels of its own) and llvmlite, which PyTensor depends on.
-Elsewhere, with ``RNN4MUSIC_KERNELS=0`` and within `plain_graphs()`, the function's own plain graph
-is used.
+`lstm`, `linear`, `costs`, `chords`, `updates` and `generation` name this module in `@accelerated`:
+a call of one of those functions is a call of its namesake here while the kernels are `in_use()`.
+The namesake adds one node for a whole loop or product to the graph, and XLA calls a kernel's
+machine code. This needs JAX on a CPU (on a GPU, XLA has kernels of its own) and llvmlite, which
+PyTensor depends on. Elsewhere, with ``RNN4MUSIC_KERNELS=0`` and within `plain_graphs()`, the
+function's own plain graph is used.
 """
 
 import contextlib
@@ -164,11 +164,11 @@ def recurrent_gradient(hidden, initial, d_product):
     """See `linear.recurrent_gradient`."""
     T, B, M = shape_of(hidden)
     N = shape_of(d_product)[2]
-    first = matrix_gradient(initial[None], d_product[:1])
-    if T == 1:
-        return first
-    # hidden states are multiplied by the derivatives of the next step, which are B rows below
-    return _product([hidden, d_product], first, (M, N, (T - 1) * B, "left", B), (M, N))
+    first, later = (M, N, B, "left", 0), (M, N, (T - 1) * B, "left", B)
+    sums = None
+    if T > 1:  # hidden states are multiplied by the derivatives of the next step, B rows below
+        sums = _product([hidden, d_product], None, later, (M, N))
+    return _product([initial[None], d_product], sums, first, (M, N))
 
 
 def apply_to_roll(roll, matrix, added):
@@ -184,6 +184,30 @@ def roll_gradient(roll, d_product):
     T, B, P = shape_of(roll)
     N = shape_of(d_product)[2]
     return _call("roll_gradient", (T * B, P, N), [roll, d_product])[0]
+
+
+def vector_gradient(d_sum):
+    """See `linear.vector_gradient`."""
+    T, B, N = shape_of(d_sum)
+    return _call("vector_gradient", (T * B, N), [d_sum], [(N,)])[0]
+
+
+def masked(sequence, mask):
+    """See `linear.masked`."""
+    return sequence if mask is None else _call("masked", shape_of(sequence), [sequence, mask])[0]
+
+
+def noise_added(noise, matrices):
+    """See `linear.noise_added`."""
+    shapes = [shape_of(matrix) for matrix in matrices]
+    return _call("noise_added", tuple(map(math.prod, shapes)), [noise, *matrices], shapes)
+
+
+def total_and_derivative(name, Y, targets, weights):
+    """See `costs.total_and_derivative`."""
+    T, B, P = shape_of(Y)
+    shapes = [(), (T, B, P)]
+    return tuple(_call("total_and_derivative", (name, T * B, P), [Y, targets, weights], shapes))
 
 
 def all_changed(optimiser, parameters, gradients, averages, rates, strengths, settings):

@@ -25,14 +25,14 @@ from rnn4music._utils import code_cache
 from rnn4music.kernels import (
     chord_loops,
     composing_loops,
+    elementwise_loops,
     lstm_loops,
     matmul,
     simd,
     tiling,
-    update_loops,
 )
 
-MODULES = chord_loops, composing_loops, lstm_loops, matmul, update_loops
+MODULES = chord_loops, composing_loops, elementwise_loops, lstm_loops, matmul
 """The modules that make kernels."""
 
 LARGE = 2**20

@@ -1,4 +1,4 @@
-"""The matrix products as kernels: those of `linear`.
+"""The matrix products and the sums of columns as kernels: those of `linear`.
 
 The sums of a product are split into parts of `DEPTH` terms. For each part, the rows of the right
 matrix are copied into panels; then blocks of `BLOCK_TILES` tiles of rows are multiplied by panel
@@ -168,5 +168,26 @@ def roll_gradient(R, P, N, dtype, n_threads):
                 for slope, (column, count) in zip(slopes, columns):
                     so_far = result[pitch, column]
                     so_far.store(factor.fma(slope, so_far.load(count)), count)
+    code.end()
+    return kernel
+
+
+def vector_gradient(R, N, dtype, n_threads):
+    """Make the kernel of `linear.vector_gradient`: the sums of the columns.
+
+    Input: d_sum (R, N). Result: (N,).
+    """
+    n_panels = -(-N // (TILE_VECTORS * lanes_of(dtype)))
+    n_chunks = min(worth_sharing(R * N, n_threads), n_panels)
+    kernel = Kernel("vector_gradient", dtype, results=[(N,), (1,)])
+    code = kernel.phase("sum", n_chunks)
+    d_sum, result, _ = code.arrays([(N, 1), (1,), (1,)])
+    for _, columns in panels(code, N, *share(code.number, n_chunks, n_panels)):
+        sums = [code.vector(0) for _ in columns]
+        with code.loop(0, R, sums) as row:
+            loaded = (d_sum[row, column].load(count) for column, count in columns)
+            sums[:] = [total + value for total, value in zip(sums, loaded)]
+        for total, (column, count) in zip(sums, columns):
+            result[column].store(total, count)
     code.end()
     return kernel

@@ -147,6 +147,28 @@ class Vector:
         """Limit to [low, high]; NaN stays."""
         return _limited(_limited(self, low, "<"), high, ">")
 
+    def abs_(self):
+        """The number without its sign."""
+        return self.code.intrinsic("fabs", self)
+
+    def exp(self):
+        """e^x."""
+        scale, rest = _exponential(self)
+        return rest.fma(scale, scale)
+
+    def log1p(self):
+        """log(1 + x), for 0 ≤ x ≤ 1 only: 2 artanh(q) with q = x / (2 + x), and its series.
+
+        q ≤ 1/3, so each term is less than a ninth of the one before it.
+        """
+        q = self / (self + 2)
+        square = q * q
+        n_terms = 8 if self.code.n_bytes == 4 else 17
+        series = self.same(1 / (2 * n_terms - 1))
+        for k in range(n_terms - 2, -1, -1):
+            series = series.fma(square, 1 / (2 * k + 1))
+        return (q + q) * series
+
     def expm1(self):
         """e^x − 1, exact near 0 too."""
         scale, rest = _exponential(self)

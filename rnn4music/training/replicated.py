@@ -57,7 +57,7 @@ class ReplicatedTrainer(Trainer):
         others = store.chord_units, store.n_conditions
         task = {
             "store": [sizes, store.n_pitches, store.dtype, [*store.averages], *others],
-            "network": [network.cost_name, network.optimiser],
+            "network": [network.cost, network.optimiser],
             "config": dataclasses.asdict(self.config),
         }
         self.replicas.send("begin", task, self.initial)  # those of the checkpoint, if there is one
