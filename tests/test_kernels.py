@@ -345,6 +345,31 @@ def test_training_on_several_threads_is_training_on_one(sizes, three_threads, mo
         np.testing.assert_allclose(parameters[name], array, rtol=0, atol=1e-9)
 
 
+@needs_kernels
+def test_kernels_that_do_not_depend_on_each_other_are_one_job(three_threads, rng):
+    from rnn4music.backend import machine_code
+
+    sizes = {"x": (2, 3, 5), "y": (2, 3, 4), "matrix": (5, 4), "row": (4,)}
+    arrays = {name: rng.normal(size=shape) for name, shape in sizes.items()}
+    x, y, matrix, row = (backend.tensor(name, "float64", shape) for name, shape in sizes.items())
+    first = linear.apply_matrix(x, matrix, y)  # would overwrite y, which others read
+    second = linear.matrix_gradient(x, y)
+    third = linear.vector_gradient(y)
+    last = linear.apply_matrix(x, second, first)
+    outputs = [first, second, third, last, linear.apply_to_roll(x, matrix, row)]
+    compiled = backend.function([x, y, matrix, row], outputs)
+    graph = compiled.__wrapped__.maker.fgraph
+    nodes = [node for node in graph.toposort() if isinstance(node.op, machine_code.MachineCode)]
+    assert sorted("together" in node.op.name for node in nodes) == [False, True]
+    x, y, matrix, row = arrays.values()
+    flat_x, flat_y = x.reshape(6, 5), y.reshape(6, 4)
+    expected = [x @ matrix + y, flat_x.T @ flat_y, flat_y.sum(0)]
+    expected += [x @ expected[1] + expected[0], x @ matrix + row]
+    for _ in range(3):
+        for got, right in zip(compiled(*arrays.values()), expected):
+            np.testing.assert_allclose(got, right, atol=1e-13)
+
+
 @pytest.mark.slow
 @needs_kernels
 def test_models_that_train_side_by_side_share_the_threads(three_threads):
@@ -370,7 +395,7 @@ def test_the_runtime_is_valid_by_itself():
     module.verify()
     undefined = {function.name for function in module.functions if function.is_declaration}
     assert undefined == {
-        "calloc", "free", "sched_yield", "llvm.smax.i64", "madvise",
+        "calloc", "free", "sched_yield", "llvm.smax.i64", "llvm.smin.i64", "madvise",
     }  # fmt: skip
 
 

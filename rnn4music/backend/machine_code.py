@@ -3,14 +3,20 @@
 Graphs are built without JAX, whose import takes long: LLVM compiles their machine code meanwhile.
 """
 
+import collections
+import hashlib
 import importlib.metadata
 import importlib.util
+import math
 import os
 import sys
+from typing import Any
 
+import numpy as np
 import pytensor.tensor as symbolic
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
+from pytensor.graph.rewriting.basic import GraphRewriter
 
 
 def runs_on_processor():
@@ -38,7 +44,7 @@ class MachineCode(Op):
     ----------
     code : object
         `entry` is the address of the function, which takes XLA's call frame. It may be called
-        after `result()` has returned.
+        after `result()` has returned. `n_chunks` and `together` are for `Together`.
     name : str
         Unique name for what the function computes, in all processes: XLA's programs on the
         disk call it by this name.
@@ -67,3 +73,61 @@ class MachineCode(Op):
     def perform(self, node, inputs, outputs):
         """See `Op`."""
         raise NotImplementedError("this operation is compiled by JAX only")
+
+
+SMALL = 2**21
+"""Size of a result in bytes up to which a function is worth a common job."""
+
+
+class Together(GraphRewriter):
+    """Makes one node of functions that do not depend on each other, so that cores share them all.
+
+    The level of a node is the greatest number of functions on a path to it. Those of one level do
+    not depend on each other, and become one node.
+    """
+
+    def apply(self, fgraph):
+        """See `GraphRewriter`."""
+        level_of, levels = {}, {}
+        for node in fgraph.toposort():
+            level = max((level_of.get(each.owner, 0) for each in node.inputs), default=0)
+            level_of[node] = level + isinstance(node.op, MachineCode)
+            if _is_small(node):
+                levels.setdefault(level_of[node], []).append(node)
+        for nodes in levels.values():
+            if len(nodes) > 1:
+                fgraph.replace_all(_together(nodes), import_missing=True)
+
+
+def _is_small(node):
+    if not isinstance(node.op, MachineCode) or not node.op.code.n_chunks:
+        return False
+    return all(n <= SMALL for n in _sizes(node))
+
+
+def _sizes(node):
+    item = np.dtype(node.op.dtype).itemsize
+    return [item * math.prod(shape) for shape in node.op.shapes]
+
+
+def _together(nodes):
+    """Return pairs of a result of one of the nodes and that of a common one."""
+    nodes = sorted(nodes, key=lambda node: -node.op.code.n_chunks)  # the largest begin
+    uses = collections.Counter(given for node in nodes for given in node.inputs)
+    inputs = list(uses)
+    arrays, shapes, in_place = [], [], []
+    for node in nodes:
+        numbers, first = [inputs.index(given) for given in node.inputs], len(shapes)
+        shapes += node.op.shapes
+        results = range(first, len(shapes))
+        arrays.append((*numbers, *(len(inputs) + result for result in results)))
+        pairs = ((numbers[given], results[result]) for given, result in node.op.in_place)
+        in_place += [pair for pair in pairs if uses[inputs[pair[0]]] == 1]
+    codes, arrays = tuple(node.op.code for node in nodes), tuple(arrays)
+    n_bytes = tuple(n for node in nodes for n in _sizes(node))
+    names = hashlib.sha256(repr([[node.op.name for node in nodes], arrays]).encode())
+    code = codes[0].together(codes, arrays, n_bytes)
+    name = f"rnn4music_together_{names.hexdigest()[:16]}"
+    op: Any = MachineCode(code, name, tuple(shapes), nodes[0].op.dtype, tuple(in_place))
+    old = [result for node in nodes for result in node.outputs]
+    return list(zip(old, op(*inputs, return_list=True)))

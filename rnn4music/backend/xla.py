@@ -14,6 +14,7 @@ from jax.sharding import NamedSharding
 from pytensor.compile.mode import Mode, get_mode
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
+from pytensor.graph.rewriting.basic import MergeOptimizer, SequentialGraphRewriter
 from pytensor.graph.traversal import applys_between
 from pytensor.scan.op import Scan
 
@@ -21,7 +22,7 @@ from rnn4music._utils import code_cache, processes
 from rnn4music._utils.lazy import loaded_on_use, paused_collector
 from rnn4music.backend.devices import TUNES, Spec, placed
 from rnn4music.backend.engine import fork
-from rnn4music.backend.machine_code import MachineCode, runs_on_processor
+from rnn4music.backend.machine_code import MachineCode, Together, runs_on_processor
 
 # Its first import sets JAX's global precision from PyTensor's floatX: restore it afterwards.
 _before = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
@@ -212,7 +213,9 @@ def mode(inputs, outputs, new_values=(), mesh=None):
         if mesh is None:
             return "JAX"
         return Mode(Linker(False, mesh, *axes), get_mode("JAX").provided_optimizer)
-    return Mode(Linker(in_blocks, mesh, *axes), "merge")
+    rewriters = [MergeOptimizer(), *([Together()] if processes.n_cores() > 1 else [])]
+    rewriter: Any = SequentialGraphRewriter(*rewriters)
+    return Mode(Linker(in_blocks, mesh, *axes), rewriter)
 
 
 def n_bytes(array):

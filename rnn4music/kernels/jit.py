@@ -21,7 +21,7 @@ from typing import NamedTuple
 import llvmlite
 from llvmlite import binding
 
-from rnn4music._utils import code_cache
+from rnn4music._utils import code_cache, processes
 from rnn4music.kernels import (
     chord_loops,
     composing_loops,
@@ -72,7 +72,7 @@ def compiled(name, make):
         head, _, code = kept.partition(b"\n")
         results, in_place, phases = json.loads(head)
         kernel = Description(results, dict(in_place), phases)
-        return kernel, Code(lambda: Compiled(kernel, code)), name
+        return kernel, Code(lambda: Compiled(kernel, code), phases), name
     kernel = make()
     description = Description(kernel.results, kernel.in_place, kernel.phases)
     assembly = _assembly(kernel)
@@ -83,7 +83,7 @@ def compiled(name, make):
         code_cache.write(name, head.encode() + b"\n" + code)
         return Compiled(description, code)
 
-    return description, Code(compile_and_keep), name
+    return description, Code(compile_and_keep, kernel.phases), name
 
 
 class Code:
@@ -92,28 +92,41 @@ class Code:
     Parameters
     ----------
     make : callable
-        Returns a `Compiled`; called by another thread.
+        Returns a `Compiled` or a `Together`; called by another thread.
+    phases : list of (str, int, int)
+        Those of the kernel, as in `tiling.Kernel`.
 
     Attributes
     ----------
     entry : int
         Address of the function that XLA calls, but not before `result` has returned.
+    n_chunks : int
+        Number of its chunks if `together` can share them, else 0.
     """
 
-    def __init__(self, make):
+    def __init__(self, make, phases=()):
         copy, number = divmod(next(_NUMBERS), N_ENTRIES)
-        entries, kernels = _runtime(copy)
-        self.entry, self._place = entries[number], kernels + 8 * number
+        entries, kernels, _ = _runtime(copy)
+        self.entry, self._place = entries[number], kernels + 16 * number
+        self.n_chunks = phases[0][1] if len(phases) == 1 and phases[0][2] == 0 else 0
         self._future = _BESIDE.submit(self._finish, make)
 
     def _finish(self, make):
         code = make()
-        ctypes.c_void_p.from_address(self._place).value = code.address("run_phases")
+        function, data = code.called
+        ctypes.c_void_p.from_address(self._place + 8).value = data
+        ctypes.c_void_p.from_address(self._place).value = function
         return code
 
     def result(self):
-        """Wait for the `Compiled` kernel and return it."""
+        """Wait for the code that `make` returns."""
         return self._future.result()
+
+    @staticmethod
+    @functools.cache
+    def together(codes, arrays, n_bytes):
+        """Return the `Code` of several kernels as one job; see `Together`."""
+        return Code(lambda: Together([code.result() for code in codes], arrays, n_bytes))
 
 
 class Compiled:
@@ -130,6 +143,7 @@ class Compiled:
         self.phases = kernel.phases
         _runtime(0)
         self._engine = _loaded(_object_code(_assembly(kernel)) if code is None else code)
+        self.called = self.address("run_phases"), None
 
     def address(self, name):
         """Return the address of a function."""
@@ -142,6 +156,40 @@ class Compiled:
             phase = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(self.address(name))
             for chunk in range(n_chunks * max(1, n_steps)):
                 phase(ctypes.addressof(addresses), chunk)
+
+
+class Together:
+    """Kernels that do not depend on each other, each of one phase, as one job.
+
+    Threads share the chunks of all of them, so that none waits while a small kernel runs.
+
+    Parameters
+    ----------
+    kernels : list of Compiled
+    arrays : tuple of tuple of int
+        For each kernel the numbers of its inputs and results among those of the job.
+    n_bytes : tuple of int
+        The sizes of the job's results.
+    """
+
+    def __init__(self, kernels, arrays, n_bytes):
+        phases = [kernel.phases[0] for kernel in kernels]
+        members = [
+            (kernel.address(name), n_chunks, len(own))
+            for kernel, (name, n_chunks, _), own in zip(kernels, phases, arrays)
+        ]
+        large = [n if n >= LARGE and sys.platform == "linux" else 0 for n in n_bytes]
+        lists = [list(itertools.chain(*members)), list(itertools.chain(*arrays)), large]
+        sizes = [sum(n for _, n, _ in phases), processes.n_cores(), len(lists[1]), len(large)]
+        tables = [_table(values) for values in lists]
+        self.called = _runtime(0)[2], _table([*sizes, *tables])
+
+
+def _table(values):
+    """Return the address of 64-bit integers that live as long as the process."""
+    table = (ctypes.c_int64 * len(values))(*values)
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(table))
+    return ctypes.addressof(table)
 
 
 def _loaded(code):
@@ -174,14 +222,20 @@ def _runtime(copy):
         The addresses of entry points for `N_ENTRIES` more kernels. All are looked up here, since
         LLVM would let this thread wait for what it compiles.
     kernels : int
-        The address at which those of these kernels are to be stored.
+        The address at which those of these kernels are to be stored, each with that of its data.
+    together : int
+        The address of the function that runs the kernels of a `Together`.
     """
     engine = _loaded(_runtime_code())
     if copy == 0:
         for name in ("parallel_for", "prefer_large_pages"):
             binding.add_symbol(name, engine.get_function_address(name))
     entries = [engine.get_function_address(f"entry_{k}") for k in range(N_ENTRIES)]
-    return entries, engine.get_global_value_address("kernels")
+    return (
+        entries,
+        engine.get_global_value_address("kernels"),
+        engine.get_function_address("run_together"),
+    )
 
 
 def version():
@@ -220,7 +274,7 @@ def _assembly(kernel):
     ]
     phases = [
         f"call void @parallel_for(ptr %frame, ptr @{name}, ptr %addresses, "
-        f"i64 {n_chunks}, i64 {n_steps})"
+        f"i64 {n_chunks}, i64 {n_steps}, i64 {n_chunks})"
         if n_chunks > 1
         else f"call void @{name}(ptr %addresses, i64 0)"
         for name, n_chunks, n_steps in kernel.phases
@@ -228,7 +282,7 @@ def _assembly(kernel):
     lines = [
         str(kernel.module),
         "declare void @prefer_large_pages(ptr, i64, i64)",
-        "declare void @parallel_for(ptr, ptr, ptr, i64, i64)",
+        "declare void @parallel_for(ptr, ptr, ptr, i64, i64, i64)",
         "define void @run_phases(ptr %frame, ptr %addresses, ptr %results) {",
         *advice,
         *phases,

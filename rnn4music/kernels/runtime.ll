@@ -1,11 +1,12 @@
-; The functions that XLA calls, and the sharing of a kernel's chunks among threads.
+; The functions that XLA calls, and the sharing of chunks among threads.
 ;
 ; XLA passes a call frame, a C structure (jaxlib's include/xla/ffi/api/c_api.h, version 0.x,
 ; whose structures are only extended at their ends). Each kernel has an entry of its own, which
 ; jit.py adds: it calls @called_by_xla, which reads the arrays' addresses from the frame and calls
 ; the kernel's own @run_phases. So XLA can be given the entry before the kernel is compiled.
 ; @run_phases runs the kernel's phases one after the other; @parallel_for shares the chunks of a
-; phase among XLA's own threads and the calling thread.
+; phase among XLA's own threads and the calling thread. @run_together is in the place of @run_phases
+; for kernels that do not depend on each other: the chunks of all of them are shared at once.
 ;
 ; Every thread takes the next chunk until none is left. So nothing waits for a thread that has
 ; not started, and threads that come late find nothing to do. The last thread that releases a job
@@ -28,6 +29,11 @@
                                                  ; the seventh destroys errors, the last schedules
 %Destroy   = type { i64, ptr, ptr }              ; size, extension, error
 %Schedule  = type { i64, ptr, ptr, ptr, ptr }    ; size, extension, context, task, data
+%Together  = type { i64, i64, i64, i64, ptr, ptr, ptr }
+                       ; chunks, threads, arrays and results of all kernels; then lists: the kernels,
+                       ; for each array its number in the frame, for each result its bytes if large
+%Member    = type { ptr, i64, i64 }              ; phase, chunks, arrays
+%Shared    = type { ptr, ptr }                   ; list of kernels, their arrays one after the other
 %Job       = type { i64, i64, i64, ptr, ptr, i64, i64 }
                        ; next chunk, chunks done, readers, phase, addresses, chunks, steps; then
                        ; an i32 for each chunk of each step: whether a thread has taken it
@@ -36,9 +42,11 @@ declare ptr @calloc(i64, i64)
 declare void @free(ptr)
 declare i32 @sched_yield()
 declare i64 @llvm.smax.i64(i64, i64)
+declare i64 @llvm.smin.i64(i64, i64)
 declare i32 @madvise(ptr, i64, i32)
 @rnn4music_places = external global [64 x [8 x i64]]  ; each in a line of the cache of its own
-@kernels = global [32 x ptr] zeroinitializer   ; each kernel's @run_phases, stored by jit.py
+@kernels = global [32 x [2 x ptr]] zeroinitializer
+                       ; @run_phases of each kernel, or @run_together and its data; stored by jit.py
 
 define ptr @called_by_xla(ptr %frame, i64 %k) {
   %at_extension = getelementptr %Frame, ptr %frame, i64 0, i32 1
@@ -77,9 +85,11 @@ work:
   %addresses = alloca ptr, i64 %n
   %after = call ptr @gather(ptr %arguments, ptr %addresses)
   %end = call ptr @gather(ptr %results, ptr %after)
-  %at_kernel = getelementptr [32 x ptr], ptr @kernels, i64 0, i64 %k
+  %at_kernel = getelementptr [32 x [2 x ptr]], ptr @kernels, i64 0, i64 %k, i64 0
   %run_phases = load atomic ptr, ptr %at_kernel acquire, align 8
-  call void %run_phases(ptr %frame, ptr %addresses, ptr %after)
+  %at_data = getelementptr [32 x [2 x ptr]], ptr @kernels, i64 0, i64 %k, i64 1
+  %data = load ptr, ptr %at_data
+  call void %run_phases(ptr %frame, ptr %addresses, ptr %after, ptr %data)
   ret ptr null
 }
 
@@ -116,7 +126,77 @@ end:
   ret ptr %to
 }
 
-define void @parallel_for(ptr %frame, ptr %phase, ptr %addresses, i64 %chunks, i64 %steps) {
+define void @run_together(ptr %frame, ptr %addresses, ptr %results, ptr %data) {
+  %all = load %Together, ptr %data
+  %chunks = extractvalue %Together %all, 0
+  %threads = extractvalue %Together %all, 1
+  %n_arrays = extractvalue %Together %all, 2
+  %n_results = extractvalue %Together %all, 3
+  %members = extractvalue %Together %all, 4
+  %numbers = extractvalue %Together %all, 5
+  %sizes = extractvalue %Together %all, 6
+  %arrays = alloca ptr, i64 %n_arrays
+  %shared = alloca %Shared
+  br label %copy
+copy:                         ; the address of each array of each kernel
+  %j = phi i64 [0, %0], [%j_next, %copy]
+  %j_next = add i64 %j, 1
+  %at_number = getelementptr i64, ptr %numbers, i64 %j
+  %number = load i64, ptr %at_number
+  %from = getelementptr ptr, ptr %addresses, i64 %number
+  %address = load ptr, ptr %from
+  %to = getelementptr ptr, ptr %arrays, i64 %j
+  store ptr %address, ptr %to
+  %more = icmp slt i64 %j_next, %n_arrays
+  br i1 %more, label %copy, label %sizes_of_pages
+sizes_of_pages:
+  %k = phi i64 [0, %copy], [%k_next, %result_done]
+  %at_size = getelementptr i64, ptr %sizes, i64 %k
+  %bytes = load i64, ptr %at_size
+  %is_large = icmp sgt i64 %bytes, 0
+  br i1 %is_large, label %large, label %result_done
+large:
+  call void @prefer_large_pages(ptr %results, i64 %k, i64 %bytes)
+  br label %result_done
+result_done:
+  %k_next = add i64 %k, 1
+  %more_results = icmp slt i64 %k_next, %n_results
+  br i1 %more_results, label %sizes_of_pages, label %run
+run:
+  %shared_1 = insertvalue %Shared zeroinitializer, ptr %members, 0
+  %shared_2 = insertvalue %Shared %shared_1, ptr %arrays, 1
+  store %Shared %shared_2, ptr %shared
+  call void @parallel_for(ptr %frame, ptr @run_member, ptr %shared, i64 %chunks, i64 0, i64 %threads)
+  ret void
+}
+
+define void @run_member(ptr %shared, i64 %chunk) {       ; the chunk of the kernel that has it
+  %both = load %Shared, ptr %shared
+  %first = extractvalue %Shared %both, 0
+  %first_arrays = extractvalue %Shared %both, 1
+  br label %look
+look:
+  %k = phi i64 [%chunk, %0], [%k_next, %other]
+  %at = phi ptr [%first, %0], [%at_next, %other]
+  %arrays = phi ptr [%first_arrays, %0], [%arrays_next, %other]
+  %member = load %Member, ptr %at
+  %chunks = extractvalue %Member %member, 1
+  %is_it = icmp slt i64 %k, %chunks
+  br i1 %is_it, label %run, label %other
+other:
+  %k_next = sub i64 %k, %chunks
+  %at_next = getelementptr %Member, ptr %at, i64 1
+  %n_arrays = extractvalue %Member %member, 2
+  %arrays_next = getelementptr ptr, ptr %arrays, i64 %n_arrays
+  br label %look
+run:
+  %phase = extractvalue %Member %member, 0
+  call void %phase(ptr %arrays, i64 %k)
+  ret void
+}
+
+define void @parallel_for(ptr %frame, ptr %phase, ptr %addresses, i64 %chunks, i64 %steps,
+                          i64 %threads) {
   %request = alloca %Schedule
   %error_call = alloca %Destroy
   %at_api = getelementptr %Frame, ptr %frame, i64 0, i32 2
@@ -146,7 +226,8 @@ finished:
 shared:
   %readers = getelementptr %Job, ptr %job, i64 0, i32 2
   %done = getelementptr %Job, ptr %job, i64 0, i32 1
-  %job_1 = insertvalue %Job zeroinitializer, i64 %chunks, 2
+  %readers_now = call i64 @llvm.smin.i64(i64 %threads, i64 %chunks)
+  %job_1 = insertvalue %Job zeroinitializer, i64 %readers_now, 2
   %job_2 = insertvalue %Job %job_1, ptr %phase, 3
   %job_3 = insertvalue %Job %job_2, ptr %addresses, 4
   %job_4 = insertvalue %Job %job_3, i64 %chunks, 5
@@ -157,9 +238,9 @@ shared:
   %request_3 = insertvalue %Schedule %request_2, ptr @task, 3
   %request_4 = insertvalue %Schedule %request_3, ptr %job, 4
   br label %ask
-ask:                          ; as many helpers as there are chunks, less one
+ask:                          ; as many helpers as can have a chunk, less one
   %asked = phi i64 [1, %shared], [%next, %asked_one]
-  %more = icmp slt i64 %asked, %chunks
+  %more = icmp slt i64 %asked, %readers_now
   br i1 %more, label %ask_one, label %work
 ask_one:
   %has_waited = call i1 @hand_over(ptr %job)
