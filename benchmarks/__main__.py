@@ -65,7 +65,9 @@ def main():
     for threads in ("1", "all") if arguments.threads == "both" else (arguments.threads,):
         runs.append(run_parts(arguments.parts, threads, settings))
     if arguments.json:
-        report = {"machine": host, "settings": settings.to_dict(), "runs": runs}
+        limits = {name: os.environ[name] for name in AVX2 if name in os.environ}
+        settings = {**settings.to_dict(), "variables": limits}
+        report = {"machine": host, "settings": settings, "runs": runs}
         arguments.json.write_text(json.dumps(report, indent=2) + "\n")
     if arguments.grid and any(run["parts"] for run in runs):
         from benchmarks import updates

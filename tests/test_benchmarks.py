@@ -216,11 +216,12 @@ def test_one_command_writes_figures_and_names_what_it_skipped(job, tmp_path):
     ran = run(
         *("updates", "--quick", "--threads", "1", "--peers", "torch-lstm", "jax"),
         *("--json", figures, "--plot", picture),
-        environment={"PYTHONPATH": str(tmp_path)},
+        environment={"PYTHONPATH": str(tmp_path), "ATEN_CPU_CAPABILITY": "avx2"},
     )
     assert ran.returncode == 0, ran.stderr
     assert "skipped torch-lstm: no torch" in ran.stdout
     report = json.loads(figures.read_text())
+    assert report["settings"]["variables"] == {"ATEN_CPU_CAPABILITY": "avx2"}
     assert report["machine"]["processor"] and report["machine"]["versions"]["numpy"]
     (one,) = report["runs"]
     assert one["threads"] == "1" and not one["failed"]
