@@ -67,14 +67,28 @@ RECIPES = {
 }
 """Recipes of networks whose pitches are independent, by set."""
 
+IN_KEYS = {
+    **RECIPES,
+    "JSB_Chorales": dataclasses.replace(
+        RECIPES["JSB_Chorales"],
+        units=200,
+        dropout=0.5,
+        weight_noise=0.28,
+        output_noise=0,
+        decay_patience=8,
+        patience=24,
+    ),
+}
+"""Recipes of networks with independent pitches that learn all tunes in all keys, by set."""
+
 CHORDS = {
     name: dataclasses.replace(
-        recipe, chord_units=264, dropout=0.3, weight_noise=0.1, output_noise=0
+        recipe, chord_units=264, dropout=0.5, weight_noise=0.1, output_noise=0
     )
     for name, recipe in RECIPES.items()
 }
 """Recipes of networks with chords, by set."""
-CHORDS["JSB_Chorales"] = dataclasses.replace(CHORDS["JSB_Chorales"], dropout=0.5, weight_noise=0.28)
+CHORDS["JSB_Chorales"] = dataclasses.replace(CHORDS["JSB_Chorales"], weight_noise=0.28)
 
 CHORDS_IN_KEYS = {
     **CHORDS,
