@@ -10,6 +10,7 @@ import importlib.util
 import math
 import os
 import sys
+import threading
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,8 @@ import pytensor.tensor as symbolic
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.graph.rewriting.basic import GraphRewriter
+
+from rnn4music._utils import processes
 
 
 def runs_on_processor():
@@ -44,7 +47,8 @@ class MachineCode(Op):
     ----------
     code : object
         `entry` is the address of the function, which takes XLA's call frame. It may be called
-        after `result()` has returned. `n_chunks` and `together` are for `Together`.
+        after `result()` has returned. `n_chunks` is the number of parts that threads can share
+        with those of other functions, `together` makes one such object of several.
     name : str
         Unique name for what the function computes, in all processes: XLA's programs on the
         disk call it by this name.
@@ -75,15 +79,18 @@ class MachineCode(Op):
         raise NotImplementedError("this operation is compiled by JAX only")
 
 
-SMALL = 2**21
-"""Size of a result in bytes up to which a function is worth a common job."""
+LARGEST = 2**21
+"""Size of a result in bytes beyond which a function uses all cores well by itself."""
+WORTH_A_CORE = 2**16
+"""Size of results in bytes that are worth another core: at least some 15 microseconds of work."""
+_JOINING = threading.Lock()  # so that no two threads make the same code
 
 
 class Together(GraphRewriter):
     """Makes one node of functions that do not depend on each other, so that cores share them all.
 
     The level of a node is the greatest number of functions on a path to it. Those of one level do
-    not depend on each other, and become one node.
+    not depend on each other.
     """
 
     def apply(self, fgraph):
@@ -92,17 +99,19 @@ class Together(GraphRewriter):
         for node in fgraph.toposort():
             level = max((level_of.get(each.owner, 0) for each in node.inputs), default=0)
             level_of[node] = level + isinstance(node.op, MachineCode)
-            if _is_small(node):
-                levels.setdefault(level_of[node], []).append(node)
+            if _can_be_shared(node):
+                levels.setdefault((level_of[node], node.op.dtype), []).append(node)
         for nodes in levels.values():
-            if len(nodes) > 1:
-                fgraph.replace_all(_together(nodes), import_missing=True)
+            n_bytes = sum(sum(_sizes(node)) for node in nodes)
+            n_threads = min(processes.n_cores(), n_bytes // WORTH_A_CORE)
+            if len(nodes) > 1 and n_threads > 1:
+                fgraph.replace_all(_joined(nodes, n_threads), import_missing=True)
 
 
-def _is_small(node):
+def _can_be_shared(node):
     if not isinstance(node.op, MachineCode) or not node.op.code.n_chunks:
         return False
-    return all(n <= SMALL for n in _sizes(node))
+    return max(_sizes(node)) <= LARGEST
 
 
 def _sizes(node):
@@ -110,9 +119,9 @@ def _sizes(node):
     return [item * math.prod(shape) for shape in node.op.shapes]
 
 
-def _together(nodes):
-    """Return pairs of a result of one of the nodes and that of a common one."""
-    nodes = sorted(nodes, key=lambda node: -node.op.code.n_chunks)  # the largest begin
+def _joined(nodes, n_threads):
+    """Return pairs: a result of a node, and the same of the one that replaces them all."""
+    nodes = sorted(nodes, key=lambda node: -node.op.code.n_chunks)  # the most work begins
     uses = collections.Counter(given for node in nodes for given in node.inputs)
     inputs = list(uses)
     arrays, shapes, in_place = [], [], []
@@ -123,10 +132,11 @@ def _together(nodes):
         arrays.append((*numbers, *(len(inputs) + result for result in results)))
         pairs = ((numbers[given], results[result]) for given, result in node.op.in_place)
         in_place += [pair for pair in pairs if uses[inputs[pair[0]]] == 1]
-    codes, arrays = tuple(node.op.code for node in nodes), tuple(arrays)
-    n_bytes = tuple(n for node in nodes for n in _sizes(node))
-    names = hashlib.sha256(repr([[node.op.name for node in nodes], arrays]).encode())
-    code = codes[0].together(codes, arrays, n_bytes)
+    codes, n_bytes = (node.op.code for node in nodes), (n for node in nodes for n in _sizes(node))
+    others = tuple(arrays), tuple(n_bytes), n_threads
+    with _JOINING:
+        code = nodes[0].op.code.together(tuple(codes), *others)
+    names = hashlib.sha256(repr([[node.op.name for node in nodes], others]).encode())
     name = f"rnn4music_together_{names.hexdigest()[:16]}"
     op: Any = MachineCode(code, name, tuple(shapes), nodes[0].op.dtype, tuple(in_place))
     old = [result for node in nodes for result in node.outputs]

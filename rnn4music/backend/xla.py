@@ -213,8 +213,7 @@ def mode(inputs, outputs, new_values=(), mesh=None):
         if mesh is None:
             return "JAX"
         return Mode(Linker(False, mesh, *axes), get_mode("JAX").provided_optimizer)
-    rewriters = [MergeOptimizer(), *([Together()] if processes.n_cores() > 1 else [])]
-    rewriter: Any = SequentialGraphRewriter(*rewriters)
+    rewriter: Any = SequentialGraphRewriter(MergeOptimizer(), Together())
     return Mode(Linker(in_blocks, mesh, *axes), rewriter)
 
 

@@ -1,4 +1,4 @@
-"""Everything that is computed number by number as kernels.
+"""Everything but products and loops over the steps as kernels.
 
 These are the total cost (`costs`), dropout and weight noise (`linear`), and the change of all
 parameters by an optimiser (`updates`). The formulas are not repeated here: the loops pass Vectors
@@ -28,14 +28,17 @@ def total_and_derivative(name, R, P, dtype, n_threads):
     strides = [(P, 1), (P, 1), (1,), (), (P, 1), (lanes, 1)]
     code = kernel.phase("cost", n_chunks)
     Y, targets, weights, _, d_Y, sums = code.arrays(strides)
-    own = sums[code.number]
-    own.store(code.vector(0))
-    with code.loop(*share(code.number, n_chunks, R)) as row:
+    total, of_row = [code.vector(0)], code.scratch(1, (1,))
+    with code.loop(*share(code.number, n_chunks, R), total) as row:
+        # the sum of a row first: to a large sum, the small costs of silent pitches add nothing
         weight = weights[row].broadcast()
+        of_row.store(code.vector(0))
         for pitch, count in units(code, P):
             y, k = Y[row, pitch].load(count), targets[row, pitch].load(count)
             d_Y[row, pitch].store(derivative(y, k) * weight, count)
-            own.store(weight.fma(cost(y, k), own.load()), count)
+            of_row.store(of_row.load() + cost(y, k), count)
+        total[0] = weight.fma(of_row.load(), total[0])
+    sums[code.number].store(total[0])
     code.end()
 
     code = kernel.phase("sum", 1)

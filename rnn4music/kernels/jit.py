@@ -21,7 +21,7 @@ from typing import NamedTuple
 import llvmlite
 from llvmlite import binding
 
-from rnn4music._utils import code_cache, processes
+from rnn4music._utils import code_cache
 from rnn4music.kernels import (
     chord_loops,
     composing_loops,
@@ -92,7 +92,7 @@ class Code:
     Parameters
     ----------
     make : callable
-        Returns a `Compiled` or a `Together`; called by another thread.
+        Returns a `Compiled` or a `CommonJob`; called by another thread.
     phases : list of (str, int, int)
         Those of the kernel, as in `tiling.Kernel`.
 
@@ -101,7 +101,7 @@ class Code:
     entry : int
         Address of the function that XLA calls, but not before `result` has returned.
     n_chunks : int
-        Number of its chunks if `together` can share them, else 0.
+        Number of its chunks; 0 if it cannot be part of a `CommonJob`.
     """
 
     def __init__(self, make, phases=()):
@@ -124,9 +124,9 @@ class Code:
 
     @staticmethod
     @functools.cache
-    def together(codes, arrays, n_bytes):
-        """Return the `Code` of several kernels as one job; see `Together`."""
-        return Code(lambda: Together([code.result() for code in codes], arrays, n_bytes))
+    def together(codes, *others):
+        """Return the `Code` of several kernels as one job, with the `others` of `CommonJob`."""
+        return Code(lambda: CommonJob([code.result() for code in codes], *others))
 
 
 class Compiled:
@@ -158,7 +158,7 @@ class Compiled:
                 phase(ctypes.addressof(addresses), chunk)
 
 
-class Together:
+class CommonJob:
     """Kernels that do not depend on each other, each of one phase, as one job.
 
     Threads share the chunks of all of them, so that none waits while a small kernel runs.
@@ -170,9 +170,10 @@ class Together:
         For each kernel the numbers of its inputs and results among those of the job.
     n_bytes : tuple of int
         The sizes of the job's results.
+    n_threads : int
     """
 
-    def __init__(self, kernels, arrays, n_bytes):
+    def __init__(self, kernels, arrays, n_bytes, n_threads):
         phases = [kernel.phases[0] for kernel in kernels]
         members = [
             (kernel.address(name), n_chunks, len(own))
@@ -180,7 +181,7 @@ class Together:
         ]
         large = [n if n >= LARGE and sys.platform == "linux" else 0 for n in n_bytes]
         lists = [list(itertools.chain(*members)), list(itertools.chain(*arrays)), large]
-        sizes = [sum(n for _, n, _ in phases), processes.n_cores(), len(lists[1]), len(large)]
+        sizes = [sum(n for _, n, _ in phases), n_threads, len(lists[1]), len(large)]
         tables = [_table(values) for values in lists]
         self.called = _runtime(0)[2], _table([*sizes, *tables])
 
@@ -224,7 +225,7 @@ def _runtime(copy):
     kernels : int
         The address at which those of these kernels are to be stored, each with that of its data.
     together : int
-        The address of the function that runs the kernels of a `Together`.
+        The address of the function that runs the kernels of a `CommonJob`.
     """
     engine = _loaded(_runtime_code())
     if copy == 0:
@@ -283,7 +284,7 @@ def _assembly(kernel):
         str(kernel.module),
         "declare void @prefer_large_pages(ptr, i64, i64)",
         "declare void @parallel_for(ptr, ptr, ptr, i64, i64, i64)",
-        "define void @run_phases(ptr %frame, ptr %addresses, ptr %results) {",
+        "define void @run_phases(ptr %frame, ptr %addresses, ptr %results, ptr %data) {",
         *advice,
         *phases,
         "ret void",

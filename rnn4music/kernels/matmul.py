@@ -1,6 +1,6 @@
 """The matrix products and the sums of columns as kernels: those of `linear`.
 
-The sums of a product are split into parts of `DEPTH` terms. For each part, the rows of the right
+Sums are split into parts of `DEPTH` terms. For each part, the rows of the right
 matrix are copied into panels; then blocks of `BLOCK_TILES` tiles of rows are multiplied by panel
 after panel, so that both stay in a cache. A piano roll is nearly all zeros, which its products
 skip.
@@ -178,16 +178,19 @@ def vector_gradient(R, N, dtype, n_threads):
     Input: d_sum (R, N). Result: (N,).
     """
     n_panels = -(-N // (TILE_VECTORS * lanes_of(dtype)))
-    n_chunks = min(worth_sharing(R * N, n_threads), n_panels)
+    n_chunks = min(worth_sharing(4 * R * N, n_threads), n_panels)  # slower than multiplications
     kernel = Kernel("vector_gradient", dtype, results=[(N,), (1,)])
     code = kernel.phase("sum", n_chunks)
     d_sum, result, _ = code.arrays([(N, 1), (1,), (1,)])
     for _, columns in panels(code, N, *share(code.number, n_chunks, n_panels)):
-        sums = [code.vector(0) for _ in columns]
-        with code.loop(0, R, sums) as row:
-            loaded = (d_sum[row, column].load(count) for column, count in columns)
-            sums[:] = [total + value for total, value in zip(sums, loaded)]
-        for total, (column, count) in zip(sums, columns):
+        totals = [code.vector(0) for _ in columns]
+        with code.loop(0, -(-R // DEPTH), totals) as part:
+            sums = [code.vector(0) for _ in columns]
+            with code.loop(part * DEPTH, (part * DEPTH + DEPTH).at_most(R), sums) as row:
+                loaded = (d_sum[row, column].load(count) for column, count in columns)
+                sums[:] = [one + value for one, value in zip(sums, loaded)]
+            totals[:] = [total + one for total, one in zip(totals, sums)]
+        for total, (column, count) in zip(totals, columns):
             result[column].store(total, count)
     code.end()
     return kernel

@@ -30,7 +30,7 @@
 %Destroy   = type { i64, ptr, ptr }              ; size, extension, error
 %Schedule  = type { i64, ptr, ptr, ptr, ptr }    ; size, extension, context, task, data
 %Together  = type { i64, i64, i64, i64, ptr, ptr, ptr }
-                       ; chunks, threads, arrays and results of all kernels; then lists: the kernels,
+                       ; numbers of chunks, threads, arrays and results; then lists: the kernels,
                        ; for each array its number in the frame, for each result its bytes if large
 %Member    = type { ptr, i64, i64 }              ; phase, chunks, arrays
 %Shared    = type { ptr, ptr }                   ; list of kernels, their arrays one after the other

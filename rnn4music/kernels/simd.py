@@ -152,7 +152,7 @@ class Vector:
         return self.code.intrinsic("fabs", self)
 
     def exp(self):
-        """e^x."""
+        """e^x, or its value at the bound of `_exponential` where x is beyond it."""
         scale, rest = _exponential(self)
         return rest.fma(scale, scale)
 
