@@ -9,7 +9,7 @@
 
 Run it from the repository's root. The parts:
 
-    updates       time of an update, and its fraction of the machine's peak rate
+    updates       time of an update, and its rate beside that of a matrix product
     start         time from process start to the end of the first update, cold and warm caches
     memory        peak memory as a function of the numbers of steps and tunes
     generation    time of composing, compared with the peers
@@ -59,13 +59,15 @@ def main():
     settings = chosen_settings(arguments)
     if arguments.avx2:
         os.environ.update(AVX2)
+    limits = {name: os.environ[name] for name in AVX2 if name in os.environ}
     host = {**machine.describe(), "versions": versions()}
     print_machine(host)
+    if limits:
+        print(f"limited by {' '.join(f'{name}={value!r}' for name, value in limits.items())}")
     runs = []
     for threads in ("1", "all") if arguments.threads == "both" else (arguments.threads,):
         runs.append(run_parts(arguments.parts, threads, settings))
     if arguments.json:
-        limits = {name: os.environ[name] for name in AVX2 if name in os.environ}
         settings = {**settings.to_dict(), "variables": limits}
         report = {"machine": host, "settings": settings, "runs": runs}
         arguments.json.write_text(json.dumps(report, indent=2) + "\n")

@@ -61,7 +61,7 @@ def product_rates(n):
     """Return the rate in GFlop/s of products of (n, n) float32 matrices, by program.
 
     The programs are NumPy and, if installed, PyTorch. The rate is that of the fastest of
-    `REPETITIONS` products, because it serves as an upper limit.
+    `REPETITIONS` products, because others are compared with it.
     """
     a, b = np.random.default_rng(1).random((2, n, n), "float32")
     products = {"numpy": lambda: a @ b}

@@ -70,7 +70,7 @@ class Settings:
     rounds: int = 10  # at most; programs alternate in rounds
     fewest_rounds: int = 5
     seconds: float = 10.0  # for the rounds of one size, after the fewest
-    product: int = 2048  # rows and columns of the matrices multiplied for the peak rate
+    product: int = 2048  # rows and columns of the matrices multiplied to compare rates
     main: Size = Size(120, 5, 100)  # size of all other parts
     starts: int = 3  # new processes of each kind
     memory_steps: tuple = (50, 100, 200, 400, 800)

@@ -1,4 +1,4 @@
-"""Time of an update compared with the peers, and its fraction of the machine's peak rate.
+"""Time of an update compared with the peers, and its rate compared with that of a matrix product.
 
 A peer is timed only if it agrees with rnn4music: it must give the same cost, probabilities and
 gradients from the same weights and, if it has peepholes, the same cost after a few updates.

@@ -132,7 +132,7 @@ def _check_chords(settings):
     if settings["cost"] != "cross_entropy":
         raise ValueError(
             f"cost must be 'cross_entropy' with chord_units, not {settings['cost']!r}: the network "
-            "learns the probability of whole chords, and the squared error is not one's logarithm"
+            "learns the probability of whole chords, whose logarithm the cross-entropy is"
         )
     if settings["chord_units"] > 0 and settings["io_length"] < 2:
         raise ValueError("chord_units must be 0 or None with io_length 1: there is no other pitch")

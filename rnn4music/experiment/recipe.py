@@ -69,7 +69,7 @@ def for_training(settings, music):
     suited = by_amount(int(lengths(tunes).sum()) // n_keys, len(tunes), is_validated)
     suited = {**TRAINING, **suited}
     dropped = set(OF_THE_MODEL) if settings.start_from else set()  # the model keeps what it is
-    if settings.cost == "squared_error":
+    if settings.cost != "cross_entropy":
         dropped.add("chord_units")  # which learn a probability
     if settings.optimiser != "adam" and "optimiser" in settings.given:
         dropped.add("learning_rates")

@@ -98,8 +98,8 @@ def read(source):
         else:
             space.fixed[option.name] = config.validate(where, key, value, option)
     cost = space.searched.get("cost")
-    costs = cost.choices if cost else [space.fixed.get("cost")]
-    if "squared_error" in costs and "chord_units" in {**space.fixed, **space.searched}:
+    costs = cost.choices if cost else [space.fixed.get("cost", "cross_entropy")]
+    if set(costs) != {"cross_entropy"} and "chord_units" in {**space.fixed, **space.searched}:
         raise ValueError(f"{where}: cost must be 'cross_entropy' with chord_units")
     if not space.searched:
         raise ValueError(
