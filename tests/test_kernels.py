@@ -532,13 +532,14 @@ def test_the_kernels_of_arm_processors():
     cases = (
         "elementary and 32", "product and row-left-3-float32", "of_a_roll and 3-float64",
         "recurrent and 3-5-260-3-float32", "recurrent and 4-13-37-1-float64",
-        "drawing and 16-20-19-3-float32",
+        "drawing and 16-20-19-3-float32", "test_cost and cross_entropy-3-float32",
+        "masks and 3-float32",
     )  # fmt: skip
     chosen = " or ".join(f"({case})" for case in cases)
     command = [sys.executable, emulated_arm.__file__, "-k", chosen]
     result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "7 passed" in result.stdout
+    assert "11 passed" in result.stdout
 
 
 SCRIPT = """
