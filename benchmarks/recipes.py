@@ -67,20 +67,6 @@ RECIPES = {
 }
 """Recipes of networks whose pitches are independent, by set."""
 
-IN_KEYS = {
-    **RECIPES,
-    "JSB_Chorales": dataclasses.replace(
-        RECIPES["JSB_Chorales"],
-        units=200,
-        dropout=0.5,
-        weight_noise=0.28,
-        output_noise=0,
-        decay_patience=8,
-        patience=24,
-    ),
-}
-"""Recipes of networks with independent pitches that learn all tunes in all keys, by set."""
-
 CHORDS = {
     name: dataclasses.replace(
         recipe, chord_units=264, dropout=0.5, weight_noise=0.1, output_noise=0
@@ -90,11 +76,16 @@ CHORDS = {
 """Recipes of networks with chords, by set."""
 CHORDS["JSB_Chorales"] = dataclasses.replace(CHORDS["JSB_Chorales"], weight_noise=0.28)
 
+IN_ALL_KEYS = dataclasses.replace(CHORDS["JSB_Chorales"], decay_patience=8, patience=24)
+IN_KEYS = {
+    **RECIPES,
+    "JSB_Chorales": dataclasses.replace(IN_ALL_KEYS, chord_units=None, units=200),
+}
+"""Recipes of networks with independent pitches that learn all tunes in all keys, by set."""
+
 CHORDS_IN_KEYS = {
     **CHORDS,
-    "JSB_Chorales": dataclasses.replace(
-        CHORDS["JSB_Chorales"], units=150, dropout=0.4, decay_patience=8, patience=24
-    ),
+    "JSB_Chorales": dataclasses.replace(IN_ALL_KEYS, units=150, dropout=0.4),
 }
 """Recipes of networks with chords that learn all tunes in all keys, by set."""
 

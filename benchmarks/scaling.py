@@ -267,10 +267,8 @@ def _sums(mesh, n_floats, n):
 
     from rnn4music.backend.devices import TUNES, sum_of_rows
 
-    add, place = (
-        sum_of_rows(mesh),
-        jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(TUNES)),
-    )
+    add = sum_of_rows(mesh)
+    place = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(TUNES))
     rows = jax.make_array_from_process_local_data(place, np.ones((1, n_floats), "float32"))
     durations = []
     for _ in range(n + 1):
