@@ -82,7 +82,7 @@ class MachineCode(Op):
 LARGEST = 2**21
 """Size of a result in bytes beyond which a function uses all cores well by itself."""
 WORTH_A_CORE = 2**16
-"""Size of results in bytes that are worth another core: at least some 15 microseconds of work."""
+"""Size of results in bytes that are worth another core: some 15 microseconds of a product."""
 _JOINING = threading.Lock()  # so that no two threads make the same code
 
 
@@ -102,8 +102,8 @@ class Together(GraphRewriter):
             if _can_be_shared(node):
                 levels.setdefault((level_of[node], node.op.dtype), []).append(node)
         for nodes in levels.values():
-            n_bytes = sum(sum(_sizes(node)) for node in nodes)
-            n_threads = min(processes.n_cores(), n_bytes // WORTH_A_CORE)
+            size = sum(n_bytes(result) for node in nodes for result in node.outputs)
+            n_threads = min(processes.n_cores(), size // WORTH_A_CORE)
             if len(nodes) > 1 and n_threads > 1:
                 fgraph.replace_all(_joined(nodes, n_threads), import_missing=True)
 
@@ -111,17 +111,18 @@ class Together(GraphRewriter):
 def _can_be_shared(node):
     if not isinstance(node.op, MachineCode) or not node.op.code.n_chunks:
         return False
-    return max(_sizes(node)) <= LARGEST
+    return max(map(n_bytes, node.outputs)) <= LARGEST
 
 
-def _sizes(node):
-    item = np.dtype(node.op.dtype).itemsize
-    return [item * math.prod(shape) for shape in node.op.shapes]
+def n_bytes(array):
+    """Return the size of an expression's array, if its shape is known; else 0."""
+    shape: Any = getattr(array.type, "shape", (None,))
+    return 0 if None in shape else math.prod(shape) * np.dtype(array.type.dtype).itemsize
 
 
 def _joined(nodes, n_threads):
     """Return pairs: a result of a node, and the same of the one that replaces them all."""
-    nodes = sorted(nodes, key=lambda node: -node.op.code.n_chunks)  # the most work begins
+    nodes = sorted(nodes, key=lambda node: -node.op.code.n_chunks)  # those with the most begin
     uses = collections.Counter(given for node in nodes for given in node.inputs)
     inputs = list(uses)
     arrays, shapes, in_place = [], [], []
@@ -132,12 +133,12 @@ def _joined(nodes, n_threads):
         arrays.append((*numbers, *(len(inputs) + result for result in results)))
         pairs = ((numbers[given], results[result]) for given, result in node.op.in_place)
         in_place += [pair for pair in pairs if uses[inputs[pair[0]]] == 1]
-    codes, n_bytes = (node.op.code for node in nodes), (n for node in nodes for n in _sizes(node))
-    others = tuple(arrays), tuple(n_bytes), n_threads
+    old = [result for node in nodes for result in node.outputs]
+    codes = tuple(node.op.code for node in nodes)
+    others = tuple(arrays), tuple(map(n_bytes, old)), n_threads
     with _JOINING:
-        code = nodes[0].op.code.together(tuple(codes), *others)
+        code = nodes[0].op.code.together(codes, *others)
     names = hashlib.sha256(repr([[node.op.name for node in nodes], others]).encode())
     name = f"rnn4music_together_{names.hexdigest()[:16]}"
     op: Any = MachineCode(code, name, tuple(shapes), nodes[0].op.dtype, tuple(in_place))
-    old = [result for node in nodes for result in node.outputs]
     return list(zip(old, op(*inputs, return_list=True)))

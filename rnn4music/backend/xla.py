@@ -3,13 +3,11 @@
 import contextlib
 import ctypes
 import importlib
-import math
 import threading
 import warnings
 from typing import Any
 
 import jax
-import numpy as np
 from jax.sharding import NamedSharding
 from pytensor.compile.mode import Mode, get_mode
 from pytensor.graph.basic import Apply
@@ -22,7 +20,7 @@ from rnn4music._utils import code_cache, processes
 from rnn4music._utils.lazy import loaded_on_use, paused_collector
 from rnn4music.backend.devices import TUNES, Spec, placed
 from rnn4music.backend.engine import fork
-from rnn4music.backend.machine_code import MachineCode, Together, runs_on_processor
+from rnn4music.backend.machine_code import MachineCode, Together, n_bytes, runs_on_processor
 
 # Its first import sets JAX's global precision from PyTensor's floatX: restore it afterwards.
 _before = jax.config.jax_enable_x64  # pyright: ignore[reportAttributeAccessIssue]
@@ -215,12 +213,6 @@ def mode(inputs, outputs, new_values=(), mesh=None):
         return Mode(Linker(False, mesh, *axes), get_mode("JAX").provided_optimizer)
     rewriter: Any = SequentialGraphRewriter(MergeOptimizer(), Together())
     return Mode(Linker(in_blocks, mesh, *axes), rewriter)
-
-
-def n_bytes(array):
-    """Return the size of an expression's array, if its shape is known; else 0."""
-    shape: Any = getattr(array.type, "shape", (None,))
-    return 0 if None in shape else math.prod(shape) * np.dtype(array.type.dtype).itemsize
 
 
 _registered, _registering = set(), threading.Lock()  # names of functions that XLA knows
